@@ -1,0 +1,99 @@
+"""What an aggregation rule offers: N messages in, one estimate of ∇F out.
+
+Rules and pre-aggregations are plain callables on (n, Q) arrays of NumPy or
+CuPy. They need no MPI and never change the caller's array or its dtype.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+from lad_mpi.errors import ParameterError
+
+if TYPE_CHECKING:
+    from lad_mpi.types import Array
+
+
+@runtime_checkable
+class Rule(Protocol):
+    """An aggregation rule: a frozen description that is also the function."""
+
+    kind: ClassVar[str]
+
+    @property
+    def num_byzantine(self) -> int:
+        """f, the number of rows that may be arbitrary."""
+
+    def __call__(self, messages: Array) -> Array:
+        """Aggregate.
+
+        Parameters
+        ----------
+        messages : array, shape (n, Q), float32 or float64
+            Finite messages, one row a device.
+
+        Returns
+        -------
+        array, shape (Q,), of the same library and dtype
+
+        Raises
+        ------
+        ParameterError
+            2f ≥ n, or another parameter that does not fit n.
+        ValueError
+            The array is not two-dimensional and floating, or is empty.
+        """
+
+
+@runtime_checkable
+class PreAggregation(Protocol):
+    """A map of n messages to n' messages, applied before a rule."""
+
+    kind: ClassVar[str]
+
+    @property
+    def num_byzantine(self) -> int:
+        """f, the number of rows that may be arbitrary."""
+
+    def __call__(self, messages: Array) -> Array:
+        """Transform messages of shape (n, Q) into (n', Q), of the same library and dtype."""
+
+
+def check_messages(messages: Array, num_byzantine: int) -> None:
+    """Refuse what no rule can aggregate.
+
+    Raises
+    ------
+    ParameterError
+        Faults are not a minority.
+    ValueError
+        The array is not a non-empty matrix of floats.
+    """
+    if getattr(messages, "ndim", None) != 2 or messages.dtype.kind != "f":
+        raise ValueError(
+            "messages must be a two-dimensional array of floats, one row a device; got "
+            f"{getattr(messages, 'shape', type(messages).__name__)} "
+            f"of {getattr(messages, 'dtype', 'no dtype')}"
+        )
+    rows, columns = messages.shape
+    if rows == 0 or columns == 0:
+        raise ValueError(f"messages must not be empty; got shape {(rows, columns)}")
+    check_minority(num_byzantine, rows)
+
+
+def check_minority(num_byzantine: int, num_messages: int) -> None:
+    """Refuse 2f ≥ n, which no rule survives.
+
+    Raises
+    ------
+    ParameterError
+        Faults are negative in number or not a minority.
+    """
+    if num_byzantine < 0:
+        raise ParameterError("num_byzantine", f"must be at least 0, not {num_byzantine}")
+    if 2 * num_byzantine >= num_messages:
+        raise ParameterError(
+            "num_byzantine",
+            f"{num_byzantine} of {num_messages} messages is no minority; "
+            f"at most {max(0, (num_messages - 1) // 2)} can be tolerated",
+        )

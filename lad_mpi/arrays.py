@@ -1,0 +1,157 @@
+"""The array library behind the numbers: NumPy on the host, CuPy on a GPU.
+
+This is the only module that imports CuPy, and it does so only when a spec
+asks for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from lad_mpi.errors import BackendError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lad_mpi.types import Array, HostBytes, HostFloats
+
+BackendKind = Literal["numpy", "cupy"]
+DtypeName = Literal["float64", "float32"]
+
+#: Where launchers put the rank within a node, in the order of trust.
+LOCAL_RANK_VARIABLES = (
+    "SLURM_LOCALID",
+    "OMPI_COMM_WORLD_LOCAL_RANK",
+    "MPI_LOCALRANKID",
+    "MV2_COMM_WORLD_LOCAL_RANK",
+    "PALS_LOCAL_RANKID",
+)
+
+
+def namespace(array: Array) -> Any:
+    """Return the module, ``numpy`` or ``cupy``, that an array belongs to."""
+    if isinstance(array, np.ndarray):
+        return np
+    cupy = _import_cupy()
+    if isinstance(array, cupy.ndarray):
+        return cupy
+    raise TypeError(f"expected a NumPy or CuPy array, not {type(array).__name__}")
+
+
+def to_host(array: Array) -> Any:
+    """Return the array in host memory; a NumPy array is returned as it is."""
+    return array if isinstance(array, np.ndarray) else array.get()
+
+
+@dataclass(frozen=True)
+class Backend:
+    """An array library, a dtype and the device that is used.
+
+    Parameters
+    ----------
+    kind : {"numpy", "cupy"}
+        The library.
+    dtype : numpy.dtype
+        float32 or float64: the model's, the gradients' and the messages'.
+    xp : module
+        ``numpy`` or ``cupy``.
+    device_name : str
+        Model name of the GPU, or ``"cpu"``.
+    """
+
+    kind: BackendKind
+    dtype: np.dtype[Any]
+    xp: Any
+    device_name: str
+
+    @property
+    def on_host(self) -> bool:
+        """Whether arrays of this backend live in host memory."""
+        return self.kind == "numpy"
+
+    def asarray(self, host: Any, *, dtype: Any = None) -> Array:
+        """Move a host array to the backend's memory, as the backend's dtype unless told."""
+        return self.xp.asarray(host, dtype=self.dtype if dtype is None else dtype)
+
+    def to_host(self, array: Array, out: HostFloats | HostBytes | None = None) -> Any:
+        """Copy an array into host memory, into ``out`` where given."""
+        if self.on_host:
+            if out is None:
+                return array
+            out[...] = array
+            return out
+        return array.get(out=out)
+
+    def host_buffer(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Allocate a host array that MPI and the device can both reach fast (pinned for a GPU)."""
+        if self.on_host:
+            return np.zeros(shape, dtype=dtype)
+        pinned = importlib.import_module("cupyx").empty_pinned(shape, dtype=dtype)
+        pinned[...] = 0
+        return pinned
+
+    def synchronize(self) -> None:
+        """Wait until the device has done all that it was given; nothing on the host."""
+        if not self.on_host:
+            self.xp.cuda.get_current_stream().synchronize()
+
+
+def open_backend(
+    kind: BackendKind, dtype: DtypeName, *, environ: Mapping[str, str] | None = None
+) -> Backend:
+    """Open an array library and, for CuPy, the GPU of this rank.
+
+    The GPU is taken from the rank within the node, as the launcher's
+    variables give it, round robin over the visible devices. Call it before
+    MPI is initialised, so that an MPI that knows of GPUs sees the right one.
+
+    Raises
+    ------
+    BackendError
+        CuPy is not installed, or no device can be used.
+    """
+    if kind == "numpy":
+        return Backend("numpy", np.dtype(dtype), np, "cpu")
+    cupy = _import_cupy()
+    try:
+        count = int(cupy.cuda.runtime.getDeviceCount())
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise _no_device(str(error)) from error
+    if count == 0:
+        raise _no_device("the driver reports none")
+    device = local_rank(os.environ if environ is None else environ) % count
+    cupy.cuda.Device(device).use()
+    name = cupy.cuda.runtime.getDeviceProperties(device)["name"].decode()
+    return Backend("cupy", np.dtype(dtype), cupy, name)
+
+
+def local_rank(environ: Mapping[str, str]) -> int:
+    """Return the rank within the node that the launcher announces; 0 where it says nothing."""
+    for variable in LOCAL_RANK_VARIABLES:
+        if environ.get(variable, "").isdigit():
+            return int(environ[variable])
+    return 0
+
+
+def _import_cupy() -> Any:
+    try:
+        return importlib.import_module("cupy")
+    except ImportError as error:
+        raise BackendError(
+            f'backend.kind = "cupy" needs CuPy, which cannot be imported ({error})',
+            hint="pip install 'lad_mpi[cuda12]' or 'lad_mpi[cuda13]', to match the driver; "
+            'or set backend.kind = "numpy"',
+        ) from error
+
+
+def _no_device(reason: str) -> BackendError:
+    return BackendError(
+        f'backend.kind = "cupy" needs a CUDA device, and none can be used: {reason}',
+        hint="see that nvidia-smi lists a GPU in this job and that CUDA_VISIBLE_DEVICES "
+        'does not hide it; or set backend.kind = "numpy"',
+    )

@@ -1,0 +1,119 @@
+"""What a gradient code offers: who computes what, and how it is decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from lad_mpi.rng import Streams
+    from lad_mpi.types import Array, HostFloats, HostInts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Assignment:
+    """The subsets that each device computes in one iteration, and their weights.
+
+    Device i sends g_i = Σ_j w_ij ∇f_{subsets[i, j]}.
+
+    Parameters
+    ----------
+    subsets : ndarray of int64, shape (N, d)
+        Subset numbers; -1 pads the rows of devices with fewer than d, at the end.
+    weights : ndarray of float64, shape (N, 1) or (N, d)
+        Encoding weights; with one column all subsets of a device weigh the same.
+    """
+
+    subsets: HostInts
+    weights: HostFloats
+
+    @property
+    def loads(self) -> HostInts:
+        """Number of subsets of each device, int64, shape (N,)."""
+        return np.count_nonzero(self.subsets >= 0, axis=1).astype(np.int64)
+
+    def mixing_matrix(self, num_subsets: int) -> HostFloats:
+        """Return W with g = W ∇f, float64, shape (N, num_subsets)."""
+        present = self.subsets >= 0
+        weights = np.broadcast_to(self.weights, self.subsets.shape)
+        matrix = np.zeros((len(self.subsets), num_subsets))
+        rows = np.nonzero(present)[0]
+        np.add.at(matrix, (rows, self.subsets[present]), weights[present])
+        return matrix
+
+
+class DecodeStatus(IntEnum):
+    """What a decoder says of its result; the numbers stand in the log."""
+
+    NOT_USED = 0
+    EXACT = 1
+    FAILED = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """Result of a decoder.
+
+    Parameters
+    ----------
+    gradient : array, shape (Q,)
+        ∇F where ``status`` is EXACT, otherwise the decoder's best attempt.
+    status : DecodeStatus
+        Whether the result passed the decoder's own check.
+    detail : str
+        Why it failed; empty where it did not.
+    """
+
+    gradient: Array
+    status: DecodeStatus
+    detail: str = ""
+
+
+@runtime_checkable
+class Code(Protocol):
+    """A gradient code: a frozen description, without state."""
+
+    kind: ClassVar[str]
+
+    #: Whether messages must arrive exactly as computed, which no lossy codec allows.
+    needs_exact_messages: ClassVar[bool]
+
+    #: Whether the assignment is drawn anew every iteration.
+    @property
+    def varies(self) -> bool:
+        """Whether :meth:`assignment` depends on the iteration."""
+
+    def check(self, num_devices: int, num_byzantine: int) -> None:
+        """Refuse what cannot work.
+
+        Raises
+        ------
+        ParameterError
+            A parameter does not fit the number of devices or faults.
+        """
+
+    def assignment(
+        self, num_devices: int, num_byzantine: int, streams: Streams, iteration: int
+    ) -> Assignment:
+        """Draw the assignment of one iteration; every rank draws the same one."""
+
+
+@runtime_checkable
+class DecodingCode(Code, Protocol):
+    """A code that recovers ∇F itself, so that no aggregation rule is needed."""
+
+    def decode(self, messages: Array, assignment: Assignment, num_byzantine: int) -> Decoded:
+        """Recover ∇F from the messages.
+
+        Parameters
+        ----------
+        messages : array, shape (N, Q)
+            Finite messages, row i from device i.
+        assignment : Assignment
+            The one that the devices used.
+        num_byzantine : int
+            f, how many rows may be wrong.
+        """

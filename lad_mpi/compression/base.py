@@ -1,0 +1,136 @@
+"""What a compressor offers: vectors to packed bytes and back.
+
+A codec sees blocks of devices at once: row i of every array belongs to device
+``first_device + i``. Decoding is total: no payload makes it raise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+
+from lad_mpi.rng import Purpose
+
+if TYPE_CHECKING:
+    from lad_mpi.rng import Streams
+    from lad_mpi.types import HostBytes, HostFloats, HostInts, HostWords
+
+
+class Rejection(IntEnum):
+    """Why a message was refused; the numbers stand in the log."""
+
+    NONE = 0
+    HEADER = 1
+    CHECKSUM = 2
+    NOT_FINITE = 3
+    INDEX = 4
+    LEVEL = 5
+    SCALE = 6
+    PADDING = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """What both ends of the wire know about a block of messages.
+
+    Parameters
+    ----------
+    streams : Streams
+        The run's random streams.
+    iteration : int
+        The iteration t.
+    first_device, num_devices : int
+        The block of devices.
+    dimension : int
+        Q.
+    dtype : numpy.dtype
+        float32 or float64, of the vectors and of the scalars in payloads.
+    """
+
+    streams: Streams
+    iteration: int
+    first_device: int
+    num_devices: int
+    dimension: int
+    dtype: np.dtype[Any]
+
+    def words(self, count: int) -> HostWords:
+        """Random words of the block for the codec, uint64, shape (num_devices, count)."""
+        return self.streams.words(
+            Purpose.COMPRESSION,
+            self.iteration,
+            count,
+            first_device=self.first_device,
+            num_devices=self.num_devices,
+        )
+
+    def uniforms(self, count: int) -> HostFloats:
+        """Uniform numbers in [0, 1) of the block, float64, shape (num_devices, count)."""
+        return self.streams.uniforms(
+            Purpose.COMPRESSION,
+            self.iteration,
+            count,
+            first_device=self.first_device,
+            num_devices=self.num_devices,
+        )
+
+
+@runtime_checkable
+class Codec(Protocol):
+    """A compressor: a frozen description, without state."""
+
+    kind: ClassVar[str]
+
+    #: Number of the codec in message headers; unique, below 256.
+    wire_code: ClassVar[int]
+
+    #: Whether E C(v) = v.
+    unbiased: ClassVar[bool]
+
+    #: Whether :meth:`delta` is the exact relative variance and not a bound on it.
+    delta_is_exact: ClassVar[bool]
+
+    def check(self, dimension: int) -> None:
+        """Refuse parameters that do not fit the dimension.
+
+        Raises
+        ------
+        ParameterError
+            For instance k > Q.
+        """
+
+    def payload_bytes(self, dimension: int, dtype: np.dtype[Any]) -> int:
+        """Return the size of a payload, the same for every message of a run."""
+
+    def delta(self, dimension: int) -> float:
+        """Return δ with E‖C(v) − v‖² ≤ δ‖v‖²; NaN where no such δ holds or none is known."""
+
+    def encode(self, vectors: HostFloats, channel: Channel) -> HostBytes:
+        """Compress and pack vectors.
+
+        Vectors that are not finite must not raise or warn: a Byzantine device
+        may send them, and it is the receiver that refuses them.
+
+        Parameters
+        ----------
+        vectors : ndarray, shape (n, Q), of the channel's dtype
+            One row a device.
+
+        Returns
+        -------
+        ndarray of uint8, shape (n, payload_bytes)
+        """
+
+    def decode(self, payloads: HostBytes, channel: Channel) -> tuple[HostFloats, HostInts]:
+        """Validate and unpack payloads, hostile ones included.
+
+        Returns
+        -------
+        vectors : ndarray, shape (n, Q), of the channel's dtype
+            Decoded vectors; rows of refused payloads are zero.
+        rejections : ndarray of int64, shape (n,)
+            A :class:`Rejection` for each row, 0 where it is accepted.
+        """

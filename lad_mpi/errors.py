@@ -1,0 +1,108 @@
+"""One tree of errors, each with the exit code that it ends a command with."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """Exit codes of every command."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    REGRESSION = 3
+    UNFIT = 5
+    CHECKPOINTED = 75
+
+
+class LadError(Exception):
+    """Base of all errors that are meant for the person at the terminal.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong and what was expected.
+    hint : str, optional
+        What to do about it.
+    """
+
+    exit_code: ClassVar[ExitCode] = ExitCode.FAILED
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
+
+
+class UsageError(LadError):
+    """A command line, a file name or an output that cannot be used."""
+
+    exit_code = ExitCode.USAGE
+
+
+class SpecError(UsageError):
+    """A spec or study file that cannot be run.
+
+    Parameters
+    ----------
+    key : str
+        Dotted place in the file, ``aggregation.kind``; empty for the whole file.
+    message, hint
+        As in :class:`LadError`.
+    """
+
+    def __init__(self, key: str, message: str, *, hint: str = "") -> None:
+        super().__init__(f"{key}: {message}" if key else message, hint=hint)
+        self.key = key
+
+
+class ParameterError(ValueError):
+    """A parameter of a component that is out of range.
+
+    Components know their own parameter but not the file it came from:
+    :mod:`lad_mpi.spec` turns this into a :class:`SpecError` with the full key.
+
+    Parameters
+    ----------
+    parameter : str
+        Name of the field.
+    message : str
+        What was expected and what was found.
+    hint : str, optional
+        What to do about it.
+    """
+
+    def __init__(self, parameter: str, message: str, *, hint: str = "") -> None:
+        super().__init__(f"{parameter}: {message}")
+        self.parameter = parameter
+        self.message = message
+        self.hint = hint
+
+
+class DataError(UsageError):
+    """A data file that is missing, malformed or holds values that are not finite."""
+
+
+class BackendError(LadError):
+    """The array library or the device that the spec asks for is not there."""
+
+    exit_code = ExitCode.UNFIT
+
+
+class TransportError(LadError):
+    """The ranks do not form the world that the launcher promised."""
+
+    exit_code = ExitCode.UNFIT
+
+
+class LogFormatError(LadError):
+    """A file that is not a log of this suite, or one of another version."""
+
+
+class RunFailedError(LadError):
+    """A run that started and could not go on."""

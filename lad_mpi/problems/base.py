@@ -1,0 +1,72 @@
+"""What a learning problem offers to the training loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from lad_mpi.arrays import Backend
+    from lad_mpi.rng import Streams
+    from lad_mpi.types import Array, HostInts
+
+
+@runtime_checkable
+class ProblemData(Protocol):
+    """A problem with its data in the memory of one backend.
+
+    The global loss is F(x) = (1/N) Σ_k f_k(x) over the N subsets.
+    """
+
+    @property
+    def num_subsets(self) -> int:
+        """N, the number of data subsets."""
+
+    @property
+    def dimension(self) -> int:
+        """Q, the number of model parameters."""
+
+    @property
+    def num_samples(self) -> int:
+        """Number of samples in all subsets together."""
+
+    @property
+    def optimum(self) -> Array | None:
+        """A minimiser of F, shape (Q,), float64 on the host; None where it is not known."""
+
+    def initial_model(self) -> Array:
+        """Return the model that training starts from, shape (Q,), in the backend's dtype."""
+
+    def gradients(self, model: Array, subsets: HostInts, out: Array) -> None:
+        """Write ∇f_k(model) for each named subset.
+
+        Row i must have the same bits whatever the other rows are: the
+        promise that results do not depend on the number of ranks rests on it.
+
+        Parameters
+        ----------
+        model : array, shape (Q,)
+            The point x.
+        subsets : ndarray of int64, shape (n,)
+            Subset numbers, repetitions allowed.
+        out : array, shape (n, Q)
+            Receives the gradients.
+        """
+
+    def loss(self, model: Array) -> float:
+        """Return F(model)."""
+
+
+@runtime_checkable
+class Problem(Protocol):
+    """A frozen description of a problem, from which its data are made."""
+
+    kind: ClassVar[str]
+
+    def load(self, num_subsets: int, streams: Streams, backend: Backend) -> ProblemData:
+        """Make or read the data and split them into ``num_subsets`` subsets.
+
+        Raises
+        ------
+        DataError
+            The data cannot be read, or cannot be split into that many subsets.
+        """

@@ -1,0 +1,105 @@
+"""Keyed, counter-based random streams.
+
+Every random number of the suite is a pure function of (seed, purpose,
+iteration, device): no generator is carried from one iteration to the next, so
+results do not depend on the number of ranks, on the order in which ranks
+draw, or on whether a run was interrupted. The generator is Philox-4x64-10
+(Salmon et al., SC'11, doi:10.1145/2063384.2063405), whose 128-bit key takes
+(seed, purpose) and whose 256-bit counter takes the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from lad_mpi.types import HostFloats, HostInts, HostWords
+
+_WORDS_A_BLOCK = 4  # Philox-4x64 turns one counter into four words
+_UNIT = 2.0**-53
+
+
+class Purpose(IntEnum):
+    """What a stream is for. The numbers are part of every result: never reuse one."""
+
+    PROBLEM = 1
+    PARTITION = 2
+    BYZANTINE = 3
+    SUBSET_ORDER = 4
+    DEVICE_ROWS = 5
+    ATTACK = 6
+    COMPRESSION = 7
+    DECODER = 8
+    PRE_AGGREGATION = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """All the random streams of one run.
+
+    Parameters
+    ----------
+    seed : int
+        The seed of the spec, ``0 <= seed < 2**64``.
+    """
+
+    seed: int
+
+    def words(
+        self,
+        purpose: Purpose,
+        iteration: int,
+        count: int,
+        *,
+        first_device: int = 0,
+        num_devices: int = 1,
+    ) -> HostWords:
+        """Uniform 64-bit words for a contiguous block of devices.
+
+        Row i is the stream of device ``first_device + i`` and does not depend
+        on the block in which it is drawn.
+
+        Returns
+        -------
+        ndarray of uint64, shape (num_devices, count)
+        """
+        blocks = -(-count // _WORDS_A_BLOCK)
+        philox = self._philox(purpose, iteration, low=first_device * blocks, high=0)
+        raw: HostWords = philox.random_raw(num_devices * blocks * _WORDS_A_BLOCK)
+        return raw.reshape(num_devices, blocks * _WORDS_A_BLOCK)[:, :count]
+
+    def uniforms(
+        self,
+        purpose: Purpose,
+        iteration: int,
+        count: int,
+        *,
+        first_device: int = 0,
+        num_devices: int = 1,
+    ) -> HostFloats:
+        """Draw uniform numbers in [0, 1), float64, shape (num_devices, count), as :meth:`words`."""
+        words = self.words(
+            purpose, iteration, count, first_device=first_device, num_devices=num_devices
+        )
+        return (words >> np.uint64(11)) * _UNIT
+
+    def permutation(self, purpose: Purpose, iteration: int, size: int) -> HostInts:
+        """Draw a uniform permutation of ``range(size)``, int64, shape (size,).
+
+        It sorts random words instead of using ``Generator.permutation``, whose
+        stream may change between NumPy releases.
+        """
+        return np.argsort(self.words(purpose, iteration, size)[0], kind="stable")
+
+    def generator(
+        self, purpose: Purpose, iteration: int = 0, device: int = 0
+    ) -> np.random.Generator:
+        """Open a generator of its own for one device in one iteration, for normal draws."""
+        return np.random.Generator(self._philox(purpose, iteration, low=0, high=device + 1))
+
+    def _philox(self, purpose: Purpose, iteration: int, *, low: int, high: int) -> np.random.Philox:
+        key = np.array([self.seed, int(purpose)], dtype=np.uint64)
+        counter = np.array([low, 0, high, iteration], dtype=np.uint64)
+        return np.random.Philox(counter=counter, key=key)

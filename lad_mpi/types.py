@@ -1,0 +1,18 @@
+"""Types that every layer shares."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+#: A NumPy or CuPy array of float32 or float64. The two libraries share no
+#: static type, so shapes and dtypes stand in the docstrings.
+Array: TypeAlias = Any
+
+#: Arrays that always live in host memory.
+HostFloats: TypeAlias = npt.NDArray[np.floating[Any]]
+HostInts: TypeAlias = npt.NDArray[np.int64]
+HostWords: TypeAlias = npt.NDArray[np.uint64]
+HostBytes: TypeAlias = npt.NDArray[np.uint8]
