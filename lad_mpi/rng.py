@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lad_mpi.types import HostFloats, HostInts, HostWords
+if TYPE_CHECKING:
+    from lad_mpi.types import HostFloats, HostInts, HostWords
 
 _WORDS_A_BLOCK = 4  # Philox-4x64 turns one counter into four words
 _UNIT = 2.0**-53

@@ -33,7 +33,8 @@ class Assignment:
     @property
     def loads(self) -> HostInts:
         """Number of subsets of each device, int64, shape (N,)."""
-        return np.count_nonzero(self.subsets >= 0, axis=1).astype(np.int64)
+        loads: HostInts = np.count_nonzero(self.subsets >= 0, axis=1).astype(np.int64)
+        return loads
 
     def mixing_matrix(self, num_subsets: int) -> HostFloats:
         """Return W with g = W ∇f, float64, shape (N, num_subsets)."""

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-import numpy as np
-
 from lad_mpi.rng import Purpose
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from lad_mpi.rng import Streams
     from lad_mpi.types import HostBytes, HostFloats, HostInts, HostWords
 
