@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import ClassVar
 
 
 class ExitCode(IntEnum):
@@ -28,7 +27,7 @@ class LadError(Exception):
         What to do about it.
     """
 
-    exit_code: ClassVar[ExitCode] = ExitCode.FAILED
+    exit_code: ExitCode = ExitCode.FAILED
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -106,3 +105,11 @@ class LogFormatError(LadError):
 
 class RunFailedError(LadError):
     """A run that started and could not go on."""
+
+
+class RelayedError(LadError):
+    """On the other ranks, an error that the server reports."""
+
+    def __init__(self, exit_code: ExitCode) -> None:
+        super().__init__("the server says what is wrong")
+        self.exit_code = exit_code

@@ -72,21 +72,6 @@ class Streams:
         raw: HostWords = philox.random_raw(num_devices * blocks * _WORDS_A_BLOCK)
         return raw.reshape(num_devices, blocks * _WORDS_A_BLOCK)[:, :count]
 
-    def uniforms(
-        self,
-        purpose: Purpose,
-        iteration: int,
-        count: int,
-        *,
-        first_device: int = 0,
-        num_devices: int = 1,
-    ) -> HostFloats:
-        """Draw uniform numbers in [0, 1), float64, shape (num_devices, count), as :meth:`words`."""
-        words = self.words(
-            purpose, iteration, count, first_device=first_device, num_devices=num_devices
-        )
-        return (words >> np.uint64(11)) * _UNIT
-
     def permutation(self, purpose: Purpose, iteration: int, size: int) -> HostInts:
         """Draw a uniform permutation of ``range(size)``, int64, shape (size,).
 
@@ -105,3 +90,8 @@ class Streams:
         key = np.array([self.seed, int(purpose)], dtype=np.uint64)
         counter = np.array([low, 0, high, iteration], dtype=np.uint64)
         return np.random.Philox(counter=counter, key=key)
+
+
+def unit_interval(words: HostWords) -> HostFloats:
+    """Turn 64-bit words into uniform float64 numbers in [0, 1), of the same shape."""
+    return (words >> np.uint64(11)) * _UNIT

@@ -85,7 +85,7 @@ class Code(Protocol):
     #: Whether the assignment is drawn anew every iteration.
     @property
     def varies(self) -> bool:
-        """Whether :meth:`assignment` depends on the iteration."""
+        """Whether :meth:`assign` depends on the iteration."""
 
     def check(self, num_devices: int, num_byzantine: int) -> None:
         """Refuse what cannot work.
@@ -96,7 +96,7 @@ class Code(Protocol):
             A parameter does not fit the number of devices or faults.
         """
 
-    def assignment(
+    def assign(
         self, num_devices: int, num_byzantine: int, streams: Streams, iteration: int
     ) -> Assignment:
         """Draw the assignment of one iteration; every rank draws the same one."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-from lad_mpi.rng import Purpose
+from lad_mpi.rng import Purpose, unit_interval
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +44,8 @@ class Channel:
         The iteration t.
     first_device, num_devices : int
         The block of devices.
+    rows : ndarray of int64, optional
+        The devices meant, counted from the block's first; all of them where left out.
     dimension : int
         Q.
     dtype : numpy.dtype
@@ -56,26 +58,22 @@ class Channel:
     num_devices: int
     dimension: int
     dtype: np.dtype[Any]
+    rows: HostInts | None = None
 
     def words(self, count: int) -> HostWords:
-        """Random words of the block for the codec, uint64, shape (num_devices, count)."""
-        return self.streams.words(
+        """Draw each device's random words for the codec, uint64, shape (n, count)."""
+        words = self.streams.words(
             Purpose.COMPRESSION,
             self.iteration,
             count,
             first_device=self.first_device,
             num_devices=self.num_devices,
         )
+        return words if self.rows is None else words[self.rows]
 
     def uniforms(self, count: int) -> HostFloats:
-        """Uniform numbers in [0, 1) of the block, float64, shape (num_devices, count)."""
-        return self.streams.uniforms(
-            Purpose.COMPRESSION,
-            self.iteration,
-            count,
-            first_device=self.first_device,
-            num_devices=self.num_devices,
-        )
+        """Draw each device's uniform numbers in [0, 1), float64, shape (n, count)."""
+        return unit_interval(self.words(count))
 
 
 @runtime_checkable

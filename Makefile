@@ -1,0 +1,75 @@
+# Two commands do everything on a fresh machine:
+#   make demo   the comparison, under mpirun, with its table and figures
+#   make test   all tests, serial and under mpirun
+#
+# On a cluster with an MPI of its own: make demo EXTRAS=analysis MPIRUN="srun --mpi=pmi2"
+
+PYTHON  ?= python3
+VENV    ?= .venv
+EXTRAS  ?= mpich,analysis
+MPIRUN  ?= mpirun
+RANKS   ?= 3
+RESULTS ?= results
+
+BIN      = $(CURDIR)/$(VENV)/bin
+RUN      = PATH="$(BIN):$$PATH" PYTHONUNBUFFERED=1
+INSTALL  = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# A launcher hides the terminal from the ranks, so it is looked for here.
+PROGRESS = $$(test -t 2 && echo bar || echo lines)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo study test test-serial test-mpi test-gpu lint clean
+
+help:  ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+install: $(VENV)/.installed  ## make the environment
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "Python 3.10 or newer is needed; say which: make PYTHON=python3.12 …" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/.python
+	$(INSTALL) -e '.[$(EXTRAS)]'
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml | $(VENV)/.python
+	$(INSTALL) -e '.[$(EXTRAS),test]'
+	@touch $@ $(VENV)/.installed
+
+demo: $(VENV)/.installed  ## run the comparison on 3 ranks: table, figures, logs
+	@$(MAKE) --no-print-directory study STUDY=demo
+
+study: $(VENV)/.installed  ## run jobs/studies/$(STUDY).toml likewise
+	@test -n "$(STUDY)" || { echo "say which: make study STUDY=paper" >&2; exit 2; }
+	@$(RUN) COLUMNS=$${COLUMNS:-$$(tput cols 2>/dev/null || echo 80)} \
+	  $(MPIRUN) -n $(RANKS) lad-mpi study run jobs/studies/$(STUDY).toml \
+	  -o $(RESULTS)/$(STUDY) --progress $(PROGRESS)
+	@$(RUN) python -m analysis table $(RESULTS)/$(STUDY)
+	@$(RUN) python -m analysis figures $(RESULTS)/$(STUDY) -o $(RESULTS)/$(STUDY)/figures
+
+test: test-serial test-mpi  ## run all tests
+
+test-serial: $(VENV)/.installed-test
+	$(RUN) python -m pytest -m "not mpi"
+
+test-mpi: $(VENV)/.installed-test
+	set -e; for ranks in 2 3 5; do \
+	  $(RUN) timeout 300 $(MPIRUN) -n $$ranks python -m pytest --with-mpi -m mpi -q \
+	    -p no:cacheprovider tests/mpi; \
+	done
+
+test-gpu: $(VENV)/.installed-test  ## run the tests that need a GPU and CuPy
+	$(RUN) python -m pytest -m gpu tests/gpu
+
+lint: $(VENV)/.installed-test  ## style, types, import contracts
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(RUN) lint-imports
+
+clean:  ## remove the environment and caches; results stay
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

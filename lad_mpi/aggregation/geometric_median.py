@@ -1,0 +1,175 @@
+"""Geometric median by smoothed Weiszfeld iterations in n-space."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+
+from lad_mpi.aggregation.base import check_messages
+from lad_mpi.aggregation.checks import check_at_least
+from lad_mpi.aggregation.gram import combine, lengths, measure, nearest
+from lad_mpi.errors import ParameterError
+
+if TYPE_CHECKING:
+    from lad_mpi.aggregation.gram import Geometry
+    from lad_mpi.types import Array, HostFloats
+
+# Below the spread by as much as distances in n-space can resolve.
+_RELATIVE_SMOOTHING = 1e-6
+# Within these, squares and reciprocals of ν are representable.
+_SMOOTHING_RANGE = (1e-150, 1e150)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GeometricMedianSolution:
+    """A geometric median and how it was reached.
+
+    Parameters
+    ----------
+    estimate : array, shape (Q,)
+        The last iterate.
+    num_iterations : int
+        Weiszfeld steps that were taken.
+    residual : float
+        Norm of the mean unit vector from the iterate before the last towards
+        the messages, which is zero at the geometric median; infinite if only
+        one step was taken.
+    """
+
+    estimate: Array
+    num_iterations: int
+    residual: float
+
+
+@dataclass(frozen=True, slots=True)
+class GeometricMedian:
+    r"""The point with the least sum of distances to all messages.
+
+    Parameters
+    ----------
+    num_byzantine : int
+        f; checked, but the result does not depend on it.
+    tolerance : float
+        Stop when the norm of the mean unit vector towards the messages (the
+        gradient of the mean distance, a number between 0 and 1) is at most
+        this; 0 takes all the steps that are allowed.
+    max_iterations : int
+        Steps at most.
+    smoothing : float, optional
+        ν, the length below which a distance counts as ν. Where it is left out,
+        1e-6 of the radius of the tightest majority of messages.
+    start : {"majority", "zero"}
+        First point: the mean of the tightest ⌊n/2⌋ + 1 messages, or the origin.
+
+    Notes
+    -----
+    .. math::
+
+        R(x_1, …, x_n) = \arg\min_z \sum_i \lVert x_i - z \rVert, \qquad
+        z ← \frac{\sum_i x_i / \max(ν, \lVert x_i - z \rVert)}
+                  {\sum_i 1 / \max(ν, \lVert x_i - z \rVert)}.
+
+    Every iterate is a convex combination :math:`z = \sum_i w_i x_i`, so with G
+    the Gram matrix of the messages all distances follow from w alone,
+
+    .. math:: \lVert x_i - z \rVert^2 = G_{ii} - 2 (G w)_i + w^⊤ G w.
+
+    A majority of identical messages is the geometric median itself and is
+    returned at once, unless ``smoothing`` is given. ByzFL's rule is
+    ``GeometricMedian(smoothing=0.1, max_iterations=3, tolerance=0.0, start="zero")``.
+
+    References
+    ----------
+    Pillutla, Kakade, Harchaoui, arXiv:1912.13445.
+    Weiszfeld, Plastria, doi:10.1007/s10479-008-0352-z.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lad_mpi.aggregation import GeometricMedian
+    >>> square = np.array([[0.0, 0.0], [0.0, 2.0], [2.0, 0.0], [2.0, 2.0]])
+    >>> GeometricMedian(num_byzantine=1)(square).round(6)
+    array([1., 1.])
+    """
+
+    num_byzantine: int = 0
+    tolerance: float = 1e-8
+    max_iterations: int = 1000
+    smoothing: float | None = None
+    start: Literal["majority", "zero"] = "majority"
+
+    kind: ClassVar[str] = "geometric_median"
+
+    def __post_init__(self) -> None:
+        """Refuse parameters out of range."""
+        check_at_least("num_byzantine", self.num_byzantine, 0)
+        check_at_least("max_iterations", self.max_iterations, 1)
+        if not 0.0 <= self.tolerance < 1.0:
+            raise ParameterError("tolerance", f"must be in [0, 1), not {self.tolerance}")
+        if self.smoothing is not None and not 0.0 < self.smoothing < math.inf:
+            raise ParameterError("smoothing", f"must be positive and finite, not {self.smoothing}")
+        if self.start not in ("majority", "zero"):
+            raise ParameterError("start", f'must be "majority" or "zero", not {self.start!r}')
+
+    def __call__(self, messages: Array) -> Array:
+        """Aggregate messages of shape (n, Q) into shape (Q,)."""
+        return self.solve(messages).estimate
+
+    def solve(self, messages: Array) -> GeometricMedianSolution:
+        """Aggregate messages of shape (n, Q), and say how many steps it took.
+
+        Returns
+        -------
+        GeometricMedianSolution
+
+        Raises
+        ------
+        ParameterError
+            2f ≥ n.
+        ValueError
+            The array is not two-dimensional and floating, or is empty.
+        """
+        check_messages(messages, self.num_byzantine)
+        geometry = measure(messages)
+        radius = math.sqrt(geometry.squared_radii[geometry.tightest])
+        if self.smoothing is not None:
+            shortest = self.smoothing / geometry.rows.unit
+        elif radius > 0.0:
+            shortest = _RELATIVE_SMOOTHING * radius
+        else:
+            return GeometricMedianSolution(messages[geometry.tightest].copy(), 0, 0.0)
+        shortest = min(max(shortest, _SMOOTHING_RANGE[0]), _SMOOTHING_RANGE[1])
+        weights, num_iterations, residual = self._weights(geometry, shortest)
+        estimate = combine(geometry.rows, geometry.centre, weights * geometry.rows.shrinkage)
+        return GeometricMedianSolution(estimate, num_iterations, residual)
+
+    def _weights(self, geometry: Geometry, shortest: float) -> tuple[HostFloats, int, float]:
+        """Iterate on the weights w; return them, the number of steps and the residual."""
+        gram = geometry.gram
+        squares = np.diagonal(gram)
+        num_iterations = 0
+        residual = math.inf
+        if self.start == "zero":
+            # The origin is no combination of rows, but the first step from it is.
+            weights = 1.0 / np.maximum(lengths(geometry.rows), shortest)
+            weights /= weights.sum()
+            num_iterations = 1
+        else:
+            majority = len(gram) // 2 + 1
+            around = geometry.squared_distances[geometry.tightest][None]
+            weights = nearest(around, majority)[0] / majority
+        image = gram @ weights
+        while num_iterations < self.max_iterations and residual > self.tolerance:
+            squared = squares - 2.0 * image + weights @ image
+            pulls = 1.0 / np.sqrt(np.maximum(squared, shortest**2))
+            total = pulls.sum()
+            moved = pulls / total
+            new_image = gram @ moved
+            advance = (moved - weights) @ (new_image - image)
+            residual = float(total / len(gram) * math.sqrt(max(advance, 0.0)))
+            weights, image = moved, new_image
+            num_iterations += 1
+        return weights, num_iterations, residual

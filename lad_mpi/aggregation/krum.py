@@ -1,0 +1,88 @@
+"""Krum: the message that is closest to its neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+
+from lad_mpi.aggregation.base import check_messages
+from lad_mpi.aggregation.checks import check_at_least
+from lad_mpi.aggregation.gram import measure
+from lad_mpi.errors import ParameterError
+
+if TYPE_CHECKING:
+    from lad_mpi.types import Array, HostFloats
+
+Neighbours = Literal["n-f-2", "n-f-1"]
+
+
+@dataclass(frozen=True, slots=True)
+class Krum:
+    r"""The one message whose nearest others are nearest; ties go to the lowest row.
+
+    Parameters
+    ----------
+    num_byzantine : int
+        f.
+    neighbours : {"n-f-2", "n-f-1"}
+        How many nearest others are counted: ``"n-f-2"`` as first published,
+        ``"n-f-1"`` as ByzFL and the analysis by Allouah et al. do. At least
+        one is counted, as far as there is one.
+
+    Notes
+    -----
+    .. math::
+
+        R(x_1, …, x_n) = x_{k}, \quad
+        k = \arg\min_i \sum_{j \in N_i} \lVert x_i - x_j \rVert^2,
+
+    with :math:`N_i` the n − f − 2 (or n − f − 1) other rows nearest :math:`x_i`.
+
+    References
+    ----------
+    Blanchard, El Mhamdi, Guerraoui, Stainer, arXiv:1703.02757.
+    Allouah et al., arXiv:2302.01772.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lad_mpi.aggregation import Krum
+    >>> Krum(num_byzantine=1)(np.array([[1.0], [2.0], [2.5], [4.0], [1e6]]))
+    array([2.])
+    """
+
+    num_byzantine: int = 0
+    neighbours: Neighbours = "n-f-2"
+
+    kind: ClassVar[str] = "krum"
+
+    def __post_init__(self) -> None:
+        """Refuse parameters out of range."""
+        check_at_least("num_byzantine", self.num_byzantine, 0)
+        check_neighbours(self.neighbours)
+
+    def __call__(self, messages: Array) -> Array:
+        """Aggregate messages of shape (n, Q) into shape (Q,)."""
+        check_messages(messages, self.num_byzantine)
+        distances = measure(messages).squared_distances
+        scores = krum_scores(distances, self.num_byzantine, self.neighbours)
+        return messages[int(np.argmin(scores))].copy()
+
+
+def krum_scores(
+    squared_distances: HostFloats, num_byzantine: int, neighbours: Neighbours
+) -> HostFloats:
+    """Sum the squared distances of every row to its nearest others, float64, shape (n,)."""
+    omitted = 2 if neighbours == "n-f-2" else 1
+    count = max(1, len(squared_distances) - num_byzantine - omitted)
+    # Position 0 of a sorted row is its distance zero to itself.
+    scores: HostFloats = np.sort(squared_distances, axis=1)[:, 1 : count + 1].sum(axis=1)
+    return scores
+
+
+def check_neighbours(neighbours: Neighbours) -> None:
+    """Refuse an unknown count of neighbours."""
+    if neighbours not in ("n-f-2", "n-f-1"):
+        raise ParameterError("neighbours", f'must be "n-f-2" or "n-f-1", not {neighbours!r}')

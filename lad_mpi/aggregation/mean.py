@@ -1,0 +1,50 @@
+"""The mean of all messages: no robustness, the baseline of everything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from lad_mpi.aggregation.base import check_messages
+from lad_mpi.aggregation.checks import check_at_least
+from lad_mpi.aggregation.coordinates import column_mean
+
+if TYPE_CHECKING:
+    from lad_mpi.types import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    r"""Mean of all messages.
+
+    Parameters
+    ----------
+    num_byzantine : int
+        f; checked like that of any rule, but the result does not depend on it.
+
+    Notes
+    -----
+    .. math:: R(x_1, …, x_n) = \frac{1}{n} \sum_i x_i
+
+    One Byzantine message moves it anywhere.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lad_mpi.aggregation import Mean
+    >>> Mean()(np.array([[1.0, 10.0], [3.0, 30.0]]))
+    array([ 2., 20.])
+    """
+
+    num_byzantine: int = 0
+
+    kind: ClassVar[str] = "mean"
+
+    def __post_init__(self) -> None:
+        """Refuse a negative number of faults."""
+        check_at_least("num_byzantine", self.num_byzantine, 0)
+
+    def __call__(self, messages: Array) -> Array:
+        """Aggregate messages of shape (n, Q) into shape (Q,)."""
+        check_messages(messages, self.num_byzantine)
+        return column_mean(messages)

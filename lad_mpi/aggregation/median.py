@@ -1,0 +1,64 @@
+"""Coordinate-wise median."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from lad_mpi.aggregation.base import check_messages
+from lad_mpi.aggregation.checks import check_at_least
+from lad_mpi.aggregation.coordinates import column_mean
+from lad_mpi.aggregation.gram import column_blocks
+from lad_mpi.arrays import namespace
+
+if TYPE_CHECKING:
+    from lad_mpi.types import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Median:
+    r"""Median of every coordinate; an even number of messages averages the middle two.
+
+    Parameters
+    ----------
+    num_byzantine : int
+        f; checked, but the result does not depend on it.
+
+    Notes
+    -----
+    With :math:`x_{(1)} ≤ … ≤ x_{(n)}` the sorted values of one coordinate,
+
+    .. math::
+
+        R(x_1, …, x_n) = \tfrac12 \left( x_{(⌊(n+1)/2⌋)} + x_{(⌈(n+1)/2⌉)} \right).
+
+    References
+    ----------
+    Yin, Chen, Kannan, Bartlett, arXiv:1803.01498.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lad_mpi.aggregation import Median
+    >>> Median(num_byzantine=1)(np.array([[1.0], [2.0], [1e6]]))
+    array([2.])
+    """
+
+    num_byzantine: int = 0
+
+    kind: ClassVar[str] = "median"
+
+    def __post_init__(self) -> None:
+        """Refuse a negative number of faults."""
+        check_at_least("num_byzantine", self.num_byzantine, 0)
+
+    def __call__(self, messages: Array) -> Array:
+        """Aggregate messages of shape (n, Q) into shape (Q,)."""
+        check_messages(messages, self.num_byzantine)
+        xp = namespace(messages)
+        middle = slice((len(messages) - 1) // 2, len(messages) // 2 + 1)
+        result = xp.empty(messages.shape[1], dtype=messages.dtype)
+        for columns in column_blocks(messages):
+            # A full vectorised sort beats selection of two ranks severalfold here.
+            result[columns] = column_mean(xp.sort(messages[:, columns], axis=0)[middle])
+        return result

@@ -1,0 +1,82 @@
+"""Multi-Krum: the mean of the messages with the best Krum scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from lad_mpi.aggregation.base import check_messages
+from lad_mpi.aggregation.checks import check_at_least
+from lad_mpi.aggregation.gram import combine, measure
+from lad_mpi.aggregation.krum import Neighbours, check_neighbours, krum_scores
+from lad_mpi.errors import ParameterError
+
+if TYPE_CHECKING:
+    from lad_mpi.types import Array
+
+
+@dataclass(frozen=True, slots=True)
+class MultiKrum:
+    r"""Mean of the m messages with the lowest Krum scores; ties go to the lowest row.
+
+    Parameters
+    ----------
+    num_byzantine : int
+        f.
+    num_selected : int, optional
+        m, 1 … n; n − f where it is left out.
+    neighbours : {"n-f-2", "n-f-1"}
+        As in :class:`~lad_mpi.aggregation.Krum`.
+
+    Notes
+    -----
+    .. math::
+
+        R(x_1, …, x_n) = \frac{1}{m} \sum_{i \in S} x_i,
+
+    with S the m rows of lowest :math:`\sum_{j \in N_i} \lVert x_i - x_j \rVert^2`.
+
+    References
+    ----------
+    Blanchard, El Mhamdi, Guerraoui, Stainer, arXiv:1703.02757.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lad_mpi.aggregation import MultiKrum
+    >>> MultiKrum(num_byzantine=1)(np.array([[1.0], [2.0], [3.0], [4.0], [1e6]]))
+    array([2.5])
+    """
+
+    num_byzantine: int = 0
+    num_selected: int | None = None
+    neighbours: Neighbours = "n-f-2"
+
+    kind: ClassVar[str] = "multi_krum"
+
+    def __post_init__(self) -> None:
+        """Refuse parameters out of range."""
+        check_at_least("num_byzantine", self.num_byzantine, 0)
+        if self.num_selected is not None:
+            check_at_least("num_selected", self.num_selected, 1)
+        check_neighbours(self.neighbours)
+
+    def __call__(self, messages: Array) -> Array:
+        """Aggregate messages of shape (n, Q) into shape (Q,)."""
+        check_messages(messages, self.num_byzantine)
+        num_messages = len(messages)
+        count = self.num_selected
+        if count is None:
+            count = num_messages - self.num_byzantine
+        if count > num_messages:
+            raise ParameterError(
+                "num_selected",
+                f"must be at most the number of messages {num_messages}, not {count}",
+            )
+        geometry = measure(messages)
+        scores = krum_scores(geometry.squared_distances, self.num_byzantine, self.neighbours)
+        weights = np.zeros(num_messages)
+        weights[np.argsort(scores, kind="stable")[:count]] = 1.0 / count
+        return combine(geometry.rows, geometry.centre, weights)

@@ -1,0 +1,62 @@
+"""Nearest-neighbour mixing: every message becomes the mean of its neighbourhood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from lad_mpi.aggregation.base import check_messages
+from lad_mpi.aggregation.checks import check_at_least
+from lad_mpi.aggregation.gram import combine, measure, nearest
+
+if TYPE_CHECKING:
+    from lad_mpi.types import Array
+
+
+@dataclass(frozen=True, slots=True)
+class NearestNeighbourMixing:
+    r"""Replace every message by the mean of the n − f nearest, itself included.
+
+    Parameters
+    ----------
+    num_byzantine : int
+        f, the number of farthest messages that each mean leaves out; ties go
+        to the lowest row.
+
+    Notes
+    -----
+    .. math:: y_i = \frac{1}{n - f} \sum_{j \in N_i} x_j,
+
+    with :math:`N_i` the n − f rows nearest :math:`x_i`. The means are one product of a 0/1
+    mixing matrix with the centred rows: O(nQ) memory, where gathering the
+    neighbourhoods would take n(n − f)Q numbers.
+
+    References
+    ----------
+    Allouah et al., "Fixing by mixing", arXiv:2302.01772.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lad_mpi.aggregation import NearestNeighbourMixing
+    >>> NearestNeighbourMixing(num_byzantine=1)(np.array([[1.0], [2.0], [9.0]]))
+    array([[1.5],
+           [1.5],
+           [5.5]])
+    """
+
+    num_byzantine: int = 0
+
+    kind: ClassVar[str] = "nnm"
+
+    def __post_init__(self) -> None:
+        """Refuse a negative number of faults."""
+        check_at_least("num_byzantine", self.num_byzantine, 0)
+
+    def __call__(self, messages: Array) -> Array:
+        """Transform messages of shape (n, Q) into as many means."""
+        check_messages(messages, self.num_byzantine)
+        geometry = measure(messages)
+        count = len(messages) - self.num_byzantine
+        mixing = nearest(geometry.squared_distances, count) / count
+        return combine(geometry.rows, geometry.centre, mixing)

@@ -1,0 +1,64 @@
+"""Norm thresholding (TGN): the mean of the shortest messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from lad_mpi.aggregation.base import check_messages
+from lad_mpi.aggregation.checks import check_at_least
+from lad_mpi.aggregation.gram import combine, lengths, survey
+
+if TYPE_CHECKING:
+    from lad_mpi.types import Array
+
+
+@dataclass(frozen=True, slots=True)
+class NormThreshold:
+    r"""Mean of the n − f messages of smallest Euclidean norm; ties go to the lowest row.
+
+    Parameters
+    ----------
+    num_byzantine : int
+        f, the number of longest messages that are dropped.
+
+    Notes
+    -----
+    .. math:: R(x_1, …, x_n) = \frac{1}{n - f} \sum_{i \in S} x_i,
+
+    with S the n − f rows of smallest :math:`\lVert x_i \rVert`. Byzantine
+    messages that are short pass.
+
+    References
+    ----------
+    Ghosh et al., arXiv:1911.09721.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lad_mpi.aggregation import NormThreshold
+    >>> NormThreshold(num_byzantine=1)(np.array([[1.0], [3.0], [-1e6]]))
+    array([2.])
+    """
+
+    num_byzantine: int = 0
+
+    kind: ClassVar[str] = "norm_threshold"
+
+    def __post_init__(self) -> None:
+        """Refuse a negative number of faults."""
+        check_at_least("num_byzantine", self.num_byzantine, 0)
+
+    def __call__(self, messages: Array) -> Array:
+        """Aggregate messages of shape (n, Q) into shape (Q,)."""
+        check_messages(messages, self.num_byzantine)
+        rows = survey(messages)
+        # A row that was drawn in may be too long to state: infinity, the longest.
+        with np.errstate(over="ignore", divide="ignore"):
+            norms = lengths(rows) / rows.shrinkage
+        kept = np.argsort(norms, kind="stable")[: len(messages) - self.num_byzantine]
+        weights = np.zeros(len(messages))
+        weights[kept] = 1.0 / len(kept)
+        return combine(rows, int(kept[0]), weights)

@@ -1,0 +1,90 @@
+"""A little is enough: a shift that hides in the spread of the honest vectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from lad_mpi.attacks.checks import require_finite
+from lad_mpi.attacks.collusion import mean, sent_by_all, standard_deviation
+from lad_mpi.errors import ParameterError
+
+if TYPE_CHECKING:
+    from lad_mpi.attacks.base import AttackContext
+    from lad_mpi.types import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Alie:
+    r"""Send the mean of the honest vectors, shifted by z standard deviations.
+
+    Parameters
+    ----------
+    z : float, optional
+        The shift in standard deviations; the published quantile where left out.
+
+    Notes
+    -----
+    All Byzantine devices send μ − z σ, with mean and standard deviation (divisor
+    H) of each coordinate over the honest messages. The quantile for n devices
+    of which f are Byzantine is
+
+    .. math:: z = \Phi^{-1}\!\left(\frac{n - f - s}{n - f}\right), \qquad
+              s = \left\lfloor n/2 + 1 \right\rfloor - f.
+
+    It is zero or negative where f is very small, and undefined where the
+    fraction is not strictly between 0 and 1, that is for n ≤ 2 or f > n/2.
+
+    References
+    ----------
+    Baruch, Baruch, Goldberg, arXiv:1902.06156.
+    """
+
+    z: float | None = None
+
+    kind: ClassVar[str] = "alie"
+
+    def __post_init__(self) -> None:
+        """Refuse a shift that is not finite."""
+        if self.z is not None:
+            require_finite("z", self.z)
+
+    def craft(self, honest: Array, context: AttackContext) -> Array:
+        """Return μ − z σ for each device; see :meth:`OmniscientAttack.craft`.
+
+        Raises
+        ------
+        ParameterError
+            z was left out, and the quantile is undefined for these n and f.
+        """
+        count = len(context.devices)
+        if count == 0:
+            return honest[:0].copy()
+        z = self.z
+        if z is None:
+            z = published_quantile(context.num_devices, context.num_byzantine)
+        with np.errstate(all="ignore"):
+            return sent_by_all(mean(honest) - z * standard_deviation(honest), count, honest)
+
+
+def published_quantile(num_devices: int, num_byzantine: int) -> float:
+    """Return the z that the attack's authors derive for n devices and f Byzantine ones.
+
+    Raises
+    ------
+    ParameterError
+        It is undefined.
+    """
+    num_honest = num_devices - num_byzantine
+    supporters = num_devices // 2 + 1 - num_byzantine
+    if not 0 < supporters < num_honest:
+        raise ParameterError(
+            "z",
+            f"has no published quantile for {num_devices} devices "
+            f"of which {num_byzantine} are Byzantine",
+            hint="give z as a number",
+        )
+    return NormalDist().inv_cdf((num_honest - supporters) / num_honest)

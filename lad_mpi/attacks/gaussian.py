@@ -1,0 +1,56 @@
+"""Gaussian noise in place of the vector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from lad_mpi.arrays import namespace
+from lad_mpi.attacks.checks import require_finite
+from lad_mpi.errors import ParameterError
+
+if TYPE_CHECKING:
+    from lad_mpi.attacks.base import AttackContext
+    from lad_mpi.types import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Gaussian:
+    """Send independent normal numbers of mean zero.
+
+    Each device draws from its own keyed stream, on the host, so that its
+    numbers depend neither on the rank that hosts it nor on the backend.
+
+    Parameters
+    ----------
+    standard_deviation : float
+        Of every coordinate, above 0, in the units of the vectors.
+
+    References
+    ----------
+    Blanchard, El Mhamdi, Guerraoui, Stainer, arXiv:1703.02757.
+    """
+
+    standard_deviation: float = 1.0
+
+    kind: ClassVar[str] = "gaussian"
+
+    def __post_init__(self) -> None:
+        """Refuse a standard deviation that is not positive and finite."""
+        require_finite("standard_deviation", self.standard_deviation)
+        if self.standard_deviation <= 0:
+            raise ParameterError(
+                "standard_deviation", f"must be above 0, not {self.standard_deviation}"
+            )
+
+    def corrupt(self, coded: Array, context: AttackContext) -> Array:
+        """Draw each device's noise; see :meth:`LocalAttack.corrupt`."""
+        noise = np.empty(coded.shape)
+        for row, device in zip(noise, context.devices, strict=True):
+            context.generator(int(device)).standard_normal(out=row)
+        # An overflow is the attacker's own affair: the server refuses the message.
+        with np.errstate(all="ignore"):
+            noise = (noise * self.standard_deviation).astype(coded.dtype)
+        return namespace(coded).asarray(noise)

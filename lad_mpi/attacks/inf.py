@@ -1,0 +1,24 @@
+"""Infinity in place of the vector."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from lad_mpi.arrays import namespace
+
+if TYPE_CHECKING:
+    from lad_mpi.attacks.base import AttackContext
+    from lad_mpi.types import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Inf:
+    """Send +∞ in every coordinate: a well-formed message that must be refused."""
+
+    kind: ClassVar[str] = "inf"
+
+    def corrupt(self, coded: Array, context: AttackContext) -> Array:  # noqa: ARG002
+        """Return infinity; see :meth:`LocalAttack.corrupt`."""
+        return namespace(coded).full_like(coded, math.inf)

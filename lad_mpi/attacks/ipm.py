@@ -1,0 +1,47 @@
+"""Inner product manipulation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from lad_mpi.attacks.checks import require_finite
+from lad_mpi.attacks.collusion import mean, sent_by_all
+
+if TYPE_CHECKING:
+    from lad_mpi.attacks.base import AttackContext
+    from lad_mpi.types import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Ipm:
+    """Send the mean of the honest vectors, negated and scaled.
+
+    Parameters
+    ----------
+    tau : float
+        τ, the factor; small values hide among the honest vectors.
+
+    Notes
+    -----
+    All Byzantine devices send −τ μ, with μ the mean of the honest messages.
+
+    References
+    ----------
+    Xie, Koyejo, Gupta, arXiv:1903.03936.
+    """
+
+    tau: float = 2.0
+
+    kind: ClassVar[str] = "ipm"
+
+    def __post_init__(self) -> None:
+        """Refuse a factor that is not finite."""
+        require_finite("tau", self.tau)
+
+    def craft(self, honest: Array, context: AttackContext) -> Array:
+        """Return −τ μ for each device; see :meth:`OmniscientAttack.craft`."""
+        with np.errstate(all="ignore"):
+            return sent_by_all(-self.tau * mean(honest), len(context.devices), honest)

@@ -1,0 +1,48 @@
+"""Sign flipping: the device's own vector, reversed and scaled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from lad_mpi.attacks.checks import require_finite
+
+if TYPE_CHECKING:
+    from lad_mpi.attacks.base import AttackContext
+    from lad_mpi.types import Array
+
+
+@dataclass(frozen=True, slots=True)
+class SignFlip:
+    """Send ``scale`` times the device's own coded vector.
+
+    Parameters
+    ----------
+    scale : float
+        The factor; negative to point uphill.
+
+    Notes
+    -----
+    Some call the negated mean of the honest vectors by the same name: that is
+    :class:`~lad_mpi.attacks.Ipm` with τ = 1.
+
+    References
+    ----------
+    Li, Xu, Chen, Giannakis, Ling, arXiv:1811.03761.
+    """
+
+    scale: float = -2.0
+
+    kind: ClassVar[str] = "sign_flip"
+
+    def __post_init__(self) -> None:
+        """Refuse a factor that is not finite."""
+        require_finite("scale", self.scale)
+
+    def corrupt(self, coded: Array, context: AttackContext) -> Array:  # noqa: ARG002
+        """Scale each vector; see :meth:`LocalAttack.corrupt`."""
+        # An overflow is the attacker's own affair: the server refuses the message.
+        with np.errstate(all="ignore"):
+            return coded * coded.dtype.type(self.scale)

@@ -1,0 +1,213 @@
+"""Arguments, dispatch, and how errors reach the person at the terminal.
+
+Nothing heavy is imported here: a command imports what it needs once it is known.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from lad_mpi._version import __version__
+from lad_mpi.errors import ExitCode, LadError, RelayedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "PALS_RANKID", "SLURM_PROCID")
+_PROGRESS_KINDS = ("auto", "bar", "lines", "none")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong once, whatever the number of ranks."""
+
+    def error(self, message: str) -> NoReturn:
+        if announced_rank() == 0:
+            self.print_usage(sys.stderr)
+            sys.stderr.write(f"{self.prog}: error: {message}\n")
+        raise SystemExit(int(ExitCode.USAGE))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    limit_threads()
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    try:
+        command = importlib.import_module(f"lad_mpi.cli.{options.module}")
+        return int(getattr(command, options.function)(options))
+    except LadError as error:
+        if announced_rank() == 0 and not isinstance(error, RelayedError):
+            print_error(error, verbose=options.verbose)
+        return int(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output has gone, as with `| head`; nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.OK)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = _Parser(
+        prog="lad-mpi",
+        description="Byzantine-robust, coded and compressed distributed training under MPI.",
+    )
+    parser.add_argument("--version", action="version", version=f"lad-mpi {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_run(commands)
+    _add_study(commands)
+    _add_show(commands)
+    _add_validate(commands)
+    _add_components(commands)
+    return parser
+
+
+def print_error(error: LadError, *, verbose: bool) -> None:
+    """Write an error for a person; with its traceback if asked for."""
+    if verbose:
+        traceback.print_exception(error)
+    sys.stderr.write(f"lad-mpi: error: {error}\n")
+
+
+def announced_rank() -> int:
+    """Return this process's rank as the launcher announces it, before MPI is there."""
+    for variable in _RANK_VARIABLES:
+        if os.environ.get(variable, "").isdigit():
+            return int(os.environ[variable])
+    return 0
+
+
+def limit_threads() -> None:
+    """Give linear algebra one thread a rank, unless the environment says otherwise.
+
+    Libraries would start one thread a core in every rank. It has to be said
+    before NumPy is imported.
+    """
+    if not any(variable in os.environ for variable in _THREAD_VARIABLES):
+        os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+
+
+def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
+    run = _command(
+        commands,
+        "run",
+        "run one spec",
+        "Run one spec and write its log. Alone it runs in one process; under mpirun or "
+        "srun rank 0 is the server and the other ranks host the devices.",
+    )
+    run.add_argument("spec", type=Path, metavar="SPEC.toml")
+    run.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="A.B=V",
+        help="change one value of the spec; may be repeated",
+    )
+    run.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("results"),
+        metavar="OUT",
+        help="log file (*.h5) or folder for it (default: results)",
+    )
+    run.add_argument("--overwrite", action="store_true", help="replace a log that exists")
+    run.add_argument(
+        "--dry-run", action="store_true", help="check and print the resolved spec; run nothing"
+    )
+    _add_progress(run)
+    run.set_defaults(module="run", function="run")
+
+
+def _add_study(commands: argparse._SubParsersAction[_Parser]) -> None:
+    study = commands.add_parser("study", help="many runs from one file")
+    actions = study.add_subparsers(metavar="ACTION", required=True)
+    texts = {
+        "run": (
+            "run all that is not complete yet",
+            (
+                "Run a study's runs back to back in one launch. Complete ones are skipped, a "
+                "failed one is reported and the next begun."
+            ),
+        ),
+        "plan": ("list the runs", "List the runs of a study and the files of their logs."),
+        "status": ("show what is done", "Show what has become of each run of a study."),
+    }
+    for name, (short, text) in texts.items():
+        action = _command(actions, name, short, text)
+        action.add_argument("study", type=Path, metavar="STUDY.toml")
+        action.add_argument(
+            "-o",
+            "--output",
+            type=Path,
+            metavar="DIR",
+            help="folder of the logs (default: results/NAME of the study)",
+        )
+        if name == "run":
+            _add_progress(action)
+        else:
+            _add_json(action)
+        action.set_defaults(module="study", function=name)
+
+
+def _add_show(commands: argparse._SubParsersAction[_Parser]) -> None:
+    show = _command(commands, "show", "summarise a log", "Summarise one log.")
+    show.add_argument("log", type=Path, metavar="FILE.h5")
+    show.add_argument("--spec", action="store_true", help="print the resolved spec only")
+    _add_json(show)
+    show.set_defaults(module="show", function="show")
+
+
+def _add_validate(commands: argparse._SubParsersAction[_Parser]) -> None:
+    validate = _command(
+        commands,
+        "validate",
+        "check logs, specs and studies",
+        "Check that logs (*.h5) keep the format and that specs and studies (*.toml) can be run.",
+    )
+    validate.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    _add_json(validate)
+    validate.set_defaults(module="show", function="validate")
+
+
+def _add_components(commands: argparse._SubParsersAction[_Parser]) -> None:
+    components = _command(
+        commands,
+        "components",
+        "list problems, codes, codecs, attacks and rules",
+        "List every component with its parameters and their defaults.",
+    )
+    _add_json(components)
+    components.set_defaults(module="components", function="components")
+
+
+def _command(
+    commands: argparse._SubParsersAction[_Parser], name: str, short: str, text: str
+) -> _Parser:
+    parser = commands.add_parser(name, help=short, description=text)
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="show where in the code an error arose"
+    )
+    return parser
+
+
+def _add_progress(parser: _Parser) -> None:
+    parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    parser.add_argument(
+        "--progress",
+        choices=_PROGRESS_KINDS,
+        default="auto",
+        help="a bar, plain lines for a batch log, or neither; auto takes a bar on a terminal "
+        "(launchers hide the terminal from ranks, so say bar under mpirun)",
+    )
+
+
+def _add_json(parser: _Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")

@@ -1,0 +1,47 @@
+"""``lad-mpi run``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from lad_mpi.cli.progress import open_progress
+from lad_mpi.cli.world import on_server, whole_world
+from lad_mpi.errors import ExitCode
+from lad_mpi.spec import load_spec, parse_toml_spec, run_id, to_toml
+from lad_mpi.training import run_spec
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+    from lad_mpi.spec import Spec
+
+
+def run(options: argparse.Namespace) -> ExitCode:
+    """Run one spec on all ranks."""
+    with whole_world() as link:
+        text = on_server(link, lambda: to_toml(load_spec(options.spec, options.overrides)))
+        if options.dry_run:
+            if link.is_server:
+                sys.stdout.write(text)
+            return ExitCode.OK
+        spec = parse_toml_spec(text)
+        output = log_path(options.output, spec)
+        with open_progress(options, link) as progress:
+            progress.begin_run(spec.name, spec.seed, spec.iterations)
+            outcome = run_spec(spec, link, output, progress=progress, overwrite=options.overwrite)
+            progress.end_run(outcome)
+        if link.is_server:
+            if outcome.failure:
+                sys.stderr.write(f"lad-mpi: error: {outcome.failure}\n")
+            elif not options.quiet:
+                sys.stdout.write(f"{output}\n")
+        return outcome.exit_code
+
+
+def log_path(output: Path, spec: Spec) -> Path:
+    """Return the log file: the output itself if it is one, else a file of the spec's id in it."""
+    if output.suffix == ".h5":
+        return output
+    return output / f"run-{run_id(spec)}.h5"

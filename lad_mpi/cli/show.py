@@ -1,0 +1,120 @@
+"""``lad-mpi show`` and ``lad-mpi validate``."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from typing import TYPE_CHECKING, Any
+
+from lad_mpi.errors import ExitCode, LadError
+from lad_mpi.logs import read_log, validate_log
+from lad_mpi.spec import load_spec, read_toml
+from lad_mpi.study import load_study
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+    from lad_mpi.logs import RunLog
+
+_SHOWN_PROVENANCE = (
+    "hosts",
+    "mpi_library",
+    "mpi_ranks",
+    "cpu_model",
+    "devices",
+    "blas",
+    "git_revision",
+    "command",
+)
+
+
+def show(options: argparse.Namespace) -> ExitCode:
+    """Summarise one log."""
+    log = read_log(options.log)
+    if options.spec:
+        sys.stdout.write(log.spec_toml)
+        return ExitCode.OK
+    summary = summarise(log)
+    if options.json:
+        sys.stdout.write(json.dumps(summary, indent=2) + "\n")
+        return ExitCode.OK
+    width = max(len(key) for key in summary)
+    for key, value in summary.items():
+        sys.stdout.write(f"{key:<{width}}  {_readable(value)}\n")
+    return ExitCode.OK
+
+
+def summarise(log: RunLog) -> dict[str, Any]:
+    """Return what a person wants to know of a log first, as plain values."""
+    rows = len(log.iteration)
+    training = [log.phases.index(phase) for phase in log.training_phases]
+    warm = log.seconds[log.warmup_iterations :, 0][:, training]
+    summary: dict[str, Any] = {
+        "name": log.name,
+        "status": log.status,
+        "failure": log.failure or None,
+        "seed": log.spec.get("seed"),
+        "iterations": f"{rows} of {log.spec.get('iterations')}",
+        "final_loss": None if log.final is None else _number(log.final.loss),
+        "server_s_per_iteration_median": _median(warm.sum(axis=1).tolist()),
+        "uplink_bytes_per_iteration": int(log.traffic["uplink_bytes"][0]) if rows else None,
+        "downlink_bytes_per_iteration": int(log.traffic["downlink_bytes"][0]) if rows else None,
+        "messages_rejected": int(log.metrics["messages_rejected"].sum()),
+        "spec_hash": log.spec_hash,
+        "uuid": log.uuid,
+    }
+    known = {key: log.provenance[key] for key in _SHOWN_PROVENANCE if key in log.provenance}
+    return {**summary, **{key: _unique(value) for key, value in known.items()}}
+
+
+def validate(options: argparse.Namespace) -> ExitCode:
+    """Check logs, specs and studies."""
+    findings = {str(path): _check(path) for path in options.files}
+    if options.json:
+        sys.stdout.write(json.dumps(findings, indent=2) + "\n")
+    else:
+        for path, found in findings.items():
+            sys.stdout.write(f"{path}: {'valid' if not found else f'{len(found)} findings'}\n")
+            sys.stdout.writelines(f"  {finding}\n" for finding in found)
+    return ExitCode.FAILED if any(findings.values()) else ExitCode.OK
+
+
+def _check(path: Path) -> list[str]:
+    try:
+        if path.suffix != ".toml":
+            return validate_log(path)
+        mapping = read_toml(path)
+        if {"base", "axes", "cases"} & mapping.keys():
+            load_study(path)
+        else:
+            load_spec(path)
+    except LadError as error:
+        return [str(error)]
+    return []
+
+
+def _median(values: list[float]) -> float | None:
+    finite = sorted(value for value in values if math.isfinite(value))
+    return finite[len(finite) // 2] if finite else None
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _unique(value: Any) -> Any:
+    items = [str(item) for item in value] if isinstance(value, (list, tuple)) else [value]
+    distinct = list(dict.fromkeys(items))
+    return distinct[0] if len(distinct) == 1 else distinct
+
+
+def _readable(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
+    return str(value)

@@ -1,0 +1,117 @@
+"""``lad-mpi study run``, ``plan`` and ``status``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lad_mpi.cli.progress import open_progress
+from lad_mpi.cli.tables import print_table
+from lad_mpi.cli.world import on_server, whole_world
+from lad_mpi.errors import ExitCode, UsageError
+from lad_mpi.study import Study, follow_study, load_study, run_study, study_status
+
+if TYPE_CHECKING:
+    import argparse
+
+    from lad_mpi.study import StudyResult
+
+
+def run(options: argparse.Namespace) -> ExitCode:
+    """Run a study on all ranks."""
+    with whole_world() as link:
+        studies: list[Study] = []
+
+        def load() -> str:
+            study = load_study(options.study)
+            folder = _folder(options, study)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UsageError(
+                    f"cannot make the folder {folder}: {error.strerror}",
+                    hint="give a folder of yours with -o",
+                ) from error
+            studies.append(study)
+            return str(folder)
+
+        folder = Path(on_server(link, load))
+        with open_progress(options, link) as progress:
+            if not link.is_server:
+                follow_study(link, folder, progress)
+                return _follower_exit(link.share(""))
+            result = run_study(studies[0], link, folder, progress)
+        exit_code = ExitCode.FAILED if result.failed else ExitCode.OK
+        link.share(str(int(exit_code)))
+        _report(result, folder, quiet=options.quiet)
+        return exit_code
+
+
+def plan(options: argparse.Namespace) -> ExitCode:
+    """List the runs of a study."""
+    study = load_study(options.study)
+    folder = _folder(options, study)
+    rows = [
+        {"name": run.spec.name, "seed": run.spec.seed, "log": str(folder / run.file_name)}
+        for run in study.runs
+    ]
+    if options.json:
+        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+        return ExitCode.OK
+    if study.description:
+        sys.stdout.write(f"{study.description.strip()}\n\n")
+    print_table(rows, columns={"name": "run", "seed": "seed", "log": "log"}, right=("seed",))
+    sys.stdout.write(f"{len(rows)} runs\n")
+    return ExitCode.OK
+
+
+def status(options: argparse.Namespace) -> ExitCode:
+    """Show what has become of the runs of a study."""
+    study = load_study(options.study)
+    found = study_status(study, _folder(options, study))
+    rows = [
+        {
+            "name": state.run.spec.name,
+            "seed": state.run.spec.seed,
+            "status": state.status,
+            "iterations": f"{state.iterations}/{state.run.spec.iterations}",
+            "failure": state.failure,
+            "log": str(state.path),
+        }
+        for state in found
+    ]
+    if options.json:
+        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+        return ExitCode.OK
+    columns = {"name": "run", "seed": "seed", "status": "status", "iterations": "iterations"}
+    if any(row["failure"] for row in rows):
+        columns["failure"] = "reason"
+    print_table(rows, columns=columns, right=("seed", "iterations"))
+    counts: dict[str, int] = {}
+    for state in found:
+        counts[state.status] = counts.get(state.status, 0) + 1
+    summary = ", ".join(f"{count} {name}" for name, count in counts.items())
+    sys.stdout.write(f"{len(found)} runs: {summary}\n")
+    return ExitCode.OK
+
+
+def _folder(options: argparse.Namespace, study: Study) -> Path:
+    return options.output if options.output is not None else Path("results") / study.name
+
+
+def _follower_exit(text: str) -> ExitCode:
+    return ExitCode(int(text))
+
+
+def _report(result: StudyResult, folder: Path, *, quiet: bool) -> None:
+    for run, outcome in result.failed:
+        sys.stderr.write(f"{run.spec.name} (seed {run.spec.seed}): {outcome.failure}\n")
+    if not quiet:
+        sys.stdout.write(
+            f"{result.completed} completed, {result.skipped} complete before, "
+            f"{len(result.failed)} not completed; logs in {folder}\n"
+        )
+    if result.interrupted:
+        sys.stderr.write("interrupted; the same command goes on with what is missing\n")

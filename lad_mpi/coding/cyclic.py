@@ -1,0 +1,85 @@
+"""Cyclic gradient coding with random or fixed assignment (LAD, CRA-DL)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+
+from lad_mpi.coding.base import Assignment
+from lad_mpi.errors import ParameterError
+from lad_mpi.rng import Purpose
+
+if TYPE_CHECKING:
+    from lad_mpi.rng import Streams
+
+
+@dataclass(frozen=True, slots=True)
+class Cyclic:
+    r"""Every device computes ``load`` subsets, cyclically consecutive, and sends their mean.
+
+    Parameters
+    ----------
+    load : int
+        d, subsets of a device, 1 ≤ d ≤ N. ``load = 1`` is plain robust
+        aggregation; with ``load = N`` every honest device sends the exact ∇F.
+    assignment : {"random", "fixed"}
+        ``"random"`` draws the order of the subsets and the row of each device
+        anew every iteration, which needs every device to reach all data;
+        ``"fixed"`` keeps both, so that a device needs only its own d subsets.
+
+    Notes
+    -----
+    With permutations π (subsets) and τ (devices), device i computes the subsets
+    π((τ(i) + j) mod N), j = 0…d−1, and sends
+
+    .. math:: g_i = \frac{1}{d} \sum_{j=0}^{d-1} \nabla f_{\\pi((\\tau(i)+j) \bmod N)}.
+
+    References
+    ----------
+    Li, Allouah, Guerraoui, Skoglund, Xiao, arXiv:2603.28780 (random assignment);
+    arXiv:2506.01989 (fixed assignment, CRA-DL).
+    """
+
+    load: int = 1
+    assignment: Literal["random", "fixed"] = "random"
+
+    kind: ClassVar[str] = "cyclic"
+    needs_exact_messages: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Refuse a load below one."""
+        if self.load < 1:
+            raise ParameterError("load", f"must be at least 1, not {self.load}")
+
+    @property
+    def varies(self) -> bool:
+        """Whether the assignment is drawn anew every iteration."""
+        return self.assignment == "random"
+
+    def check(self, num_devices: int, num_byzantine: int) -> None:  # noqa: ARG002
+        """Refuse a load above the number of subsets."""
+        if self.load > num_devices:
+            raise ParameterError(
+                "load",
+                f"must be between 1 and the number of devices {num_devices}, not {self.load}",
+            )
+
+    def assign(
+        self,
+        num_devices: int,
+        num_byzantine: int,  # noqa: ARG002
+        streams: Streams,
+        iteration: int,
+    ) -> Assignment:
+        """Draw π and τ and lay out the subsets of every device."""
+        positions = np.arange(num_devices)[:, None] + np.arange(self.load)
+        positions %= num_devices
+        if self.varies:
+            order = streams.permutation(Purpose.SUBSET_ORDER, iteration, num_devices)
+            rows = streams.permutation(Purpose.DEVICE_ROWS, iteration, num_devices)
+            subsets = order[positions[rows]]
+        else:
+            subsets = positions
+        return Assignment(subsets, np.full((num_devices, 1), 1.0 / self.load))

@@ -1,0 +1,137 @@
+"""The repetition code of DRACO: groups that compute the same, decoded by majority."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from lad_mpi.arrays import namespace
+from lad_mpi.coding.base import Assignment, Decoded, DecodeStatus
+from lad_mpi.errors import ParameterError
+
+if TYPE_CHECKING:
+    from lad_mpi.rng import Streams
+    from lad_mpi.types import Array, HostInts
+
+
+@dataclass(frozen=True, slots=True)
+class DracoRepetition:
+    r"""Groups of devices compute the same subsets; the server takes each group's majority.
+
+    Parameters
+    ----------
+    load : int, optional
+        Least number of devices in a group, 2f+1 ≤ load ≤ N; 2f+1 if left out.
+        There are ``N // load`` groups, as even as possible, so no divisibility is
+        needed: N=100 with f=20 makes two groups of 50 devices with 50 subsets each.
+
+    Notes
+    -----
+    Devices and subsets are split alike into G groups of sizes n_g. All devices of
+    group g send the mean of their n_g subset gradients, computed in the same order
+    and so with the same bits, and :math:`\nabla F = \sum_g (n_g/N) m_g` with m_g the
+    message that a majority of the group agrees on, bit for bit.
+
+    References
+    ----------
+    Chen, Wang, Charles, Papailiopoulos, arXiv:1803.09877.
+    Boyer and Moore, "MJRTY: a fast majority vote algorithm" (1991).
+    """
+
+    load: int | None = None
+
+    kind: ClassVar[str] = "draco_repetition"
+    needs_exact_messages: ClassVar[bool] = True
+
+    @property
+    def varies(self) -> bool:
+        """Whether the assignment is drawn anew every iteration: never."""
+        return False
+
+    def check(self, num_devices: int, num_byzantine: int) -> None:
+        """Refuse groups in which the faulty could be the majority, or an empty group."""
+        least = 2 * num_byzantine + 1
+        load = self._group_size(num_byzantine)
+        if not least <= load <= num_devices:
+            raise ParameterError(
+                "load",
+                f"must be between 2f+1 = {least} and the number of devices {num_devices}, "
+                f"not {load}",
+                hint=f"leave coding.load out for {least}, or lower devices.byzantine",
+            )
+
+    def group_bounds(self, num_devices: int, num_byzantine: int) -> HostInts:
+        """Return the first device of each group, and N at the end, int64, shape (G+1,)."""
+        groups = num_devices // self._group_size(num_byzantine)
+        bounds: HostInts = np.arange(groups + 1, dtype=np.int64) * num_devices // groups
+        return bounds
+
+    def assign(
+        self,
+        num_devices: int,
+        num_byzantine: int,
+        streams: Streams,  # noqa: ARG002
+        iteration: int,  # noqa: ARG002
+    ) -> Assignment:
+        """Give every device all the subsets of its group, in the same order."""
+        bounds = self.group_bounds(num_devices, num_byzantine)
+        sizes = np.diff(bounds)
+        subsets = np.full((num_devices, int(sizes.max())), -1, dtype=np.int64)
+        for first, size in zip(bounds[:-1], sizes, strict=True):
+            subsets[first : first + size, :size] = np.arange(first, first + size)
+        return Assignment(subsets, 1.0 / np.repeat(sizes, sizes)[:, None])
+
+    def decode(self, messages: Array, assignment: Assignment, num_byzantine: int) -> Decoded:  # noqa: ARG002
+        """Take each group's majority by exact equality of bits.
+
+        The status is FAILED where a group's candidate has fewer than n_g − f
+        votes, which up to f faults cannot bring about.
+        """
+        xp = namespace(messages)
+        num_devices = len(messages)
+        bounds = self.group_bounds(num_devices, num_byzantine)
+        gradient = xp.zeros(messages.shape[1], dtype=messages.dtype)
+        missing = []
+        for group, (first, last) in enumerate(pairwise(bounds)):
+            members = messages[first:last]
+            candidate = majority_candidate(members)
+            votes = int((members == members[candidate]).all(axis=1).sum())
+            gradient += messages.dtype.type((last - first) / num_devices) * members[candidate]
+            if votes < len(members) - num_byzantine:
+                missing.append(f"group {group}: {votes} of {len(members)} devices agree")
+        if missing:
+            return Decoded(gradient, DecodeStatus.FAILED, "; ".join(missing))
+        return Decoded(gradient, DecodeStatus.EXACT)
+
+    def _group_size(self, num_byzantine: int) -> int:
+        return 2 * num_byzantine + 1 if self.load is None else self.load
+
+
+def majority_candidate(members: Array) -> int:
+    """Return the row that holds a majority of all rows, if any row does.
+
+    One streaming pass (Boyer and Moore) that compares each row with one
+    candidate only; whether the candidate has a majority is for the caller to count.
+
+    Parameters
+    ----------
+    members : array, shape (n, Q)
+        Rows to be compared bit for bit; n ≥ 1.
+
+    Returns
+    -------
+    int
+        Row number of the candidate.
+    """
+    candidate, lead = 0, 0
+    for row in range(len(members)):
+        if lead == 0:
+            candidate, lead = row, 1
+        elif bool((members[row] == members[candidate]).all()):
+            lead += 1
+        else:
+            lead -= 1
+    return candidate

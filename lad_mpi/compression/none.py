@@ -1,0 +1,45 @@
+"""No compression: the vectors themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from lad_mpi.compression.base import Rejection
+from lad_mpi.compression.rows import finite_rows, from_bytes, refuse, to_bytes
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from lad_mpi.compression.base import Channel
+    from lad_mpi.types import HostBytes, HostFloats, HostInts
+
+
+@dataclass(frozen=True, slots=True)
+class NoCompression:
+    """Send every coordinate as it is, little-endian, in the dtype of the run."""
+
+    kind: ClassVar[str] = "none"
+    wire_code: ClassVar[int] = 0
+    unbiased: ClassVar[bool] = True
+    delta_is_exact: ClassVar[bool] = True
+
+    def check(self, dimension: int) -> None:
+        """Accept any dimension."""
+
+    def payload_bytes(self, dimension: int, dtype: np.dtype[Any]) -> int:
+        """Return the size of a payload, Q numbers."""
+        return dimension * dtype.itemsize
+
+    def delta(self, dimension: int) -> float:  # noqa: ARG002
+        """Return δ = 0: nothing is lost."""
+        return 0.0
+
+    def encode(self, vectors: HostFloats, channel: Channel) -> HostBytes:  # noqa: ARG002
+        """Copy vectors into bytes; see :meth:`Codec.encode`."""
+        return to_bytes(vectors)
+
+    def decode(self, payloads: HostBytes, channel: Channel) -> tuple[HostFloats, HostInts]:
+        """Copy bytes into vectors and refuse what is not finite; see :meth:`Codec.decode`."""
+        vectors = from_bytes(payloads, channel.dtype)
+        return vectors, refuse(vectors, (~finite_rows(vectors), Rejection.NOT_FINITE))

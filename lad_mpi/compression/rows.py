@@ -1,0 +1,92 @@
+"""What the codecs share: rows of vectors, in groups of bounded size, as bytes and back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from lad_mpi.compression.base import Channel, Rejection
+    from lad_mpi.types import HostBytes, HostFloats, HostInts
+
+#: Coordinates worked on at once: temporaries of a group stay in the cache, and small at any Q.
+GROUP_COORDINATES = 1 << 17
+
+
+def groups(channel: Channel) -> Iterator[tuple[slice, Channel]]:
+    """Cut a block of devices into groups of rows, each with a channel of its own.
+
+    Yields
+    ------
+    rows : slice
+        Rows of the block's arrays.
+    part : Channel
+        The channel of these rows; it draws what the whole block's would for them.
+    """
+    num_rows = channel.num_devices if channel.rows is None else len(channel.rows)
+    step = max(1, GROUP_COORDINATES // channel.dimension)
+    if 0 < num_rows <= step:
+        yield slice(0, num_rows), channel
+        return
+    for start in range(0, num_rows, step):
+        rows = slice(start, min(start + step, num_rows))
+        if channel.rows is None:
+            first, count, members = rows.start, rows.stop - rows.start, None
+        else:
+            wanted = channel.rows[rows]
+            first = int(wanted.min())
+            count, members = int(wanted.max()) - first + 1, wanted - first
+        yield (
+            rows,
+            replace(
+                channel,
+                first_device=channel.first_device + first,
+                num_devices=count,
+                rows=members,
+            ),
+        )
+
+
+def to_bytes(values: HostFloats) -> HostBytes:
+    """Return rows of numbers as little-endian bytes, a copy, shape (n, m * itemsize)."""
+    return values.astype(values.dtype.newbyteorder("<"), order="C").view(np.uint8)
+
+
+def from_bytes(payload: HostBytes, dtype: np.dtype[Any]) -> HostFloats:
+    """Return rows of little-endian bytes as numbers, a copy, shape (n, m)."""
+    numbers = np.ascontiguousarray(payload).view(dtype.newbyteorder("<"))
+    return numbers.astype(dtype)
+
+
+def finite_rows(values: HostFloats) -> npt.NDArray[np.bool_]:
+    """Tell which rows hold finite numbers only, bool, shape (n,)."""
+    finite: npt.NDArray[np.bool_] = np.all(np.isfinite(values), axis=1)
+    return finite
+
+
+def refuse(vectors: HostFloats, *complaints: tuple[npt.NDArray[np.bool_], Rejection]) -> HostInts:
+    """Set refused rows to zero, in place, and return the first reason for each.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, Q)
+        Decoded vectors.
+    *complaints : tuple of (ndarray of bool, shape (n,), Rejection)
+        Rows that are refused, and why; earlier complaints prevail.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        A :class:`Rejection` for each row, 0 where there is no complaint.
+    """
+    rejections = np.zeros(len(vectors), dtype=np.int64)
+    for rows, reason in reversed(complaints):
+        rejections[rows] = reason
+    vectors[rejections != 0] = 0
+    return rejections

@@ -1,0 +1,23 @@
+"""The log of a run: one HDF5 file, written by rank 0 and read by anything.
+
+No other part of the suite but the reader of data sets imports h5py.
+"""
+
+from lad_mpi.logs.reader import RunLog, find_logs, read_log
+from lad_mpi.logs.schema import FORMAT, VERSION, WARMUP_ITERATIONS
+from lad_mpi.logs.validate import validate_log
+from lad_mpi.logs.writer import FinalState, LogBlock, LogWriter, RunHeader
+
+__all__ = [
+    "FORMAT",
+    "VERSION",
+    "WARMUP_ITERATIONS",
+    "FinalState",
+    "LogBlock",
+    "LogWriter",
+    "RunHeader",
+    "RunLog",
+    "find_logs",
+    "read_log",
+    "validate_log",
+]

@@ -1,0 +1,289 @@
+"""Reading a log, whole or left behind by a run that was killed."""
+
+from __future__ import annotations
+
+import struct
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+
+from lad_mpi.errors import LogFormatError, UsageError
+from lad_mpi.logs import schema
+from lad_mpi.logs.writer import FinalState
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lad_mpi.types import HostFloats, HostInts
+
+# The superblock of HDF5's file format specification, version 3.0, from its second
+# version on: signature, version, consistency flags and address of the end of file.
+_SUPERBLOCK = struct.Struct("<8s B 2x B 16x Q")
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_SWMR_FLAG = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunLog:
+    """All that a log says.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    status : {"running", "complete", "interrupted", "failed"}
+        The outcome; a run that was killed still says ``"running"``.
+    failure : str
+        Why it failed or was interrupted; may be empty unless it failed.
+    name, spec_toml, spec_hash, uuid : str
+        Label of the method, resolved spec, its hash, and the run's own id.
+    spec : dict
+        The spec, parsed.
+    iteration : ndarray of int64, shape (T,)
+        Iterations that were recorded.
+    metrics : dict of ndarray, shape (T,)
+        By the names of :data:`~lad_mpi.logs.schema.METRICS`.
+    seconds : ndarray of float64, shape (T, ranks, phases)
+        Times; NaN where a rank has no such phase.
+    ranks : int
+        Number of ranks.
+    phases, training_phases : tuple of str
+        Names along the last axis of ``seconds``, and those that count as training.
+    warmup_iterations : int
+        Leading iterations that are marked as warm-up.
+    traffic : dict of ndarray, shape (T,)
+        By the names of :data:`~lad_mpi.logs.schema.TRAFFIC`, in bytes.
+    final : FinalState or None
+        The model after the last update; None where the run did not get there.
+    provenance : dict
+        Where and with what the run was made.
+    """
+
+    path: Path
+    status: str
+    failure: str
+    name: str
+    spec: dict[str, Any]
+    spec_toml: str
+    spec_hash: str
+    uuid: str
+    iteration: HostInts
+    metrics: dict[str, Any]
+    seconds: HostFloats
+    ranks: int
+    phases: tuple[str, ...]
+    training_phases: tuple[str, ...]
+    warmup_iterations: int
+    traffic: dict[str, Any]
+    final: FinalState | None
+    provenance: dict[str, Any]
+
+
+def read_log(path: Path) -> RunLog:
+    """Read a log.
+
+    Of a run that is still going on, or was killed, the iterations that are
+    written in full are read.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    RunLog
+
+    Raises
+    ------
+    UsageError
+        There is no such file.
+    LogFormatError
+        It is not a log of this suite, is damaged, or is of a newer version.
+    """
+    path = Path(path)
+    with open_log(path) as file:
+        try:
+            return _read(path, file)
+        except (KeyError, OSError, RuntimeError, ValueError) as error:
+            raise LogFormatError(
+                f"{path} is damaged or incomplete: {error}",
+                hint="lad-mpi validate lists what is wrong with it",
+            ) from error
+
+
+def find_logs(paths: Iterable[Path]) -> list[Path]:
+    """List the logs among files and folders.
+
+    Folders are searched recursively for ``*.h5``. Files found there that are
+    sound HDF5 of another kind are left out; damaged ones are listed, so that
+    reading them says what is wrong. Files that are named are always listed.
+
+    Returns
+    -------
+    list of Path
+        Sorted, each once.
+
+    Raises
+    ------
+    UsageError
+        A path does not exist.
+    """
+    found: set[Path] = set()
+    for path in map(Path, paths):
+        if path.is_dir():
+            found.update(file for file in path.rglob("*.h5") if not _is_foreign(file))
+        elif path.exists():
+            found.add(path)
+        else:
+            raise UsageError(f"{path} does not exist")
+    return sorted(found)
+
+
+def open_log(path: Path) -> h5py.File:
+    """Open a log for reading and check that it is one.
+
+    Raises
+    ------
+    UsageError, LogFormatError
+        As :func:`read_log`.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path} is not a file" if path.exists() else f"{path} does not exist")
+    try:
+        file = _open(path)
+    except OSError as error:
+        if not h5py.is_hdf5(path):
+            raise LogFormatError(
+                f"{path} is not an HDF5 file", hint="logs are the .h5 files that a run writes"
+            ) from error
+        raise LogFormatError(
+            f"{path} cannot be opened: {error}",
+            hint="it may be cut short, or its writer was killed while it closed the file; "
+            "h5clear -s removes the mark of an open file",
+        ) from error
+    try:
+        _check_format(path, file)
+    except LogFormatError:
+        file.close()
+        raise
+    return file
+
+
+def count_rows(file: h5py.File) -> int:
+    """Count the iterations that every dataset holds.
+
+    Raises
+    ------
+    ValueError
+        Datasets differ in length although the run has ended.
+    """
+    growing = file.attrs["status"] == "running"
+    datasets = [file["timing/seconds"]]
+    datasets += [file[group]["iteration"] for group in ("metrics", "timing", "traffic")]
+    datasets += [file["metrics"][variable.name] for variable in schema.METRICS]
+    datasets += [file["traffic"][variable.name] for variable in schema.TRAFFIC]
+    lengths = {dataset.name: len(dataset) for dataset in datasets}
+    rows = min(lengths.values())
+    if not growing and max(lengths.values()) > rows:
+        raise ValueError(f"datasets on iteration differ in length: {lengths}")
+    if growing:
+        # A row may have been made room for and not been written.
+        for scale in datasets[1:4]:
+            written = scale[:rows] != schema.NO_ITERATION
+            rows = rows if written.all() else int(np.argmin(written))
+    return rows
+
+
+def _open(path: Path) -> h5py.File:
+    return h5py.File(path, "r", swmr=_is_growing(path), locking="best-effort")
+
+
+def _is_growing(path: Path) -> bool:
+    """Tell whether a writer has the file open in SWMR mode, or was killed then.
+
+    Such a file opens in SWMR mode only, and no other should: HDF5 then takes
+    missing pieces for pieces not yet written and waits for them.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(_SUPERBLOCK.size)
+    if len(head) < _SUPERBLOCK.size:
+        return False
+    signature, version, consistency, end = _SUPERBLOCK.unpack(head)
+    marked = signature == _SIGNATURE and version >= 3 and bool(consistency & _SWMR_FLAG)
+    return marked and end <= path.stat().st_size
+
+
+def _check_format(path: Path, file: h5py.File) -> None:
+    if file.attrs.get("format") != schema.FORMAT:
+        raise LogFormatError(
+            f"{path} is an HDF5 file, but not a log of lad_mpi",
+            hint=f"a log has the root attribute format = {schema.FORMAT!r}",
+        )
+    version = file.attrs.get("format_version")
+    if not isinstance(version, np.integer):
+        raise LogFormatError(f"{path} has no root attribute format_version")
+    if version > schema.VERSION:
+        raise LogFormatError(
+            f"{path} is a log of version {version}; this release reads up to {schema.VERSION}",
+            hint="install a newer lad_mpi to read it",
+        )
+
+
+def _is_foreign(path: Path) -> bool:
+    try:
+        with _open(path) as file:
+            return bool(file.attrs.get("format") != schema.FORMAT)
+    except OSError:
+        return False
+
+
+def _read(path: Path, file: h5py.File) -> RunLog:
+    text = {name: str(file.attrs[name]) for name in schema.TEXT_ATTRIBUTES}
+    rows = count_rows(file)
+    seconds = file["timing/seconds"]
+    return RunLog(
+        path=path,
+        status=text["status"],
+        failure=text["failure"],
+        name=text["name"],
+        spec=tomllib.loads(text["spec"]),
+        spec_toml=text["spec"],
+        spec_hash=text["spec_hash"],
+        uuid=text["uuid"],
+        iteration=file["metrics/iteration"][:rows],
+        metrics={v.name: file["metrics"][v.name][:rows] for v in schema.METRICS},
+        seconds=seconds[:rows],
+        ranks=len(file["timing/rank"]),
+        phases=tuple(file["timing/phase"].asstr()[:]),
+        training_phases=tuple(map(str, seconds.attrs["training_phases"])),
+        warmup_iterations=int(seconds.attrs["warmup_iterations"]),
+        traffic={v.name: file["traffic"][v.name][:rows] for v in schema.TRAFFIC},
+        final=_read_final(file),
+        provenance={key: _plain(value) for key, value in file["provenance"].attrs.items()},
+    )
+
+
+def _read_final(file: h5py.File) -> FinalState | None:
+    if "state" not in file:
+        return None
+    group = file["state"]
+    return FinalState(
+        group[schema.MODEL.name][:],
+        **{variable.name: float(group[variable.name][()]) for variable in schema.FINAL},
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return [str(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,17 @@
+"""Learning problems: data split into subsets, their gradients and their loss."""
+
+from lad_mpi.problems.base import Problem, ProblemData
+from lad_mpi.problems.linear_regression import LinearRegression, LinearRegressionData
+
+#: Every problem of the suite by the name that a spec uses.
+PROBLEMS: dict[str, type[Problem]] = {
+    "linear_regression": LinearRegression,
+}
+
+__all__ = [
+    "PROBLEMS",
+    "LinearRegression",
+    "LinearRegressionData",
+    "Problem",
+    "ProblemData",
+]

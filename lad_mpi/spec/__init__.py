@@ -1,0 +1,27 @@
+"""Specs: TOML in, frozen components out, and back."""
+
+from lad_mpi.spec.components import FAMILIES, Family
+from lad_mpi.spec.dump import run_id, spec_hash, to_mapping, to_toml
+from lad_mpi.spec.load import load_spec, parse_toml_spec, read_toml, set_dotted
+from lad_mpi.spec.model import BackendChoice, Devices, Logging, Optimizer, Spec
+from lad_mpi.spec.parse import check_dimension, parse_spec
+
+__all__ = [
+    "FAMILIES",
+    "BackendChoice",
+    "Devices",
+    "Family",
+    "Logging",
+    "Optimizer",
+    "Spec",
+    "check_dimension",
+    "load_spec",
+    "parse_spec",
+    "parse_toml_spec",
+    "read_toml",
+    "run_id",
+    "set_dotted",
+    "spec_hash",
+    "to_mapping",
+    "to_toml",
+]

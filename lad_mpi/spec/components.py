@@ -1,0 +1,210 @@
+"""From a TOML table to a component: kinds, fields, types, and helpful refusals."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from lad_mpi.aggregation import PRE_AGGREGATIONS, RULES
+from lad_mpi.attacks import ATTACKS
+from lad_mpi.coding import CODES
+from lad_mpi.compression import CODECS
+from lad_mpi.errors import ParameterError, SpecError
+from lad_mpi.problems import PROBLEMS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+#: The field through which a component learns f; it comes from [devices] alone.
+INJECTED = "num_byzantine"
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of exchangeable components.
+
+    Parameters
+    ----------
+    noun : str
+        What one is called in messages.
+    group : str
+        Entry-point group through which other packages add to it.
+    table : mapping of str to type
+        The suite's own members by kind.
+    """
+
+    noun: str
+    group: str
+    table: Mapping[str, type[Any]]
+
+    def members(self) -> dict[str, type[Any]]:
+        """Return own and third-party members; a third party cannot replace an own one."""
+        return {**_from_entry_points(self.group), **self.table}
+
+
+FAMILIES: dict[str, Family] = {
+    "problem": Family("problem", "lad_mpi.problems", PROBLEMS),
+    "coding": Family("code", "lad_mpi.codes", CODES),
+    "compression": Family("codec", "lad_mpi.codecs", CODECS),
+    "attack": Family("attack", "lad_mpi.attacks", ATTACKS),
+    "aggregation": Family("rule", "lad_mpi.rules", RULES),
+    "pre": Family("pre-aggregation", "lad_mpi.pre_aggregations", PRE_AGGREGATIONS),
+}
+
+
+@cache
+def _from_entry_points(group: str) -> dict[str, type[Any]]:
+    return {point.name: point.load() for point in entry_points(group=group)}
+
+
+def build_component(
+    family: Family, table: Mapping[str, Any], place: str, *, num_byzantine: int
+) -> Any:
+    """Make the component that a table describes.
+
+    Parameters
+    ----------
+    family : Family
+        Where its ``kind`` is looked up.
+    table : mapping
+        ``kind`` and the component's parameters.
+    place : str
+        Dotted place of the table in the file, for messages.
+    num_byzantine : int
+        Given to components that have a field of that name.
+
+    Raises
+    ------
+    SpecError
+        Unknown kind or parameter, wrong type, or a value out of range.
+    """
+    members = family.members()
+    if "kind" not in table:
+        raise SpecError(
+            f"{place}.kind", f"is missing; expected a {family.noun}: {_listing(members)}"
+        )
+    kind = table["kind"]
+    if not isinstance(kind, str) or kind not in members:
+        raise SpecError(
+            f"{place}.kind",
+            f"unknown {family.noun} {kind!r}{_suggestion(kind, members)}",
+            hint=f"known: {_listing(members)}",
+        )
+    values = {key: value for key, value in table.items() if key != "kind"}
+    if INJECTED in values:
+        raise SpecError(
+            f"{place}.{INJECTED}",
+            "the number of faults is set in one place, devices.byzantine",
+            hint="to study a misjudged number, set devices.assumed_byzantine",
+        )
+    cls = members[kind]
+    injected = {INJECTED: num_byzantine} if INJECTED in field_names(cls) else {}
+    return build(cls, values, place, injected=injected)
+
+
+def build(
+    cls: type[Any], values: Mapping[str, Any], place: str, injected: Mapping[str, Any] | None = None
+) -> Any:
+    """Make a frozen dataclass from checked values; see :func:`build_component`."""
+    injected = injected or {}
+    allowed = [name for name in field_names(cls) if name not in injected]
+    refuse_unknown(values, allowed, place)
+    hints = typing.get_type_hints(cls)
+    checked = {
+        key: check_type(hints[key], value, f"{place}.{key}" if place else key)
+        for key, value in values.items()
+    }
+    try:
+        return cls(**checked, **injected)
+    except ParameterError as error:
+        raise located(error, place) from error
+    except TypeError as error:
+        missing = [
+            f.name
+            for f in dataclasses.fields(cls)
+            if f.init
+            and f.default is dataclasses.MISSING
+            and f.default_factory is dataclasses.MISSING
+            and f.name not in checked
+            and f.name not in injected
+        ]
+        if not missing:
+            raise
+        raise SpecError(
+            f"{place}.{missing[0]}", f"is missing, and {cls.__name__} needs it"
+        ) from error
+
+
+def located(error: ParameterError, place: str) -> SpecError:
+    """Turn a component's complaint into one that names the place in the file."""
+    key = f"{place}.{error.parameter}" if place else error.parameter
+    return SpecError(key, error.message, hint=error.hint)
+
+
+def check_type(hint: Any, value: Any, place: str) -> Any:
+    """Return the value as the annotated type, without guessing.
+
+    Raises
+    ------
+    SpecError
+        It is of another type.
+    """
+    if isinstance(value, list) and _is_tuple(hint):
+        value = tuple(value)
+    try:
+        return _adapter(hint).validate_python(value, strict=True)
+    except ValidationError as error:
+        # A union reports every branch; the reader wants each expectation once.
+        expected = dict.fromkeys(
+            item["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+            for item in error.errors(include_url=False)
+            if item["type"] != "none_required"
+        )
+        raise SpecError(place, f"expected {' or '.join(expected)}, found {value!r}") from error
+
+
+def refuse_unknown(values: Iterable[str], allowed: list[str], place: str) -> None:
+    """Refuse the first key that is not allowed, with the nearest that is.
+
+    Raises
+    ------
+    SpecError
+        There is such a key.
+    """
+    for key in values:
+        if key not in allowed:
+            raise SpecError(
+                f"{place}.{key}" if place else key,
+                f"unknown key{_suggestion(key, allowed)}",
+                hint=f"allowed here: {_listing(allowed)}" if allowed else "no parameters here",
+            )
+
+
+def field_names(cls: type[Any]) -> list[str]:
+    """Return the names of a component's parameters."""
+    return [f.name for f in dataclasses.fields(cls) if f.init]
+
+
+def _suggestion(word: object, known: Iterable[str]) -> str:
+    nearest = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)
+    return f"; did you mean {nearest[0]!r}?" if nearest else ""
+
+
+def _listing(words: Iterable[str]) -> str:
+    return ", ".join(sorted(words))
+
+
+@cache
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(hint)
+
+
+def _is_tuple(hint: Any) -> bool:
+    return any(typing.get_origin(part) is tuple for part in (hint, *typing.get_args(hint)))

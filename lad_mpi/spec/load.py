@@ -1,0 +1,109 @@
+"""Spec files and command-line overrides."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from lad_mpi.errors import SpecError, UsageError
+from lad_mpi.spec.parse import parse_spec
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from lad_mpi.spec.model import Spec
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises
+    ------
+    UsageError
+        It cannot be read or is not TOML.
+    """
+    try:
+        with path.open("rb") as stream:
+            return tomllib.load(stream)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not a TOML file: {error}") from error
+
+
+def load_spec(path: Path, overrides: Iterable[str] = ()) -> Spec:
+    """Read a spec file, apply overrides and check the result.
+
+    Parameters
+    ----------
+    path : Path
+        The TOML file.
+    overrides : iterable of str
+        ``table.key=value``, the value in TOML notation or a bare word.
+
+    Raises
+    ------
+    UsageError, SpecError
+        The file or a value in it cannot be used.
+    """
+    mapping = read_toml(path)
+    if "base" in mapping and ("cases" in mapping or "axes" in mapping):
+        raise UsageError(
+            f"{path}: this is a study, not a single run",
+            hint=f"lad-mpi study run {path}",
+        )
+    for override in overrides:
+        apply_override(mapping, override)
+    return parse_spec(mapping)
+
+
+def parse_toml_spec(text: str) -> Spec:
+    """Build a spec from TOML text, such as a log holds."""
+    return parse_spec(tomllib.loads(text))
+
+
+def apply_override(mapping: dict[str, Any], override: str) -> None:
+    """Set one dotted key in place, ``"coding.load=20"``.
+
+    Raises
+    ------
+    SpecError
+        It is not of that form.
+    """
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise SpecError("--set", f"expected table.key=value, found {override!r}")
+    set_dotted(mapping, key.strip(), _value(text.strip()))
+
+
+def set_dotted(mapping: dict[str, Any], key: str, value: Any) -> None:
+    """Set ``a.b.c`` in nested tables, in place, making tables as needed.
+
+    Raises
+    ------
+    SpecError
+        A part of the key names a value that is not a table.
+    """
+    *tables, last = key.split(".")
+    inner = mapping
+    for depth, name in enumerate(tables):
+        inner = inner.setdefault(name, {})
+        if not isinstance(inner, dict):
+            raise SpecError(key, f"{'.'.join(tables[: depth + 1])} is a value, not a table")
+    if isinstance(inner.get(last), dict) and isinstance(value, dict):
+        inner[last].update(value)
+    else:
+        inner[last] = value
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

@@ -1,0 +1,177 @@
+"""A run as data: one frozen tree of components."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lad_mpi.aggregation import Pipeline, TrimmedMean
+from lad_mpi.arrays import BackendKind, DtypeName  # noqa: TC001  (types are read at run time)
+from lad_mpi.attacks import LocalAttack, OmniscientAttack, SignFlip
+from lad_mpi.coding import Code, Cyclic
+from lad_mpi.compression import Codec, NoCompression
+from lad_mpi.errors import ParameterError
+from lad_mpi.problems import LinearRegression, Problem
+
+ComputeMode = Literal["faithful", "shared"]
+
+
+def _at_least(least: int, **values: int) -> None:
+    for name, value in values.items():
+        if value < least:
+            raise ParameterError(name, f"must be at least {least}, not {value}")
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """The participants.
+
+    Parameters
+    ----------
+    count : int
+        N, which is also the number of data subsets.
+    byzantine : int
+        f, how many of them are faulty; who they are is drawn from the seed.
+    assumed_byzantine : int, optional
+        What rules and decoders believe f to be; ``byzantine`` if left out.
+    """
+
+    count: int = 100
+    byzantine: int = 20
+    assumed_byzantine: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse faults that are not a minority, which no rule survives."""
+        _at_least(1, count=self.count)
+        for name in ("byzantine", "assumed_byzantine"):
+            faults = getattr(self, name)
+            if faults is None:
+                continue
+            _at_least(0, **{name: faults})
+            if 2 * faults >= self.count:
+                raise ParameterError(
+                    name,
+                    f"{faults} of {self.count} devices is no minority; "
+                    f"at most {(self.count - 1) // 2} can be tolerated",
+                    hint=f"lower devices.{name} or raise devices.count",
+                )
+
+    @property
+    def num_byzantine(self) -> int:
+        """The number of faults that rules and decoders are told."""
+        return self.byzantine if self.assumed_byzantine is None else self.assumed_byzantine
+
+
+@dataclass(frozen=True, slots=True)
+class Optimizer:
+    """How the server moves the model.
+
+    Parameters
+    ----------
+    kind : {"gd"}
+        Gradient descent, x ← x − γ ĝ.
+    step_size : float
+        γ.
+    """
+
+    kind: Literal["gd"] = "gd"
+    step_size: float = 1e-3
+
+    def __post_init__(self) -> None:
+        """Refuse steps that do not descend."""
+        if not 0 < self.step_size < float("inf"):
+            raise ParameterError("step_size", f"must be positive and finite, not {self.step_size}")
+
+
+@dataclass(frozen=True, slots=True)
+class Logging:
+    """What is recorded, and how often.
+
+    Parameters
+    ----------
+    evaluate_every : int
+        Loss, gradient and dispersion are evaluated every so many iterations,
+        and at the first and the last.
+    flush_every : int
+        Records reach the disk every so many iterations.
+    warmup_iterations : int
+        How many first iterations analyses leave out of timings.
+    swmr : bool
+        Keep the file readable at any moment; off for file systems without POSIX
+        semantics, NFS among them.
+    """
+
+    evaluate_every: int = 1
+    flush_every: int = 50
+    warmup_iterations: int = 10
+    swmr: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse intervals below one."""
+        _at_least(1, evaluate_every=self.evaluate_every, flush_every=self.flush_every)
+        _at_least(0, warmup_iterations=self.warmup_iterations)
+
+
+@dataclass(frozen=True, slots=True)
+class BackendChoice:
+    """The array library and the floating-point type.
+
+    Parameters
+    ----------
+    kind : {"numpy", "cupy"}
+        Host or GPU.
+    dtype : {"float64", "float32"}
+        Of model, gradients and messages.
+    """
+
+    kind: BackendKind = "numpy"
+    dtype: DtypeName = "float64"
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """Everything that determines the numbers of a run.
+
+    Attributes
+    ----------
+    name : str
+        Label of the method, as tables and figures show it.
+    seed : int
+        Key of all random streams.
+    iterations : int
+        T.
+    compute : {"faithful", "shared"}
+        Whether redundant gradients are computed as often as devices would, or
+        once a rank. The results are the same bits.
+    problem, devices, coding, compression, attack, optimizer, logging, backend
+        The components.
+    aggregation : Pipeline or None
+        Rule with its pre-aggregations; None for a code that decodes.
+    fallback : Pipeline or None
+        What is used in an iteration in which a decoder fails; the run stops if None.
+    """
+
+    name: str = "run"
+    seed: int = 1
+    iterations: int = 1500
+    compute: ComputeMode = "faithful"
+    problem: Problem = field(default_factory=LinearRegression)
+    devices: Devices = field(default_factory=Devices)
+    coding: Code = field(default_factory=lambda: Cyclic(load=10))
+    compression: Codec = field(default_factory=NoCompression)
+    attack: LocalAttack | OmniscientAttack = field(default_factory=SignFlip)
+    aggregation: Pipeline | None = field(
+        default_factory=lambda: Pipeline((), TrimmedMean(num_byzantine=20))
+    )
+    fallback: Pipeline | None = None
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    logging: Logging = field(default_factory=Logging)
+    backend: BackendChoice = field(default_factory=BackendChoice)
+
+    def __post_init__(self) -> None:
+        """Refuse values outside the streams' keys and empty runs."""
+        if not 0 <= self.seed < 2**63:
+            raise ParameterError("seed", f"must be between 0 and 2**63 - 1, not {self.seed}")
+        _at_least(1, iterations=self.iterations)
+        if not self.name.strip() or not self.name.isprintable():
+            raise ParameterError("name", "must be a non-empty line of printable characters")

@@ -1,0 +1,149 @@
+"""From a mapping, as TOML gives it, to a checked :class:`~lad_mpi.spec.model.Spec`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lad_mpi.aggregation import Pipeline
+from lad_mpi.coding import DecodingCode
+from lad_mpi.errors import ParameterError, SpecError
+from lad_mpi.spec.components import (
+    FAMILIES,
+    build,
+    build_component,
+    check_type,
+    field_names,
+    located,
+    refuse_unknown,
+)
+from lad_mpi.spec.model import BackendChoice, ComputeMode, Devices, Logging, Optimizer, Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SECTIONS = {
+    "devices": Devices,
+    "optimizer": Optimizer,
+    "logging": Logging,
+    "backend": BackendChoice,
+}
+_COMPONENTS = ("problem", "coding", "compression", "attack")
+_SCALARS = {"name": str, "seed": int, "iterations": int, "compute": ComputeMode}
+_DEFAULT_RULE = {"kind": "trimmed_mean"}
+
+
+def parse_spec(mapping: Mapping[str, Any]) -> Spec:
+    """Build and check a spec.
+
+    Parameters
+    ----------
+    mapping : mapping
+        Tables and values as in a spec file; what is left out has its default.
+
+    Raises
+    ------
+    SpecError
+        The first thing that is wrong, with its place and the fix.
+    """
+    refuse_unknown(mapping, field_names(Spec), "")
+    for key, value in mapping.items():
+        if key not in _SCALARS and not isinstance(value, dict):
+            raise SpecError(key, f"expected a table [{key}], found {value!r}")
+    parts: dict[str, Any] = {
+        name: check_type(hint, mapping[name], name)
+        for name, hint in _SCALARS.items()
+        if name in mapping
+    }
+    for name, cls in _SECTIONS.items():
+        parts[name] = build(cls, mapping.get(name, {}), name)
+    devices: Devices = parts["devices"]
+    faults = devices.num_byzantine
+    for name in _COMPONENTS:
+        if name in mapping:
+            parts[name] = build_component(
+                FAMILIES[name], _with_kind(name, mapping[name]), name, num_byzantine=faults
+            )
+    decodes = isinstance(parts.get("coding"), DecodingCode)
+    parts["aggregation"] = _aggregation(mapping, faults, decodes=decodes)
+    parts["fallback"] = _fallback(mapping, faults, decodes=decodes)
+    try:
+        spec = Spec(**parts)
+    except ParameterError as error:
+        raise located(error, "") from error
+    _check_together(spec)
+    return spec
+
+
+def check_dimension(spec: Spec, dimension: int) -> None:
+    """Check what depends on Q, which real data tell only once they are read.
+
+    Raises
+    ------
+    SpecError
+        The codec does not fit the dimension or the code.
+    """
+    try:
+        spec.compression.check(dimension)
+    except ParameterError as error:
+        raise located(error, "compression") from error
+    if spec.coding.needs_exact_messages and spec.compression.delta(dimension) != 0:
+        raise SpecError(
+            "compression.kind",
+            f"{spec.compression.kind!r} changes messages, and {spec.coding.kind!r} decodes "
+            "only messages that arrive as they were computed",
+            hint='set compression.kind = "none", or take another code',
+        )
+
+
+def _with_kind(name: str, table: Mapping[str, Any]) -> Mapping[str, Any]:
+    # One problem is what the suite is about, so its kind may be left out.
+    return {"kind": "linear_regression", **table} if name == "problem" else table
+
+
+def _aggregation(mapping: Mapping[str, Any], faults: int, *, decodes: bool) -> Pipeline | None:
+    if decodes:
+        if "aggregation" in mapping:
+            raise SpecError(
+                "aggregation",
+                f"{mapping['coding']['kind']!r} recovers the gradient itself and takes no rule",
+                hint="leave [aggregation] out; for a rule that steps in when decoding fails, "
+                "call the table [fallback]",
+            )
+        return None
+    return _pipeline(mapping.get("aggregation", _DEFAULT_RULE), "aggregation", faults)
+
+
+def _fallback(mapping: Mapping[str, Any], faults: int, *, decodes: bool) -> Pipeline | None:
+    if "fallback" not in mapping:
+        return None
+    if not decodes:
+        raise SpecError(
+            "fallback", "only a code that decodes can fail to, and coding.kind is none of these"
+        )
+    return _pipeline(mapping["fallback"], "fallback", faults)
+
+
+def _pipeline(table: Mapping[str, Any], place: str, faults: int) -> Pipeline:
+    entries = table.get("pre", [])
+    if not isinstance(entries, list):
+        raise SpecError(f"{place}.pre", f"expected a list such as ['nnm'], found {entries!r}")
+    pre = []
+    for number, entry in enumerate(entries):
+        where = f"{place}.pre[{number}]"
+        step = {"kind": entry} if isinstance(entry, str) else entry
+        if not isinstance(step, dict):
+            raise SpecError(where, f"expected a name or a table, found {entry!r}")
+        pre.append(build_component(FAMILIES["pre"], step, where, num_byzantine=faults))
+    rest = {key: value for key, value in table.items() if key != "pre"}
+    rule = build_component(FAMILIES["aggregation"], rest, place, num_byzantine=faults)
+    return Pipeline(tuple(pre), rule)
+
+
+def _check_together(spec: Spec) -> None:
+    try:
+        spec.coding.check(spec.devices.count, spec.devices.num_byzantine)
+    except ParameterError as error:
+        raise located(error, "coding") from error
+    dimension = getattr(spec.problem, "declared_dimension", None)
+    if dimension is not None:
+        check_dimension(spec, dimension)

@@ -1,0 +1,18 @@
+"""Studies: many runs from one file."""
+
+from lad_mpi.study.plan import Run, Study, load_study
+from lad_mpi.study.run import StudyProgress, StudyResult, follow_study, run_study
+from lad_mpi.study.status import RunStatus, run_status, study_status
+
+__all__ = [
+    "Run",
+    "RunStatus",
+    "Study",
+    "StudyProgress",
+    "StudyResult",
+    "follow_study",
+    "load_study",
+    "run_status",
+    "run_study",
+    "study_status",
+]

@@ -1,0 +1,170 @@
+"""Study files: one base spec, axes and cases, expanded to runs."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lad_mpi.errors import SpecError
+from lad_mpi.spec import parse_spec, read_toml, run_id, set_dotted, to_mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from lad_mpi.spec import Spec
+
+_KEYS = ("name", "description", "base", "axes", "cases")
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_.]+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a study.
+
+    Parameters
+    ----------
+    spec : Spec
+        What is run.
+    file_name : str
+        Name of its log: a readable part, the seed and the id of the content,
+        so that no two different runs share one.
+    """
+
+    spec: Spec
+    file_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A study file, expanded.
+
+    Parameters
+    ----------
+    name : str
+        Names the folder of the results.
+    description : str
+        What the study is for.
+    runs : tuple of Run
+        All runs, in the order of the file.
+    """
+
+    name: str
+    description: str
+    runs: tuple[Run, ...]
+
+
+def load_study(path: Path) -> Study:
+    """Read and expand a study file.
+
+    ``[base]`` is a spec. ``[axes]`` maps dotted keys to lists, of which all
+    combinations are taken. Each ``[[cases]]`` changes the base and may have
+    ``axes`` of its own; a study without cases has one, the base. A name may
+    contain dotted keys in braces: ``"LAD d={coding.load}"``.
+
+    Raises
+    ------
+    UsageError, SpecError
+        The file cannot be read, or one of its runs is not valid.
+    """
+    mapping = read_toml(path)
+    for key in mapping:
+        if key not in _KEYS:
+            raise SpecError(
+                key,
+                "unknown key of a study",
+                hint=f"a study has {', '.join(_KEYS)}; a single run is started by lad-mpi run",
+            )
+    name = mapping.get("name", path.stem)
+    if not isinstance(name, str) or not _slug(name):
+        raise SpecError("name", f"expected a name for the study, found {name!r}")
+    runs: dict[str, Run] = {}
+    for place, changed in _expand(mapping):
+        run = _run(place, changed)
+        runs.setdefault(run.file_name, run)
+    return Study(name, str(mapping.get("description", "")), tuple(runs.values()))
+
+
+def _expand(mapping: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    base = _table(mapping, "base", "base")
+    shared = _axes(mapping, "axes")
+    cases = mapping.get("cases", [{}])
+    if not isinstance(cases, list) or not all(isinstance(case, dict) for case in cases):
+        raise SpecError("cases", "expected tables, each under [[cases]]")
+    for number, case in enumerate(cases):
+        place = f"cases[{number}]" if "cases" in mapping else "base"
+        axes = {**shared, **_axes(case, f"{place}.axes")}
+        for values in itertools.product(*axes.values()):
+            changed = copy.deepcopy(base)
+            for key, value in case.items():
+                if key != "axes":
+                    _replace(changed, key, copy.deepcopy(value))
+            for key, value in zip(axes, values, strict=True):
+                set_dotted(changed, key, value)
+            yield place, changed
+
+
+def _replace(mapping: dict[str, Any], key: str, value: Any) -> None:
+    # A table with a kind describes a component and replaces the base's whole:
+    # parameters of one kind mean nothing to another.
+    if isinstance(value, dict) and "kind" in value:
+        mapping[key] = value
+    else:
+        set_dotted(mapping, key, value)
+
+
+def _run(place: str, mapping: dict[str, Any]) -> Run:
+    try:
+        spec = parse_spec(mapping)
+        resolved = to_mapping(spec)
+        name = _PLACEHOLDER.sub(lambda found: str(_lookup(resolved, found[1])), spec.name)
+        spec = parse_spec({**mapping, "name": name})
+    except SpecError as error:
+        raise SpecError(f"{place}: {error.key}", _without_key(error), hint=error.hint) from error
+    return Run(spec, f"{_slug(name)}-s{spec.seed}-{run_id(spec)}.h5")
+
+
+def _without_key(error: SpecError) -> str:
+    return error.message.removeprefix(f"{error.key}: ")
+
+
+def _lookup(mapping: Mapping[str, Any], key: str) -> Any:
+    inner: Any = mapping
+    for part in key.split("."):
+        if not isinstance(inner, dict) or part not in inner:
+            raise SpecError("name", f"the placeholder {{{key}}} names no value of the spec")
+        inner = inner[part]
+    return inner
+
+
+def _axes(mapping: Mapping[str, Any], place: str) -> dict[str, list[Any]]:
+    axes = _flatten(_table(mapping, "axes", place))
+    for key, values in axes.items():
+        if not isinstance(values, list) or not values:
+            raise SpecError(f"{place}.{key}", f"expected a list of values, found {values!r}")
+    return axes
+
+
+def _flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    # [axes] coding.load = […] and "coding.load" = […] mean the same.
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, dict):
+            flat.update(_flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _table(mapping: Mapping[str, Any], key: str, place: str) -> dict[str, Any]:
+    table = mapping.get(key, {})
+    if not isinstance(table, dict):
+        raise SpecError(place, f"expected a table, found {table!r}")
+    return table
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9.=]+", "-", text.lower()).strip("-")

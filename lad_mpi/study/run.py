@@ -1,0 +1,84 @@
+"""All runs of a study back to back, in one launch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from lad_mpi.spec import parse_toml_spec, to_toml
+from lad_mpi.study.status import COMPLETE, run_status
+from lad_mpi.training import Outcome, Progress, run_spec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lad_mpi.study.plan import Run, Study
+    from lad_mpi.transport import Link
+
+_END = ""
+
+
+class StudyProgress(Progress, Protocol):
+    """Shown to a person while a study goes on."""
+
+    def start(self, run: Run, position: int, total: int) -> None:
+        """Tell that a run begins."""
+
+    def end(self, run: Run, outcome: Outcome) -> None:
+        """Tell how a run ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResult:
+    """What one launch did.
+
+    Parameters
+    ----------
+    completed, skipped : int
+        Runs that completed now, and runs that were complete before.
+    failed : tuple of (Run, Outcome)
+        Runs that did not complete.
+    interrupted : bool
+        Whether a signal ended the launch before all runs were tried.
+    """
+
+    completed: int
+    skipped: int
+    failed: tuple[tuple[Run, Outcome], ...]
+    interrupted: bool
+
+
+def run_study(study: Study, link: Link, folder: Path, progress: StudyProgress) -> StudyResult:
+    """Run what is not complete yet; on the server.
+
+    A run that fails is reported and the next one is begun. The other ranks
+    call :func:`follow_study`, and learn from the server what comes next.
+    """
+    completed, skipped = 0, 0
+    failed: list[tuple[Run, Outcome]] = []
+    interrupted = False
+    for position, run in enumerate(study.runs, start=1):
+        found = run_status(run, folder)
+        if found.status == COMPLETE:
+            skipped += 1
+            continue
+        progress.start(run, position, len(study.runs))
+        link.share(to_toml(run.spec))
+        # A log that is not complete belongs to this run, by its content id.
+        outcome = run_spec(run.spec, link, found.path, progress=progress, overwrite=True)
+        progress.end(run, outcome)
+        if outcome.status == COMPLETE:
+            completed += 1
+            continue
+        failed.append((run, outcome))
+        interrupted = outcome.status == "interrupted"
+        if interrupted:
+            break
+    link.share(_END)
+    return StudyResult(completed, skipped, tuple(failed), interrupted)
+
+
+def follow_study(link: Link, folder: Path, progress: Progress) -> None:
+    """Take part in the runs that the server chooses; on all other ranks."""
+    while text := link.share(_END):
+        run_spec(parse_toml_spec(text), link, folder, progress=progress, overwrite=True)

@@ -1,0 +1,60 @@
+"""What has become of each run of a study, as its logs tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lad_mpi.errors import LogFormatError
+from lad_mpi.logs import read_log
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lad_mpi.study.plan import Run, Study
+
+PENDING = "pending"
+COMPLETE = "complete"
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """State of one run.
+
+    Parameters
+    ----------
+    run : Run
+        The run.
+    path : Path
+        Where its log is, or will be.
+    status : str
+        ``"pending"`` where there is no log, ``"damaged"`` where it cannot be
+        read, otherwise the status that the log states.
+    iterations : int
+        How many iterations the log holds.
+    failure : str
+        Why it failed or cannot be read.
+    """
+
+    run: Run
+    path: Path
+    status: str
+    iterations: int = 0
+    failure: str = ""
+
+
+def run_status(run: Run, folder: Path) -> RunStatus:
+    """Look at the log of one run."""
+    path = folder / run.file_name
+    if not path.exists():
+        return RunStatus(run, path, PENDING)
+    try:
+        log = read_log(path)
+    except LogFormatError as error:
+        return RunStatus(run, path, "damaged", failure=error.message)
+    return RunStatus(run, path, log.status, len(log.iteration), log.failure)
+
+
+def study_status(study: Study, folder: Path) -> list[RunStatus]:
+    """Look at the logs of all runs, in the order of the study."""
+    return [run_status(run, folder) for run in study.runs]

@@ -1,0 +1,27 @@
+"""What is known on paper: laws of coded gradients and robustness of rules."""
+
+from lad_mpi.theory.dispersion import (
+    coded_variance,
+    honest_dispersion,
+    honest_mean_error,
+    message_dispersion,
+    message_mean_error,
+    published_order_as_printed,
+    published_order_corrected,
+    squared_error_bound,
+)
+from lad_mpi.theory.kappa import KAPPA, kappa, lower_bound
+
+__all__ = [
+    "KAPPA",
+    "coded_variance",
+    "honest_dispersion",
+    "honest_mean_error",
+    "kappa",
+    "lower_bound",
+    "message_dispersion",
+    "message_mean_error",
+    "published_order_as_printed",
+    "published_order_corrected",
+    "squared_error_bound",
+]

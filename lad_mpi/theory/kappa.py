@@ -1,0 +1,141 @@
+r"""Robustness coefficients κ of aggregation rules.
+
+A rule R is (f, κ)-robust if for all :math:`x_1 … x_n` and every set S of n − f of them
+
+.. math::
+
+    \lVert R(x_1, …, x_n) - \bar x_S \rVert^2
+    ≤ \frac{κ}{|S|} \sum_{i \in S} \lVert x_i - \bar x_S \rVert^2 .
+
+With r = f/(n − 2f), no rule has κ < r.
+
+References
+----------
+Allouah, Farhadkhani, Guerraoui, Gupta, Pinot, Stephan, "Fixing by mixing",
+arXiv:2302.01772.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from lad_mpi.errors import ParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def lower_bound(num_devices: int, num_byzantine: int) -> float:
+    """Return r = f/(n − 2f), the κ below which no rule can be.
+
+    Parameters
+    ----------
+    num_devices : int
+        n.
+    num_byzantine : int
+        f.
+
+    Raises
+    ------
+    ParameterError
+        Faults are negative in number or not a minority.
+    """
+    if not 0 <= 2 * num_byzantine < num_devices:
+        raise ParameterError(
+            "num_byzantine",
+            f"must be at least 0 and fewer than half of {num_devices}, not {num_byzantine}",
+        )
+    return num_byzantine / (num_devices - 2 * num_byzantine)
+
+
+def kappa(kind: str, num_devices: int, num_byzantine: int, *, nnm: bool = False) -> float:
+    r"""Return the best κ that is proven for a rule.
+
+    Parameters
+    ----------
+    kind : str
+        Name of the rule, ``"trimmed_mean"``.
+    num_devices : int
+        n.
+    num_byzantine : int
+        f.
+    nnm : bool
+        Whether nearest-neighbour mixing comes first.
+
+    Returns
+    -------
+    float
+        Infinity where the rule is known to have no finite κ, NaN where none
+        is known to this table.
+
+    Raises
+    ------
+    ParameterError
+        Faults are negative in number or not a minority.
+
+    Notes
+    -----
+    Published, with r = f/(n − 2f):
+
+    ==================  ==================
+    trimmed_mean        6 r (1 + r)
+    krum                6 (1 + r)
+    geometric_median    4 (1 + r)²
+    median              4 (1 + r)²
+    after nnm           8f/(n − f) (κ + 1)
+    ==================  ==================
+
+    Krum's is for the count of n − f − 1 neighbours. Its proof carries over to
+    ``multi_krum`` with m ≤ n − f rows: each selected row is bounded by its own
+    score, the m lowest scores are on average no greater than the honest ones,
+    and the squared norm is convex. The proof bounds a selected row through the
+    honest rows it was scored against, of which there are n − 2f; with the
+    count of n − f − 2 there is one fewer, and the same steps give
+    (3 + 2√2)(n − f)/(n − 2f − 1), which is below 6 (1 + r) from n − 2f = 35 on.
+
+    ``mean`` and ``norm_threshold`` have no finite κ for f > 0: one vector
+    moves the mean anywhere, and f zeros among equal honest vectors, whose
+    dispersion is nil, are the shortest. For f = 0 both are the mean, κ = 0.
+
+    Examples
+    --------
+    >>> from lad_mpi.theory import kappa
+    >>> kappa("krum", num_devices=100, num_byzantine=20)
+    8.0
+    >>> kappa("krum", num_devices=100, num_byzantine=20, nnm=True)
+    18.0
+    """
+    r = lower_bound(num_devices, num_byzantine)
+    alone = KAPPA[kind](r) if kind in KAPPA else math.nan
+    if not nnm:
+        return alone
+    return 8 * num_byzantine / (num_devices - num_byzantine) * (alone + 1.0)
+
+
+def _trimmed_mean(r: float) -> float:
+    return 6.0 * r * (1.0 + r)
+
+
+def _krum(r: float) -> float:
+    return 6.0 * (1.0 + r)
+
+
+def _median(r: float) -> float:
+    return 4.0 * (1.0 + r) ** 2
+
+
+def _not_robust(r: float) -> float:
+    return math.inf if r > 0.0 else 0.0
+
+
+#: κ of each rule as a function of r = f/(n − 2f).
+KAPPA: dict[str, Callable[[float], float]] = {
+    "mean": _not_robust,
+    "trimmed_mean": _trimmed_mean,
+    "median": _median,
+    "geometric_median": _median,
+    "krum": _krum,
+    "multi_krum": _krum,
+    "norm_threshold": _not_robust,
+}

@@ -1,0 +1,14 @@
+"""The training loop: one iteration, the states of server and devices, one run."""
+
+from lad_mpi.training.clock import PHASE_NAMES, TRAINING_PHASES, Phase
+from lad_mpi.training.run import Outcome, Progress, check_output, run_spec
+
+__all__ = [
+    "PHASE_NAMES",
+    "TRAINING_PHASES",
+    "Outcome",
+    "Phase",
+    "Progress",
+    "check_output",
+    "run_spec",
+]

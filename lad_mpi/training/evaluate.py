@@ -1,0 +1,83 @@
+"""Errors against the truth, which only an experimenter knows; outside the timed span."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lad_mpi.coding import Cyclic
+from lad_mpi.metrics import dispersion, distance, norm, subset_statistics
+from lad_mpi.theory import message_dispersion
+
+if TYPE_CHECKING:
+    from lad_mpi.training.iteration import Step
+    from lad_mpi.training.setup import Setup
+    from lad_mpi.types import Array
+
+
+class Evaluator:
+    """Computes the metrics of an iteration on the server.
+
+    Parameters
+    ----------
+    setup : Setup
+        The run on rank 0.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        problem = setup.problem
+        self._every_subset = np.arange(problem.num_subsets, dtype=np.int64)
+        self._gradients: Array = setup.backend.xp.empty(
+            (problem.num_subsets, problem.dimension), dtype=setup.backend.dtype
+        )
+        optimum = problem.optimum
+        self._optimum = None if optimum is None else setup.backend.asarray(optimum, dtype=float)
+        code, codec = setup.spec.coding, setup.spec.compression
+        self._load = code.load if isinstance(code, Cyclic) and code.varies else None
+        self._delta = codec.delta(problem.dimension) if codec.unbiased else math.nan
+
+    def at_step(self, step: Step) -> dict[str, float]:
+        """Return the metrics of an iteration, at its model and with its messages."""
+        gradient, beta_squared = self._truth(step.model)
+        honest = step.messages[self._setup.honest]
+        return {
+            **self._at_point(step.model, gradient),
+            "aggregation_error": distance(step.estimate, gradient),
+            "beta_squared": beta_squared,
+            "honest_dispersion": dispersion(honest),
+            "honest_dispersion_predicted": self._predicted(beta_squared, norm(gradient)),
+        }
+
+    def at_model(self, model: Array) -> dict[str, float]:
+        """Return the metrics that need no messages."""
+        gradient, _ = self._truth(model)
+        return self._at_point(model, gradient)
+
+    def _truth(self, model: Array) -> tuple[Array, float]:
+        self._setup.problem.gradients(model, self._every_subset, self._gradients)
+        return subset_statistics(self._gradients)
+
+    def _at_point(self, model: Array, gradient: Array) -> dict[str, float]:
+        known = self._optimum is not None
+        return {
+            "loss": self._setup.problem.loss(model),
+            "gradient_norm": norm(gradient),
+            "distance_to_optimum": distance(model, self._optimum) if known else math.nan,
+        }
+
+    def _predicted(self, beta_squared: float, gradient_norm: float) -> float:
+        # The law holds for the random assignment and for unbiased codecs.
+        if self._load is None or math.isnan(self._delta):
+            return math.nan
+        devices = self._setup.spec.devices
+        return message_dispersion(
+            beta_squared,
+            gradient_norm**2,
+            num_devices=devices.count,
+            num_honest=devices.count - devices.byzantine,
+            load=self._load,
+            delta=self._delta,
+        )

@@ -1,0 +1,51 @@
+"""Signals that ask for an orderly end."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+
+
+class InterruptRequest:
+    """While open, remembers signals instead of dying of them.
+
+    Launchers send signals to all ranks, but only the server decides: it
+    announces the end with its next broadcast, so that no rank waits for
+    another. A second signal has its usual effect.
+
+    Attributes
+    ----------
+    signal_name : str
+        The signal that came; empty while none did.
+    """
+
+    def __init__(self) -> None:
+        self.signal_name = ""
+        self._previous: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> InterruptRequest:
+        for number in _SIGNALS:
+            self._previous[number] = signal.signal(number, self._remember)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._restore()
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        self.signal_name = signal.Signals(number).name
+        self._restore()
+
+    def _restore(self) -> None:
+        while self._previous:
+            number, handler = self._previous.popitem()
+            signal.signal(number, handler)  # type: ignore[arg-type]

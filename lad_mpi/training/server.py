@@ -1,0 +1,121 @@
+"""The server: model, inbox, aggregation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lad_mpi.attacks import AttackContext, OmniscientAttack
+from lad_mpi.coding import DecodeStatus, DecodingCode
+from lad_mpi.compression import Rejection
+from lad_mpi.errors import ParameterError, RunFailedError
+
+if TYPE_CHECKING:
+    from lad_mpi.training.setup import Setup
+    from lad_mpi.types import Array, HostBytes, HostFloats, HostInts
+
+
+class Server:
+    """Holds the model and turns messages into steps.
+
+    Parameters
+    ----------
+    setup : Setup
+        The run on rank 0.
+
+    Attributes
+    ----------
+    model : array, shape (Q,)
+        x, in the backend's memory.
+    decoder_status : DecodeStatus
+        Of the last aggregation.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self.model: Array = setup.problem.initial_model()
+        self.decoder_status = DecodeStatus.NOT_USED
+
+    def receive(self, inbox: HostBytes, iteration: int) -> tuple[HostFloats, HostInts]:
+        """Validate and unpack all messages; see :meth:`MessageFormat.unpack`."""
+        channel = self._setup.channel(iteration, 0, len(inbox))
+        return self._setup.messages.unpack(inbox, channel)
+
+    def simulate(self, vectors: HostFloats, rejections: HostInts, iteration: int) -> None:
+        """Let omniscient attackers replace their messages, in place.
+
+        What they craft passes through the same codec and the same validation
+        as every other message: the wire admits nothing else.
+        """
+        setup = self._setup
+        attack, devices = setup.spec.attack, setup.spec.devices
+        if not isinstance(attack, OmniscientAttack) or not len(setup.byzantine):
+            return
+        honest = setup.backend.asarray(vectors[setup.honest])
+        context = AttackContext(
+            setup.streams, iteration, setup.byzantine, devices.count, devices.byzantine
+        )
+        crafted = setup.backend.to_host(attack.craft(honest, context))
+        channel = setup.channel(iteration, 0, devices.count, setup.byzantine)
+        slots = np.empty((len(setup.byzantine), setup.messages.slot_bytes), dtype=np.uint8)
+        setup.messages.pack(crafted, channel, slots)
+        vectors[setup.byzantine], rejections[setup.byzantine] = setup.messages.unpack(
+            slots, channel
+        )
+
+    def aggregate(self, messages: Array, iteration: int) -> Array:
+        """Estimate ∇F by the rule, or by the decoder and, where that fails, the fallback.
+
+        Raises
+        ------
+        RunFailedError
+            The decoder failed and there is no fallback.
+        """
+        spec = self._setup.spec
+        code = spec.coding
+        if not isinstance(code, DecodingCode):
+            return self._apply(spec.aggregation, messages)
+        decoded = code.decode(
+            messages, self._setup.assignment(iteration), spec.devices.num_byzantine
+        )
+        self.decoder_status = decoded.status
+        if decoded.status == DecodeStatus.EXACT:
+            return decoded.gradient
+        if spec.fallback is None:
+            raise RunFailedError(
+                f"{code.kind} could not decode in iteration {iteration}: {decoded.detail}",
+                hint="add a [fallback] rule to go on with in such iterations",
+            )
+        return self._apply(spec.fallback, messages)
+
+    def update(self, estimate: Array) -> None:
+        """Take one step, x ← x − γ ĝ."""
+        self.model -= self._setup.spec.optimizer.step_size * estimate
+
+    def check_finite(self, iteration: int) -> None:
+        """Stop a run that has diverged.
+
+        Raises
+        ------
+        RunFailedError
+            The model holds a value that is not finite.
+        """
+        if not bool(self._setup.backend.xp.isfinite(self.model).all()):
+            raise RunFailedError(
+                f"diverged: the model is not finite after iteration {iteration}",
+                hint="lower optimizer.step_size, or use a rule that withstands the attack",
+            )
+
+    def _apply(self, rule: object, messages: Array) -> Array:
+        if not callable(rule):
+            raise RunFailedError("this run has no aggregation rule")
+        try:
+            return rule(messages)
+        except ParameterError as error:
+            raise RunFailedError(f"aggregation failed: {error}", hint=error.hint) from error
+
+
+def count_rejected(rejections: HostInts) -> int:
+    """Return how many messages were refused."""
+    return int(np.count_nonzero(rejections != int(Rejection.NONE)))

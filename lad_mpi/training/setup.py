@@ -1,0 +1,102 @@
+"""What every rank knows before the first iteration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lad_mpi.compression import Channel
+from lad_mpi.rng import Purpose, Streams
+from lad_mpi.spec import check_dimension
+from lad_mpi.transport import Layout, MessageFormat
+
+if TYPE_CHECKING:
+    from lad_mpi.arrays import Backend
+    from lad_mpi.coding import Assignment
+    from lad_mpi.problems import ProblemData
+    from lad_mpi.spec import Spec
+    from lad_mpi.transport import Link
+    from lad_mpi.types import HostInts
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """A spec come to life on one rank.
+
+    Attributes
+    ----------
+    spec : Spec
+        The run.
+    link : Link
+        This rank's place in the world.
+    layout : Layout
+        Which rank hosts which devices.
+    backend : Backend
+        Array library, dtype and device.
+    streams : Streams
+        All randomness.
+    problem : ProblemData
+        The data, the same on every rank.
+    messages : MessageFormat
+        Size and layout of a message.
+    byzantine, honest : ndarray of int64
+        Device numbers, ascending; shapes (f,) and (H,).
+    """
+
+    spec: Spec
+    link: Link
+    layout: Layout
+    backend: Backend
+    streams: Streams
+    problem: ProblemData
+    messages: MessageFormat
+    byzantine: HostInts
+    honest: HostInts
+    _assignments: dict[int, Assignment] = field(default_factory=dict, repr=False)
+
+    def assignment(self, iteration: int) -> Assignment:
+        """Return the assignment of an iteration; server and devices of one rank share the draw."""
+        key = iteration if self.spec.coding.varies else 0
+        if key not in self._assignments:
+            self._assignments.clear()
+            self._assignments[key] = self.spec.coding.assign(
+                self.spec.devices.count, self.spec.devices.num_byzantine, self.streams, key
+            )
+        return self._assignments[key]
+
+    def channel(
+        self, iteration: int, first: int, count: int, rows: HostInts | None = None
+    ) -> Channel:
+        """Return what both ends know about the messages of a block of devices."""
+        return Channel(
+            self.streams, iteration, first, count, self.problem.dimension, self.backend.dtype, rows
+        )
+
+
+def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
+    """Load the data and fix who is who, alike on every rank.
+
+    Raises
+    ------
+    LadError
+        The data cannot be read, the codec does not fit their dimension, or
+        there are more ranks than work.
+    """
+    layout = Layout(spec.devices.count, link.size)
+    streams = Streams(spec.seed)
+    problem = spec.problem.load(spec.devices.count, streams, backend)
+    check_dimension(spec, problem.dimension)
+    draw = streams.permutation(Purpose.BYZANTINE, 0, spec.devices.count)
+    return Setup(
+        spec=spec,
+        link=link,
+        layout=layout,
+        backend=backend,
+        streams=streams,
+        problem=problem,
+        messages=MessageFormat(spec.compression, problem.dimension, backend.dtype),
+        byzantine=np.sort(draw[: spec.devices.byzantine]),
+        honest=np.sort(draw[spec.devices.byzantine :]),
+    )

@@ -1,0 +1,17 @@
+"""Messages, ranks and the two collectives of an iteration."""
+
+from lad_mpi.transport.base import SERVER, Exchange, Layout, Link
+from lad_mpi.transport.launch import open_link
+from lad_mpi.transport.loopback import Loopback
+from lad_mpi.transport.wire import HEADER_BYTES, MessageFormat
+
+__all__ = [
+    "HEADER_BYTES",
+    "SERVER",
+    "Exchange",
+    "Layout",
+    "Link",
+    "Loopback",
+    "MessageFormat",
+    "open_link",
+]

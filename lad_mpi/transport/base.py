@@ -1,0 +1,139 @@
+"""What the training loop asks of the machine: who am I, one broadcast, one gather."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from lad_mpi.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lad_mpi.types import HostBytes, HostFloats, HostInts
+
+SERVER = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which rank hosts which devices.
+
+    Rank 0 is the server and hosts none, ranks 1…P−1 host contiguous blocks as
+    even as possible; a single rank is server and host of all.
+
+    Parameters
+    ----------
+    num_devices : int
+        N.
+    num_ranks : int
+        P.
+
+    Raises
+    ------
+    UsageError
+        Some rank would host no device.
+    """
+
+    num_devices: int
+    num_ranks: int
+
+    def __post_init__(self) -> None:
+        """Refuse more ranks than there is work for."""
+        if self.num_ranks > self.num_devices + 1:
+            raise UsageError(
+                f"{self.num_ranks} ranks for a server and {self.num_devices} devices: "
+                f"{self.num_ranks - self.num_devices - 1} would have nothing to do",
+                hint=f"start at most {self.num_devices + 1} ranks, or raise devices.count",
+            )
+
+    @property
+    def counts(self) -> HostInts:
+        """Number of devices of each rank, int64, shape (P,)."""
+        return np.diff(self._bounds())
+
+    def block(self, rank: int) -> tuple[int, int]:
+        """Return the first device of a rank and the number of its devices."""
+        bounds = self._bounds()
+        return int(bounds[rank]), int(bounds[rank + 1] - bounds[rank])
+
+    def _bounds(self) -> HostInts:
+        if self.num_ranks == 1:
+            return np.array([0, self.num_devices], dtype=np.int64)
+        hosts = self.num_ranks - 1
+        bounds = np.arange(hosts + 1, dtype=np.int64) * self.num_devices // hosts
+        return np.concatenate([np.zeros(1, dtype=np.int64), bounds])
+
+
+class Exchange(Protocol):
+    """The two collectives of an iteration, planned once: buffers, counts and types.
+
+    Attributes
+    ----------
+    downlink : ndarray of uint8, shape (downlink_bytes,)
+        What the server broadcasts; on the other ranks, what they receive.
+    uplink : ndarray of uint8, shape (devices of this rank, slot_bytes)
+        Messages of this rank's devices.
+    inbox : ndarray of uint8, shape (N, slot_bytes), or None
+        All messages, in the order of devices; on the server only.
+    """
+
+    downlink: HostBytes
+    uplink: HostBytes
+    inbox: HostBytes | None
+
+    def broadcast(self) -> None:
+        """Send ``downlink`` from the server to all ranks."""
+
+    def gather(self) -> None:
+        """Collect all ``uplink`` in the server's ``inbox``."""
+
+    def close(self) -> None:
+        """Free what the plan holds in the MPI library."""
+
+
+class Link(Protocol):
+    """One rank's view of the world."""
+
+    @property
+    def rank(self) -> int:
+        """Number of this rank, 0 … size−1."""
+
+    @property
+    def size(self) -> int:
+        """P, the number of ranks."""
+
+    @property
+    def library(self) -> str:
+        """Name and version of the MPI library; empty where none is used."""
+
+    @property
+    def is_server(self) -> bool:
+        """Whether this is rank 0."""
+
+    @property
+    def hosts_devices(self) -> bool:
+        """Whether this rank hosts devices."""
+
+    def plan(
+        self,
+        layout: Layout,
+        slot_bytes: int,
+        downlink_bytes: int,
+        allocate: Callable[[tuple[int, ...]], HostBytes],
+    ) -> Exchange:
+        """Allocate the buffers of a run, by ``allocate(shape)``, and plan its collectives."""
+
+    def share(self, text: str) -> str:
+        """Return the server's text on every rank. For start-up, not for data."""
+
+    def gather_texts(self, text: str) -> list[str]:
+        """Return every rank's text on every rank, in rank order. For start-up and errors."""
+
+    def collect(self, table: HostFloats) -> HostFloats | None:
+        """Gather equally shaped float64 tables: shape (P, …) on the server, None elsewhere."""
+
+    def abort(self, exit_code: int) -> None:
+        """End all ranks at once."""

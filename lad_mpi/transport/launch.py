@@ -1,0 +1,71 @@
+"""From a launcher's environment to a link, with the common mistakes caught."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING
+
+from lad_mpi.errors import TransportError
+from lad_mpi.transport.loopback import Loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lad_mpi.transport.base import Link
+
+#: Variables in which launchers announce the number of ranks they start.
+WORLD_SIZE_VARIABLES = (
+    "OMPI_COMM_WORLD_SIZE",
+    "PMI_SIZE",
+    "PMIX_SIZE",
+    "MPI_LOCALNRANKS",
+    "SLURM_STEP_NUM_TASKS",
+    "PALS_SIZE",
+)
+
+
+def open_link(environ: Mapping[str, str] | None = None) -> Link:
+    """Initialise MPI and return this rank's link; loopback where there is one rank.
+
+    Raises
+    ------
+    TransportError
+        The launcher started several ranks that do not find each other, or MPI
+        cannot be loaded although a launcher asks for it.
+    """
+    environ = os.environ if environ is None else environ
+    announced = announced_size(environ)
+    try:
+        mpi = importlib.import_module("lad_mpi.transport.mpi")
+    except (ImportError, RuntimeError) as error:
+        if announced > 1:
+            raise TransportError(
+                f"the launcher started {announced} ranks, but MPI cannot be loaded: {error}",
+                hint="load the MPI module of the launcher, or pip install 'lad_mpi[mpich]' "
+                "and use its mpirun",
+            ) from error
+        return Loopback()
+    comm = mpi.world()
+    if comm.size > 1:
+        link: Link = mpi.MpiLink(comm)
+        return link
+    if announced > 1:
+        raise singletons(announced, mpi.library_version())
+    return Loopback(mpi.library_version())
+
+
+def announced_size(environ: Mapping[str, str]) -> int:
+    """Return the largest number of ranks that a launcher variable announces; 1 if none does."""
+    sizes = [environ.get(variable, "") for variable in WORLD_SIZE_VARIABLES]
+    return max((int(size) for size in sizes if size.isdigit()), default=1)
+
+
+def singletons(announced: int, library: str) -> TransportError:
+    """Describe ranks that were started together and do not know of each other."""
+    return TransportError(
+        f"the launcher started {announced} ranks, but each sees a world of its own "
+        f"({library}): launcher and MPI library do not belong together",
+        hint="use the mpirun beside this Python (python -m mpi4py --mpi-lib-version names the "
+        "library), or srun with the --mpi plugin of that library (srun --mpi=list)",
+    )

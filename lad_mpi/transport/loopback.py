@@ -1,0 +1,75 @@
+"""One rank that is server and all devices: the same code without MPI."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lad_mpi.transport.base import Layout
+    from lad_mpi.types import HostBytes, HostFloats
+
+
+class LoopbackExchange:
+    """Both ends in one process: the inbox is the uplink."""
+
+    def __init__(self, downlink: HostBytes, uplink: HostBytes) -> None:
+        self.downlink = downlink
+        self.uplink = uplink
+        self.inbox: HostBytes | None = uplink
+
+    def broadcast(self) -> None:
+        """Nothing to send: sender and receiver share the buffer."""
+
+    def gather(self) -> None:
+        """Nothing to send: sender and receiver share the buffer."""
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+@dataclass(frozen=True)
+class Loopback:
+    """The link of a world of one rank.
+
+    Parameters
+    ----------
+    library : str
+        The MPI library that was initialised, if any; for the record.
+    """
+
+    library: str = ""
+    rank: int = 0
+    size: int = 1
+    is_server: bool = True
+    hosts_devices: bool = True
+
+    def plan(
+        self,
+        layout: Layout,
+        slot_bytes: int,
+        downlink_bytes: int,
+        allocate: Callable[[tuple[int, ...]], HostBytes],
+    ) -> LoopbackExchange:
+        """Allocate the buffers of a run."""
+        return LoopbackExchange(
+            allocate((downlink_bytes,)), allocate((layout.num_devices, slot_bytes))
+        )
+
+    def share(self, text: str) -> str:
+        """Return the text."""
+        return text
+
+    def gather_texts(self, text: str) -> list[str]:
+        """Return the only text there is."""
+        return [text]
+
+    def collect(self, table: HostFloats) -> HostFloats | None:
+        """Return the table with a leading axis of one rank."""
+        return table[None]
+
+    def abort(self, exit_code: int) -> None:
+        """End the process."""
+        raise SystemExit(exit_code)

@@ -1,0 +1,168 @@
+"""Commands as a person types them, in one process."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+SPEC = """
+name = "tiny"
+iterations = 20
+[problem]
+kind = "linear_regression"
+dimension = 6
+[devices]
+count = 10
+byzantine = 2
+[coding]
+kind = "cyclic"
+load = 3
+"""
+STUDY = """
+description = "Two loads and one that cannot go on."
+[base]
+iterations = 20
+problem = { dimension = 6 }
+devices = { count = 10, byzantine = 2 }
+coding = { kind = "cyclic", load = 2 }
+[axes]
+seed = [1]
+[[cases]]
+name = "d={coding.load}"
+axes = { coding.load = [1, 2] }
+[[cases]]
+name = "diverging"
+aggregation = { kind = "mean" }
+optimizer = { step_size = 1e200 }
+"""
+
+
+@pytest.fixture
+def lad(tmp_path):
+    (tmp_path / "spec.toml").write_text(SPEC)
+    (tmp_path / "study.toml").write_text(STUDY)
+
+    def call(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "lad_mpi", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return call
+
+
+def test_run_writes_a_log_and_says_where(lad, tmp_path):
+    done = lad("run", "spec.toml")
+    assert done.returncode == 0
+    path = tmp_path / done.stdout.strip()
+    assert path.is_file()
+    assert path.parent == tmp_path / "results"
+    assert "tiny (seed 1): complete, loss" in done.stderr
+
+
+def test_quiet_says_nothing(lad):
+    done = lad("run", "spec.toml", "-q", "-o", "out.h5")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_second_run_keeps_the_log_unless_told_to_replace_it(lad):
+    lad("run", "spec.toml", "-o", "out.h5")
+    again = lad("run", "spec.toml", "-o", "out.h5")
+    assert again.returncode == 2
+    assert "out.h5 exists already and is kept" in again.stderr
+    assert lad("run", "spec.toml", "-o", "out.h5", "--overwrite").returncode == 0
+
+
+def test_dry_run_prints_a_spec_that_can_be_run(lad, tmp_path):
+    done = lad("run", "spec.toml", "--set", "coding.load=4", "--dry-run")
+    assert done.returncode == 0
+    (tmp_path / "resolved.toml").write_text(done.stdout)
+    assert lad("run", "resolved.toml", "--dry-run").stdout == done.stdout
+    assert "load = 4" in done.stdout
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_typo_is_named_with_the_fix_and_without_a_traceback(lad):
+    done = lad("run", "spec.toml", "--set", "coding.laod=3")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "lad-mpi: error: coding.laod: unknown key; did you mean 'load'?\n"
+        "  hint: allowed here: assignment, load\n"
+    )
+    assert "Traceback" in lad("run", "spec.toml", "-v", "--set", "coding.laod=3").stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("run",), ("fly",), ("run", "spec.toml", "--fast")])
+def test_a_wrong_command_line_shows_the_usage(lad, arguments):
+    done = lad(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: lad-mpi")
+
+
+def test_show_and_validate_read_what_run_wrote(lad):
+    lad("run", "spec.toml", "-o", "out.h5")
+    shown = json.loads(lad("show", "out.h5", "--json").stdout)
+    assert (shown["name"], shown["status"], shown["iterations"]) == ("tiny", "complete", "20 of 20")
+    assert shown["uplink_bytes_per_iteration"] == 10 * (32 + 6 * 8)
+    assert "final_loss" in lad("show", "out.h5").stdout
+    assert "load = 3" in lad("show", "out.h5", "--spec").stdout
+    valid = lad("validate", "out.h5", "spec.toml", "study.toml")
+    assert valid.returncode == 0
+    assert valid.stdout.count(": valid\n") == 3
+
+
+def test_show_says_what_is_no_log(lad):
+    done = lad("show", "spec.toml")
+    assert done.returncode == 1
+    assert "spec.toml" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert lad("validate", "spec.toml", "absent.h5").returncode == 1
+
+
+def test_a_study_runs_reports_failures_and_goes_on_where_it_stopped(lad):
+    planned = json.loads(lad("study", "plan", "study.toml", "--json").stdout)
+    assert [row["name"] for row in planned] == ["d=1", "d=2", "diverging"]
+    pending = json.loads(lad("study", "status", "study.toml", "--json").stdout)
+    assert {row["status"] for row in pending} == {"pending"}
+
+    first = lad("study", "run", "study.toml")
+    assert first.returncode == 1
+    assert "2 completed, 0 complete before, 1 not completed" in first.stdout
+    assert "diverging (seed 1): diverged" in first.stderr
+    status = json.loads(lad("study", "status", "study.toml", "--json").stdout)
+    assert [row["status"] for row in status] == ["complete", "complete", "failed"]
+    assert "diverged" in lad("study", "status", "study.toml").stdout
+
+    second = lad("study", "run", "study.toml")
+    assert "0 completed, 2 complete before, 1 not completed" in second.stdout
+
+
+def test_a_study_with_one_bad_case_runs_nothing(lad, tmp_path):
+    (tmp_path / "study.toml").write_text(STUDY + "coding = { kind = 'cyclic', load = 99 }\n")
+    done = lad("study", "run", "study.toml")
+    assert done.returncode == 2
+    assert "cases[1]: coding.load" in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_components_lists_every_member_of_every_family(lad):
+    found = json.loads(lad("components", "--json").stdout)
+    assert {row["kind"] for row in found["attack"]} >= {"none", "sign_flip", "alie"}
+    assert all(row["summary"] for rows in found.values() for row in rows)
+    plain = lad("components").stdout
+    assert "[aggregation.pre]" in plain
+    assert max(map(len, plain.splitlines())) <= 80
+
+
+def test_cupy_without_a_gpu_is_an_unfit_environment_and_says_what_is_missing(lad):
+    done = lad("run", "spec.toml", "--set", "backend.kind=cupy")
+    if done.returncode == 0:
+        pytest.skip("there is a GPU here")
+    assert done.returncode == 5
+    assert 'backend.kind = "cupy" needs' in done.stderr
+    assert "hint: " in done.stderr

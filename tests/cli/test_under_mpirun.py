@@ -1,0 +1,159 @@
+"""Commands under a real launcher: one message, one exit code, no rank left behind."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lad_mpi.logs import read_log
+
+SPEC = """
+name = "tiny"
+iterations = 20
+problem = { dimension = 6 }
+devices = { count = 10, byzantine = 2 }
+coding = { kind = "cyclic", load = 3 }
+"""
+MPIRUN = shutil.which("mpirun", path=str(Path(sys.executable).parent)) or shutil.which("mpirun")
+# Launched from a test that itself may have been started by a launcher.
+CLEAN = {key: value for key, value in os.environ.items() if not key.startswith(("PMI_", "PMIX_"))}
+
+pytestmark = pytest.mark.skipif(MPIRUN is None, reason="no mpirun beside this Python")
+
+
+@pytest.fixture
+def command(tmp_path):
+    (tmp_path / "spec.toml").write_text(SPEC)
+
+    def build(*arguments, ranks=3):
+        return [MPIRUN, "-n", str(ranks), sys.executable, "-m", "lad_mpi", *arguments]
+
+    return build
+
+
+@pytest.fixture
+def lad(command, tmp_path):
+    def call(*arguments, ranks=3):
+        return subprocess.run(
+            command(*arguments, ranks=ranks),
+            cwd=tmp_path,
+            env=CLEAN,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return call
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_a_run_ends_well_and_speaks_once(lad, tmp_path, ranks):
+    done = lad("run", "spec.toml", "-o", "out.h5", ranks=ranks)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "out.h5\n"
+    log = read_log(tmp_path / "out.h5")
+    assert log.provenance["mpi_ranks"] == ranks
+    assert log.seconds.shape[1] == ranks
+
+
+BAD = {
+    "unknown key": (["--set", "coding.laod=3"], "coding.laod"),
+    "unknown kind": (["--set", "attack.kind=sing_flip"], "attack.kind"),
+    "too many faults": (["--set", "devices.byzantine=5"], "devices.byzantine"),
+    "load": (["--set", "coding.load=11"], "coding.load"),
+    "codec": (["--set", 'compression={kind="rand_k",k=7}'], "compression.k"),
+    "no data": (["--set", "problem={data='absent.csv'}"], "absent.csv"),
+    "no such option": (["--fast"], "--fast"),
+    "taken output": (["-o", "spec.toml/x.h5"], "spec.toml is not a folder"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD.values(), ids=BAD)
+def test_bad_input_is_refused_once_by_name_with_exit_code_2(lad, arguments, words):
+    done = lad("run", "spec.toml", *arguments)
+    assert done.returncode == 2
+    assert done.stderr.count("error: ") == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_more_ranks_than_work_are_refused(lad):
+    done = lad(
+        "run",
+        "spec.toml",
+        "--set",
+        "devices={count=2,byzantine=0}",
+        "--set",
+        "coding.load=1",
+        ranks=5,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("2 would have nothing to do") == 1
+
+
+def test_sigterm_to_the_launched_ranks_ends_them_in_order(command, tmp_path):
+    started = subprocess.Popen(
+        command("run", "spec.toml", "--set", "iterations=10000000", "-o", "out.h5"),
+        cwd=tmp_path,
+        env=CLEAN,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    path = tmp_path / "out.h5"
+    deadline = time.monotonic() + 30
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    server = _rank_zero(started.pid)
+    os.kill(server, signal.SIGTERM)
+    _, errors = started.communicate(timeout=30)
+    assert started.returncode == 1
+    assert "interrupted by SIGTERM" in errors
+    log = read_log(path)
+    assert log.status == "interrupted"
+    assert len(log.iteration) > 0
+
+
+def test_a_launcher_that_is_killed_leaves_a_readable_log(command, tmp_path):
+    started = subprocess.Popen(
+        command("run", "spec.toml", "--set", "iterations=10000000", "-o", "out.h5", "-q"),
+        cwd=tmp_path,
+        env=CLEAN,
+        stderr=subprocess.DEVNULL,
+    )
+    path = tmp_path / "out.h5"
+    deadline = time.monotonic() + 30
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.7)
+    server = _rank_zero(started.pid)
+    os.kill(server, signal.SIGKILL)
+    started.wait(timeout=30)
+    log = read_log(path)
+    assert log.status == "running"
+    assert len(log.iteration) > 0
+
+
+def _rank_zero(launcher):
+    """The process of rank 0 among the descendants of a launcher."""
+    children = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+    waiting = [launcher]
+    while waiting:
+        pid = waiting.pop()
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        if b"PMI_RANK=0" in environment and pid != launcher:
+            return pid
+        waiting.extend(children.get(pid, []))
+    raise AssertionError("no rank 0 found")

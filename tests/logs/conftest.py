@@ -1,0 +1,88 @@
+"""Logs made to measure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from lad_mpi.logs import FinalState, LogBlock, LogWriter, RunHeader, schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+RANKS = 3
+PHASES = ("broadcast", "compute", "evaluate")
+DIMENSION = 4
+
+
+def make_header(iterations: int = 5) -> RunHeader:
+    spec = f'name = "LAD d=2"\nseed = 1\niterations = {iterations}\n'
+    provenance = {
+        "git_revision": "0123abc",
+        "oversubscribed": True,
+        "cores": 2,
+        "clock_resolution_s": 1e-9,
+        "hosts": ["node1", "node2"],
+        "modules": [],
+    }
+    return RunHeader("LAD d=2", spec, "f00d", provenance)
+
+
+def make_block(first: int, rows: int, *, seed: int = 0) -> LogBlock:
+    generator = np.random.default_rng(seed + first)
+    metrics: dict[str, Any] = {
+        variable.name: generator.random(rows)
+        if variable.dtype == "float64"
+        else generator.integers(0, 2, rows)
+        for variable in schema.METRICS
+    }
+    seconds = generator.random((rows, RANKS, len(PHASES)))
+    seconds[:, 0, 1] = np.nan
+    traffic = {variable.name: generator.integers(0, 99, rows) for variable in schema.TRAFFIC}
+    return LogBlock(first, metrics, seconds, traffic)
+
+
+def make_writer(path: Path, *, header: RunHeader | None = None, **options: Any) -> LogWriter:
+    return LogWriter(
+        path,
+        header=header or make_header(),
+        ranks=RANKS,
+        phases=PHASES,
+        training_phases=PHASES[:2],
+        dimension=DIMENSION,
+        dtype=np.dtype("float64"),
+        **options,
+    )
+
+
+@pytest.fixture
+def header() -> Callable[..., RunHeader]:
+    return make_header
+
+
+@pytest.fixture
+def block() -> Callable[..., LogBlock]:
+    return make_block
+
+
+@pytest.fixture
+def open_writer() -> Callable[..., LogWriter]:
+    return make_writer
+
+
+@pytest.fixture
+def state() -> FinalState:
+    return FinalState(np.array([1.0, 1 / 3, -2.0, 1e-300]), 0.1, 0.2, float("nan"))
+
+
+@pytest.fixture
+def complete_log(tmp_path: Path, state: FinalState) -> Path:
+    path = tmp_path / "complete.h5"
+    with make_writer(path) as writer:
+        writer.append(make_block(0, 3))
+        writer.append(make_block(3, 2))
+        writer.finish("complete", state=state)
+    return path

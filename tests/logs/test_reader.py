@@ -1,0 +1,123 @@
+"""Logs are found, read by other people's tools, and refused with a reason."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+
+from lad_mpi.errors import LogFormatError, UsageError
+from lad_mpi.logs import VERSION, find_logs, read_log
+
+
+def test_xarray_reads_labelled_data_without_our_code(complete_log):
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("h5netcdf")
+    log = read_log(complete_log)
+    with xarray.open_dataset(complete_log, engine="h5netcdf", group="metrics") as metrics:
+        assert dict(metrics.sizes) == {"iteration": 5}
+        np.testing.assert_array_equal(metrics["iteration"], np.arange(5))
+        np.testing.assert_array_equal(metrics["loss"], log.metrics["loss"])
+        assert metrics["decoder_status"].attrs["flag_meanings"] == "not_used exact failed"
+        np.testing.assert_array_equal(metrics["decoder_status"].attrs["flag_values"], [0, 1, 2])
+    with xarray.open_dataset(complete_log, engine="h5netcdf", group="timing") as timing:
+        assert timing["seconds"].dims == ("iteration", "rank", "phase")
+        assert timing["seconds"].dtype == np.float64
+        assert timing["seconds"].attrs["units"] == "s"
+        chosen = timing["seconds"].sel(rank=2, phase="compute")
+        np.testing.assert_array_equal(chosen, log.seconds[:, 2, 1])
+    with xarray.open_dataset(complete_log, engine="h5netcdf", group="state") as final:
+        assert final["model"].dims == ("parameter",)
+    with xarray.open_dataset(complete_log, engine="h5netcdf") as root:
+        assert root.attrs["status"] == "complete"
+
+
+def test_logs_are_found_in_folders(tmp_path, open_writer):
+    for name in ("b/2.h5", "b/1.h5", "a.h5", "other.log"):
+        with open_writer(tmp_path / name) as writer:
+            writer.finish("interrupted")
+    (tmp_path / "damaged.h5").write_bytes(b"\x89HDF")
+    with h5py.File(tmp_path / "foreign.h5", "w") as file:
+        file["x"] = 1
+    expected = ["a.h5", "b/1.h5", "b/2.h5", "damaged.h5"]
+    assert find_logs([tmp_path]) == [tmp_path / name for name in expected]
+    named = [tmp_path / "other.log", tmp_path / "b", tmp_path / "b" / "1.h5"]
+    assert find_logs(named) == [tmp_path / n for n in ("b/1.h5", "b/2.h5", "other.log")]
+    with pytest.raises(UsageError, match="nowhere does not exist"):
+        find_logs([tmp_path / "nowhere"])
+
+
+def test_a_missing_file_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match="does not exist"):
+        read_log(tmp_path / "nowhere.h5")
+    with pytest.raises(UsageError, match="is not a file"):
+        read_log(tmp_path)
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path):
+    text = tmp_path / "text.h5"
+    text.write_text("loss 0.1234\n")
+    with pytest.raises(LogFormatError, match="is not an HDF5 file"):
+        read_log(text)
+    foreign = tmp_path / "foreign.h5"
+    with h5py.File(foreign, "w") as file:
+        file["x"] = 1
+    with pytest.raises(LogFormatError, match="not a log of lad_mpi"):
+        read_log(foreign)
+
+
+def test_a_newer_version_is_refused_by_number(complete_log):
+    with h5py.File(complete_log, "r+") as file:
+        file.attrs["format_version"] = VERSION + 1
+    with pytest.raises(LogFormatError, match=f"of version {VERSION + 1}; .* up to {VERSION}"):
+        read_log(complete_log)
+    with h5py.File(complete_log, "r+") as file:
+        del file.attrs["format_version"]
+    with pytest.raises(LogFormatError, match="format_version"):
+        read_log(complete_log)
+
+
+@pytest.mark.parametrize("kept", [0.99, 0.5, 0.1, 0.001, 0])
+def test_a_truncated_log_is_refused(complete_log, kept):
+    whole = complete_log.read_bytes()
+    complete_log.write_bytes(whole[: int(kept * len(whole))])
+    with pytest.raises(LogFormatError, match=r"complete\.h5"):
+        read_log(complete_log)
+
+
+def test_a_growing_log_that_is_cut_short_is_refused(tmp_path, open_writer, block):
+    with open_writer(tmp_path / "run.h5") as writer:
+        writer.append(block(0, 5))
+        whole = (tmp_path / "run.h5").read_bytes()
+        writer.finish("interrupted")
+    (tmp_path / "copy.h5").write_bytes(whole)
+    assert len(read_log(tmp_path / "copy.h5").iteration) == 5
+    (tmp_path / "copy.h5").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(LogFormatError, match=r"copy\.h5"):
+        read_log(tmp_path / "copy.h5")
+
+
+@pytest.mark.parametrize(
+    "missing", ["metrics/loss", "timing/seconds", "timing/iteration", "traffic", "state/model"]
+)
+def test_a_log_with_a_hole_is_refused_by_name(complete_log, missing):
+    with h5py.File(complete_log, "r+") as file:
+        del file[missing]
+    with pytest.raises(LogFormatError, match=missing.rsplit("/", 1)[-1]):
+        read_log(complete_log)
+
+
+def test_an_ended_log_must_be_even(complete_log):
+    with h5py.File(complete_log, "r+") as file:
+        file["metrics/loss"].resize(4, axis=0)
+    with pytest.raises(LogFormatError, match="differ in length"):
+        read_log(complete_log)
+
+
+def test_of_a_growing_log_whole_rows_are_read(complete_log):
+    with h5py.File(complete_log, "r+") as file:
+        file.attrs["status"] = "running"
+        file["metrics/loss"].resize(4, axis=0)
+        file["timing/iteration"][3] = -1
+    log = read_log(complete_log)
+    assert len(log.iteration) == len(log.seconds) == len(log.traffic["uplink_bytes"]) == 3

@@ -1,0 +1,89 @@
+"""The same bits on these ranks as in one process."""
+
+import numpy as np
+import pytest
+
+from lad_mpi.logs import read_log, validate_log
+from lad_mpi.spec import parse_spec
+from lad_mpi.training import run_spec
+from lad_mpi.transport import Loopback, open_link
+
+pytestmark = [pytest.mark.mpi(min_size=2), pytest.mark.timeout(100)]
+
+SMALL = {
+    "iterations": 11,
+    "problem": {"dimension": 9},
+    "devices": {"count": 13, "byzantine": 3},
+    "coding": {"kind": "cyclic", "load": 4},
+    "logging": {"flush_every": 4},
+}
+VARIANTS = {
+    "plain": {},
+    "fixed": {"coding": {"kind": "cyclic", "load": 4, "assignment": "fixed"}},
+    "nnm": {"aggregation": {"kind": "trimmed_mean", "pre": ["nnm"]}},
+    "geometric_median": {"aggregation": {"kind": "geometric_median"}},
+    "krum": {"aggregation": {"kind": "krum"}},
+    "float32": {"backend": {"dtype": "float32"}},
+    "rand_k": {"compression": {"kind": "rand_k", "k": 4}},
+    "qsgd": {"compression": {"kind": "qsgd", "levels": 5}},
+    "top_k": {"compression": {"kind": "top_k", "k": 4}},
+    "alie": {"attack": {"kind": "alie"}},
+    "gaussian": {"attack": {"kind": "gaussian"}},
+    "nan": {"attack": {"kind": "nan"}},
+    "draco": {"coding": {"kind": "draco_repetition"}},
+    "several samples": {"problem": {"dimension": 9, "samples_per_subset": 3}},
+    "wide": {"problem": {"dimension": 20011}, "iterations": 3},
+}
+
+
+class Quiet:
+    def update(self, iteration, iterations, loss):
+        pass
+
+
+@pytest.mark.parametrize("compute", ["faithful", "shared"])
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
+def test_metrics_and_model_do_not_depend_on_the_number_of_ranks(
+    world, tmp_path_factory, variant, compute
+):
+    folder = tmp_path_factory.mktemp("bits")
+    spec = parse_spec({**SMALL, **variant, "compute": compute})
+    link = open_link()
+    outcome = run_spec(spec, link, folder / "ranks.h5", progress=Quiet())
+    assert outcome.status == "complete"
+    if not link.is_server:
+        return
+    run_spec(spec, Loopback(), folder / "alone.h5", progress=Quiet())
+    ranks, alone = read_log(folder / "ranks.h5"), read_log(folder / "alone.h5")
+    assert validate_log(ranks.path) == []
+    for name, values in alone.metrics.items():
+        np.testing.assert_array_equal(ranks.metrics[name], values, err_msg=name)
+    np.testing.assert_array_equal(ranks.final.model, alone.final.model)
+    assert ranks.seconds.shape[1] == link.size
+    np.testing.assert_array_equal(ranks.traffic["uplink_bytes"], alone.traffic["uplink_bytes"])
+
+
+def test_a_failure_on_the_server_ends_all_ranks_with_the_same_outcome(world, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("failure")
+    spec = parse_spec({**SMALL, "optimizer": {"step_size": 1e200}, "aggregation": {"kind": "mean"}})
+    link = open_link()
+    outcome = run_spec(spec, link, folder / "log.h5", progress=Quiet())
+    assert outcome.status == "failed"
+    assert "diverged" in outcome.failure
+    assert link.gather_texts(outcome.failure) == [outcome.failure] * link.size
+    # The world is in step: another run follows at once.
+    again = run_spec(parse_spec(SMALL), link, folder / "next.h5", progress=Quiet())
+    assert again.status == "complete"
+
+
+def test_data_missing_on_one_rank_only_are_reported_with_the_rank(world, tmp_path_factory):
+    link = open_link()
+    folder = tmp_path_factory.mktemp("data")
+    data = folder / "data.csv"
+    if link.rank != link.size - 1:
+        lines = ["a,b,y"] + [f"{i},{i * i % 7},{i % 5}" for i in range(40)]
+        data.write_text("\n".join(lines) + "\n")
+    spec = parse_spec({**SMALL, "problem": {"data": str(data)}})
+    outcome = run_spec(spec, link, folder / "log.h5", progress=Quiet())
+    assert outcome.exit_code == 2
+    assert outcome.failure.startswith(f"rank {link.size - 1}: ")

@@ -1,0 +1,162 @@
+"""Specs: defaults, round trips, and refusals that name the place and the fix."""
+
+import dataclasses
+
+import pytest
+
+from lad_mpi.aggregation import Krum, NearestNeighbourMixing, TrimmedMean
+from lad_mpi.coding import Cyclic, DracoRepetition
+from lad_mpi.errors import SpecError
+from lad_mpi.spec import parse_spec, parse_toml_spec, run_id, to_mapping, to_toml
+
+SPECS = {
+    "defaults": {},
+    "lad": {
+        "name": "LAD d=20",
+        "coding": {"kind": "cyclic", "load": 20, "assignment": "fixed"},
+        "aggregation": {"kind": "trimmed_mean", "pre": ["nnm"]},
+    },
+    "draco": {"coding": {"kind": "draco_repetition"}, "fallback": {"kind": "median"}},
+    "compressed": {
+        "compression": {"kind": "rand_k", "k": 30},
+        "attack": {"kind": "alie"},
+        "backend": {"dtype": "float32"},
+    },
+}
+
+
+@pytest.mark.parametrize("mapping", SPECS.values(), ids=SPECS)
+def test_a_spec_survives_the_way_to_toml_and_back(mapping):
+    spec = parse_spec(mapping)
+    assert parse_toml_spec(to_toml(spec)) == spec
+    assert run_id(parse_toml_spec(to_toml(spec))) == run_id(spec)
+
+
+def test_defaults_are_the_main_figure():
+    spec = parse_spec({})
+    assert (spec.devices.count, spec.devices.byzantine, spec.iterations) == (100, 20, 1500)
+    assert spec.coding == Cyclic(load=10)
+    assert spec.aggregation.rule == TrimmedMean(num_byzantine=20)
+    assert spec.optimizer.step_size == 1e-3
+
+
+def test_the_number_of_faults_reaches_every_component_from_one_place():
+    spec = parse_spec(
+        {
+            "devices": {"count": 30, "byzantine": 4, "assumed_byzantine": 7},
+            "aggregation": {"kind": "krum", "pre": ["nnm"]},
+        }
+    )
+    assert spec.aggregation.rule == Krum(num_byzantine=7)
+    assert spec.aggregation.pre == (NearestNeighbourMixing(num_byzantine=7),)
+    assert spec.devices.byzantine == 4
+
+
+def test_a_code_that_decodes_has_no_rule():
+    spec = parse_spec({"coding": {"kind": "draco_repetition"}})
+    assert spec.coding == DracoRepetition()
+    assert spec.aggregation is None
+    assert "aggregation" not in to_mapping(spec)
+
+
+def test_the_id_tells_any_two_different_specs_apart():
+    ids = {run_id(parse_spec(mapping)) for mapping in SPECS.values()}
+    ids |= {run_id(parse_spec({"seed": seed})) for seed in (2, 3)}
+    assert len(ids) == len(SPECS) + 2
+
+
+REFUSED = {
+    "unknown table": ({"agregation": {}}, "agregation", "did you mean 'aggregation'"),
+    "unknown kind": (
+        {"aggregation": {"kind": "trimed_mean"}},
+        "aggregation.kind",
+        "did you mean 'trimmed_mean'",
+    ),
+    "unknown code": ({"coding": {"kind": "cyclical"}}, "coding.kind", "did you mean 'cyclic'"),
+    "unknown key": (
+        {"coding": {"kind": "cyclic", "laod": 3}},
+        "coding.laod",
+        "did you mean 'load'",
+    ),
+    "unknown pre": (
+        {"aggregation": {"kind": "median", "pre": ["nmm"]}},
+        "aggregation.pre[0].kind",
+        "did you mean 'nnm'",
+    ),
+    "kind missing": ({"attack": {"scale": -2.0}}, "attack.kind", "is missing"),
+    "not a table": ({"coding": 3}, "coding", "expected a table"),
+    "text for a number": (
+        {"coding": {"kind": "cyclic", "load": "ten"}},
+        "coding.load",
+        "expected a valid integer, found 'ten'",
+    ),
+    "fraction for a count": ({"iterations": 10.5}, "iterations", "expected a valid integer"),
+    "truth for a count": ({"seed": True}, "seed", "expected a valid integer"),
+    "wrong word": (
+        {"compute": "fast"},
+        "compute",
+        "expected 'faithful' or 'shared', found 'fast'",
+    ),
+    "majority of faults": (
+        {"devices": {"count": 10, "byzantine": 5}},
+        "devices.byzantine",
+        "at most 4 can be tolerated",
+    ),
+    "majority assumed": (
+        {"devices": {"count": 10, "byzantine": 2, "assumed_byzantine": 5}},
+        "devices.assumed_byzantine",
+        "no minority",
+    ),
+    "load above N": (
+        {"coding": {"kind": "cyclic", "load": 101}},
+        "coding.load",
+        "between 1 and the number of devices 100, not 101",
+    ),
+    "load of zero": ({"coding": {"kind": "cyclic", "load": 0}}, "coding.load", "at least 1"),
+    "draco load": (
+        {"coding": {"kind": "draco_repetition", "load": 40}},
+        "coding.load",
+        "between 2f+1 = 41",
+    ),
+    "k above Q": (
+        {"compression": {"kind": "rand_k", "k": 101}},
+        "compression.k",
+        "at most the dimension 100, not 101",
+    ),
+    "k missing": ({"compression": {"kind": "rand_k"}}, "compression.k", "is missing"),
+    "draco with a lossy codec": (
+        {"coding": {"kind": "draco_repetition"}, "compression": {"kind": "rand_k", "k": 3}},
+        "compression.kind",
+        "decodes only messages that arrive as they were computed",
+    ),
+    "draco with a rule": (
+        {"coding": {"kind": "draco_repetition"}, "aggregation": {"kind": "median"}},
+        "aggregation",
+        "takes no rule",
+    ),
+    "fallback without a decoder": ({"fallback": {"kind": "median"}}, "fallback", "decodes"),
+    "f given to a rule": (
+        {"aggregation": {"kind": "median", "num_byzantine": 3}},
+        "aggregation.num_byzantine",
+        "one place, devices.byzantine",
+    ),
+    "step size": ({"optimizer": {"step_size": -1.0}}, "optimizer.step_size", "positive"),
+    "iterations": ({"iterations": 0}, "iterations", "at least 1"),
+    "seed": ({"seed": -1}, "seed", "between 0"),
+    "name": ({"name": " "}, "name", "non-empty"),
+    "interval": ({"logging": {"flush_every": 0}}, "logging.flush_every", "at least 1"),
+}
+
+
+@pytest.mark.parametrize(("mapping", "key", "words"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_run_is_refused_by_its_key(mapping, key, words):
+    with pytest.raises(SpecError) as caught:
+        parse_spec(mapping)
+    assert caught.value.key == key
+    assert words in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_a_spec_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        parse_spec({}).seed = 3

@@ -1,0 +1,80 @@
+"""Study files expand to what a reader expects, each run to a file of its own."""
+
+import pytest
+
+from lad_mpi.errors import SpecError
+from lad_mpi.study import load_study
+
+
+@pytest.fixture
+def study(tmp_path):
+    def write(text):
+        path = tmp_path / "trial.toml"
+        path.write_text(text)
+        return load_study(path)
+
+    return write
+
+
+def test_axes_multiply_and_the_file_name_is_the_default_name(study):
+    found = study('[axes]\nseed = [1, 2]\n"coding.load" = [1, 5, 10]\n')
+    assert found.name == "trial"
+    assert [(run.spec.seed, run.spec.coding.load) for run in found.runs] == [
+        (1, 1),
+        (1, 5),
+        (1, 10),
+        (2, 1),
+        (2, 5),
+        (2, 10),
+    ]
+
+
+def test_cases_change_the_base_have_axes_of_their_own_and_names_with_values(study):
+    found = study(
+        """
+        [base]
+        iterations = 7
+        attack = { kind = "sign_flip", scale = -3.0 }
+        [axes]
+        seed = [1]
+        [[cases]]
+        name = "LAD d={coding.load}"
+        axes = { coding.load = [2, 4] }
+        [[cases]]
+        name = "IPM"
+        attack = { kind = "ipm" }
+        """
+    )
+    assert [run.spec.name for run in found.runs] == ["LAD d=2", "LAD d=4", "IPM"]
+    assert all(run.spec.iterations == 7 for run in found.runs)
+    # A table that names a kind replaces the base's: no scale is left over.
+    assert found.runs[2].spec.attack.kind == "ipm"
+
+
+def test_file_names_differ_wherever_specs_do_and_equal_runs_are_one(study):
+    found = study(
+        '[axes]\nseed = [1, 1, 2]\n"attack.scale" = [-1.0, -2.0]\n[base.attack]\n'
+        'kind = "sign_flip"\n'
+    )
+    assert len({run.file_name for run in found.runs}) == len(found.runs) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("sed = [1]\n", "sed: unknown key of a study"),
+        ("[axes]\nseed = 1\n", "axes.seed: expected a list"),
+        ("[axes]\nseed = []\n", "axes.seed: expected a list"),
+        ("[[cases]]\n[cases.coding]\nkind = 'cyclic'\nload = 101\n", r"cases\[0\]: coding.load"),
+        ("[[cases]]\nname = 'x {coding.laod}'\n", "names no value of the spec"),
+        ("cases = 3\n", r"expected tables, each under \[\[cases\]\]"),
+    ],
+)
+def test_what_cannot_be_expanded_is_refused_before_anything_runs(study, text, words):
+    with pytest.raises(SpecError, match=words):
+        study(text)
+
+
+def test_an_axis_may_sweep_the_kind_of_a_component(study):
+    found = study('[axes]\n"aggregation.kind" = ["median", "krum"]\n')
+    assert [run.spec.aggregation.rule.kind for run in found.runs] == ["median", "krum"]

@@ -1,0 +1,270 @@
+"""Whole runs in one process: bits, logs, faults, and honest endings."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from lad_mpi.errors import ExitCode
+from lad_mpi.logs import read_log, validate_log
+from lad_mpi.rng import Purpose, Streams
+from lad_mpi.spec import parse_spec
+from lad_mpi.training import TRAINING_PHASES, run_spec
+from lad_mpi.transport import Loopback
+
+SMALL = {
+    "iterations": 12,
+    "problem": {"dimension": 7},
+    "devices": {"count": 12, "byzantine": 2},
+    "coding": {"kind": "cyclic", "load": 3},
+    "logging": {"flush_every": 5, "warmup_iterations": 2},
+}
+
+
+class Quiet:
+    def update(self, iteration, iterations, loss):
+        pass
+
+
+@pytest.fixture
+def run(tmp_path):
+    def start(changes=(), *, progress=None, **sections):
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.h5"
+        spec = parse_spec({**SMALL, **dict(changes), **sections})
+        outcome = run_spec(spec, Loopback(), path, progress=progress or Quiet())
+        return outcome, read_log(path)
+
+    return start
+
+
+def assert_same_numbers(one, two):
+    for name, values in one.metrics.items():
+        np.testing.assert_array_equal(values, two.metrics[name], err_msg=name)
+    np.testing.assert_array_equal(one.final.model, two.final.model)
+
+
+VARIANTS = {
+    "plain": {},
+    "nnm": {"aggregation": {"kind": "trimmed_mean", "pre": ["nnm"]}},
+    "float32": {"backend": {"dtype": "float32"}},
+    "rand_k": {"compression": {"kind": "rand_k", "k": 3}},
+    "qsgd": {"compression": {"kind": "qsgd", "levels": 4}},
+    "top_k": {"compression": {"kind": "top_k", "k": 3}},
+    "omniscient": {"attack": {"kind": "alie"}},
+    "gaussian": {"attack": {"kind": "gaussian"}},
+    "draco": {"coding": {"kind": "draco_repetition"}},
+    "uneven groups": {
+        "coding": {"kind": "draco_repetition"},
+        "devices": {"count": 13, "byzantine": 1},
+    },
+    "several samples": {"problem": {"dimension": 7, "samples_per_subset": 4}},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
+def test_computing_each_gradient_once_changes_no_bit(run, variant):
+    _, faithful = run(variant)
+    _, shared = run(variant, compute="shared")
+    assert_same_numbers(faithful, shared)
+
+
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
+def test_the_log_of_a_run_is_valid_and_complete(run, variant):
+    outcome, log = run(variant)
+    assert outcome.status == log.status == "complete"
+    assert validate_log(log.path) == []
+    assert len(log.iteration) == 12
+    assert np.isfinite(log.metrics["loss"]).all()
+
+
+def test_the_seed_changes_everything_and_the_name_nothing(run):
+    _, one = run()
+    _, renamed = run(name="other")
+    _, reseeded = run(seed=2)
+    assert_same_numbers(one, renamed)
+    assert (one.metrics["loss"] != reseeded.metrics["loss"]).all()
+
+
+def test_how_often_records_are_flushed_changes_no_number(run):
+    _, one = run()
+    _, other = run(logging={"flush_every": 1})
+    assert_same_numbers(one, other)
+
+
+def exact_descent(spec):
+    """Gradient descent on F itself, from the definition of the problem."""
+    streams = Streams(spec.seed)
+    from lad_mpi.arrays import open_backend
+
+    problem = spec.problem.load(spec.devices.count, streams, open_backend("numpy", "float64"))
+    model = problem.initial_model()
+    gradients = np.empty((problem.num_subsets, problem.dimension))
+    for _ in range(spec.iterations):
+        problem.gradients(model, np.arange(problem.num_subsets), gradients)
+        model = model - spec.optimizer.step_size * gradients.mean(axis=0)
+    return model
+
+
+@pytest.mark.parametrize(
+    "coding",
+    [{"kind": "cyclic", "load": 12}, {"kind": "draco_repetition"}],
+    ids=["load N", "draco_repetition"],
+)
+def test_full_redundancy_and_draco_follow_the_exact_gradient(run, coding):
+    changes = {"coding": coding, "iterations": 60}
+    _, log = run(changes)
+    exact = exact_descent(parse_spec({**SMALL, **changes}))
+    np.testing.assert_allclose(log.final.model, exact, rtol=1e-10)
+    # The gradient itself is large: rounding is relative to it.
+    assert (log.metrics["aggregation_error"] <= 1e-12 * log.metrics["gradient_norm"].max()).all()
+
+
+@pytest.mark.parametrize(
+    ("load", "codec"),
+    [
+        (1, {"kind": "none"}),
+        (5, {"kind": "none"}),
+        (20, {"kind": "none"}),
+        (5, {"kind": "rand_k", "k": 30}),
+    ],
+)
+def test_measured_dispersion_follows_the_law(run, load, codec):
+    _, log = run(
+        iterations=300,
+        problem={},
+        devices={"count": 100, "byzantine": 20},
+        coding={"kind": "cyclic", "load": load},
+        compression=codec,
+        compute="shared",
+        optimizer={"step_size": 3e-4},
+    )
+    ratio = log.metrics["honest_dispersion"] / log.metrics["honest_dispersion_predicted"]
+    assert ratio.mean() == pytest.approx(1.0, abs=0.03)
+
+
+def test_dispersion_vanishes_at_full_load(run):
+    _, log = run(coding={"kind": "cyclic", "load": 12})
+    assert (log.metrics["honest_dispersion"] <= 1e-20 * log.metrics["gradient_norm"] ** 2).all()
+    assert (log.metrics["honest_dispersion_predicted"] == 0).all()
+
+
+@pytest.mark.parametrize("attack", ["nan", "inf"])
+def test_messages_that_are_not_finite_are_refused_counted_and_survived(run, attack):
+    outcome, log = run(attack={"kind": attack})
+    assert outcome.status == "complete"
+    assert (log.metrics["messages_rejected"] == 2).all()
+    assert log.final.loss < log.metrics["loss"][0]
+
+
+@pytest.mark.parametrize("codec", [{"kind": "rand_k", "k": 2}, {"kind": "qsgd", "levels": 1}])
+def test_omniscient_attackers_pass_through_the_codec(run, codec):
+    outcome, log = run(attack={"kind": "ipm"}, compression=codec)
+    assert outcome.status == "complete"
+    assert (log.metrics["messages_rejected"] == 0).all()
+
+
+def test_uplink_bytes_are_payload_and_header_of_every_device(run):
+    _, plain = run()
+    _, sparse = run(compression={"kind": "rand_k", "k": 2})
+    assert (plain.traffic["uplink_bytes"] == 12 * (32 + 7 * 8)).all()
+    assert (sparse.traffic["uplink_bytes"] == 12 * (32 + 2 * 8)).all()
+
+
+def test_evaluation_may_be_rare_but_ends_are_evaluated(run):
+    _, log = run(logging={"evaluate_every": 5})
+    evaluated = np.flatnonzero(np.isfinite(log.metrics["loss"]))
+    assert evaluated.tolist() == [0, 5, 10, 11]
+    assert validate_log(log.path) == []
+
+
+def test_every_training_phase_is_timed(run):
+    _, log = run()
+    training = [log.phases.index(phase) for phase in TRAINING_PHASES]
+    assert log.seconds.shape == (12, 1, len(log.phases))
+    assert (log.seconds[:, 0, training] >= 0).all()
+    assert (log.seconds[:, 0, log.phases.index("compute")] > 0).all()
+
+
+def test_divergence_is_reported_with_what_went_before(run):
+    outcome, log = run(optimizer={"step_size": 1e200}, aggregation={"kind": "mean"})
+    assert outcome.status == log.status == "failed"
+    assert outcome.exit_code == ExitCode.FAILED
+    assert "diverged" in outcome.failure
+    assert "optimizer.step_size" in outcome.failure
+    assert "diverged" in log.failure
+    assert 0 < len(log.iteration) < 12
+
+
+MISJUDGED = {
+    "devices": {"count": 12, "byzantine": 5, "assumed_byzantine": 1},
+    "coding": {"kind": "draco_repetition"},
+    # Colluders in a majority cannot be told from honest devices; these do not collude.
+    "attack": {"kind": "gaussian"},
+}
+
+
+def test_a_decoder_that_fails_stops_a_run_without_fallback(run):
+    outcome, log = run(MISJUDGED)
+    assert outcome.status == log.status == "failed"
+    assert "could not decode in iteration 0" in outcome.failure
+    assert "[fallback]" in outcome.failure
+
+
+def test_a_decoder_that_fails_is_logged_where_a_rule_steps_in(run):
+    outcome, log = run(MISJUDGED, fallback={"kind": "median"})
+    assert outcome.status == "complete"
+    assert (log.metrics["decoder_status"] == 2).all()
+
+
+class SignalAfter:
+    def __init__(self, number):
+        self.number = number
+
+    def update(self, iteration, iterations, loss):
+        os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR2])
+def test_a_signal_ends_a_run_in_order_and_handlers_are_put_back(run, number):
+    before = signal.getsignal(number)
+    outcome, log = run(progress=SignalAfter(number))
+    assert signal.getsignal(number) == before
+    assert outcome.status == log.status == "interrupted"
+    assert outcome.exit_code == ExitCode.FAILED
+    assert len(log.iteration) == 5
+    assert number.name in log.failure
+
+
+def test_an_existing_log_is_kept_unless_told_otherwise(tmp_path):
+    path = tmp_path / "log.h5"
+    spec = parse_spec(SMALL)
+    run_spec(spec, Loopback(), path, progress=Quiet())
+    before = path.read_bytes()
+    outcome = run_spec(spec, Loopback(), path, progress=Quiet())
+    assert outcome.exit_code == ExitCode.USAGE
+    assert "--overwrite" in outcome.failure
+    assert path.read_bytes() == before
+    assert run_spec(spec, Loopback(), path, progress=Quiet(), overwrite=True).failure == ""
+    assert path.read_bytes() != before
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_work(tmp_path):
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    outcome = run_spec(parse_spec(SMALL), Loopback(), blocker / "log.h5", progress=Quiet())
+    assert outcome.exit_code == ExitCode.USAGE
+    assert "not a folder" in outcome.failure
+
+
+def test_missing_data_are_an_outcome_that_names_the_file(tmp_path):
+    spec = parse_spec({**SMALL, "problem": {"data": str(tmp_path / "absent.csv")}})
+    outcome = run_spec(spec, Loopback(), tmp_path / "log.h5", progress=Quiet())
+    assert outcome.exit_code == ExitCode.USAGE
+    assert "absent.csv" in outcome.failure
+    assert not (tmp_path / "log.h5").exists()
+
+
+def test_byzantine_devices_are_drawn_from_the_seed():
+    draws = {tuple(Streams(seed).permutation(Purpose.BYZANTINE, 0, 12)[:2]) for seed in range(5)}
+    assert len(draws) > 1

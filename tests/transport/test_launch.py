@@ -1,0 +1,24 @@
+"""The common mistakes of launching are named."""
+
+import pytest
+
+from lad_mpi.errors import TransportError
+from lad_mpi.transport import open_link
+from lad_mpi.transport.launch import announced_size
+
+
+def test_one_process_is_a_world_of_one():
+    link = open_link({})
+    assert (link.rank, link.size, link.is_server, link.hosts_devices) == (0, 1, True, True)
+
+
+@pytest.mark.parametrize("variable", ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"])
+def test_ranks_that_do_not_find_each_other_are_stopped_with_the_fix(variable):
+    with pytest.raises(TransportError, match=r"started 4 ranks, but each sees") as caught:
+        open_link({variable: "4"})
+    assert caught.value.exit_code == 5
+    assert "mpirun beside this Python" in caught.value.hint
+
+
+def test_variables_that_are_no_numbers_announce_nothing():
+    assert announced_size({"PMI_SIZE": "many", "OTHER": "9"}) == 1

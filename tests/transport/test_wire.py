@@ -1,0 +1,120 @@
+"""Messages: every bit of the envelope counts, and nothing hostile gets through or raises."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lad_mpi.compression import CODECS, Channel, Rejection
+from lad_mpi.rng import Streams
+from lad_mpi.transport import HEADER_BYTES, MessageFormat
+
+N, Q = 5, 13
+PARAMETERS = {"rand_k": {"k": 4}, "top_k": {"k": 4}, "qsgd": {"levels": 3}}
+
+
+def channel(iteration=6, rows=None, dtype="float64"):
+    return Channel(Streams(1), iteration, 10, N, Q, np.dtype(dtype), rows)
+
+
+@pytest.fixture(params=sorted(CODECS))
+def messages(request):
+    codec = CODECS[request.param](**PARAMETERS.get(request.param, {}))
+    return MessageFormat(codec, Q, np.dtype("float64"))
+
+
+@pytest.fixture
+def packed(messages):
+    vectors = np.random.default_rng(0).normal(size=(N, Q))
+    slots = np.zeros((N, messages.slot_bytes), dtype=np.uint8)
+    messages.pack(vectors, channel(), slots)
+    return slots
+
+
+def test_the_header_is_32_bytes_and_laid_out_as_documented(messages, packed):
+    assert HEADER_BYTES == 32
+    assert messages.slot_bytes == 32 + messages.payload_bytes
+    magic, checksum, version, _, reserved, device, iteration, length = struct.unpack(
+        "<4sIBBHIQQ", packed[2, :32].tobytes()
+    )
+    assert (magic, version, reserved) == (b"LADM", 1, 0)
+    assert (device, iteration, length) == (12, 6, messages.payload_bytes)
+    assert checksum == zlib.crc32(packed[2, 8:].tobytes())
+
+
+def test_what_was_packed_is_accepted_and_left_alone(messages, packed):
+    before = packed.copy()
+    vectors, rejections = messages.unpack(packed, channel())
+    assert (rejections == Rejection.NONE).all()
+    assert vectors.any(axis=1).all()
+    np.testing.assert_array_equal(packed, before)
+
+
+@pytest.mark.parametrize("byte", range(32))
+def test_any_changed_header_byte_is_refused_and_only_that_message(messages, packed, byte):
+    packed[1, byte] ^= 0x40
+    vectors, rejections = messages.unpack(packed, channel())
+    expected = Rejection.CHECKSUM if 4 <= byte < 8 else Rejection.HEADER
+    assert rejections.tolist() == [0, expected, 0, 0, 0]
+    assert not vectors[1].any()
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_any_changed_payload_bit_is_refused(data):
+    kind = data.draw(st.sampled_from(sorted(CODECS)))
+    messages = MessageFormat(CODECS[kind](**PARAMETERS.get(kind, {})), Q, np.dtype("float64"))
+    slots = np.zeros((N, messages.slot_bytes), dtype=np.uint8)
+    messages.pack(np.random.default_rng(0).normal(size=(N, Q)), channel(), slots)
+    row = data.draw(st.integers(0, N - 1))
+    bit = data.draw(st.integers(8 * HEADER_BYTES, 8 * messages.slot_bytes - 1))
+    slots[row, bit // 8] ^= 1 << (bit % 8)
+    _, rejections = messages.unpack(slots, channel())
+    assert rejections[row] == Rejection.CHECKSUM
+    assert (np.delete(rejections, row) == Rejection.NONE).all()
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_random_bytes_neither_raise_nor_pass(data):
+    kind = data.draw(st.sampled_from(sorted(CODECS)))
+    messages = MessageFormat(CODECS[kind](**PARAMETERS.get(kind, {})), Q, np.dtype("float64"))
+    raw = data.draw(st.binary(min_size=messages.slot_bytes, max_size=messages.slot_bytes))
+    slots = np.tile(np.frombuffer(raw, dtype=np.uint8), (N, 1))
+    vectors, rejections = messages.unpack(slots, channel())
+    assert (rejections != Rejection.NONE).all()
+    assert not vectors.any()
+
+
+def test_a_replayed_message_is_refused(messages, packed):
+    _, rejections = messages.unpack(packed, channel(iteration=7))
+    assert (rejections == Rejection.HEADER).all()
+
+
+def test_a_message_under_another_devices_name_is_refused(messages, packed):
+    packed[[0, 1]] = packed[[1, 0]]
+    _, rejections = messages.unpack(packed, channel())
+    assert rejections.tolist() == [Rejection.HEADER, Rejection.HEADER, 0, 0, 0]
+
+
+def test_a_choice_of_devices_is_packed_as_in_the_whole_block(messages, packed):
+    rows = np.array([1, 4])
+    vectors = np.random.default_rng(0).normal(size=(N, Q))[rows]
+    slots = np.zeros((2, messages.slot_bytes), dtype=np.uint8)
+    messages.pack(vectors, channel(rows=rows), slots)
+    np.testing.assert_array_equal(slots, packed[rows])
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
+def test_vectors_that_are_not_finite_can_be_sent_but_not_received(messages, poison):
+    vectors = np.random.default_rng(0).normal(size=(N, Q))
+    vectors[3] = poison
+    slots = np.zeros((N, messages.slot_bytes), dtype=np.uint8)
+    messages.pack(vectors, channel(), slots)
+    decoded, rejections = messages.unpack(slots, channel())
+    assert rejections[3] == Rejection.NOT_FINITE
+    assert (np.delete(rejections, 3) == Rejection.NONE).all()
+    assert np.isfinite(decoded).all()
