@@ -45,9 +45,7 @@ def mylab(tmp_path):
 
 
 def test_components_of_another_package_run_and_are_listed(mylab):
-    done = run(
-        ["-m", "lad_mpi", "run", "mine.toml", "-o", "mine.h5"], mylab, PYTHONPATH=str(mylab)
-    )
+    done = run(["-m", "lad_mpi", "run", "mine.toml", "-o", "mine.h5"], mylab, PYTHONPATH=str(mylab))
     assert done.returncode == 0, done.stderr
     shown = json.loads(run(["-m", "lad_mpi", "show", "mine.h5", "--json"], mylab).stdout)
     assert shown["status"] == "complete"
@@ -92,4 +90,4 @@ def test_links_within_the_project_lead_somewhere(page):
 def test_commands_in_the_documentation_exist(page):
     help_text = run(["-m", "lad_mpi", "--help"], ROOT).stdout
     for command in re.findall(r"\blad-mpi ([a-z]+)\b", page.read_text()):
-        assert f"\n    {command} " in help_text, command
+        assert re.search(rf"^ +{command}\b", help_text, re.MULTILINE), command

@@ -35,8 +35,8 @@ class GeometricMedianSolution:
         Weiszfeld steps that were taken.
     residual : float
         Norm of the mean unit vector from the iterate before the last towards
-        the messages, which is zero at the geometric median; infinite if only
-        one step was taken.
+        the messages, which is zero at the geometric median; infinite where
+        that iterate was the origin.
     """
 
     estimate: Array
@@ -76,6 +76,10 @@ class GeometricMedian:
     the Gram matrix of the messages all distances follow from w alone,
 
     .. math:: \lVert x_i - z \rVert^2 = G_{ii} - 2 (G w)_i + w^⊤ G w.
+
+    The steps shrink geometrically, except where the geometric median lies at or
+    very near a single message and the others almost balance there; then they
+    may run out, and :meth:`solve` reports the residual that is left.
 
     A majority of identical messages is the geometric median itself and is
     returned at once, unless ``smoothing`` is given. ByzFL's rule is

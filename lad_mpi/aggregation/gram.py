@@ -251,7 +251,8 @@ def _measure_from(rows: Rows, centre: int) -> Geometry:
         products += block @ block.T
     gram: HostFloats = to_host(products)
     squares = np.diagonal(gram)
-    distances = squares[:, None] + squares - 2.0 * gram
+    # The sum with the transpose is symmetric to the bit, so that ties are ties both ways.
+    distances = squares[:, None] + squares - (gram + gram.T)
     np.maximum(distances, 0.0, out=distances)
     np.fill_diagonal(distances, 0.0)
     half = len(gram) // 2

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from lad_mpi.arrays import namespace
 
 if TYPE_CHECKING:
@@ -12,12 +14,12 @@ if TYPE_CHECKING:
 
 def mean(honest: Array) -> Array:
     """Return the mean μ of the honest vectors, float64, shape (Q,)."""
-    return namespace(honest).mean(honest, axis=0, dtype="float64")
+    return honest.mean(axis=0, dtype=np.float64)
 
 
 def standard_deviation(honest: Array) -> Array:
     """Return the standard deviation σ of each coordinate, divisor H, float64, shape (Q,)."""
-    return namespace(honest).std(honest, axis=0, dtype="float64")
+    return honest.std(axis=0, dtype=np.float64)
 
 
 def sent_by_all(vector: Array, count: int, like: Array) -> Array:

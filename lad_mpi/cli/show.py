@@ -7,6 +7,8 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lad_mpi.errors import ExitCode, LadError
 from lad_mpi.logs import read_log, validate_log
 from lad_mpi.spec import load_spec, read_toml
@@ -22,6 +24,7 @@ _SHOWN_PROVENANCE = (
     "hosts",
     "mpi_library",
     "mpi_ranks",
+    "oversubscribed",
     "cpu_model",
     "devices",
     "blas",
@@ -50,7 +53,8 @@ def summarise(log: RunLog) -> dict[str, Any]:
     """Return what a person wants to know of a log first, as plain values."""
     rows = len(log.iteration)
     training = [log.phases.index(phase) for phase in log.training_phases]
-    warm = log.seconds[log.warmup_iterations :, 0][:, training]
+    # A rank that only serves has NaN in the devices' phases.
+    server_s = np.nansum(log.seconds[log.warmup_iterations :, 0][:, training], axis=1)
     summary: dict[str, Any] = {
         "name": log.name,
         "status": log.status,
@@ -58,7 +62,7 @@ def summarise(log: RunLog) -> dict[str, Any]:
         "seed": log.spec.get("seed"),
         "iterations": f"{rows} of {log.spec.get('iterations')}",
         "final_loss": None if log.final is None else _number(log.final.loss),
-        "server_s_per_iteration_median": _median(warm.sum(axis=1).tolist()),
+        "server_s_per_iteration_median": (float(np.median(server_s)) if server_s.size else None),
         "uplink_bytes_per_iteration": int(log.traffic["uplink_bytes"][0]) if rows else None,
         "downlink_bytes_per_iteration": int(log.traffic["downlink_bytes"][0]) if rows else None,
         "messages_rejected": int(log.metrics["messages_rejected"].sum()),
@@ -93,11 +97,6 @@ def _check(path: Path) -> list[str]:
     except LadError as error:
         return [str(error)]
     return []
-
-
-def _median(values: list[float]) -> float | None:
-    finite = sorted(value for value in values if math.isfinite(value))
-    return finite[len(finite) // 2] if finite else None
 
 
 def _number(value: float) -> float | None:

@@ -136,8 +136,8 @@ def _norms(magnitudes: HostFloats, dtype: np.dtype[Any]) -> HostFloats:
     largest = magnitudes.max(axis=1, keepdims=True)
     ratios = magnitudes / np.where(largest > 0, largest, 1.0)
     # np.sum along contiguous rows adds each in an order that depends on Q alone.
-    norms = largest * np.sqrt(np.sum(ratios * ratios, axis=1, keepdims=True))
-    # Rounding to the dtype must not put a coordinate above the highest level.
-    rounded: HostFloats = np.maximum(norms.astype(dtype), largest.astype(dtype))
-    rounded[~np.isfinite(rounded)] = np.nan
-    return rounded
+    # The largest ratio is exactly 1, so no rounding takes a norm below the largest magnitude.
+    norms: HostFloats = largest * np.sqrt(np.sum(ratios * ratios, axis=1, keepdims=True))
+    norms = norms.astype(dtype)
+    norms[~np.isfinite(norms)] = np.nan
+    return norms

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lad_mpi.aggregation import Pipeline
+from lad_mpi.attacks import AttackContext, OmniscientAttack
 from lad_mpi.coding import DecodingCode
 from lad_mpi.errors import ParameterError, SpecError
+from lad_mpi.rng import Streams
 from lad_mpi.spec.components import (
     FAMILIES,
     build,
@@ -28,8 +33,9 @@ _SECTIONS = {
     "backend": BackendChoice,
 }
 _COMPONENTS = ("problem", "coding", "compression", "attack")
+#: Most devices whose number of messages is tried out; rules may cost its square.
+_TRIED_OUT = 1000
 _SCALARS = {"name": str, "seed": int, "iterations": int, "compute": ComputeMode}
-_DEFAULT_RULE = {"kind": "trimmed_mean"}
 
 
 def parse_spec(mapping: Mapping[str, Any]) -> Spec:
@@ -96,8 +102,17 @@ def check_dimension(spec: Spec, dimension: int) -> None:
 
 
 def _with_kind(name: str, table: Mapping[str, Any]) -> Mapping[str, Any]:
-    # One problem is what the suite is about, so its kind may be left out.
-    return {"kind": "linear_regression", **table} if name == "problem" else table
+    # A table without a kind changes parameters of the default's kind.
+    return {"kind": _default_kinds()[name], **table}
+
+
+@cache
+def _default_kinds() -> dict[str, str]:
+    default = Spec()
+    kinds = {name: getattr(default, name).kind for name in _COMPONENTS}
+    if default.aggregation is not None:
+        kinds["aggregation"] = default.aggregation.rule.kind
+    return kinds
 
 
 def _aggregation(mapping: Mapping[str, Any], faults: int, *, decodes: bool) -> Pipeline | None:
@@ -110,7 +125,8 @@ def _aggregation(mapping: Mapping[str, Any], faults: int, *, decodes: bool) -> P
                 "call the table [fallback]",
             )
         return None
-    return _pipeline(mapping.get("aggregation", _DEFAULT_RULE), "aggregation", faults)
+    table = _with_kind("aggregation", mapping.get("aggregation", {}))
+    return _pipeline(table, "aggregation", faults)
 
 
 def _fallback(mapping: Mapping[str, Any], faults: int, *, decodes: bool) -> Pipeline | None:
@@ -144,6 +160,30 @@ def _check_together(spec: Spec) -> None:
         spec.coding.check(spec.devices.count, spec.devices.num_byzantine)
     except ParameterError as error:
         raise located(error, "coding") from error
+    _try_out(spec)
     dimension = getattr(spec.problem, "declared_dimension", None)
     if dimension is not None:
         check_dimension(spec, dimension)
+
+
+def _try_out(spec: Spec) -> None:
+    """Let rules and attacks see as many messages as they will get, of one coordinate.
+
+    What does not fit their number is then refused here and not in the first iteration.
+    """
+    count, faults = spec.devices.count, spec.devices.byzantine
+    if count > _TRIED_OUT:
+        return
+    for place in ("aggregation", "fallback"):
+        pipeline: Pipeline | None = getattr(spec, place)
+        try:
+            if pipeline is not None:
+                pipeline(np.zeros((count, 1)))
+        except ParameterError as error:
+            raise located(error, place) from error
+    if isinstance(spec.attack, OmniscientAttack) and faults:
+        context = AttackContext(Streams(spec.seed), 0, np.arange(faults), count, faults)
+        try:
+            spec.attack.craft(np.zeros((count - faults, 1)), context)
+        except ParameterError as error:
+            raise located(error, "attack") from error

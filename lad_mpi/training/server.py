@@ -9,7 +9,7 @@ import numpy as np
 from lad_mpi.attacks import AttackContext, OmniscientAttack
 from lad_mpi.coding import DecodeStatus, DecodingCode
 from lad_mpi.compression import Rejection
-from lad_mpi.errors import ParameterError, RunFailedError
+from lad_mpi.errors import RunFailedError
 
 if TYPE_CHECKING:
     from lad_mpi.training.setup import Setup
@@ -110,10 +110,7 @@ class Server:
     def _apply(self, rule: object, messages: Array) -> Array:
         if not callable(rule):
             raise RunFailedError("this run has no aggregation rule")
-        try:
-            return rule(messages)
-        except ParameterError as error:
-            raise RunFailedError(f"aggregation failed: {error}", hint=error.hint) from error
+        return rule(messages)
 
 
 def count_rejected(rejections: HostInts) -> int:

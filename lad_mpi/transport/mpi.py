@@ -123,4 +123,4 @@ def world() -> MPI.Intracomm:
 
 def library_version() -> str:
     """Return the first line of the MPI library's own description of itself."""
-    return MPI.Get_library_version().rstrip("\0").splitlines()[0].replace("\t", " ").strip()
+    return " ".join(MPI.Get_library_version().rstrip("\0").splitlines()[0].split())

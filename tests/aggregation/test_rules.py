@@ -175,19 +175,17 @@ class TestLaws:
         )
 
     @settings(max_examples=15, deadline=None)
-    @given(seed=st.integers(0, 2**32), num_messages=st.integers(1, 12))
+    @given(seed=st.integers(0, 2**32), num_messages=st.integers(5, 12))
     @pytest.mark.parametrize("kind", sorted(COMPONENTS))
     def test_order_of_rows_does_not_matter(self, kind: str, seed: int, num_messages: int) -> None:
-        component = COMPONENTS[kind](num_byzantine=(num_messages - 1) // 2)
+        # Krum counts two neighbours or more here; with one, nearest pairs tie.
+        component = COMPONENTS[kind](num_byzantine=(num_messages - 1) // 4)
         generator = np.random.default_rng(seed)
         messages = generator.normal(size=(num_messages, 4))
         order = generator.permutation(num_messages)
         expected = component(messages)
         if expected.ndim == 2:
             expected = expected[order]
-        # With one counted neighbour a pair of rows ties for the best Krum score.
-        if kind == "krum" and num_messages - component.num_byzantine - 2 <= 1:
-            return
         np.testing.assert_allclose(component(messages[order]), expected, atol=1e-7)
 
     @pytest.mark.parametrize("kind", ["trimmed_mean", "median"])

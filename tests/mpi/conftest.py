@@ -1,23 +1,34 @@
 """One report instead of one a rank: ranks other than 0 speak only of failures."""
 
+import shutil
+import tempfile
+
 import pytest
 from mpi4py import MPI
 
+RANK = MPI.COMM_WORLD.rank
 
-@pytest.hookimpl(trylast=True)
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None and MPI.COMM_WORLD.rank != 0:
-        reporter.isatty = False
-        config.option.verbose = -2
-        config.option.no_header = config.option.no_summary = True
+    # Ranks that clean up one shared folder get in each other's way.
+    config.option.basetemp = tempfile.mkdtemp(prefix=f"lad-mpi-rank-{RANK}-")
+
+
+def pytest_sessionstart(session):
+    if RANK != 0:
+        session.config.pluginmanager.unregister(name="terminalreporter")
+
+
+def pytest_unconfigure(config):
+    shutil.rmtree(config.option.basetemp, ignore_errors=True)
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
-    if report.failed and MPI.COMM_WORLD.rank != 0:
-        print(f"\nrank {MPI.COMM_WORLD.rank}: {item.nodeid}\n{report.longreprtext}", flush=True)
+    if report.failed and RANK != 0:
+        print(f"\nrank {RANK}: {item.nodeid}\n{report.longreprtext}", flush=True)
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def test_a_missing_file_is_named(tmp_path):
 def test_broken_toml_is_located(tmp_path):
     path = tmp_path / "broken.toml"
     path.write_text("name = \n")
-    with pytest.raises(UsageError, match="not a TOML file.*line 1"):
+    with pytest.raises(UsageError, match=r"not a TOML file.*line 1"):
         load_spec(path)
 
 

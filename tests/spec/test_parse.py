@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from lad_mpi.aggregation import Krum, NearestNeighbourMixing, TrimmedMean
+from lad_mpi.attacks import SignFlip
 from lad_mpi.coding import Cyclic, DracoRepetition
 from lad_mpi.errors import SpecError
 from lad_mpi.spec import parse_spec, parse_toml_spec, run_id, to_mapping, to_toml
@@ -52,6 +53,15 @@ def test_the_number_of_faults_reaches_every_component_from_one_place():
     assert spec.devices.byzantine == 4
 
 
+def test_a_table_without_a_kind_changes_parameters_of_the_default_kind():
+    spec = parse_spec(
+        {"coding": {"load": 4}, "attack": {"scale": -5.0}, "aggregation": {"pre": ["nnm"]}}
+    )
+    assert spec.coding == Cyclic(load=4)
+    assert spec.attack == SignFlip(scale=-5.0)
+    assert spec.aggregation.rule == TrimmedMean(num_byzantine=20)
+
+
 def test_a_code_that_decodes_has_no_rule():
     spec = parse_spec({"coding": {"kind": "draco_repetition"}})
     assert spec.coding == DracoRepetition()
@@ -83,7 +93,11 @@ REFUSED = {
         "aggregation.pre[0].kind",
         "did you mean 'nnm'",
     ),
-    "kind missing": ({"attack": {"scale": -2.0}}, "attack.kind", "is missing"),
+    "kind missing": (
+        {"coding": {"kind": "draco_repetition"}, "fallback": {}},
+        "fallback.kind",
+        "is missing; expected a rule: geometric_median, krum",
+    ),
     "not a table": ({"coding": 3}, "coding", "expected a table"),
     "text for a number": (
         {"coding": {"kind": "cyclic", "load": "ten"}},
@@ -144,6 +158,16 @@ REFUSED = {
     "iterations": ({"iterations": 0}, "iterations", "at least 1"),
     "seed": ({"seed": -1}, "seed", "between 0"),
     "name": ({"name": " "}, "name", "non-empty"),
+    "attack out of range": (
+        {"attack": {"kind": "mimic", "device": 80}},
+        "attack.device",
+        "below the number of honest devices 80",
+    ),
+    "rule out of range": (
+        {"aggregation": {"kind": "multi_krum", "num_selected": 101}},
+        "aggregation.num_selected",
+        "101",
+    ),
     "interval": ({"logging": {"flush_every": 0}}, "logging.flush_every", "at least 1"),
 }
 

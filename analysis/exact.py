@@ -1,0 +1,76 @@
+"""Methods that recover ∇F exactly: the yardstick for all others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analysis.runs import Method
+    from lad_mpi.logs import RunLog
+
+#: Aggregation error that counts as rounding, relative to the greatest gradient norm.
+TOLERANCE = 1e-6
+
+
+def exact_reference(method: Method, methods: Sequence[Method]) -> Method | None:
+    """Return the method of exact recovery that a method is compared with.
+
+    It has the same problem, devices, optimizer, iterations and dtype, and a seed
+    in common; of several, the one with the most seeds in common.
+
+    Returns
+    -------
+    Method or None
+        None where there is none; the method itself where it is exact.
+    """
+    if is_exact(method):
+        return method
+    candidates = [
+        other
+        for other in methods
+        if _conditions(other) == _conditions(method) and _common_seeds(method, other)
+    ]
+    exact = [other for other in candidates if is_exact(other)]
+    return max(exact, key=lambda other: _common_seeds(method, other), default=None)
+
+
+def is_exact(method: Method) -> bool:
+    """Tell whether a method should recover ∇F exactly, and its logs say that it did.
+
+    It should with a DRACO code, or with the load N; both without compression.
+    """
+    coding = method.table("coding")
+    kind = str(coding.get("kind", ""))
+    everything = coding.get("load") == method.table("devices").get("count")
+    if not (kind.startswith("draco_") or (kind == "cyclic" and everything)):
+        return False
+    if method.table("compression").get("kind", "none") != "none":
+        return False
+    return all(_was_exact(run) for run in method.runs)
+
+
+def _was_exact(run: RunLog) -> bool:
+    error = run.metrics["aggregation_error"]
+    evaluated = ~np.isnan(error)
+    if not evaluated.any():
+        return False
+    scale = run.metrics["gradient_norm"][evaluated].max()
+    return bool(error[evaluated].max() <= TOLERANCE * scale)
+
+
+def _conditions(method: Method) -> tuple[Any, ...]:
+    return (
+        method.table("problem"),
+        method.table("devices").get("count"),
+        method.table("optimizer"),
+        method.spec.get("iterations"),
+        method.table("backend").get("dtype"),
+    )
+
+
+def _common_seeds(method: Method, other: Method) -> int:
+    return len(method.by_seed.keys() & other.by_seed.keys())

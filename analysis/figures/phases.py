@@ -1,0 +1,64 @@
+"""Where the time of an iteration goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+
+from analysis import style
+from analysis.figures.notes import OVERSUBSCRIBED
+from analysis.formatting import significant
+from analysis.summary import summarise
+from analysis.timing import COMMUNICATION
+
+if TYPE_CHECKING:
+    from analysis.runs import Collection
+
+_ROW = 0.24
+_MARGIN = 1.1
+_MS = 1e3
+
+
+def phase_times(collection: Collection) -> tuple[Figure, str]:
+    """Draw a bar a method, stacked from the times of the phases."""
+    rows = summarise(collection)[::-1]
+    phases = list(dict.fromkeys(phase for row in rows for phase in row.phases))
+    figure = Figure(figsize=(style.WIDTH, _MARGIN + _ROW * len(rows)))
+    axes = figure.add_subplot()
+    names = [row.label for row in rows]
+    ends = [0.0] * len(rows)
+    for place, phase in enumerate(phases):
+        widths = [_MS * row.phases.get(phase, 0.0) for row in rows]
+        color = (
+            style.REST_COLOR
+            if phase == COMMUNICATION
+            else style.PHASE_COLORS[place % len(style.PHASE_COLORS)]
+        )
+        label = "communication, waiting" if phase == COMMUNICATION else phase
+        axes.barh(names, widths, left=ends, color=color, height=0.72, label=label)
+        ends = [end + width for end, width in zip(ends, widths, strict=True)]
+    for name, end, row in zip(names, ends, rows, strict=True):
+        axes.annotate(
+            significant(_MS * row.seconds.median, 3),
+            (end, name),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+        )
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    axes.margins(x=0.08, y=0.02)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("time of an iteration (ms)")
+    figure.legend(loc="outside right center")
+    caption = (
+        "Training time of an iteration: medians over iterations after warm-up, and over runs. "
+        "Work is that of the slowest rank; what it leaves of the server's clock is communication "
+        "and waiting. Numbers: the whole, in ms."
+    )
+    if any(row.oversubscribed for row in rows):
+        axes.set_title(OVERSUBSCRIBED, color=style.GREY, loc="left")
+        caption += f" {OVERSUBSCRIBED[0].upper()}{OVERSUBSCRIBED[1:]}."
+    return figure, caption

@@ -1,0 +1,135 @@
+"""One row of numbers a method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis.exact import exact_reference
+from analysis.statistics import Estimate, estimate
+from analysis.timing import after_warmup, iteration_seconds, phase_seconds
+from analysis.work import gradients_per_iteration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analysis.runs import Collection, Method
+    from lad_mpi.logs import RunLog
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a method achieved and what it cost.
+
+    Parameters
+    ----------
+    label : str
+        The method.
+    seeds, launches, ranks : int
+        Numbers of seeds, of complete runs, and of ranks of a run.
+    final_loss : Estimate
+        F of the final model, over seeds.
+    ratio_to_exact : Estimate or None
+        Final loss over that of exact recovery with the same seed.
+    reference : str or None
+        The method of exact recovery.
+    dispersion_ratio : Estimate or None
+        Measured over predicted dispersion of the honest messages, averaged over
+        iterations; over seeds.
+    seconds : Estimate
+        Training time of an iteration, over launches.
+    phases : dict of float
+        Its parts, medians over launches, in seconds.
+    uplink_bytes, downlink_bytes : float
+        Traffic of an iteration.
+    gradients : int or None
+        Subset gradients that all devices compute in an iteration.
+    oversubscribed : bool
+        Whether some run had more threads than processors.
+    machine : str
+        Models of the processors and devices that the times come from.
+    """
+
+    label: str
+    seeds: int
+    launches: int
+    ranks: int
+    final_loss: Estimate
+    ratio_to_exact: Estimate | None
+    reference: str | None
+    dispersion_ratio: Estimate | None
+    seconds: Estimate
+    phases: dict[str, float]
+    uplink_bytes: float
+    downlink_bytes: float
+    gradients: int | None
+    oversubscribed: bool
+    machine: str
+
+
+def summarise(collection: Collection) -> list[Summary]:
+    """Return a row for every method, the least final loss first."""
+    rows = [_summarise(method, collection.methods) for method in collection.methods]
+    return sorted(rows, key=lambda row: row.final_loss.median)
+
+
+_PREDICTED = "honest_dispersion_predicted"
+
+
+def dispersion_ratio(run: RunLog) -> float | None:
+    """Return measured over predicted dispersion, averaged over iterations.
+
+    Every ratio has the expectation one where the prediction is exact. Iterations
+    in which no dispersion is predicted say nothing.
+    """
+    measured, predicted = run.metrics["honest_dispersion"], run.metrics[_PREDICTED]
+    told = predicted > 0
+    return float(np.mean(measured[told] / predicted[told])) if told.any() else None
+
+
+def _summarise(method: Method, methods: Sequence[Method]) -> Summary:
+    by_seed = method.by_seed
+    reference = exact_reference(method, methods)
+    parts = [phase_seconds(run) for run in method.runs]
+    ratios = [ratio for run in by_seed.values() if (ratio := dispersion_ratio(run)) is not None]
+    return Summary(
+        label=method.label,
+        seeds=len(by_seed),
+        launches=len(method.runs),
+        ranks=method.ranks,
+        final_loss=estimate([final_loss(run) for run in by_seed.values()]),
+        ratio_to_exact=None if reference is None else _ratio(method, reference),
+        reference=None if reference is None else reference.label,
+        dispersion_ratio=estimate(ratios) if ratios else None,
+        seconds=estimate(
+            [float(np.median(after_warmup(run, iteration_seconds(run)))) for run in method.runs]
+        ),
+        phases={phase: _median([part[phase] for part in parts]) for phase in parts[0]},
+        uplink_bytes=_median([np.median(run.traffic["uplink_bytes"]) for run in method.runs]),
+        downlink_bytes=_median([np.median(run.traffic["downlink_bytes"]) for run in method.runs]),
+        gradients=gradients_per_iteration(method.spec),
+        oversubscribed=method.oversubscribed,
+        machine="; ".join(sorted({_machine(run) for run in method.runs})),
+    )
+
+
+def final_loss(run: RunLog) -> float:
+    """Return the loss of the final model."""
+    return float("nan") if run.final is None else run.final.loss
+
+
+def _ratio(method: Method, reference: Method) -> Estimate:
+    own, other = method.by_seed, reference.by_seed
+    seeds = own.keys() & other.keys()
+    return estimate([final_loss(own[seed]) / final_loss(other[seed]) for seed in seeds])
+
+
+def _machine(run: RunLog) -> str:
+    models = [run.provenance.get("cpu_model", ""), *run.provenance.get("devices", ())]
+    return ", ".join(model for model in dict.fromkeys(models) if model not in {"", "cpu"})
+
+
+def _median(values: Sequence[Any]) -> float:
+    return float(np.median(values))

@@ -1,0 +1,229 @@
+"""The table of a collection: for a terminal, as JSON and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from analysis.formatting import NOTHING, significant, with_prefix
+from analysis.statistics import CONFIDENCE, Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.table import Table
+
+    from analysis.runs import Collection
+    from analysis.summary import Summary
+
+_SHOWN_PHASES = 3
+
+
+def records(rows: Sequence[Summary], collection: Collection) -> list[dict[str, Any]]:
+    """Return flat records at full precision, one a method and one an excluded log."""
+    found = [_record(row) for row in rows]
+    found += [
+        {
+            "method": log.name or None,
+            "status": log.status,
+            "reason": log.reason,
+            "path": str(log.path),
+            "seed": log.seed,
+        }
+        for log in collection.excluded
+    ]
+    return found
+
+
+def to_json(rows: Sequence[Summary], collection: Collection) -> str:
+    """Return the records as JSON; what is not a number is null."""
+    document = {"notes": notes(rows), "records": records(rows, collection)}
+    return json.dumps(_without_nan(document), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def to_csv(rows: Sequence[Summary], collection: Collection) -> str:
+    """Return the records as CSV with all columns that occur; empty where there is no value."""
+    table = records(rows, collection)
+    columns = list(dict.fromkeys(column for record in table for column in record))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table)
+    return stream.getvalue()
+
+
+def notes(rows: Sequence[Summary]) -> list[str]:
+    """Say how the numbers are to be read."""
+    estimates = [row.final_loss for row in rows]
+    intervals = {found.coverage is not None for found in estimates}
+    said = ["final loss, × exact, dispersion: medians over seeds; times: medians over runs."]
+    if True in intervals:
+        said.append(
+            f"[low, high]: rank-based confidence interval of the median, {CONFIDENCE:.0%} or more."
+        )
+    if False in intervals:
+        said.append("(least … greatest): of fewer than 6 seeds, too few for an interval.")
+    references = sorted({row.reference for row in rows if row.reference})
+    if references:
+        said.append(f"× exact: against {' or '.join(references)} with the same seed.")
+    if any(row.dispersion_ratio for row in rows):
+        said.append("dispersion: measured over predicted, of honest messages; 1 is expected.")
+    said.append(
+        "times: the server's clock through an iteration, training phases only; work: on the "
+        "slowest rank; comm.: the rest, communication and waiting."
+    )
+    crowded = [row.label for row in rows if row.oversubscribed]
+    if crowded:
+        whom = "all runs" if len(crowded) == len(rows) else ", ".join(crowded)
+        said.append(f"† oversubscribed ({whom}): more threads than cores; times show no scaling.")
+    if len({row.machine for row in rows}) > 1:
+        said.append("times come from different machines and cannot be compared.")
+    return said
+
+
+def print_tables(rows: Sequence[Summary], collection: Collection) -> None:
+    """Print the errors, the costs, and how to read them."""
+    from rich.console import Console  # noqa: PLC0415  (only a person's terminal needs it)
+    from rich.padding import Padding  # noqa: PLC0415
+
+    # Names in brackets are names, not markup.
+    console = Console(markup=False, highlight=False)
+    console.print(_errors(rows))
+    console.print()
+    console.print(_costs(rows))
+    console.print()
+    for note in notes(rows):
+        console.print(note)
+    if collection.excluded:
+        console.print(f"\nLeft out, {len(collection.excluded)} logs:")
+        for line in collection.describe_excluded():
+            console.print(Padding(line, (0, 0, 0, 2)))
+
+
+def _errors(rows: Sequence[Summary]) -> Table:
+    body = [
+        (
+            row.label,
+            str(row.seeds),
+            significant(row.final_loss.median, 4),
+            interval(row.final_loss),
+            _or_nothing(row.ratio_to_exact, 4),
+            _or_nothing(row.dispersion_ratio, 3),
+        )
+        for row in rows
+    ]
+    titles = ("method", "seeds", "final loss", "interval", "× exact", "dispersion")
+    return _table("Errors", titles, body)
+
+
+def _costs(rows: Sequence[Summary]) -> Table:
+    shown = _main_phases(rows)
+    body = []
+    for row in rows:
+        rest = sum(value for phase, value in row.phases.items() if phase not in shown)
+        body.append(
+            (
+                row.label,
+                significant(1e3 * row.seconds.median, 3) + ("†" if row.oversubscribed else ""),
+                *(significant(1e3 * row.phases.get(phase, math.nan), 3) for phase in shown),
+                significant(1e3 * rest, 3),
+                with_prefix(row.uplink_bytes),
+                NOTHING if row.gradients is None else str(row.gradients),
+            )
+        )
+    names = [_SHORT.get(phase, phase) for phase in shown]
+    titles = ("method", "total", *names, "other", "uplink", "gradients")
+    return _table("Costs of an iteration: times in ms, uplink in bytes", titles, body)
+
+
+_SHORT = {"communication": "comm."}
+
+
+def _main_phases(rows: Sequence[Summary]) -> list[str]:
+    """Return the phases that cost most anywhere, in the order of an iteration."""
+    phases = list(dict.fromkeys(phase for row in rows for phase in row.phases))
+    worst = {phase: max(row.phases.get(phase, 0.0) for row in rows) for phase in phases}
+    greatest = sorted(phases, key=lambda phase: -worst[phase])[:_SHOWN_PHASES]
+    return [phase for phase in phases if phase in greatest]
+
+
+def _table(title: str, titles: Sequence[str], body: Sequence[Sequence[str]]) -> Table:
+    from rich import box  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for column, name in enumerate(titles):
+        table.add_column(
+            name,
+            justify="right" if column else "left",
+            overflow="fold",
+            no_wrap=column > 0,
+        )
+    for cells in body:
+        table.add_row(*cells)
+    return table
+
+
+def interval(found: Estimate) -> str:
+    """Write an interval in the brackets that say what it is.
+
+    Examples
+    --------
+    >>> interval(Estimate(2.0, 1.0, 3.0, 3, None))
+    '(1.000 … 3.000)'
+    """
+    low, high = significant(found.low, 4), significant(found.high, 4)
+    return f"({low} … {high})" if found.coverage is None else f"[{low}, {high}]"
+
+
+def _or_nothing(found: Estimate | None, digits: int) -> str:
+    return NOTHING if found is None else significant(found.median, digits)
+
+
+def _record(row: Summary) -> dict[str, Any]:
+    return {
+        "method": row.label,
+        "status": "complete",
+        "seeds": row.seeds,
+        "launches": row.launches,
+        "ranks": row.ranks,
+        **_spread("final_loss", row.final_loss),
+        **_spread("ratio_to_exact", row.ratio_to_exact),
+        "reference": row.reference,
+        **_spread("dispersion_ratio", row.dispersion_ratio),
+        **_spread("iteration_s", row.seconds),
+        **{f"{phase}_s": seconds for phase, seconds in row.phases.items()},
+        "uplink_bytes": row.uplink_bytes,
+        "downlink_bytes": row.downlink_bytes,
+        "gradients": row.gradients,
+        "oversubscribed": row.oversubscribed,
+        "machine": row.machine,
+    }
+
+
+def _spread(name: str, found: Estimate | None) -> Mapping[str, Any]:
+    return {
+        f"{name}_median": None if found is None else found.median,
+        f"{name}_low": None if found is None else found.low,
+        f"{name}_high": None if found is None else found.high,
+        f"{name}_coverage": None if found is None else found.coverage,
+    }
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
