@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.exact import exact_reference
 from analysis.statistics import Estimate, estimate
-from analysis.timing import after_warmup, iteration_seconds, phase_seconds
+from analysis.timing import COMMUNICATION, after_warmup, iteration_seconds, phase_seconds
 from analysis.work import gradients_per_iteration
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ class Summary:
     seconds : Estimate
         Training time of an iteration, over launches.
     phases : dict of float
-        Its parts, medians over launches, in seconds.
+        Its parts as of :func:`~analysis.timing.phase_seconds`, in seconds: medians
+        over launches, and what these leave of ``seconds``.
     uplink_bytes, downlink_bytes : float
         Traffic of an iteration.
     gradients : int or None
@@ -92,7 +93,9 @@ def dispersion_ratio(run: RunLog) -> float | None:
 def _summarise(method: Method, methods: Sequence[Method]) -> Summary:
     by_seed = method.by_seed
     reference = exact_reference(method, methods)
-    parts = [phase_seconds(run) for run in method.runs]
+    seconds = estimate(
+        [float(np.median(after_warmup(run, iteration_seconds(run)))) for run in method.runs]
+    )
     ratios = [ratio for run in by_seed.values() if (ratio := dispersion_ratio(run)) is not None]
     return Summary(
         label=method.label,
@@ -103,10 +106,8 @@ def _summarise(method: Method, methods: Sequence[Method]) -> Summary:
         ratio_to_exact=None if reference is None else _ratio(method, reference),
         reference=None if reference is None else reference.label,
         dispersion_ratio=estimate(ratios) if ratios else None,
-        seconds=estimate(
-            [float(np.median(after_warmup(run, iteration_seconds(run)))) for run in method.runs]
-        ),
-        phases={phase: _median([part[phase] for part in parts]) for phase in parts[0]},
+        seconds=seconds,
+        phases=_phases(method, seconds.median),
         uplink_bytes=_median([np.median(run.traffic["uplink_bytes"]) for run in method.runs]),
         downlink_bytes=_median([np.median(run.traffic["downlink_bytes"]) for run in method.runs]),
         gradients=gradients_per_iteration(method.spec),
@@ -124,6 +125,14 @@ def _ratio(method: Method, reference: Method) -> Estimate:
     own, other = method.by_seed, reference.by_seed
     seeds = own.keys() & other.keys()
     return estimate([final_loss(own[seed]) / final_loss(other[seed]) for seed in seeds])
+
+
+def _phases(method: Method, total: float) -> dict[str, float]:
+    parts = [phase_seconds(run) for run in method.runs]
+    medians = {phase: _median([part[phase] for part in parts]) for phase in parts[0]}
+    # Medians do not add up; the rest is again what the work leaves of the whole.
+    del medians[COMMUNICATION]
+    return {**medians, COMMUNICATION: max(0.0, total - sum(medians.values()))}
 
 
 def _machine(run: RunLog) -> str:

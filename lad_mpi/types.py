@@ -15,4 +15,5 @@ Array: TypeAlias = Any
 HostFloats: TypeAlias = npt.NDArray[np.floating[Any]]
 HostInts: TypeAlias = npt.NDArray[np.int64]
 HostWords: TypeAlias = npt.NDArray[np.uint64]
+HostBools: TypeAlias = npt.NDArray[np.bool_]
 HostBytes: TypeAlias = npt.NDArray[np.uint8]

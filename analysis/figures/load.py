@@ -70,12 +70,12 @@ def error_against_load(collection: Collection) -> tuple[Figure, str] | None:
         shift = _SHIFT ** (place - (len(families) - 1) / 2)
         look = Look(_MARKERS[place % len(_MARKERS)], shift, styles)
         _draw_family(left, family, look, final_loss)
-        _draw_family(right, family, look, _dispersion)
+        _draw_family(right, family, look, _dispersion, linked=False)
         _draw_family(right, family, look, _squared_error, filled=False)
         _name(left, look.marker, family.name)
     _draw_exact(left, families, collection)
     _draw_laws(right, families)
-    _name(right, "o", "dispersion of honest messages")
+    _name(right, "o", "dispersion of honest messages", linked=False)
     _name(right, "o", "squared aggregation error", filled=False)
     loads = sorted({load_of(method) for family in families for method in family.members})
     for axes in (left, right):
@@ -116,6 +116,7 @@ def _draw_family(
     value: Callable[[RunLog], float],
     *,
     filled: bool = True,
+    linked: bool = True,
 ) -> None:
     loads: list[float] = []
     medians: list[float] = []
@@ -136,10 +137,11 @@ def _draw_family(
             markerfacecolor=face,
             markersize=_SIZE,
         )
-    axes.plot(loads, medians, color=style.GREY, linewidth=_THIN, zorder=1)
+    if linked:
+        axes.plot(loads, medians, color=style.GREY, linewidth=_THIN, zorder=1)
 
 
-def _name(axes: Axes, marker: str, label: str, *, filled: bool = True) -> None:
+def _name(axes: Axes, marker: str, label: str, *, filled: bool = True, linked: bool = True) -> None:
     face = style.GREY if filled else "white"
     axes.plot(
         [],
@@ -148,7 +150,7 @@ def _name(axes: Axes, marker: str, label: str, *, filled: bool = True) -> None:
         marker=marker,
         markerfacecolor=face,
         markersize=_SIZE,
-        linewidth=_THIN,
+        linewidth=_THIN if linked else 0,
         label=label,
     )
 

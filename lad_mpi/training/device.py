@@ -12,17 +12,20 @@ from lad_mpi.training.clock import Clock, Phase
 
 if TYPE_CHECKING:
     from lad_mpi.training.setup import Setup
-    from lad_mpi.types import Array, HostBytes, HostInts
+    from lad_mpi.types import Array, HostBools, HostBytes, HostInts
 
 #: Writes the gradients of the wanted subsets into an array.
 _Source: TypeAlias = Callable[["HostInts", Any], None]
+
+#: Numbers that a block of gradients may hold before it is worked on in pieces.
+_CACHED = 2**16
 
 
 class DeviceBlock:
     """A contiguous block of devices, worked on together.
 
-    All devices of the block compute their j-th subset in one call, so memory
-    is O(block × Q) whatever the load is.
+    All devices of the block compute their j-th subsets in one call, for a few j
+    at a time, so memory is O(block × Q) whatever the load is.
 
     Parameters
     ----------
@@ -36,10 +39,15 @@ class DeviceBlock:
         shape = (self._count, setup.problem.dimension)
         xp, dtype = setup.backend.xp, setup.backend.dtype
         self._coded: Array = xp.empty(shape, dtype=dtype)
-        self._term: Array = xp.empty(shape, dtype=dtype)
+        # Several columns of subsets at a time, as long as they stay in the cache.
+        self._columns = max(1, _CACHED // max(1, self._count * shape[1]))
+        self._terms: Array = xp.empty((self._columns * self._count, shape[1]), dtype=dtype)
         self._staged = setup.backend.host_buffer(shape, dtype)
         block = (setup.byzantine >= self._first) & (setup.byzantine < self._first + self._count)
         self._byzantine: HostInts = setup.byzantine[block]
+        # Looked up once: a check against a protocol costs more than a small attack.
+        attack = setup.spec.attack
+        self._attack = attack if isinstance(attack, LocalAttack) and block.any() else None
 
     def encode(self, model: Array, iteration: int, clock: Clock) -> Array:
         """Compute the devices' subset gradients and their coded vectors.
@@ -57,8 +65,16 @@ class DeviceBlock:
             source = fetch(model, subsets)
         with clock(Phase.ENCODE):
             weights = self._setup.backend.asarray(assignment.weights[own])
-        for j in range(subsets.shape[1]):
-            self._accumulate(j, subsets, weights, source, clock)
+            self._coded.fill(0)
+        for first in range(0, subsets.shape[1], self._columns):
+            columns = slice(first, first + self._columns)
+            wanted = subsets[:, columns].T
+            held = wanted >= 0
+            flat = wanted[held]
+            with clock(Phase.COMPUTE):
+                source(flat, self._terms[: len(flat)])
+            with clock(Phase.ENCODE):
+                self._accumulate(held, weights[:, columns] if weights.shape[1] > 1 else None)
         if weights.shape[1] == 1:
             with clock(Phase.ENCODE):
                 self._coded *= weights
@@ -66,8 +82,8 @@ class DeviceBlock:
 
     def attack(self, coded: Array, iteration: int) -> None:
         """Put in place, in the rows of Byzantine devices, what these send of their own accord."""
-        attack = self._setup.spec.attack
-        if not isinstance(attack, LocalAttack) or not len(self._byzantine):
+        attack = self._attack
+        if attack is None:
             return
         devices = self._setup.spec.devices
         context = AttackContext(
@@ -82,21 +98,20 @@ class DeviceBlock:
         host = coded if setup.backend.on_host else setup.backend.to_host(coded, self._staged)
         setup.messages.pack(host, setup.channel(iteration, self._first, self._count), slots)
 
-    def _accumulate(
-        self, j: int, subsets: HostInts, weights: Array, source: _Source, clock: Clock
-    ) -> None:
-        present = np.flatnonzero(subsets[:, j] >= 0)
-        everyone = len(present) == self._count
-        term = self._coded if j == 0 else self._term[: len(present)]
-        with clock(Phase.COMPUTE):
-            source(subsets[present, j], term)
-        with clock(Phase.ENCODE):
-            if weights.shape[1] > 1:
-                term *= weights[:, j : j + 1] if everyone else weights[present, j : j + 1]
-            if j > 0 and everyone:
-                self._coded += term
-            elif j > 0:
-                self._coded[present] += term
+    def _accumulate(self, held: HostBools, weights: Array | None) -> None:
+        """Add the computed gradients column by column, so that every device sums in order."""
+        everyone = bool(held.all())
+        start = 0
+        for j, column in enumerate(held):
+            rows = np.flatnonzero(column)
+            terms = self._terms[start : start + len(rows)]
+            if weights is not None:
+                terms *= weights[rows, j, None]
+            if everyone:
+                self._coded += terms
+            else:
+                self._coded[rows] += terms
+            start += len(rows)
 
     def _fetch(self, model: Array, subsets: HostInts) -> _Source:  # noqa: ARG002
         gradients = self._setup.problem.gradients

