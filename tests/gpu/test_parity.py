@@ -1,0 +1,132 @@
+"""The GPU computes what the host computes."""
+
+import numpy as np
+import pytest
+
+from lad_mpi.aggregation import PRE_AGGREGATIONS, RULES
+from lad_mpi.arrays import namespace, open_backend, to_host
+from lad_mpi.attacks import ATTACKS, AttackContext, LocalAttack
+from lad_mpi.coding import DracoRepetition
+from lad_mpi.logs import read_log
+from lad_mpi.metrics import dispersion, distance, norm, subset_statistics
+from lad_mpi.rng import Streams
+from lad_mpi.spec import parse_spec
+from lad_mpi.training import run_spec
+from lad_mpi.transport import Loopback
+
+N, F, Q = 21, 4, 37
+
+
+@pytest.fixture
+def vectors():
+    return np.random.default_rng(3).normal(5.0, 1.0, size=(N, Q))
+
+
+def test_arrays_cross_over_and_back(gpu, vectors):
+    device = gpu.asarray(vectors)
+    assert namespace(device) is gpu.xp
+    np.testing.assert_array_equal(to_host(device), vectors)
+    pinned = gpu.host_buffer(vectors.shape, np.float64)
+    gpu.to_host(device, pinned)
+    np.testing.assert_array_equal(pinned, vectors)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("kind", sorted({**RULES, **PRE_AGGREGATIONS}))
+def test_rules_agree_with_the_host(gpu, vectors, kind, dtype):
+    rule = {**RULES, **PRE_AGGREGATIONS}[kind](num_byzantine=F)
+    host = vectors.astype(dtype)
+    host[:F] *= -40
+    found = rule(gpu.asarray(host, dtype=dtype))
+    assert namespace(found) is gpu.xp
+    assert found.dtype == host.dtype
+    tolerance = 1e-10 if dtype == "float64" else 1e-4
+    np.testing.assert_allclose(to_host(found), rule(host), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("kind", sorted(ATTACKS))
+def test_attacks_agree_with_the_host(gpu, vectors, kind):
+    attack = ATTACKS[kind]()
+    context = AttackContext(Streams(1), 2, np.arange(F), N, F)
+    rows = slice(0, F) if isinstance(attack, LocalAttack) else slice(F, N)
+    act = attack.corrupt if isinstance(attack, LocalAttack) else attack.craft
+    found = act(gpu.asarray(vectors[rows]), context)
+    assert namespace(found) is gpu.xp
+    np.testing.assert_allclose(to_host(found), act(vectors[rows], context), rtol=1e-12)
+
+
+def test_metrics_agree_with_the_host(gpu, vectors):
+    device = gpu.asarray(vectors)
+    assert dispersion(device) == pytest.approx(dispersion(vectors), rel=1e-12)
+    assert norm(device[0]) == pytest.approx(norm(vectors[0]), rel=1e-12)
+    assert distance(device[0], device[1]) == pytest.approx(distance(*vectors[:2]), rel=1e-12)
+    gradient, beta_squared = subset_statistics(device)
+    expected, expected_beta = subset_statistics(vectors)
+    np.testing.assert_allclose(to_host(gradient), expected, rtol=1e-12)
+    assert beta_squared == pytest.approx(expected_beta, rel=1e-12)
+
+
+def test_the_majority_is_found_on_the_device(gpu):
+    code = DracoRepetition()
+    assignment = code.assign(N, F, Streams(1), 0)
+    gradients = np.random.default_rng(0).normal(size=(N, Q))
+    messages = np.stack([row @ gradients for row in assignment.mixing_matrix(N)])
+    messages[:F] = 7.0
+    decoded = code.decode(gpu.asarray(messages), assignment, F)
+    np.testing.assert_allclose(to_host(decoded.gradient), gradients.mean(axis=0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("samples", [1, 5])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_gradients_and_loss_agree_with_the_host(samples, dtype):
+    problem = parse_spec({"problem": {"dimension": Q, "samples_per_subset": samples}}).problem
+    subsets = np.array([3, 0, 3, 19])
+    results = []
+    for kind in ("numpy", "cupy"):
+        backend = open_backend(kind, dtype)
+        data = problem.load(20, Streams(1), backend)
+        model = backend.asarray(np.linspace(-1, 1, Q))
+        out = backend.xp.empty((4, Q), dtype=dtype)
+        data.gradients(model, subsets, out)
+        results.append((to_host(out), data.loss(model)))
+    tolerance = 1e-10 if dtype == "float64" else 2e-4
+    scale = np.abs(results[0][0]).max()
+    np.testing.assert_allclose(results[1][0], results[0][0], rtol=0, atol=tolerance * scale)
+    assert results[1][1] == pytest.approx(results[0][1], rel=tolerance)
+
+
+class Quiet:
+    def update(self, iteration, iterations, loss):
+        pass
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"aggregation": {"pre": ["nnm"]}},
+        {"compression": {"kind": "rand_k", "k": 5}},
+        {"attack": {"kind": "alie"}},
+        {"coding": {"kind": "draco_repetition"}},
+        {"compute": "shared"},
+    ],
+    ids=["plain", "nnm", "rand_k", "alie", "draco", "shared"],
+)
+def test_a_whole_run_follows_the_host(tmp_path, changes):
+    logs = []
+    for kind in ("numpy", "cupy"):
+        small = {
+            "iterations": 30,
+            "problem": {"dimension": 12},
+            "devices": {"count": 15, "byzantine": 3},
+            "coding": {"kind": "cyclic", "load": 4},
+            "backend": {"kind": kind},
+        }
+        spec = parse_spec({**small, **changes})
+        path = tmp_path / f"{kind}.h5"
+        assert run_spec(spec, Loopback(), path, progress=Quiet()).status == "complete"
+        logs.append(read_log(path))
+    host, device = logs
+    np.testing.assert_allclose(device.final.model, host.final.model, rtol=1e-8)
+    np.testing.assert_allclose(device.metrics["loss"], host.metrics["loss"], rtol=1e-8)
+    assert device.provenance["devices"] != host.provenance["devices"]
