@@ -56,6 +56,22 @@ def test_components_of_another_package_run_and_are_listed(mylab):
     assert kinds >= {"half_mean", "half_precision", "shift", "quadratic"}
 
 
+def test_the_readme_runs_as_it_is_printed(tmp_path):
+    pytest.importorskip("xarray")
+    page = ROOT / "README.md"
+    (spec,) = blocks(page, "toml")
+    (tmp_path / "lad.toml").write_text(spec)
+    done = run(["-m", "lad_mpi", "run", "lad.toml", "-o", "lad.h5"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    shown = [run(["-W", "error", "-c", code], tmp_path) for code in blocks(page, "python")]
+    assert [done.returncode for done in shown] == [0, 0], [done.stderr for done in shown]
+    first, last = json.loads(re.sub(r"\s+", ",", shown[0].stdout.splitlines()[0].strip()))
+    # Twenty subsets a device and NNM: the loss falls by a factor of a thousand.
+    assert last < first / 1000
+    # Twenty rows of a million are trimmed away.
+    assert max(abs(float(x)) for x in shown[1].stdout.strip("[]\n ").split()) < 1
+
+
 def test_every_worked_example_is_under_30_lines():
     for block in blocks(ROOT / "docs" / "extending.md", "python"):
         lines = [line for line in block.splitlines() if line.strip()]

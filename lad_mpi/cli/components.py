@@ -44,7 +44,7 @@ def describe(kind: str, cls: type[Any]) -> dict[str, Any]:
         for field in dataclasses.fields(cls)
         if field.init and field.name != INJECTED
     }
-    summary = (inspect.getdoc(cls) or "").partition("\n")[0]
+    summary = (inspect.getdoc(cls) or "").partition("\n")[0].replace("``", "")
     return {"kind": kind, "parameters": parameters, "summary": summary}
 
 

@@ -157,7 +157,7 @@ class Spec:
     compute: ComputeMode = "faithful"
     problem: Problem = field(default_factory=LinearRegression)
     devices: Devices = field(default_factory=Devices)
-    coding: Code = field(default_factory=lambda: Cyclic(load=10))
+    coding: Code = field(default_factory=Cyclic)
     compression: Codec = field(default_factory=NoCompression)
     attack: LocalAttack | OmniscientAttack = field(default_factory=SignFlip)
     aggregation: Pipeline | None = field(

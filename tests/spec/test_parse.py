@@ -33,10 +33,10 @@ def test_a_spec_survives_the_way_to_toml_and_back(mapping):
     assert run_id(parse_toml_spec(to_toml(spec))) == run_id(spec)
 
 
-def test_defaults_are_the_main_figure():
+def test_defaults_are_the_plain_rule_of_the_main_figure():
     spec = parse_spec({})
     assert (spec.devices.count, spec.devices.byzantine, spec.iterations) == (100, 20, 1500)
-    assert spec.coding == Cyclic(load=10)
+    assert spec.coding == Cyclic(load=1)
     assert spec.aggregation.rule == TrimmedMean(num_byzantine=20)
     assert spec.optimizer.step_size == 1e-3
 
