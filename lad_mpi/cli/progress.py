@@ -145,7 +145,7 @@ class Bar(Silent):
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             TaskProgressColumn(),
-            TextColumn("loss {task.fields[loss]:.2e}"),
+            TextColumn("{task.fields[loss]}"),
             TimeRemainingColumn(compact=True),
             console=console,
             refresh_per_second=5,
@@ -158,12 +158,12 @@ class Bar(Silent):
         if self._task is not None:
             self._progress.remove_task(self._task)
         title = f"{name} (seed {seed})"
-        self._task = self._progress.add_task(title, total=iterations, loss=float("nan"))
+        self._task = self._progress.add_task(title, total=iterations, loss="")
 
     def update(self, iteration: int, iterations: int, loss: float) -> None:  # noqa: ARG002
         """Move the bar."""
         if self._task is not None:
-            self._progress.update(self._task, completed=iteration, loss=loss)
+            self._progress.update(self._task, completed=iteration, loss=f"loss {loss:.2e}")
 
     def __enter__(self) -> Bar:
         """Begin to display."""

@@ -97,6 +97,77 @@ def test_more_ranks_than_work_are_refused(lad):
     assert done.stderr.count("2 would have nothing to do") == 1
 
 
+STUDY = """
+[base]
+iterations = 20
+problem = { dimension = 6 }
+devices = { count = 10, byzantine = 2 }
+[[cases]]
+name = "diverging"
+aggregation = { kind = "mean" }
+optimizer = { step_size = 1e200 }
+[[cases]]
+name = "d={coding.load}"
+axes = { coding.load = [1, 2] }
+"""
+
+
+def test_a_study_goes_on_past_a_failed_run_and_skips_what_is_done(lad, tmp_path):
+    (tmp_path / "study.toml").write_text(STUDY)
+    first = lad("study", "run", "study.toml", "-o", "out")
+    assert first.returncode == 1
+    assert first.stdout == "2 completed, 0 complete before, 1 not completed; logs in out\n"
+    assert first.stderr.count("diverging (seed 1): diverged") == 1
+    again = lad("study", "run", "study.toml", "-o", "out", ranks=2)
+    assert again.stdout == "0 completed, 2 complete before, 1 not completed; logs in out\n"
+
+
+BROKEN = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Broken:
+    kind: ClassVar[str] = "broken"
+
+    def corrupt(self, coded, context):
+        if context.iteration == 7 and context.devices[-1] >= 5:
+            raise ZeroDivisionError("broken on purpose")
+        return coded
+"""
+
+
+def test_an_error_on_a_rank_of_devices_ends_the_whole_job_by_name(command, tmp_path):
+    (tmp_path / "broken.py").write_text(BROKEN)
+    metadata = tmp_path / "broken-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[lad_mpi.attacks]\nbroken = broken:Broken\n")
+    done = subprocess.run(
+        command(
+            "run",
+            "spec.toml",
+            "--set",
+            "attack={kind='broken'}",
+            "--set",
+            "devices.byzantine=4",
+            "-o",
+            "out.h5",
+        ),
+        cwd=tmp_path,
+        env={**CLEAN, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert done.stderr.count("error on rank 2: ZeroDivisionError: broken on purpose") == 1
+    assert "error on rank 1" not in done.stderr
+    assert read_log(tmp_path / "out.h5").status == "running"
+
+
 def test_sigterm_to_the_launched_ranks_ends_them_in_order(command, tmp_path):
     started = subprocess.Popen(
         command("run", "spec.toml", "--set", "iterations=10000000", "-o", "out.h5"),
