@@ -7,13 +7,13 @@ asks for it.
 from __future__ import annotations
 
 import importlib
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from lad_mpi.errors import BackendError
+from lad_mpi.launchers import local_rank
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,15 +22,6 @@ if TYPE_CHECKING:
 
 BackendKind = Literal["numpy", "cupy"]
 DtypeName = Literal["float64", "float32"]
-
-#: Where launchers put the rank within a node, in the order of trust.
-LOCAL_RANK_VARIABLES = (
-    "SLURM_LOCALID",
-    "OMPI_COMM_WORLD_LOCAL_RANK",
-    "MPI_LOCALRANKID",
-    "MV2_COMM_WORLD_LOCAL_RANK",
-    "PALS_LOCAL_RANKID",
-)
 
 
 def namespace(array: Array) -> Any:
@@ -107,8 +98,8 @@ def open_backend(
     """Open an array library and, for CuPy, the GPU of this rank.
 
     The GPU is taken from the rank within the node, as the launcher's
-    variables give it, round robin over the visible devices. Call it before
-    MPI is initialised, so that an MPI that knows of GPUs sees the right one.
+    variables give it, round robin over the visible devices. Messages go to MPI
+    from host memory, so it does not matter whether MPI is initialised before.
 
     Raises
     ------
@@ -124,18 +115,10 @@ def open_backend(
         raise _no_device(str(error)) from error
     if count == 0:
         raise _no_device("the driver reports none")
-    device = local_rank(os.environ if environ is None else environ) % count
+    device = local_rank(environ) % count
     cupy.cuda.Device(device).use()
     name = cupy.cuda.runtime.getDeviceProperties(device)["name"].decode()
     return Backend("cupy", np.dtype(dtype), cupy, name)
-
-
-def local_rank(environ: Mapping[str, str]) -> int:
-    """Return the rank within the node that the launcher announces; 0 where it says nothing."""
-    for variable in LOCAL_RANK_VARIABLES:
-        if environ.get(variable, "").isdigit():
-            return int(environ[variable])
-    return 0
 
 
 def _import_cupy() -> Any:

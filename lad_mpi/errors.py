@@ -25,9 +25,15 @@ class LadError(Exception):
         What is wrong and what was expected.
     hint : str, optional
         What to do about it.
+
+    Attributes
+    ----------
+    relayed : bool
+        Whether all ranks know of it, so that none waits for this one.
     """
 
     exit_code: ExitCode = ExitCode.FAILED
+    relayed: bool = False
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -112,4 +118,5 @@ class RelayedError(LadError):
 
     def __init__(self, exit_code: ExitCode) -> None:
         super().__init__("the server says what is wrong")
+        self.relayed = True
         self.exit_code = exit_code

@@ -17,3 +17,6 @@ HostInts: TypeAlias = npt.NDArray[np.int64]
 HostWords: TypeAlias = npt.NDArray[np.uint64]
 HostBools: TypeAlias = npt.NDArray[np.bool_]
 HostBytes: TypeAlias = npt.NDArray[np.uint8]
+
+#: No run counts as far; larger numbers are slips, and would overflow somewhere else.
+LARGEST_COUNT = 2**31 - 1

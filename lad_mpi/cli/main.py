@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -15,12 +16,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 from lad_mpi._version import __version__
 from lad_mpi.errors import ExitCode, LadError, RelayedError
+from lad_mpi.launchers import announced_rank
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "PALS_RANKID", "SLURM_PROCID")
 _PROGRESS_KINDS = ("auto", "bar", "lines", "none")
 
 
@@ -46,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if announced_rank() == 0 and not isinstance(error, RelayedError):
             print_error(error, verbose=options.verbose)
         return int(error.exit_code)
+    except KeyboardInterrupt:
+        # Before there was anything to end in order.
+        return 128 + signal.SIGINT
     except BrokenPipeError:
         # The reader of our output has gone, as with `| head`; nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -75,22 +79,15 @@ def print_error(error: LadError, *, verbose: bool) -> None:
     sys.stderr.write(f"lad-mpi: error: {error}\n")
 
 
-def announced_rank() -> int:
-    """Return this process's rank as the launcher announces it, before MPI is there."""
-    for variable in _RANK_VARIABLES:
-        if os.environ.get(variable, "").isdigit():
-            return int(os.environ[variable])
-    return 0
-
-
 def limit_threads() -> None:
     """Give linear algebra one thread a rank, unless the environment says otherwise.
 
     Libraries would start one thread a core in every rank. It has to be said
     before NumPy is imported.
     """
-    if not any(variable in os.environ for variable in _THREAD_VARIABLES):
-        os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
+    for variable in _THREAD_VARIABLES:
+        os.environ.setdefault(variable, threads)
 
 
 def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -193,7 +190,10 @@ def _command(
 ) -> _Parser:
     parser = commands.add_parser(name, help=short, description=text)
     parser.add_argument(
-        "-v", "--verbose", action="store_true", help="show where in the code an error arose"
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="show where in the code an error in the command's input arose",
     )
     return parser
 

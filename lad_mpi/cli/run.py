@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lad_mpi.cli.progress import open_progress
 from lad_mpi.cli.world import on_server, whole_world
-from lad_mpi.errors import ExitCode
+from lad_mpi.errors import ExitCode, UsageError
 from lad_mpi.spec import load_spec, parse_toml_spec, run_id, to_toml
 from lad_mpi.training import run_spec
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace) -> ExitCode:
     """Run one spec on all ranks."""
-    with whole_world() as link:
+    with whole_world() as (link, interrupt):
         text = on_server(link, lambda: to_toml(load_spec(options.spec, options.overrides)))
         if options.dry_run:
             if link.is_server:
@@ -30,7 +30,14 @@ def run(options: argparse.Namespace) -> ExitCode:
         output = log_path(options.output, spec)
         with open_progress(options, link) as progress:
             progress.begin_run(spec.name, spec.seed, spec.iterations)
-            outcome = run_spec(spec, link, output, progress=progress, overwrite=options.overwrite)
+            outcome = run_spec(
+                spec,
+                link,
+                output,
+                progress=progress,
+                overwrite=options.overwrite,
+                interrupt=interrupt,
+            )
             progress.end_run(outcome)
         if link.is_server:
             if outcome.failure:
@@ -44,4 +51,9 @@ def log_path(output: Path, spec: Spec) -> Path:
     """Return the log file: the output itself if it is one, else a file of the spec's id in it."""
     if output.suffix == ".h5":
         return output
+    if output.suffix and not output.is_dir():
+        raise UsageError(
+            f"{output}: a log's name ends in .h5, and there is no folder of this name",
+            hint=f"-o {output.with_suffix('.h5')}",
+        )
     return output / f"run-{run_id(spec)}.h5"

@@ -11,7 +11,7 @@ import numpy as np
 
 from lad_mpi.errors import ExitCode, LadError
 from lad_mpi.logs import read_log, validate_log
-from lad_mpi.spec import load_spec, read_toml
+from lad_mpi.spec import is_study, load_spec, read_toml
 from lad_mpi.study import load_study
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _check(path: Path) -> list[str]:
         if path.suffix != ".toml":
             return validate_log(path)
         mapping = read_toml(path)
-        if {"base", "axes", "cases"} & mapping.keys():
+        if is_study(mapping):
             load_study(path)
         else:
             load_spec(path)

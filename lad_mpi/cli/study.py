@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace) -> ExitCode:
     """Run a study on all ranks."""
-    with whole_world() as link:
+    with whole_world() as (link, interrupt):
         studies: list[Study] = []
 
         def load() -> str:
@@ -40,10 +40,10 @@ def run(options: argparse.Namespace) -> ExitCode:
         folder = Path(on_server(link, load))
         with open_progress(options, link) as progress:
             if not link.is_server:
-                follow_study(link, folder, progress)
+                follow_study(link, folder, progress, interrupt)
                 return _follower_exit(link.share(""))
-            result = run_study(studies[0], link, folder, progress)
-        exit_code = ExitCode.FAILED if result.failed else ExitCode.OK
+            result = run_study(studies[0], link, folder, progress, interrupt)
+        exit_code = ExitCode.FAILED if result.failed or result.interrupted else ExitCode.OK
         link.share(str(int(exit_code)))
         _report(result, folder, quiet=options.quiet)
         return exit_code

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 import traceback
 from typing import TYPE_CHECKING
 
-from lad_mpi.errors import ExitCode, LadError, RelayedError
+from lad_mpi.errors import ExitCode, LadError, RelayedError, TransportError
+from lad_mpi.launchers import announced_rank, announced_size
+from lad_mpi.training.interrupt import InterruptRequest
 from lad_mpi.transport import open_link
 
 if TYPE_CHECKING:
@@ -17,25 +20,46 @@ if TYPE_CHECKING:
 
 _FAILED = "!"
 _FINE = "+"
+#: For how long ranks that cannot speak leave the word to the first one.
+_PAUSE_S = 2.0
 
 
 @contextlib.contextmanager
-def whole_world() -> Iterator[Link]:
+def whole_world() -> Iterator[tuple[Link, InterruptRequest]]:
     """Open the link, and end all ranks if an exception leaves this one.
 
     Without that the others would wait for this rank forever.
     """
-    link = open_link()
+    with InterruptRequest() as interrupt:
+        try:
+            link = _open_link()
+            with _ending_all(link):
+                yield link, interrupt
+        finally:
+            if announced_size() > 1:
+                interrupt.ignore_late()
+
+
+def _open_link() -> Link:
     try:
-        yield link
-    except LadError:
-        # Errors of this kind that reach the command line are known to all ranks.
+        return open_link()
+    except TransportError:
+        # Launchers end all ranks when the first one leaves, perhaps before the message is out.
+        if announced_rank() > 0:
+            time.sleep(_PAUSE_S)
         raise
+
+
+@contextlib.contextmanager
+def _ending_all(link: Link) -> Iterator[None]:
+    try:
+        yield
     except BaseException as error:
-        if link.size == 1:
+        if link.size == 1 or (isinstance(error, LadError) and error.relayed):
             raise
-        sys.stderr.write(f"lad-mpi: error on rank {link.rank}: {type(error).__name__}: {error}\n")
-        if not isinstance(error, KeyboardInterrupt):
+        name = "" if isinstance(error, LadError) else f"{type(error).__name__}: "
+        sys.stderr.write(f"lad-mpi: error on rank {link.rank}: {name}{error}\n")
+        if not isinstance(error, (LadError, KeyboardInterrupt)):
             traceback.print_exc()
         sys.stderr.flush()
         link.abort(int(ExitCode.FAILED))
@@ -59,6 +83,7 @@ def on_server(link: Link, produce: Callable[[], str]) -> str:
         text = produce()
     except LadError as error:
         link.share(f"{_FAILED}{int(error.exit_code)}\n")
+        error.relayed = True
         raise
     link.share(f"{_FINE}\n{text}")
     return text

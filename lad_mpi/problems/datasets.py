@@ -81,7 +81,11 @@ def read(source: str) -> Samples:
     if source in BUNDLED:
         features, targets = _sklearn_datasets(source).load_diabetes(return_X_y=True)
         return Samples(features, targets)
-    path = Path(source).expanduser()
+    try:
+        path = Path(source).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DataError(f"data file {source!r}: {error}") from error
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(

@@ -15,6 +15,7 @@ from lad_mpi.errors import DataError, ParameterError
 from lad_mpi.problems import datasets
 from lad_mpi.problems.partition import PartitionKind, partition
 from lad_mpi.rng import Purpose
+from lad_mpi.types import LARGEST_COUNT
 
 if TYPE_CHECKING:
     from lad_mpi.arrays import Backend
@@ -26,6 +27,8 @@ _SYNTHETIC_DEFAULTS = {"dimension": 100, "samples_per_subset": 1, "heterogeneity
 _FEATURE_SCALE = 10.0
 _CONCENTRATION = 1.0
 
+#: Beyond it the squares of residuals leave the range of floating point.
+_LARGEST_SPREAD = 1e100
 #: Rows longer than this are worked on one by one: a gathered copy leaves the cache.
 _LONG_ROW = 2**15
 #: Numbers that are gathered at once on a GPU.
@@ -104,11 +107,13 @@ class LinearRegression:
         """Refuse values out of range and fields that would have no effect."""
         for name in ("dimension", "samples_per_subset"):
             number = getattr(self, name)
-            if number is not None and number < 1:
-                raise ParameterError(name, f"must be at least 1, not {number}")
+            if number is not None and not 1 <= number <= LARGEST_COUNT:
+                raise ParameterError(name, f"must be between 1 and {LARGEST_COUNT}, not {number}")
         sigma, alpha = self.heterogeneity, self.concentration
-        if sigma is not None and not (math.isfinite(sigma) and sigma >= 0):
-            raise ParameterError("heterogeneity", f"must be finite and at least 0, not {sigma}")
+        if sigma is not None and not 0 <= sigma <= _LARGEST_SPREAD:
+            raise ParameterError(
+                "heterogeneity", f"must be between 0 and {_LARGEST_SPREAD:g}, not {sigma}"
+            )
         if alpha is not None and not (math.isfinite(alpha) and alpha > 0):
             raise ParameterError("concentration", f"must be finite and above 0, not {alpha}")
         if alpha is not None and self.partition != "dirichlet":

@@ -22,6 +22,7 @@ from lad_mpi.problems import PROBLEMS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+_LARGEST_INTEGER = 2**63 - 1
 #: The field through which a component learns f; it comes from [devices] alone.
 INJECTED = "num_byzantine"
 
@@ -137,9 +138,8 @@ def build(
         ]
         if not missing:
             raise
-        raise SpecError(
-            f"{place}.{missing[0]}", f"is missing, and {cls.__name__} needs it"
-        ) from error
+        needs = getattr(cls, "kind", cls.__name__)
+        raise SpecError(f"{place}.{missing[0]}", f"is missing, and {needs!r} needs it") from error
 
 
 def located(error: ParameterError, place: str) -> SpecError:
@@ -158,6 +158,8 @@ def check_type(hint: Any, value: Any, place: str) -> Any:
     """
     if isinstance(value, list) and _is_tuple(hint):
         value = tuple(value)
+    if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
+        raise SpecError(place, f"expected a number below 2**63, found {value}")
     try:
         return _adapter(hint).validate_python(value, strict=True)
     except ValidationError as error:

@@ -14,7 +14,7 @@ else:
     import tomli as tomllib
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from lad_mpi.spec.model import Spec
@@ -29,12 +29,17 @@ def read_toml(path: Path) -> dict[str, Any]:
         It cannot be read or is not TOML.
     """
     try:
-        with path.open("rb") as stream:
-            return tomllib.load(stream)
+        # Editors may begin a file with a byte-order mark, which TOML has no place for.
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not a TOML file: {error}") from error
+
+
+def is_study(mapping: Mapping[str, Any]) -> bool:
+    """Return whether a file holds a study and not a single run."""
+    return not mapping.keys().isdisjoint({"base", "axes", "cases"})
 
 
 def load_spec(path: Path, overrides: Iterable[str] = ()) -> Spec:
@@ -53,7 +58,7 @@ def load_spec(path: Path, overrides: Iterable[str] = ()) -> Spec:
         The file or a value in it cannot be used.
     """
     mapping = read_toml(path)
-    if "base" in mapping and ("cases" in mapping or "axes" in mapping):
+    if is_study(mapping):
         raise UsageError(
             f"{path}: this is a study, not a single run",
             hint=f"lad-mpi study run {path}",
@@ -85,18 +90,24 @@ def apply_override(mapping: dict[str, Any], override: str) -> None:
 def set_dotted(mapping: dict[str, Any], key: str, value: Any) -> None:
     """Set ``a.b.c`` in nested tables, in place, making tables as needed.
 
+    A table is merged into the one that is there, unless it names a ``kind``.
+
     Raises
     ------
     SpecError
         A part of the key names a value that is not a table.
     """
     *tables, last = key.split(".")
+    if not last or not all(tables):
+        raise SpecError(key, "has an empty part; expected names with dots between them")
     inner = mapping
     for depth, name in enumerate(tables):
         inner = inner.setdefault(name, {})
         if not isinstance(inner, dict):
             raise SpecError(key, f"{'.'.join(tables[: depth + 1])} is a value, not a table")
-    if isinstance(inner.get(last), dict) and isinstance(value, dict):
+    # A table with a kind describes a component and replaces the other whole:
+    # parameters of one kind mean nothing to another.
+    if isinstance(inner.get(last), dict) and isinstance(value, dict) and "kind" not in value:
         inner[last].update(value)
     else:
         inner[last] = value
@@ -104,6 +115,7 @@ def set_dotted(mapping: dict[str, Any], key: str, value: Any) -> None:
 
 def _value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
+    return parsed["value"] if len(parsed) == 1 else text

@@ -12,6 +12,7 @@ from lad_mpi.coding import Code, Cyclic
 from lad_mpi.compression import Codec, NoCompression
 from lad_mpi.errors import ParameterError
 from lad_mpi.problems import LinearRegression, Problem
+from lad_mpi.types import LARGEST_COUNT
 
 ComputeMode = Literal["faithful", "shared"]
 
@@ -20,6 +21,8 @@ def _at_least(least: int, **values: int) -> None:
     for name, value in values.items():
         if value < least:
             raise ParameterError(name, f"must be at least {least}, not {value}")
+        if value > LARGEST_COUNT:
+            raise ParameterError(name, f"must be at most {LARGEST_COUNT}, not {value}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import itertools
 import re
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from lad_mpi.spec import Spec
 
 _KEYS = ("name", "description", "base", "axes", "cases")
-_PLACEHOLDER = re.compile(r"\{([A-Za-z_.]+)\}")
+_PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_.]+)\}")
+#: File systems end at 255 bytes, and a character may take four.
+_SLUG_CHARACTERS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Study:
     Parameters
     ----------
     name : str
-        Names the folder of the results.
+        Names the folder of the results: letters, digits and dashes only.
     description : str
         What the study is for.
     runs : tuple of Run
@@ -80,19 +83,23 @@ def load_study(path: Path) -> Study:
             )
     name = mapping.get("name", path.stem)
     if not isinstance(name, str) or not _slug(name):
-        raise SpecError("name", f"expected a name for the study, found {name!r}")
+        raise SpecError("name", f"expected a name with letters or digits, found {name!r}")
     runs: dict[str, Run] = {}
     for place, changed in _expand(mapping):
         run = _run(place, changed)
         runs.setdefault(run.file_name, run)
-    return Study(name, str(mapping.get("description", "")), tuple(runs.values()))
+    return Study(_slug(name), str(mapping.get("description", "")), tuple(runs.values()))
 
 
 def _expand(mapping: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     base = _table(mapping, "base", "base")
     shared = _axes(mapping, "axes")
     cases = mapping.get("cases", [{}])
-    if not isinstance(cases, list) or not all(isinstance(case, dict) for case in cases):
+    if (
+        not isinstance(cases, list)
+        or not cases
+        or not all(isinstance(case, dict) for case in cases)
+    ):
         raise SpecError("cases", "expected tables, each under [[cases]]")
     for number, case in enumerate(cases):
         place = f"cases[{number}]" if "cases" in mapping else "base"
@@ -101,19 +108,10 @@ def _expand(mapping: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             changed = copy.deepcopy(base)
             for key, value in case.items():
                 if key != "axes":
-                    _replace(changed, key, copy.deepcopy(value))
+                    set_dotted(changed, key, copy.deepcopy(value))
             for key, value in zip(axes, values, strict=True):
-                set_dotted(changed, key, value)
+                set_dotted(changed, key, copy.deepcopy(value))
             yield place, changed
-
-
-def _replace(mapping: dict[str, Any], key: str, value: Any) -> None:
-    # A table with a kind describes a component and replaces the base's whole:
-    # parameters of one kind mean nothing to another.
-    if isinstance(value, dict) and "kind" in value:
-        mapping[key] = value
-    else:
-        set_dotted(mapping, key, value)
 
 
 def _run(place: str, mapping: dict[str, Any]) -> Run:
@@ -121,10 +119,10 @@ def _run(place: str, mapping: dict[str, Any]) -> Run:
         spec = parse_spec(mapping)
         resolved = to_mapping(spec)
         name = _PLACEHOLDER.sub(lambda found: str(_lookup(resolved, found[1])), spec.name)
-        spec = parse_spec({**mapping, "name": name})
+        spec = dataclasses.replace(spec, name=name)
     except SpecError as error:
         raise SpecError(f"{place}: {error.key}", _without_key(error), hint=error.hint) from error
-    return Run(spec, f"{_slug(name)}-s{spec.seed}-{run_id(spec)}.h5")
+    return Run(spec, f"{_slug(name) or 'run'}-s{spec.seed}-{run_id(spec)}.h5")
 
 
 def _without_key(error: SpecError) -> str:
@@ -137,6 +135,8 @@ def _lookup(mapping: Mapping[str, Any], key: str) -> Any:
         if not isinstance(inner, dict) or part not in inner:
             raise SpecError("name", f"the placeholder {{{key}}} names no value of the spec")
         inner = inner[part]
+    if isinstance(inner, (dict, list)):
+        raise SpecError("name", f"the placeholder {{{key}}} names a table, not a value")
     return inner
 
 
@@ -167,4 +167,4 @@ def _table(mapping: Mapping[str, Any], key: str, place: str) -> dict[str, Any]:
 
 
 def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9.=]+", "-", text.lower()).strip("-")
+    return re.sub(r"[^\w=]+", "-", text.lower()).strip("-")[:_SLUG_CHARACTERS]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lad_mpi.study.plan import Run, Study
+    from lad_mpi.training.interrupt import InterruptRequest
     from lad_mpi.transport import Link
 
 _END = ""
@@ -48,7 +49,13 @@ class StudyResult:
     interrupted: bool
 
 
-def run_study(study: Study, link: Link, folder: Path, progress: StudyProgress) -> StudyResult:
+def run_study(
+    study: Study,
+    link: Link,
+    folder: Path,
+    progress: StudyProgress,
+    interrupt: InterruptRequest,
+) -> StudyResult:
     """Run what is not complete yet; on the server.
 
     A run that fails is reported and the next one is begun. The other ranks
@@ -62,10 +69,15 @@ def run_study(study: Study, link: Link, folder: Path, progress: StudyProgress) -
         if found.status == COMPLETE:
             skipped += 1
             continue
+        if interrupt.signal_name:
+            interrupted = True
+            break
         progress.start(run, position, len(study.runs))
         link.share(to_toml(run.spec))
         # A log that is not complete belongs to this run, by its content id.
-        outcome = run_spec(run.spec, link, found.path, progress=progress, overwrite=True)
+        outcome = run_spec(
+            run.spec, link, found.path, progress=progress, overwrite=True, interrupt=interrupt
+        )
         progress.end(run, outcome)
         if outcome.status == COMPLETE:
             completed += 1
@@ -78,7 +90,14 @@ def run_study(study: Study, link: Link, folder: Path, progress: StudyProgress) -
     return StudyResult(completed, skipped, tuple(failed), interrupted)
 
 
-def follow_study(link: Link, folder: Path, progress: Progress) -> None:
+def follow_study(link: Link, folder: Path, progress: Progress, interrupt: InterruptRequest) -> None:
     """Take part in the runs that the server chooses; on all other ranks."""
     while text := link.share(_END):
-        run_spec(parse_toml_spec(text), link, folder, progress=progress, overwrite=True)
+        run_spec(
+            parse_toml_spec(text),
+            link,
+            folder,
+            progress=progress,
+            overwrite=True,
+            interrupt=interrupt,
+        )

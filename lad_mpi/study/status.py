@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lad_mpi.errors import LogFormatError
+from lad_mpi.errors import LadError
 from lad_mpi.logs import read_log
 
 if TYPE_CHECKING:
@@ -46,12 +46,14 @@ class RunStatus:
 def run_status(run: Run, folder: Path) -> RunStatus:
     """Look at the log of one run."""
     path = folder / run.file_name
-    if not path.exists():
-        return RunStatus(run, path, PENDING)
     try:
+        if not path.exists():
+            return RunStatus(run, path, PENDING)
         log = read_log(path)
-    except LogFormatError as error:
+    except LadError as error:
         return RunStatus(run, path, "damaged", failure=error.message)
+    except OSError as error:
+        return RunStatus(run, path, "damaged", failure=f"cannot be read: {error.strerror}")
     return RunStatus(run, path, log.status, len(log.iteration), log.failure)
 
 

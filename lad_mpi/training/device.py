@@ -57,11 +57,11 @@ class DeviceBlock:
         array, shape (devices of the block, Q)
             Coded vectors, valid until the next call.
         """
-        assignment = self._setup.assignment(iteration)
         own = slice(self._first, self._first + self._count)
-        subsets = assignment.subsets[own]
         fetch = self._fetch_shared if self._setup.spec.compute == "shared" else self._fetch
         with clock(Phase.COMPUTE):
+            assignment = self._setup.assignment(iteration)
+            subsets = assignment.subsets[own]
             source = fetch(model, subsets)
         with clock(Phase.ENCODE):
             weights = self._setup.backend.asarray(assignment.weights[own])

@@ -10,11 +10,27 @@ import numpy as np
 from lad_mpi.coding import Cyclic
 from lad_mpi.metrics import dispersion, distance, norm, subset_statistics
 from lad_mpi.theory import message_dispersion
+from lad_mpi.training.server import diverged
 
 if TYPE_CHECKING:
+    from lad_mpi.spec import Spec
     from lad_mpi.training.iteration import Step
     from lad_mpi.training.setup import Setup
     from lad_mpi.types import Array
+
+
+NO_PREDICTION = "none"
+
+
+def dispersion_prediction(spec: Spec) -> str:
+    """Return what the law says of a run's messages: ``exact``, ``upper bound`` or ``none``.
+
+    It holds for the random assignment of the cyclic code and for unbiased codecs.
+    """
+    code, codec = spec.coding, spec.compression
+    if not (isinstance(code, Cyclic) and code.varies and codec.unbiased):
+        return NO_PREDICTION
+    return "exact" if codec.delta_is_exact else "upper bound"
 
 
 class Evaluator:
@@ -35,12 +51,19 @@ class Evaluator:
         )
         optimum = problem.optimum
         self._optimum = None if optimum is None else setup.backend.asarray(optimum, dtype=float)
-        code, codec = setup.spec.coding, setup.spec.compression
-        self._load = code.load if isinstance(code, Cyclic) and code.varies else None
-        self._delta = codec.delta(problem.dimension) if codec.unbiased else math.nan
+        code = setup.spec.coding
+        self._load = code.load if isinstance(code, Cyclic) else 0
+        self._prediction = dispersion_prediction(setup.spec)
+        self._delta = setup.spec.compression.delta(problem.dimension)
 
     def at_step(self, step: Step) -> dict[str, float]:
-        """Return the metrics of an iteration, at its model and with its messages."""
+        """Return the metrics of an iteration, at its model and with its messages.
+
+        Raises
+        ------
+        RunFailedError
+            The loss is not finite.
+        """
         gradient, beta_squared = self._truth(step.model)
         honest = step.messages[self._setup.honest]
         return {
@@ -52,7 +75,13 @@ class Evaluator:
         }
 
     def at_model(self, model: Array) -> dict[str, float]:
-        """Return the metrics that need no messages."""
+        """Return the metrics that need no messages.
+
+        Raises
+        ------
+        RunFailedError
+            The loss is not finite.
+        """
         gradient, _ = self._truth(model)
         return self._at_point(model, gradient)
 
@@ -62,15 +91,17 @@ class Evaluator:
 
     def _at_point(self, model: Array, gradient: Array) -> dict[str, float]:
         known = self._optimum is not None
+        loss = self._setup.problem.loss(model)
+        if not math.isfinite(loss):
+            raise diverged(f"the loss is {loss}")
         return {
-            "loss": self._setup.problem.loss(model),
+            "loss": loss,
             "gradient_norm": norm(gradient),
             "distance_to_optimum": distance(model, self._optimum) if known else math.nan,
         }
 
     def _predicted(self, beta_squared: float, gradient_norm: float) -> float:
-        # The law holds for the random assignment and for unbiased codecs.
-        if self._load is None or math.isnan(self._delta):
+        if self._prediction == NO_PREDICTION:
             return math.nan
         devices = self._setup.spec.devices
         return message_dispersion(

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+_LATE = (signal.SIGTERM, signal.SIGUSR2)
 
 
 class InterruptRequest:
@@ -40,6 +41,16 @@ class InterruptRequest:
         trace: TracebackType | None,
     ) -> None:
         self._restore()
+
+    def ignore_late(self) -> None:
+        """Ignore further signals; for a process of several ranks that is about to end.
+
+        A signal reaches the ranks one after another, and MPI ends after Python's
+        handlers are gone: a late copy must not kill a rank that is done.
+        """
+        self._previous.clear()
+        for number in _LATE:
+            signal.signal(number, signal.SIG_IGN)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self.signal_name = signal.Signals(number).name

@@ -78,7 +78,6 @@ def iterate(
     *,
     server: Server | None,
     devices: DeviceBlock | None,
-    command: Command,
 ) -> tuple[Command, Step | None]:
     """Run one iteration; every collective is met once, in the same order, by every rank.
 
@@ -92,8 +91,6 @@ def iterate(
         On rank 0.
     devices : DeviceBlock or None
         On ranks that host devices.
-    command : Command
-        What the server announces; ignored elsewhere.
 
     Returns
     -------
@@ -103,7 +100,7 @@ def iterate(
         On the server.
     """
     with clock(Phase.BROADCAST):
-        command = announce(command, setup, exchange, server)
+        command = announce(Command.CONTINUE, setup, exchange, server)
     if command == Command.STOP:
         return command, None
 
@@ -125,7 +122,7 @@ def iterate(
     with clock(Phase.SIMULATE):
         server.simulate(vectors, rejections, iteration)
     with clock(Phase.UNPACK):
-        messages = setup.backend.asarray(vectors)
+        messages = server.deliver(vectors)
     with clock(Phase.AGGREGATE):
         estimate = server.aggregate(messages, iteration)
     before = server.model.copy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from threadpoolctl import threadpool_info
 
 import lad_mpi
+from lad_mpi.training.evaluate import dispersion_prediction
 
 if TYPE_CHECKING:
     from lad_mpi.arrays import Backend
@@ -61,7 +63,7 @@ def provenance(spec: Spec, link: Link, ranks: list[str]) -> dict[str, Any]:
         **_versions(),
         **_revision(),
         "python_version": platform.python_version(),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "mpi_library": link.library or "none: a single process",
         "mpi_ranks": link.size,
         "hosts": [place["host"] for place in places],
@@ -76,7 +78,7 @@ def provenance(spec: Spec, link: Link, ranks: list[str]) -> dict[str, Any]:
             if name.startswith(_SCHEDULERS) and not any(word in name for word in _PRIVATE)
         ],
         "oversubscribed": oversubscribed(places),
-        "dispersion_prediction": _prediction(spec),
+        "dispersion_prediction": dispersion_prediction(spec),
     }
 
 
@@ -90,6 +92,7 @@ def oversubscribed(places: list[dict[str, Any]]) -> bool:
     return any(threads[host] > len(cpus[host]) for host in threads)
 
 
+@cache
 def _versions() -> dict[str, str]:
     found = {package.replace("-", "_"): _version(package) for package in _PACKAGES}
     return {f"{package}_version": number for package, number in found.items() if number}
@@ -149,9 +152,3 @@ def _ranges(cpus: list[int]) -> str:
         else:
             runs.append([cpu, cpu])
     return ",".join(f"{a}-{b}" if a < b else f"{a}" for a, b in runs)
-
-
-def _prediction(spec: Spec) -> str:
-    if not spec.compression.unbiased:
-        return "none: the codec is biased"
-    return "exact" if spec.compression.delta_is_exact else "upper bound"

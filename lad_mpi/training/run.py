@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from lad_mpi.spec import Spec
     from lad_mpi.training.iteration import Step
     from lad_mpi.transport import Exchange, Link
-    from lad_mpi.types import HostBytes
 
 
 class Progress(Protocol):
@@ -66,12 +65,18 @@ def check_output(path: Path, *, overwrite: bool) -> None:
     UsageError
         The file exists, or its folder cannot be written.
     """
-    if path.exists() and not overwrite:
+    try:
+        taken = path.exists()
+        folder = next(folder for folder in path.absolute().parents if folder.exists())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot write {path}: {error}", hint="give another name") from error
+    if path.is_dir():
+        raise UsageError(f"cannot write {path}: it is a folder", hint="give the name of a file")
+    if taken and not overwrite:
         raise UsageError(
             f"{path} exists already and is kept",
             hint="give another output with -o, or replace it with --overwrite",
         )
-    folder = next(folder for folder in path.absolute().parents if folder.exists())
     if not folder.is_dir():
         raise UsageError(f"cannot write {path}: {folder} is not a folder")
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -82,7 +87,13 @@ def check_output(path: Path, *, overwrite: bool) -> None:
 
 
 def run_spec(
-    spec: Spec, link: Link, output: Path, *, progress: Progress, overwrite: bool = False
+    spec: Spec,
+    link: Link,
+    output: Path,
+    *,
+    progress: Progress,
+    overwrite: bool = False,
+    interrupt: InterruptRequest | None = None,
 ) -> Outcome:
     """Run a spec and write its log; every rank of the world calls this together.
 
@@ -103,23 +114,36 @@ def run_spec(
         Told about every flush, on the server.
     overwrite : bool
         Replace an existing log.
+    interrupt : InterruptRequest, optional
+        That of the command, already open; without it the run listens for itself.
     """
     setup, failure = _prepare(spec, link, output, overwrite=overwrite)
-    outcome = _agree(link, failure)
-    if outcome.failure or setup is None:
-        return outcome
+    refused = _agree(link, failure)
+    if refused is not None or setup is None:
+        return refused or Outcome("failed", "this rank has no setup", ExitCode.FAILED)
+    outcome = Outcome("complete")
     places = link.gather_texts(describe_rank(setup.backend))
     exchange = setup.link.plan(
         setup.layout,
         setup.messages.slot_bytes,
         downlink_bytes(setup),
-        lambda shape: _bytes(setup, shape),
+        lambda shape: np.zeros(shape, dtype=np.uint8),
     )
+    listening = InterruptRequest() if interrupt is None else contextlib.nullcontext(interrupt)
     try:
-        if link.is_server:
-            outcome = _serve(setup, exchange, output, places, progress, overwrite=overwrite)
-        else:
-            _work(setup, exchange)
+        with listening as request:
+            if link.is_server:
+                outcome = _serve(
+                    setup,
+                    exchange,
+                    output,
+                    places,
+                    progress,
+                    interrupt=request,
+                    overwrite=overwrite,
+                )
+            else:
+                _Loop(setup, exchange).work()
     finally:
         exchange.close()
     return _share(link, outcome)
@@ -146,6 +170,7 @@ def _serve(
     places: list[str],
     progress: Progress,
     *,
+    interrupt: InterruptRequest,
     overwrite: bool,
 ) -> Outcome:
     """Be the server; whatever happens, all ranks are told to stop."""
@@ -153,7 +178,7 @@ def _serve(
     server = Server(setup)
     try:
         log = _open_log(setup, output, places, overwrite=overwrite)
-        with log, InterruptRequest() as interrupt:
+        with log:
             loop.serve(server, log, progress, interrupt)
             if interrupt.signal_name:
                 done = f"by {interrupt.signal_name} after {loop.done} iterations"
@@ -166,12 +191,6 @@ def _serve(
         if not loop.stopped:
             loop.stop(server)
         return Outcome("failed", str(error), error.exit_code)
-
-
-def _work(setup: Setup, exchange: Exchange) -> None:
-    loop = _Loop(setup, exchange)
-    with InterruptRequest():
-        loop.work()
 
 
 class _Loop:
@@ -224,7 +243,6 @@ class _Loop:
                     self._clock,
                     server=None,
                     devices=self._devices,
-                    command=Command.CONTINUE,
                 )
                 if command == Command.STOP:
                     break
@@ -253,7 +271,6 @@ class _Loop:
                 self._clock,
                 server=server,
                 devices=self._devices,
-                command=Command.CONTINUE,
             )
             if step is None:
                 raise RunFailedError("the server saw no step")
@@ -309,13 +326,13 @@ def _open_log(setup: Setup, output: Path, places: list[str], *, overwrite: bool)
     )
 
 
-def _agree(link: Link, failure: LadError | None) -> Outcome:
-    """Let all ranks know whether every one of them could prepare; the lowest rank speaks."""
+def _agree(link: Link, failure: LadError | None) -> Outcome | None:
+    """Tell all ranks whether one of them could not prepare; the lowest of these speaks."""
     text = "" if failure is None else f"{int(failure.exit_code)} {failure}"
     texts = link.gather_texts(text)
     failed = [(rank, text) for rank, text in enumerate(texts) if text]
     if not failed:
-        return Outcome("complete")
+        return None
     rank, text = failed[0]
     code, _, message = text.partition(" ")
     # What every rank meets alike is no matter of a rank.
@@ -327,8 +344,3 @@ def _share(link: Link, outcome: Outcome) -> Outcome:
     text = link.share(f"{outcome.status} {int(outcome.exit_code)} {outcome.failure}")
     status, code, failure = text.split(" ", 2)
     return Outcome(status, failure, ExitCode(int(code)))
-
-
-def _bytes(setup: Setup, shape: tuple[int, ...]) -> HostBytes:
-    buffer: HostBytes = setup.backend.host_buffer(shape, np.uint8)
-    return buffer

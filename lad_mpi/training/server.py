@@ -9,9 +9,10 @@ import numpy as np
 from lad_mpi.attacks import AttackContext, OmniscientAttack
 from lad_mpi.coding import DecodeStatus, DecodingCode
 from lad_mpi.compression import Rejection
-from lad_mpi.errors import RunFailedError
+from lad_mpi.errors import ParameterError, RunFailedError
 
 if TYPE_CHECKING:
+    from lad_mpi.aggregation import Pipeline
     from lad_mpi.training.setup import Setup
     from lad_mpi.types import Array, HostBytes, HostFloats, HostInts
 
@@ -41,11 +42,36 @@ class Server:
         anyone = len(setup.byzantine) > 0
         self._attack = attack if isinstance(attack, OmniscientAttack) and anyone else None
         self._decoder = code if isinstance(code, DecodingCode) else None
+        # Pinned, so that messages reach a GPU at the speed of the bus.
+        shape = (setup.spec.devices.count, setup.problem.dimension)
+        on_host = setup.backend.on_host
+        self._staged = None if on_host else setup.backend.host_buffer(shape, setup.backend.dtype)
 
     def receive(self, inbox: HostBytes, iteration: int) -> tuple[HostFloats, HostInts]:
-        """Validate and unpack all messages; see :meth:`MessageFormat.unpack`."""
+        """Validate and unpack all messages; see :meth:`MessageFormat.unpack`.
+
+        Raises
+        ------
+        RunFailedError
+            An honest device sent what is refused, which it does only where its
+            gradient is not finite. Refusing it in silence would hide that.
+        """
         channel = self._setup.channel(iteration, 0, len(inbox))
-        return self._setup.messages.unpack(inbox, channel)
+        vectors, rejections = self._setup.messages.unpack(inbox, channel)
+        refused = self._setup.honest[rejections[self._setup.honest] != int(Rejection.NONE)]
+        if len(refused):
+            raise diverged(
+                f"in iteration {iteration} the gradients of {len(refused)} honest devices "
+                f"are not finite, that of device {refused[0]} first"
+            )
+        return vectors, rejections
+
+    def deliver(self, vectors: HostFloats) -> Array:
+        """Return the accepted messages in the backend's memory, shape (N, Q)."""
+        if self._staged is None:
+            return vectors
+        self._staged[...] = vectors
+        return self._setup.backend.asarray(self._staged)
 
     def simulate(self, vectors: HostFloats, rejections: HostInts, iteration: int) -> None:
         """Let omniscient attackers replace their messages, in place.
@@ -61,7 +87,10 @@ class Server:
         context = AttackContext(
             setup.streams, iteration, setup.byzantine, devices.count, devices.byzantine
         )
-        crafted = setup.backend.to_host(attack.craft(honest, context))
+        try:
+            crafted = setup.backend.to_host(attack.craft(honest, context))
+        except ParameterError as error:
+            raise RunFailedError(f"attack.{error}", hint=error.hint) from error
         channel = setup.channel(iteration, 0, devices.count, setup.byzantine)
         slots = np.empty((len(setup.byzantine), setup.messages.slot_bytes), dtype=np.uint8)
         setup.messages.pack(crafted, channel, slots)
@@ -99,7 +128,7 @@ class Server:
         self.model -= self._setup.spec.optimizer.step_size * estimate
 
     def check_finite(self, iteration: int) -> None:
-        """Stop a run that has diverged.
+        """Stop a run whose model has diverged.
 
         Raises
         ------
@@ -107,15 +136,24 @@ class Server:
             The model holds a value that is not finite.
         """
         if not bool(self._setup.backend.xp.isfinite(self.model).all()):
-            raise RunFailedError(
-                f"diverged: the model is not finite after iteration {iteration}",
-                hint="lower optimizer.step_size, or use a rule that withstands the attack",
-            )
+            raise diverged(f"the model is not finite after iteration {iteration}")
 
-    def _apply(self, rule: object, messages: Array) -> Array:
-        if not callable(rule):
-            raise RunFailedError("this run has no aggregation rule")
-        return rule(messages)
+    def _apply(self, rule: Pipeline | None, messages: Array) -> Array:
+        if rule is None:
+            raise RunFailedError("this run has neither a rule nor a decoder")
+        try:
+            return rule(messages)
+        except ParameterError as error:
+            raise RunFailedError(f"aggregation.{error}", hint=error.hint) from error
+
+
+def diverged(what: str) -> RunFailedError:
+    """Describe numbers that have left the range of floating point."""
+    return RunFailedError(
+        f"diverged: {what}",
+        hint="lower optimizer.step_size, use a rule that withstands the attack, or see "
+        "whether the data are of reasonable size",
+    )
 
 
 def count_rejected(rejections: HostInts) -> int:

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import importlib
-import os
 from typing import TYPE_CHECKING
 
 from lad_mpi.errors import TransportError
+from lad_mpi.launchers import announced_size
 from lad_mpi.transport.loopback import Loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lad_mpi.transport.base import Link
-
-#: Variables in which launchers announce the number of ranks they start.
-WORLD_SIZE_VARIABLES = (
-    "OMPI_COMM_WORLD_SIZE",
-    "PMI_SIZE",
-    "PMIX_SIZE",
-    "MPI_LOCALNRANKS",
-    "SLURM_STEP_NUM_TASKS",
-    "PALS_SIZE",
-)
 
 
 def open_link(environ: Mapping[str, str] | None = None) -> Link:
@@ -34,7 +24,6 @@ def open_link(environ: Mapping[str, str] | None = None) -> Link:
         The launcher started several ranks that do not find each other, or MPI
         cannot be loaded although a launcher asks for it.
     """
-    environ = os.environ if environ is None else environ
     announced = announced_size(environ)
     try:
         mpi = importlib.import_module("lad_mpi.transport.mpi")
@@ -53,12 +42,6 @@ def open_link(environ: Mapping[str, str] | None = None) -> Link:
     if announced > 1:
         raise singletons(announced, mpi.library_version())
     return Loopback(mpi.library_version())
-
-
-def announced_size(environ: Mapping[str, str]) -> int:
-    """Return the largest number of ranks that a launcher variable announces; 1 if none does."""
-    sizes = [environ.get(variable, "") for variable in WORLD_SIZE_VARIABLES]
-    return max((int(size) for size in sizes if size.isdigit()), default=1)
 
 
 def singletons(announced: int, library: str) -> TransportError:

@@ -3,8 +3,8 @@
 import pytest
 
 from lad_mpi.errors import TransportError
+from lad_mpi.launchers import announced_rank, announced_size, local_rank
 from lad_mpi.transport import open_link
-from lad_mpi.transport.launch import announced_size
 
 
 def test_one_process_is_a_world_of_one():
@@ -18,6 +18,21 @@ def test_ranks_that_do_not_find_each_other_are_stopped_with_the_fix(variable):
         open_link({variable: "4"})
     assert caught.value.exit_code == 5
     assert "mpirun beside this Python" in caught.value.hint
+
+
+def test_the_innermost_launcher_counts():
+    # As in an sbatch script, or an srun step, that calls mpirun.
+    environ = {
+        "SLURM_STEP_NUM_TASKS": "4",
+        "SLURM_PROCID": "0",
+        "SLURM_LOCALID": "0",
+        "PMI_SIZE": "1",
+        "PMI_RANK": "2",
+        "MPI_LOCALRANKID": "3",
+    }
+    found = announced_size(environ), announced_rank(environ), local_rank(environ)
+    assert found == (1, 2, 3)
+    assert open_link(environ).size == 1
 
 
 def test_variables_that_are_no_numbers_announce_nothing():

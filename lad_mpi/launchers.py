@@ -1,0 +1,45 @@
+"""What launchers tell the processes that they start, in one table.
+
+The innermost launcher counts: a batch script has SLURM's variables in its
+environment, and an mpirun in it passes them on beside its own, so SLURM's
+come last.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_SIZE", "SLURM_STEP_NUM_TASKS")
+RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "PALS_RANKID", "SLURM_PROCID")
+LOCAL_RANK_VARIABLES = (
+    "OMPI_COMM_WORLD_LOCAL_RANK",
+    "MPI_LOCALRANKID",
+    "MV2_COMM_WORLD_LOCAL_RANK",
+    "PALS_LOCAL_RANKID",
+    "SLURM_LOCALID",
+)
+
+
+def announced_size(environ: Mapping[str, str] | None = None) -> int:
+    """Return the number of ranks that the launcher says it started; 1 where it says nothing."""
+    return _first(SIZE_VARIABLES, environ, default=1)
+
+
+def announced_rank(environ: Mapping[str, str] | None = None) -> int:
+    """Return this process's rank as the launcher says; 0 where it says nothing."""
+    return _first(RANK_VARIABLES, environ, default=0)
+
+
+def local_rank(environ: Mapping[str, str] | None = None) -> int:
+    """Return the rank within the node as the launcher says; 0 where it says nothing."""
+    return _first(LOCAL_RANK_VARIABLES, environ, default=0)
+
+
+def _first(variables: tuple[str, ...], environ: Mapping[str, str] | None, *, default: int) -> int:
+    environ = os.environ if environ is None else environ
+    values = (environ.get(variable, "") for variable in variables)
+    return next((int(value) for value in values if value.isdigit()), default)
