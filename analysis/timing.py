@@ -15,25 +15,18 @@ if TYPE_CHECKING:
 #: What is left of an iteration when the work of all phases is taken out of it.
 COMMUNICATION = "communication"
 
-_SERVER = 0
-
 
 def iteration_seconds(run: RunLog) -> HostFloats:
     """Return the training time of every iteration, warm-up included.
 
-    It is read off the server's clock, which runs through the whole iteration:
-    while devices work, the server waits in the gather. Phases that are not
-    training are left out. A device's clock would count the server's evaluation,
-    for which it waits in the broadcast.
+    See :meth:`lad_mpi.logs.RunLog.training_seconds`.
 
     Returns
     -------
     ndarray of float64, shape (T,)
         In seconds.
     """
-    training = [run.phases.index(phase) for phase in run.training_phases]
-    seconds: HostFloats = np.nansum(run.seconds[:, _SERVER][:, training], axis=1)
-    return seconds
+    return run.training_seconds()
 
 
 def phase_seconds(run: RunLog) -> dict[str, float]:

@@ -52,9 +52,7 @@ def show(options: argparse.Namespace) -> ExitCode:
 def summarise(log: RunLog) -> dict[str, Any]:
     """Return what a person wants to know of a log first, as plain values."""
     rows = len(log.iteration)
-    training = [log.phases.index(phase) for phase in log.training_phases]
-    # A rank that only serves has NaN in the devices' phases.
-    server_s = np.nansum(log.seconds[log.warmup_iterations :, 0][:, training], axis=1)
+    seconds = log.training_seconds()[log.warmup_iterations :]
     summary: dict[str, Any] = {
         "name": log.name,
         "status": log.status,
@@ -62,7 +60,7 @@ def summarise(log: RunLog) -> dict[str, Any]:
         "seed": log.spec.get("seed"),
         "iterations": f"{rows} of {log.spec.get('iterations')}",
         "final_loss": None if log.final is None else _number(log.final.loss),
-        "server_s_per_iteration_median": (float(np.median(server_s)) if server_s.size else None),
+        "s_per_iteration_median": (float(np.median(seconds)) if seconds.size else None),
         "uplink_bytes_per_iteration": int(log.traffic["uplink_bytes"][0]) if rows else None,
         "downlink_bytes_per_iteration": int(log.traffic["downlink_bytes"][0]) if rows else None,
         "messages_rejected": int(log.metrics["messages_rejected"].sum()),

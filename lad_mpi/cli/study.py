@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lad_mpi.cli.progress import open_progress
-from lad_mpi.cli.tables import print_table
 from lad_mpi.cli.world import on_server, whole_world
 from lad_mpi.errors import ExitCode, UsageError
 from lad_mpi.study import Study, follow_study, load_study, run_study, study_status
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping, Sequence
 
     from lad_mpi.study import StudyResult
 
@@ -49,6 +49,15 @@ def run(options: argparse.Namespace) -> ExitCode:
         return exit_code
 
 
+def _print_table(
+    rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], right: Sequence[str]
+) -> None:
+    # Ranks that run a study print no table, and need not import rich.
+    from lad_mpi.cli.tables import print_table  # noqa: PLC0415
+
+    print_table(rows, columns=columns, right=right)
+
+
 def plan(options: argparse.Namespace) -> ExitCode:
     """List the runs of a study."""
     study = load_study(options.study)
@@ -62,7 +71,7 @@ def plan(options: argparse.Namespace) -> ExitCode:
         return ExitCode.OK
     if study.description:
         sys.stdout.write(f"{study.description.strip()}\n\n")
-    print_table(rows, columns={"name": "run", "seed": "seed", "log": "log"}, right=("seed",))
+    _print_table(rows, {"name": "run", "seed": "seed", "log": "log"}, right=("seed",))
     sys.stdout.write(f"{len(rows)} runs\n")
     return ExitCode.OK
 
@@ -88,7 +97,7 @@ def status(options: argparse.Namespace) -> ExitCode:
     columns = {"name": "run", "seed": "seed", "status": "status", "iterations": "iterations"}
     if any(row["failure"] for row in rows):
         columns["failure"] = "reason"
-    print_table(rows, columns=columns, right=("seed", "iterations"))
+    _print_table(rows, columns, right=("seed", "iterations"))
     counts: dict[str, int] = {}
     for state in found:
         counts[state.status] = counts.get(state.status, 0) + 1

@@ -87,6 +87,27 @@ class RunLog:
     final: FinalState | None
     provenance: dict[str, Any]
 
+    def training_seconds(self) -> HostFloats:
+        """Return the training time of every iteration, warm-up included.
+
+        It is read off the server's clock, which runs through the whole iteration:
+        while devices work, the server waits in the gather. A device's clock would
+        count the server's evaluation, for which it waits in the broadcast. What
+        devices of other ranks spend on attacks of their own is in the server's wait
+        and no part of a training: that of the slowest rank is taken out.
+
+        Returns
+        -------
+        ndarray of float64, shape (T,)
+            In seconds.
+        """
+        training = [self.phases.index(phase) for phase in self.training_phases]
+        seconds: HostFloats = np.nansum(self.seconds[:, 0][:, training], axis=1)
+        if self.ranks > 1 and schema.ATTACK_PHASE in self.phases:
+            attacks = self.seconds[:, 1:, self.phases.index(schema.ATTACK_PHASE)]
+            seconds -= np.fmax.reduce(np.nan_to_num(attacks), axis=1)
+        return np.maximum(seconds, 0.0)
+
 
 def read_log(path: Path) -> RunLog:
     """Read a log.

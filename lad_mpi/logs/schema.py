@@ -29,6 +29,9 @@ STATUSES = ("running", "complete", "interrupted", "failed")
 #: Iterations that are marked as warm-up unless the writer is told otherwise.
 WARMUP_ITERATIONS = 10
 
+#: The phase in which devices carry out attacks of their own; simulation, not training.
+ATTACK_PHASE = "attack"
+
 #: Root attributes that are text.
 TEXT_ATTRIBUTES = (
     "format",

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lad_mpi.errors import LadError
-from lad_mpi.logs import read_log
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +44,9 @@ class RunStatus:
 
 def run_status(run: Run, folder: Path) -> RunStatus:
     """Look at the log of one run."""
+    # Ranks that follow a study never look at logs, and need not import HDF5.
+    from lad_mpi.logs import read_log  # noqa: PLC0415
+
     path = folder / run.file_name
     try:
         if not path.exists():

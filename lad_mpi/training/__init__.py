@@ -1,7 +1,8 @@
 """The training loop: one iteration, the states of server and devices, one run."""
 
 from lad_mpi.training.clock import PHASE_NAMES, TRAINING_PHASES, Phase
-from lad_mpi.training.run import Outcome, Progress, check_output, run_spec
+from lad_mpi.training.outcome import Outcome, Progress
+from lad_mpi.training.run import check_output, run_spec
 
 __all__ = [
     "PHASE_NAMES",

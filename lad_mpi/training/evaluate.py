@@ -62,17 +62,18 @@ class Evaluator:
         Raises
         ------
         RunFailedError
-            The loss is not finite.
+            A metric has left the range of floating point.
         """
         gradient, beta_squared = self._truth(step.model)
         honest = step.messages[self._setup.honest]
-        return {
+        metrics = {
             **self._at_point(step.model, gradient),
             "aggregation_error": distance(step.estimate, gradient),
             "beta_squared": beta_squared,
             "honest_dispersion": dispersion(honest),
             "honest_dispersion_predicted": self._predicted(beta_squared, norm(gradient)),
         }
+        return _in_range(metrics)
 
     def at_model(self, model: Array) -> dict[str, float]:
         """Return the metrics that need no messages.
@@ -80,10 +81,10 @@ class Evaluator:
         Raises
         ------
         RunFailedError
-            The loss is not finite.
+            A metric has left the range of floating point.
         """
         gradient, _ = self._truth(model)
-        return self._at_point(model, gradient)
+        return _in_range(self._at_point(model, gradient))
 
     def _truth(self, model: Array) -> tuple[Array, float]:
         self._setup.problem.gradients(model, self._every_subset, self._gradients)
@@ -91,11 +92,8 @@ class Evaluator:
 
     def _at_point(self, model: Array, gradient: Array) -> dict[str, float]:
         known = self._optimum is not None
-        loss = self._setup.problem.loss(model)
-        if not math.isfinite(loss):
-            raise diverged(f"the loss is {loss}")
         return {
-            "loss": loss,
+            "loss": self._setup.problem.loss(model),
             "gradient_norm": norm(gradient),
             "distance_to_optimum": distance(model, self._optimum) if known else math.nan,
         }
@@ -112,3 +110,11 @@ class Evaluator:
             load=self._load,
             delta=self._delta,
         )
+
+
+def _in_range(metrics: dict[str, float]) -> dict[str, float]:
+    # NaN is what a metric without a value is, except for the loss, which has one.
+    for name, value in metrics.items():
+        if math.isinf(value) or (name == "loss" and math.isnan(value)):
+            raise diverged(f"the {name.replace('_', ' ')} is {value}")
+    return metrics

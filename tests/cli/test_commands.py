@@ -142,6 +142,39 @@ def test_a_study_runs_reports_failures_and_goes_on_where_it_stopped(lad):
     assert "0 completed, 2 complete before, 1 not completed" in second.stdout
 
 
+def test_a_folder_in_the_place_of_a_log_is_one_failed_run_and_not_the_end(lad, tmp_path):
+    planned = json.loads(lad("study", "plan", "study.toml", "--json").stdout)
+    (tmp_path / planned[0]["log"]).mkdir(parents=True)
+    status = json.loads(lad("study", "status", "study.toml", "--json").stdout)
+    assert [row["status"] for row in status] == ["damaged", "pending", "pending"]
+    done = lad("study", "run", "study.toml")
+    assert done.returncode == 1
+    assert "1 completed, 0 complete before, 2 not completed" in done.stdout
+    assert "it is a folder" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-o", "a" * 300 + ".h5"], "File name too long"),
+        (["-o", "log.hdf5"], "a log's name ends in .h5"),
+        (["--set", "problem.dimension=99999999999999999999"], "problem.dimension"),
+        (["--set", "devices.count=9223372036854775807"], "devices.count"),
+        (
+            ["--set", f"problem={{kind='linear_regression',data='{'a' * 300}.csv'}}"],
+            "File name too long",
+        ),
+        (["--set", "coding..load=3"], "has an empty part"),
+        (["--set", "problem.heterogeneity=1e308"], "problem.heterogeneity"),
+    ],
+)
+def test_slips_are_refused_and_not_traced(lad, arguments, words):
+    done = lad("run", "spec.toml", *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_study_with_one_bad_case_runs_nothing(lad, tmp_path):
     (tmp_path / "study.toml").write_text(STUDY + "coding = { kind = 'cyclic', load = 99 }\n")
     done = lad("study", "run", "study.toml")

@@ -63,9 +63,13 @@ def test_metrics_and_model_do_not_depend_on_the_number_of_ranks(
     np.testing.assert_array_equal(ranks.traffic["uplink_bytes"], alone.traffic["uplink_bytes"])
 
 
-def test_a_failure_on_the_server_ends_all_ranks_with_the_same_outcome(world, tmp_path_factory):
+@pytest.mark.parametrize("flush_every", [1, 2, 3, 50])
+def test_a_failure_on_the_server_ends_all_ranks_with_the_same_outcome(
+    world, tmp_path_factory, flush_every
+):
     folder = tmp_path_factory.mktemp("failure")
-    spec = parse_spec({**SMALL, "optimizer": {"step_size": 1e200}, "aggregation": {"kind": "mean"}})
+    diverging = {"optimizer": {"step_size": 1e200}, "aggregation": {"kind": "mean"}}
+    spec = parse_spec({**SMALL, **diverging, "logging": {"flush_every": flush_every}})
     link = open_link()
     outcome = run_spec(spec, link, folder / "log.h5", progress=Quiet())
     assert outcome.status == "failed"

@@ -25,6 +25,17 @@ def test_overrides_take_toml_values_and_bare_words(spec_file):
     assert (spec.attack.kind, spec.attack.tau) == ("ipm", 2.0)
 
 
+def test_a_table_with_a_kind_replaces_and_one_without_changes(spec_file):
+    assert load_spec(spec_file, ['coding={kind="draco_repetition"}']).coding.load is None
+    changed = load_spec(spec_file, ['coding={assignment="fixed"}']).coding
+    assert (changed.load, changed.assignment) == (5, "fixed")
+
+
+def test_a_byte_order_mark_is_no_obstacle(spec_file):
+    spec_file.write_bytes(b"\xef\xbb\xbf" + spec_file.read_bytes())
+    assert load_spec(spec_file).coding.load == 5
+
+
 @pytest.mark.parametrize("override", ["coding.load", "=3", "name.x=3"])
 def test_overrides_that_make_no_sense_are_refused(spec_file, override):
     with pytest.raises(SpecError):

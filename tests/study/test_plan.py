@@ -67,12 +67,31 @@ def test_file_names_differ_wherever_specs_do_and_equal_runs_are_one(study):
         ("[axes]\nseed = []\n", "axes.seed: expected a list"),
         ("[[cases]]\n[cases.coding]\nkind = 'cyclic'\nload = 101\n", r"cases\[0\]: coding.load"),
         ("[[cases]]\nname = 'x {coding.laod}'\n", "names no value of the spec"),
+        ("cases = []\n", r"expected tables, each under \[\[cases\]\]"),
+        ("[[cases]]\nname = 'x {aggregation.pre}'\n", "names a table"),
         ("cases = 3\n", r"expected tables, each under \[\[cases\]\]"),
     ],
 )
 def test_what_cannot_be_expanded_is_refused_before_anything_runs(study, text, words):
     with pytest.raises(SpecError, match=words):
         study(text)
+
+
+def test_an_axis_over_tables_replaces_them(study):
+    found = study(
+        "[base]\ncompression = { kind = 'rand_k', k = 2 }\n"
+        "[axes]\ncompression = [{ kind = 'qsgd', levels = 2 }, { kind = 'none' }]\n"
+    )
+    assert [run.spec.compression.kind for run in found.runs] == ["qsgd", "none"]
+
+
+@pytest.mark.parametrize("name", ["../../x", "/absolute", "日本"])
+def test_results_stay_in_their_folder_whatever_the_name(study, name):
+    found = study(f"name = '{name}'\n[base]\nname = '{name * 90}'\n")
+    for part in (found.name, found.runs[0].file_name):
+        assert "/" not in part
+        assert not part.startswith((".", "-"))
+        assert len(part.encode()) < 255
 
 
 def test_an_axis_may_sweep_the_kind_of_a_component(study):

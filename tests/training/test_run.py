@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -196,6 +198,22 @@ def test_divergence_is_reported_with_what_went_before(run):
     assert 0 < len(log.iteration) < 12
 
 
+@pytest.mark.parametrize("rule", ["trimmed_mean", "median", "geometric_median", "krum"])
+@pytest.mark.parametrize("step_size", [0.05, 1.0, 1e3])
+def test_rules_that_would_survive_honest_overflow_do_not_hide_it(run, rule, step_size):
+    outcome, log = run(
+        devices={"count": 7, "byzantine": 2},
+        problem={"dimension": 4},
+        iterations=2000,
+        optimizer={"step_size": step_size},
+        aggregation={"kind": rule},
+    )
+    assert outcome.status == log.status == "failed"
+    assert "diverged" in outcome.failure
+    assert np.isfinite(log.metrics["loss"]).all()
+    assert validate_log(log.path) == []
+
+
 MISJUDGED = {
     "devices": {"count": 12, "byzantine": 5, "assumed_byzantine": 1},
     "coding": {"kind": "draco_repetition"},
@@ -223,6 +241,11 @@ class SignalAfter:
 
     def update(self, iteration, iterations, loss):
         os.kill(os.getpid(), self.number)
+
+
+def test_a_signal_in_the_last_iteration_leaves_a_complete_run(run):
+    outcome, log = run(progress=SignalAfter(signal.SIGTERM), logging={"flush_every": 12})
+    assert outcome.status == log.status == "complete"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR2])
@@ -263,6 +286,26 @@ def test_missing_data_are_an_outcome_that_names_the_file(tmp_path):
     assert outcome.exit_code == ExitCode.USAGE
     assert "absent.csv" in outcome.failure
     assert not (tmp_path / "log.h5").exists()
+
+
+def test_ranks_of_devices_do_not_pay_for_what_only_the_server_needs():
+    code = (
+        "import sys, lad_mpi.cli.run, lad_mpi.cli.study, lad_mpi.training\n"
+        "print(sorted({'h5py', 'numba', 'rich'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_the_prediction_is_named_for_what_it_is(run):
+    fixed = {"coding": {"kind": "cyclic", "load": 3, "assignment": "fixed"}}
+    variants = [({}, "exact"), ({"compression": {"kind": "qsgd", "levels": 4}}, "upper bound")]
+    variants += [(fixed, "none"), ({"coding": {"kind": "draco_repetition"}}, "none")]
+    for changes, expected in variants:
+        _, log = run(changes)
+        assert log.provenance["dispersion_prediction"] == expected
+        predicted = log.metrics["honest_dispersion_predicted"]
+        assert np.isnan(predicted).all() == (expected == "none")
 
 
 def test_byzantine_devices_are_drawn_from_the_seed():

@@ -1,0 +1,109 @@
+"""The iterations of a run, in step on all ranks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lad_mpi.training.clock import Clock
+from lad_mpi.training.device import DeviceBlock
+from lad_mpi.training.iteration import Command, announce, iterate
+
+if TYPE_CHECKING:
+    from lad_mpi.training.iteration import Step
+    from lad_mpi.training.server import Server
+    from lad_mpi.training.setup import Setup
+    from lad_mpi.transport import Exchange
+    from lad_mpi.types import HostFloats
+
+
+class Loop:
+    """One rank's part in the iterations.
+
+    The server drives: it announces with every broadcast whether an iteration,
+    a flush or the end comes next. So an error on the server between two
+    broadcasts, whatever it is, leaves no rank in another place than the others.
+
+    Parameters
+    ----------
+    setup : Setup
+        The run on this rank.
+    exchange : Exchange
+        Its planned collectives.
+
+    Attributes
+    ----------
+    setup, exchange, clock
+        As given, and this rank's clock.
+    capacity : int
+        Most iterations between two flushes.
+    done : int
+        Completed iterations.
+    """
+
+    def __init__(self, setup: Setup, exchange: Exchange) -> None:
+        self.setup = setup
+        self.exchange = exchange
+        self.capacity = min(setup.spec.logging.flush_every, setup.spec.iterations)
+        self.done = 0
+        self.clock = Clock(
+            self.capacity,
+            is_server=setup.link.is_server,
+            hosts_devices=setup.link.hosts_devices,
+            synchronize=setup.backend.synchronize,
+        )
+        self._devices = DeviceBlock(setup) if setup.link.hosts_devices else None
+
+    def follow(self) -> None:
+        """Do what the server announces, until it announces the end; on ranks of devices."""
+        command = Command.CONTINUE
+        # What overflows is refused by the server, and ends the run there.
+        with np.errstate(over="ignore", invalid="ignore"):
+            while command != Command.STOP:
+                command, _ = self._iterate(None)
+                if command == Command.CONTINUE:
+                    self.commit()
+                else:
+                    self.setup.link.collect(self.clock.table)
+
+    def step(self, server: Server) -> Step:
+        """Run one iteration on the server.
+
+        Raises
+        ------
+        RunFailedError
+            The iteration cannot be completed, or the model diverged.
+        """
+        _, step = self._iterate(server)
+        if step is None:
+            raise RuntimeError("an iteration on the server ended without a step")
+        return step
+
+    def commit(self) -> None:
+        """Close an iteration."""
+        self.clock.commit(self.done % self.capacity)
+        self.done += 1
+
+    def collect(self, command: Command, server: Server) -> HostFloats:
+        """Announce a flush or the end, and return every rank's clock table.
+
+        Returns
+        -------
+        ndarray of float64, shape (ranks, capacity, phases)
+        """
+        announce(command, self.setup, self.exchange, server)
+        seconds = self.setup.link.collect(self.clock.table)
+        if seconds is None:
+            raise RuntimeError("only the server collects")
+        return seconds
+
+    def _iterate(self, server: Server | None) -> tuple[Command, Step | None]:
+        return iterate(
+            self.done,
+            self.setup,
+            self.exchange,
+            self.clock,
+            server=server,
+            devices=self._devices,
+        )
