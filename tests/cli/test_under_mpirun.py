@@ -126,6 +126,10 @@ BROKEN = """
 from dataclasses import dataclass
 from typing import ClassVar
 
+from lad_mpi.errors import BackendError
+
+ERROR = NAME
+
 
 @dataclass(frozen=True)
 class Broken:
@@ -133,13 +137,20 @@ class Broken:
 
     def corrupt(self, coded, context):
         if context.iteration == 7 and context.devices[-1] >= 5:
-            raise ZeroDivisionError("broken on purpose")
+            raise ERROR("broken on purpose")
         return coded
 """
 
 
-def test_an_error_on_a_rank_of_devices_ends_the_whole_job_by_name(command, tmp_path):
-    (tmp_path / "broken.py").write_text(BROKEN)
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        ("ZeroDivisionError", "ZeroDivisionError: broken on purpose"),
+        ("BackendError", "broken on purpose"),
+    ],
+)
+def test_an_error_on_a_rank_of_devices_ends_the_whole_job_by_name(command, tmp_path, error, shown):
+    (tmp_path / "broken.py").write_text(BROKEN.replace("NAME", error))
     metadata = tmp_path / "broken-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
@@ -163,7 +174,7 @@ def test_an_error_on_a_rank_of_devices_ends_the_whole_job_by_name(command, tmp_p
         check=False,
     )
     assert done.returncode != 0
-    assert done.stderr.count("error on rank 2: ZeroDivisionError: broken on purpose") == 1
+    assert done.stderr.count(f"error on rank 2: {shown}\n") == 1
     assert "error on rank 1" not in done.stderr
     assert read_log(tmp_path / "out.h5").status == "running"
 
@@ -181,7 +192,7 @@ def test_sigterm_to_the_launched_ranks_ends_them_in_order(command, tmp_path):
     while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.5)
-    server = _rank_zero(started.pid)
+    server = _rank(started.pid, 0)
     os.kill(server, signal.SIGTERM)
     _, errors = started.communicate(timeout=30)
     assert started.returncode == 1
@@ -189,6 +200,36 @@ def test_sigterm_to_the_launched_ranks_ends_them_in_order(command, tmp_path):
     log = read_log(path)
     assert log.status == "interrupted"
     assert len(log.iteration) > 0
+
+
+def test_a_signal_between_the_runs_of_a_study_ends_it_in_order(command, tmp_path):
+    seeds = list(range(1, 400))
+    (tmp_path / "study.toml").write_text(
+        STUDY.partition("[[cases]]")[0] + f"[axes]\nseed = {seeds}\n"
+    )
+    started = subprocess.Popen(
+        command("study", "run", "study.toml", "-o", "out"),
+        cwd=tmp_path,
+        env=CLEAN,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 30
+    while not list(tmp_path.glob("out/*.h5")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    # As a scheduler does: every rank gets the signal, one after another.
+    for rank in (1, 0, 2):
+        os.kill(_rank(started.pid, rank), signal.SIGUSR2)
+    output, errors = started.communicate(timeout=30)
+    assert started.returncode == 1
+    assert "interrupted; the same command goes on with what is missing" in errors
+    assert "Traceback" not in errors
+    assert " completed, 0 complete before" in output
+    assert {read_log(path).status for path in tmp_path.glob("out/*.h5")} <= {
+        "complete",
+        "interrupted",
+    }
 
 
 def test_a_launcher_that_is_killed_leaves_a_readable_log(command, tmp_path):
@@ -203,7 +244,7 @@ def test_a_launcher_that_is_killed_leaves_a_readable_log(command, tmp_path):
     while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.7)
-    server = _rank_zero(started.pid)
+    server = _rank(started.pid, 0)
     os.kill(server, signal.SIGKILL)
     started.wait(timeout=30)
     log = read_log(path)
@@ -211,8 +252,8 @@ def test_a_launcher_that_is_killed_leaves_a_readable_log(command, tmp_path):
     assert len(log.iteration) > 0
 
 
-def _rank_zero(launcher):
-    """The process of rank 0 among the descendants of a launcher."""
+def _rank(launcher, rank):
+    """The process of a rank among the descendants of a launcher."""
     children = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -224,7 +265,7 @@ def _rank_zero(launcher):
     while waiting:
         pid = waiting.pop()
         environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        if b"PMI_RANK=0" in environment and pid != launcher:
+        if f"PMI_RANK={rank}".encode() in environment and pid != launcher:
             return pid
         waiting.extend(children.get(pid, []))
-    raise AssertionError("no rank 0 found")
+    raise AssertionError(f"no rank {rank} found")
