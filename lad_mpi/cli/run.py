@@ -38,7 +38,8 @@ def run(options: argparse.Namespace) -> ExitCode:
                 overwrite=options.overwrite,
                 interrupt=interrupt,
             )
-            progress.end_run(outcome)
+            if not outcome.failure:
+                progress.end_run(outcome)
         if link.is_server:
             if outcome.failure:
                 sys.stderr.write(f"lad-mpi: error: {outcome.failure}\n")

@@ -104,6 +104,16 @@ def test_a_wrong_command_line_shows_the_usage(lad, arguments):
     assert done.stderr.startswith("usage: lad-mpi")
 
 
+def test_a_run_that_fails_says_so_once(lad):
+    done = lad(
+        "run", "spec.toml", "--set", "aggregation.kind=mean", "--set", "optimizer.step_size=1e9"
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("lad-mpi: error: diverged: ")
+    assert done.stderr.count("\n") == 2
+
+
 def test_show_and_validate_read_what_run_wrote(lad):
     lad("run", "spec.toml", "-o", "out.h5")
     shown = json.loads(lad("show", "out.h5", "--json").stdout)
