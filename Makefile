@@ -13,6 +13,8 @@ RESULTS ?= results
 
 BIN      = $(CURDIR)/$(VENV)/bin
 RUN      = PATH="$(BIN):$$PATH" PYTHONUNBUFFERED=1
+# One thread a rank, as the command line itself has it unless told otherwise.
+TEST     = $(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 INSTALL  = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # A launcher hides the terminal from the ranks, so it is looked for here.
 PROGRESS = $$(test -t 2 && echo bar || echo lines)
@@ -53,11 +55,11 @@ study: $(VENV)/.installed  ## run jobs/studies/$(STUDY).toml likewise
 test: test-serial test-mpi  ## run all tests
 
 test-serial: $(VENV)/.installed-test
-	$(RUN) python -m pytest -m "not mpi"
+	$(TEST) python -m pytest -m "not mpi"
 
 test-mpi: $(VENV)/.installed-test
 	set -e; for ranks in 2 3 5; do \
-	  $(RUN) timeout 300 $(MPIRUN) -n $$ranks python -m pytest --with-mpi -m mpi -q \
+	  $(TEST) timeout 300 $(MPIRUN) -n $$ranks python -m pytest --with-mpi -m mpi -q \
 	    -p no:cacheprovider tests/mpi; \
 	done
 

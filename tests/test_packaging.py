@@ -34,7 +34,10 @@ def conda():
 
 
 def pip():
-    extras = PROJECT["optional-dependencies"].values()
+    # The peers are not on conda-forge, and only a benchmark needs them.
+    extras = [
+        names for extra, names in PROJECT["optional-dependencies"].items() if extra != "peers"
+    ]
     requirements = [*PROJECT["dependencies"], *(entry for extra in extras for entry in extra)]
     found = [split(entry) for entry in requirements if not entry.startswith("lad_mpi[")]
     return {CONDA_NAMES.get(name, name): bound for name, bound in reversed(found)}

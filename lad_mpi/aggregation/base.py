@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 from lad_mpi.errors import ParameterError
 
 if TYPE_CHECKING:
+    from lad_mpi.rng import Streams
     from lad_mpi.types import Array
 
 
@@ -30,7 +31,8 @@ class Rule(Protocol):
         Parameters
         ----------
         messages : array, shape (n, Q), float32 or float64
-            Finite messages, one row a device.
+            One row a device. A row that is not finite counts as a row of
+            zeros, and as one of the f.
 
         Returns
         -------
@@ -57,6 +59,57 @@ class PreAggregation(Protocol):
 
     def __call__(self, messages: Array) -> Array:
         """Transform messages of shape (n, Q) into (n', Q), of the same library and dtype."""
+
+
+@runtime_checkable
+class StatefulRule(Rule, Protocol):
+    """A rule that starts from what it last returned.
+
+    It holds nothing itself: the state goes in and comes out. Called as a
+    function it starts from its default.
+    """
+
+    def advance(self, messages: Array, state: Array | None) -> tuple[Array, Array]:
+        """Aggregate from a state.
+
+        Parameters
+        ----------
+        messages : array, shape (n, Q)
+            As for a call.
+        state : array, shape (Q,), optional
+            The state that the last call returned; nothing before the first. It
+            is not changed.
+
+        Returns
+        -------
+        estimate : array, shape (Q,)
+        state : array, shape (Q,)
+            What to pass next time. It may be the estimate itself, so neither
+            is to be changed in place.
+        """
+
+
+@runtime_checkable
+class RandomisedPreAggregation(PreAggregation, Protocol):
+    """A pre-aggregation that draws random numbers.
+
+    Called as a function it draws the same ones every time.
+    """
+
+    def sample(self, messages: Array, streams: Streams, *, iteration: int, stage: int) -> Array:
+        """Transform messages of shape (n, Q) into (n', Q), of the same library and dtype.
+
+        Parameters
+        ----------
+        messages : array, shape (n, Q)
+        streams : Streams
+            The run's random streams, of which it uses those of the purpose
+            ``PRE_AGGREGATION``, this iteration, and the device ``stage``.
+        iteration : int
+            The iteration t.
+        stage : int
+            Place, from 0, of the pre-aggregation in its pipeline.
+        """
 
 
 def check_messages(messages: Array, num_byzantine: int) -> None:

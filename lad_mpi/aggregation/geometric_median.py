@@ -10,7 +10,7 @@ import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least
-from lad_mpi.aggregation.gram import combine, lengths, measure, nearest
+from lad_mpi.aggregation.gram import lengths, measure, nearest
 from lad_mpi.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -144,10 +144,11 @@ class GeometricMedian:
         elif radius > 0.0:
             shortest = _RELATIVE_SMOOTHING * radius
         else:
-            return GeometricMedianSolution(messages[geometry.tightest].copy(), 0, 0.0)
+            equal = geometry.rows.messages[geometry.tightest].copy()
+            return GeometricMedianSolution(equal, 0, 0.0)
         shortest = min(max(shortest, _SMOOTHING_RANGE[0]), _SMOOTHING_RANGE[1])
         weights, num_iterations, residual = self._weights(geometry, shortest)
-        estimate = combine(geometry.rows, geometry.centre, weights * geometry.rows.shrinkage)
+        estimate = geometry.combine(weights * geometry.rows.shrinkage)
         return GeometricMedianSolution(estimate, num_iterations, residual)
 
     def _weights(self, geometry: Geometry, shortest: float) -> tuple[HostFloats, int, float]:

@@ -66,9 +66,9 @@ class Krum:
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""
         check_messages(messages, self.num_byzantine)
-        distances = measure(messages).squared_distances
-        scores = krum_scores(distances, self.num_byzantine, self.neighbours)
-        return messages[int(np.argmin(scores))].copy()
+        geometry = measure(messages)
+        scores = krum_scores(geometry.squared_distances, self.num_byzantine, self.neighbours)
+        return geometry.rows.messages[int(np.argmin(scores))].copy()
 
 
 def krum_scores(

@@ -9,7 +9,7 @@ import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least
-from lad_mpi.aggregation.gram import combine, measure
+from lad_mpi.aggregation.gram import measure
 from lad_mpi.aggregation.krum import Neighbours, check_neighbours, krum_scores
 from lad_mpi.errors import ParameterError
 
@@ -77,6 +77,6 @@ class MultiKrum:
             )
         geometry = measure(messages)
         scores = krum_scores(geometry.squared_distances, self.num_byzantine, self.neighbours)
-        weights = np.zeros(num_messages)
-        weights[np.argsort(scores, kind="stable")[:count]] = 1.0 / count
-        return combine(geometry.rows, geometry.centre, weights)
+        chosen = np.zeros(num_messages, dtype=bool)
+        chosen[np.argsort(scores, kind="stable")[:count]] = True
+        return geometry.mean_of(chosen)

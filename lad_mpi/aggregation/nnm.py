@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least
-from lad_mpi.aggregation.gram import combine, measure, nearest
+from lad_mpi.aggregation.gram import measure, nearest
 
 if TYPE_CHECKING:
     from lad_mpi.types import Array
@@ -59,4 +59,4 @@ class NearestNeighbourMixing:
         geometry = measure(messages)
         count = len(messages) - self.num_byzantine
         mixing = nearest(geometry.squared_distances, count) / count
-        return combine(geometry.rows, geometry.centre, mixing)
+        return geometry.combine(mixing)

@@ -9,7 +9,7 @@ import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least
-from lad_mpi.aggregation.gram import combine, lengths, survey
+from lad_mpi.aggregation.gram import combine, measure_lengths, nearest
 
 if TYPE_CHECKING:
     from lad_mpi.types import Array
@@ -54,11 +54,10 @@ class NormThreshold:
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""
         check_messages(messages, self.num_byzantine)
-        rows = survey(messages)
+        rows, lengths = measure_lengths(messages)
         # A row that was drawn in may be too long to state: infinity, the longest.
         with np.errstate(over="ignore", divide="ignore"):
-            norms = lengths(rows) / rows.shrinkage
-        kept = np.argsort(norms, kind="stable")[: len(messages) - self.num_byzantine]
-        weights = np.zeros(len(messages))
-        weights[kept] = 1.0 / len(kept)
-        return combine(rows, int(kept[0]), weights)
+            norms = lengths / rows.shrinkage
+        count = len(messages) - self.num_byzantine
+        kept = nearest(norms[None], count)[0]
+        return combine(rows, rows.messages[int(np.argmax(kept))], kept / count)

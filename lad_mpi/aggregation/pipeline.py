@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from lad_mpi.aggregation.base import (
+    PreAggregation,
+    RandomisedPreAggregation,
+    Rule,
+    StatefulRule,
+)
 
 if TYPE_CHECKING:
-    from lad_mpi.aggregation.base import PreAggregation, Rule
+    from lad_mpi.rng import Streams
     from lad_mpi.types import Array
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """Apply pre-aggregations in order, then a rule; itself a rule.
+
+    Called as a function it depends on the messages alone. :meth:`step` is what
+    a run uses: it draws from the run's streams and starts where the last step ended.
 
     Parameters
     ----------
@@ -32,8 +42,22 @@ class Pipeline:
 
     pre: tuple[PreAggregation, ...]
     rule: Rule
+    # Decided once: to ask a protocol costs more than a small rule.
+    _random: tuple[RandomisedPreAggregation | None, ...] = field(
+        init=False, repr=False, compare=False
+    )
+    _stateful: StatefulRule | None = field(init=False, repr=False, compare=False)
 
     kind: ClassVar[str] = "pipeline"
+
+    def __post_init__(self) -> None:
+        """See which parts draw random numbers or have a state."""
+        random = tuple(
+            stage if isinstance(stage, RandomisedPreAggregation) else None for stage in self.pre
+        )
+        stateful = self.rule if isinstance(self.rule, StatefulRule) else None
+        self._derive("_random", random)
+        self._derive("_stateful", stateful)
 
     @property
     def num_byzantine(self) -> int:
@@ -53,3 +77,44 @@ class Pipeline:
         for stage in self.pre:
             messages = stage(messages)
         return self.rule(messages)
+
+    def step(
+        self, messages: Array, *, streams: Streams, iteration: int, state: Array | None
+    ) -> tuple[Array, Array | None]:
+        """Aggregate the messages of one iteration of a run.
+
+        Parameters
+        ----------
+        messages : array, shape (n, Q)
+            As for a call.
+        streams : Streams
+            The run's random streams.
+        iteration : int
+            The iteration t.
+        state : array, shape (Q,), optional
+            The state that the last step returned; nothing before the first.
+
+        Returns
+        -------
+        estimate : array, shape (Q,)
+        state : array, shape (Q,), or None
+            What to pass to the next step; None where the rule has no state.
+            It may be the estimate itself: change neither in place.
+
+        Raises
+        ------
+        ParameterError, ValueError
+            As for a call.
+        """
+        for number, (stage, random) in enumerate(zip(self.pre, self._random, strict=True)):
+            if random is None:
+                messages = stage(messages)
+            else:
+                messages = random.sample(messages, streams, iteration=iteration, stage=number)
+        if self._stateful is None:
+            return self.rule(messages), None
+        return self._stateful.advance(messages, state)
+
+    def _derive(self, name: str, value: Any) -> None:
+        # The only way into a frozen dataclass.
+        object.__setattr__(self, name, value)

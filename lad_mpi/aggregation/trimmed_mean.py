@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least
-from lad_mpi.aggregation.coordinates import column_mean
-from lad_mpi.aggregation.gram import column_blocks
-from lad_mpi.arrays import namespace
+from lad_mpi.aggregation.coordinates import band_mean
 
 if TYPE_CHECKING:
     from lad_mpi.types import Array
@@ -30,7 +28,8 @@ class TrimmedMean:
 
     .. math:: R(x_1, …, x_n) = \frac{1}{n - 2f} \sum_{i=f+1}^{n-f} x_{(i)}.
 
-    The sum runs in sorted order, so the bits do not depend on the order of rows.
+    Large host arrays are not sorted but separated into bands, by compiled
+    kernels; the order of rows may then change the last bits.
 
     References
     ----------
@@ -55,9 +54,4 @@ class TrimmedMean:
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""
         check_messages(messages, self.num_byzantine)
-        xp = namespace(messages)
-        kept = slice(self.num_byzantine, len(messages) - self.num_byzantine)
-        result = xp.empty(messages.shape[1], dtype=messages.dtype)
-        for columns in column_blocks(messages):
-            result[columns] = column_mean(xp.sort(messages[:, columns], axis=0)[kept])
-        return result
+        return band_mean(messages, self.num_byzantine, len(messages) - self.num_byzantine)

@@ -69,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_show(commands)
     _add_validate(commands)
     _add_components(commands)
+    _add_bench(commands)
     return parser
 
 
@@ -183,6 +184,29 @@ def _add_components(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     _add_json(components)
     components.set_defaults(module="components", function="components")
+
+
+def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
+    bench = commands.add_parser("bench", help="time parts of the suite on this machine")
+    subjects = bench.add_subparsers(metavar="SUBJECT", required=True)
+    rules = _command(
+        subjects,
+        "rules",
+        "aggregation rules beside the bounds of memory and arithmetic",
+        "Time every rule and pre-aggregation, in medians, over the time to read the matrix "
+        "once and over one Gram product, measured in the same run. Threads are those of "
+        "OMP_NUM_THREADS, one unless it is set.",
+    )
+    rules.add_argument("--n", type=int, default=100, metavar="N", help="messages (100)")
+    rules.add_argument("--f", type=int, default=20, metavar="F", help="faulty ones (20)")
+    rules.add_argument(
+        "--dimension", type=int, default=1_000_000, metavar="Q", help="length (1000000)"
+    )
+    rules.add_argument("--dtype", choices=("float64", "float32"), default="float64")
+    rules.add_argument("--repeats", type=int, default=7, metavar="R", help="timed calls (7)")
+    rules.add_argument("--rules", metavar="A,B", help="only these kinds")
+    _add_json(rules)
+    rules.set_defaults(module="bench", function="bench")
 
 
 def _command(

@@ -2,11 +2,15 @@
 
 from lad_mpi.coding.base import Assignment, Code, Decoded, DecodeStatus, DecodingCode
 from lad_mpi.coding.cyclic import Cyclic
+from lad_mpi.coding.draco_cyclic import DracoCyclic
+from lad_mpi.coding.draco_cyclic_real import DracoCyclicReal
 from lad_mpi.coding.draco_repetition import DracoRepetition
 
 #: Every code of the suite by the name that a spec uses.
 CODES: dict[str, type[Code]] = {
     "cyclic": Cyclic,
+    "draco_cyclic": DracoCyclic,
+    "draco_cyclic_real": DracoCyclicReal,
     "draco_repetition": DracoRepetition,
 }
 
@@ -18,5 +22,7 @@ __all__ = [
     "DecodeStatus",
     "Decoded",
     "DecodingCode",
+    "DracoCyclic",
+    "DracoCyclicReal",
     "DracoRepetition",
 ]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from lad_mpi.rng import Streams
     from lad_mpi.types import Array, HostFloats, HostInts
 
@@ -23,12 +25,21 @@ class Assignment:
     ----------
     subsets : ndarray of int64, shape (N, d)
         Subset numbers; -1 pads the rows of devices with fewer than d, at the end.
-    weights : ndarray of float64, shape (N, 1) or (N, d)
+    weights : ndarray of float64 or complex128, shape (N, 1) or (N, d)
         Encoding weights; with one column all subsets of a device weigh the same.
+        A device with complex weights sends the real parts of its coded vector and
+        then the imaginary parts, 2Q real numbers.
     """
 
     subsets: HostInts
-    weights: HostFloats
+    weights: npt.NDArray[np.inexact[Any]]
+
+    @property
+    def weight_parts(self) -> tuple[HostFloats, ...]:
+        """The weights of each part of a message: one real array, or real and imaginary."""
+        if np.iscomplexobj(self.weights):
+            return self.weights.real, self.weights.imag
+        return (self.weights.real,)
 
     @property
     def loads(self) -> HostInts:
@@ -36,14 +47,32 @@ class Assignment:
         loads: HostInts = np.count_nonzero(self.subsets >= 0, axis=1).astype(np.int64)
         return loads
 
-    def mixing_matrix(self, num_subsets: int) -> HostFloats:
-        """Return W with g = W ∇f, float64, shape (N, num_subsets)."""
+    def mixing_matrix(self, num_subsets: int) -> npt.NDArray[np.inexact[Any]]:
+        """Return W with g = W ∇f, of the weights' dtype, shape (N, num_subsets)."""
         present = self.subsets >= 0
         weights = np.broadcast_to(self.weights, self.subsets.shape)
-        matrix = np.zeros((len(self.subsets), num_subsets))
+        matrix = np.zeros((len(self.subsets), num_subsets), dtype=self.weights.dtype)
         rows = np.nonzero(present)[0]
         np.add.at(matrix, (rows, self.subsets[present]), weights[present])
         return matrix
+
+    def encode(self, gradients: HostFloats) -> HostFloats:
+        """Return what honest devices send, given all subset gradients.
+
+        Parameters
+        ----------
+        gradients : ndarray, shape (N, Q)
+            Row k holds ∇f_k.
+
+        Returns
+        -------
+        ndarray of the gradients' dtype, shape (N, Q), or (N, 2Q) for complex weights
+        """
+        size = len(gradients)
+        parts = [Assignment(self.subsets, part) for part in self.weight_parts]
+        # One product a device: those with equal weights must agree in every bit.
+        coded = [np.stack([row @ gradients for row in part.mixing_matrix(size)]) for part in parts]
+        return np.concatenate(coded, axis=1).astype(gradients.dtype, copy=False)
 
 
 class DecodeStatus(IntEnum):
@@ -66,11 +95,14 @@ class Decoded:
         Whether the result passed the decoder's own check.
     detail : str
         Why it failed; empty where it did not.
+    located : tuple of int
+        Devices whose messages were left out as wrong, or as not needed.
     """
 
     gradient: Array
     status: DecodeStatus
     detail: str = ""
+    located: tuple[int, ...] = ()
 
 
 @runtime_checkable
@@ -81,6 +113,9 @@ class Code(Protocol):
 
     #: Whether messages must arrive exactly as computed, which no lossy codec allows.
     needs_exact_messages: ClassVar[bool]
+
+    #: Vectors of Q numbers in a message: 1, or 2 where weights are complex.
+    message_parts: ClassVar[int]
 
     #: Whether the assignment is drawn anew every iteration.
     @property
@@ -106,15 +141,30 @@ class Code(Protocol):
 class DecodingCode(Code, Protocol):
     """A code that recovers ∇F itself, so that no aggregation rule is needed."""
 
-    def decode(self, messages: Array, assignment: Assignment, num_byzantine: int) -> Decoded:
+    def decode(
+        self,
+        messages: Array,
+        assignment: Assignment,
+        num_byzantine: int,
+        *,
+        streams: Streams,
+        iteration: int,
+    ) -> Decoded:
         """Recover ∇F from the messages.
+
+        A decoder that cannot says so in the status; no finite messages make it raise
+        or return a value that is not finite.
 
         Parameters
         ----------
-        messages : array, shape (N, Q)
-            Finite messages, row i from device i.
+        messages : array, shape (N, message_parts · Q)
+            Finite messages, row i from device i; not changed.
         assignment : Assignment
             The one that the devices used.
         num_byzantine : int
             f, how many rows may be wrong.
+        streams : Streams
+            The run's random streams, for projections that no device can foresee.
+        iteration : int
+            The iteration, so that they are fresh in each.
         """

@@ -47,6 +47,7 @@ class Cyclic:
 
     kind: ClassVar[str] = "cyclic"
     needs_exact_messages: ClassVar[bool] = False
+    message_parts: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         """Refuse a load below one."""

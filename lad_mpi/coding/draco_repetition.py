@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from lad_mpi.arrays import namespace
+from lad_mpi.arrays import namespace, to_host
 from lad_mpi.coding.base import Assignment, Decoded, DecodeStatus
 from lad_mpi.errors import ParameterError
 
@@ -45,6 +45,7 @@ class DracoRepetition:
 
     kind: ClassVar[str] = "draco_repetition"
     needs_exact_messages: ClassVar[bool] = True
+    message_parts: ClassVar[int] = 1
 
     @property
     def varies(self) -> bool:
@@ -84,7 +85,15 @@ class DracoRepetition:
             subsets[first : first + size, :size] = np.arange(first, first + size)
         return Assignment(subsets, 1.0 / np.repeat(sizes, sizes)[:, None])
 
-    def decode(self, messages: Array, assignment: Assignment, num_byzantine: int) -> Decoded:  # noqa: ARG002
+    def decode(
+        self,
+        messages: Array,
+        assignment: Assignment,  # noqa: ARG002
+        num_byzantine: int,
+        *,
+        streams: Streams,  # noqa: ARG002
+        iteration: int,  # noqa: ARG002
+    ) -> Decoded:
         """Take each group's majority by exact equality of bits.
 
         The status is FAILED where a group's candidate has fewer than n_g − f
@@ -94,17 +103,18 @@ class DracoRepetition:
         num_devices = len(messages)
         bounds = self.group_bounds(num_devices, num_byzantine)
         gradient = xp.zeros(messages.shape[1], dtype=messages.dtype)
-        missing = []
+        missing, located = [], []
         for group, (first, last) in enumerate(pairwise(bounds)):
             members = messages[first:last]
             candidate = majority_candidate(members)
-            votes = int((members == members[candidate]).all(axis=1).sum())
+            agrees = to_host((members == members[candidate]).all(axis=1))
+            votes = int(np.count_nonzero(agrees))
+            located += (int(first) + np.flatnonzero(~agrees)).tolist()
             gradient += messages.dtype.type((last - first) / num_devices) * members[candidate]
             if votes < len(members) - num_byzantine:
                 missing.append(f"group {group}: {votes} of {len(members)} devices agree")
-        if missing:
-            return Decoded(gradient, DecodeStatus.FAILED, "; ".join(missing))
-        return Decoded(gradient, DecodeStatus.EXACT)
+        status = DecodeStatus.FAILED if missing else DecodeStatus.EXACT
+        return Decoded(gradient, status, "; ".join(missing), tuple(located))
 
     def _group_size(self, num_byzantine: int) -> int:
         return 2 * num_byzantine + 1 if self.load is None else self.load

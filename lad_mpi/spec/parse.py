@@ -9,7 +9,7 @@ import numpy as np
 
 from lad_mpi.aggregation import Pipeline
 from lad_mpi.attacks import AttackContext, OmniscientAttack
-from lad_mpi.coding import DecodingCode
+from lad_mpi.coding import Code, DecodingCode
 from lad_mpi.errors import ParameterError, SpecError
 from lad_mpi.rng import Streams
 from lad_mpi.spec.components import (
@@ -71,7 +71,7 @@ def parse_spec(mapping: Mapping[str, Any]) -> Spec:
             )
     decodes = isinstance(parts.get("coding"), DecodingCode)
     parts["aggregation"] = _aggregation(mapping, faults, decodes=decodes)
-    parts["fallback"] = _fallback(mapping, faults, decodes=decodes)
+    parts["fallback"] = _fallback(mapping, faults, parts.get("coding"))
     try:
         spec = Spec(**parts)
     except ParameterError as error:
@@ -81,7 +81,7 @@ def parse_spec(mapping: Mapping[str, Any]) -> Spec:
 
 
 def check_dimension(spec: Spec, dimension: int) -> None:
-    """Check what depends on Q, which real data tell only once they are read.
+    """Check what depends on the length of a message, which real data tell once they are read.
 
     Raises
     ------
@@ -129,12 +129,19 @@ def _aggregation(mapping: Mapping[str, Any], faults: int, *, decodes: bool) -> P
     return _pipeline(table, "aggregation", faults)
 
 
-def _fallback(mapping: Mapping[str, Any], faults: int, *, decodes: bool) -> Pipeline | None:
+def _fallback(mapping: Mapping[str, Any], faults: int, code: Code | None) -> Pipeline | None:
     if "fallback" not in mapping:
         return None
-    if not decodes:
+    if not isinstance(code, DecodingCode):
         raise SpecError(
             "fallback", "only a code that decodes can fail to, and coding.kind is none of these"
+        )
+    if code.message_parts > 1:
+        raise SpecError(
+            "fallback",
+            f"the messages of {code.kind!r} are no estimates of the gradient, so that no rule "
+            "can take them",
+            hint="leave [fallback] out, or take another draco_* code",
         )
     return _pipeline(mapping["fallback"], "fallback", faults)
 
@@ -163,7 +170,7 @@ def _check_together(spec: Spec) -> None:
     _try_out(spec)
     dimension = getattr(spec.problem, "declared_dimension", None)
     if dimension is not None:
-        check_dimension(spec, dimension)
+        check_dimension(spec, spec.coding.message_parts * dimension)
 
 
 def _try_out(spec: Spec) -> None:

@@ -76,13 +76,15 @@ def kappa(kind: str, num_devices: int, num_byzantine: int, *, nnm: bool = False)
 
     Notes
     -----
-    Published, with r = f/(n − 2f):
+    Published for the first four and for ``nnm``, with r = f/(n − 2f):
 
     ==================  ==================
     trimmed_mean        6 r (1 + r)
     krum                6 (1 + r)
     geometric_median    4 (1 + r)²
     median              4 (1 + r)²
+    smea                4 r
+    mda                 8 f²/(n − f)
     after nnm           8f/(n − f) (κ + 1)
     ==================  ==================
 
@@ -93,6 +95,18 @@ def kappa(kind: str, num_devices: int, num_byzantine: int, *, nnm: bool = False)
     honest rows it was scored against, of which there are n − 2f; with the
     count of n − f − 2 there is one fewer, and the same steps give
     (3 + 2√2)(n − f)/(n − 2f − 1), which is below 6 (1 + r) from n − 2f = 35 on.
+
+    That of ``smea`` follows from a fact about one direction: the mean of n − 2f
+    of n − f numbers differs from the mean of all by at most √r of their standard
+    deviation. S and the subset that is chosen share n − 2f rows at least, and
+    the latter's top eigenvalue is no greater than that of S, which is no greater
+    than the dispersion: two steps of √r. For ``mda``, at most f rows of S are
+    exchanged for others, each within two diameters, by a row that both share;
+    and the squared diameter of S is at most 2 (n − f) dispersions.
+
+    ``centered_clipping`` has none for a threshold that does not depend on the
+    messages: where all are equal it moves towards them and need not arrive.
+    ``monna`` has none, because the row that it trusts may lie outside S.
 
     ``mean`` and ``norm_threshold`` have no finite κ for f > 0: one vector
     moves the mean anywhere, and f zeros among equal honest vectors, whose
@@ -106,36 +120,59 @@ def kappa(kind: str, num_devices: int, num_byzantine: int, *, nnm: bool = False)
     >>> kappa("krum", num_devices=100, num_byzantine=20, nnm=True)
     18.0
     """
-    r = lower_bound(num_devices, num_byzantine)
-    alone = KAPPA[kind](r) if kind in KAPPA else math.nan
-    if not nnm:
+    lower_bound(num_devices, num_byzantine)
+    alone = KAPPA[kind](num_devices, num_byzantine) if kind in KAPPA else math.nan
+    if not nnm or not math.isfinite(alone):
         return alone
     return 8 * num_byzantine / (num_devices - num_byzantine) * (alone + 1.0)
 
 
-def _trimmed_mean(r: float) -> float:
+def _trimmed_mean(n: int, f: int) -> float:
+    r = lower_bound(n, f)
     return 6.0 * r * (1.0 + r)
 
 
-def _krum(r: float) -> float:
-    return 6.0 * (1.0 + r)
+def _krum(n: int, f: int) -> float:
+    return 6.0 * (1.0 + lower_bound(n, f))
 
 
-def _median(r: float) -> float:
-    return 4.0 * (1.0 + r) ** 2
+def _median(n: int, f: int) -> float:
+    return 4.0 * (1.0 + lower_bound(n, f)) ** 2
 
 
-def _not_robust(r: float) -> float:
-    return math.inf if r > 0.0 else 0.0
+def _mda(n: int, f: int) -> float:
+    return 8.0 * f**2 / (n - f)
 
 
-#: κ of each rule as a function of r = f/(n − 2f).
-KAPPA: dict[str, Callable[[float], float]] = {
-    "mean": _not_robust,
+def _smea(n: int, f: int) -> float:
+    return 4.0 * lower_bound(n, f)
+
+
+def _mean_of_all(n: int, f: int) -> float:  # noqa: ARG001
+    return math.inf if f > 0 else 0.0
+
+
+def _none(n: int, f: int) -> float:  # noqa: ARG001
+    return math.inf
+
+
+def _unknown(n: int, f: int) -> float:  # noqa: ARG001
+    return math.nan if f > 0 else 0.0
+
+
+#: κ of each rule as a function of n and f; NaN where none is known.
+KAPPA: dict[str, Callable[[int, int], float]] = {
+    "mean": _mean_of_all,
     "trimmed_mean": _trimmed_mean,
     "median": _median,
+    "meamed": _unknown,
     "geometric_median": _median,
     "krum": _krum,
     "multi_krum": _krum,
-    "norm_threshold": _not_robust,
+    "centered_clipping": _none,
+    "mda": _mda,
+    "monna": _mean_of_all,
+    "caf": _unknown,
+    "smea": _smea,
+    "norm_threshold": _mean_of_all,
 }

@@ -36,12 +36,17 @@ class DeviceBlock:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._first, self._count = setup.layout.block(setup.link.rank)
-        shape = (self._count, setup.problem.dimension)
+        dimension = setup.problem.dimension
+        shape = (self._count, setup.message_dimension)
         xp, dtype = setup.backend.xp, setup.backend.dtype
         self._coded: Array = xp.empty(shape, dtype=dtype)
+        # The vectors that make up a message: one, or a real and an imaginary one.
+        self._parts = [
+            self._coded[:, start : start + dimension] for start in range(0, shape[1], dimension)
+        ]
         # Several columns of subsets at a time, as long as they stay in the cache.
-        self._columns = max(1, _CACHED // max(1, self._count * shape[1]))
-        self._terms: Array = xp.empty((self._columns * self._count, shape[1]), dtype=dtype)
+        self._columns = max(1, _CACHED // max(1, self._count * dimension))
+        self._terms: Array = xp.empty((self._columns * self._count, dimension), dtype=dtype)
         self._staged = setup.backend.host_buffer(shape, dtype)
         block = (setup.byzantine >= self._first) & (setup.byzantine < self._first + self._count)
         self._byzantine: HostInts = setup.byzantine[block]
@@ -64,7 +69,8 @@ class DeviceBlock:
             subsets = assignment.subsets[own]
             source = fetch(model, subsets)
         with clock(Phase.ENCODE):
-            weights = self._setup.backend.asarray(assignment.weights[own])
+            weights = [self._setup.backend.asarray(part[own]) for part in assignment.weight_parts]
+            one_column = assignment.weights.shape[1] == 1
             self._coded.fill(0)
         for first in range(0, subsets.shape[1], self._columns):
             columns = slice(first, first + self._columns)
@@ -74,10 +80,12 @@ class DeviceBlock:
             with clock(Phase.COMPUTE):
                 source(flat, self._terms[: len(flat)])
             with clock(Phase.ENCODE):
-                self._accumulate(held, weights[:, columns] if weights.shape[1] > 1 else None)
-        if weights.shape[1] == 1:
+                for part, scales in zip(self._parts, weights, strict=True):
+                    self._accumulate(part, held, None if one_column else scales[:, columns])
+        if one_column:
             with clock(Phase.ENCODE):
-                self._coded *= weights
+                for part, scales in zip(self._parts, weights, strict=True):
+                    self._setup.backend.xp.multiply(part, scales, out=part)
         return self._coded
 
     def attack(self, coded: Array, iteration: int) -> None:
@@ -98,7 +106,7 @@ class DeviceBlock:
         host = coded if setup.backend.on_host else setup.backend.to_host(coded, self._staged)
         setup.messages.pack(host, setup.channel(iteration, self._first, self._count), slots)
 
-    def _accumulate(self, held: HostBools, weights: Array | None) -> None:
+    def _accumulate(self, part: Array, held: HostBools, weights: Array | None) -> None:
         """Add the computed gradients column by column, so that every device sums in order."""
         everyone = bool(held.all())
         start = 0
@@ -106,11 +114,11 @@ class DeviceBlock:
             rows = np.flatnonzero(column)
             terms = self._terms[start : start + len(rows)]
             if weights is not None:
-                terms *= weights[rows, j, None]
+                terms = terms * weights[rows, j, None]
             if everyone:
-                self._coded += terms
+                part += terms
             else:
-                self._coded[rows] += terms
+                part[rows] += terms
             start += len(rows)
 
     def _fetch(self, model: Array, subsets: HostInts) -> _Source:  # noqa: ARG002

@@ -37,13 +37,14 @@ class Server:
         self._setup = setup
         self.model: Array = setup.problem.initial_model()
         self.decoder_status = DecodeStatus.NOT_USED
+        self._rule_state: Array | None = None
         # Looked up once: a check against a protocol costs more than a small rule.
         attack, code = setup.spec.attack, setup.spec.coding
         anyone = len(setup.byzantine) > 0
         self._attack = attack if isinstance(attack, OmniscientAttack) and anyone else None
         self._decoder = code if isinstance(code, DecodingCode) else None
         # Pinned, so that messages reach a GPU at the speed of the bus.
-        shape = (setup.spec.devices.count, setup.problem.dimension)
+        shape = (setup.spec.devices.count, setup.message_dimension)
         on_host = setup.backend.on_host
         self._staged = None if on_host else setup.backend.host_buffer(shape, setup.backend.dtype)
 
@@ -109,9 +110,13 @@ class Server:
         spec = self._setup.spec
         code = self._decoder
         if code is None:
-            return self._apply(spec.aggregation, messages)
+            return self._apply(spec.aggregation, messages, iteration)
         decoded = code.decode(
-            messages, self._setup.assignment(iteration), spec.devices.num_byzantine
+            messages,
+            self._setup.assignment(iteration),
+            spec.devices.num_byzantine,
+            streams=self._setup.streams,
+            iteration=iteration,
         )
         self.decoder_status = decoded.status
         if decoded.status == DecodeStatus.EXACT:
@@ -119,9 +124,11 @@ class Server:
         if spec.fallback is None:
             raise RunFailedError(
                 f"{code.kind} could not decode in iteration {iteration}: {decoded.detail}",
-                hint="add a [fallback] rule to go on with in such iterations",
+                hint="add a [fallback] rule to go on with in such iterations"
+                if code.message_parts == 1
+                else "draco_cyclic_real and draco_repetition can decode what this code cannot",
             )
-        return self._apply(spec.fallback, messages)
+        return self._apply(spec.fallback, messages, iteration)
 
     def update(self, estimate: Array) -> None:
         """Take one step, x ← x − γ ĝ."""
@@ -138,13 +145,16 @@ class Server:
         if not bool(self._setup.backend.xp.isfinite(self.model).all()):
             raise diverged(f"the model is not finite after iteration {iteration}")
 
-    def _apply(self, rule: Pipeline | None, messages: Array) -> Array:
+    def _apply(self, rule: Pipeline | None, messages: Array, iteration: int) -> Array:
         if rule is None:
             raise RunFailedError("this run has neither a rule nor a decoder")
         try:
-            return rule(messages)
+            estimate, self._rule_state = rule.step(
+                messages, streams=self._setup.streams, iteration=iteration, state=self._rule_state
+            )
         except ParameterError as error:
             raise RunFailedError(f"aggregation.{error}", hint=error.hint) from error
+        return estimate
 
 
 def diverged(what: str) -> RunFailedError:

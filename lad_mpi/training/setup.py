@@ -71,8 +71,13 @@ class Setup:
     ) -> Channel:
         """Return what both ends know about the messages of a block of devices."""
         return Channel(
-            self.streams, iteration, first, count, self.problem.dimension, self.backend.dtype, rows
+            self.streams, iteration, first, count, self.message_dimension, self.backend.dtype, rows
         )
+
+    @property
+    def message_dimension(self) -> int:
+        """Number of values in a message before compression, Q or a multiple of it."""
+        return self.spec.coding.message_parts * self.problem.dimension
 
 
 def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
@@ -87,7 +92,8 @@ def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
     layout = Layout(spec.devices.count, link.size)
     streams = Streams(spec.seed)
     problem = spec.problem.load(spec.devices.count, streams, backend)
-    check_dimension(spec, problem.dimension)
+    message_dimension = spec.coding.message_parts * problem.dimension
+    check_dimension(spec, message_dimension)
     draw = streams.permutation(Purpose.BYZANTINE, 0, spec.devices.count)
     return Setup(
         spec=spec,
@@ -96,7 +102,7 @@ def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
         backend=backend,
         streams=streams,
         problem=problem,
-        messages=MessageFormat(spec.compression, problem.dimension, backend.dtype),
+        messages=MessageFormat(spec.compression, message_dimension, backend.dtype),
         byzantine=np.sort(draw[: spec.devices.byzantine]),
         honest=np.sort(draw[spec.devices.byzantine :]),
     )

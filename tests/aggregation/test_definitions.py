@@ -13,16 +13,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lad_mpi.aggregation import (
+    AdaptiveClipping,
+    Bucketing,
+    CenteredClipping,
+    Clip,
+    CovarianceFilter,
     GeometricMedian,
     Krum,
     Mean,
     Median,
+    MinimumDiameterAveraging,
+    MoNNA,
     MultiKrum,
     NearestNeighbourMixing,
     NormThreshold,
+    SmallestMaximumEigenvalueAveraging,
     TrimmedMean,
 )
 from lad_mpi.aggregation.gram import measure, nearest
+from lad_mpi.rng import Purpose, Streams
 
 sizes = st.integers(1, 11).flatmap(
     lambda n: st.tuples(st.just(n), st.integers(0, (n - 1) // 2), st.integers(1, 5))
@@ -101,6 +110,215 @@ def test_nnm_and_norm_threshold(seed: int, size: tuple[int, int, int]) -> None:
     np.testing.assert_allclose(NormThreshold(f)(x), x[shortest].mean(axis=0), atol=1e-13)
 
 
+@settings(max_examples=25, deadline=None)
+@given(seed=seeds, size=sizes)
+def test_averages_over_the_best_subset(seed: int, size: tuple[int, int, int]) -> None:
+    n, f, columns = size
+    x = draw(seed, n, columns)
+
+    def diameter(rows: tuple[int, ...]) -> float:
+        return max((math.dist(x[i], x[j]) for i, j in combinations(rows, 2)), default=0.0)
+
+    def largest_eigenvalue(rows: tuple[int, ...]) -> float:
+        away = x[list(rows)] - x[list(rows)].mean(axis=0)
+        return float(np.linalg.eigvalsh(away.T @ away)[-1])
+
+    subsets = list(combinations(range(n), n - f))
+    # Subsets with the same two farthest rows tie: the first of them counts.
+    expected = x[list(min(subsets, key=diameter))].mean(axis=0)
+    np.testing.assert_allclose(MinimumDiameterAveraging(f)(x), expected, atol=1e-13)
+    values = sorted(map(largest_eigenvalue, subsets))
+    if len(values) > 1 and values[1] - values[0] < 1e-12:
+        return
+    expected = x[list(min(subsets, key=largest_eigenvalue))].mean(axis=0)
+    np.testing.assert_allclose(SmallestMaximumEigenvalueAveraging(f)(x), expected, atol=1e-13)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=seeds, size=sizes, data=st.data())
+def test_monna(seed: int, size: tuple[int, int, int], data: st.DataObject) -> None:
+    n, f, columns = size
+    x = draw(seed, n, columns)
+    reference = data.draw(st.integers(0, n - 1))
+    kept = sorted(range(n), key=lambda i: math.dist(x[i], x[reference]))[: n - f]
+    np.testing.assert_allclose(MoNNA(f, reference)(x), x[kept].mean(axis=0), atol=1e-13)
+
+
+def slow_filter(x: np.ndarray, f: int) -> np.ndarray:
+    c = np.ones(len(x))
+    least, best = math.inf, x.mean(axis=0)
+    while f and c.sum() > len(x) - 2 * f:
+        mean = c @ x / c.sum()
+        values, vectors = np.linalg.eigh((c[:, None] * (x - mean)).T @ (x - mean) / c.sum())
+        if values[-1] < least:
+            least, best = values[-1], mean
+        tau = ((x - mean) @ vectors[:, -1]) ** 2
+        c = c * (1 - tau / tau[c > 0].max())
+        c[c < 1e-11] = 0.0
+    return best
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=seeds, size=sizes)
+def test_covariance_filter(seed: int, size: tuple[int, int, int]) -> None:
+    n, f, columns = size
+    x = draw(seed, n, columns)
+    np.testing.assert_allclose(CovarianceFilter(f)(x), slow_filter(x, f), rtol=1e-9, atol=1e-9)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=seeds, size=sizes, steps=st.integers(1, 4), tau=st.floats(0.01, 100.0))
+def test_centered_clipping(seed: int, size: tuple[int, int, int], steps: int, tau: float) -> None:
+    n, f, columns = size
+    x = draw(seed, n, columns)
+    start = np.random.default_rng(seed + 1).normal(size=columns)
+    rule = CenteredClipping(f, tau, steps)
+    for state in (None, start):
+        v = np.zeros(columns) if state is None else state.copy()
+        for _ in range(steps):
+            moves = [(row - v) * min(1.0, tau / (math.dist(row, v) or tau)) for row in x]
+            v = v + sum(moves) / n
+        estimate, after = rule.advance(x, state)
+        np.testing.assert_allclose(estimate, v, rtol=1e-12, atol=1e-13)
+        assert np.array_equal(after, estimate)
+        if state is None:
+            assert np.array_equal(rule(x), estimate)
+    assert np.array_equal(start, np.random.default_rng(seed + 1).normal(size=columns))
+
+
+def test_a_huge_row_pulls_centered_clipping_by_its_threshold() -> None:
+    x = np.zeros((4, 3))
+    x[0] = [0.0, 1e300, 0.0]
+    x[1] = [0.0, 0.0, 1e-300]
+    result = CenteredClipping(num_byzantine=1, threshold=2.0)(x)
+    np.testing.assert_allclose(result, [0.0, 0.5, 2.5e-301], rtol=1e-12)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=seeds, size=sizes, threshold=st.floats(0.01, 10.0))
+def test_clip_and_arc(seed: int, size: tuple[int, int, int], threshold: float) -> None:
+    n, f, columns = size
+    x = draw(seed, n, columns)
+
+    def clipped(longest: float) -> list[np.ndarray]:
+        return [row * min(1.0, longest / math.hypot(*row)) for row in x]
+
+    np.testing.assert_allclose(Clip(f, threshold)(x), clipped(threshold), rtol=1e-13)
+    norms = sorted((math.hypot(*row) for row in x), reverse=True)
+    next_longest = norms[2 * f * (n - f) // n]
+    np.testing.assert_allclose(AdaptiveClipping(f)(x), clipped(next_longest), rtol=1e-13)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-170, 1e170, 1e300])
+def test_lengths_that_cannot_be_squared_are_clipped(scale: float) -> None:
+    x = np.random.default_rng(20).normal(size=(9, 4))
+    np.testing.assert_allclose(Clip(0, 0.5 * scale)(scale * x) / scale, Clip(0, 0.5)(x))
+    arc = AdaptiveClipping(num_byzantine=2)
+    np.testing.assert_allclose(arc(scale * x) / scale, arc(x))
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=seeds, n=st.integers(1, 20), size=st.integers(1, 7))
+def test_bucketing(seed: int, n: int, size: int) -> None:
+    x = draw(seed, n, 3)
+    order = np.argsort(Streams(seed).words(Purpose.PRE_AGGREGATION, 4, n, first_device=2)[0])
+    buckets = [x[order[i : i + size]].mean(axis=0) for i in range(0, n, size)]
+    found = Bucketing(size=size).sample(x, Streams(seed), iteration=4, stage=2)
+    np.testing.assert_allclose(found, buckets, atol=1e-14)
+
+
+class TestManyColumns:
+    """With more columns than two blocks, pieces are measured plainly and on several threads."""
+
+    @staticmethod
+    def messages(dtype: Any, ratio: float = 0.0, hostile: int = 0) -> np.ndarray:
+        generator = np.random.default_rng(60)
+        x = generator.normal(size=(24, 75_000))
+        x += ratio * generator.normal(size=75_000)
+        if hostile:
+            x[:hostile] *= -3.0
+        return x.astype(dtype)
+
+    @staticmethod
+    def exact(x: np.ndarray) -> np.ndarray:
+        x = x.astype(np.float64)
+        return np.array([[((a - b) ** 2).sum() for b in x] for a in x])
+
+    @pytest.mark.parametrize("ratio", [0.0, 1.0, 30.0, 1000.0])
+    @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+    def test_neighbours_are_those_of_exact_distances(self, dtype: Any, ratio: float) -> None:
+        x = self.messages(dtype, ratio, hostile=5)
+        geometry = measure(x)
+        assert geometry.rows.dtype == dtype
+        assert (geometry.centre is None) == (ratio < (2.0 if dtype == np.float32 else 99.0))
+        exact, found = self.exact(x)[5:, 5:], geometry.squared_distances[5:, 5:]
+        limit = 1e-6 if dtype == np.float32 else 1e-11
+        np.testing.assert_allclose(found, exact, rtol=limit)
+        order = np.argsort(exact, axis=1, kind="stable")
+        assert np.array_equal(np.argsort(found, axis=1, kind="stable"), order)
+
+    @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+    def test_a_sample_that_deceives_is_noticed(self, dtype: Any) -> None:
+        """Hostile rows agree, and honest ones do not, in the columns that are looked at first."""
+        x = self.messages(dtype, 1000.0)
+        x[:11, :30_000] = 0.0
+        x[:11, 30_000:] *= 3.0
+        geometry = measure(x)
+        exact = self.exact(x)[11:, 11:]
+        np.testing.assert_allclose(geometry.squared_distances[11:, 11:], exact, rtol=1e-6)
+
+    @pytest.mark.parametrize("scale", [1e-30, 1e-18, 1e18, 1e30])
+    def test_float32_of_any_size(self, scale: float) -> None:
+        x = self.messages(np.float32, 1.0)
+        geometry = measure(x * np.float32(scale))
+        found = geometry.squared_distances * geometry.rows.unit**2
+        np.testing.assert_allclose(found / scale**2, self.exact(x), rtol=1e-5)
+
+    @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300, 1e30])
+    @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+    def test_a_row_that_is_absurd_late_is_found(self, dtype: Any, bad: float) -> None:
+        x = self.messages(dtype, 1.0)
+        clean = measure(x).squared_distances[1:, 1:]
+        with np.errstate(over="ignore"):
+            x[0, -1] = np.asarray(bad).astype(dtype)
+        geometry = measure(x)
+        assert np.isfinite(geometry.squared_distances).all()
+        np.testing.assert_allclose(geometry.squared_distances[1:, 1:], clean, rtol=1e-6)
+
+    @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+    def test_equal_honest_messages_make_no_error(self, dtype: Any) -> None:
+        x = self.messages(dtype, 3.0)
+        x[9:] = x[9]
+        for rule in (Krum(9), MultiKrum(9), GeometricMedian(9), NearestNeighbourMixing(9)):
+            result = rule(x)
+            assert np.array_equal(result[9:] if result.ndim == 2 else [result] * 15, x[9:])
+
+    @pytest.mark.parametrize("ratio", [0.0, 1000.0])
+    @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+    def test_results(self, dtype: Any, ratio: float) -> None:
+        """Against the same columns few at a time, where there is only one block."""
+        x = self.messages(dtype, ratio, hostile=5)
+        order = np.argsort(self.exact(x), axis=1, kind="stable")[:, :19]
+        wide = x.astype(np.float64)
+        limit = 1e-6 * max(1.0, ratio) if dtype == np.float32 else 1e-12 * max(1.0, ratio)
+        mixed = NearestNeighbourMixing(num_byzantine=5)(x)
+        np.testing.assert_allclose(mixed, wide[order].mean(axis=1), rtol=limit, atol=limit)
+        moved = CenteredClipping(num_byzantine=5, threshold=50.0)(x)
+        shares = np.minimum(1.0, 50.0 / np.linalg.norm(wide, axis=1)) / len(x)
+        np.testing.assert_allclose(moved, shares @ wide, rtol=limit, atol=limit)
+        expected = GeometricMedian(num_byzantine=5)(wide)
+        np.testing.assert_allclose(GeometricMedian(5)(x), expected, rtol=limit, atol=limit)
+
+    def test_threads_do_not_change_a_bit(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        x = self.messages(np.float64, 1.0)
+        rule = NearestNeighbourMixing(num_byzantine=5)
+        results = []
+        for threads in ("1", "3"):
+            monkeypatch.setenv("OMP_NUM_THREADS", threads)
+            results.append(rule(x))
+        assert np.array_equal(*results)
+
+
 class TestTies:
     def test_krum_takes_the_lowest_row(self) -> None:
         square = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
@@ -166,6 +384,7 @@ class TestCancellation:
         x = np.concatenate([hostile, honest])
         geometry = measure(x)
         assert np.isfinite(geometry.squared_distances).all()
+        assert geometry.centre is not None
         assert geometry.centre >= 20
         found = geometry.squared_distances[20:, 20:]
         np.testing.assert_allclose(found, distances_of(honest), rtol=1e-6)
@@ -176,7 +395,8 @@ class TestCancellation:
         honest = np.full((6, 4), 1e7)
         honest[:, 0] += np.arange(6.0)
         geometry = measure(np.concatenate([np.tile(-honest[2], (5, 1)), honest]))
-        assert geometry.rows.typical < 5 <= geometry.centre
+        assert geometry.centre is not None
+        assert geometry.centre >= 5
 
 
 class TestGeometricMedian:
@@ -261,9 +481,9 @@ class TestGeometricMedian:
         assert (z >= x.min(axis=0)).all()
 
 
-def test_memory_of_nnm_is_not_cubic() -> None:
-    """No array of n(n − f)Q numbers, nor any as large, is ever made."""
-    x = np.random.default_rng(18).normal(size=(60, 20_000)).astype(np.float32)
+def test_memory_of_nnm_is_that_of_its_result() -> None:
+    """No array of n(n − f)Q numbers, nor a second one as large as the messages, is ever made."""
+    x = np.random.default_rng(18).normal(size=(60, 200_000)).astype(np.float32)
     NearestNeighbourMixing(num_byzantine=10)(x[:, :10])
     tracemalloc.start()
     try:
@@ -271,7 +491,7 @@ def test_memory_of_nnm_is_not_cubic() -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 3 * x.nbytes
+    assert x.nbytes <= peak < 1.6 * x.nbytes
 
 
 def test_slow_majority_radius() -> None:

@@ -202,6 +202,21 @@ def test_components_lists_every_member_of_every_family(lad):
     assert max(map(len, plain.splitlines())) <= 80
 
 
+def test_bench_rules_prints_every_rule_beside_the_bounds(lad):
+    small = ("bench", "rules", "--n", "12", "--f", "2", "--dimension", "50", "--repeats", "2")
+    found = json.loads(lad(*small, "--json").stdout)
+    assert found["read"]["median_s"] > 0
+    assert found["gram"]["median_s"] > 0
+    timed = {kind: entry["median_s"] for kind, entry in found["components"].items()}
+    assert timed.keys() >= {"trimmed_mean", "krum", "nnm", "bucketing"}
+    assert all(seconds > 0 for seconds in timed.values())
+    plain = lad(*small, "--rules", "median,nnm").stdout
+    assert max(map(len, plain.splitlines())) <= 80
+    refused = lad("bench", "rules", "--rules", "medain")
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr
+
+
 def test_cupy_without_a_gpu_is_an_unfit_environment_and_says_what_is_missing(lad):
     done = lad("run", "spec.toml", "--set", "backend.kind=cupy")
     if done.returncode == 0:

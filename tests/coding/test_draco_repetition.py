@@ -13,11 +13,6 @@ from lad_mpi.rng import Streams
 STREAMS = Streams(3)
 
 
-def coded(assignment, gradients):
-    # One product a device: members of a group must agree in every bit.
-    return np.stack([row @ gradients for row in assignment.mixing_matrix(len(gradients))])
-
-
 @given(
     num_devices=st.integers(1, 60),
     num_byzantine=st.integers(0, 12),
@@ -33,7 +28,7 @@ def test_up_to_f_faults_of_any_kind_leave_the_exact_gradient(
     gradients = rng.normal(size=(num_devices, 4))
     code = DracoRepetition()
     assignment = code.assign(num_devices, num_byzantine, STREAMS, 0)
-    messages = coded(assignment, gradients)
+    messages = assignment.encode(gradients)
     faulty = rng.choice(num_devices, num_byzantine, replace=False)
     noise = rng.normal(size=(num_byzantine, 4))
     messages[faulty] = {
@@ -43,9 +38,10 @@ def test_up_to_f_faults_of_any_kind_leave_the_exact_gradient(
         "huge": 1e300 * noise,
         "zero": np.zeros((num_byzantine, 4)),
     }[corruption]
-    decoded = code.decode(messages, assignment, num_byzantine)
+    decoded = code.decode(messages, assignment, num_byzantine, streams=STREAMS, iteration=0)
     assert decoded.status == DecodeStatus.EXACT
     np.testing.assert_allclose(decoded.gradient, gradients.mean(axis=0), rtol=1e-12, atol=1e-14)
+    assert decoded.located == tuple(sorted(faulty))
 
 
 def test_the_published_example_has_two_groups_of_fifty():
@@ -71,9 +67,9 @@ def test_more_faults_than_assumed_are_reported_and_not_hidden():
     code = DracoRepetition()
     gradients = np.arange(10.0)[:, None]
     assignment = code.assign(10, 1, STREAMS, 0)
-    messages = coded(assignment, gradients)
+    messages = assignment.encode(gradients)
     messages[0], messages[1] = 98.0, 99.0
-    decoded = code.decode(messages, assignment, 1)
+    decoded = code.decode(messages, assignment, 1, streams=STREAMS, iteration=0)
     assert decoded.status == DecodeStatus.FAILED
     assert decoded.detail.startswith("group 0")
 

@@ -72,7 +72,7 @@ def test_the_majority_is_found_on_the_device(gpu):
     gradients = np.random.default_rng(0).normal(size=(N, Q))
     messages = np.stack([row @ gradients for row in assignment.mixing_matrix(N)])
     messages[:F] = 7.0
-    decoded = code.decode(gpu.asarray(messages), assignment, F)
+    decoded = code.decode(gpu.asarray(messages), assignment, F, streams=Streams(1), iteration=0)
     np.testing.assert_allclose(to_host(decoded.gradient), gradients.mean(axis=0), rtol=1e-12)
 
 

@@ -31,6 +31,8 @@ VARIANTS = {
     "gaussian": {"attack": {"kind": "gaussian"}},
     "nan": {"attack": {"kind": "nan"}},
     "draco": {"coding": {"kind": "draco_repetition"}},
+    "draco_cyclic": {"coding": {"kind": "draco_cyclic"}},
+    "draco_cyclic_real": {"coding": {"kind": "draco_cyclic_real"}},
     "several samples": {"problem": {"dimension": 9, "samples_per_subset": 3}},
     "wide": {"problem": {"dimension": 20011}, "iterations": 3},
 }

@@ -96,7 +96,7 @@ REFUSED = {
     "kind missing": (
         {"coding": {"kind": "draco_repetition"}, "fallback": {}},
         "fallback.kind",
-        "is missing; expected a rule: geometric_median, krum",
+        "is missing; expected a rule: caf, centered_clipping, geometric_median",
     ),
     "not a table": ({"coding": 3}, "coding", "expected a table"),
     "text for a number": (
@@ -147,6 +147,11 @@ REFUSED = {
         {"coding": {"kind": "draco_repetition"}, "aggregation": {"kind": "median"}},
         "aggregation",
         "takes no rule",
+    ),
+    "fallback for complex messages": (
+        {"coding": {"kind": "draco_cyclic"}, "fallback": {"kind": "median"}},
+        "fallback",
+        "no estimates of the gradient",
     ),
     "fallback without a decoder": ({"fallback": {"kind": "median"}}, "fallback", "decodes"),
     "f given to a rule": (

@@ -56,6 +56,12 @@ VARIANTS = {
     "omniscient": {"attack": {"kind": "alie"}},
     "gaussian": {"attack": {"kind": "gaussian"}},
     "draco": {"coding": {"kind": "draco_repetition"}},
+    "draco_cyclic": {"coding": {"kind": "draco_cyclic"}},
+    "draco_cyclic_real": {"coding": {"kind": "draco_cyclic_real"}},
+    "bucketing and clipping": {
+        "devices": {"count": 12, "byzantine": 1},
+        "aggregation": {"kind": "centered_clipping", "pre": [{"kind": "bucketing", "size": 2}]},
+    },
     "uneven groups": {
         "coding": {"kind": "draco_repetition"},
         "devices": {"count": 13, "byzantine": 1},
@@ -110,8 +116,13 @@ def exact_descent(spec):
 
 @pytest.mark.parametrize(
     "coding",
-    [{"kind": "cyclic", "load": 12}, {"kind": "draco_repetition"}],
-    ids=["load N", "draco_repetition"],
+    [
+        {"kind": "cyclic", "load": 12},
+        {"kind": "draco_repetition"},
+        {"kind": "draco_cyclic"},
+        {"kind": "draco_cyclic_real"},
+    ],
+    ids=["load N", "draco_repetition", "draco_cyclic", "draco_cyclic_real"],
 )
 def test_full_redundancy_and_draco_follow_the_exact_gradient(run, coding):
     changes = {"coding": coding, "iterations": 60}

@@ -1,0 +1,67 @@
+"""Adaptive robust clipping: the longest messages are cut to the next length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from lad_mpi.aggregation.base import check_messages
+from lad_mpi.aggregation.checks import check_at_least
+from lad_mpi.aggregation.gram import measure_lengths, shrink
+
+if TYPE_CHECKING:
+    from lad_mpi.types import Array
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptiveClipping:
+    r"""Shorten the k longest messages to the length of the next.
+
+    Parameters
+    ----------
+    num_byzantine : int
+        f, from which k = ⌊2f (n − f) / n⌋.
+
+    Notes
+    -----
+    .. math:: y_i = x_i \min(1, c / \lVert x_i \rVert),
+
+    with c the (k + 1)-th largest of the norms.
+
+    References
+    ----------
+    Allouah, Guerraoui, Gupta, Jellouli, Rizk, Stephan, "Adaptive gradient
+    clipping for robust federated learning", arXiv:2405.14432.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lad_mpi.aggregation import AdaptiveClipping
+    >>> AdaptiveClipping(num_byzantine=1)(np.array([[1.0], [2.0], [1e6], [-1.0]]))
+    array([[ 1.],
+           [ 2.],
+           [ 2.],
+           [-1.]])
+    """
+
+    num_byzantine: int = 0
+
+    kind: ClassVar[str] = "arc"
+
+    def __post_init__(self) -> None:
+        """Refuse a negative number of faults."""
+        check_at_least("num_byzantine", self.num_byzantine, 0)
+
+    def __call__(self, messages: Array) -> Array:
+        """Transform messages of shape (n, Q) into as many of adapted length."""
+        check_messages(messages, self.num_byzantine)
+        num_rows, f = len(messages), self.num_byzantine
+        num_clipped = 2 * f * (num_rows - f) // num_rows
+        rows, lengths = measure_lengths(messages)
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            norms = lengths / rows.shrinkage
+            threshold = np.sort(norms)[num_rows - num_clipped - 1]
+            factors = np.fmin(1.0, threshold / lengths * rows.shrinkage)
+        return shrink(rows, factors)

@@ -1,0 +1,62 @@
+"""Clipping of long messages, to a length that is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from lad_mpi.aggregation.base import check_messages
+from lad_mpi.aggregation.checks import check_at_least, check_positive
+from lad_mpi.aggregation.gram import measure_lengths, shrink
+
+if TYPE_CHECKING:
+    from lad_mpi.types import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    r"""Shorten every message that is longer than a threshold to that length.
+
+    Parameters
+    ----------
+    num_byzantine : int
+        f; checked, but the result does not depend on it.
+    threshold : float
+        c, the greatest length that is left as it is.
+
+    Notes
+    -----
+    .. math:: y_i = x_i \min(1, c / \lVert x_i \rVert).
+
+    References
+    ----------
+    Allouah, Guerraoui, Gupta, Jellouli, Rizk, Stephan, arXiv:2405.14432.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lad_mpi.aggregation import Clip
+    >>> Clip(threshold=5.0)(np.array([[3.0, 4.0], [6.0, 8.0]]))
+    array([[3., 4.],
+           [3., 4.]])
+    """
+
+    num_byzantine: int = 0
+    threshold: float = 2.0
+
+    kind: ClassVar[str] = "clip"
+
+    def __post_init__(self) -> None:
+        """Refuse parameters out of range."""
+        check_at_least("num_byzantine", self.num_byzantine, 0)
+        check_positive("threshold", self.threshold)
+
+    def __call__(self, messages: Array) -> Array:
+        """Transform messages of shape (n, Q) into as many of bounded length."""
+        check_messages(messages, self.num_byzantine)
+        rows, lengths = measure_lengths(messages)
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            factors = np.fmin(1.0, self.threshold / rows.unit / lengths * rows.shrinkage)
+        return shrink(rows, factors)

@@ -1,0 +1,369 @@
+# mypy: disable-error-code="import-untyped, no-untyped-call, untyped-decorator"
+"""Compiled coordinate-wise kernels for host arrays.
+
+Importing this module imports Numba, so
+:mod:`~lad_mpi.aggregation.coordinates` does so only for large arrays. What is
+compiled is kept on disk and serves any number of rows.
+
+A strip of columns as wide as a cache line is copied to a scratch array that
+stays in the first-level cache; a network of exchanges
+(:mod:`~lad_mpi.aggregation.kernels_network`) brings it into bands of ranks; bands are
+summed in float64. While one strip is worked on, a later one is being fetched.
+Columns do not interact, so results do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from lad_mpi.aggregation.checks import finite_rows
+from lad_mpi.aggregation.gram import num_threads
+from lad_mpi.aggregation.kernels_network import BLOCK, Network, band_network
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lad_mpi.types import HostFloats
+
+_LINE_BYTES = 64
+# Strips between fetching and use, by which time the memory has answered.
+_FETCH_AHEAD = 4
+# Columns that a thread takes at a time: many to a thread, and long against their overhead.
+_COLUMNS_PER_TASK = 4096
+
+# Exchanges of rows within a block, and within two blocks that are sorted.
+_SORT = ((0, 1), (2, 3), (0, 2), (1, 3), (1, 2))
+_MERGE = ((0, 4), (1, 5), (2, 6), (3, 7), (2, 4), (3, 5), (1, 2), (3, 4), (5, 6))
+_SPLIT = ((0, 7), (1, 6), (2, 5), (3, 4))
+
+# Neither is typed.
+_compile: Any = njit(nogil=True, cache=True)
+_intrinsic: Any = intrinsic
+
+_BYTE = ir.IntType(8)
+_WORD = ir.IntType(32)
+_SIZE = ir.IntType(64)
+
+
+def band_mean(messages: HostFloats, first: int, last: int) -> HostFloats:
+    """Average the ranks ``first … last − 1`` of every column.
+
+    Parameters
+    ----------
+    messages : ndarray, shape (n, Q), float32 or float64
+        Rows that are not finite count as zeros.
+    first, last : int
+        0 ≤ first < last ≤ n.
+
+    Returns
+    -------
+    ndarray, shape (Q,), of the same dtype
+    """
+    network = band_network(len(messages), (first, last))
+    return _run(_band_mean, messages, network, (first, last))
+
+
+def mean_around_median(messages: HostFloats, num_dropped: int) -> HostFloats:
+    """Average the n − f values nearest the median of every column.
+
+    Parameters
+    ----------
+    messages : ndarray, shape (n, Q), float32 or float64
+        Rows that are not finite count as zeros.
+    num_dropped : int
+        f, with 2f < n.
+
+    Returns
+    -------
+    ndarray, shape (Q,), of the same dtype
+    """
+    n, f = len(messages), num_dropped
+    low, high = (n - 1) // 2, n // 2
+    # Ranks whose place matters are bands of their own.
+    cuts = {*range(f + 1), low, low + 1, high, high + 1, *range(n - f, n)}
+    return _run(_mean_around_median, messages, band_network(n, tuple(sorted(cuts))), f)
+
+
+def _run(
+    kernel: Callable[..., bool],
+    messages: HostFloats,
+    network: Network,
+    ranks: tuple[int, int] | int,
+) -> HostFloats:
+    """Run a kernel on tasks of columns, on as many threads as there are."""
+    num_columns = messages.shape[1]
+    result = np.empty(num_columns, dtype=messages.dtype)
+
+    num_rows = -(-len(messages) // BLOCK) * BLOCK
+    steps = (network.num_blocks, network.merges, network.splits)
+
+    def work(first: int) -> bool:
+        columns = slice(first, first + _COLUMNS_PER_TASK)
+        part = messages[:, columns]
+        if part.strides[1] != part.itemsize:
+            part = np.ascontiguousarray(part)
+        scratch = _aligned_zeros(num_rows, part.dtype)
+        return kernel(part, result[columns], scratch, steps, ranks)
+
+    tasks = range(0, num_columns, _COLUMNS_PER_TASK)
+    threads = min(num_threads(), len(tasks))
+    if threads == 1:
+        finite = all(map(work, tasks))
+    else:
+        # Python's own threads: kernels release the lock, and callers may fork or be threads.
+        with ThreadPoolExecutor(threads) as pool:
+            finite = all(pool.map(work, tasks))
+    return result if finite else _run(kernel, finite_rows(messages), network, ranks)
+
+
+def _aligned_zeros(num_rows: int, dtype: np.dtype[Any]) -> HostFloats:
+    """Return an array whose rows are cache lines."""
+    memory = np.zeros((num_rows + 1) * _LINE_BYTES, dtype=np.uint8)
+    start = -memory.ctypes.data % _LINE_BYTES
+    lines = memory[start : start + num_rows * _LINE_BYTES]
+    return lines.view(dtype).reshape(num_rows, -1)
+
+
+# What follows is LLVM code by hand, because a compiler does not see that rows
+# of one array are disjoint, and then keeps none of them in registers. It stays
+# in this file, since a change in another would leave Numba's cache as it is.
+
+
+def _line(context: Any, builder: Any, array: Any, value: Any, place: Any) -> Any:
+    """Return the address of one cache line's worth of entries of an array, as a vector."""
+    view = context.make_array(array)(context, builder, value)
+    address = cgutils.get_item_pointer(context, builder, array, view, place)
+    lanes = _LINE_BYTES * 8 // array.dtype.bitwidth
+    vector = ir.VectorType(context.get_data_type(array.dtype), lanes)
+    return builder.bitcast(address, vector.as_pointer())
+
+
+def _exchange_rows(
+    context: Any, builder: Any, signature: Any, arguments: Any, exchanges: Any
+) -> Any:
+    scratch, *blocks = arguments
+    places = [
+        _line(
+            context,
+            builder,
+            signature.args[0],
+            scratch,
+            [builder.add(builder.mul(block, _SIZE(BLOCK)), _SIZE(row)), _SIZE(0)],
+        )
+        for block in blocks
+        for row in range(BLOCK)
+    ]
+    rows = [builder.load(place, align=_LINE_BYTES) for place in places]
+    for i, j in exchanges:
+        a, b = rows[i], rows[j]
+        # In these forms each becomes a single instruction.
+        rows[i] = builder.select(builder.fcmp_ordered("<", a, b), a, b)
+        rows[j] = builder.select(builder.fcmp_ordered(">", a, b), a, b)
+    for row, place in zip(rows, places, strict=True):
+        builder.store(row, place, align=_LINE_BYTES)
+    return context.get_dummy_value()
+
+
+@_intrinsic
+def _sort_block(typing: Any, scratch: Any, block: Any) -> Any:  # noqa: ARG001
+    """Sort the four rows of a block."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _exchange_rows(context, builder, signature, arguments, _SORT)
+
+    return types.void(scratch, types.int64), emit
+
+
+@_intrinsic
+def _merge_blocks(typing: Any, scratch: Any, low: Any, high: Any) -> Any:  # noqa: ARG001
+    """Sort the eight rows of two sorted blocks."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _exchange_rows(context, builder, signature, arguments, _MERGE)
+
+    return types.void(scratch, types.int64, types.int64), emit
+
+
+@_intrinsic
+def _split_blocks(typing: Any, scratch: Any, low: Any, high: Any) -> Any:  # noqa: ARG001
+    """Bring the lowest four of the eight rows of two sorted blocks into the first, unsorted."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _exchange_rows(context, builder, signature, arguments, _SPLIT)
+
+    return types.void(scratch, types.int64, types.int64), emit
+
+
+@_intrinsic
+def _copy_line(typing: Any, messages: Any, row: Any, column: Any, scratch: Any) -> Any:  # noqa: ARG001
+    """Copy one cache line's worth of adjacent entries to the same row of the scratch array."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source, _, _, target = signature.args
+        messages, row, column, scratch = arguments
+        origin = _line(context, builder, source, messages, [row, column])
+        entries = builder.load(origin, align=source.dtype.bitwidth // 8)
+        place = _line(context, builder, target, scratch, [row, _SIZE(0)])
+        builder.store(entries, place, align=_LINE_BYTES)
+        return context.get_dummy_value()
+
+    return types.void(messages, types.int64, types.int64, scratch), emit
+
+
+@_intrinsic
+def _fetch_line(typing: Any, messages: Any, row: Any, column: Any) -> Any:  # noqa: ARG001
+    """Ask the memory for an entry and those beside it, without waiting for them."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        messages, *entry = arguments
+        place = _line(context, builder, signature.args[0], messages, entry)
+        pointer = _BYTE.as_pointer()
+        prefetch = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [pointer, _WORD, _WORD, _WORD]),
+            "llvm.prefetch.p0",
+        )
+        # To be read, kept out of the first-level cache (where it would push out what is being
+        # worked on), and data.
+        builder.call(prefetch, [builder.bitcast(place, pointer), _WORD(0), _WORD(2), _WORD(1)])
+        return context.get_dummy_value()
+
+    return types.void(messages, types.int64, types.int64), emit
+
+
+@_intrinsic
+def _add_block(typing: Any, scratch: Any, row: Any, sums: Any) -> Any:  # noqa: ARG001
+    """Add four rows, from any row on, to sums in float64, shape (1, lanes)."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source, _, target = signature.args
+        scratch, row, sums = arguments
+        lanes = _LINE_BYTES * 8 // source.dtype.bitwidth
+        wide = ir.VectorType(ir.DoubleType(), lanes)
+        rows = []
+        for offset in range(BLOCK):
+            entry = [builder.add(row, _SIZE(offset)), _SIZE(0)]
+            line = builder.load(_line(context, builder, source, scratch, entry), align=_LINE_BYTES)
+            rows.append(line if line.type == wide else builder.fpext(line, wide))
+        total = builder.fadd(builder.fadd(rows[0], rows[1]), builder.fadd(rows[2], rows[3]))
+        first = _line(context, builder, target, sums, [_SIZE(0), _SIZE(0)])
+        place = builder.bitcast(first, wide.as_pointer())
+        total = builder.fadd(builder.load(place, align=8), total)
+        builder.store(total, place, align=8)
+        return context.get_dummy_value()
+
+    return types.void(scratch, types.int64, sums), emit
+
+
+@_intrinsic
+def _lanes(typing: Any, scratch: Any) -> Any:  # noqa: ARG001
+    """Return the number of entries in a cache line, which the compiler then knows."""
+    lanes = _LINE_BYTES * 8 // scratch.dtype.bitwidth
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        return context.get_constant(types.int64, lanes)
+
+    return types.int64(scratch), emit
+
+
+@_compile
+def _mean_rows(scratch: Any, first: int, last: int, means: Any) -> None:
+    """Average rows in float64; finite even where their sum is not representable."""
+    count = last - first
+    fours = first + count // BLOCK * BLOCK
+    means[:] = 0.0
+    for i in range(first, fours, BLOCK):
+        _add_block(scratch, i, means)
+    for c in range(_lanes(scratch)):
+        for i in range(fours, last):
+            means[0, c] += scratch[i, c]
+        means[0, c] /= count
+        if not np.isfinite(means[0, c]):
+            # Dividing first costs accuracy, so it is left to sums that overflow.
+            means[0, c] = 0.0
+            for i in range(first, last):
+                means[0, c] += scratch[i, c] / count
+
+
+@_compile
+def _load(messages: Any, scratch: Any, means: Any, column: int) -> int:
+    """Copy the strip at a column, return how many columns it has, or 0 if not all are finite."""
+    num_rows, num_columns = messages.shape
+    lanes = _lanes(scratch)
+    width: int = min(lanes, num_columns - column)
+    later = min(column + _FETCH_AHEAD * lanes, num_columns - 1)
+    for i in range(num_rows):
+        if width == lanes:
+            _copy_line(messages, i, column, scratch)
+        else:
+            for c in range(width):
+                scratch[i, c] = messages[i, column + c]
+        _fetch_line(messages, i, later)
+    _mean_rows(scratch, 0, num_rows, means)
+    for c in range(width):
+        if not np.isfinite(means[0, c]) and not np.isfinite(scratch[:num_rows, c]).all():
+            return 0
+    return width
+
+
+@_compile
+def _separate(scratch: Any, steps: Any, num_rows: int) -> None:
+    """Bring the rows of the strip into their bands."""
+    num_blocks, merges, splits = steps
+    for i in range(num_rows, len(scratch)):
+        for c in range(_lanes(scratch)):
+            scratch[i, c] = np.inf
+    for block in range(num_blocks):
+        _sort_block(scratch, block)
+    for k in range(len(merges)):
+        _merge_blocks(scratch, merges[k, 0], merges[k, 1])
+    for k in range(len(splits)):
+        _split_blocks(scratch, splits[k, 0], splits[k, 1])
+
+
+@_compile
+def _band_mean(
+    messages: Any, result: Any, scratch: Any, steps: Any, ranks: tuple[int, int]
+) -> bool:
+    first, last = ranks
+    lanes = _lanes(scratch)
+    means = np.empty((1, lanes))
+    for column in range(0, len(result), lanes):
+        width = _load(messages, scratch, means, column)
+        if width == 0:
+            return False
+        _separate(scratch, steps, len(messages))
+        _mean_rows(scratch, first, last, means)
+        for c in range(width):
+            result[column + c] = means[0, c]
+    return True
+
+
+@_compile
+def _mean_around_median(messages: Any, result: Any, scratch: Any, steps: Any, f: int) -> bool:
+    n, lanes = len(messages), _lanes(scratch)
+    means, medians = np.empty((1, lanes)), np.empty(lanes)
+    for column in range(0, len(result), lanes):
+        width = _load(messages, scratch, means, column)
+        if width == 0:
+            return False
+        _separate(scratch, steps, len(messages))
+        for c in range(lanes):
+            medians[c] = 0.5 * scratch[(n - 1) // 2, c] + 0.5 * scratch[n // 2, c]
+        # Of the i-th value inwards at one end and outwards at the other, the nearer one stays:
+        # these are the f nearest of the 2f outer values.
+        for i in range(f):
+            for c in range(lanes):
+                low, high = scratch[i, c], scratch[n - f + i, c]
+                scratch[i, c] = low if medians[c] - low <= high - medians[c] else high
+        _mean_rows(scratch, 0, n - f, means)
+        for c in range(width):
+            result[column + c] = means[0, c]
+    return True

@@ -1,0 +1,85 @@
+"""MoNNA: the mean of the messages nearest to one that is trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from lad_mpi.aggregation.base import check_messages
+from lad_mpi.aggregation.checks import check_at_least, finite_rows
+from lad_mpi.aggregation.gram import combine, measure_lengths, nearest
+from lad_mpi.errors import ParameterError
+
+if TYPE_CHECKING:
+    from lad_mpi.types import Array
+
+
+@dataclass(frozen=True, slots=True)
+class MoNNA:
+    r"""Mean of the n − f messages nearest to a trusted one; ties go to the lowest row.
+
+    Parameters
+    ----------
+    num_byzantine : int
+        f.
+    reference : int
+        Number, from 0, of the row that is trusted. A hostile one there decides
+        the result: the rule was made for peers that trust themselves.
+
+    Notes
+    -----
+    .. math:: R(x_1, …, x_n) = \frac{1}{n - f} \sum_{i \in N} x_i,
+
+    with N the n − f rows nearest :math:`x_{\mathrm{reference}}`, itself included.
+
+    References
+    ----------
+    Farhadkhani, Guerraoui, Gupta, Hoang, Pinot, Stephan, arXiv:2209.10931.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lad_mpi.aggregation import MoNNA
+    >>> MoNNA(num_byzantine=1)(np.array([[1.0], [2.0], [9.0]]))
+    array([1.5])
+    """
+
+    num_byzantine: int = 0
+    reference: int = 0
+
+    kind: ClassVar[str] = "monna"
+
+    def __post_init__(self) -> None:
+        """Refuse parameters out of range."""
+        check_at_least("num_byzantine", self.num_byzantine, 0)
+        check_at_least("reference", self.reference, 0)
+
+    def __call__(self, messages: Array) -> Array:
+        """Aggregate messages of shape (n, Q) into shape (Q,).
+
+        Raises
+        ------
+        ParameterError
+            2f ≥ n, or there is no row of the reference's number.
+        ValueError
+            The array is not two-dimensional and floating, or is empty.
+        """
+        check_messages(messages, self.num_byzantine)
+        num_messages = len(messages)
+        if self.reference >= num_messages:
+            raise ParameterError(
+                "reference",
+                f"must be the number of one of {num_messages} messages, "
+                f"0 … {num_messages - 1}, not {self.reference}",
+            )
+        trusted = finite_rows(messages[self.reference][None])[0]
+        rows, lengths = measure_lengths(messages, trusted)
+        # A row that was drawn in may be too long to state: infinity, the farthest.
+        with np.errstate(over="ignore", divide="ignore"):
+            distances = lengths / rows.shrinkage
+        # The row itself comes first, whatever rounding makes of the others.
+        distances[self.reference] = -1.0
+        count = num_messages - self.num_byzantine
+        return combine(rows, trusted, nearest(distances[None], count)[0] / count)

@@ -1,0 +1,112 @@
+"""Smallest-maximum-eigenvalue averaging."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations, islice
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from lad_mpi.aggregation.base import check_messages
+from lad_mpi.aggregation.checks import check_at_least, check_num_subsets
+from lad_mpi.aggregation.gram import measure
+
+if TYPE_CHECKING:
+    from lad_mpi.types import Array, HostBools, HostFloats
+
+_SUBSETS_AT_A_TIME = 1024
+# For rounding.
+_SLACK = 1.0 - 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class SmallestMaximumEigenvalueAveraging:
+    r"""Mean of the n − f messages that vary least along the direction in which they vary most.
+
+    Parameters
+    ----------
+    num_byzantine : int
+        f.
+    max_subsets : int
+        Subsets of n − f messages that may have to be looked at; where there
+        are more, the rule is refused.
+
+    Notes
+    -----
+    .. math::
+
+        R(x_1, …, x_n) = \bar x_S, \quad
+        S = \arg\min_{|S| = n - f} λ_{\max}
+        \Big( \frac{1}{|S|} \sum_{i \in S} (x_i - \bar x_S)(x_i - \bar x_S)^⊤ \Big).
+
+    The covariance has the same non-zero eigenvalues as the centred Gram matrix
+    of S. Ties go to the subset of the lowest rows.
+
+    References
+    ----------
+    Allouah, Guerraoui, Gupta, Pinot, Stephan, arXiv:2302.04787.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lad_mpi.aggregation import SmallestMaximumEigenvalueAveraging
+    >>> rule = SmallestMaximumEigenvalueAveraging(num_byzantine=1)
+    >>> rule(np.array([[1.0], [2.0], [9.0]]))
+    array([1.5])
+    """
+
+    num_byzantine: int = 0
+    max_subsets: int = 100_000
+
+    kind: ClassVar[str] = "smea"
+
+    def __post_init__(self) -> None:
+        """Refuse parameters out of range."""
+        check_at_least("num_byzantine", self.num_byzantine, 0)
+        check_at_least("max_subsets", self.max_subsets, 1)
+
+    def __call__(self, messages: Array) -> Array:
+        """Aggregate messages of shape (n, Q) into shape (Q,).
+
+        Raises
+        ------
+        ParameterError
+            2f ≥ n, or there are too many subsets.
+        ValueError
+            The array is not two-dimensional and floating, or is empty.
+        """
+        check_messages(messages, self.num_byzantine)
+        check_num_subsets(len(messages), self.num_byzantine, self.max_subsets)
+        geometry = measure(messages)
+        return geometry.mean_of(_least_varying(geometry.gram, self.num_byzantine))
+
+
+def _least_varying(gram: HostFloats, num_left_out: int) -> HostBools:
+    """Mark the subset with the least largest eigenvalue, the first in lexicographic order."""
+    num_rows = len(gram)
+    subsets = combinations(range(num_rows), num_rows - num_left_out)
+    # So that squares of these numbers do not overflow.
+    scaled = gram / (np.abs(gram).max() or 1.0)
+    # No trace is greater than n now.
+    least, best = num_rows + 1.0, tuple(range(num_rows - num_left_out))
+    while least > 0.0:
+        some = list(islice(subsets, _SUBSETS_AT_A_TIME))
+        if not some:
+            break
+        rows = np.array(some)
+        inner = scaled[rows[:, :, None], rows[:, None, :]]
+        inner -= inner.mean(axis=2, keepdims=True)
+        inner -= inner.mean(axis=1, keepdims=True)
+        # λ_max tr A ≥ ‖A‖² rules most subsets out without their eigenvalues.
+        squares = np.einsum("kij,kij->k", inner, inner)
+        open_ = np.flatnonzero(_SLACK * squares <= least * np.trace(inner, axis1=1, axis2=2))
+        if len(open_) == 0:
+            continue
+        largest = np.linalg.eigvalsh(inner[open_])[:, -1]
+        first = int(np.argmin(largest))
+        if largest[first] < least:
+            least, best = float(largest[first]), some[open_[first]]
+    chosen = np.zeros(num_rows, dtype=bool)
+    chosen[list(best)] = True
+    return chosen

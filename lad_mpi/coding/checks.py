@@ -1,0 +1,207 @@
+"""Linear checks that honest messages pass, shared by the cyclic codes of DRACO.
+
+Both codes send M = W ∇f with a W whose discrete Fourier transform over rows
+vanishes at some frequencies, so C M = 0 for the rows C of the transform at
+these: what C M holds is of the errors alone. Everything here happens in
+n-space, on a few projections of the messages.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from lad_mpi.arrays import namespace
+from lad_mpi.coding.base import Decoded, DecodeStatus
+
+if TYPE_CHECKING:
+    from lad_mpi.types import Array, HostInts
+
+HostComplex: TypeAlias = npt.NDArray[np.complex128]
+
+#: Root mean square of the checks over the largest honest projection, in units of
+#: the dtype's epsilon, that rounding may bring about.
+_RESIDUAL_EPSILONS = 64.0
+
+# Rounding that would spoil more than this power of epsilon (5e-7 in float64, 2e-3 in
+# float32) of a subset gradient is a failure: the result is called exact or not at all.
+_ACCURACY_POWER = 0.4
+
+# Projections near the end of float64's range, whose absolute values could overflow.
+_TOO_LARGE = 1e300
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """What a decoder knows of the errors.
+
+    Parameters
+    ----------
+    checks : ndarray of complex128, shape (m, N)
+        C, consecutive rows of the unitary Fourier matrix; column i is of device i.
+    nodes : ndarray of complex128, shape (N,)
+        Ratio of consecutive entries of each column of C.
+    projections : ndarray of float64 or complex128, shape (N, P)
+        Random projections of the messages.
+    epsilon : float
+        Machine epsilon of the messages' dtype.
+    """
+
+    checks: HostComplex
+    nodes: HostComplex
+    projections: npt.NDArray[np.inexact[Any]]
+    epsilon: float
+
+    @property
+    def tolerance(self) -> float:
+        """Residual that rounding may bring about."""
+        return _RESIDUAL_EPSILONS * self.epsilon
+
+    def filtered(self, located: HostInts) -> HostComplex:
+        """Return combinations of the checks that do not see the located rows.
+
+        Returns
+        -------
+        ndarray of complex128, shape (m − a, N)
+            Orthonormal combinations, exactly zero in the columns of the a located rows.
+        """
+        basis, _ = np.linalg.qr(self.checks[:, located], mode="complete")
+        blind: HostComplex = basis[:, len(located) :].conj().T @ self.checks
+        blind[:, located] = 0.0
+        return blind
+
+    def residual(self, located: HostInts) -> float:
+        """Return what the checks still find if the located rows are left out.
+
+        Returns
+        -------
+        float
+            Root mean square over the largest projection of the other rows, so that
+            neither a common scale nor the located errors, however large, matter.
+        """
+        values, scale = self.scaled(located)
+        if not math.isfinite(scale):
+            return math.inf
+        remaining = self.filtered(located) @ values
+        return float(np.sqrt(np.mean(np.abs(remaining) ** 2))) if remaining.size else 0.0
+
+    def scaled(self, located: HostInts) -> tuple[npt.NDArray[np.inexact[Any]], float]:
+        """Return the projections, zero in located rows, over their largest size; and that size."""
+        values = self.projections.copy()
+        values[located] = 0.0
+        scale = float(np.abs(values).max(initial=0.0))
+        if scale > 0.0 and math.isfinite(scale):
+            values /= scale
+        return values, scale
+
+    def overflowed(self) -> HostInts:
+        """Return the rows too large to be projected, int64, ascending."""
+        parts = np.maximum(np.abs(self.projections.real), np.abs(self.projections.imag))
+        # Comparing this way round counts NaN as too large.
+        rows: HostInts = np.flatnonzero(~(parts < _TOO_LARGE).all(axis=1))
+        return rows
+
+
+def fourier_checks(rows: HostInts, first: int, count: int) -> tuple[HostComplex, HostComplex]:
+    r"""Return consecutive rows of the unitary Fourier matrix, its columns in a given order.
+
+    Parameters
+    ----------
+    rows : ndarray of int64, shape (N,)
+        Position of each device in the code; a permutation.
+    first, count : int
+        The frequencies first … first + count − 1.
+
+    Returns
+    -------
+    checks : ndarray of complex128, shape (count, N)
+        :math:`e^{-2\pi i k r / N} / \sqrt N` for frequency k and the row r of each device.
+    nodes : ndarray of complex128, shape (N,)
+        :math:`e^{-2\pi i r / N}`.
+    """
+    size = len(rows)
+    roots = np.exp(-2j * np.pi * np.arange(size) / size)
+    # Reduced as integers, so that large products cost no accuracy.
+    turns = np.outer(np.arange(first, first + count), rows) % size
+    return roots[turns] / math.sqrt(size), roots[rows]
+
+
+def honest_combination(checks: HostComplex, located: HostInts) -> HostComplex:
+    """Return weights of the messages whose sum is ∇F, zero for the located rows.
+
+    Parameters
+    ----------
+    checks : ndarray of complex128, shape (m, N)
+        C, with orthonormal rows that are orthogonal to the ones.
+    located : ndarray of int64, shape (a,)
+        Rows to leave out.
+
+    Returns
+    -------
+    ndarray of complex128, shape (N,)
+
+    Notes
+    -----
+    The mean of all rows of W ∇f is ∇F, and adding y C changes nothing as C W = 0:
+    v = 1/N − y C with the least y that makes v vanish at the located rows. It is
+    what subtracting the least-squares errors from the messages amounts to, without
+    forming them.
+    """
+    size = checks.shape[1]
+    weights = np.full(size, 1.0 / size, dtype=np.complex128)
+    if len(located):
+        target = np.full(len(located), 1.0 / size)
+        weights -= np.linalg.lstsq(checks[:, located].T, target, rcond=None)[0] @ checks
+        weights[located] = 0.0
+    return weights
+
+
+def conclude(
+    messages: Array,
+    evidence: Evidence,
+    located: HostInts,
+    row_weights: npt.NDArray[np.inexact[Any]],
+) -> Decoded:
+    """Combine the honest messages into ∇F and say whether that is to be believed.
+
+    Parameters
+    ----------
+    messages : array, shape (N, Q) or (N, 2Q)
+        The messages; real and imaginary parts where the code is complex.
+    evidence : Evidence
+        The checks and projections.
+    located : ndarray of int64, shape (a,)
+        Devices taken to be wrong.
+    row_weights : ndarray, shape (d,)
+        Encoding weights of one device.
+    """
+    xp = namespace(messages)
+    weights = honest_combination(evidence.checks, located)
+    real = xp.asarray(weights.real, dtype=messages.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.iscomplexobj(row_weights):
+            dimension = messages.shape[1] // 2
+            imaginary = xp.asarray(weights.imag, dtype=messages.dtype)
+            gradient = real @ messages[:, :dimension] - imaginary @ messages[:, dimension:]
+        else:
+            gradient = real @ messages
+        finite = bool(xp.isfinite(gradient).all())
+    residual = evidence.residual(located)
+    rounding = evidence.epsilon * float(np.linalg.norm(weights) * np.linalg.norm(row_weights))
+    detail = ""
+    if not finite:
+        gradient = xp.zeros_like(gradient)
+        detail = "the messages are too large to be combined"
+    elif not residual <= evidence.tolerance:
+        detail = (
+            f"the messages left after leaving out {len(located)} are still inconsistent: "
+            f"residual {residual:.1e}, of which rounding explains {evidence.tolerance:.1e}"
+        )
+    elif rounding > evidence.epsilon**_ACCURACY_POWER:
+        detail = f"rounding alone makes errors of {rounding:.1e} of a subset gradient"
+    status = DecodeStatus.FAILED if detail else DecodeStatus.EXACT
+    return Decoded(gradient, status, detail, tuple(located.tolist()))
