@@ -111,15 +111,12 @@ class DeviceBlock:
         everyone = bool(held.all())
         start = 0
         for j, column in enumerate(held):
-            rows = np.flatnonzero(column)
-            terms = self._terms[start : start + len(rows)]
-            if weights is not None:
-                terms = terms * weights[rows, j, None]
-            if everyone:
-                part += terms
-            else:
-                part[rows] += terms
-            start += len(rows)
+            # A slice adds in place, where row numbers would copy twice.
+            rows = slice(None) if everyone else np.flatnonzero(column)
+            count = self._count if everyone else int(column.sum())
+            terms = self._terms[start : start + count]
+            part[rows] += terms if weights is None else terms * weights[rows, j, None]
+            start += count
 
     def _fetch(self, model: Array, subsets: HostInts) -> _Source:  # noqa: ARG002
         gradients = self._setup.problem.gradients
