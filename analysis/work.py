@@ -1,11 +1,15 @@
-"""How many gradients the devices compute, from the spec alone."""
+"""How many gradients the devices compute, as the run's code says."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lad_mpi.errors import LadError
+from lad_mpi.rng import Streams
+from lad_mpi.spec import parse_spec
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 
 def gradients_per_iteration(spec: Mapping[str, Any]) -> int | None:
@@ -19,28 +23,13 @@ def gradients_per_iteration(spec: Mapping[str, Any]) -> int | None:
     Returns
     -------
     int or None
-        The sum of the devices' loads; None for a code that is not known here.
+        The sum of the devices' loads; None where the spec cannot be read, for
+        instance because its components are of a package that is not installed.
     """
-    coding, devices = spec.get("coding", {}), spec.get("devices", {})
-    count = _GRADIENTS.get(str(coding.get("kind")))
-    if count is None or "count" not in devices:
+    try:
+        run = parse_spec(spec)
+    except LadError:
         return None
-    return count(coding, devices)
-
-
-def _cyclic(coding: Mapping[str, Any], devices: Mapping[str, Any]) -> int:
-    return int(devices["count"]) * int(coding["load"])
-
-
-def _repetition(coding: Mapping[str, Any], devices: Mapping[str, Any]) -> int:
-    # Groups are as even as possible, and each device computes its group's subsets.
-    faults = devices.get("assumed_byzantine", devices.get("byzantine", 0))
-    groups = devices["count"] // coding.get("load", 2 * faults + 1)
-    size, larger = divmod(devices["count"], groups)
-    return int(larger * (size + 1) ** 2 + (groups - larger) * size**2)
-
-
-_GRADIENTS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], int]] = {
-    "cyclic": _cyclic,
-    "draco_repetition": _repetition,
-}
+    devices = run.devices
+    assignment = run.coding.assign(devices.count, devices.num_byzantine, Streams(run.seed), 0)
+    return int(assignment.loads.sum())
