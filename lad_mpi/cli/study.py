@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> ExitCode:
         with open_progress(options, link) as progress:
             if not link.is_server:
                 follow_study(link, folder, progress, interrupt)
-                return _follower_exit(link.share(""))
+                return ExitCode(int(link.share("")))
             result = run_study(studies[0], link, folder, progress, interrupt)
         exit_code = ExitCode.FAILED if result.failed or result.interrupted else ExitCode.OK
         link.share(str(int(exit_code)))
@@ -108,10 +108,6 @@ def status(options: argparse.Namespace) -> ExitCode:
 
 def _folder(options: argparse.Namespace, study: Study) -> Path:
     return options.output if options.output is not None else Path("results") / study.name
-
-
-def _follower_exit(text: str) -> ExitCode:
-    return ExitCode(int(text))
 
 
 def _report(result: StudyResult, folder: Path, *, quiet: bool) -> None:

@@ -88,14 +88,12 @@ METRICS = (
         "aggregation_error", "float64", "1", "norm of the aggregate minus the true gradient of F"
     ),
     Variable("beta_squared", "float64", "1", "mean squared deviation of the subset gradients"),
-    Variable(
-        "honest_dispersion", "float64", "1", "mean squared deviation of the honest coded vectors"
-    ),
+    Variable("honest_dispersion", "float64", "1", "mean squared deviation of the honest messages"),
     Variable(
         "honest_dispersion_predicted",
         "float64",
         "1",
-        "expected mean squared deviation of the honest coded vectors",
+        "expected mean squared deviation of the honest messages",
     ),
     Variable("messages_rejected", "int64", "1", "messages refused by the server"),
     Variable(
