@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from lad_mpi.types import HostFloats
 
 _LINE_BYTES = 64
+_REGISTER_BYTES = 32
 # Strips between fetching and use, by which time the memory has answered.
 _FETCH_AHEAD = 4
 # Columns that a thread takes at a time: many to a thread, and long against their overhead.
@@ -149,7 +150,7 @@ def _exchange_rows(
     context: Any, builder: Any, signature: Any, arguments: Any, exchanges: Any
 ) -> Any:
     scratch, *blocks = arguments
-    places = [
+    lines = [
         _line(
             context,
             builder,
@@ -160,14 +161,22 @@ def _exchange_rows(
         for block in blocks
         for row in range(BLOCK)
     ]
-    rows = [builder.load(place, align=_LINE_BYTES) for place in places]
-    for i, j in exchanges:
-        a, b = rows[i], rows[j]
-        # In these forms each becomes a single instruction.
-        rows[i] = builder.select(builder.fcmp_ordered("<", a, b), a, b)
-        rows[j] = builder.select(builder.fcmp_ordered(">", a, b), a, b)
-    for row, place in zip(rows, places, strict=True):
-        builder.store(row, place, align=_LINE_BYTES)
+    whole = lines[0].type.pointee
+    vector = ir.VectorType(whole.element, whole.count * _REGISTER_BYTES // _LINE_BYTES)
+    # One register's width after the other, so that all rows of two blocks stay in registers.
+    for part in range(_LINE_BYTES // _REGISTER_BYTES):
+        places = [
+            builder.gep(builder.bitcast(line, vector.as_pointer()), [_SIZE(part)])
+            for line in lines
+        ]
+        rows = [builder.load(place, align=_REGISTER_BYTES) for place in places]
+        for i, j in exchanges:
+            a, b = rows[i], rows[j]
+            # In these forms each becomes a single instruction.
+            rows[i] = builder.select(builder.fcmp_ordered("<", a, b), a, b)
+            rows[j] = builder.select(builder.fcmp_ordered(">", a, b), a, b)
+        for row, place in zip(rows, places, strict=True):
+            builder.store(row, place, align=_REGISTER_BYTES)
     return context.get_dummy_value()
 
 
