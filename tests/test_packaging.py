@@ -34,9 +34,11 @@ def conda():
 
 
 def pip():
-    # The peers are not on conda-forge, and only a benchmark needs them.
+    # The peers are not on conda-forge, and only a benchmark needs them; there, cupy brings NVRTC.
     extras = [
-        names for extra, names in PROJECT["optional-dependencies"].items() if extra != "peers"
+        names
+        for extra, names in PROJECT["optional-dependencies"].items()
+        if extra not in {"peers", "nvrtc"}
     ]
     requirements = [*PROJECT["dependencies"], *(entry for extra in extras for entry in extra)]
     found = [split(entry) for entry in requirements if not entry.startswith("lad_mpi[")]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lad_mpi.aggregation import kernels_cuda
 from lad_mpi.aggregation.checks import finite_rows
 from lad_mpi.aggregation.gram import column_blocks
 from lad_mpi.arrays import namespace
@@ -55,6 +56,10 @@ def band_mean(messages: Array, first: int, last: int) -> Array:
         from lad_mpi.aggregation import kernels  # noqa: PLC0415  (imports Numba)
 
         return kernels.band_mean(messages, first, last)
+    if kernels_cuda.fits(messages):
+        means = kernels_cuda.band_mean(messages, first, last)
+        if means is not None:
+            return means
     xp = namespace(messages)
     result = xp.empty(messages.shape[1], dtype=messages.dtype)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from lad_mpi.aggregation import kernels_cuda
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least, finite_rows
 from lad_mpi.aggregation.coordinates import column_mean, compiled
@@ -63,6 +64,10 @@ class Meamed:
             from lad_mpi.aggregation import kernels  # noqa: PLC0415  (imports Numba)
 
             return kernels.mean_around_median(messages, self.num_byzantine)
+        if kernels_cuda.fits(messages):
+            means = kernels_cuda.mean_around_median(messages, self.num_byzantine)
+            if means is not None:
+                return means
         messages = finite_rows(messages)
         xp = namespace(messages)
         result = xp.empty(messages.shape[1], dtype=messages.dtype)

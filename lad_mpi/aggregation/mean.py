@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from lad_mpi.aggregation import kernels_cuda
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least
 from lad_mpi.aggregation.coordinates import band_mean, column_mean, compiled
@@ -47,6 +48,6 @@ class Mean:
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""
         check_messages(messages, self.num_byzantine)
-        if compiled(messages):
+        if compiled(messages) or kernels_cuda.fits(messages):
             return band_mean(messages, 0, len(messages))
         return column_mean(messages)

@@ -1,0 +1,330 @@
+"""The CUDA kernels without a GPU: carried out by the host, and compiled for several cards.
+
+What only a GPU can show is in ``tests/gpu``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import re
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from lad_mpi.aggregation import Meamed, TrimmedMean, kernels_cuda
+from lad_mpi.aggregation.kernels_cuda_source import KERNEL, Case, max_rows, networks, source
+from lad_mpi.aggregation.kernels_network import bitonic_merge, merge_exchange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+SHIM = Path(__file__).with_name("cuda_on_host.hpp")
+COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+# Four to a block and an odd number of columns: the last threads have none of their own.
+THREADS = 4
+
+
+class HostKernel:
+    """Stands for CuPy's RawKernel, but compiles for the host and takes NumPy's arrays."""
+
+    WRAPPER = """
+        #include "{shim}"
+        {program}
+        extern "C" void run(unsigned num_blocks, unsigned num_threads,
+                            const Real* messages, int row_stride, long long column_stride,
+                            long long num_columns, Real* result, int* refused)
+        {{
+            launch(num_blocks, num_threads, [=] {{
+                {name}(messages, row_stride, column_stride, num_columns, result, refused);
+            }});
+        }}
+    """
+
+    def __init__(self, program: str, name: str, options: tuple[str, ...]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            library = Path(folder) / "kernel.so"
+            command = [COMPILER, *options, "-O0", "-fPIC", "-shared", "-pthread", "-w"]
+            subprocess.run(
+                # A lone dash stands for the standard input.
+                [*command, "-x", "c++", "-", "-o", library],
+                input=self.WRAPPER.format(shim=SHIM, program=program, name=name),
+                text=True,
+                check=True,
+            )
+            self._run = ctypes.CDLL(str(library)).run
+
+    def __call__(self, grid: tuple[int], block: tuple[int], arguments: tuple[Any, ...]) -> None:
+        """Launch; as CuPy does, pass a number as what its type says and an array as its place."""
+        words = {np.int32: ctypes.c_int, np.int64: ctypes.c_longlong}
+        self._run(
+            *grid,
+            *block,
+            *(
+                ctypes.c_void_p(value.ctypes.data)
+                if isinstance(value, np.ndarray)
+                else words[type(value)](value)
+                for value in arguments
+            ),
+        )
+
+
+def trimmed(n: int, f: int, dtype: str) -> Case:
+    return Case(n, f, n - f, 0, dtype)
+
+
+def around_median(n: int, f: int, dtype: str) -> Case:
+    return Case(n, f, n - f, f, dtype)
+
+
+def median(n: int, dtype: str) -> Case:
+    return Case(n, (n - 1) // 2, n // 2 + 1, 0, dtype)
+
+
+def largest(dtype: str) -> int:
+    return max_rows(np.dtype(dtype))
+
+
+class TestBitonicMerge:
+    @pytest.mark.parametrize("num_wires", range(1, 20))
+    def test_sorts_what_ascends_and_then_descends(self, num_wires: int) -> None:
+        """By the 0–1 principle zeros and ones are enough."""
+        for first, last in itertools.combinations_with_replacement(range(num_wires + 1), 2):
+            values = [int(first <= wire < last) for wire in range(num_wires)]
+            expected = sorted(values)
+            for i, j in bitonic_merge(num_wires):
+                values[i], values[j] = min(values[i], values[j]), max(values[i], values[j])
+            assert values == expected
+
+
+@cache
+def build(case: Case) -> HostKernel:
+    """Compile a case for the host, once."""
+    return HostKernel(source(case), KERNEL, ("--std=c++14",))
+
+
+def carry_out(case: Case, messages: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Return the means of all columns, and whether the kernel refused any."""
+    if COMPILER is None:
+        pytest.skip("there is no C++ compiler")
+    row_stride, column_stride = (stride // messages.itemsize for stride in messages.strides)
+    num_columns = messages.shape[1]
+    result = np.full(num_columns, np.nan, dtype=messages.dtype)
+    refused = np.zeros(1, dtype=np.int32)
+    build(case)(
+        (-(-num_columns * case.lanes // THREADS),),
+        (THREADS,),
+        (
+            messages,
+            np.int32(row_stride),
+            np.int64(column_stride),
+            np.int64(num_columns),
+            result,
+            refused,
+        ),
+    )
+    return result, bool(refused[0])
+
+
+def make_messages(n: int, dtype: str) -> np.ndarray:
+    """Return columns with and without ties, a constant one, and absurd values that are finite."""
+    messages = np.random.default_rng(n).normal(size=(n, 35)).astype(dtype)
+    messages[:, 15:] = np.round(messages[:, 15:])
+    messages[:, 30] = 3.0
+    messages[: (n - 1) // 4, 31:33] = np.finfo(dtype).max / 64
+    messages[: (n - 1) // 4, 33:] = -np.finfo(dtype).max / 64
+    return messages
+
+
+def expected_means(case: Case, messages: np.ndarray) -> np.ndarray:
+    if case.num_joined:
+        return Meamed(case.num_joined)(messages)
+    ordered = np.sort(messages.astype(np.longdouble), axis=0)
+    return ordered[case.first : case.last].mean(axis=0).astype(messages.dtype)
+
+
+# Both sides of the limits between one lane, two, and none; odd and even numbers.
+SIZES = {"f": (1, 2, 3, 8, 64, 65, 66, 100, 287, 288), "d": (1, 5, 32, 33, 34, 176)}
+CASES = [
+    make(n, f, dtype)
+    for dtype, sizes in SIZES.items()
+    for n in sizes
+    for f in sorted({0, n // 5, (n - 1) // 2})
+    for make in ((trimmed, around_median) if f else (trimmed,))
+    if n < 150 or f == n // 5
+]
+CASES += [median(n, dtype) for dtype in "fd" for n in (2, 34, 101)]
+# Nothing in the family needs bands that are not symmetric; the kernel does not mind.
+CASES += [Case(100, 3, 40, 0, "f"), Case(101, 60, 101, 0, "d"), Case(65, 0, 64, 0, "f")]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_kernel_carried_out_by_the_host_agrees_with_sorting(case: Case) -> None:
+    messages = make_messages(case.num_rows, case.dtype)
+    means, refused = carry_out(case, messages)
+    assert not refused
+    tolerance = 4 * float(np.finfo(case.dtype).eps)
+    expected = expected_means(case, messages)
+    np.testing.assert_allclose(means, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("n", [9, 101])
+@pytest.mark.parametrize("dtype", ["f", "d"])
+class TestEdges:
+    def test_any_strides(self, n: int, dtype: str) -> None:
+        case = trimmed(n, n // 5, dtype)
+        messages = make_messages(n, dtype)
+        expected, _ = carry_out(case, messages)
+        wide = np.zeros((2 * n, 3 * 35), dtype=dtype)
+        wide[::-2, 1::3] = messages
+        for same in (np.asfortranarray(messages), wide[::-2, 1::3]):
+            assert np.array_equal(carry_out(case, same)[0], expected)
+
+    @pytest.mark.parametrize("fault", [np.nan, np.inf, -np.inf])
+    def test_what_is_not_finite_is_refused(self, n: int, dtype: str, fault: float) -> None:
+        # The first and last row and column, and one that is trimmed away.
+        for row, column in ((0, 0), (n - 1, 34), (n - 2, 34), (n // 2, 17)):
+            messages = make_messages(n, dtype)
+            messages[row, column] = fault
+            assert carry_out(trimmed(n, n // 5, dtype), messages)[1]
+
+    def test_a_sum_that_overflows_is_refused(self, n: int, dtype: str) -> None:
+        """Only float64 can: all is summed in it."""
+        messages = np.full((n, 3), np.finfo(dtype).max, dtype=dtype)
+        means, refused = carry_out(around_median(n, n // 5, dtype), messages)
+        assert refused == (dtype == "d")
+        assert refused or np.array_equal(means, messages[0])
+
+
+@pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [9, 101])
+class TestLaunch:
+    """What is launched through CuPy, with a stand-in for it that works on the host."""
+
+    @pytest.fixture(autouse=True)
+    def cupy(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        stand_in: Any = ModuleType("cupy")
+        stand_in.empty, stand_in.zeros, stand_in.RawKernel = np.empty, np.zeros, HostKernel
+        monkeypatch.setattr(kernels_cuda, "namespace", lambda _: stand_in)
+        yield
+        kernels_cuda.compiled.cache_clear()
+
+    def test_agrees_with_the_rules(self, n: int, dtype: Any) -> None:
+        messages = np.random.default_rng(n).normal(size=(n, 70)).astype(dtype)
+        f, tolerance = n // 5, 4 * float(np.finfo(dtype).eps)
+        means = kernels_cuda.band_mean(messages, f, n - f)
+        np.testing.assert_allclose(means, TrimmedMean(f)(messages), rtol=1e-6, atol=tolerance)
+        means = kernels_cuda.mean_around_median(messages.T.copy().T, f)
+        np.testing.assert_allclose(means, Meamed(f)(messages), rtol=1e-6, atol=tolerance)
+
+    def test_rows_that_are_not_finite_count_as_zeros(self, n: int, dtype: Any) -> None:
+        messages = np.random.default_rng(n).normal(size=(n, 5)).astype(dtype)
+        messages[1, 4], messages[3, 0] = np.nan, -np.inf
+        cleaned = messages.copy()
+        cleaned[[1, 3]] = 0.0
+        found, expected = (kernels_cuda.band_mean(given, 2, n - 2) for given in (messages, cleaned))
+        assert np.array_equal(found, expected)
+
+    def test_sums_that_overflow_are_left_to_the_caller(self, n: int, dtype: Any) -> None:
+        messages = np.full((n, 3), np.finfo(dtype).max, dtype=dtype)
+        means = kernels_cuda.band_mean(messages, 0, n)
+        assert (means is None) == (dtype is np.float64)
+
+
+def test_a_trimmed_mean_exchanges_less_than_a_sort_does() -> None:
+    sort, separate = networks(trimmed(60, 12, "f"))
+    assert not separate
+    assert 0 < len(sort) < len(list(merge_exchange(60)))
+    # Two lanes, each of which compares its half with the other's.
+    sort, separate = networks(trimmed(100, 20, "f"))
+    assert 2 * (len(sort) + len(separate)) + 50 < len(list(merge_exchange(100)))
+    assert networks(trimmed(100, 0, "f")) == ([], [])
+
+
+def test_host_arrays_do_not_fit() -> None:
+    assert not kernels_cuda.fits(np.zeros((10, 10)))
+
+
+class Nvrtc:
+    """NVIDIA's run-time compiler, which needs no GPU."""
+
+    def __init__(self, path: Path) -> None:
+        self._library = ctypes.CDLL(str(path))
+
+    def __call__(self, program: str, *options: str) -> str:
+        """Compile and return the log; fail with it otherwise."""
+        handle = ctypes.c_void_p()
+        self._call("CreateProgram", ctypes.byref(handle), program.encode(), None, 0, None, None)
+        given = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
+        failed = self._library.nvrtcCompileProgram(handle, len(options), given)
+        size = ctypes.c_size_t()
+        self._call("GetProgramLogSize", handle, ctypes.byref(size))
+        log = ctypes.create_string_buffer(size.value)
+        self._call("GetProgramLog", handle, log)
+        self._call("DestroyProgram", ctypes.byref(handle))
+        assert not failed, log.value.decode()
+        return log.value.decode()
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        assert getattr(self._library, f"nvrtc{name}")(*arguments) == 0, name
+
+
+@pytest.fixture(scope="module")
+def nvrtc() -> Nvrtc:
+    """The compiler of the wheel nvidia-cuda-nvrtc-cu12."""
+    found = find_spec("nvidia")
+    places: Sequence[str] = (found and found.submodule_search_locations) or ()
+    libraries = [path for place in places for path in Path(place).glob("*/lib/libnvrtc.so.12")]
+    if not libraries:
+        pytest.skip("NVRTC is not installed: pip install 'lad_mpi[nvrtc]'")
+    return Nvrtc(libraries[0])
+
+
+COMPILED = [
+    trimmed(5, 1, "f"),
+    around_median(64, 12, "f"),
+    trimmed(100, 20, "f"),
+    around_median(100, 20, "f"),
+    median(100, "f"),
+    trimmed(100, 0, "f"),
+    around_median(32, 6, "d"),
+    trimmed(100, 20, "d"),
+    around_median(101, 20, "d"),
+]
+LARGEST = [around_median(largest(dtype), largest(dtype) // 5, dtype) for dtype in "fd"]
+
+
+@pytest.mark.parametrize("card", ["sm_70", "sm_80", "sm_90"])
+@pytest.mark.parametrize("case", COMPILED, ids=str)
+def test_columns_stay_in_registers(case: Case, card: str, nvrtc: Nvrtc) -> None:
+    _assert_registers(nvrtc(source(case), *_options(card)))
+
+
+@pytest.mark.parametrize("case", LARGEST, ids=str)
+def test_the_largest_columns_stay_in_registers(case: Case, nvrtc: Nvrtc) -> None:
+    _assert_registers(nvrtc(source(case), *_options("sm_90")))
+
+
+def _options(card: str) -> tuple[str, ...]:
+    # CuPy adds the first two to whatever it compiles.
+    added = ("-ftz=true", "--device-as-default-execution-space", f"-arch={card}")
+    return (*kernels_cuda.OPTIONS, *added, "--ptxas-options=-v")
+
+
+def _assert_registers(log: str) -> None:
+    """The assembler reports registers, and no memory of a thread's own."""
+    assert re.search(r"Used \d+ registers", log), log
+    counts = re.search(
+        r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", log
+    )
+    assert counts, log
+    assert counts.groups() == ("0", "0", "0"), log
