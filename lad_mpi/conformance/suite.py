@@ -19,7 +19,7 @@ _PREFIX = "test_"
 
 
 class LawBrokenError(AssertionError):
-    """A component that breaks a law; what exactly went wrong is its cause."""
+    """A component that breaks a law: which one, in words, and what exactly went wrong."""
 
 
 class Laws:
@@ -119,9 +119,14 @@ def _reporting(family: type[Laws], law: str, statement: str) -> Callable[..., No
             with warnings.catch_warnings():
                 warnings.simplefilter("error", RuntimeWarning)
                 method(self, *arguments, **parameters)
-        except (Exception, pytest.fail.Exception) as error:
+        except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001  (whatever it is)
             text = f"{self.subject.__name__} breaks the law {law!r}: {statement}"
-            raise LawBrokenError(text) from error
+            broken = LawBrokenError(f"{text}\n{type(error).__name__}: {error}")
+            # Where hypothesis says by which example.
+            for note in getattr(error, "__notes__", ()):
+                broken.add_note(note)
+            # One traceback, that of the law, instead of two of which one says nothing.
+            raise broken.with_traceback(error.__traceback__) from None
 
     return test
 
