@@ -1,5 +1,6 @@
 """Rules with one fault each are caught by the law that they break, and a sound one by none."""
 
+import doctest
 import itertools
 import random
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import pytest
 
 from lad_mpi import conformance
 from lad_mpi.aggregation import check_messages, finite_rows
+from lad_mpi.conformance import rules as rules_module
 from lad_mpi.conformance.rules import RuleLaws
 from lad_mpi.errors import ParameterError
 
@@ -307,3 +309,9 @@ def test_every_law_has_a_statement_and_can_be_switched_off(family):
     assert all(statement.endswith(".") for statement in laws.values())
     assert len(laws) > 8
     assert not conformance.laws(make(Sound, without=set(laws)))
+
+
+def test_docstring_examples():
+    result = doctest.testmod(rules_module)
+    assert result.attempted > 0
+    assert result.failed == 0
