@@ -17,7 +17,11 @@ def blocks(path, language):
     return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE)
 
 
-def run(arguments, folder, **environment):
+def run(arguments, folder, *, path=None, **environment):
+    """Run Python in a folder, with one more folder on its path if asked."""
+    if path is not None:
+        others = [os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else []
+        environment["PYTHONPATH"] = os.pathsep.join([str(path), *others])
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
@@ -33,7 +37,9 @@ def run(arguments, folder, **environment):
 def mylab(tmp_path):
     """The package of docs/extending.md, installed in a folder of its own."""
     page = ROOT / "docs" / "extending.md"
-    (tmp_path / "mylab.py").write_text("\n\n".join(blocks(page, "python")))
+    *modules, tests = blocks(page, "python")
+    (tmp_path / "mylab.py").write_text("\n\n".join(modules))
+    (tmp_path / "test_mylab.py").write_text(tests)
     entry_points, spec = blocks(page, "toml")
     metadata = tmp_path / "mylab-1.0.dist-info"
     metadata.mkdir()
@@ -45,15 +51,45 @@ def mylab(tmp_path):
 
 
 def test_components_of_another_package_run_and_are_listed(mylab):
-    done = run(["-m", "lad_mpi", "run", "mine.toml", "-o", "mine.h5"], mylab, PYTHONPATH=str(mylab))
+    done = run(["-m", "lad_mpi", "run", "mine.toml", "-o", "mine.h5"], mylab, path=mylab)
     assert done.returncode == 0, done.stderr
     shown = json.loads(run(["-m", "lad_mpi", "show", "mine.h5", "--json"], mylab).stdout)
     assert shown["status"] == "complete"
     # Eight coordinates of two bytes, and a header, from each of 20 devices.
     assert shown["uplink_bytes_per_iteration"] == 20 * (32 + 16)
-    listed = run(["-m", "lad_mpi", "components", "--json"], mylab, PYTHONPATH=str(mylab))
-    kinds = {row["kind"] for rows in json.loads(listed.stdout).values() for row in rows}
-    assert kinds >= {"half_mean", "half_precision", "shift", "quadratic"}
+    listed = run(["-m", "lad_mpi", "components", "--json"], mylab, path=mylab)
+    found = {row["kind"]: row for rows in json.loads(listed.stdout).values() for row in rows}
+    assert found.keys() >= {"half_mean", "half_precision", "shift", "quadratic"}
+    assert found["half_mean"]["cost"] == "O(Q n log n)"
+    # What it does not declare is unknown, and no reason to leave it out.
+    assert found["half_mean"]["kappa"] is None
+    assert found["shift"]["cost"] is None
+    shown = run(["-m", "lad_mpi", "components", "half_mean"], mylab, path=mylab)
+    assert "half_mean (rule, [aggregation])" in shown.stdout
+    assert "mylab.HalfMean" in shown.stdout
+
+
+def test_components_of_another_package_keep_the_laws_by_one_line_each(mylab):
+    arguments = ["-m", "pytest", "-p", "no:cacheprovider", "-q", "-W", "error", "test_mylab.py"]
+    done = run(arguments, mylab)
+    assert done.returncode == 0, done.stdout
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 150
+    assert "skipped" not in done.stdout
+
+
+def test_a_broken_law_is_named_in_the_last_lines_of_the_report(mylab):
+    module = mylab / "mylab.py"
+    sound = "namespace(messages).sort(messages, axis=0)"
+    assert sound in module.read_text()
+    module.write_text(module.read_text().replace(sound, "messages; messages.sort(axis=0)"))
+    arguments = ["-m", "pytest", "-p", "no:cacheprovider", "-q", "-k", "HalfMean and input"]
+    done = run([*arguments, "test_mylab.py"], mylab, COLUMNS="200")
+    assert done.returncode == 1
+    assert "LawBrokenError: HalfMean breaks the law 'input': " in done.stdout
+    # The assertion is shown with its values, as in a test file of one's own.
+    assert "AssertionError: the messages were changed" in done.stdout
+    last = done.stdout.splitlines()[-2]
+    assert re.match(r"FAILED .*TestHalfMean::test_input.* HalfMean breaks the law", last)
 
 
 def test_the_readme_runs_as_it_is_printed(tmp_path):

@@ -33,7 +33,7 @@ class AdaptiveClipping:
     References
     ----------
     Allouah, Guerraoui, Gupta, Jellouli, Rizk, Stephan, "Adaptive gradient
-    clipping for robust federated learning", arXiv:2405.14432.
+    clipping for robust federated learning", ICLR 2025, arXiv:2405.14432.
 
     Examples
     --------
@@ -49,6 +49,7 @@ class AdaptiveClipping:
     num_byzantine: int = 0
 
     kind: ClassVar[str] = "arc"
+    cost: ClassVar[str] = "O(nQ)"
 
     def __post_init__(self) -> None:
         """Refuse a negative number of faults."""

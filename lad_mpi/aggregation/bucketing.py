@@ -44,7 +44,8 @@ class Bucketing:
 
     References
     ----------
-    Karimireddy, He, Jaggi, arXiv:2006.09365.
+    Karimireddy, He, Jaggi, "Byzantine-robust learning on heterogeneous datasets via
+    bucketing", ICLR 2022, arXiv:2006.09365.
 
     Examples
     --------
@@ -58,6 +59,7 @@ class Bucketing:
     size: int = 2
 
     kind: ClassVar[str] = "bucketing"
+    cost: ClassVar[str] = "O(nQ)"
 
     def __post_init__(self) -> None:
         """Refuse parameters out of range."""

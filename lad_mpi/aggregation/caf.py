@@ -44,7 +44,7 @@ class CovarianceFilter:
     References
     ----------
     Allouah, Guerraoui, Stephan, "Towards trustworthy federated learning with
-    untrusted participants", ICML 2025.
+    untrusted participants", ICML 2025, arXiv:2505.01874.
 
     Examples
     --------
@@ -57,6 +57,7 @@ class CovarianceFilter:
     num_byzantine: int = 0
 
     kind: ClassVar[str] = "caf"
+    cost: ClassVar[str] = "O(n²Q + f n³)"
 
     def __post_init__(self) -> None:
         """Refuse a negative number of faults."""

@@ -42,7 +42,8 @@ class CenteredClipping:
 
     References
     ----------
-    Karimireddy, He, Jaggi, arXiv:2012.10333.
+    Karimireddy, He, Jaggi, "Learning from history for Byzantine robust
+    optimization", ICML 2021, arXiv:2012.10333.
 
     Examples
     --------
@@ -62,6 +63,7 @@ class CenteredClipping:
     iterations: int = 1
 
     kind: ClassVar[str] = "centered_clipping"
+    cost: ClassVar[str] = "O(L n Q), L steps"
 
     def __post_init__(self) -> None:
         """Refuse parameters out of range."""

@@ -32,7 +32,8 @@ class Clip:
 
     References
     ----------
-    Allouah, Guerraoui, Gupta, Jellouli, Rizk, Stephan, arXiv:2405.14432.
+    Allouah, Guerraoui, Gupta, Jellouli, Rizk, Stephan, "Adaptive gradient
+    clipping for robust federated learning", ICLR 2025, arXiv:2405.14432.
 
     Examples
     --------
@@ -47,6 +48,7 @@ class Clip:
     threshold: float = 2.0
 
     kind: ClassVar[str] = "clip"
+    cost: ClassVar[str] = "O(nQ)"
 
     def __post_init__(self) -> None:
         """Refuse parameters out of range."""

@@ -87,8 +87,10 @@ class GeometricMedian:
 
     References
     ----------
-    Pillutla, Kakade, Harchaoui, arXiv:1912.13445.
-    Weiszfeld, Plastria, doi:10.1007/s10479-008-0352-z.
+    Pillutla, Kakade, Harchaoui, "Robust aggregation for federated learning",
+    arXiv:1912.13445.
+    Weiszfeld, Plastria, "On the point for which the sum of the distances to n given
+    points is minimum", doi:10.1007/s10479-008-0352-z.
 
     Examples
     --------
@@ -106,6 +108,7 @@ class GeometricMedian:
     start: Literal["majority", "zero"] = "majority"
 
     kind: ClassVar[str] = "geometric_median"
+    cost: ClassVar[str] = "O(n²Q + T n²), T steps"
 
     def __post_init__(self) -> None:
         """Refuse parameters out of range."""

@@ -42,8 +42,10 @@ class Krum:
 
     References
     ----------
-    Blanchard, El Mhamdi, Guerraoui, Stainer, arXiv:1703.02757.
-    Allouah et al., arXiv:2302.01772.
+    Blanchard, El Mhamdi, Guerraoui, Stainer, "Machine learning with adversaries",
+    NeurIPS 2017, arXiv:1703.02757.
+    Allouah, Farhadkhani, Guerraoui, Gupta, Pinot, Stephan, "Fixing by mixing",
+    AISTATS 2023, arXiv:2302.01772.
 
     Examples
     --------
@@ -57,6 +59,7 @@ class Krum:
     neighbours: Neighbours = "n-f-2"
 
     kind: ClassVar[str] = "krum"
+    cost: ClassVar[str] = "O(n²Q)"
 
     def __post_init__(self) -> None:
         """Refuse parameters out of range."""

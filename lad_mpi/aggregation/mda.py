@@ -40,7 +40,8 @@ class MinimumDiameterAveraging:
 
     References
     ----------
-    El Mhamdi, Guerraoui, Guirguis, Hoang, Rouault, arXiv:1905.03853.
+    El Mhamdi, Guerraoui, Guirguis, Hoang, Rouault, "Genuinely distributed Byzantine
+    machine learning", arXiv:1905.03853.
 
     Examples
     --------
@@ -54,6 +55,7 @@ class MinimumDiameterAveraging:
     max_subsets: int = 1_000_000
 
     kind: ClassVar[str] = "mda"
+    cost: ClassVar[str] = "O(n²Q + n² C(n, f))"
 
     def __post_init__(self) -> None:
         """Refuse parameters out of range."""

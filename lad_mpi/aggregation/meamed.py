@@ -39,7 +39,7 @@ class Meamed:
 
     References
     ----------
-    Xie, Koyejo, Gupta, arXiv:1802.10116.
+    Xie, Koyejo, Gupta, "Generalized Byzantine-tolerant SGD", arXiv:1802.10116.
 
     Examples
     --------
@@ -52,6 +52,7 @@ class Meamed:
     num_byzantine: int = 0
 
     kind: ClassVar[str] = "meamed"
+    cost: ClassVar[str] = "O(n log² n · Q)"
 
     def __post_init__(self) -> None:
         """Refuse a negative number of faults."""

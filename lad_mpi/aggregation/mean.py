@@ -40,6 +40,7 @@ class Mean:
     num_byzantine: int = 0
 
     kind: ClassVar[str] = "mean"
+    cost: ClassVar[str] = "O(nQ)"
 
     def __post_init__(self) -> None:
         """Refuse a negative number of faults."""

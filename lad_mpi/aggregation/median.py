@@ -32,7 +32,8 @@ class Median:
 
     References
     ----------
-    Yin, Chen, Kannan, Bartlett, arXiv:1803.01498.
+    Yin, Chen, Kannan, Bartlett, "Byzantine-robust distributed learning: towards
+    optimal statistical rates", ICML 2018, arXiv:1803.01498.
 
     Examples
     --------
@@ -45,6 +46,7 @@ class Median:
     num_byzantine: int = 0
 
     kind: ClassVar[str] = "median"
+    cost: ClassVar[str] = "O(n log² n · Q)"
 
     def __post_init__(self) -> None:
         """Refuse a negative number of faults."""

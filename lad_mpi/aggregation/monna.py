@@ -36,7 +36,8 @@ class MoNNA:
 
     References
     ----------
-    Farhadkhani, Guerraoui, Gupta, Hoang, Pinot, Stephan, arXiv:2209.10931.
+    Farhadkhani, Guerraoui, Gupta, Hoang, Pinot, Stephan, "Robust collaborative
+    learning with linear gradient overhead", ICML 2023, arXiv:2209.10931.
 
     Examples
     --------
@@ -50,6 +51,7 @@ class MoNNA:
     reference: int = 0
 
     kind: ClassVar[str] = "monna"
+    cost: ClassVar[str] = "O(nQ)"
 
     def __post_init__(self) -> None:
         """Refuse parameters out of range."""

@@ -40,7 +40,8 @@ class MultiKrum:
 
     References
     ----------
-    Blanchard, El Mhamdi, Guerraoui, Stainer, arXiv:1703.02757.
+    Blanchard, El Mhamdi, Guerraoui, Stainer, "Machine learning with adversaries",
+    NeurIPS 2017, arXiv:1703.02757.
 
     Examples
     --------
@@ -55,6 +56,7 @@ class MultiKrum:
     neighbours: Neighbours = "n-f-2"
 
     kind: ClassVar[str] = "multi_krum"
+    cost: ClassVar[str] = "O(n²Q)"
 
     def __post_init__(self) -> None:
         """Refuse parameters out of range."""

@@ -33,7 +33,8 @@ class NearestNeighbourMixing:
 
     References
     ----------
-    Allouah et al., "Fixing by mixing", arXiv:2302.01772.
+    Allouah, Farhadkhani, Guerraoui, Gupta, Pinot, Stephan, "Fixing by mixing",
+    AISTATS 2023, arXiv:2302.01772.
 
     Examples
     --------
@@ -48,6 +49,7 @@ class NearestNeighbourMixing:
     num_byzantine: int = 0
 
     kind: ClassVar[str] = "nnm"
+    cost: ClassVar[str] = "O(n²Q)"
 
     def __post_init__(self) -> None:
         """Refuse a negative number of faults."""

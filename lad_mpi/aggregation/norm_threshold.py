@@ -33,7 +33,8 @@ class NormThreshold:
 
     References
     ----------
-    Ghosh et al., arXiv:1911.09721.
+    Ghosh, Maity, Kadhe, Mazumdar, Ramchandran, "Communication-efficient and
+    Byzantine-robust distributed learning with error feedback", arXiv:1911.09721.
 
     Examples
     --------
@@ -46,6 +47,7 @@ class NormThreshold:
     num_byzantine: int = 0
 
     kind: ClassVar[str] = "norm_threshold"
+    cost: ClassVar[str] = "O(nQ)"
 
     def __post_init__(self) -> None:
         """Refuse a negative number of faults."""

@@ -45,7 +45,8 @@ class SmallestMaximumEigenvalueAveraging:
 
     References
     ----------
-    Allouah, Guerraoui, Gupta, Pinot, Stephan, arXiv:2302.04787.
+    Allouah, Guerraoui, Gupta, Pinot, Stephan, "On the privacy-robustness-utility
+    trilemma in distributed learning", ICML 2023, arXiv:2302.04787.
 
     Examples
     --------
@@ -60,6 +61,7 @@ class SmallestMaximumEigenvalueAveraging:
     max_subsets: int = 100_000
 
     kind: ClassVar[str] = "smea"
+    cost: ClassVar[str] = "O(n²Q + n³ C(n, f))"
 
     def __post_init__(self) -> None:
         """Refuse parameters out of range."""

@@ -33,7 +33,8 @@ class TrimmedMean:
 
     References
     ----------
-    Yin, Chen, Kannan, Bartlett, arXiv:1803.01498.
+    Yin, Chen, Kannan, Bartlett, "Byzantine-robust distributed learning: towards
+    optimal statistical rates", ICML 2018, arXiv:1803.01498.
 
     Examples
     --------
@@ -46,6 +47,7 @@ class TrimmedMean:
     num_byzantine: int = 0
 
     kind: ClassVar[str] = "trimmed_mean"
+    cost: ClassVar[str] = "O(n log² n · Q)"
 
     def __post_init__(self) -> None:
         """Refuse a negative number of faults."""

@@ -40,12 +40,14 @@ class Alie:
 
     References
     ----------
-    Baruch, Baruch, Goldberg, arXiv:1902.06156.
+    Baruch, Baruch, Goldberg, "A little is enough: circumventing defenses for
+    distributed learning", NeurIPS 2019, arXiv:1902.06156.
     """
 
     z: float | None = None
 
     kind: ClassVar[str] = "alie"
+    cost: ClassVar[str] = "O(HQ)"
 
     def __post_init__(self) -> None:
         """Refuse a shift that is not finite."""

@@ -30,12 +30,14 @@ class Gaussian:
 
     References
     ----------
-    Blanchard, El Mhamdi, Guerraoui, Stainer, arXiv:1703.02757.
+    Blanchard, El Mhamdi, Guerraoui, Stainer, "Machine learning with adversaries",
+    NeurIPS 2017, arXiv:1703.02757.
     """
 
     standard_deviation: float = 1.0
 
     kind: ClassVar[str] = "gaussian"
+    cost: ClassVar[str] = "Q normal numbers a device"
 
     def __post_init__(self) -> None:
         """Refuse a standard deviation that is not positive and finite."""

@@ -18,6 +18,7 @@ class Inf:
     """Send +∞ in every coordinate: a well-formed message that must be refused."""
 
     kind: ClassVar[str] = "inf"
+    cost: ClassVar[str] = "O(Q) a device"
 
     def corrupt(self, coded: Array, context: AttackContext) -> Array:  # noqa: ARG002
         """Return infinity; see :meth:`LocalAttack.corrupt`."""

@@ -30,12 +30,14 @@ class Ipm:
 
     References
     ----------
-    Xie, Koyejo, Gupta, arXiv:1903.03936.
+    Xie, Koyejo, Gupta, "Fall of empires: breaking Byzantine-tolerant SGD by inner
+    product manipulation", UAI 2019, arXiv:1903.03936.
     """
 
     tau: float = 2.0
 
     kind: ClassVar[str] = "ipm"
+    cost: ClassVar[str] = "O(HQ)"
 
     def __post_init__(self) -> None:
         """Refuse a factor that is not finite."""

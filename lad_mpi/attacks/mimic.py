@@ -24,12 +24,14 @@ class Mimic:
 
     References
     ----------
-    Karimireddy, He, Jaggi, arXiv:2006.09365.
+    Karimireddy, He, Jaggi, "Byzantine-robust learning on heterogeneous datasets via
+    bucketing", ICLR 2022, arXiv:2006.09365.
     """
 
     device: int = 0
 
     kind: ClassVar[str] = "mimic"
+    cost: ClassVar[str] = "O(fQ)"
 
     def __post_init__(self) -> None:
         """Refuse a negative number."""

@@ -18,6 +18,7 @@ class Nan:
     """Send NaN in every coordinate: a well-formed message that must be refused."""
 
     kind: ClassVar[str] = "nan"
+    cost: ClassVar[str] = "O(Q) a device"
 
     def corrupt(self, coded: Array, context: AttackContext) -> Array:  # noqa: ARG002
         """Return NaN; see :meth:`LocalAttack.corrupt`."""

@@ -15,6 +15,7 @@ class NoAttack:
     """Send the honest vector: the control of every comparison."""
 
     kind: ClassVar[str] = "none"
+    cost: ClassVar[str] = "O(Q) a device"
 
     def corrupt(self, coded: Array, context: AttackContext) -> Array:  # noqa: ARG002
         """Return a copy of the vectors; see :meth:`LocalAttack.corrupt`."""

@@ -30,12 +30,15 @@ class SignFlip:
 
     References
     ----------
-    Li, Xu, Chen, Giannakis, Ling, arXiv:1811.03761.
+    Li, Xu, Chen, Giannakis, Ling, "RSA: Byzantine-robust stochastic aggregation
+    methods for distributed learning from heterogeneous datasets", AAAI 2019,
+    arXiv:1811.03761.
     """
 
     scale: float = -2.0
 
     kind: ClassVar[str] = "sign_flip"
+    cost: ClassVar[str] = "O(Q) a device"
 
     def __post_init__(self) -> None:
         """Refuse a factor that is not finite."""

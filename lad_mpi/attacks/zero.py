@@ -17,6 +17,7 @@ class Zero:
     """Send zeros, as a device that has nothing to say."""
 
     kind: ClassVar[str] = "zero"
+    cost: ClassVar[str] = "O(Q) a device"
 
     def corrupt(self, coded: Array, context: AttackContext) -> Array:  # noqa: ARG002
         """Return zeros; see :meth:`LocalAttack.corrupt`."""

@@ -2,54 +2,138 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 import json
+import shutil
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Any
 
+from lad_mpi.cli.catalogue import describe
 from lad_mpi.cli.tables import print_table
-from lad_mpi.errors import ExitCode
+from lad_mpi.errors import ExitCode, ParameterError, UsageError
 from lad_mpi.spec import FAMILIES
-from lad_mpi.spec.components import INJECTED
+from lad_mpi.spec.components import listing, suggestion
+from lad_mpi.theory import lower_bound
 
 if TYPE_CHECKING:
     import argparse
 
+_UNKNOWN = "–"
+_LEGEND = (
+    "n messages, f of them faulty, of Q numbers of b bytes; r = f/(n − 2f). N devices, H of "
+    "them honest, d subsets a device, m samples a subset. κ bounds the squared error of a rule "
+    "in units of the honest dispersion. One component in full: lad-mpi components KIND."
+)
+
 
 def components(options: argparse.Namespace) -> ExitCode:
-    """List every component with its parameters and defaults."""
+    """List every component, or show one kind in full."""
+    try:
+        lower_bound(options.n, options.f)
+    except ParameterError as error:
+        raise UsageError(f"--f: {error.message}") from error
     found = {
-        name: [describe(kind, cls) for kind, cls in sorted(family.members().items())]
+        name: [
+            describe(name, kind, cls, num_devices=options.n, num_byzantine=options.f)
+            for kind, cls in sorted(family.members().items())
+            if options.kind in {None, kind}
+        ]
         for name, family in FAMILIES.items()
     }
-    if options.json:
-        sys.stdout.write(json.dumps(found, indent=2) + "\n")
-        return ExitCode.OK
-    for name, rows in found.items():
-        title = "aggregation.pre" if name == "pre" else name
-        sys.stdout.write(f"[{title}]\n")
-        shown = [{**row, "parameters": _inline(row["parameters"])} for row in rows]
-        print_table(
-            shown, columns={"kind": "kind", "parameters": "parameters", "summary": "what it is"}
+    if options.kind is not None and not any(found.values()):
+        kinds = {kind for family in FAMILIES.values() for kind in family.members()}
+        raise UsageError(
+            f"unknown component {options.kind!r}{suggestion(options.kind, kinds)}",
+            hint=f"known: {listing(kinds)}",
         )
-        sys.stdout.write("\n")
+    if options.json:
+        sys.stdout.write(json.dumps(found, indent=2, default=str) + "\n")
+    elif options.kind is None:
+        _print_list(found, options.n, options.f)
+    else:
+        for name, rows in found.items():
+            for row in rows:
+                _print_one(name, row)
     return ExitCode.OK
 
 
-def describe(kind: str, cls: type[Any]) -> dict[str, Any]:
-    """Return kind, parameters with their defaults, and the first line of the documentation."""
-    parameters = {
-        field.name: None if field.default is dataclasses.MISSING else field.default
-        for field in dataclasses.fields(cls)
-        if field.init and field.name != INJECTED
-    }
-    summary = (inspect.getdoc(cls) or "").partition("\n")[0].replace("``", "")
-    return {"kind": kind, "parameters": parameters, "summary": summary}
+def _print_list(found: dict[str, list[dict[str, Any]]], num_devices: int, num_faults: int) -> None:
+    for name, rows in found.items():
+        with_kappa = any(row["kappa"] for row in rows)
+        title = f"cost; κ for n={num_devices}, f={num_faults}" if with_kappa else "cost"
+        sys.stdout.write(f"[{_place(name)}]\n")
+        shown = [
+            {
+                "kind": f"{row['kind']}\n{next(iter(row['links']), _UNKNOWN)}",
+                "what": "\n".join(filter(None, [row["summary"], _inline(row["parameters"])])),
+                "cost": f"{row['cost'] or _UNKNOWN}"
+                + (f"\nκ {_kappa(row['kappa'])}" if with_kappa else ""),
+            }
+            for row in rows
+        ]
+        columns = {"kind": "kind, reference", "what": "what it is, parameters", "cost": title}
+        print_table(shown, columns=columns, spaced=True)
+        sys.stdout.write("\n")
+    sys.stdout.write(_wrapped(_LEGEND, indent=0) + "\n")
 
 
-def _inline(parameters: dict[str, Any]) -> str:
+def _print_one(family: str, row: dict[str, Any]) -> None:
+    title = f"{row['kind']} ({FAMILIES[family].noun}, [{_place(family)}])"
+    parts = [title, "", _wrapped(row["summary"] or _UNKNOWN, indent=0)]
+    if row["parameters"]:
+        parts.append("\nparameters")
+        for name, parameter in row["parameters"].items():
+            parts.append(f"  {_inline({name: parameter})} : {parameter['type']}")
+            parts.append(_wrapped(parameter["description"] or _UNKNOWN, indent=6))
+    if row["notes"]:
+        parts.append("\nnotes")
+        parts.append("\n\n".join(_block(block) for block in row["notes"].split("\n\n")))
+    parts.append(f"\ncost\n  {row['cost'] or _UNKNOWN}")
+    if family in {"aggregation", "pre"}:
+        parts.append("κ")
+        if row["kappa"]:
+            where = "n={n}, f={f}".format(**row["kappa"])
+            parts.append(f"  {_kappa(row['kappa'])}\n  at {where}; r stands for f/(n − 2f)")
+        else:
+            parts.append(f"  {_UNKNOWN}")
+    parts.append("references")
+    parts += [_wrapped(text, indent=2, hanging=2) for text in row["references"] or [_UNKNOWN]]
+    parts.append(f"class\n  {row['class']}")
+    sys.stdout.write("\n".join(parts) + "\n\n")
+
+
+def _kappa(kappa: dict[str, Any] | None) -> str:
+    if kappa is None:
+        return _UNKNOWN
+    number = "" if kappa["value"] is None else f" = {kappa['value']:.3g}"
+    condition = f" for {kappa['condition']}" if kappa["condition"] else ""
+    return f"{kappa['formula']}{number}{condition}"
+
+
+def _inline(parameters: dict[str, dict[str, Any]]) -> str:
     return ", ".join(
-        name if default is None else f"{name}={json.dumps(default)}"
-        for name, default in parameters.items()
+        name
+        if parameter["required"] or parameter["default"] is None
+        else f"{name}={json.dumps(parameter['default'], default=str)}"
+        for name, parameter in parameters.items()
+    )
+
+
+def _place(family: str) -> str:
+    return "aggregation.pre" if family == "pre" else family
+
+
+def _block(text: str) -> str:
+    """Wrap a paragraph; keep equations and tables as they are."""
+    if text.startswith((" ", "=")):
+        return textwrap.indent(textwrap.dedent(text), "      ")
+    return _wrapped(" ".join(text.split()), indent=2)
+
+
+def _wrapped(text: str, *, indent: int, hanging: int = 0) -> str:
+    return textwrap.fill(
+        text,
+        width=min(100, shutil.get_terminal_size().columns),
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + hanging),
     )

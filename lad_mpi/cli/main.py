@@ -180,8 +180,12 @@ def _add_components(commands: argparse._SubParsersAction[_Parser]) -> None:
         commands,
         "components",
         "list problems, codes, codecs, attacks and rules",
-        "List every component with its parameters and their defaults.",
+        "List every component with its parameters and their defaults, its reference, its cost "
+        "and, for rules, the proven κ; or show one in full.",
     )
+    components.add_argument("kind", nargs="?", metavar="KIND", help="show this one in full")
+    components.add_argument("--n", type=int, default=100, metavar="N", help="messages, for κ (100)")
+    components.add_argument("--f", type=int, default=20, metavar="F", help="faulty ones (20)")
     _add_json(components)
     components.set_defaults(module="components", function="components")
 

@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
 
 def print_table(
-    rows: Sequence[Mapping[str, Any]], *, columns: Mapping[str, str], right: Sequence[str] = ()
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    columns: Mapping[str, str],
+    right: Sequence[str] = (),
+    spaced: bool = False,
 ) -> None:
-    """Print chosen columns of rows, wrapped to the terminal's width."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    """Print chosen columns of rows, wrapped to the terminal's width, with blank lines if asked."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, leading=int(spaced))
     for key, title in columns.items():
         table.add_column(title, justify="right" if key in right else "left", overflow="fold")
     for row in rows:

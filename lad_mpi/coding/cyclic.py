@@ -38,14 +38,18 @@ class Cyclic:
 
     References
     ----------
-    Li, Allouah, Guerraoui, Skoglund, Xiao, arXiv:2603.28780 (random assignment);
-    arXiv:2506.01989 (fixed assignment, CRA-DL).
+    Li, Allouah, Guerraoui, Skoglund, Xiao, "Byzantine-robust and
+    communication-efficient distributed training: compressive and cyclic gradient
+    coding", arXiv:2603.28780 (random assignment).
+    Li, Xiao, Skoglund, "Coded robust aggregation for distributed learning under
+    Byzantine attacks", arXiv:2506.01989 (fixed assignment, CRA-DL).
     """
 
     load: int = 1
     assignment: Literal["random", "fixed"] = "random"
 
     kind: ClassVar[str] = "cyclic"
+    cost: ClassVar[str] = "d gradients"
     needs_exact_messages: ClassVar[bool] = False
     message_parts: ClassVar[int] = 1
 

@@ -42,10 +42,12 @@ class DracoCyclic:
 
     References
     ----------
-    Chen, Wang, Charles, Papailiopoulos, arXiv:1803.09877.
+    Chen, Wang, Charles, Papailiopoulos, "DRACO: Byzantine-resilient distributed
+    training via redundant gradients", ICML 2018, arXiv:1803.09877.
     """
 
     kind: ClassVar[str] = "draco_cyclic"
+    cost: ClassVar[str] = "2f+1 gradients; decoding O(NQ) for large Q"
     needs_exact_messages: ClassVar[bool] = True
     message_parts: ClassVar[int] = 2
 

@@ -49,12 +49,14 @@ class DracoCyclicReal:
 
     References
     ----------
-    After Chen, Wang, Charles, Papailiopoulos, arXiv:1803.09877.
+    After Chen, Wang, Charles, Papailiopoulos, "DRACO: Byzantine-resilient distributed
+    training via redundant gradients", ICML 2018, arXiv:1803.09877.
     """
 
     load: int | None = None
 
     kind: ClassVar[str] = "draco_cyclic_real"
+    cost: ClassVar[str] = "d gradients; decoding O(NQ) for large Q"
     needs_exact_messages: ClassVar[bool] = True
     message_parts: ClassVar[int] = 1
 

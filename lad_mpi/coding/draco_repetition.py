@@ -37,13 +37,15 @@ class DracoRepetition:
 
     References
     ----------
-    Chen, Wang, Charles, Papailiopoulos, arXiv:1803.09877.
-    Boyer and Moore, "MJRTY: a fast majority vote algorithm" (1991).
+    Chen, Wang, Charles, Papailiopoulos, "DRACO: Byzantine-resilient distributed
+    training via redundant gradients", ICML 2018, arXiv:1803.09877.
+    Boyer, Moore, "MJRTY: a fast majority vote algorithm", 1991.
     """
 
     load: int | None = None
 
     kind: ClassVar[str] = "draco_repetition"
+    cost: ClassVar[str] = "N/⌊N/d⌋ gradients; decoding O(NQ)"
     needs_exact_messages: ClassVar[bool] = True
     message_parts: ClassVar[int] = 1
 

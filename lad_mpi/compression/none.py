@@ -20,6 +20,7 @@ class NoCompression:
     """Send every coordinate as it is, little-endian, in the dtype of the run."""
 
     kind: ClassVar[str] = "none"
+    cost: ClassVar[str] = "b Q bytes"
     wire_code: ClassVar[int] = 0
     unbiased: ClassVar[bool] = True
     delta_is_exact: ClassVar[bool] = True

@@ -49,12 +49,14 @@ class Qsgd:
 
     References
     ----------
-    Alistarh, Grubic, Li, Tomioka, Vojnovic, arXiv:1610.02132.
+    Alistarh, Grubic, Li, Tomioka, Vojnovic, "QSGD: communication-efficient SGD via
+    gradient quantization and encoding", NeurIPS 2017, arXiv:1610.02132.
     """
 
     levels: int
 
     kind: ClassVar[str] = "qsgd"
+    cost: ClassVar[str] = "b + Q⌈log₂(2s+1)⌉/8 bytes"
     wire_code: ClassVar[int] = 2
     unbiased: ClassVar[bool] = True
     delta_is_exact: ClassVar[bool] = False

@@ -42,12 +42,14 @@ class RandK:
 
     References
     ----------
-    Stich, Cordonnier, Jaggi, arXiv:1809.07599.
+    Stich, Cordonnier, Jaggi, "Sparsified SGD with memory", NeurIPS 2018,
+    arXiv:1809.07599.
     """
 
     k: int
 
     kind: ClassVar[str] = "rand_k"
+    cost: ClassVar[str] = "b k bytes"
     wire_code: ClassVar[int] = 1
     unbiased: ClassVar[bool] = True
     delta_is_exact: ClassVar[bool] = True

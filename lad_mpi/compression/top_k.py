@@ -39,12 +39,14 @@ class TopK:
 
     References
     ----------
-    Stich, Cordonnier, Jaggi, arXiv:1809.07599.
+    Stich, Cordonnier, Jaggi, "Sparsified SGD with memory", NeurIPS 2018,
+    arXiv:1809.07599.
     """
 
     k: int
 
     kind: ClassVar[str] = "top_k"
+    cost: ClassVar[str] = "b k + k⌈log₂ Q⌉/8 bytes"
     wire_code: ClassVar[int] = 3
     unbiased: ClassVar[bool] = False
     delta_is_exact: ClassVar[bool] = False

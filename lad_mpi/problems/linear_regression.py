@@ -89,7 +89,9 @@ class LinearRegression:
 
     References
     ----------
-    Li, Allouah, Guerraoui, Skoglund, Xiao, arXiv:2603.28780.
+    Li, Allouah, Guerraoui, Skoglund, Xiao, "Byzantine-robust and
+    communication-efficient distributed training: compressive and cyclic gradient
+    coding", arXiv:2603.28780.
     """
 
     dimension: int | None = None
@@ -102,6 +104,7 @@ class LinearRegression:
     intercept: bool = True
 
     kind: ClassVar[str] = "linear_regression"
+    cost: ClassVar[str] = "O(m Q) a gradient"
 
     def __post_init__(self) -> None:
         """Refuse values out of range and fields that would have no effect."""

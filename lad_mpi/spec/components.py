@@ -89,14 +89,14 @@ def build_component(
     members = family.members()
     if "kind" not in table:
         raise SpecError(
-            f"{place}.kind", f"is missing; expected a {family.noun}: {_listing(members)}"
+            f"{place}.kind", f"is missing; expected a {family.noun}: {listing(members)}"
         )
     kind = table["kind"]
     if not isinstance(kind, str) or kind not in members:
         raise SpecError(
             f"{place}.kind",
-            f"unknown {family.noun} {kind!r}{_suggestion(kind, members)}",
-            hint=f"known: {_listing(members)}",
+            f"unknown {family.noun} {kind!r}{suggestion(kind, members)}",
+            hint=f"known: {listing(members)}",
         )
     values = {key: value for key, value in table.items() if key != "kind"}
     if INJECTED in values:
@@ -184,8 +184,8 @@ def refuse_unknown(values: Iterable[str], allowed: list[str], place: str) -> Non
         if key not in allowed:
             raise SpecError(
                 f"{place}.{key}" if place else key,
-                f"unknown key{_suggestion(key, allowed)}",
-                hint=f"allowed here: {_listing(allowed)}" if allowed else "no parameters here",
+                f"unknown key{suggestion(key, allowed)}",
+                hint=f"allowed here: {listing(allowed)}" if allowed else "no parameters here",
             )
 
 
@@ -194,12 +194,14 @@ def field_names(cls: type[Any]) -> list[str]:
     return [f.name for f in dataclasses.fields(cls) if f.init]
 
 
-def _suggestion(word: object, known: Iterable[str]) -> str:
+def suggestion(word: object, known: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?`` with the nearest known word, or nothing."""
     nearest = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)
     return f"; did you mean {nearest[0]!r}?" if nearest else ""
 
 
-def _listing(words: Iterable[str]) -> str:
+def listing(words: Iterable[str]) -> str:
+    """Return the words in order, for a message."""
     return ", ".join(sorted(words))
 
 

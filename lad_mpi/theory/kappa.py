@@ -18,6 +18,7 @@ arXiv:2302.01772.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lad_mpi.errors import ParameterError
@@ -49,6 +50,25 @@ def lower_bound(num_devices: int, num_byzantine: int) -> float:
     return num_byzantine / (num_devices - 2 * num_byzantine)
 
 
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A proven κ.
+
+    Parameters
+    ----------
+    formula : str
+        The formula, for people; r stands for f/(n − 2f). Empty where none is known.
+    value : callable
+        The number for n and f: infinity where there is none, NaN where none is known.
+    condition : str
+        The parameters of the rule for which it is proven; empty where for all.
+    """
+
+    formula: str
+    value: Callable[[int, int], float]
+    condition: str = ""
+
+
 def kappa(kind: str, num_devices: int, num_byzantine: int, *, nnm: bool = False) -> float:
     r"""Return the best κ that is proven for a rule.
 
@@ -78,15 +98,15 @@ def kappa(kind: str, num_devices: int, num_byzantine: int, *, nnm: bool = False)
     -----
     Published for the first four and for ``nnm``, with r = f/(n − 2f):
 
-    ==================  ==================
+    ==================  =====================
     trimmed_mean        6 r (1 + r)
     krum                6 (1 + r)
     geometric_median    4 (1 + r)²
     median              4 (1 + r)²
     smea                4 r
-    mda                 8 f²/(n − f)
-    after nnm           8f/(n − f) (κ + 1)
-    ==================  ==================
+    mda                 8 f² / (n − f)
+    after nnm           8 f / (n − f) (κ + 1)
+    ==================  =====================
 
     Krum's is for the count of n − f − 1 neighbours. Its proof carries over to
     ``multi_krum`` with m ≤ n − f rows: each selected row is bounded by its own
@@ -121,58 +141,37 @@ def kappa(kind: str, num_devices: int, num_byzantine: int, *, nnm: bool = False)
     18.0
     """
     lower_bound(num_devices, num_byzantine)
-    alone = KAPPA[kind](num_devices, num_byzantine) if kind in KAPPA else math.nan
+    alone = KAPPA[kind].value(num_devices, num_byzantine) if kind in KAPPA else math.nan
     if not nnm or not math.isfinite(alone):
         return alone
     return 8 * num_byzantine / (num_devices - num_byzantine) * (alone + 1.0)
 
 
-def _trimmed_mean(n: int, f: int) -> float:
-    r = lower_bound(n, f)
-    return 6.0 * r * (1.0 + r)
+def _of_r(function: Callable[[float], float]) -> Callable[[int, int], float]:
+    return lambda n, f: function(lower_bound(n, f))
 
 
-def _krum(n: int, f: int) -> float:
-    return 6.0 * (1.0 + lower_bound(n, f))
+_MEAN = Bound("0 for f = 0, else ∞", lambda n, f: math.inf if f > 0 else 0.0)  # noqa: ARG005
+_KRUM = Bound("6 (1 + r)", _of_r(lambda r: 6.0 * (1.0 + r)), 'neighbours="n-f-1"')
+_MEDIAN = Bound("4 (1 + r)²", _of_r(lambda r: 4.0 * (1.0 + r) ** 2))
+_UNKNOWN = Bound("", lambda n, f: math.nan if f > 0 else 0.0)  # noqa: ARG005
 
-
-def _median(n: int, f: int) -> float:
-    return 4.0 * (1.0 + lower_bound(n, f)) ** 2
-
-
-def _mda(n: int, f: int) -> float:
-    return 8.0 * f**2 / (n - f)
-
-
-def _smea(n: int, f: int) -> float:
-    return 4.0 * lower_bound(n, f)
-
-
-def _mean_of_all(n: int, f: int) -> float:  # noqa: ARG001
-    return math.inf if f > 0 else 0.0
-
-
-def _none(n: int, f: int) -> float:  # noqa: ARG001
-    return math.inf
-
-
-def _unknown(n: int, f: int) -> float:  # noqa: ARG001
-    return math.nan if f > 0 else 0.0
-
-
-#: κ of each rule as a function of n and f; NaN where none is known.
-KAPPA: dict[str, Callable[[int, int], float]] = {
-    "mean": _mean_of_all,
-    "trimmed_mean": _trimmed_mean,
-    "median": _median,
-    "meamed": _unknown,
-    "geometric_median": _median,
-    "krum": _krum,
-    "multi_krum": _krum,
-    "centered_clipping": _none,
-    "mda": _mda,
-    "monna": _mean_of_all,
-    "caf": _unknown,
-    "smea": _smea,
-    "norm_threshold": _mean_of_all,
+#: κ of each rule, in words and as a function of n and f.
+KAPPA: dict[str, Bound] = {
+    "mean": _MEAN,
+    "trimmed_mean": Bound("6 r (1 + r)", _of_r(lambda r: 6.0 * r * (1.0 + r))),
+    "median": _MEDIAN,
+    "meamed": _UNKNOWN,
+    "geometric_median": _MEDIAN,
+    "krum": _KRUM,
+    "multi_krum": _KRUM,
+    "centered_clipping": Bound("∞", lambda n, f: math.inf),  # noqa: ARG005
+    "mda": Bound("8 f² / (n − f)", lambda n, f: 8.0 * f**2 / (n - f)),
+    "monna": _MEAN,
+    "caf": _UNKNOWN,
+    "smea": Bound("4 r", _of_r(lambda r: 4.0 * r)),
+    "norm_threshold": _MEAN,
 }
+
+#: κ of a rule after nearest-neighbour mixing, κ being that of the rule alone.
+AFTER_NNM = "8 f / (n − f) (κ + 1)"

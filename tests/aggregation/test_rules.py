@@ -1,21 +1,17 @@
-"""Laws that every aggregation rule and pre-aggregation must keep."""
+"""What the suite's own rules and pre-aggregations keep beside the laws of all."""
 
 from __future__ import annotations
 
 import dataclasses
 import doctest
 import importlib
-import math
 import pickle
 import pkgutil
-import sys
-from itertools import combinations, permutations
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import lad_mpi.aggregation
 from lad_mpi.aggregation import (
@@ -32,7 +28,6 @@ from lad_mpi.aggregation import (
     MultiKrum,
     NearestNeighbourMixing,
     Pipeline,
-    PreAggregation,
     RandomisedPreAggregation,
     Rule,
     SmallestMaximumEigenvalueAveraging,
@@ -44,11 +39,6 @@ from lad_mpi.errors import ParameterError
 from lad_mpi.rng import Streams
 
 COMPONENTS: dict[str, Any] = {**RULES, **PRE_AGGREGATIONS}
-#: Neither follows its messages wherever they go: a threshold is a length.
-OF_FIXED_LENGTH = {"centered_clipping", "clip"}
-#: Rows change places, and so no row of the result belongs to a row of the messages.
-SHUFFLED = {"bucketing"}
-ROBUST = sorted(set(COMPONENTS) - {"mean", "bucketing", *OF_FIXED_LENGTH})
 MODULES = [
     importlib.import_module(f"lad_mpi.aggregation.{module.name}")
     for module in pkgutil.iter_modules(lad_mpi.aggregation.__path__)
@@ -66,16 +56,6 @@ def honest_output(component: Any, messages: np.ndarray, num_hostile: int) -> np.
     """What a component makes of the messages, without the rows that are hostile themselves."""
     result = component(messages)
     return result[: len(messages) - num_hostile] if result.ndim == 2 else result
-
-
-def has_one_tightest_subset(messages: np.ndarray, num_byzantine: int) -> bool:
-    """Two subsets of least diameter share their two farthest rows and may differ in others."""
-    size = len(messages) - num_byzantine
-    diameters = sorted(
-        max((math.dist(a, b) for a, b in combinations(subset, 2)), default=0.0)
-        for subset in combinations(messages, size)
-    )
-    return len(diameters) == 1 or diameters[0] < diameters[1]
 
 
 @pytest.fixture(params=sorted(COMPONENTS))
@@ -111,31 +91,16 @@ def test_docstring_examples(module: Any) -> None:
 
 
 class TestContract:
-    def test_is_a_frozen_component(self, component_class: Any) -> None:
-        component = component_class(num_byzantine=3)
-        protocol = Rule if component_class in RULES.values() else PreAggregation
-        assert isinstance(component, protocol)
+    def test_the_number_of_faults_comes_first(self, component_class: Any) -> None:
         assert dataclasses.fields(component_class)[0].name == "num_byzantine"
-        assert component_class().num_byzantine == 0
-        assert component == component_class(num_byzantine=3)
-        assert hash(component) == hash(component_class(num_byzantine=3))
-        with pytest.raises(dataclasses.FrozenInstanceError):
-            component.num_byzantine = 0
-        with pytest.raises((AttributeError, TypeError)):
-            component.num_byzantime = 0
-
-    def test_field_types_resolve_at_run_time(self, component_class: Any) -> None:
-        module = vars(sys.modules[component_class.__module__])
-        for field in dataclasses.fields(component_class):
-            assert eval(str(field.type), module) is not None
         assert "__call__" in vars(component_class)
 
-    def test_refuses_a_negative_number_of_faults(self, component_class: Any) -> None:
+    def test_refuses_a_negative_number_of_faults_at_once(self, component_class: Any) -> None:
         with pytest.raises(ParameterError, match="num_byzantine"):
             component_class(num_byzantine=-1)
 
     @pytest.mark.parametrize(("num_messages", "num_byzantine"), [(2, 1), (4, 2), (5, 3), (1, 1)])
-    def test_refuses_faults_that_are_no_minority(
+    def test_says_that_faults_are_no_minority(
         self, component_class: Any, num_messages: int, num_byzantine: int
     ) -> None:
         with pytest.raises(ParameterError, match="no minority"):
@@ -146,107 +111,18 @@ class TestContract:
         [np.ones(3), np.ones((0, 3)), np.ones((3, 0)), np.ones((3, 3), dtype=np.int64)],
         ids=["vector", "no rows", "no columns", "integers"],
     )
-    def test_refuses_what_is_no_matrix_of_floats(
-        self, component_class: Any, messages: np.ndarray
-    ) -> None:
+    def test_says_what_messages_must_be(self, component_class: Any, messages: np.ndarray) -> None:
         with pytest.raises(ValueError, match="messages"):
             component_class()(messages)
 
-    @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-    @pytest.mark.parametrize("shape", [(1, 1), (1, 4), (2, 3), (3, 1), (7, 5), (4, 300_000)])
-    def test_keeps_dtype_and_input(self, component_class: Any, shape: Any, dtype: Any) -> None:
-        messages = np.random.default_rng(0).normal(size=shape).astype(dtype)
-        copy = messages.copy()
-        messages.flags.writeable = False
-        faults = 0 if component_class is Bucketing else (shape[0] - 1) // 2
-        component = component_class(num_byzantine=faults)
-        result = component(messages)
-        assert result.dtype == dtype
-        if component_class is Bucketing:
-            assert result.shape == ((shape[0] + 1) // 2, shape[1])
-        else:
-            is_rule = component_class in RULES.values()
-            assert result.shape == (shape[1:] if is_rule else shape)
-        assert np.array_equal(messages, copy)
-        assert not np.shares_memory(result, messages)
-        assert np.array_equal(result, component(messages))
 
-    @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-    def test_memory_layout_does_not_matter(self, component_class: Any, dtype: Any) -> None:
-        messages = np.random.default_rng(1).normal(size=(9, 6)).astype(dtype)
-        component = component_class(num_byzantine=2)
-        strided = np.repeat(messages, 2, axis=1)[:, ::2]
-        tolerance = 1e-12 if dtype == np.float64 else 1e-6
-        for same in (np.asfortranarray(messages), strided):
-            np.testing.assert_allclose(
-                component(same), component(messages), rtol=tolerance, atol=tolerance
-            )
-
-
-class TestLaws:
-    @settings(max_examples=15, deadline=None)
-    @given(
-        seed=st.integers(0, 2**32),
-        num_messages=st.integers(1, 12),
-        exponent=st.integers(-300, 300),
-        data=st.data(),
-    )
-    @pytest.mark.parametrize("kind", sorted(set(COMPONENTS) - OF_FIXED_LENGTH))
-    def test_scaling_commutes(
-        self, kind: str, seed: int, num_messages: int, exponent: int, data: st.DataObject
-    ) -> None:
-        most = (num_messages - 1) // (4 if kind in SHUFFLED else 2)
-        component = make(kind, data.draw(st.integers(0, most)))
-        messages = np.random.default_rng(seed).normal(size=(num_messages, 3))
-        scaled = component(messages * 10.0**exponent)
-        np.testing.assert_allclose(scaled / 10.0**exponent, component(messages), atol=1e-6)
-
-    @settings(max_examples=15, deadline=None)
-    @given(seed=st.integers(0, 2**32), num_messages=st.integers(3, 12))
-    @pytest.mark.parametrize(
-        "kind", sorted(set(COMPONENTS) - {"norm_threshold", "arc"} - OF_FIXED_LENGTH)
-    )
-    def test_translation_commutes(self, kind: str, seed: int, num_messages: int) -> None:
-        faults = (num_messages - 1) // (4 if kind in SHUFFLED else 2)
-        component = make(kind, faults)
-        generator = np.random.default_rng(seed)
-        messages = generator.normal(size=(num_messages, 4))
-        shift = 1e3 * generator.normal(size=4)
-        np.testing.assert_allclose(
-            component(messages + shift), component(messages) + shift, atol=1e-6
-        )
-
-    @settings(max_examples=15, deadline=None)
-    @given(seed=st.integers(0, 2**32), num_messages=st.integers(5, 12))
-    @pytest.mark.parametrize("kind", sorted(set(COMPONENTS) - SHUFFLED))
-    def test_order_of_rows_does_not_matter(self, kind: str, seed: int, num_messages: int) -> None:
-        # Krum counts two neighbours or more here; with one, nearest pairs tie.
-        faults = (num_messages - 1) // 4
-        component = make(kind, faults)
-        generator = np.random.default_rng(seed)
-        messages = generator.normal(size=(num_messages, 4))
-        order = generator.permutation(num_messages)
-        expected = component(messages)
-        if expected.ndim == 2:
-            expected = expected[order]
-        if kind == "mda" and not has_one_tightest_subset(messages, faults):
-            return
-        turned = make(kind, faults, trusted=int(np.argmin(order)))
-        np.testing.assert_allclose(turned(messages[order]), expected, atol=1e-7)
-
+class TestBits:
     @pytest.mark.parametrize("kind", ["trimmed_mean", "median"])
     def test_order_of_rows_does_not_change_a_bit(self, kind: str) -> None:
         generator = np.random.default_rng(2)
         messages = generator.normal(size=(20, 50))
         rule = COMPONENTS[kind](num_byzantine=4)
         assert np.array_equal(rule(messages), rule(generator.permutation(messages, axis=0)))
-
-    @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-    @pytest.mark.parametrize("kind", sorted(COMPONENTS))
-    def test_equal_messages_are_returned(self, kind: str, dtype: Any) -> None:
-        vector = np.random.default_rng(3).normal(size=5).astype(dtype) / 4
-        result = make(kind, 1)(np.tile(vector, (7, 1)))
-        np.testing.assert_allclose(result, np.broadcast_to(vector, result.shape), rtol=1e-6)
 
     @pytest.mark.parametrize(
         "kind", ["nnm", "krum", "multi_krum", "geometric_median", "mda", "smea"]
@@ -260,43 +136,9 @@ class TestLaws:
         rows = result[[1, 2, 3, 5, 6, 8, 9, 10]] if result.ndim == 2 else result[None]
         assert np.array_equal(rows, np.broadcast_to(messages[1], rows.shape))
 
-    @pytest.mark.parametrize(
-        "kind",
-        sorted(set(COMPONENTS) - SHUFFLED - {"median", "geometric_median", "krum", "clip", "arc"}),
-    )
-    def test_without_faults_it_is_the_mean(self, kind: str) -> None:
-        messages = np.random.default_rng(5).normal(size=(8, 6))
-        result = COMPONENTS[kind]()(messages)
-        np.testing.assert_allclose(
-            result, np.broadcast_to(messages.mean(axis=0), result.shape), atol=1e-14
-        )
-
-    @pytest.mark.parametrize("kind", sorted(COMPONENTS))
-    def test_rows_of_zeros(self, kind: str) -> None:
-        result = make(kind, 1)(np.zeros((5, 3)))
-        assert np.array_equal(result, np.zeros(result.shape))
-
 
 class TestHugeRows:
-    """Finite rows too long to square among f rows disturb nothing, and nothing warns."""
-
-    @pytest.mark.parametrize("position", ["first", "last"])
-    @pytest.mark.parametrize("huge", [1e130, 1e160, 1e300, -1.7e308, "mixed"])
-    @pytest.mark.parametrize("kind", ROBUST)
-    def test_result_stays_among_the_honest(self, kind: str, huge: Any, position: str) -> None:
-        generator = np.random.default_rng(6)
-        honest = generator.normal(size=(14, 8))
-        hostile = np.full((6, 8), 1.7e308 if huge == "mixed" else huge)
-        if huge == "mixed":
-            hostile[::2] *= -1.0
-        component = make(kind, 6)
-        result = component(np.concatenate([honest, hostile]))
-        assert np.isfinite(result).all()
-        clean = honest_output(component, np.concatenate([honest, hostile]), 6)
-        if position == "first":
-            turned = make(kind, 6, trusted=6)(np.concatenate([hostile, honest]))
-            clean = turned[6:] if turned.ndim == 2 else turned
-        assert np.abs(clean).max() <= np.abs(honest).max()
+    """Finite rows too long to square act by their direction alone, or not at all."""
 
     @pytest.mark.parametrize(
         "kind", ["krum", "multi_krum", "norm_threshold", "nnm", "mda", "monna", "caf", "smea"]
@@ -324,41 +166,9 @@ class TestHugeRows:
         np.testing.assert_allclose(results[2], results[0], atol=1e-7)
         assert np.linalg.norm(results[0] - GeometricMedian()(honest)) > 1e-2
 
-    @pytest.mark.parametrize("kind", sorted(COMPONENTS))
-    def test_no_sum_overflows(self, kind: str) -> None:
-        largest = np.finfo(np.float64).max
-        messages = np.full((7, 3), largest)
-        messages[::2] *= -1.0
-        assert np.isfinite(make(kind, 1)(messages)).all()
-
-    @pytest.mark.parametrize("kind", sorted(COMPONENTS))
-    def test_largest_float32_rows(self, kind: str) -> None:
-        messages = np.random.default_rng(9).normal(size=(9, 4)).astype(np.float32)
-        messages[:2] = np.finfo(np.float32).max
-        result = make(kind, 2)(messages)
-        assert np.isfinite(result).all()
-
 
 class TestRowsThatAreNotFinite:
-    """They count as rows of zeros, in blocks of any number, and nothing warns."""
-
-    @pytest.mark.parametrize("columns", [3, 70_000])
-    @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-    @pytest.mark.parametrize("kind", sorted(COMPONENTS))
-    def test_they_are_zeros(self, kind: str, dtype: Any, columns: int) -> None:
-        messages = np.random.default_rng(40).normal(size=(12, columns)).astype(dtype)
-        zeroed = messages.copy()
-        messages[3, columns - 1] = np.nan
-        messages[5, 1] = np.inf
-        messages[7] = -np.inf
-        messages[7, 0] = np.inf
-        zeroed[[3, 5, 7]] = 0.0
-        copy = messages.copy()
-        component = make(kind, 2 if kind == "bucketing" else 3)
-        result = component(messages)
-        assert np.isfinite(result).all()
-        np.testing.assert_allclose(result, component(zeroed), rtol=1e-6, atol=1e-6)
-        assert np.array_equal(messages, copy, equal_nan=True)
+    """They count as rows of zeros."""
 
     @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
     @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -371,10 +181,6 @@ class TestRowsThatAreNotFinite:
         assert np.array_equal(replaced[[0, 2]], messages[[0, 2]])
         assert not replaced[1].any()
         assert replaced.dtype == dtype
-
-    @pytest.mark.parametrize("kind", sorted(COMPONENTS))
-    def test_a_trusted_or_only_row(self, kind: str) -> None:
-        assert not make(kind)(np.full((1, 2), np.nan)).any()
 
 
 class TestPipeline:
@@ -461,11 +267,6 @@ class TestPipeline:
     def test_checks_what_reaches_each_stage(self) -> None:
         with pytest.raises(ParameterError, match="no minority"):
             Pipeline((NearestNeighbourMixing(num_byzantine=4),), Mean())(np.ones((8, 2)))
-
-
-def test_every_misspelt_parameter_is_refused(component_class: Any) -> None:
-    with pytest.raises(TypeError):
-        component_class(num_byzantines=2)
 
 
 @pytest.mark.parametrize(

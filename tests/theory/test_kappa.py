@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,9 @@ from lad_mpi.aggregation import (
     NearestNeighbourMixing,
     Pipeline,
 )
+from lad_mpi.conformance.robustness import ratio, worst_ratio
 from lad_mpi.errors import ParameterError
-from lad_mpi.theory import KAPPA, kappa, lower_bound
+from lad_mpi.theory import AFTER_NNM, KAPPA, kappa, lower_bound
 
 NOT_ROBUST = ["centered_clipping", "mean", "monna", "norm_threshold"]
 UNKNOWN = ["caf", "meamed"]
@@ -35,46 +37,14 @@ def build(kind: str, num_byzantine: int) -> Any:
     return RULES[kind](num_byzantine=num_byzantine)  # type: ignore[call-arg]
 
 
-def ratio(rule: Any, honest: np.ndarray, hostile: np.ndarray) -> float:
-    """‖R − honest mean‖² in units of the honest dispersion."""
-    mean = honest.mean(axis=0)
-    dispersion = ((honest - mean) ** 2).sum(axis=1).mean()
-    error = rule(np.concatenate([honest, hostile])) - mean
-    return float(error @ error / dispersion)
-
-
-def attacks(honest: np.ndarray, f: int, generator: np.random.Generator) -> list[np.ndarray]:
-    """f hostile rows of several kinds, weak and strong."""
-    mean, deviation = honest.mean(axis=0), honest.std(axis=0)
-    points = [
-        -2.0 * mean,
-        -0.1 * mean,
-        0.0 * mean,
-        mean + 1e6,
-        *(mean - z * deviation for z in (0.3, 1.0, 1.5, 3.0)),
-        honest[0],
-        honest[np.argmax(((honest - mean) ** 2).sum(axis=1))],
-    ]
-    same = [np.tile(point, (f, 1)) for point in points]
-    return [*same, mean + 3.0 * generator.normal(size=(f, len(mean)))]
-
-
 @pytest.mark.parametrize("nnm", [False, True], ids=["alone", "nnm"])
 @pytest.mark.parametrize(("n", "f"), [(7, 1), (15, 7), (20, 4), (11, 3)])
 @pytest.mark.parametrize("kind", FINITE)
 def test_rules_stay_within_their_kappa(kind: str, n: int, f: int, nnm: bool) -> None:
-    generator = np.random.default_rng(30)
     rule = build(kind, f)
     if nnm:
         rule = Pipeline((NearestNeighbourMixing(num_byzantine=f),), rule)
-    worst = 0.0
-    for columns in (1, 2, 10):
-        for skewed in (False, True):
-            honest = generator.normal(size=(n - f, columns)) + 1.0
-            if skewed:
-                honest = honest**3
-            for hostile in attacks(honest, f, generator):
-                worst = max(worst, ratio(rule, honest, hostile))
+    worst = worst_ratio(rule, n, f)
     assert 0.0 < worst <= kappa(kind, n, f, nnm=nnm) * (1 + 1e-9)
 
 
@@ -142,6 +112,31 @@ def test_kappa_of_averages_over_subsets() -> None:
     assert kappa("smea", 100, 20) == pytest.approx(4 / 3)
     assert kappa("mda", 20, 4) == pytest.approx(8.0)
     assert all(math.isnan(kappa(kind, 10, 2, nnm=True)) for kind in UNKNOWN)
+
+
+def evaluate(formula: str, n: int, f: int, **names: float) -> float:
+    """A formula for people as a number: a space between two factors multiplies."""
+    for sign, operator in {"²": "**2", "−": "-", "∞": "inf", "κ": "kappa"}.items():
+        formula = formula.replace(sign, operator)
+    formula = re.sub(r"(?<=[\w)]) (?=[\w(])", " * ", formula)
+    names |= {"n": n, "f": f, "r": lower_bound(n, f), "inf": math.inf}
+    return float(eval(formula, {"__builtins__": {}}, names))
+
+
+@pytest.mark.parametrize("kind", [*FINITE, "centered_clipping"])
+@pytest.mark.parametrize(("n", "f"), [(100, 20), (11, 3), (7, 0)])
+def test_formulas_say_what_is_computed(kind: str, n: int, f: int) -> None:
+    assert evaluate(KAPPA[kind].formula, n, f) == pytest.approx(kappa(kind, n, f))
+    if kind in FINITE:
+        after = evaluate(AFTER_NNM, n, f, kappa=kappa(kind, n, f))
+        assert after == pytest.approx(kappa(kind, n, f, nnm=True))
+
+
+def test_the_documentation_has_the_same_formulas() -> None:
+    table = dict(re.findall(r"^ +([a-z_]+|after nnm) {2,}(.+)$", kappa.__doc__ or "", re.MULTILINE))
+    assert table.pop("after nnm") == AFTER_NNM
+    assert table.items() <= {kind: bound.formula for kind, bound in KAPPA.items()}.items()
+    assert len(table) == 6
 
 
 def test_every_rule_is_in_the_table() -> None:

@@ -1,0 +1,217 @@
+"""Laws of gradient codes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pytest
+
+from lad_mpi.coding import Code, DecodeStatus, DecodingCode
+from lad_mpi.conformance.component import ComponentLaws, moves_no_global_generator
+from lad_mpi.conformance.suite import build
+from lad_mpi.rng import Streams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from lad_mpi.coding import Assignment, Decoded
+    from lad_mpi.types import HostFloats
+
+_N, _F, _Q = 23, 3, 5
+_DECODING = (
+    "decoder",
+    "exact",
+    "faults",
+    "too_many_faults",
+    "overflow",
+    "zeros",
+)
+
+
+class CodeLaws(ComponentLaws):
+    """Laws of who computes what and, where there is a decoder, of what it recovers.
+
+    Attributes
+    ----------
+    maker : callable
+        Makes a code that fits 23 devices with 3 faults.
+    """
+
+    maker: ClassVar[Callable[[], Any]]
+
+    def example(self) -> Any:
+        """Return a code."""
+        return type(self).maker()
+
+    def test_protocol(self) -> None:
+        """It is a code, and accepts 23 devices with 3 faults."""
+        code = self.example()
+        assert isinstance(code, Code)
+        code.check(_N, _F)
+
+    def test_repeatable(self) -> None:
+        """The assignment is a function of seed and iteration, and of neither unless it varies.
+
+        Every rank draws it for itself.
+        """
+        code = self.example()
+        one, two = (code.assign(_N, _F, Streams(1), 4) for _ in range(2))
+        np.testing.assert_array_equal(one.subsets, two.subsets)
+        np.testing.assert_array_equal(one.weights, two.weights)
+        if not code.varies:
+            np.testing.assert_array_equal(one.subsets, code.assign(_N, _F, Streams(1), 5).subsets)
+
+    def test_global_generators(self) -> None:
+        """It neither draws from nor seeds a global generator of random numbers."""
+        code = self.example()
+        moves_no_global_generator(lambda: code.assign(_N, _F, Streams(1), 4).subsets)
+
+    def test_subsets(self) -> None:
+        """The subsets of a device are distinct, and padding comes last."""
+        assignment = self._assign()
+        for row, load in zip(assignment.subsets, assignment.loads, strict=True):
+            assert (row[:load] >= 0).all()
+            assert (row[load:] == -1).all()
+            assert len(set(row[:load])) == load
+
+    def test_weights(self) -> None:
+        """Equal gradients are sent as they are: the weights of a device sum to one.
+
+        Then messages have the size of gradients, whatever the load.
+        """
+        sums = self._assign().mixing_matrix(_N).sum(axis=1)
+        np.testing.assert_allclose(sums, 1.0, rtol=1e-12)
+
+    def test_parts(self) -> None:
+        """Messages have as many parts as it says: two where weights are complex."""
+        code, assignment = self.example(), self._assign()
+        gradients = np.random.default_rng(0).normal(size=(_N, _Q))
+        messages = assignment.encode(gradients)
+        assert len(assignment.weight_parts) == code.message_parts
+        assert messages.shape == (_N, code.message_parts * _Q)
+        expected = assignment.mixing_matrix(_N) @ gradients
+        np.testing.assert_allclose(messages[:, :_Q], expected.real, atol=1e-12)
+        np.testing.assert_allclose(messages[:, _Q:], expected.imag[:, : messages.shape[1] - _Q])
+
+    def test_decoder(self) -> None:
+        """A code with a method ``decode`` is a decoding code."""
+        assert isinstance(self.example(), DecodingCode)
+
+    @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-4), ("float64", 1e-12)])
+    @pytest.mark.parametrize("num_byzantine", [0, _F])
+    @pytest.mark.parametrize("size", [_N, _N + 1])
+    def test_exact(self, size: int, num_byzantine: int, dtype: str, tolerance: float) -> None:
+        """Of honest messages the decoder recovers ∇F, and leaves them as they are."""
+        code = self.example()
+        code.check(size, num_byzantine)
+        gradients = np.random.default_rng(0).normal(size=(size, _Q))
+        assignment = code.assign(size, num_byzantine, Streams(1), 0)
+        messages = assignment.encode(gradients).astype(dtype)
+        before = messages.copy()
+        decoded = self._decode(messages, assignment, num_byzantine)
+        assert decoded.status == DecodeStatus.EXACT
+        assert decoded.detail == ""
+        assert decoded.gradient.dtype == np.dtype(dtype)
+        np.testing.assert_allclose(decoded.gradient, gradients.mean(axis=0), atol=tolerance)
+        np.testing.assert_array_equal(messages, before)
+
+    @pytest.mark.parametrize("corruption", ["flipped", "identical", "tiny", "large", "overflowing"])
+    @pytest.mark.parametrize("num_wrong", [1, _F])
+    def test_faults(self, num_wrong: int, corruption: str) -> None:
+        """Up to f wrong messages are found and left out, whatever they are."""
+        generator = np.random.default_rng(1)
+        gradients = generator.normal(size=(_N, _Q))
+        assignment = self._assign(7)
+        messages = assignment.encode(gradients)
+        wrong = generator.choice(_N, num_wrong, replace=False)
+        noise = generator.normal(size=(num_wrong, messages.shape[1]))
+        messages[wrong] = {
+            "flipped": -messages[wrong],
+            "identical": noise[:1],
+            "tiny": messages[wrong] + 1e-6 * noise,
+            "large": 1e10 * noise,
+            "overflowing": np.sign(noise) * np.finfo(float).max,
+        }[corruption]
+        decoded = self._decode(messages, assignment, _F, iteration=7)
+        assert decoded.status == DecodeStatus.EXACT
+        assert set(wrong) <= set(decoded.located)
+        assert len(decoded.located) <= _F
+        np.testing.assert_allclose(decoded.gradient, gradients.mean(axis=0), atol=1e-10)
+
+    @pytest.mark.parametrize("size", [1.0, 1e308])
+    def test_too_many_faults(self, size: float) -> None:
+        """A decoder that cannot recover ∇F says so, says why, and stays finite.
+
+        The run then goes on with another rule, or stops; it must not go on unknowing.
+        """
+        generator = np.random.default_rng(2)
+        parts = self.example().message_parts
+        messages = size * generator.uniform(-1, 1, size=(_N, parts * _Q))
+        decoded = self._decode(messages, self._assign(), _F)
+        assert decoded.status == DecodeStatus.FAILED
+        assert decoded.detail
+        assert decoded.gradient.shape == (_Q,)
+        assert np.isfinite(decoded.gradient).all()
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_overflow(self, dtype: str) -> None:
+        """Messages near overflow make decoding neither raise, warn, nor give infinities."""
+        for seed in range(40):
+            generator = np.random.default_rng(seed)
+            assignment = self._assign()
+            messages = assignment.encode(generator.normal(size=(_N, _Q)).astype(dtype))
+            wrong = generator.choice(_N, generator.integers(1, _N), replace=False)
+            exponents = generator.uniform(-4, 0, size=(len(wrong), 1))
+            signs = generator.choice([-1.0, 1.0], size=(len(wrong), messages.shape[1]))
+            messages[wrong] = float(np.finfo(dtype).max) * 10.0**exponents * signs
+            decoded = self._decode(messages, assignment, _F)
+            assert np.isfinite(decoded.gradient).all()
+            assert decoded.status == DecodeStatus.EXACT or len(wrong) > _F
+
+    def test_zeros(self) -> None:
+        """Messages of zeros decode to zero."""
+        parts = self.example().message_parts
+        decoded = self._decode(np.zeros((_N, parts * _Q)), self._assign(), _F)
+        assert decoded.status == DecodeStatus.EXACT
+        assert not decoded.gradient.any()
+
+    def _assign(self, iteration: int = 0) -> Assignment:
+        assignment: Assignment = self.example().assign(_N, _F, Streams(1), iteration)
+        return assignment
+
+    def _decode(
+        self, messages: HostFloats, assignment: Assignment, num_byzantine: int, iteration: int = 0
+    ) -> Decoded:
+        decoded: Decoded = self.example().decode(
+            messages, assignment, num_byzantine, streams=Streams(1), iteration=iteration
+        )
+        return decoded
+
+
+def code(
+    cls: type[Any], *, without: Collection[str] = (), make: Callable[[], Any] | None = None
+) -> type[CodeLaws]:
+    """Make the class of tests of a gradient code; assign it to a name ``Test…``.
+
+    Parameters
+    ----------
+    cls : type
+        The code; laws of decoding are tried where it has a method ``decode``.
+    without : collection of str
+        Laws that it need not keep, by name.
+    make : callable, optional
+        Makes one, where parameters have to be given; for 23 devices with 3 faults.
+
+    Returns
+    -------
+    type
+        Tests ``test_<law>``, to be collected by pytest or derived from.
+
+    Raises
+    ------
+    ParameterError
+        ``without`` names a law that does not exist.
+    """
+    inapplicable = () if hasattr(cls, "decode") else _DECODING
+    return build(CodeLaws, cls, without, inapplicable, maker=staticmethod(make or cls))

@@ -1,0 +1,96 @@
+"""Laws of pre-aggregations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from lad_mpi.aggregation import PreAggregation, RandomisedPreAggregation
+from lad_mpi.conformance.aggregation import AggregationLaws
+from lad_mpi.conformance.suite import build
+from lad_mpi.rng import Streams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+
+class PreAggregationLaws(AggregationLaws):
+    """Laws of pre-aggregations: n messages in, n' messages of the same length out.
+
+    Attributes
+    ----------
+    counter : callable
+        Gives n' for n.
+    """
+
+    counter: ClassVar[Callable[[int], int]]
+
+    def result_shape(self, shape: tuple[int, int]) -> tuple[int, ...]:
+        """Return (n', Q)."""
+        return type(self).counter(shape[0]), shape[1]
+
+    def test_protocol(self) -> None:
+        """It is a pre-aggregation: a callable with a kind and a number of faults."""
+        assert isinstance(self.make(2), PreAggregation)
+
+    def test_draws(self) -> None:
+        """Random numbers come from the run's streams: a function of seed, iteration and stage.
+
+        Called without streams it draws the same ones every time.
+        """
+        component = self.make(self.faults(40, 2))
+        assert isinstance(component, RandomisedPreAggregation)
+        messages = np.arange(40.0)[:, None]
+
+        def drawn(seed: int, iteration: int, stage: int) -> bytes:
+            result = component.sample(messages, Streams(seed), iteration=iteration, stage=stage)
+            return bytes(result.tobytes())
+
+        keys = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]
+        assert [drawn(*key) for key in keys] == [drawn(*key) for key in keys]
+        assert len({drawn(*key) for key in keys}) == len(keys)
+
+
+def pre_aggregation(
+    cls: type[Any],
+    *,
+    without: Collection[str] = (),
+    make: Callable[[int], Any] | None = None,
+    tolerates: float = 0.5,
+    count: Callable[[int], int] = lambda num_messages: num_messages,
+) -> type[PreAggregationLaws]:
+    """Make the class of tests of a pre-aggregation; assign it to a name ``Test…``.
+
+    Parameters
+    ----------
+    cls : type
+        The pre-aggregation.
+    without : collection of str
+        Laws that it need not keep, by name.
+    make : callable, optional
+        Makes one for a number of faults, where more parameters have to be given.
+    tolerates : float
+        Share of the messages below which it tolerates faults, if less than a half.
+    count : callable
+        Number n' of messages that come out for n that go in; n if left out.
+
+    Returns
+    -------
+    type
+        Tests ``test_<law>``, to be collected by pytest or derived from.
+
+    Raises
+    ------
+    ParameterError
+        ``without`` names a law that does not exist.
+    """
+    return build(
+        PreAggregationLaws,
+        cls,
+        without,
+        () if hasattr(cls, "sample") else ("draws",),
+        maker=staticmethod(make or (lambda num_byzantine: cls(num_byzantine=num_byzantine))),
+        tolerates=tolerates,
+        counter=staticmethod(count),
+    )

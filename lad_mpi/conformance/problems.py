@@ -1,0 +1,169 @@
+"""Laws of learning problems."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import pytest
+
+from lad_mpi.arrays import open_backend
+from lad_mpi.conformance.component import ComponentLaws, moves_no_global_generator
+from lad_mpi.conformance.suite import build
+from lad_mpi.problems import Problem, ProblemData
+from lad_mpi.rng import Streams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from lad_mpi.types import HostFloats
+
+_SUBSETS = 7
+_DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+class ProblemLaws(ComponentLaws):
+    """Laws of losses and their gradients, for data in 7 subsets.
+
+    Attributes
+    ----------
+    maker : callable
+        Makes a problem.
+    """
+
+    maker: ClassVar[Callable[[], Any]]
+
+    def example(self) -> Any:
+        """Return a problem."""
+        return type(self).maker()
+
+    def load(self, dtype: str, seed: int = 5) -> Any:
+        """Return the data of a problem in 7 subsets."""
+        name: Literal["float32", "float64"] = "float32" if dtype == "float32" else "float64"
+        return self.example().load(_SUBSETS, Streams(seed), open_backend("numpy", name))
+
+    @_DTYPES
+    def test_protocol(self, dtype: str) -> None:
+        """It is a problem, and what it loads has as many subsets as asked for."""
+        assert isinstance(self.example(), Problem)
+        data = self.load(dtype)
+        assert isinstance(data, ProblemData)
+        assert data.num_subsets == _SUBSETS
+        assert data.initial_model().shape == (data.dimension,)
+        assert data.initial_model().dtype == np.dtype(dtype)
+
+    @_DTYPES
+    def test_repeatable(self, dtype: str) -> None:
+        """Loading twice with one seed gives gradients of the same bits.
+
+        Every rank loads the data for itself.
+        """
+        np.testing.assert_array_equal(_gradients(self.load(dtype)), _gradients(self.load(dtype)))
+
+    @_DTYPES
+    def test_seed(self, dtype: str) -> None:
+        """Another seed gives other data. Data from a file need not keep this."""
+        other = self.load(dtype, seed=6)
+        assert (_gradients(self.load(dtype)) != _gradients(other)).all()
+
+    def test_global_generators(self) -> None:
+        """It neither draws from nor seeds a global generator of random numbers."""
+        moves_no_global_generator(lambda: _gradients(self.load("float64")))
+
+    def test_slope(self) -> None:
+        """The mean of the gradients is the slope of the loss, by finite differences."""
+        data = self.load("float64")
+        x, direction = np.random.default_rng(0).normal(size=(2, data.dimension))
+        h = 1e-4
+        slope = (data.loss(x + h * direction) - data.loss(x - h * direction)) / (2 * h)
+        mean = _gradients(data, x).mean(axis=0)
+        assert slope == pytest.approx(mean @ direction, rel=1e-6)
+
+    def test_optimum(self) -> None:
+        """The gradient vanishes at the optimum, where one is given."""
+        data = self.load("float64")
+        if data.optimum is None:
+            pytest.skip("no optimum is known")
+        start = np.linalg.norm(_gradients(data, data.initial_model()).mean(axis=0))
+        assert np.linalg.norm(_gradients(data, data.optimum).mean(axis=0)) < 1e-10 * start
+
+    @_DTYPES
+    def test_rows(self, dtype: str) -> None:
+        """A gradient has the same bits whatever others are computed with it.
+
+        That results do not depend on the number of ranks rests on this.
+        """
+        data = self.load(dtype)
+        every = _gradients(data)
+        for subsets in ([0], [3, 1, 3], [6, 5, 4, 3, 2, 1, 0]):
+            some = _gradients(data, subsets=subsets)
+            np.testing.assert_array_equal(some, every[subsets])
+
+    @_DTYPES
+    def test_out(self, dtype: str) -> None:
+        """Gradients fill their buffer, and change neither its surroundings nor arguments."""
+        data = self.load(dtype)
+        model = np.ones_like(data.initial_model())
+        subsets = np.array([3, 1, 3])
+        buffer = np.full((5, data.dimension), np.nan, dtype=model.dtype)
+        data.gradients(model, subsets, buffer[1:4])
+        assert np.isfinite(buffer[1:4]).all()
+        assert np.isnan(buffer[[0, 4]]).all()
+        np.testing.assert_array_equal(buffer[1], buffer[3])
+        np.testing.assert_array_equal(model, np.ones_like(model))
+        np.testing.assert_array_equal(subsets, [3, 1, 3])
+
+    @_DTYPES
+    def test_no_subsets(self, dtype: str) -> None:
+        """No subsets are no work."""
+        assert _gradients(self.load(dtype), subsets=[]).shape[0] == 0
+
+    @_DTYPES
+    def test_diverged(self, dtype: str) -> None:
+        """A model of the largest numbers makes neither loss nor gradients raise or warn.
+
+        A run that diverges is ended by its own check, with a message of its own.
+        """
+        data = self.load(dtype)
+        _gradients(data, np.full(data.dimension, np.finfo(dtype).max, dtype=dtype))
+        data.loss(np.full(data.dimension, 1e300))
+
+
+def problem(
+    cls: type[Any], *, without: Collection[str] = (), make: Callable[[], Any] | None = None
+) -> type[ProblemLaws]:
+    """Make the class of tests of a problem; assign it to a name ``Test…``.
+
+    Parameters
+    ----------
+    cls : type
+        The problem.
+    without : collection of str
+        Laws that it need not keep, by name.
+    make : callable, optional
+        Makes one, where parameters have to be given; it must split into 7 subsets.
+
+    Returns
+    -------
+    type
+        Tests ``test_<law>``, to be collected by pytest or derived from.
+
+    Raises
+    ------
+    ParameterError
+        ``without`` names a law that does not exist.
+    """
+    return build(ProblemLaws, cls, without, maker=staticmethod(make or cls))
+
+
+def _gradients(
+    data: Any, model: HostFloats | None = None, subsets: list[int] | None = None
+) -> HostFloats:
+    """Return the gradients of some subsets, all if left out, at a model of ones if left out."""
+    dtype = data.initial_model().dtype
+    if model is None:
+        model = np.ones(data.dimension, dtype=dtype)
+    wanted = np.arange(_SUBSETS) if subsets is None else np.array(subsets, dtype=np.int64)
+    out = np.full((len(wanted), data.dimension), np.nan, dtype=dtype)
+    data.gradients(model, wanted, out)
+    return out

@@ -1,0 +1,67 @@
+"""How far a rule can be pulled, measured in units of the honest dispersion."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lad_mpi.types import HostFloats
+
+_SEED = 30
+
+
+def ratio(
+    rule: Callable[[HostFloats], HostFloats], honest: HostFloats, hostile: HostFloats
+) -> float:
+    """Return ‖R − honest mean‖² in units of the honest dispersion, which κ bounds.
+
+    Parameters
+    ----------
+    rule : callable
+        Of all messages, honest ones first.
+    honest : ndarray, shape (n − f, Q)
+    hostile : ndarray, shape (f, Q)
+    """
+    mean = honest.mean(axis=0)
+    dispersion = ((honest - mean) ** 2).sum(axis=1).mean()
+    error = rule(np.concatenate([honest, hostile])) - mean
+    return float(error @ error / dispersion)
+
+
+def worst_ratio(
+    rule: Callable[[HostFloats], HostFloats], num_messages: int, num_byzantine: int
+) -> float:
+    """Return the largest ratio over honest messages of several sorts and attacks on each."""
+    generator = np.random.default_rng(_SEED)
+    worst = 0.0
+    for columns in (1, 2, 10):
+        for skewed in (False, True):
+            honest = generator.normal(size=(num_messages - num_byzantine, columns)) + 1.0
+            if skewed:
+                honest = honest**3
+            for hostile in _attacks(honest, num_byzantine, generator):
+                worst = max(worst, ratio(rule, honest, hostile))
+    return worst
+
+
+def _attacks(
+    honest: HostFloats, num_byzantine: int, generator: np.random.Generator
+) -> Iterator[HostFloats]:
+    """Yield f hostile rows of several kinds, weak and strong."""
+    mean, deviation = honest.mean(axis=0), honest.std(axis=0)
+    points = [
+        -2.0 * mean,
+        -0.1 * mean,
+        0.0 * mean,
+        mean + 1e6,
+        *(mean - z * deviation for z in (0.3, 1.0, 1.5, 3.0)),
+        honest[0],
+        honest[np.argmax(((honest - mean) ** 2).sum(axis=1))],
+    ]
+    for point in points:
+        yield np.tile(point, (num_byzantine, 1))
+    yield mean + 3.0 * generator.normal(size=(num_byzantine, len(mean)))

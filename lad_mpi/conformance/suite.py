@@ -1,0 +1,135 @@
+"""How laws become a class of tests, and how a broken one is reported."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import pytest
+
+from lad_mpi.errors import ParameterError
+from lad_mpi.spec.components import listing, suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+_PREFIX = "test_"
+
+
+class LawBrokenError(AssertionError):
+    """A component that breaks a law: which one, in words, and what exactly went wrong."""
+
+
+class Laws:
+    """Base of the suites of all families: a method ``test_x`` is the law ``x``.
+
+    Attributes
+    ----------
+    subject : type
+        The class of component that is put to the test.
+    """
+
+    subject: ClassVar[type[Any]]
+
+
+Suite = TypeVar("Suite", bound=Laws)
+
+
+def laws(suite: type[Laws]) -> dict[str, str]:
+    """Return the laws of a suite that are switched on, and what each says.
+
+    Parameters
+    ----------
+    suite : type
+        A class of tests, as made by :func:`lad_mpi.conformance.rule` and its like.
+
+    Returns
+    -------
+    dict of str to str
+        Name and statement, the first paragraph of the method's docstring.
+    """
+    return {
+        name.removeprefix(_PREFIX): _statement(method)
+        for name, method in inspect.getmembers(suite, callable)
+        if name.startswith(_PREFIX)
+    }
+
+
+def build(
+    family: type[Suite],
+    subject: type[Any],
+    without: Collection[str],
+    inapplicable: Collection[str] = (),
+    **attributes: Any,
+) -> type[Suite]:
+    """Make the class of tests of one component.
+
+    Parameters
+    ----------
+    family : type
+        The laws of its family.
+    subject : type
+        The component.
+    without : collection of str
+        Names of laws that it need not keep.
+    inapplicable : collection of str
+        Names of laws that say nothing of such a component.
+    **attributes
+        What the laws need to know besides, as attributes of the class.
+
+    Returns
+    -------
+    type
+        A subclass of ``family`` for pytest to collect under a name ``Test…``.
+
+    Raises
+    ------
+    ParameterError
+        There is no law of some name in ``without``.
+    """
+    if isinstance(without, str):
+        raise ParameterError("without", f"must be a set of names, as {{{without!r}}}")
+    known = laws(family)
+    for law in without:
+        if law not in known:
+            raise ParameterError(
+                "without", f"unknown law {law!r}{suggestion(law, known)}; known: {listing(known)}"
+            )
+    # A name that is None hides the method of the base from pytest.
+    methods = {
+        _PREFIX + law: None
+        if law in {*without, *inapplicable}
+        else _reporting(family, law, statement)
+        for law, statement in known.items()
+    }
+    contents = {"__doc__": family.__doc__, "subject": subject, **attributes, **methods}
+    return type(f"Test{subject.__name__}", (family,), contents)
+
+
+def _reporting(family: type[Laws], law: str, statement: str) -> Callable[..., None]:
+    """Wrap a law so that its failure names it in words, and numerical warnings fail it."""
+    method = getattr(family, _PREFIX + law)
+
+    @functools.wraps(method)
+    def test(self: Laws, *arguments: Any, **parameters: Any) -> None:
+        __tracebackhide__ = True
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", RuntimeWarning)
+                method(self, *arguments, **parameters)
+        except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001  (whatever it is)
+            text = f"{self.subject.__name__} breaks the law {law!r}: {statement}"
+            broken = LawBrokenError(f"{text}\n{type(error).__name__}: {error}")
+            # Where hypothesis says by which example.
+            for note in getattr(error, "__notes__", ()):
+                broken.add_note(note)
+            # One traceback, that of the law, instead of two of which one says nothing.
+            raise broken.with_traceback(error.__traceback__) from None
+
+    return test
+
+
+def _statement(method: Callable[..., object]) -> str:
+    return " ".join((inspect.getdoc(method) or "").partition("\n\n")[0].split())

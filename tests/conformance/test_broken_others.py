@@ -1,0 +1,208 @@
+"""Codecs, attacks, codes and problems with one fault each are caught by the law they break."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from lad_mpi import conformance
+from lad_mpi.attacks import SignFlip
+from lad_mpi.coding import Cyclic, DracoRepetition
+from lad_mpi.compression import NoCompression, RandK, Rejection
+from lad_mpi.problems import LinearRegression
+
+
+class RaisesOnHostileBytes(NoCompression):
+    wire_code: ClassVar[int] = 201
+
+    def decode(self, payloads, channel):
+        vectors, rejections = super().decode(payloads, channel)
+        if rejections.any():
+            raise ValueError("bad payload")
+        return vectors, rejections
+
+
+class AcceptsInfinity(NoCompression):
+    wire_code: ClassVar[int] = 202
+
+    def decode(self, payloads, channel):
+        vectors = payloads.view(channel.dtype.newbyteorder("<")).astype(channel.dtype)
+        return vectors, np.zeros(len(vectors), dtype=np.int64)
+
+
+class SharesTheRandomNumbersOfABlock(RandK):
+    wire_code: ClassVar[int] = 203
+
+    def _chosen(self, channel):
+        return np.tile(super()._chosen(channel)[:1], (self._rows(channel), 1))
+
+    def _rows(self, channel):
+        return channel.num_devices if channel.rows is None else len(channel.rows)
+
+
+class ForgetsToScale(RandK):
+    wire_code: ClassVar[int] = 204
+
+    def decode(self, payloads, channel):
+        vectors, rejections = super().decode(payloads, channel)
+        return vectors * channel.dtype.type(self.k / channel.dimension), rejections
+
+
+class LiesAboutItsSize(NoCompression):
+    wire_code: ClassVar[int] = 205
+
+    def payload_bytes(self, dimension, dtype):
+        return super().payload_bytes(dimension, dtype) + 1
+
+
+class TakenNumber(NoCompression):
+    wire_code: ClassVar[int] = 1
+
+
+class KeepsWhatItRefuses(NoCompression):
+    wire_code: ClassVar[int] = 206
+
+    def decode(self, payloads, channel):
+        vectors, rejections = super().decode(payloads, channel)
+        vectors[rejections != Rejection.NONE] = 1
+        return vectors, rejections
+
+
+class DoesNothing(SignFlip):
+    def corrupt(self, coded, context):
+        _ = super().corrupt(coded, context)
+        return coded.copy()
+
+
+class FlipsInPlace(SignFlip):
+    def corrupt(self, coded, context):
+        coded *= coded.dtype.type(self.scale)
+        return coded
+
+
+class WidensWhatIsSent(SignFlip):
+    def corrupt(self, coded, context):
+        return coded * np.float64(self.scale)
+
+
+class DrawsForTheBlock(SignFlip):
+    def corrupt(self, coded, context):
+        noise = context.generator(0).standard_normal(coded.shape)
+        return noise.astype(coded.dtype)
+
+
+class DrawsGlobally(SignFlip):
+    def corrupt(self, coded, context):
+        return np.random.normal(size=coded.shape).astype(coded.dtype)  # noqa: NPY002
+
+
+class SendsSums(Cyclic):
+    def assign(self, num_devices, num_byzantine, streams, iteration):
+        assignment = super().assign(num_devices, num_byzantine, streams, iteration)
+        assignment.weights[...] = 2.0
+        return assignment
+
+
+class AlwaysSure(DracoRepetition):
+    def decode(self, messages, assignment, num_byzantine, *, streams, iteration):
+        decoded = super().decode(
+            messages, assignment, num_byzantine, streams=streams, iteration=iteration
+        )
+        return type(decoded)(decoded.gradient, type(decoded.status).EXACT)
+
+
+@dataclass(frozen=True)
+class Wrapped:
+    """A problem whose data are those of linear regression, but for one method."""
+
+    kind: ClassVar[str] = "wrapped"
+    Data: ClassVar[type]
+
+    def load(self, num_subsets, streams, backend):
+        return self.Data(LinearRegression(dimension=10).load(num_subsets, streams, backend))
+
+
+class Inner:
+    def __init__(self, inner):
+        self.inner = inner
+        self.num_subsets, self.dimension = inner.num_subsets, inner.dimension
+        self.num_samples, self.optimum = inner.num_samples, inner.optimum
+
+    def initial_model(self):
+        return self.inner.initial_model()
+
+    def gradients(self, model, subsets, out):
+        self.inner.gradients(model, subsets, out)
+
+    def loss(self, model):
+        return self.inner.loss(model)
+
+
+class TwiceTheLoss(Wrapped):
+    class Data(Inner):
+        def loss(self, model):
+            return 2 * super().loss(model)
+
+
+class DependsOnTheOthers(Wrapped):
+    class Data(Inner):
+        def gradients(self, model, subsets, out):
+            super().gradients(model, subsets, out)
+            if len(out):
+                out += np.float32(1e-3) * out.mean(axis=0)
+
+
+class WrongOptimum(Wrapped):
+    class Data(Inner):
+        def __init__(self, inner):
+            super().__init__(inner)
+            self.optimum = inner.optimum + 1.0
+
+
+CODECS = {
+    RaisesOnHostileBytes: "hostile_payloads",
+    AcceptsInfinity: "not_finite",
+    SharesTheRandomNumbersOfABlock: "block",
+    ForgetsToScale: "bias_and_variance",
+    LiesAboutItsSize: "shapes_and_dtypes",
+    TakenNumber: "protocol",
+    KeepsWhatItRefuses: "hostile_payloads",
+}
+
+ATTACKS = {
+    DoesNothing: "attacks",
+    FlipsInPlace: "own_memory",
+    WidensWhatIsSent: "shape_and_dtype",
+    DrawsForTheBlock: "block",
+    DrawsGlobally: "global_generators",
+}
+
+CODES = {SendsSums: "weights", AlwaysSure: "too_many_faults"}
+
+PROBLEMS = {
+    TwiceTheLoss: "slope",
+    DependsOnTheOthers: "rows",
+    WrongOptimum: "optimum",
+}
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_broken_codec_is_caught(complaint, codec):
+    make = (lambda Q: codec(max(1, Q // 3))) if issubclass(codec, RandK) else None
+    assert complaint(conformance.codec(codec, make=make), CODECS[codec])
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_broken_attack_is_caught(complaint, attack):
+    assert complaint(conformance.attack(attack), ATTACKS[attack])
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_broken_code_is_caught(complaint, code):
+    assert complaint(conformance.code(code), CODES[code])
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_a_broken_problem_is_caught(complaint, problem):
+    assert complaint(conformance.problem(problem), PROBLEMS[problem])
