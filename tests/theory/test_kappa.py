@@ -152,6 +152,26 @@ def test_rules_stay_within_their_kappa_wherever_hostile_rows_lie(
     assert 0.0 < worst <= kappa(kind, n, f, nnm=nnm) * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("krum", [Krum, MultiKrum])
+@pytest.mark.parametrize(("n", "f"), [(7, 1), (12, 5), (20, 4)])
+@pytest.mark.parametrize("attack", sorted(ATTACKS))
+def test_krum_as_published_stays_within_a_bound_of_its_own(
+    attack: str, n: int, f: int, krum: Any
+) -> None:
+    bound = (3 + 2 * math.sqrt(2)) * (n - f) / (n - 2 * f - 1)
+    assert 0.0 < worst_under(attack, krum(f, neighbours="n-f-2"), n, f) <= bound
+
+
+@pytest.mark.parametrize("krum", [Krum, MultiKrum])
+def test_krum_as_published_has_no_bound_where_faults_are_all_but_half(krum: Any) -> None:
+    """Two hostile rows that agree count one neighbour each, the other."""
+    honest = np.random.default_rng(34).normal(size=(3, 2))
+    hostile = np.full((2, 2), 1e6)
+    assert ratio(krum(2, neighbours="n-f-2"), honest, hostile) > 1e6
+    assert ratio(krum(2, neighbours="n-f-1"), honest, hostile) <= kappa(krum.kind, 5, 2)
+    assert ratio(krum(2, neighbours="n-f-2"), np.tile(honest, (2, 1)), hostile) < 100.0
+
+
 @pytest.mark.parametrize("kind", FINITE)
 def test_no_rule_beats_the_lower_bound(kind: str) -> None:
     """Of n − f ones and f zeros either the ones or all zeros and some ones may be honest."""
