@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from lad_mpi.aggregation import (
+    PRE_AGGREGATIONS,
+    RULES,
     AdaptiveClipping,
     Bucketing,
     CenteredClipping,
@@ -110,7 +112,7 @@ class TestCaf:
         for x[3] in (3.0, 10.0, 60.0, 1e6):
             passes.append(passes_of_caf(x, 1, at_most=3000))
             assert 1.0 <= CovarianceFilter(1)(x)[0] <= 3.0
-        assert passes[0] < passes[1] < passes[2] < passes[3] == 3000
+        assert passes[0] < passes[1] < 1000 < passes[2] < passes[3] == 3000
 
     def test_its_result_is_drawn_by_lot(self, byzfl: SimpleNamespace) -> None:
         """One step of the power method from a random vector is no eigenvector."""
@@ -204,9 +206,11 @@ class TestCalls:
         assert np.linalg.norm(estimate - start) <= 1.0
 
     def test_a_number_of_faults_of_numpy_is_refused(self, byzfl: SimpleNamespace) -> None:
-        with pytest.raises(ValueError, match="non-negative integer"):
-            byzfl.Krum(np.int64(2))
-        assert Krum(np.int64(2))(np.ones((9, 4))).shape == (4,)
+        for name in ("TrMean", "Krum", "MultiKrum", "MDA", "MoNNA", "Meamed", "CAF", "SMEA"):
+            with pytest.raises(ValueError, match="non-negative integer"):
+                getattr(byzfl, name)(np.int64(2))
+        for rule in {**RULES, **PRE_AGGREGATIONS}.values():
+            assert (rule(np.int64(2))(np.ones((9, 4))) == 1.0).all()
 
     def test_buckets_of_which_faults_are_no_minority_pass(self, byzfl: SimpleNamespace) -> None:
         """Four of six buckets may hold one of four faults; ByzFL's does not know of any."""
@@ -243,6 +247,15 @@ class TestCalls:
 
 class TestDefinitions:
     """Not errors: where two definitions are in use, and a default had to be chosen."""
+
+    def test_rows_that_agree_win_krum_as_published_if_they_are_all_but_half(
+        self, byzfl: SimpleNamespace
+    ) -> None:
+        x = np.random.default_rng(12).normal(size=(11, 3))
+        x[:5] = 1e6
+        assert np.array_equal(Krum(5)(x), x[0])
+        assert np.array_equal(Krum(5, neighbours="n-f-1")(x), byzfl.Krum(5)(x))
+        assert np.abs(byzfl.Krum(5)(x)).max() < 5.0
 
     def test_krum_counts_one_neighbour_more(self, byzfl: SimpleNamespace) -> None:
         x = np.array([[0.0], [1.0], [2.0], [4.0], [9.0], [10.0], [11.0]])
