@@ -20,7 +20,7 @@ INSTALL  = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PROGRESS = $$(test -t 2 && echo bar || echo lines)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo study test test-serial test-mpi test-gpu lint clean
+.PHONY: help install demo study test test-serial test-mpi test-gpu test-peers lint clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -40,6 +40,12 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/.python
 $(VENV)/.installed-test: pyproject.toml | $(VENV)/.python
 	$(INSTALL) -e '.[$(EXTRAS),test]'
 	@touch $@ $(VENV)/.installed
+
+# All that byzfl depends on but SciPy, PyTorch above all, is for its trainer, which is not used.
+$(VENV)/.installed-peers: $(VENV)/.installed-test
+	$(INSTALL) scipy
+	$(INSTALL) --no-deps byzfl==0.0.11
+	@touch $@
 
 demo: $(VENV)/.installed  ## run the comparison on 3 ranks: table, figures, logs
 	@$(MAKE) --no-print-directory study STUDY=demo
@@ -65,6 +71,9 @@ test-mpi: $(VENV)/.installed-test
 
 test-gpu: $(VENV)/.installed-test  ## run the tests that need a GPU and CuPy
 	$(RUN) python -m pytest -m gpu tests/gpu
+
+test-peers: $(VENV)/.installed-peers  ## hold rules and attacks against ByzFL
+	$(TEST) python -m pytest -m peers tests/peers
 
 lint: $(VENV)/.installed-test  ## style, types, import contracts
 	$(RUN) ruff check .

@@ -11,7 +11,6 @@ float64 is compared with ByzFL on NumPy, float32 with ByzFL on PyTorch.
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import platform
@@ -20,49 +19,20 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from byzfl_alone import import_byzfl
 
 from lad_mpi.aggregation import PRE_AGGREGATIONS, RULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
 _MAX_PEER_BYTES = 16e9
-_UNUSED_BY_AGGREGATORS = ("torchvision", "matplotlib", "seaborn")
 _RESULTS = Path(__file__).parent / "results"
-
-
-class _Absent(ModuleType):
-    """Stands for a package, and all it holds, that ByzFL imports without need here."""
-
-    __path__: list[str] = []  # noqa: RUF012  (what marks a module as a package)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return _Absent(f"{self.__name__}.{name}")
-
-    def __call__(self, *_: Any, **__: Any) -> _Absent:
-        return self
-
-
-def import_byzfl() -> tuple[ModuleType, ModuleType]:
-    """Import PyTorch and ByzFL's aggregators, without the packages that only its trainer uses."""
-    import torch  # noqa: PLC0415
-
-    for package in _UNUSED_BY_AGGREGATORS:
-        for name in (
-            package,
-            *(
-                f"{package}.{part}"
-                for part in ("transforms", "datasets", "models", "pyplot", "colors")
-            ),
-        ):
-            sys.modules.setdefault(name, _Absent(name))
-    return torch, importlib.import_module("byzfl.aggregators")
 
 
 def pairs(byzfl: ModuleType, f: int) -> dict[str, tuple[Callable[[], Any], Callable[[], Any]]]:
@@ -145,7 +115,7 @@ def main() -> None:
     parser.add_argument("--rules", default="", help="names as printed, between commas; default all")
     parser.add_argument("--output", type=Path, default=_RESULTS / "peers.json")
     options = parser.parse_args()
-    torch, byzfl = import_byzfl()
+    byzfl, _ = import_byzfl()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
     chosen = pairs(byzfl, options.f)
     if options.rules:
@@ -171,7 +141,7 @@ def main() -> None:
         "num_messages": options.n,
         "num_byzantine": options.f,
         "repeats": options.repeats,
-        **_place(torch),
+        **_place(),
         "results": results,
     }
     options.output.parent.mkdir(parents=True, exist_ok=True)
@@ -191,7 +161,7 @@ def _line(result: dict[str, Any]) -> str:
     )
 
 
-def _place(torch: ModuleType) -> dict[str, Any]:
+def _place() -> dict[str, Any]:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {

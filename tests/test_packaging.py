@@ -55,6 +55,15 @@ def test_conda_and_pip_ask_for_the_same_versions():
     assert bounds["python"] == PROJECT["requires-python"].removeprefix(">=")
 
 
+def test_one_version_of_byzfl_is_compared_with():
+    (pinned,) = PROJECT["optional-dependencies"]["peers"]
+    assert f"--no-deps {pinned}\n" in (ROOT / "Makefile").read_text()
+    version = re.search(
+        r'^VERSION = "(.*)"', (ROOT / "tests/peers/conftest.py").read_text(), re.MULTILINE
+    )
+    assert pinned == f"byzfl=={version[1]}"
+
+
 def test_the_version_has_an_entry_in_the_changelog():
     from lad_mpi import __version__
 

@@ -115,6 +115,8 @@ def kappa(kind: str, num_devices: int, num_byzantine: int, *, nnm: bool = False)
     honest rows it was scored against, of which there are n − 2f; with the
     count of n − f − 2 there is one fewer, and the same steps give
     (3 + 2√2)(n − f)/(n − 2f − 1), which is below 6 (1 + r) from n − 2f = 35 on.
+    It is infinite for n = 2f + 1, and rightly: f equal hostile rows then have
+    f − 1 others at distance zero, as many as are counted, and win.
 
     That of ``smea`` follows from a fact about one direction: the mean of n − 2f
     of n − f numbers differs from the mean of all by at most √r of their standard

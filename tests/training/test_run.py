@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from lad_mpi.aggregation import RULES
 from lad_mpi.errors import ExitCode
 from lad_mpi.logs import read_log, validate_log
 from lad_mpi.rng import Purpose, Streams
@@ -167,6 +168,31 @@ def test_messages_that_are_not_finite_are_refused_counted_and_survived(run, atta
     outcome, log = run(attack={"kind": attack})
     assert outcome.status == "complete"
     assert (log.metrics["messages_rejected"] == 2).all()
+    assert log.final.loss < log.metrics["loss"][0]
+
+
+@pytest.mark.parametrize("kind", sorted(RULES))
+def test_messages_that_are_not_finite_change_nothing_but_a_count(run, kind):
+    """To the bit: each rule goes on as if zeros had come, and the log says how often."""
+    rule = {"aggregation": {"kind": kind}}
+    _, zeros = run(rule, attack={"kind": "zero"})
+    assert (zeros.metrics["messages_rejected"] == 0).all()
+    for attack in ("nan", "inf"):
+        _, log = run(rule, attack={"kind": attack})
+        assert (log.metrics["messages_rejected"] == 2).all()
+        np.testing.assert_array_equal(log.final.model, zeros.final.model)
+        for name, values in log.metrics.items():
+            if name != "messages_rejected":
+                np.testing.assert_array_equal(values, zeros.metrics[name], err_msg=name)
+
+
+@pytest.mark.parametrize("kind", sorted(set(RULES) - {"mean", "monna"}))
+def test_messages_of_1e300_are_accepted_and_survived(run, kind):
+    """They are well-formed, so only rules that resist nothing, or trust one row, end there."""
+    attack = {"kind": "gaussian", "standard_deviation": 1e300}
+    outcome, log = run({"aggregation": {"kind": kind}}, attack=attack)
+    assert outcome.status == "complete"
+    assert (log.metrics["messages_rejected"] == 0).all()
     assert log.final.loss < log.metrics["loss"][0]
 
 

@@ -1,0 +1,94 @@
+"""Every attack that ByzFL has too gives what it gives, at its parameters."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from lad_mpi.attacks import Alie, AttackContext, Gaussian, Inf, Ipm, LocalAttack, Mimic
+from lad_mpi.rng import Streams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import SimpleNamespace
+
+pytestmark = pytest.mark.peers
+
+NUM_HONEST, NUM_BYZANTINE = 13, 4
+
+
+def as_byzfl_shifts(tau: float) -> Alie:
+    """ByzFL adds τ deviations with divisor H − 1; ours are subtracted, with divisor H."""
+    return Alie(z=-tau * math.sqrt(NUM_HONEST / (NUM_HONEST - 1)))
+
+
+#: Ours and ByzFL's, by ByzFL's name.
+PAIRS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
+    "SignFlipping": (Ipm(tau=1.0), lambda byzfl: byzfl.SignFlipping()),
+    "InnerProductManipulation": (Ipm(tau=0.7), lambda byzfl: byzfl.InnerProductManipulation(0.7)),
+    "ALittleIsEnough": (as_byzfl_shifts(1.5), lambda byzfl: byzfl.ALittleIsEnough(1.5)),
+    "Mimic": (Mimic(device=5), lambda byzfl: byzfl.Mimic(5)),
+    "Inf": (Inf(), lambda byzfl: byzfl.Inf()),
+}
+#: Compared below: random numbers have a distribution in common, not values.
+APART = {"Gaussian"}
+#: Two search for the worst factor against a rule; the third only averages gradients that
+#: ByzFL's trainer computes on flipped labels.
+NOT_COMPARED = {
+    "Optimal_InnerProductManipulation",
+    "Optimal_ALittleIsEnough",
+    "LabelFlipping",
+}
+
+
+def context() -> AttackContext:
+    devices = np.arange(NUM_BYZANTINE, dtype=np.int64)
+    return AttackContext(Streams(6), 4, devices, NUM_HONEST + NUM_BYZANTINE, NUM_BYZANTINE)
+
+
+def sent(attack: Any, honest: np.ndarray) -> np.ndarray:
+    if isinstance(attack, LocalAttack):
+        return attack.corrupt(honest[:NUM_BYZANTINE], context())
+    return attack.craft(honest, context())
+
+
+def test_nothing_of_byzfl_is_left_out(byzfl: SimpleNamespace) -> None:
+    theirs = {
+        name
+        for name, value in vars(byzfl).items()
+        if inspect.isclass(value) and value.__module__ == "byzfl.attacks.attacks"
+    }
+    assert theirs == {*PAIRS, *APART, *NOT_COMPARED}
+
+
+@pytest.mark.parametrize("columns", [1, 7, 60_000])
+@pytest.mark.parametrize("mean", [0.0, 30.0])
+@pytest.mark.parametrize("name", PAIRS)
+def test_equal(
+    name: str, mean: float, columns: int, byzfl: SimpleNamespace, assert_equal: Any
+) -> None:
+    ours, theirs = PAIRS[name]
+    honest = np.random.default_rng(2).normal(mean, 2.0, size=(NUM_HONEST, columns))
+    expected = np.tile(theirs(byzfl)(honest), (NUM_BYZANTINE, 1))
+    found = sent(ours, honest)
+    if name == "Inf":
+        assert np.array_equal(found, expected)
+    else:
+        assert_equal(found, expected)
+
+
+def test_gaussian_numbers_have_the_same_distribution(byzfl: SimpleNamespace) -> None:
+    """By quantiles, and against the law itself: a wrong deviation of 2 % would show."""
+    honest = np.zeros((NUM_HONEST, 200_000))
+    np.random.seed(9)  # noqa: NPY002  (ByzFL draws from the global generator)
+    theirs = byzfl.Gaussian(mu=0.0, sigma=3.0)(honest)
+    ours = sent(Gaussian(standard_deviation=3.0), honest)
+    levels = np.linspace(0.02, 0.98, 25)
+    for row in ours:
+        away = np.abs(np.quantile(row, levels) - np.quantile(theirs, levels))
+        assert away.max() < 0.06
+    assert np.abs(np.corrcoef([*ours, theirs]) - np.eye(NUM_BYZANTINE + 1)).max() < 0.01
