@@ -166,8 +166,7 @@ def _exchange_rows(
     # One register's width after the other, so that all rows of two blocks stay in registers.
     for part in range(_LINE_BYTES // _REGISTER_BYTES):
         places = [
-            builder.gep(builder.bitcast(line, vector.as_pointer()), [_SIZE(part)])
-            for line in lines
+            builder.gep(builder.bitcast(line, vector.as_pointer()), [_SIZE(part)]) for line in lines
         ]
         rows = [builder.load(place, align=_REGISTER_BYTES) for place in places]
         for i, j in exchanges:
