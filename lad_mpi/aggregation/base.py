@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 from lad_mpi.errors import ParameterError
 
 if TYPE_CHECKING:
+    from lad_mpi.aggregation.mixture import Mixture
     from lad_mpi.rng import Streams
     from lad_mpi.types import Array
 
@@ -48,6 +49,16 @@ class Rule(Protocol):
 
 
 @runtime_checkable
+class CoordinateWiseRule(Rule, Protocol):
+    """A rule whose estimate of a coordinate depends on that column of the messages alone.
+
+    It may then be given some columns at a time.
+    """
+
+    coordinate_wise: ClassVar[bool]
+
+
+@runtime_checkable
 class PreAggregation(Protocol):
     """A map of n messages to n' messages, applied before a rule."""
 
@@ -59,6 +70,17 @@ class PreAggregation(Protocol):
 
     def __call__(self, messages: Array) -> Array:
         """Transform messages of shape (n, Q) into (n', Q), of the same library and dtype."""
+
+
+@runtime_checkable
+class MixingPreAggregation(PreAggregation, Protocol):
+    """A pre-aggregation by weights, which can be applied some columns at a time."""
+
+    def mixture(self, messages: Array) -> Mixture:
+        """Find the weights for messages of shape (n, Q), and do not mix yet.
+
+        Called as a function, the pre-aggregation is ``mixture(messages).whole()``.
+        """
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least, finite_rows
-from lad_mpi.aggregation.gram import column_blocks, over_columns
+from lad_mpi.aggregation.columns import column_blocks, over_columns
 from lad_mpi.arrays import namespace
 from lad_mpi.errors import ParameterError
 from lad_mpi.rng import Purpose, Streams

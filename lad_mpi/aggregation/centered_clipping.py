@@ -9,7 +9,8 @@ import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least, check_positive
-from lad_mpi.aggregation.gram import combine, measure_lengths
+from lad_mpi.aggregation.mixture import Mixture
+from lad_mpi.aggregation.rows import measure_lengths
 
 if TYPE_CHECKING:
     from lad_mpi.types import Array
@@ -96,5 +97,5 @@ class CenteredClipping:
             # Never 1/length, which may not be representable; zero lengths pull by nothing.
             with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
                 shares = np.fmin(1.0, self.threshold / rows.unit / lengths * rows.shrinkage)
-            centre = combine(rows, centre, shares / len(messages))
+            centre = Mixture(rows, centre, shares / len(messages)).whole()
         return centre, centre

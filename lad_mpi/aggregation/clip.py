@@ -9,7 +9,7 @@ import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least, check_positive
-from lad_mpi.aggregation.gram import measure_lengths, shrink
+from lad_mpi.aggregation.rows import measure_lengths, shrink
 
 if TYPE_CHECKING:
     from lad_mpi.types import Array

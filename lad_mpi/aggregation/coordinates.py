@@ -8,7 +8,7 @@ import numpy as np
 
 from lad_mpi.aggregation import kernels_cuda
 from lad_mpi.aggregation.checks import finite_rows
-from lad_mpi.aggregation.gram import column_blocks
+from lad_mpi.aggregation.columns import column_blocks
 from lad_mpi.arrays import namespace
 
 if TYPE_CHECKING:

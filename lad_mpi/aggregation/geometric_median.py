@@ -10,7 +10,8 @@ import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least
-from lad_mpi.aggregation.gram import lengths, measure, nearest
+from lad_mpi.aggregation.gram import measure, nearest
+from lad_mpi.aggregation.rows import lengths
 from lad_mpi.errors import ParameterError
 
 if TYPE_CHECKING:

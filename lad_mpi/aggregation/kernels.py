@@ -24,7 +24,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from lad_mpi.aggregation.checks import finite_rows
-from lad_mpi.aggregation.gram import num_threads
+from lad_mpi.aggregation.columns import num_threads
 from lad_mpi.aggregation.kernels_network import BLOCK, Network, band_network
 
 if TYPE_CHECKING:

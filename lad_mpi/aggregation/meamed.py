@@ -11,7 +11,7 @@ from lad_mpi.aggregation import kernels_cuda
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least, finite_rows
 from lad_mpi.aggregation.coordinates import column_mean, compiled
-from lad_mpi.aggregation.gram import column_blocks
+from lad_mpi.aggregation.columns import column_blocks
 from lad_mpi.arrays import namespace
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Meamed:
 
     kind: ClassVar[str] = "meamed"
     cost: ClassVar[str] = "O(n log² n · Q)"
+    coordinate_wise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Refuse a negative number of faults."""

@@ -41,6 +41,7 @@ class Mean:
 
     kind: ClassVar[str] = "mean"
     cost: ClassVar[str] = "O(nQ)"
+    coordinate_wise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Refuse a negative number of faults."""

@@ -47,6 +47,7 @@ class Median:
 
     kind: ClassVar[str] = "median"
     cost: ClassVar[str] = "O(n log² n · Q)"
+    coordinate_wise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Refuse a negative number of faults."""

@@ -9,7 +9,9 @@ import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least, finite_rows
-from lad_mpi.aggregation.gram import combine, measure_lengths, nearest
+from lad_mpi.aggregation.gram import nearest
+from lad_mpi.aggregation.mixture import Mixture
+from lad_mpi.aggregation.rows import measure_lengths
 from lad_mpi.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -84,4 +86,4 @@ class MoNNA:
         # The row itself comes first, whatever rounding makes of the others.
         distances[self.reference] = -1.0
         count = num_messages - self.num_byzantine
-        return combine(rows, trusted, nearest(distances[None], count)[0] / count)
+        return Mixture(rows, trusted, nearest(distances[None], count)[0] / count).whole()

@@ -10,6 +10,7 @@ from lad_mpi.aggregation.checks import check_at_least
 from lad_mpi.aggregation.gram import measure, nearest
 
 if TYPE_CHECKING:
+    from lad_mpi.aggregation.mixture import Mixture
     from lad_mpi.types import Array
 
 
@@ -57,8 +58,12 @@ class NearestNeighbourMixing:
 
     def __call__(self, messages: Array) -> Array:
         """Transform messages of shape (n, Q) into as many means."""
+        return self.mixture(messages).whole()
+
+    def mixture(self, messages: Array) -> Mixture:
+        """Decide how to mix messages of shape (n, Q), and leave the mixing to be done."""
         check_messages(messages, self.num_byzantine)
         geometry = measure(messages)
         count = len(messages) - self.num_byzantine
         mixing = nearest(geometry.squared_distances, count) / count
-        return geometry.combine(mixing)
+        return geometry.mixture(mixing)

@@ -9,7 +9,9 @@ import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least
-from lad_mpi.aggregation.gram import combine, measure_lengths, nearest
+from lad_mpi.aggregation.gram import nearest
+from lad_mpi.aggregation.mixture import Mixture
+from lad_mpi.aggregation.rows import measure_lengths
 
 if TYPE_CHECKING:
     from lad_mpi.types import Array
@@ -62,4 +64,4 @@ class NormThreshold:
             norms = lengths / rows.shrinkage
         count = len(messages) - self.num_byzantine
         kept = nearest(norms[None], count)[0]
-        return combine(rows, rows.messages[int(np.argmax(kept))], kept / count)
+        return Mixture(rows, rows.messages[int(np.argmax(kept))], kept / count).whole()

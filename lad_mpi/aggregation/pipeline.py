@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lad_mpi.aggregation.base import (
+    CoordinateWiseRule,
+    MixingPreAggregation,
     PreAggregation,
     RandomisedPreAggregation,
     Rule,
     StatefulRule,
 )
+from lad_mpi.aggregation.coordinates import compiled
 
 if TYPE_CHECKING:
     from lad_mpi.rng import Streams
@@ -23,6 +26,8 @@ class Pipeline:
 
     Called as a function it depends on the messages alone. :meth:`step` is what
     a run uses: it draws from the run's streams and starts where the last step ended.
+    Large messages that are mixed before a coordinate-wise rule are mixed some
+    columns at a time, which gives the same bits and needs no memory for the mixture.
 
     Parameters
     ----------
@@ -47,6 +52,7 @@ class Pipeline:
         init=False, repr=False, compare=False
     )
     _stateful: StatefulRule | None = field(init=False, repr=False, compare=False)
+    _mixing: MixingPreAggregation | None = field(init=False, repr=False, compare=False)
 
     kind: ClassVar[str] = "pipeline"
 
@@ -58,6 +64,10 @@ class Pipeline:
         stateful = self.rule if isinstance(self.rule, StatefulRule) else None
         self._derive("_random", random)
         self._derive("_stateful", stateful)
+        last = self.pre[-1] if self.pre else None
+        by_columns = isinstance(last, MixingPreAggregation) and last not in random
+        by_columns = by_columns and isinstance(self.rule, CoordinateWiseRule)
+        self._derive("_mixing", last if by_columns and self.rule.coordinate_wise else None)
 
     @property
     def num_byzantine(self) -> int:
@@ -74,9 +84,9 @@ class Pipeline:
         ValueError
             The array is not two-dimensional and floating, or is empty.
         """
-        for stage in self.pre:
+        for stage in self.pre[: -1 if self._mixing else None]:
             messages = stage(messages)
-        return self.rule(messages)
+        return self._finish(messages)
 
     def step(
         self, messages: Array, *, streams: Streams, iteration: int, state: Array | None
@@ -106,7 +116,8 @@ class Pipeline:
         ParameterError, ValueError
             As for a call.
         """
-        for number, (stage, random) in enumerate(zip(self.pre, self._random, strict=True)):
+        ahead = zip(self.pre, self._random, strict=True)
+        for number, (stage, random) in enumerate(ahead):
             if random is None:
                 messages = stage(messages)
             else:

@@ -48,6 +48,7 @@ class TrimmedMean:
 
     kind: ClassVar[str] = "trimmed_mean"
     cost: ClassVar[str] = "O(n log² n · Q)"
+    coordinate_wise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Refuse a negative number of faults."""

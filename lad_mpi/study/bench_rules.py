@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lad_mpi.aggregation import PRE_AGGREGATIONS, RULES
-from lad_mpi.aggregation.gram import column_blocks, over_columns
+from lad_mpi.aggregation.columns import column_blocks, over_columns
 from lad_mpi.errors import ParameterError
 
 if TYPE_CHECKING:

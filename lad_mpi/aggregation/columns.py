@@ -1,0 +1,122 @@
+"""Columns of a matrix in blocks that a cache can hold, on several threads."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lad_mpi.types import Array
+
+    Part = TypeVar("Part")
+
+# Bytes of a block of columns, to stay in cache; a GPU wants fewer launches.
+_HOST_BLOCK_BYTES = 1_650_000
+_DEVICE_BLOCK_BYTES = 400_000_000
+# A range is some blocks, which share one scratch array; a thread takes one at a time.
+_BLOCKS_PER_RANGE = 7
+_MAX_TASKS = 64
+
+# Marks the threads that share a matrix already.
+_worker = threading.local()
+
+
+def block_width(messages: Array) -> int:
+    """Return the number of columns of a block."""
+    host = isinstance(messages, np.ndarray)
+    budget = _HOST_BLOCK_BYTES if host else _DEVICE_BLOCK_BYTES
+    itemsize = messages.dtype.itemsize if host else 8
+    # An odd multiple of 64 bytes a row: powers of two alias in cache.
+    return int(budget // (len(messages) * itemsize) // 16 * 16 + 8)
+
+
+def column_blocks(messages: Array, columns: slice | None = None) -> Iterator[slice]:
+    """Cut a range of columns, or all, into blocks that a cache can hold.
+
+    They are the same ones for the same shape.
+    """
+    width = block_width(messages)
+    begin, end = (0, messages.shape[1]) if columns is None else (columns.start, columns.stop)
+    for first in range(begin, end, width):
+        yield slice(first, min(first + width, end))
+
+
+def column_ranges(
+    messages: Array, columns: slice | None = None, *, at_most: int | None = None
+) -> list[slice]:
+    """Cut a range of columns, or all, into ranges of several whole blocks, nearly equal.
+
+    Parameters
+    ----------
+    messages : array, shape (n, Q)
+    columns : slice, optional
+        Begins where a block does; all columns where it is left out.
+    at_most : int, optional
+        Ranges at most, which are longer then.
+    """
+    width = block_width(messages)
+    begin, end = (0, messages.shape[1]) if columns is None else (columns.start, columns.stop)
+    num_blocks = -(-(end - begin) // width)
+    count = max(1, num_blocks // _BLOCKS_PER_RANGE)
+    if at_most is not None:
+        count = min(count, at_most)
+    edges = [begin + i * num_blocks // count * width for i in range(count)] + [end]
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+
+def over_columns(messages: Array, work: Callable[[slice], Part]) -> Iterator[Part]:
+    """Do something to ranges of columns, on several threads, and yield the results in order.
+
+    Ranges depend on the shape alone. On a GPU there is one thread; on the host
+    each has its own range and linear algebra does not divide it further.
+
+    Parameters
+    ----------
+    messages : array, shape (n, Q)
+    work : callable
+        Given a range of columns. It may divide by zero and overflow silently.
+    """
+    tasks = column_ranges(messages, at_most=_MAX_TASKS)
+    threads = min(num_threads(), len(tasks)) if isinstance(messages, np.ndarray) else 1
+    if threads == 1:
+        for columns in tasks:
+            with np.errstate(all="ignore"):
+                part = work(columns)
+            yield part
+        return
+
+    def alone(columns: slice) -> Part:
+        _worker.busy = True
+        with np.errstate(all="ignore"):
+            return work(columns)
+
+    with _linear_algebra().limit(limits=1), ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(alone, tasks)
+
+
+def num_threads() -> int:
+    """Return how many threads to use.
+
+    That is ``OMP_NUM_THREADS`` where it is set, else the processors of this
+    process; and one in a thread that works on a range of :func:`over_columns`.
+    """
+    if getattr(_worker, "busy", False):
+        return 1
+    stated = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    if stated.isdigit() and int(stated) > 0:
+        return int(stated)
+    return len(os.sched_getaffinity(0))
+
+
+@cache
+def _linear_algebra() -> Any:
+    return ThreadpoolController()

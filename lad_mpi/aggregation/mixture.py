@@ -1,0 +1,111 @@
+"""Mixtures of rows: one product with the messages, whole or some columns at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lad_mpi.aggregation.columns import column_ranges, over_columns
+from lad_mpi.aggregation.rows import Rows, blocks_of
+from lad_mpi.arrays import namespace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lad_mpi.types import Array, HostFloats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mixture:
+    r"""Rows to be mixed, exactly where all the rows that count are equal to the origin.
+
+    Parameters
+    ----------
+    rows : Rows
+        x_1 … x_n.
+    origin : array, shape (Q,), optional
+        c, for instance a row; None for zero.
+    weights : ndarray of float64, shape (n,) or (m, n)
+        w; what a mixture lacks to a sum of one goes to the origin.
+
+    Notes
+    -----
+    .. math:: c + \sum_j w_j (x_j - c).
+    """
+
+    rows: Rows
+    origin: Array | None
+    weights: HostFloats
+
+    def whole(self) -> Array:
+        """Return the mixture, array, shape (Q,) or (m, Q), of the messages' library and dtype."""
+        messages = self.rows.messages
+        shape = (*self.weights.shape[:-1], messages.shape[1])
+        mixed = namespace(messages).empty(shape, dtype=messages.dtype)
+        mix = self._filler()
+        for _ in over_columns(messages, lambda columns: mix(columns, mixed[..., columns])):
+            pass
+        return mixed
+
+    def reduce(self, rule: Callable[[Array], Array]) -> Array:
+        """Give the mixture to a rule that treats every column by itself.
+
+        Parameters
+        ----------
+        rule : callable
+            Of an array of shape (m, q), for some q of the columns, to shape (q,).
+
+        Returns
+        -------
+        array, shape (Q,), of the messages' library and dtype
+            The bits of ``rule(self.whole())``, without memory for the mixture.
+        """
+        messages = self.rows.messages
+        xp = namespace(messages)
+        result = xp.empty(messages.shape[1], dtype=messages.dtype)
+        mix = self._filler()
+        widest = max(part.stop - part.start for part in column_ranges(messages))
+        # Pages of memory that is new cost as much as what is written there.
+        spare: SimpleQueue[Array] = SimpleQueue()
+
+        def mix_and_reduce(columns: slice) -> None:
+            try:
+                scratch = spare.get_nowait()
+            except Empty:
+                scratch = xp.empty((len(self.weights), widest), dtype=messages.dtype)
+            for part in column_ranges(messages, columns):
+                mixed = scratch[:, : part.stop - part.start]
+                mix(part, mixed)
+                result[part] = rule(mixed)
+            spare.put(scratch)
+
+        for _ in over_columns(messages, mix_and_reduce):
+            pass
+        return result
+
+    def _filler(self) -> Callable[[slice, Array], None]:
+        """Return what mixes a range of columns into an array of as many."""
+        rows, origin = self.rows, self.origin
+        messages, headroom, dtype = rows.messages, rows.headroom, rows.dtype
+        xp = namespace(messages)
+        factors = None if headroom == 1.0 else np.full(len(messages), headroom)
+        mixing = xp.asarray(self.weights.astype(dtype))
+
+        def mix(columns: slice, mixed: Array) -> None:
+            for part, block in blocks_of(messages, columns, origin, factors, dtype):
+                target = mixed[..., part.start - columns.start : part.stop - columns.start]
+                if xp is np and dtype == mixed.dtype:
+                    product = np.matmul(mixing, block, out=target)
+                else:
+                    product = mixing @ block
+                if origin is not None:
+                    product += (headroom * origin[part]).astype(dtype)
+                if headroom != 1.0:
+                    product /= headroom
+                if product is not target:
+                    target[...] = product
+
+        return mix

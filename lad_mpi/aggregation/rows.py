@@ -1,0 +1,200 @@
+"""Rows of a matrix as they are computed with: scaled so that no square overflows or vanishes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lad_mpi.aggregation.checks import without_rows
+from lad_mpi.aggregation.columns import block_width, column_blocks, over_columns
+from lad_mpi.arrays import namespace, to_host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lad_mpi.types import Array, HostFloats
+
+#: Squares within these lose nothing to overflow or underflow, by the size of a float.
+PLAIN_SQUARES = {4: (1e-25, 1e30), 8: (1e-290, 1e290)}
+
+_FAR = 1e120
+_PLAIN_LENGTHS = (1e-100, 1e100)
+_NEAR_OVERFLOW = 2.0**1020
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Messages, and how to compute with them so that squares neither overflow nor vanish.
+
+    Parameters
+    ----------
+    messages : array, shape (n, Q)
+        Finite rows x_1 … x_n.
+    dtype : numpy.dtype
+        What blocks are computed in; they are summed in float64.
+    unit : float
+        Unit of length, a power of two; 1 unless the usual row is extremely long or short.
+    factors : ndarray of float64, shape (n,)
+        ``1 / unit``, or less for rows that are drawn in.
+    headroom : float
+        Factor under which differences of rows are representable.
+    """
+
+    messages: Array
+    dtype: np.dtype[Any]
+    unit: float
+    factors: HostFloats
+    headroom: float
+
+    @property
+    def shrinkage(self) -> HostFloats:
+        """Factor by which each row is drawn in, 1 for all but absurdly long rows."""
+        return self.factors * self.unit
+
+
+def plain(messages: Array) -> Rows:
+    """Take rows for what they are, for squares to show whether that will do."""
+    # A GPU sums long columns in one go, so it is given float64.
+    dtype = messages.dtype if isinstance(messages, np.ndarray) else np.dtype(np.float64)
+    return Rows(messages, dtype, 1.0, np.ones(len(messages)), 1.0)
+
+
+def survey(messages: Array) -> tuple[Rows, int]:
+    """Find the usual magnitude of rows, and what to do about those far from it.
+
+    Returns
+    -------
+    rows : Rows
+    typical : int
+        A row of median magnitude: honest rows bracket it whatever a minority sends.
+    """
+    xp = namespace(messages)
+    largest = xp.maximum(messages.max(axis=1), -messages.min(axis=1))
+    # abs() turns the −0.0 of a row of zeros into a magnitude that may be divided by.
+    magnitudes: HostFloats = np.abs(to_host(largest).astype(np.float64))
+    finite = np.isfinite(magnitudes)
+    if not finite.all():
+        messages = without_rows(messages, ~finite)
+        magnitudes[~finite] = 0.0
+    typical = int(np.argsort(magnitudes, kind="stable")[(len(magnitudes) - 1) // 2])
+    magnitude = float(magnitudes[typical])
+    unit = 1.0
+    if magnitude > 0.0 and not _PLAIN_LENGTHS[0] < magnitude < _PLAIN_LENGTHS[1]:
+        unit = 2.0 ** max(-1000, min(1000, math.frexp(magnitude)[1]))
+    with np.errstate(divide="ignore", over="ignore"):
+        factors = np.minimum(1.0 / unit, _FAR / magnitudes)
+    # A difference of two representable numbers may be twice as large as either.
+    headroom = 0.25 if magnitudes.max() >= _NEAR_OVERFLOW else 1.0
+    return Rows(messages, np.dtype(np.float64), unit, factors, headroom), typical
+
+
+def measure_lengths(messages: Array, origin: Array | None = None) -> tuple[Rows, HostFloats]:
+    """Find the distances of all rows from one point.
+
+    Parameters
+    ----------
+    messages : array, shape (n, Q)
+        Rows that are not finite count as zeros.
+    origin : array, shape (Q,), optional
+        The point; zero where it is left out.
+
+    Returns
+    -------
+    rows : Rows
+    lengths : ndarray of float64, shape (n,)
+        In the rows' unit, and of rows that are drawn in.
+    """
+    rows = plain(messages)
+    low, high = PLAIN_SQUARES[rows.dtype.itemsize]
+    squares = _squared_lengths(rows, origin)
+    # A NaN fails this comparison too.
+    if not (squares.max() <= high and _median(squares) >= low):
+        rows = survey(messages)[0]
+        squares = _squared_lengths(rows, origin)
+    return rows, np.sqrt(squares)
+
+
+def lengths(rows: Rows) -> HostFloats:
+    """Return the Euclidean norms of the rows, drawn in and in their unit, float64, shape (n,)."""
+    norms: HostFloats = np.sqrt(_squared_lengths(rows, None))
+    return norms
+
+
+def shrink(rows: Rows, factors: HostFloats) -> Array:
+    """Multiply each row by a factor of at most 1, which leaves it as it is.
+
+    Parameters
+    ----------
+    rows : Rows
+    factors : ndarray of float64, shape (n,)
+
+    Returns
+    -------
+    array, shape (n, Q), of the messages' library and dtype
+    """
+    messages = rows.messages
+    xp = namespace(messages)
+    scale = xp.asarray(factors[:, None])
+    result = xp.empty_like(messages)
+
+    def multiply(columns: slice) -> None:
+        for part in column_blocks(messages, columns):
+            # In float64, where a factor for the longest rows of float32 is representable.
+            xp.multiply(messages[:, part], scale, out=result[:, part])
+
+    for _ in over_columns(messages, multiply):
+        pass
+    return result
+
+
+def blocks_of(
+    messages: Array,
+    columns: slice,
+    origin: Array | None,
+    factors: HostFloats | None,
+    dtype: np.dtype[Any],
+) -> Iterator[tuple[slice, Array]]:
+    """Yield ``factors * (messages - origin)`` block by block; a block lives until the next."""
+    xp = namespace(messages)
+    width = min(block_width(messages), columns.stop - columns.start)
+    untouched = origin is None and factors is None and messages.dtype == dtype
+    scratch = None if untouched else xp.empty((len(messages), width), dtype=dtype)
+    scale = None if factors is None else xp.asarray(factors[:, None])
+    for part in column_blocks(messages, columns):
+        block = messages[:, part]
+        if scratch is not None:
+            source, block = block, scratch[:, : part.stop - part.start]
+            if scale is not None:
+                # Scaling comes first, because the plain difference may overflow.
+                xp.multiply(source, scale, out=block, dtype=dtype)
+                if origin is not None:
+                    block -= scale * origin[part].astype(dtype)
+            elif origin is not None:
+                xp.subtract(source, origin[part], out=block, dtype=dtype)
+            else:
+                block[...] = source
+        yield part, block
+
+
+def _squared_lengths(rows: Rows, origin: Array | None) -> HostFloats:
+    messages = rows.messages
+    xp = namespace(messages)
+    factors = None if (rows.factors == 1.0).all() else rows.factors
+
+    def squares_of(columns: slice) -> Array:
+        squares = xp.zeros(len(messages))
+        for _, block in blocks_of(messages, columns, origin, factors, rows.dtype):
+            squares += xp.einsum("ij,ij->i", block, block)
+        return squares
+
+    total: HostFloats = to_host(sum(over_columns(messages, squares_of)))
+    return total
+
+
+def _median(values: HostFloats) -> float:
+    # NumPy's own costs as much as the rest on a small matrix.
+    half = len(values) // 2
+    return float(np.partition(values, half)[half])
