@@ -2,6 +2,8 @@
 
 from lad_mpi.aggregation.arc import AdaptiveClipping
 from lad_mpi.aggregation.base import (
+    CoordinateWiseRule,
+    MixingPreAggregation,
     PreAggregation,
     RandomisedPreAggregation,
     Rule,
@@ -60,6 +62,7 @@ __all__ = [
     "Bucketing",
     "CenteredClipping",
     "Clip",
+    "CoordinateWiseRule",
     "CovarianceFilter",
     "GeometricMedian",
     "GeometricMedianSolution",
@@ -68,6 +71,7 @@ __all__ = [
     "Mean",
     "Median",
     "MinimumDiameterAveraging",
+    "MixingPreAggregation",
     "MoNNA",
     "MultiKrum",
     "NearestNeighbourMixing",

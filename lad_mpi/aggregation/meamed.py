@@ -10,8 +10,8 @@ import numpy as np
 from lad_mpi.aggregation import kernels_cuda
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least, finite_rows
-from lad_mpi.aggregation.coordinates import column_mean, compiled
 from lad_mpi.aggregation.columns import column_blocks
+from lad_mpi.aggregation.coordinates import column_mean, compiled
 from lad_mpi.arrays import namespace
 
 if TYPE_CHECKING:

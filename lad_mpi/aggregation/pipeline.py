@@ -51,23 +51,24 @@ class Pipeline:
     _random: tuple[RandomisedPreAggregation | None, ...] = field(
         init=False, repr=False, compare=False
     )
-    _stateful: StatefulRule | None = field(init=False, repr=False, compare=False)
     _mixing: MixingPreAggregation | None = field(init=False, repr=False, compare=False)
+    _stateful: StatefulRule | None = field(init=False, repr=False, compare=False)
 
     kind: ClassVar[str] = "pipeline"
 
     def __post_init__(self) -> None:
-        """See which parts draw random numbers or have a state."""
+        """See which parts draw random numbers, have a state, or go together by columns."""
         random = tuple(
             stage if isinstance(stage, RandomisedPreAggregation) else None for stage in self.pre
         )
-        stateful = self.rule if isinstance(self.rule, StatefulRule) else None
+        mixing = None
+        if self.pre and random[-1] is None and isinstance(self.rule, CoordinateWiseRule):
+            last = self.pre[-1]
+            if self.rule.coordinate_wise and isinstance(last, MixingPreAggregation):
+                mixing = last
         self._derive("_random", random)
-        self._derive("_stateful", stateful)
-        last = self.pre[-1] if self.pre else None
-        by_columns = isinstance(last, MixingPreAggregation) and last not in random
-        by_columns = by_columns and isinstance(self.rule, CoordinateWiseRule)
-        self._derive("_mixing", last if by_columns and self.rule.coordinate_wise else None)
+        self._derive("_mixing", mixing)
+        self._derive("_stateful", self.rule if isinstance(self.rule, StatefulRule) else None)
 
     @property
     def num_byzantine(self) -> int:
@@ -84,7 +85,8 @@ class Pipeline:
         ValueError
             The array is not two-dimensional and floating, or is empty.
         """
-        for stage in self.pre[: -1 if self._mixing else None]:
+        ahead = self.pre if self._mixing is None else self.pre[:-1]
+        for stage in ahead:
             messages = stage(messages)
         return self._finish(messages)
 
@@ -116,15 +118,24 @@ class Pipeline:
         ParameterError, ValueError
             As for a call.
         """
-        ahead = zip(self.pre, self._random, strict=True)
-        for number, (stage, random) in enumerate(ahead):
+        ahead = self.pre if self._mixing is None else self.pre[:-1]
+        for number, stage in enumerate(ahead):
+            random = self._random[number]
             if random is None:
                 messages = stage(messages)
             else:
                 messages = random.sample(messages, streams, iteration=iteration, stage=number)
         if self._stateful is None:
-            return self.rule(messages), None
+            return self._finish(messages), None
         return self._stateful.advance(messages, state)
+
+    def _finish(self, messages: Array) -> Array:
+        """Apply the rule, and before it the last pre-aggregation where they go together."""
+        if self._mixing is None:
+            return self.rule(messages)
+        if compiled(messages):
+            return self._mixing.mixture(messages).reduce(self.rule)
+        return self.rule(self._mixing(messages))
 
     def _derive(self, name: str, value: Any) -> None:
         # The only way into a frozen dataclass.

@@ -7,6 +7,7 @@ import doctest
 import importlib
 import pickle
 import pkgutil
+import tracemalloc
 from itertools import permutations
 from typing import Any
 
@@ -20,6 +21,7 @@ from lad_mpi.aggregation import (
     Bucketing,
     CenteredClipping,
     Clip,
+    CoordinateWiseRule,
     GeometricMedian,
     Krum,
     Mean,
@@ -39,6 +41,7 @@ from lad_mpi.errors import ParameterError
 from lad_mpi.rng import Streams
 
 COMPONENTS: dict[str, Any] = {**RULES, **PRE_AGGREGATIONS}
+COORDINATE_WISE = {"mean", "median", "trimmed_mean", "meamed"}
 MODULES = [
     importlib.import_module(f"lad_mpi.aggregation.{module.name}")
     for module in pkgutil.iter_modules(lad_mpi.aggregation.__path__)
@@ -189,6 +192,44 @@ class TestPipeline:
         nnm, rule = NearestNeighbourMixing(num_byzantine=2), TrimmedMean(num_byzantine=3)
         assert np.array_equal(Pipeline((), rule)(messages), rule(messages))
         assert np.array_equal(Pipeline((nnm, nnm), rule)(messages), rule(nnm(nnm(messages))))
+
+    @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+    @pytest.mark.parametrize("kind", sorted(RULES))
+    @pytest.mark.parametrize(("n", "columns"), [(15, 200_001), (100, 40_000), (1500, 2000)])
+    def test_mixing_by_columns_changes_no_bit(
+        self, n: int, columns: int, kind: str, dtype: Any
+    ) -> None:
+        """Large messages are mixed a few columns at a time before a coordinate-wise rule."""
+        if kind in {"mda", "smea"} or (n == 1500 and kind not in COORDINATE_WISE):
+            return
+        messages = np.random.default_rng(60).normal(1.0, 1.0, size=(n, columns)).astype(dtype)
+        messages[2] = np.nan
+        messages[1] *= -1e6
+        nnm, rule = NearestNeighbourMixing(num_byzantine=3), make(kind, 3)
+        pipeline = Pipeline((nnm,), rule)
+        expected = rule(nnm(messages))
+        assert np.array_equal(pipeline(messages), expected)
+        stepped, _ = pipeline.step(messages, streams=Streams(1), iteration=0, state=None)
+        assert np.array_equal(stepped, expected)
+
+    def test_mixing_by_columns_holds_no_mixture(self) -> None:
+        messages = np.random.default_rng(61).normal(size=(50, 100_000))
+        pipeline = Pipeline((NearestNeighbourMixing(10),), TrimmedMean(10))
+        pipeline(messages)
+        tracemalloc.start()
+        pipeline(messages)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak_bytes < messages.nbytes
+
+    @pytest.mark.parametrize("kind", sorted(RULES))
+    def test_a_coordinate_depends_on_its_column_alone_where_a_rule_says_so(self, kind: str) -> None:
+        messages = np.random.default_rng(62).normal(size=(9, 60))
+        rule = make(kind, 2)
+        assert isinstance(rule, CoordinateWiseRule) == (kind in COORDINATE_WISE)
+        if kind in COORDINATE_WISE:
+            parts = [rule(messages[:, :7]), rule(messages[:, 7:])]
+            assert np.array_equal(np.concatenate(parts), rule(messages))
 
     def test_is_a_rule(self) -> None:
         pipeline = Pipeline((NearestNeighbourMixing(num_byzantine=2),), Krum(num_byzantine=2))
