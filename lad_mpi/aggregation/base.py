@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 from lad_mpi.errors import ParameterError
 
 if TYPE_CHECKING:
+    from lad_mpi.aggregation.coordinates import Kernel
     from lad_mpi.aggregation.mixture import Mixture
     from lad_mpi.rng import Streams
     from lad_mpi.types import Array
@@ -52,10 +53,23 @@ class Rule(Protocol):
 class CoordinateWiseRule(Rule, Protocol):
     """A rule whose estimate of a coordinate depends on that column of the messages alone.
 
-    It may then be given some columns at a time.
+    Large messages can then be mixed and aggregated a few columns at a time.
     """
 
-    coordinate_wise: ClassVar[bool]
+    def column_kernel(self, num_messages: int) -> Kernel:
+        """Return the function of columns that a call uses on large host arrays.
+
+        Parameters
+        ----------
+        num_messages : int
+            n, of which ``num_byzantine`` are a minority.
+
+        Returns
+        -------
+        callable
+            Of an array of shape (n, q), float32 or float64, to shape (q,) of the
+            same dtype, for any number q of columns, each by itself.
+        """
 
 
 @runtime_checkable

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 # Bytes of a block of columns, to stay in cache; a GPU wants fewer launches.
 _HOST_BLOCK_BYTES = 1_650_000
 _DEVICE_BLOCK_BYTES = 400_000_000
-# A range is some blocks, which share one scratch array; a thread takes one at a time.
-_BLOCKS_PER_RANGE = 7
+# A task is some blocks, which share one scratch array; a thread takes one at a time.
+_BLOCKS_PER_TASK = 6
 _MAX_TASKS = 64
 
 # Marks the threads that share a matrix already.
@@ -50,29 +50,6 @@ def column_blocks(messages: Array, columns: slice | None = None) -> Iterator[sli
         yield slice(first, min(first + width, end))
 
 
-def column_ranges(
-    messages: Array, columns: slice | None = None, *, at_most: int | None = None
-) -> list[slice]:
-    """Cut a range of columns, or all, into ranges of several whole blocks, nearly equal.
-
-    Parameters
-    ----------
-    messages : array, shape (n, Q)
-    columns : slice, optional
-        Begins where a block does; all columns where it is left out.
-    at_most : int, optional
-        Ranges at most, which are longer then.
-    """
-    width = block_width(messages)
-    begin, end = (0, messages.shape[1]) if columns is None else (columns.start, columns.stop)
-    num_blocks = -(-(end - begin) // width)
-    count = max(1, num_blocks // _BLOCKS_PER_RANGE)
-    if at_most is not None:
-        count = min(count, at_most)
-    edges = [begin + i * num_blocks // count * width for i in range(count)] + [end]
-    return [slice(a, b) for a, b in itertools.pairwise(edges)]
-
-
 def over_columns(messages: Array, work: Callable[[slice], Part]) -> Iterator[Part]:
     """Do something to ranges of columns, on several threads, and yield the results in order.
 
@@ -85,7 +62,11 @@ def over_columns(messages: Array, work: Callable[[slice], Part]) -> Iterator[Par
     work : callable
         Given a range of columns. It may divide by zero and overflow silently.
     """
-    tasks = column_ranges(messages, at_most=_MAX_TASKS)
+    width, num_columns = block_width(messages), messages.shape[1]
+    num_blocks = -(-num_columns // width)
+    count = max(1, min(num_blocks // _BLOCKS_PER_TASK, _MAX_TASKS))
+    edges = [i * num_blocks // count * width for i in range(count)] + [num_columns]
+    tasks = [slice(a, b) for a, b in itertools.pairwise(edges)]
     threads = min(num_threads(), len(tasks)) if isinstance(messages, np.ndarray) else 1
     if threads == 1:
         for columns in tasks:

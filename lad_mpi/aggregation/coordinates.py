@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,13 @@ from lad_mpi.aggregation.columns import column_blocks
 from lad_mpi.arrays import namespace
 
 if TYPE_CHECKING:
-    from lad_mpi.types import Array
+    from collections.abc import Callable
+    from typing import TypeAlias
+
+    from lad_mpi.types import Array, HostFloats
+
+    #: Of an array of shape (n, q) to shape (q,), for any number q of columns.
+    Kernel: TypeAlias = Callable[[HostFloats], HostFloats]
 
 # A sort by NumPy of so many numbers takes milliseconds; loading Numba half a second, once.
 _COMPILED_FROM = 1_000_000
@@ -37,6 +44,13 @@ def compiled(messages: Array) -> bool:
     )
 
 
+def band_kernel(first: int, last: int) -> Kernel:
+    """Return the compiled function that averages the ranks ``first … last − 1`` of columns."""
+    from lad_mpi.aggregation import kernels  # noqa: PLC0415  (imports Numba)
+
+    return partial(kernels.band_mean, first=first, last=last)
+
+
 def band_mean(messages: Array, first: int, last: int) -> Array:
     """Average the ranks ``first … last − 1`` of every column.
 
@@ -53,9 +67,7 @@ def band_mean(messages: Array, first: int, last: int) -> Array:
         Accumulated in float64; the last bits may depend on the order of rows.
     """
     if compiled(messages):
-        from lad_mpi.aggregation import kernels  # noqa: PLC0415  (imports Numba)
-
-        return kernels.band_mean(messages, first, last)
+        return band_kernel(first, last)(messages)
     if kernels_cuda.fits(messages):
         means = kernels_cuda.band_mean(messages, first, last)
         if means is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from lad_mpi.aggregation.coordinates import column_mean, compiled
 from lad_mpi.arrays import namespace
 
 if TYPE_CHECKING:
+    from lad_mpi.aggregation.coordinates import Kernel
     from lad_mpi.types import Array
 
 
@@ -53,7 +55,6 @@ class Meamed:
 
     kind: ClassVar[str] = "meamed"
     cost: ClassVar[str] = "O(n log² n · Q)"
-    coordinate_wise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Refuse a negative number of faults."""
@@ -63,9 +64,7 @@ class Meamed:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""
         check_messages(messages, self.num_byzantine)
         if compiled(messages):
-            from lad_mpi.aggregation import kernels  # noqa: PLC0415  (imports Numba)
-
-            return kernels.mean_around_median(messages, self.num_byzantine)
+            return self.column_kernel(len(messages))(messages)
         if kernels_cuda.fits(messages):
             means = kernels_cuda.mean_around_median(messages, self.num_byzantine)
             if means is not None:
@@ -77,6 +76,12 @@ class Meamed:
             ordered = xp.sort(messages[:, columns], axis=0)
             result[columns] = column_mean(_around_median(ordered, self.num_byzantine))
         return result
+
+    def column_kernel(self, num_messages: int) -> Kernel:  # noqa: ARG002
+        """Return the compiled function of columns that a call uses on large host arrays."""
+        from lad_mpi.aggregation import kernels  # noqa: PLC0415  (imports Numba)
+
+        return partial(kernels.mean_around_median, num_dropped=self.num_byzantine)
 
 
 def _around_median(ordered: Array, num_dropped: int) -> Array:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 from lad_mpi.aggregation import kernels_cuda
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least
-from lad_mpi.aggregation.coordinates import band_mean, column_mean, compiled
+from lad_mpi.aggregation.coordinates import band_kernel, band_mean, column_mean, compiled
 
 if TYPE_CHECKING:
+    from lad_mpi.aggregation.coordinates import Kernel
     from lad_mpi.types import Array
 
 
@@ -41,7 +42,6 @@ class Mean:
 
     kind: ClassVar[str] = "mean"
     cost: ClassVar[str] = "O(nQ)"
-    coordinate_wise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Refuse a negative number of faults."""
@@ -53,3 +53,7 @@ class Mean:
         if compiled(messages) or kernels_cuda.fits(messages):
             return band_mean(messages, 0, len(messages))
         return column_mean(messages)
+
+    def column_kernel(self, num_messages: int) -> Kernel:
+        """Return the compiled function of columns that a call uses on large host arrays."""
+        return band_kernel(0, num_messages)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least
-from lad_mpi.aggregation.coordinates import band_mean
+from lad_mpi.aggregation.coordinates import band_kernel, band_mean
 
 if TYPE_CHECKING:
+    from lad_mpi.aggregation.coordinates import Kernel
     from lad_mpi.types import Array
 
 
@@ -47,7 +48,6 @@ class Median:
 
     kind: ClassVar[str] = "median"
     cost: ClassVar[str] = "O(n log² n · Q)"
-    coordinate_wise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Refuse a negative number of faults."""
@@ -56,5 +56,12 @@ class Median:
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""
         check_messages(messages, self.num_byzantine)
-        num_messages = len(messages)
-        return band_mean(messages, (num_messages - 1) // 2, num_messages // 2 + 1)
+        return band_mean(messages, *_middle(len(messages)))
+
+    def column_kernel(self, num_messages: int) -> Kernel:
+        """Return the compiled function of columns that a call uses on large host arrays."""
+        return band_kernel(*_middle(num_messages))
+
+
+def _middle(num_messages: int) -> tuple[int, int]:
+    return (num_messages - 1) // 2, num_messages // 2 + 1

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lad_mpi.aggregation.columns import column_ranges, over_columns
+from lad_mpi.aggregation.columns import block_width, column_blocks, over_columns
 from lad_mpi.aggregation.rows import Rows, blocks_of
 from lad_mpi.arrays import namespace
 
@@ -51,7 +50,7 @@ class Mixture:
         return mixed
 
     def reduce(self, rule: Callable[[Array], Array]) -> Array:
-        """Give the mixture to a rule that treats every column by itself.
+        """Give the mixture to a function that treats every column by itself, block by block.
 
         Parameters
         ----------
@@ -61,26 +60,20 @@ class Mixture:
         Returns
         -------
         array, shape (Q,), of the messages' library and dtype
-            The bits of ``rule(self.whole())``, without memory for the mixture.
+            The bits of ``rule(self.whole())``; memory for a block a thread.
         """
         messages = self.rows.messages
         xp = namespace(messages)
         result = xp.empty(messages.shape[1], dtype=messages.dtype)
         mix = self._filler()
-        widest = max(part.stop - part.start for part in column_ranges(messages))
-        # Pages of memory that is new cost as much as what is written there.
-        spare: SimpleQueue[Array] = SimpleQueue()
+        width = min(block_width(messages), messages.shape[1])
 
         def mix_and_reduce(columns: slice) -> None:
-            try:
-                scratch = spare.get_nowait()
-            except Empty:
-                scratch = xp.empty((len(self.weights), widest), dtype=messages.dtype)
-            for part in column_ranges(messages, columns):
+            scratch = xp.empty((len(self.weights), width), dtype=messages.dtype)
+            for part in column_blocks(messages, columns):
                 mixed = scratch[:, : part.stop - part.start]
                 mix(part, mixed)
                 result[part] = rule(mixed)
-            spare.put(scratch)
 
         for _ in over_columns(messages, mix_and_reduce):
             pass

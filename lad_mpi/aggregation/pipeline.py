@@ -12,6 +12,7 @@ from lad_mpi.aggregation.base import (
     RandomisedPreAggregation,
     Rule,
     StatefulRule,
+    check_minority,
 )
 from lad_mpi.aggregation.coordinates import compiled
 
@@ -52,6 +53,7 @@ class Pipeline:
         init=False, repr=False, compare=False
     )
     _mixing: MixingPreAggregation | None = field(init=False, repr=False, compare=False)
+    _columns: CoordinateWiseRule | None = field(init=False, repr=False, compare=False)
     _stateful: StatefulRule | None = field(init=False, repr=False, compare=False)
 
     kind: ClassVar[str] = "pipeline"
@@ -61,13 +63,12 @@ class Pipeline:
         random = tuple(
             stage if isinstance(stage, RandomisedPreAggregation) else None for stage in self.pre
         )
-        mixing = None
-        if self.pre and random[-1] is None and isinstance(self.rule, CoordinateWiseRule):
-            last = self.pre[-1]
-            if self.rule.coordinate_wise and isinstance(last, MixingPreAggregation):
-                mixing = last
+        last = self.pre[-1] if self.pre and random[-1] is None else None
+        mixing = last if isinstance(last, MixingPreAggregation) else None
+        columns = self.rule if mixing and isinstance(self.rule, CoordinateWiseRule) else None
         self._derive("_random", random)
-        self._derive("_mixing", mixing)
+        self._derive("_mixing", mixing if columns else None)
+        self._derive("_columns", columns)
         self._derive("_stateful", self.rule if isinstance(self.rule, StatefulRule) else None)
 
     @property
@@ -131,11 +132,14 @@ class Pipeline:
 
     def _finish(self, messages: Array) -> Array:
         """Apply the rule, and before it the last pre-aggregation where they go together."""
-        if self._mixing is None:
+        if self._mixing is None or self._columns is None:
             return self.rule(messages)
-        if compiled(messages):
-            return self._mixing.mixture(messages).reduce(self.rule)
-        return self.rule(self._mixing(messages))
+        if not compiled(messages):
+            return self.rule(self._mixing(messages))
+        mixture = self._mixing.mixture(messages)
+        num_mixed = len(mixture.weights)
+        check_minority(self.num_byzantine, num_mixed)
+        return mixture.reduce(self._columns.column_kernel(num_mixed))
 
     def _derive(self, name: str, value: Any) -> None:
         # The only way into a frozen dataclass.

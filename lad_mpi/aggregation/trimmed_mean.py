@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least
-from lad_mpi.aggregation.coordinates import band_mean
+from lad_mpi.aggregation.coordinates import band_kernel, band_mean
 
 if TYPE_CHECKING:
+    from lad_mpi.aggregation.coordinates import Kernel
     from lad_mpi.types import Array
 
 
@@ -48,7 +49,6 @@ class TrimmedMean:
 
     kind: ClassVar[str] = "trimmed_mean"
     cost: ClassVar[str] = "O(n log² n · Q)"
-    coordinate_wise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Refuse a negative number of faults."""
@@ -58,3 +58,7 @@ class TrimmedMean:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""
         check_messages(messages, self.num_byzantine)
         return band_mean(messages, self.num_byzantine, len(messages) - self.num_byzantine)
+
+    def column_kernel(self, num_messages: int) -> Kernel:
+        """Return the compiled function of columns that a call uses on large host arrays."""
+        return band_kernel(self.num_byzantine, num_messages - self.num_byzantine)
