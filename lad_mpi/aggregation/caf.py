@@ -10,6 +10,7 @@ import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least
+from lad_mpi.aggregation.columns import serial_linear_algebra
 from lad_mpi.aggregation.gram import measure
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class CovarianceFilter:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""
         check_messages(messages, self.num_byzantine)
         geometry = measure(messages)
-        weights = _filter(geometry.gram, self.num_byzantine)
+        with serial_linear_algebra(messages):
+            weights = _filter(geometry.gram, self.num_byzantine)
         return geometry.combine(weights * geometry.rows.shrinkage)
 
 

@@ -6,14 +6,16 @@ import itertools
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from lad_mpi.types import Array
 
@@ -62,11 +64,7 @@ def over_columns(messages: Array, work: Callable[[slice], Part]) -> Iterator[Par
     work : callable
         Given a range of columns. It may divide by zero and overflow silently.
     """
-    width, num_columns = block_width(messages), messages.shape[1]
-    num_blocks = -(-num_columns // width)
-    count = max(1, min(num_blocks // _BLOCKS_PER_TASK, _MAX_TASKS))
-    edges = [i * num_blocks // count * width for i in range(count)] + [num_columns]
-    tasks = [slice(a, b) for a, b in itertools.pairwise(edges)]
+    tasks = _tasks(messages)
     threads = min(num_threads(), len(tasks)) if isinstance(messages, np.ndarray) else 1
     if threads == 1:
         for columns in tasks:
@@ -80,8 +78,19 @@ def over_columns(messages: Array, work: Callable[[slice], Part]) -> Iterator[Par
         with np.errstate(all="ignore"):
             return work(columns)
 
-    with _linear_algebra().limit(limits=1), ThreadPoolExecutor(threads) as pool:
+    with serial_linear_algebra(messages), ThreadPoolExecutor(threads) as pool:
         yield from pool.map(alone, tasks)
+
+
+def serial_linear_algebra(messages: Array) -> AbstractContextManager[Any]:
+    """Keep linear algebra to one thread where several of ours work before or after it.
+
+    Its own threads go on spinning for a while after a product of small
+    matrices, and ours then share processors with them.
+    """
+    if isinstance(messages, np.ndarray) and len(_tasks(messages)) > 1 and num_threads() > 1:
+        return cast("AbstractContextManager[Any]", _linear_algebra().limit(limits=1))
+    return nullcontext()
 
 
 def num_threads() -> int:
@@ -96,6 +105,14 @@ def num_threads() -> int:
     if stated.isdigit() and int(stated) > 0:
         return int(stated)
     return len(os.sched_getaffinity(0))
+
+
+def _tasks(messages: Array) -> list[slice]:
+    width, num_columns = block_width(messages), messages.shape[1]
+    num_blocks = -(-num_columns // width)
+    count = max(1, min(num_blocks // _BLOCKS_PER_TASK, _MAX_TASKS))
+    edges = [i * num_blocks // count * width for i in range(count)] + [num_columns]
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
 
 @cache

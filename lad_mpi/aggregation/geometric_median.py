@@ -10,6 +10,7 @@ import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least
+from lad_mpi.aggregation.columns import serial_linear_algebra
 from lad_mpi.aggregation.gram import measure, nearest
 from lad_mpi.aggregation.rows import lengths
 from lad_mpi.errors import ParameterError
@@ -151,7 +152,8 @@ class GeometricMedian:
             equal = geometry.rows.messages[geometry.tightest].copy()
             return GeometricMedianSolution(equal, 0, 0.0)
         shortest = min(max(shortest, _SMOOTHING_RANGE[0]), _SMOOTHING_RANGE[1])
-        weights, num_iterations, residual = self._weights(geometry, shortest)
+        with serial_linear_algebra(messages):
+            weights, num_iterations, residual = self._weights(geometry, shortest)
         estimate = geometry.combine(weights * geometry.rows.shrinkage)
         return GeometricMedianSolution(estimate, num_iterations, residual)
 

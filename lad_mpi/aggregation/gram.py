@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lad_mpi.aggregation.columns import block_width, over_columns
+from lad_mpi.aggregation.columns import block_width, over_columns, serial_linear_algebra
 from lad_mpi.aggregation.mixture import Mixture
 from lad_mpi.aggregation.rows import PLAIN_SQUARES, Rows, blocks_of, plain, survey
 from lad_mpi.arrays import namespace, to_host
@@ -102,7 +102,8 @@ def measure(messages: Array) -> Geometry:
     """
     width = block_width(messages)
     if messages.shape[1] >= 2 * width:
-        geometry = _measure_plainly(messages, width)
+        with serial_linear_algebra(messages):
+            geometry = _measure_plainly(messages, width)
         if geometry is not None:
             return geometry
     return _measure_carefully(messages)

@@ -5,21 +5,25 @@ from __future__ import annotations
 import dataclasses
 import time
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lad_mpi.aggregation import PRE_AGGREGATIONS, RULES
+from lad_mpi.aggregation import PRE_AGGREGATIONS, RULES, Pipeline
 from lad_mpi.aggregation.columns import column_blocks, over_columns
 from lad_mpi.errors import ParameterError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from lad_mpi.aggregation import PreAggregation, Rule
     from lad_mpi.arrays import DtypeName
     from lad_mpi.types import HostFloats
+
+
+# A pipeline whose parts are faster together than apart.
+_PIPELINE = "nnm + trimmed_mean"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class Timing:
     Parameters
     ----------
     times_s : tuple of float
-        One a repeat, after a warm-up; empty where the call was refused.
+        One a round, after a warm-up; empty where the call was refused.
     refusal : str
         Why, in the component's words.
     """
@@ -64,7 +68,7 @@ class RuleBench:
         Product of the centred rows with their transpose, in blocks, in the
         dtype of the messages.
     components : dict of str to Timing
-        By kind.
+        By kind, or by kinds that are applied one after the other, ``"nnm + trimmed_mean"``.
     """
 
     num_messages: int
@@ -96,7 +100,13 @@ def bench_rules(
     repeats : int
         Timed calls of each, after one that is not timed.
     kinds : sequence of str, optional
-        What is timed; all rules and pre-aggregations where it is left out.
+        What is timed: rules, pre-aggregations, and pipelines as ``"nnm + trimmed_mean"``.
+        All rules and pre-aggregations and that pipeline where it is left out.
+
+    Notes
+    -----
+    In every round each is called once, and so are the two bounds: a machine
+    that is slow for a while is slow for all.
 
     Raises
     ------
@@ -107,38 +117,51 @@ def bench_rules(
     for name, size in sizes.items():
         if size < 1:
             raise ParameterError(name, f"must be at least 1, not {size}")
-    table: dict[str, type[Rule | PreAggregation]] = {**RULES, **PRE_AGGREGATIONS}
-    chosen = list(table) if kinds is None else list(kinds)
-    for kind in chosen:
-        if kind not in table:
-            raise ParameterError("rules", f"{kind!r} is none of {', '.join(sorted(table))}")
     generator = np.random.default_rng(0)
     messages = generator.standard_normal((num_messages, dimension), dtype=np.dtype(dtype).type)
+    chosen = [*RULES, *PRE_AGGREGATIONS, _PIPELINE] if kinds is None else list(kinds)
+    calls: dict[str, Callable[[], object]] = {
+        kind: partial(_build(kind, num_byzantine), messages) for kind in chosen
+    }
+    refusals = {kind: refused for kind, call in calls.items() if (refused := _refusal(call))}
+    bounds = {"read": lambda: messages.mean(axis=0), "gram": _gram_product(messages)}
+    accepted = {kind: call for kind, call in calls.items() if kind not in refusals}
+    times = measure_times({**bounds, **accepted}, repeats)
     return RuleBench(
         num_messages=num_messages,
         num_byzantine=num_byzantine,
         dimension=dimension,
         dtype=dtype,
-        read=measure_times(lambda: messages.mean(axis=0), repeats),
-        gram=_time_gram(messages, repeats),
+        read=times["read"],
+        gram=times["gram"],
         components={
-            kind: _time_component(table[kind], num_byzantine, messages, repeats) for kind in chosen
+            kind: times[kind] if kind in times else Timing((), refusals[kind]) for kind in chosen
         },
     )
 
 
-def measure_times(call: Callable[[], object], repeats: int) -> Timing:
-    """Time a call after one for warming up."""
-    call()
-    times_s = []
-    for _ in range(repeats):
-        start = time.perf_counter()
+def measure_times(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, Timing]:
+    """Time calls in turn, ``repeats`` rounds after one for warming up."""
+    times_s: dict[str, list[float]] = {name: [] for name in calls}
+    for round_number in range(repeats + 1):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if round_number > 0:
+                times_s[name].append(time.perf_counter() - start)
+    return {name: Timing(tuple(found)) for name, found in times_s.items()}
+
+
+def _refusal(call: Callable[[], object]) -> str:
+    """Return why a call is refused, as exponential rules refuse large n; else nothing."""
+    try:
         call()
-        times_s.append(time.perf_counter() - start)
-    return Timing(tuple(times_s))
+    except ParameterError as error:
+        return str(error)
+    return ""
 
 
-def _time_gram(messages: HostFloats, repeats: int) -> Timing:
+def _gram_product(messages: HostFloats) -> Callable[[], object]:
     centred = messages - messages[0]
 
     # In blocks, because linear algebra libraries are slow on matrices this wide.
@@ -146,20 +169,17 @@ def _time_gram(messages: HostFloats, repeats: int) -> Timing:
         blocks = (centred[:, block] for block in column_blocks(centred, columns))
         return sum((block @ block.T for block in blocks), np.zeros((len(centred), len(centred))))
 
-    return measure_times(lambda: sum(over_columns(centred, products_of)), repeats)
+    return lambda: sum(over_columns(centred, products_of))
 
 
-def _time_component(
-    component_class: type[Rule | PreAggregation],
-    num_byzantine: int,
-    messages: HostFloats,
-    repeats: int,
-) -> Timing:
-    fields = {field.name for field in dataclasses.fields(component_class)}  # type: ignore[arg-type]
-    told = {"num_byzantine": num_byzantine} if "num_byzantine" in fields else {}
-    try:
-        component = component_class(**told)
-        return measure_times(lambda: component(messages), repeats)
-    except ParameterError as error:
-        # Exponential rules refuse large n; that is their answer.
-        return Timing((), refusal=str(error))
+def _build(name: str, num_byzantine: int) -> Callable[[HostFloats], object]:
+    *first, last = [_component(kind.strip(), num_byzantine) for kind in name.split("+")]
+    return Pipeline(tuple(first), last) if first else last
+
+
+def _component(kind: str, num_byzantine: int) -> Any:
+    table: dict[str, type[Any]] = {**RULES, **PRE_AGGREGATIONS}
+    if kind not in table:
+        raise ParameterError("rules", f"{kind!r} is none of {', '.join(sorted(table))}")
+    fields = {field.name for field in dataclasses.fields(table[kind])}
+    return table[kind](**({"num_byzantine": num_byzantine} if "num_byzantine" in fields else {}))
