@@ -5,7 +5,7 @@ Importing this module imports Numba, so
 :mod:`~lad_mpi.aggregation.coordinates` does so only for large arrays. What is
 compiled is kept on disk and serves any number of rows.
 
-A strip of columns as wide as a cache line is copied to a scratch array that
+A strip of columns as wide as two cache lines is copied to a scratch array that
 stays in the first-level cache; a network of exchanges
 (:mod:`~lad_mpi.aggregation.kernels_network`) brings it into bands of ranks; bands are
 summed in float64. While one strip is worked on, a later one is being fetched.
@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
     from lad_mpi.types import HostFloats
 
+# Half as wide, an exchange waits for the stores of the one before.
+_STRIP_BYTES = 128
 _LINE_BYTES = 64
+# Of most processors' vectors; rows wider than a register would not stay in them.
 _REGISTER_BYTES = 32
 # Strips between fetching and use, by which time the memory has answered.
 _FETCH_AHEAD = 4
@@ -125,10 +128,10 @@ def _run(
 
 
 def _aligned_zeros(num_rows: int, dtype: np.dtype[Any]) -> HostFloats:
-    """Return an array whose rows are cache lines."""
-    memory = np.zeros((num_rows + 1) * _LINE_BYTES, dtype=np.uint8)
-    start = -memory.ctypes.data % _LINE_BYTES
-    lines = memory[start : start + num_rows * _LINE_BYTES]
+    """Return an array whose rows are the width of a strip, and aligned."""
+    memory = np.zeros((num_rows + 1) * _STRIP_BYTES, dtype=np.uint8)
+    start = -memory.ctypes.data % _STRIP_BYTES
+    lines = memory[start : start + num_rows * _STRIP_BYTES]
     return lines.view(dtype).reshape(num_rows, -1)
 
 
@@ -138,12 +141,20 @@ def _aligned_zeros(num_rows: int, dtype: np.dtype[Any]) -> HostFloats:
 
 
 def _line(context: Any, builder: Any, array: Any, value: Any, place: Any) -> Any:
-    """Return the address of one cache line's worth of entries of an array, as a vector."""
+    """Return the address of one strip's worth of entries of an array, as a vector."""
     view = context.make_array(array)(context, builder, value)
     address = cgutils.get_item_pointer(context, builder, array, view, place)
-    lanes = _LINE_BYTES * 8 // array.dtype.bitwidth
+    lanes = _STRIP_BYTES * 8 // array.dtype.bitwidth
     vector = ir.VectorType(context.get_data_type(array.dtype), lanes)
     return builder.bitcast(address, vector.as_pointer())
+
+
+def _registers(builder: Any, strip: Any) -> list[Any]:
+    """Return the addresses of a strip's parts that fill a register each."""
+    whole = strip.type.pointee
+    vector = ir.VectorType(whole.element, whole.count * _REGISTER_BYTES // _STRIP_BYTES)
+    first = builder.bitcast(strip, vector.as_pointer())
+    return [builder.gep(first, [_SIZE(part)]) for part in range(_STRIP_BYTES // _REGISTER_BYTES)]
 
 
 def _exchange_rows(
@@ -161,13 +172,8 @@ def _exchange_rows(
         for block in blocks
         for row in range(BLOCK)
     ]
-    whole = lines[0].type.pointee
-    vector = ir.VectorType(whole.element, whole.count * _REGISTER_BYTES // _LINE_BYTES)
     # One register's width after the other, so that all rows of two blocks stay in registers.
-    for part in range(_LINE_BYTES // _REGISTER_BYTES):
-        places = [
-            builder.gep(builder.bitcast(line, vector.as_pointer()), [_SIZE(part)]) for line in lines
-        ]
+    for places in zip(*(_registers(builder, line) for line in lines), strict=True):
         rows = [builder.load(place, align=_REGISTER_BYTES) for place in places]
         for i, j in exchanges:
             a, b = rows[i], rows[j]
@@ -211,15 +217,17 @@ def _split_blocks(typing: Any, scratch: Any, low: Any, high: Any) -> Any:  # noq
 
 @_intrinsic
 def _copy_line(typing: Any, messages: Any, row: Any, column: Any, scratch: Any) -> Any:  # noqa: ARG001
-    """Copy one cache line's worth of adjacent entries to the same row of the scratch array."""
+    """Copy one strip's worth of adjacent entries to the same row of the scratch array."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         source, _, _, target = signature.args
         messages, row, column, scratch = arguments
         origin = _line(context, builder, source, messages, [row, column])
-        entries = builder.load(origin, align=source.dtype.bitwidth // 8)
         place = _line(context, builder, target, scratch, [row, _SIZE(0)])
-        builder.store(entries, place, align=_LINE_BYTES)
+        pairs = zip(_registers(builder, origin), _registers(builder, place), strict=True)
+        for origin, place in pairs:
+            entries = builder.load(origin, align=source.dtype.bitwidth // 8)
+            builder.store(entries, place, align=_REGISTER_BYTES)
         return context.get_dummy_value()
 
     return types.void(messages, types.int64, types.int64, scratch), emit
@@ -240,7 +248,10 @@ def _fetch_line(typing: Any, messages: Any, row: Any, column: Any) -> Any:  # no
         )
         # To be read, kept out of the first-level cache (where it would push out what is being
         # worked on), and data.
-        builder.call(prefetch, [builder.bitcast(place, pointer), _WORD(0), _WORD(2), _WORD(1)])
+        first = builder.bitcast(place, pointer)
+        for offset in range(0, _STRIP_BYTES, _LINE_BYTES):
+            line = builder.gep(first, [_SIZE(offset)])
+            builder.call(prefetch, [line, _WORD(0), _WORD(2), _WORD(1)])
         return context.get_dummy_value()
 
     return types.void(messages, types.int64, types.int64), emit
@@ -253,27 +264,59 @@ def _add_block(typing: Any, scratch: Any, row: Any, sums: Any) -> Any:  # noqa: 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         source, _, target = signature.args
         scratch, row, sums = arguments
-        lanes = _LINE_BYTES * 8 // source.dtype.bitwidth
+        lanes = _REGISTER_BYTES * 8 // source.dtype.bitwidth
         wide = ir.VectorType(ir.DoubleType(), lanes)
-        rows = []
-        for offset in range(BLOCK):
-            entry = [builder.add(row, _SIZE(offset)), _SIZE(0)]
-            line = builder.load(_line(context, builder, source, scratch, entry), align=_LINE_BYTES)
-            rows.append(line if line.type == wide else builder.fpext(line, wide))
-        total = builder.fadd(builder.fadd(rows[0], rows[1]), builder.fadd(rows[2], rows[3]))
+        lines = [
+            _line(context, builder, source, scratch, [builder.add(row, _SIZE(offset)), _SIZE(0)])
+            for offset in range(BLOCK)
+        ]
         first = _line(context, builder, target, sums, [_SIZE(0), _SIZE(0)])
-        place = builder.bitcast(first, wide.as_pointer())
-        total = builder.fadd(builder.load(place, align=8), total)
-        builder.store(total, place, align=8)
+        first = builder.bitcast(first, wide.as_pointer())
+        columns = zip(*(_registers(builder, line) for line in lines), strict=True)
+        for part, places in enumerate(columns):
+            rows = [builder.load(place, align=_REGISTER_BYTES) for place in places]
+            rows = [row if row.type == wide else builder.fpext(row, wide) for row in rows]
+            total = builder.fadd(builder.fadd(rows[0], rows[1]), builder.fadd(rows[2], rows[3]))
+            place = builder.gep(first, [_SIZE(part)])
+            total = builder.fadd(builder.load(place, align=8), total)
+            builder.store(total, place, align=8)
         return context.get_dummy_value()
 
     return types.void(scratch, types.int64, sums), emit
 
 
 @_intrinsic
+def _mark_faults(typing: Any, scratch: Any, row: Any, faults: Any) -> Any:  # noqa: ARG001
+    """Make the faults, shape (1, lanes), nonzero where one of four rows is not finite."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source, _, target = signature.args
+        scratch, row, faults = arguments
+        lines = [
+            _line(context, builder, source, scratch, [builder.add(row, _SIZE(offset)), _SIZE(0)])
+            for offset in range(BLOCK)
+        ]
+        marks = _registers(builder, _line(context, builder, target, faults, [_SIZE(0), _SIZE(0)]))
+        columns = zip(*(_registers(builder, line) for line in lines), strict=True)
+        for part, places in zip(marks, columns, strict=True):
+            bits = ir.VectorType(ir.IntType(source.dtype.bitwidth), part.type.pointee.count)
+            mark = builder.bitcast(part, bits.as_pointer())
+            found = builder.load(mark, align=bits.element.width // 8)
+            for place in places:
+                entries = builder.load(place, align=_REGISTER_BYTES)
+                # Zero, all bits of it, but for NaN and infinities.
+                difference = builder.bitcast(builder.fsub(entries, entries), bits)
+                found = builder.or_(found, difference)
+            builder.store(found, mark, align=bits.element.width // 8)
+        return context.get_dummy_value()
+
+    return types.void(scratch, types.int64, faults), emit
+
+
+@_intrinsic
 def _lanes(typing: Any, scratch: Any) -> Any:  # noqa: ARG001
-    """Return the number of entries in a cache line, which the compiler then knows."""
-    lanes = _LINE_BYTES * 8 // scratch.dtype.bitwidth
+    """Return the number of entries in a strip, which the compiler then knows."""
+    lanes = _STRIP_BYTES * 8 // scratch.dtype.bitwidth
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
         return context.get_constant(types.int64, lanes)
@@ -301,22 +344,28 @@ def _mean_rows(scratch: Any, first: int, last: int, means: Any) -> None:
 
 
 @_compile
-def _load(messages: Any, scratch: Any, means: Any, column: int) -> int:
+def _load(messages: Any, scratch: Any, faults: Any, column: int) -> int:
     """Copy the strip at a column, return how many columns it has, or 0 if not all are finite."""
     num_rows, num_columns = messages.shape
     lanes = _lanes(scratch)
     width: int = min(lanes, num_columns - column)
-    later = min(column + _FETCH_AHEAD * lanes, num_columns - 1)
+    later = min(column + _FETCH_AHEAD * lanes, num_columns - lanes)
     for i in range(num_rows):
         if width == lanes:
             _copy_line(messages, i, column, scratch)
         else:
             for c in range(width):
                 scratch[i, c] = messages[i, column + c]
-        _fetch_line(messages, i, later)
-    _mean_rows(scratch, 0, num_rows, means)
+        if later > column:
+            _fetch_line(messages, i, later)
+    # What filled up the last block of the strip before is not this one's.
+    scratch[num_rows:] = 0.0
+    faults[:] = 0.0
+    for i in range(0, len(scratch), BLOCK):
+        _mark_faults(scratch, i, faults)
     for c in range(width):
-        if not np.isfinite(means[0, c]) and not np.isfinite(scratch[:num_rows, c]).all():
+        # NaN is unequal to zero, too.
+        if faults[0, c] != 0.0:
             return 0
     return width
 
@@ -342,9 +391,9 @@ def _band_mean(
 ) -> bool:
     first, last = ranks
     lanes = _lanes(scratch)
-    means = np.empty((1, lanes))
+    means, faults = np.empty((1, lanes)), np.empty((1, lanes), scratch.dtype)
     for column in range(0, len(result), lanes):
-        width = _load(messages, scratch, means, column)
+        width = _load(messages, scratch, faults, column)
         if width == 0:
             return False
         _separate(scratch, steps, len(messages))
@@ -357,9 +406,10 @@ def _band_mean(
 @_compile
 def _mean_around_median(messages: Any, result: Any, scratch: Any, steps: Any, f: int) -> bool:
     n, lanes = len(messages), _lanes(scratch)
-    means, medians = np.empty((1, lanes)), np.empty(lanes)
+    means, faults = np.empty((1, lanes)), np.empty((1, lanes), scratch.dtype)
+    medians = np.empty(lanes)
     for column in range(0, len(result), lanes):
-        width = _load(messages, scratch, means, column)
+        width = _load(messages, scratch, faults, column)
         if width == 0:
             return False
         _separate(scratch, steps, len(messages))
