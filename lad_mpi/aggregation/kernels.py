@@ -140,7 +140,7 @@ def _aligned_zeros(num_rows: int, dtype: np.dtype[Any]) -> HostFloats:
 # in this file, since a change in another would leave Numba's cache as it is.
 
 
-def _line(context: Any, builder: Any, array: Any, value: Any, place: Any) -> Any:
+def _strip(context: Any, builder: Any, array: Any, value: Any, place: Any) -> Any:
     """Return the address of one strip's worth of entries of an array, as a vector."""
     view = context.make_array(array)(context, builder, value)
     address = cgutils.get_item_pointer(context, builder, array, view, place)
@@ -162,7 +162,7 @@ def _exchange_rows(
 ) -> Any:
     scratch, *blocks = arguments
     lines = [
-        _line(
+        _strip(
             context,
             builder,
             signature.args[0],
@@ -216,14 +216,14 @@ def _split_blocks(typing: Any, scratch: Any, low: Any, high: Any) -> Any:  # noq
 
 
 @_intrinsic
-def _copy_line(typing: Any, messages: Any, row: Any, column: Any, scratch: Any) -> Any:  # noqa: ARG001
+def _copy_strip(typing: Any, messages: Any, row: Any, column: Any, scratch: Any) -> Any:  # noqa: ARG001
     """Copy one strip's worth of adjacent entries to the same row of the scratch array."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         source, _, _, target = signature.args
         messages, row, column, scratch = arguments
-        origin = _line(context, builder, source, messages, [row, column])
-        place = _line(context, builder, target, scratch, [row, _SIZE(0)])
+        origin = _strip(context, builder, source, messages, [row, column])
+        place = _strip(context, builder, target, scratch, [row, _SIZE(0)])
         pairs = zip(_registers(builder, origin), _registers(builder, place), strict=True)
         for origin, place in pairs:
             entries = builder.load(origin, align=source.dtype.bitwidth // 8)
@@ -234,12 +234,12 @@ def _copy_line(typing: Any, messages: Any, row: Any, column: Any, scratch: Any) 
 
 
 @_intrinsic
-def _fetch_line(typing: Any, messages: Any, row: Any, column: Any) -> Any:  # noqa: ARG001
+def _fetch_strip(typing: Any, messages: Any, row: Any, column: Any) -> Any:  # noqa: ARG001
     """Ask the memory for an entry and those beside it, without waiting for them."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         messages, *entry = arguments
-        place = _line(context, builder, signature.args[0], messages, entry)
+        place = _strip(context, builder, signature.args[0], messages, entry)
         pointer = _BYTE.as_pointer()
         prefetch = cgutils.get_or_insert_function(
             builder.module,
@@ -267,10 +267,10 @@ def _add_block(typing: Any, scratch: Any, row: Any, sums: Any) -> Any:  # noqa: 
         lanes = _REGISTER_BYTES * 8 // source.dtype.bitwidth
         wide = ir.VectorType(ir.DoubleType(), lanes)
         lines = [
-            _line(context, builder, source, scratch, [builder.add(row, _SIZE(offset)), _SIZE(0)])
+            _strip(context, builder, source, scratch, [builder.add(row, _SIZE(offset)), _SIZE(0)])
             for offset in range(BLOCK)
         ]
-        first = _line(context, builder, target, sums, [_SIZE(0), _SIZE(0)])
+        first = _strip(context, builder, target, sums, [_SIZE(0), _SIZE(0)])
         first = builder.bitcast(first, wide.as_pointer())
         columns = zip(*(_registers(builder, line) for line in lines), strict=True)
         for part, places in enumerate(columns):
@@ -293,10 +293,10 @@ def _mark_faults(typing: Any, scratch: Any, row: Any, faults: Any) -> Any:  # no
         source, _, target = signature.args
         scratch, row, faults = arguments
         lines = [
-            _line(context, builder, source, scratch, [builder.add(row, _SIZE(offset)), _SIZE(0)])
+            _strip(context, builder, source, scratch, [builder.add(row, _SIZE(offset)), _SIZE(0)])
             for offset in range(BLOCK)
         ]
-        marks = _registers(builder, _line(context, builder, target, faults, [_SIZE(0), _SIZE(0)]))
+        marks = _registers(builder, _strip(context, builder, target, faults, [_SIZE(0), _SIZE(0)]))
         columns = zip(*(_registers(builder, line) for line in lines), strict=True)
         for part, places in zip(marks, columns, strict=True):
             bits = ir.VectorType(ir.IntType(source.dtype.bitwidth), part.type.pointee.count)
@@ -352,12 +352,12 @@ def _load(messages: Any, scratch: Any, faults: Any, column: int) -> int:
     later = min(column + _FETCH_AHEAD * lanes, num_columns - lanes)
     for i in range(num_rows):
         if width == lanes:
-            _copy_line(messages, i, column, scratch)
+            _copy_strip(messages, i, column, scratch)
         else:
             for c in range(width):
                 scratch[i, c] = messages[i, column + c]
         if later > column:
-            _fetch_line(messages, i, later)
+            _fetch_strip(messages, i, later)
     # What filled up the last block of the strip before is not this one's.
     scratch[num_rows:] = 0.0
     faults[:] = 0.0
