@@ -60,7 +60,7 @@ class AdaptiveClipping:
         check_messages(messages, self.num_byzantine)
         num_rows, f = len(messages), self.num_byzantine
         num_clipped = 2 * f * (num_rows - f) // num_rows
-        rows, lengths = measure_lengths(messages)
+        rows, lengths = measure_lengths(messages, compared=True)
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             norms = lengths / rows.shrinkage
             threshold = np.sort(norms)[num_rows - num_clipped - 1]

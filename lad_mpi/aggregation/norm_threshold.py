@@ -58,7 +58,7 @@ class NormThreshold:
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""
         check_messages(messages, self.num_byzantine)
-        rows, lengths = measure_lengths(messages)
+        rows, lengths = measure_lengths(messages, compared=True)
         # A row that was drawn in may be too long to state: infinity, the longest.
         with np.errstate(over="ignore", divide="ignore"):
             norms = lengths / rows.shrinkage

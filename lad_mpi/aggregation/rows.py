@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -91,7 +92,9 @@ def survey(messages: Array) -> tuple[Rows, int]:
     return Rows(messages, np.dtype(np.float64), unit, factors, headroom), typical
 
 
-def measure_lengths(messages: Array, origin: Array | None = None) -> tuple[Rows, HostFloats]:
+def measure_lengths(
+    messages: Array, origin: Array | None = None, *, compared: bool = False
+) -> tuple[Rows, HostFloats]:
     """Find the distances of all rows from one point.
 
     Parameters
@@ -100,6 +103,10 @@ def measure_lengths(messages: Array, origin: Array | None = None) -> tuple[Rows,
         Rows that are not finite count as zeros.
     origin : array, shape (Q,), optional
         The point; zero where it is left out.
+    compared : bool
+        Whether lengths are compared with one another, and so are squared and
+        summed in float64 whatever the dtype: where the mean is large beside the
+        spread, float32 does not tell the longest.
 
     Returns
     -------
@@ -108,6 +115,8 @@ def measure_lengths(messages: Array, origin: Array | None = None) -> tuple[Rows,
         In the rows' unit, and of rows that are drawn in.
     """
     rows = plain(messages)
+    if compared:
+        rows = dataclasses.replace(rows, dtype=np.dtype(np.float64))
     low, high = PLAIN_SQUARES[rows.dtype.itemsize]
     squares = _squared_lengths(rows, origin)
     # A NaN fails this comparison too.

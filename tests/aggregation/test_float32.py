@@ -12,8 +12,6 @@ from lad_mpi.aggregation import PRE_AGGREGATIONS, RULES
 N, F = 14, 3
 #: One block of columns, and several, where measuring takes another way.
 COLUMNS = [50, 150_000]
-#: By length, that is from zero, where rows of a large mean are equal to six digits or more.
-BY_LENGTH = {"norm_threshold", "centered_clipping", "clip", "arc"}
 #: That of a mean of numbers of a thousand, give or take a few spreads.
 ROUNDING = 1e-3
 COMPONENTS: dict[str, Any] = {**RULES, **PRE_AGGREGATIONS}
@@ -29,7 +27,7 @@ def messages(columns: int, seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("columns", COLUMNS)
-@pytest.mark.parametrize("kind", sorted(set(COMPONENTS) - BY_LENGTH))
+@pytest.mark.parametrize("kind", sorted(COMPONENTS))
 def test_float32_chooses_the_rows_of_float64(kind: str, columns: int, seed: int) -> None:
     """Another row in a mean of eleven would move it by a tenth of the spread, 100 roundings."""
     x = messages(columns, seed)
