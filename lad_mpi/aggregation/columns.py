@@ -6,9 +6,9 @@ import itertools
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -26,6 +26,8 @@ _HOST_BLOCK_BYTES = 1_650_000
 _DEVICE_BLOCK_BYTES = 400_000_000
 # A task is some blocks, which share one scratch array; a thread takes one at a time.
 _BLOCKS_PER_TASK = 6
+# As many at least as there are blocks, for several threads to share a small matrix.
+_MIN_TASKS = 8
 _MAX_TASKS = 64
 
 # Marks the threads that share a matrix already.
@@ -68,7 +70,7 @@ def over_columns(messages: Array, work: Callable[[slice], Part]) -> Iterator[Par
     threads = min(num_threads(), len(tasks)) if isinstance(messages, np.ndarray) else 1
     if threads == 1:
         for columns in tasks:
-            with np.errstate(all="ignore"):
+            with serial_linear_algebra(messages), np.errstate(all="ignore"):
                 part = work(columns)
             yield part
         return
@@ -82,14 +84,15 @@ def over_columns(messages: Array, work: Callable[[slice], Part]) -> Iterator[Par
         yield from pool.map(alone, tasks)
 
 
-def serial_linear_algebra(messages: Array) -> AbstractContextManager[Any]:
+def serial_linear_algebra(messages: Array) -> AbstractContextManager[None]:
     """Keep linear algebra to one thread where several of ours work before or after it.
 
     Its own threads go on spinning for a while after a product of small
-    matrices, and ours then share processors with them.
+    matrices, and ours then share processors with them. It would also divide
+    products otherwise on another number of threads, and change last bits.
     """
-    if isinstance(messages, np.ndarray) and len(_tasks(messages)) > 1 and num_threads() > 1:
-        return cast("AbstractContextManager[Any]", _linear_algebra().limit(limits=1))
+    if isinstance(messages, np.ndarray) and len(_tasks(messages)) > 1:
+        return _limit.held()
     return nullcontext()
 
 
@@ -110,9 +113,36 @@ def num_threads() -> int:
 def _tasks(messages: Array) -> list[slice]:
     width, num_columns = block_width(messages), messages.shape[1]
     num_blocks = -(-num_columns // width)
-    count = max(1, min(num_blocks // _BLOCKS_PER_TASK, _MAX_TASKS))
+    count = max(num_blocks // _BLOCKS_PER_TASK, min(num_blocks, _MIN_TASKS))
+    count = min(count, _MAX_TASKS)
     edges = [i * num_blocks // count * width for i in range(count)] + [num_columns]
     return [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+
+class _Limit:
+    """One thread of linear algebra for as long as anyone holds this, from whatever thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holders = 0
+        self._restore: Callable[[], None] = lambda: None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        with self._lock:
+            self._holders += 1
+            if self._holders == 1:
+                self._restore = _linear_algebra().limit(limits=1).restore_original_limits
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._holders -= 1
+                if self._holders == 0:
+                    self._restore()
+
+
+_limit = _Limit()
 
 
 @cache

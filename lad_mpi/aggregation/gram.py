@@ -20,7 +20,8 @@ Four precautions make this safe where the textbook form
 
 The last two cost nothing until they are needed: a plain pass shows by its
 result, which is then not finite, that it has to be made again with care.
-Blocks are summed in float64 and in the same order on any number of threads.
+Blocks are summed in float64 and in the same order on any number of threads; only
+within a matrix of a single block does linear algebra divide its work by threads.
 """
 
 from __future__ import annotations

@@ -124,7 +124,12 @@ def _run(
         # Python's own threads: kernels release the lock, and callers may fork or be threads.
         with ThreadPoolExecutor(threads) as pool:
             finite = all(pool.map(work, tasks))
-    return result if finite else _run(kernel, finite_rows(messages), network, ranks)
+    if finite:
+        return result
+    cleaned = finite_rows(messages)
+    if cleaned is messages:
+        raise ValueError("the messages changed while they were aggregated")
+    return _run(kernel, cleaned, network, ranks)
 
 
 def _aligned_zeros(num_rows: int, dtype: np.dtype[Any]) -> HostFloats:

@@ -60,7 +60,8 @@ class Mixture:
         Returns
         -------
         array, shape (Q,), of the messages' library and dtype
-            The bits of ``rule(self.whole())``; memory for a block a thread.
+            The bits of ``rule(self.whole())`` where that is finite; memory for a block
+            a thread.
         """
         messages = self.rows.messages
         xp = namespace(messages)

@@ -63,13 +63,20 @@ class Pipeline:
         random = tuple(
             stage if isinstance(stage, RandomisedPreAggregation) else None for stage in self.pre
         )
-        last = self.pre[-1] if self.pre and random[-1] is None else None
-        mixing = last if isinstance(last, MixingPreAggregation) else None
-        columns = self.rule if mixing and isinstance(self.rule, CoordinateWiseRule) else None
+        stateful = self.rule if isinstance(self.rule, StatefulRule) else None
+        mixing = columns = None
+        if self.pre and random[-1] is None and stateful is None:
+            last, rule = self.pre[-1], self.rule
+            # A subclass that changes only the call means the call.
+            if isinstance(last, MixingPreAggregation) and _from_one_class(last, "mixture"):
+                mixing = last
+            if isinstance(rule, CoordinateWiseRule) and _from_one_class(rule, "column_kernel"):
+                columns = rule
         self._derive("_random", random)
-        self._derive("_mixing", mixing if columns else None)
-        self._derive("_columns", columns)
-        self._derive("_stateful", self.rule if isinstance(self.rule, StatefulRule) else None)
+        together = mixing is not None and columns is not None
+        self._derive("_mixing", mixing if together else None)
+        self._derive("_columns", columns if together else None)
+        self._derive("_stateful", stateful)
 
     @property
     def num_byzantine(self) -> int:
@@ -137,10 +144,20 @@ class Pipeline:
         if not compiled(messages):
             return self.rule(self._mixing(messages))
         mixture = self._mixing.mixture(messages)
-        num_mixed = len(mixture.weights)
-        check_minority(self.num_byzantine, num_mixed)
-        return mixture.reduce(self._columns.column_kernel(num_mixed))
+        if len(mixture.weights) != len(messages):
+            return self.rule(mixture.whole())
+        check_minority(self.num_byzantine, len(messages))
+        return mixture.reduce(self._columns.column_kernel(len(messages)))
 
     def _derive(self, name: str, value: Any) -> None:
         # The only way into a frozen dataclass.
         object.__setattr__(self, name, value)
+
+
+def _from_one_class(component: object, method: str) -> bool:
+    """Whether a method was defined, or overridden, by the class that defines the call."""
+    owners = {
+        next(cls for cls in type(component).__mro__ if name in vars(cls))
+        for name in ("__call__", method)
+    }
+    return len(owners) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import math
@@ -9,6 +10,7 @@ import typing
 from typing import Any
 
 from lad_mpi.cli import numpydoc
+from lad_mpi.errors import ParameterError
 from lad_mpi.spec.components import INJECTED
 from lad_mpi.theory import AFTER_NNM, KAPPA
 
@@ -67,7 +69,9 @@ def _kappa(
     condition, value = "", math.nan
     if callable(declared):
         formula = (inspect.getdoc(declared) or "declared").partition("\n")[0].rstrip(".")
-        value = float(declared(num_devices, num_byzantine))
+        # One that is not defined there is not known there; the others are shown all the same.
+        with contextlib.suppress(ParameterError, ArithmeticError):
+            value = float(declared(num_devices, num_byzantine))
     elif family == "aggregation" and kind in KAPPA:
         bound = KAPPA[kind]
         formula, condition = bound.formula, bound.condition

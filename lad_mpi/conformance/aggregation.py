@@ -51,7 +51,8 @@ class AggregationLaws(ComponentLaws):
 
         The largest, or ``wanted`` where that is less.
         """
-        most = math.ceil(self.tolerates * num_messages) - 1
+        # A product that rounding lifts above a whole number does not count as more.
+        most = max(0, math.ceil(self.tolerates * num_messages - 1e-9) - 1)
         return most if wanted is None else min(wanted, most)
 
     def reordered(self, component: Any, order: HostInts) -> Any:  # noqa: ARG002

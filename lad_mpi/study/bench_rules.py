@@ -173,13 +173,19 @@ def _gram_product(messages: HostFloats) -> Callable[[], object]:
 
 
 def _build(name: str, num_byzantine: int) -> Callable[[HostFloats], object]:
-    *first, last = [_component(kind.strip(), num_byzantine) for kind in name.split("+")]
-    return Pipeline(tuple(first), last) if first else last
+    *first, last = [kind.strip() for kind in name.split("+")]
+    if not first:
+        alone: Callable[[HostFloats], object] = _component(
+            {**RULES, **PRE_AGGREGATIONS}, last, num_byzantine
+        )
+        return alone
+    pre = tuple(_component(PRE_AGGREGATIONS, kind, num_byzantine) for kind in first)
+    return Pipeline(pre, _component(RULES, last, num_byzantine))
 
 
-def _component(kind: str, num_byzantine: int) -> Any:
-    table: dict[str, type[Any]] = {**RULES, **PRE_AGGREGATIONS}
+def _component(table: Mapping[str, type[Any]], kind: str, num_byzantine: int) -> Any:
     if kind not in table:
         raise ParameterError("rules", f"{kind!r} is none of {', '.join(sorted(table))}")
     fields = {field.name for field in dataclasses.fields(table[kind])}
-    return table[kind](**({"num_byzantine": num_byzantine} if "num_byzantine" in fields else {}))
+    told = {"num_byzantine": num_byzantine} if "num_byzantine" in fields else {}
+    return table[kind](**told)

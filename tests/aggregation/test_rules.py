@@ -25,6 +25,7 @@ from lad_mpi.aggregation import (
     GeometricMedian,
     Krum,
     Mean,
+    Median,
     MinimumDiameterAveraging,
     MoNNA,
     MultiKrum,
@@ -211,6 +212,29 @@ class TestPipeline:
         assert np.array_equal(pipeline(messages), expected)
         stepped, _ = pipeline.step(messages, streams=Streams(1), iteration=0, state=None)
         assert np.array_equal(stepped, expected)
+
+    def test_a_rule_with_a_state_gets_what_is_mixed(self) -> None:
+        class Stateful(Median):
+            def advance(self, messages: Any, state: Any) -> Any:
+                return self(messages), messages
+
+        pipeline = Pipeline((NearestNeighbourMixing(1),), Stateful(1))
+        messages = np.array([[1.0], [2.0], [9.0], [1e6]])
+        estimate, _ = pipeline.step(messages, streams=Streams(0), iteration=0, state=None)
+        assert np.array_equal(estimate, pipeline(messages))
+
+    def test_a_subclass_that_changes_the_call_means_the_call(self) -> None:
+        class Shifted(TrimmedMean):
+            def __call__(self, messages: Any) -> Any:
+                return Median(2)(messages) + 100.0
+
+        class Doubled(NearestNeighbourMixing):
+            def __call__(self, messages: Any) -> Any:
+                return 2.0 * messages
+
+        messages = np.random.default_rng(63).normal(size=(10, 200_000))
+        for pre, rule in ((NearestNeighbourMixing(2), Shifted(2)), (Doubled(2), Median(2))):
+            assert np.array_equal(Pipeline((pre,), rule)(messages), rule(pre(messages)))
 
     def test_mixing_by_columns_holds_no_mixture(self) -> None:
         messages = np.random.default_rng(61).normal(size=(50, 100_000))

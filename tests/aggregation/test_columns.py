@@ -1,0 +1,83 @@
+"""Ranges of columns, and the threads that work on them."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+from lad_mpi.aggregation import NearestNeighbourMixing, Pipeline, TrimmedMean
+from lad_mpi.aggregation.columns import (
+    column_blocks,
+    num_threads,
+    over_columns,
+    serial_linear_algebra,
+)
+
+
+def threads_of_linear_algebra() -> set[int]:
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 7), (100, 2056), (100, 30_000), (2048, 5000)])
+def test_blocks_and_tasks_cover_every_column_once(shape: tuple[int, int], dtype: Any) -> None:
+    messages = np.zeros(shape, dtype=dtype)
+    tasks = list(over_columns(messages, lambda columns: columns))
+    assert tasks[0].start == 0
+    assert tasks[-1].stop == shape[1]
+    assert all(a.stop == b.start for a, b in itertools.pairwise(tasks))
+    # A task begins where a block does, so that products are cut alike whoever cuts them.
+    cut = [block for task in tasks for block in column_blocks(messages, task)]
+    assert cut == list(column_blocks(messages))
+
+
+def test_a_worker_uses_no_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    messages = np.zeros((100, 30_000))
+    assert set(over_columns(messages, lambda _: num_threads())) == {1}
+    assert num_threads() == 3
+
+
+def test_what_fails_in_a_worker_fails_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+
+    def fail(columns: slice) -> None:
+        raise RuntimeError(str(columns.start))
+
+    before = threads_of_linear_algebra()
+    with pytest.raises(RuntimeError, match="0"):
+        list(over_columns(np.zeros((100, 30_000)), fail))
+    assert threads_of_linear_algebra() == before
+
+
+def test_linear_algebra_gets_its_threads_back_in_any_order() -> None:
+    before = threads_of_linear_algebra()
+    messages = np.zeros((100, 30_000))
+    first, second = serial_linear_algebra(messages), serial_linear_algebra(messages)
+    first.__enter__()
+    second.__enter__()
+    assert threads_of_linear_algebra() == {1}
+    first.__exit__(None, None, None)
+    assert threads_of_linear_algebra() == {1}
+    second.__exit__(None, None, None)
+    assert threads_of_linear_algebra() == before
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [(13, 77_777), (300, 3400), (64, 16_000)])
+def test_threads_do_not_change_a_bit(
+    shape: tuple[int, int], dtype: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages = np.random.default_rng(0).normal(1.0, 1.0, size=shape).astype(dtype)
+    mixing = NearestNeighbourMixing(shape[0] // 5)
+    pipeline = Pipeline((mixing,), TrimmedMean(shape[0] // 5))
+    results = []
+    for threads in ("1", "2"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        results.append((mixing(messages), pipeline(messages)))
+    assert np.array_equal(results[0][0], results[1][0])
+    assert np.array_equal(results[0][1], results[1][1])
