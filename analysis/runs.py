@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lad_mpi.logs import RunLog
 
-_REASONS = {"running": "still running, or killed"}
+_REASONS = {"running": "still running"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

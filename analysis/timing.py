@@ -60,7 +60,7 @@ def phase_seconds(run: RunLog) -> dict[str, float]:
 
 def after_warmup(run: RunLog, rows: HostFloats) -> HostFloats:
     """Leave out the warm-up, unless there is nothing else."""
-    warm = rows[run.warmup_iterations :]
+    warm: HostFloats = rows[run.is_warm()]
     return warm if len(warm) else rows
 
 

@@ -116,7 +116,13 @@ def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="OUT",
         help="log file (*.h5) or folder for it (default: results)",
     )
-    run.add_argument("--overwrite", action="store_true", help="replace a log that exists")
+    existing = run.add_mutually_exclusive_group()
+    existing.add_argument("--overwrite", action="store_true", help="replace a log that exists")
+    existing.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on where an earlier launch was interrupted; begin if there was none",
+    )
     run.add_argument(
         "--dry-run", action="store_true", help="check and print the resolved spec; run nothing"
     )

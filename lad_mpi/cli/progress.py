@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
@@ -28,6 +29,9 @@ class Display(Protocol):
 
     def end_run(self, outcome: Outcome) -> None:
         """Tell how it ended."""
+
+    def note(self, text: str) -> None:
+        """Tell something that a person should know."""
 
     def update(self, iteration: int, iterations: int, loss: float) -> None:
         """Tell how far the run is."""
@@ -69,6 +73,9 @@ class Silent:
     def end_run(self, outcome: Outcome) -> None:
         """Ignore it."""
 
+    def note(self, text: str) -> None:
+        """Ignore it."""
+
     def update(self, iteration: int, iterations: int, loss: float) -> None:
         """Ignore it."""
 
@@ -108,6 +115,10 @@ class Lines(Silent):
         self._began = self._spoke = monotonic()
         self._loss = float("nan")
 
+    def note(self, text: str) -> None:
+        """Write it."""
+        self._write(text)
+
     def update(self, iteration: int, iterations: int, loss: float) -> None:
         """Write a line if the last one is long ago."""
         self._loss = loss
@@ -118,7 +129,8 @@ class Lines(Silent):
     def end_run(self, outcome: Outcome) -> None:
         """Write how the run ended."""
         seconds = monotonic() - self._began
-        loss = f", loss {self._loss:.3e}" if outcome.status == "complete" else ""
+        known = outcome.status == "complete" and math.isfinite(self._loss)
+        loss = f", loss {self._loss:.3e}" if known else ""
         self._write(f"{outcome.status}{loss}, {seconds:.1f} s")
 
     def _write(self, text: str) -> None:
@@ -159,6 +171,10 @@ class Bar(Silent):
             self._progress.remove_task(self._task)
         title = f"{name} (seed {seed})"
         self._task = self._progress.add_task(title, total=iterations, loss="")
+
+    def note(self, text: str) -> None:
+        """Write it above the bar."""
+        self._progress.console.print(text)
 
     def update(self, iteration: int, iterations: int, loss: float) -> None:  # noqa: ARG002
         """Move the bar."""

@@ -9,7 +9,7 @@ from lad_mpi.cli.progress import open_progress
 from lad_mpi.cli.world import on_server, whole_world
 from lad_mpi.errors import ExitCode, UsageError
 from lad_mpi.spec import load_spec, parse_toml_spec, run_id, to_toml
-from lad_mpi.training import run_spec
+from lad_mpi.training import Existing, run_spec
 
 if TYPE_CHECKING:
     import argparse
@@ -35,17 +35,27 @@ def run(options: argparse.Namespace) -> ExitCode:
                 link,
                 output,
                 progress=progress,
-                overwrite=options.overwrite,
+                existing=_existing(options),
                 interrupt=interrupt,
             )
             if not outcome.failure:
                 progress.end_run(outcome)
         if link.is_server:
-            if outcome.failure:
+            if outcome.exit_code == ExitCode.CHECKPOINTED:
+                sys.stderr.write(
+                    f"lad-mpi: {outcome.failure}; the same command with --resume goes on\n"
+                )
+            elif outcome.failure:
                 sys.stderr.write(f"lad-mpi: error: {outcome.failure}\n")
             elif not options.quiet:
                 sys.stdout.write(f"{output}\n")
         return outcome.exit_code
+
+
+def _existing(options: argparse.Namespace) -> Existing:
+    if options.resume:
+        return Existing.RESUME
+    return Existing.REPLACE if options.overwrite else Existing.REFUSE
 
 
 def log_path(output: Path, spec: Spec) -> Path:

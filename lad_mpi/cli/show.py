@@ -52,7 +52,7 @@ def show(options: argparse.Namespace) -> ExitCode:
 def summarise(log: RunLog) -> dict[str, Any]:
     """Return what a person wants to know of a log first, as plain values."""
     rows = len(log.iteration)
-    seconds = log.training_seconds()[log.warmup_iterations :]
+    seconds = log.training_seconds()[log.is_warm()]
     summary: dict[str, Any] = {
         "name": log.name,
         "status": log.status,
@@ -64,11 +64,19 @@ def summarise(log: RunLog) -> dict[str, Any]:
         "uplink_bytes_per_iteration": int(log.traffic["uplink_bytes"][0]) if rows else None,
         "downlink_bytes_per_iteration": int(log.traffic["downlink_bytes"][0]) if rows else None,
         "messages_rejected": int(log.metrics["messages_rejected"].sum()),
+        "refusals": [f"{n} {why}" for why, n in total_refusals(log).items()] or None,
+        "restarts": [f"at iteration {start}" for start in log.restarts] or None,
         "spec_hash": log.spec_hash,
         "uuid": log.uuid,
     }
     known = {key: log.provenance[key] for key in _SHOWN_PROVENANCE if key in log.provenance}
     return {**summary, **{key: _unique(value) for key, value in known.items()}}
+
+
+def total_refusals(log: RunLog) -> dict[str, int]:
+    """Return how many messages were refused for which reason, without the reasons of none."""
+    totals = {reason: int(counts.sum()) for reason, counts in log.refusals.items()}
+    return {reason: total for reason, total in totals.items() if total}
 
 
 def validate(options: argparse.Namespace) -> ExitCode:

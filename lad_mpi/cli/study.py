@@ -43,7 +43,10 @@ def run(options: argparse.Namespace) -> ExitCode:
                 follow_study(link, folder, progress, interrupt)
                 return ExitCode(int(link.share("")))
             result = run_study(studies[0], link, folder, progress, interrupt)
-        exit_code = ExitCode.FAILED if result.failed or result.interrupted else ExitCode.OK
+        if result.interrupted:
+            exit_code = ExitCode.CHECKPOINTED
+        else:
+            exit_code = ExitCode.FAILED if result.failed else ExitCode.OK
         link.share(str(int(exit_code)))
         _report(result, folder, quiet=options.quiet)
         return exit_code

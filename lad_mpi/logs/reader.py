@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,8 @@ import numpy as np
 
 from lad_mpi.errors import LogFormatError, UsageError
 from lad_mpi.logs import schema
-from lad_mpi.logs.writer import FinalState
+from lad_mpi.logs.datasets import FinalState
+from lad_mpi.logs.lock import is_being_written
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -23,13 +24,16 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lad_mpi.types import HostFloats, HostInts
+    from lad_mpi.types import HostBools, HostFloats, HostInts
 
 # The superblock of HDF5's file format specification, version 3.0, from its second
 # version on: signature, version, consistency flags and address of the end of file.
 _SUPERBLOCK = struct.Struct("<8s B 2x B 16x Q")
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SWMR_FLAG = 4
+
+#: Failure of a run that had no time to write one.
+KILLED = "it was killed: its log is unfinished and nobody writes to it"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +45,9 @@ class RunLog:
     path : Path
         The file.
     status : {"running", "complete", "interrupted", "failed"}
-        The outcome; a run that was killed still says ``"running"``.
+        The outcome. A run that was killed could not write one: it is
+        ``"interrupted"`` where nobody holds the lock of the log any more, and
+        ``"running"`` where the file system has no locks to tell by.
     failure : str
         Why it failed or was interrupted; may be empty unless it failed.
     name, spec_toml, spec_hash, uuid : str
@@ -52,6 +58,8 @@ class RunLog:
         Iterations that were recorded.
     metrics : dict of ndarray, shape (T,)
         By the names of :data:`~lad_mpi.logs.schema.METRICS`.
+    refusals : dict of ndarray of int64, shape (T,)
+        Refused messages by reason; the sum over all is ``messages_rejected``.
     seconds : ndarray of float64, shape (T, ranks, phases)
         Times; NaN where a rank has no such phase.
     ranks : int
@@ -59,7 +67,9 @@ class RunLog:
     phases, training_phases : tuple of str
         Names along the last axis of ``seconds``, and those that count as training.
     warmup_iterations : int
-        Leading iterations that are marked as warm-up.
+        Leading iterations of every launch that are marked as warm-up.
+    restarts : tuple of int
+        Iterations with which the run went on after an interruption.
     traffic : dict of ndarray, shape (T,)
         By the names of :data:`~lad_mpi.logs.schema.TRAFFIC`, in bytes.
     final : FinalState or None
@@ -78,11 +88,13 @@ class RunLog:
     uuid: str
     iteration: HostInts
     metrics: dict[str, Any]
+    refusals: dict[str, HostInts]
     seconds: HostFloats
     ranks: int
     phases: tuple[str, ...]
     training_phases: tuple[str, ...]
     warmup_iterations: int
+    restarts: tuple[int, ...]
     traffic: dict[str, Any]
     final: FinalState | None
     provenance: dict[str, Any]
@@ -108,6 +120,13 @@ class RunLog:
             seconds -= np.fmax.reduce(np.nan_to_num(attacks), axis=1)
         return np.maximum(seconds, 0.0)
 
+    def is_warm(self) -> HostBools:
+        """Tell which iterations come after the warm-up of their launch, bool, shape (T,)."""
+        warm = np.ones(len(self.iteration), dtype=bool)
+        for start in (0, *self.restarts):
+            warm[start : start + self.warmup_iterations] = False
+        return warm
+
 
 def read_log(path: Path) -> RunLog:
     """Read a log.
@@ -132,14 +151,20 @@ def read_log(path: Path) -> RunLog:
         It is not a log of this suite, is damaged, or is of a newer version.
     """
     path = Path(path)
+    # Asked before and after: in between a run may have ended, or begun.
+    unwritten = is_being_written(path) is False
     with open_log(path) as file:
         try:
-            return _read(path, file)
+            log = _read(path, file)
         except (KeyError, OSError, RuntimeError, ValueError) as error:
             raise LogFormatError(
                 f"{path} is damaged or incomplete: {error}",
                 hint="lad-mpi validate lists what is wrong with it",
             ) from error
+    unfinished = log.status == schema.STATUSES[0]
+    if unfinished and unwritten and is_being_written(path) is False:
+        return replace(log, status="interrupted", failure=KILLED)
+    return log
 
 
 def find_logs(paths: Iterable[Path]) -> list[Path]:
@@ -211,7 +236,7 @@ def count_rows(file: h5py.File) -> int:
     growing = file.attrs["status"] == "running"
     datasets = [file["timing/seconds"]]
     datasets += [file[group]["iteration"] for group in ("metrics", "timing", "traffic")]
-    datasets += [file["metrics"][variable.name] for variable in schema.METRICS]
+    datasets += [file["metrics"][v.name] for v in (*schema.METRICS, schema.REFUSALS)]
     datasets += [file["traffic"][variable.name] for variable in schema.TRAFFIC]
     lengths = {dataset.name: len(dataset) for dataset in datasets}
     rows = min(lengths.values())
@@ -253,10 +278,10 @@ def _check_format(path: Path, file: h5py.File) -> None:
     version = file.attrs.get("format_version")
     if not isinstance(version, np.integer):
         raise LogFormatError(f"{path} has no root attribute format_version")
-    if version > schema.VERSION:
+    if version != schema.VERSION:
         raise LogFormatError(
-            f"{path} is a log of version {version}; this release reads up to {schema.VERSION}",
-            hint="install a newer lad_mpi to read it",
+            f"{path} is a log of version {version}; this release reads version {schema.VERSION}",
+            hint="read it with the lad_mpi that wrote it; its provenance names the version",
         )
 
 
@@ -283,15 +308,23 @@ def _read(path: Path, file: h5py.File) -> RunLog:
         uuid=text["uuid"],
         iteration=file["metrics/iteration"][:rows],
         metrics={v.name: file["metrics"][v.name][:rows] for v in schema.METRICS},
+        refusals=_read_refusals(file["metrics"], rows),
         seconds=seconds[:rows],
         ranks=len(file["timing/rank"]),
         phases=tuple(file["timing/phase"].asstr()[:]),
         training_phases=tuple(map(str, seconds.attrs["training_phases"])),
         warmup_iterations=int(seconds.attrs["warmup_iterations"]),
+        restarts=tuple(map(int, file.attrs["restarts"])),
         traffic={v.name: file["traffic"][v.name][:rows] for v in schema.TRAFFIC},
         final=_read_final(file),
         provenance={key: _plain(value) for key, value in file["provenance"].attrs.items()},
     )
+
+
+def _read_refusals(metrics: h5py.Group, rows: int) -> dict[str, HostInts]:
+    counts = metrics[schema.REFUSALS.name][:rows]
+    reasons = metrics[schema.REASON.name].asstr()[:]
+    return {str(reason): counts[:, column] for column, reason in enumerate(reasons)}
 
 
 def _read_final(file: h5py.File) -> FinalState | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lad_mpi.coding.base import DecodeStatus
+from lad_mpi.compression.base import Rejection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
 #: Root attribute ``format`` of every log.
 FORMAT = "lad_mpi-log"
 
-#: Root attribute ``format_version``. A reader reads its own version and older ones.
-VERSION = 1
+#: Root attribute ``format_version``. A reader reads its own version and no other.
+VERSION = 2
 
 #: Values of the root attribute ``status``; all but the first end a log.
 STATUSES = ("running", "complete", "interrupted", "failed")
+
+#: Reasons for which the server refuses messages, in the order of the log.
+REASONS = tuple(reason.name.lower() for reason in Rejection if reason != Rejection.NONE)
 
 #: Iterations that are marked as warm-up unless the writer is told otherwise.
 WARMUP_ITERATIONS = 10
@@ -76,6 +80,7 @@ class Variable:
 ITERATION = Variable("iteration", "int64", "1", "iteration, counted from 0")
 RANK = Variable("rank", "int64", "1", "MPI rank; 0 is the server")
 PHASE = Variable("phase", "str", "1", "phase of the iteration")
+REASON = Variable("reason", "str", "1", "reason for which a message is refused")
 PARAMETER = Variable("parameter", "", "1", "model parameter")
 
 #: Datasets of ``/metrics``, on iteration: at the iterate before the update of
@@ -107,6 +112,9 @@ METRICS = (
         },
     ),
 )
+
+#: Dataset of ``/metrics`` on (iteration, reason).
+REFUSALS = Variable("refusals", "int64", "1", "messages refused by the server, by reason")
 
 #: Dataset of ``/timing``, on (iteration, rank, phase); NaN where a rank has no such phase.
 SECONDS = Variable("seconds", "float64", "s", "time spent in the phase")

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _ON_ITERATION = {
-    "metrics": (schema.ITERATION, *schema.METRICS),
+    "metrics": (schema.ITERATION, *schema.METRICS, schema.REFUSALS),
     "timing": (schema.ITERATION, schema.SECONDS),
     "traffic": (schema.ITERATION, *schema.TRAFFIC),
 }
-_SCALES = (schema.RANK, schema.PHASE)
+_SCALES = (("timing", schema.RANK), ("timing", schema.PHASE), ("metrics", schema.REASON))
 _STATE = (schema.MODEL, *schema.FINAL)
 
 
@@ -70,6 +70,11 @@ def _check_attributes(file: h5py.File) -> Iterator[str]:
         tomllib.loads(str(file.attrs.get("spec", "")))
     except tomllib.TOMLDecodeError as error:
         yield f"root attribute spec is not TOML: {error}"
+    restarts = file.attrs.get("restarts")
+    if not isinstance(restarts, np.ndarray) or restarts.dtype != np.int64:
+        yield "root attribute restarts is missing or not a list of iterations"
+    elif (np.diff(restarts, prepend=0) < 0).any():
+        yield "root attribute restarts does not ascend from 0"
     if not isinstance(file.get("provenance"), h5py.Group):
         yield "group /provenance is missing"
 
@@ -78,8 +83,8 @@ def _check_layout(file: h5py.File) -> Iterator[str]:
     for group, variables in _ON_ITERATION.items():
         for variable in variables:
             yield from _check_dataset(file, group, variable)
-    for variable in _SCALES:
-        yield from _check_dataset(file, "timing", variable)
+    for group, variable in _SCALES:
+        yield from _check_dataset(file, group, variable)
     if "state" in file:
         for variable in _STATE:
             yield from _check_dataset(file, "state", variable)
@@ -131,6 +136,7 @@ def _check_values(file: h5py.File) -> Iterator[str]:
         if not np.array_equal(file[group]["iteration"][:rows], np.arange(rows)):
             yield f"/{group}/iteration does not count 0, 1, 2, …"
     yield from _check_metrics(file["metrics"], rows, _evaluate_every(file))
+    yield from _check_refusals(file["metrics"], rows)
     yield from _check_seconds(file, rows)
     for variable in schema.TRAFFIC:
         if (file["traffic"][variable.name][:rows] < 0).any():
@@ -154,6 +160,18 @@ def _check_metrics(metrics: h5py.Group, rows: int, evaluate_every: int | None) -
     status = metrics["decoder_status"]
     if not np.isin(status[:rows], status.attrs["flag_values"]).all():
         yield "/metrics/decoder_status has values that flag_values does not explain"
+
+
+def _check_refusals(metrics: h5py.Group, rows: int) -> Iterator[str]:
+    refusals = metrics[schema.REFUSALS.name]
+    if refusals.shape[1:] != (len(metrics[schema.REASON.name]),):
+        yield f"/metrics/refusals has shape {refusals.shape}, not (iteration, reason)"
+        return
+    counts = refusals[:rows]
+    if (counts < 0).any():
+        yield "/metrics/refusals has negative values"
+    if not np.array_equal(counts.sum(axis=1), metrics["messages_rejected"][:rows]):
+        yield "/metrics/refusals does not add up to messages_rejected"
 
 
 def _check_seconds(file: h5py.File, rows: int) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Writing a log, on rank 0, so that a killed run leaves a readable file."""
+"""Writing a log, on rank 0, so that a run that is killed at any moment leaves a readable file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,17 +17,25 @@ import numpy as np
 
 from lad_mpi.errors import LadError, RunFailedError, UsageError
 from lad_mpi.logs import schema
+from lad_mpi.logs.carry import Continuation, carry_over, ranks_of
+from lad_mpi.logs.datasets import (
+    Axes,
+    FinalState,
+    create_growing,
+    create_state,
+    text,
+    write_attributes,
+)
+from lad_mpi.logs.lock import OutputLock
+from lad_mpi.logs.reader import open_log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
-    from lad_mpi.types import HostFloats
+    from lad_mpi.types import HostFloats, HostInts
 
 _ON_ITERATION = ("metrics", "timing", "traffic")
-_CHUNK_ROWS = 512
-_CHUNK_BYTES = 2**17
-_NOT_A_VARIABLE = "This is a netCDF dimension but not a netCDF variable.{:>10}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,34 +71,20 @@ class LogBlock:
         Iteration of the first row.
     metrics : dict of ndarray, shape (n,)
         One array for every name in :data:`~lad_mpi.logs.schema.METRICS`.
+    refusals : ndarray of int64, shape (n, reasons)
+        Refused messages by :data:`~lad_mpi.logs.schema.REASONS`.
     seconds : ndarray of float64, shape (n, ranks, phases)
-        Times; NaN where a rank has no such phase.
+        Times; NaN where a rank has no such phase. Of fewer ranks than the log has
+        where the run goes on with fewer than it had.
     traffic : dict of ndarray, shape (n,)
         One array for every name in :data:`~lad_mpi.logs.schema.TRAFFIC`.
     """
 
     first_iteration: int
     metrics: Mapping[str, Any]
+    refusals: HostInts
     seconds: HostFloats
     traffic: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FinalState:
-    """The model after the last update.
-
-    Parameters
-    ----------
-    model : ndarray, shape (Q,), float32 or float64
-        The model.
-    loss, gradient_norm, distance_to_optimum : float
-        Its errors; NaN where they are not known.
-    """
-
-    model: HostFloats
-    loss: float
-    gradient_norm: float
-    distance_to_optimum: float
 
 
 class LogWriter:
@@ -105,12 +99,8 @@ class LogWriter:
         The file; missing folders are made.
     header : RunHeader
         Name, spec and provenance.
-    ranks : int
-        Number of ranks, P.
-    phases : sequence of str
-        Names of the phases, in the order of :attr:`LogBlock.seconds`.
-    training_phases : sequence of str
-        Those that count as training time.
+    axes : Axes
+        Ranks and phases.
     dimension : int
         Q, number of model parameters.
     dtype : numpy.dtype
@@ -121,13 +111,26 @@ class LogWriter:
         in the middle of a write may lose the file.
     overwrite : bool
         Replace an existing file. The old one stays until the new one is there.
-    warmup_iterations : int
-        Leading iterations that are marked as warm-up in the timing.
+    continuation : Continuation, optional
+        Go on with the existing file, of which so many iterations are kept.
+    lock : OutputLock, optional
+        The right to write ``path``, which the caller holds and releases; without
+        it the writer takes one of its own until the log is closed.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    uuid : str
+        The run's own id; a run that goes on keeps it.
 
     Raises
     ------
     UsageError
-        The file exists and ``overwrite`` is not set, or cannot be created.
+        The file exists and is neither to be replaced nor continued, another run
+        writes it, or it cannot be created.
+    LogFormatError
+        The file to be continued cannot be read, or has other phases.
     """
 
     def __init__(
@@ -135,46 +138,36 @@ class LogWriter:
         path: Path,
         *,
         header: RunHeader,
-        ranks: int,
-        phases: Sequence[str],
-        training_phases: Sequence[str],
+        axes: Axes,
         dimension: int,
         dtype: np.dtype[Any],
         swmr: bool = True,
         overwrite: bool = False,
-        warmup_iterations: int = schema.WARMUP_ITERATIONS,
+        continuation: Continuation | None = None,
+        lock: OutputLock | None = None,
     ) -> None:
-        if not set(training_phases) <= set(phases):
-            raise ValueError(f"training_phases {training_phases} are not all in {phases}")
         self.path = Path(path)
-        self._shape = (ranks, len(phases))
         self._model = ((dimension,), np.dtype(dtype))
         # Without SWMR the older format is the safer one: it has no mark of an
         # open file, which would make a killed one unreadable.
         self._libver = "latest" if swmr else "v108"
         self._rows = 0
-        self._growing: dict[str, h5py.Dataset] = {}
-        if self.path.exists() and not overwrite:
-            raise UsageError(
-                f"{self.path} exists already",
-                hint="give another output with -o, or replace it with --overwrite",
-            )
-        draft = self._place = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.part")
+        self._file: Any = None
+        self._own_lock: OutputLock | None = None
+        # Nobody else writes here while the lock is held: one name is enough.
+        self._draft = self._place = self.path.with_name(f".{self.path.name}.part")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = h5py.File(draft, "w", libver=self._libver)
-            self._write_attributes(header)
-            self._create_metrics()
-            self._create_timing(ranks, phases, training_phases, warmup_iterations)
-            self._create_traffic()
-            self._file.flush()
-            self._place = draft.replace(self.path)
+            if lock is None:
+                self._own_lock = OutputLock(self.path)
+            # Looked at under the lock: whoever held it before may have made the file.
+            self._check_free(replaces=overwrite or continuation is not None)
+            self._file = self._create(header, axes, continuation)
+            self._place = self._draft.replace(self.path)
             if swmr:
                 self._file.swmr_mode = True
         except BaseException as error:
-            self._abandon()
-            with contextlib.suppress(OSError):
-                draft.unlink(missing_ok=True)
+            self._give_up()
             if not isinstance(error, (OSError, RuntimeError)):
                 raise
             raise UsageError(
@@ -190,13 +183,15 @@ class LogWriter:
         ValueError
             The block does not follow the last one, or does not have the log's shape.
         RunFailedError
-            The file cannot be written, for instance because the disk is full.
+            The file cannot be written, for instance because the disk is full, or is
+            no longer there.
         """
         rows = len(block.seconds)
         columns = self._columns(block, rows)
         iterations = np.arange(self._rows, self._rows + rows)
         scales = {f"/{group}/{schema.ITERATION.name}": iterations for group in _ON_ITERATION}
         with self._writing():
+            self._check_place()
             self._extend(columns)
             # Only when the rows are safe do the scales say that they are there.
             self._extend(scales)
@@ -204,6 +199,10 @@ class LogWriter:
 
     def finish(self, status: str, *, failure: str = "", state: FinalState | None = None) -> None:
         """Close the log with the outcome of the run.
+
+        In SWMR mode neither datasets nor attributes can be added, and a file that
+        is opened again for that is unreadable should the process be killed just
+        then. So they go into a copy, which takes the place of the log in one step.
 
         Parameters
         ----------
@@ -232,16 +231,22 @@ class LogWriter:
                 f"not {(state.model.shape, state.model.dtype)}"
             )
         with self._writing():
-            # Neither new datasets nor attributes may be written in SWMR mode.
+            self._check_place()
             self._file.close()
-            self._file = h5py.File(self.path, "r+", libver=self._libver)
+            shutil.copyfile(self.path, self._draft)
+            self._place = self._draft
+            self._file = h5py.File(self._draft, "r+", libver=self._libver)
             if state is not None:
-                self._write_state(state)
-            self._file.attrs["failure"] = _text(failure)
+                create_state(self._file, state)
+            self._file.attrs["failure"] = text(failure)
             self._file.attrs["status"] = status
             # A flush may fail and leave a file that can be closed; a close may not.
             self._file.flush()
             self._file.close()
+            with self._draft.open("rb") as written:
+                os.fsync(written.fileno())
+            self._place = self._draft.replace(self.path)
+        self._release()
 
     def __enter__(self) -> LogWriter:
         return self
@@ -266,75 +271,45 @@ class LogWriter:
                 message = getattr(error, "message", "") or str(error)
                 self.finish("failed", failure=message or type(error).__name__)
 
-    def _write_attributes(self, header: RunHeader) -> None:
-        attributes = self._file.attrs
-        attributes["format"] = schema.FORMAT
-        attributes["format_version"] = schema.VERSION
-        attributes["uuid"] = str(uuid.uuid4())
-        attributes["status"] = schema.STATUSES[0]
-        attributes["failure"] = ""
-        attributes["name"] = _text(header.name)
-        attributes["spec"] = _text(header.spec_toml)
-        attributes["spec_hash"] = header.spec_hash
-        attributes["created"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        provenance = self._file.create_group("provenance").attrs
-        for key, value in header.provenance.items():
-            provenance[key] = _attribute(key, value)
+    def _check_free(self, *, replaces: bool) -> None:
+        if self.path.exists() and not replaces:
+            raise UsageError(
+                f"{self.path} exists already",
+                hint="give another output with -o, or replace it with --overwrite",
+            )
 
-    def _create_metrics(self) -> None:
-        group = self._file.create_group("metrics")
-        iteration = self._create_iterations(group)
-        for variable in schema.METRICS:
-            self._create_growing(group, variable, [iteration])
-
-    def _create_timing(
-        self,
-        ranks: int,
-        phases: Sequence[str],
-        training_phases: Sequence[str],
-        warmup_iterations: int,
-    ) -> None:
-        group = self._file.create_group("timing")
-        scales = [
-            self._create_iterations(group),
-            _create_scale(group, schema.RANK, np.arange(ranks, dtype=np.int64)),
-            _create_scale(group, schema.PHASE, np.array(phases, dtype=h5py.string_dtype())),
-        ]
-        seconds = self._create_growing(group, schema.SECONDS, scales)
-        seconds.attrs["training_phases"] = _attribute("training_phases", list(training_phases))
-        seconds.attrs["warmup_iterations"] = warmup_iterations
-
-    def _create_traffic(self) -> None:
-        group = self._file.create_group("traffic")
-        iteration = self._create_iterations(group)
-        for variable in schema.TRAFFIC:
-            self._create_growing(group, variable, [iteration])
-
-    def _create_iterations(self, group: h5py.Group) -> h5py.Dataset:
-        scale = self._create_growing(group, schema.ITERATION, [])
-        scale.make_scale(schema.ITERATION.name)
-        return scale
-
-    def _create_growing(
-        self, group: h5py.Group, variable: schema.Variable, scales: Sequence[h5py.Dataset]
-    ) -> h5py.Dataset:
-        width = tuple(len(scale) for scale in scales[1:])
-        row_bytes = 8 * int(np.prod(width, dtype=np.int64))
-        rows = max(1, min(_CHUNK_ROWS, _CHUNK_BYTES // max(1, row_bytes)))
-        fill = np.nan if variable.dtype == "float64" else schema.NO_ITERATION
-        dataset = group.create_dataset(
-            variable.name,
-            shape=(0, *width),
-            maxshape=(None, *width),
-            chunks=(rows, *(max(1, size) for size in width)),
-            dtype=variable.dtype,
-            fillvalue=fill,
-        )
-        for axis, scale in enumerate(scales):
-            dataset.dims[axis].attach_scale(scale)
-        _describe(dataset, variable)
-        self._growing[dataset.name] = dataset
-        return dataset
+    def _create(self, header: RunHeader, axes: Axes, continuation: Continuation | None) -> Any:
+        """Make the draft of the log, with the rows that are carried over."""
+        with contextlib.ExitStack() as stack:
+            earlier = None
+            if continuation is not None:
+                earlier = stack.enter_context(open_log(self.path))
+                axes = replace(axes, ranks=max(axes.ranks, ranks_of(earlier, axes.phases)))
+            self._file = h5py.File(self._draft, "w", libver=self._libver)
+            self.uuid = str(uuid.uuid4()) if earlier is None else str(earlier.attrs["uuid"])
+            write_attributes(
+                self._file,
+                {
+                    "format": schema.FORMAT,
+                    "format_version": schema.VERSION,
+                    "uuid": self.uuid,
+                    "status": schema.STATUSES[0],
+                    "failure": "",
+                    "name": header.name,
+                    "spec": header.spec_toml,
+                    "spec_hash": header.spec_hash,
+                    "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                    "restarts": np.zeros(0, dtype=np.int64),
+                },
+            )
+            write_attributes(self._file.create_group("provenance"), header.provenance)
+            self._growing = create_growing(self._file, axes)
+            self._shape = (axes.ranks, len(axes.phases))
+            if earlier is not None and continuation is not None:
+                carry_over(earlier, self._file, self._growing, continuation.rows)
+                self._rows = continuation.rows
+            self._file.flush()
+            return self._file
 
     def _columns(self, block: LogBlock, rows: int) -> dict[str, Any]:
         if block.first_iteration != self._rows:
@@ -345,8 +320,9 @@ class LogWriter:
         columns: dict[str, Any] = {
             f"/metrics/{name}": values for name, values in block.metrics.items()
         }
+        columns[f"/metrics/{schema.REFUSALS.name}"] = block.refusals
         columns |= {f"/traffic/{name}": values for name, values in block.traffic.items()}
-        columns["/timing/seconds"] = block.seconds
+        columns["/timing/seconds"] = _widened(block.seconds, self._shape[0])
         wrong = columns.keys() ^ {
             name for name in self._growing if not name.endswith(f"/{schema.ITERATION.name}")
         }
@@ -367,19 +343,20 @@ class LogWriter:
             dataset[self._rows :] = values
         self._file.flush()
 
-    def _write_state(self, state: FinalState) -> None:
-        model = np.asarray(state.model)
-        group = self._file.create_group("state")
-        # netCDF's way to name a dimension without storing its values.
-        scale = group.create_dataset(schema.PARAMETER.name, shape=model.shape, dtype=">f4")
-        scale.make_scale(_NOT_A_VARIABLE.format(model.size))
-        _describe(scale, schema.PARAMETER)
-        dataset = group.create_dataset(schema.MODEL.name, data=model)
-        dataset.dims[0].attach_scale(scale)
-        _describe(dataset, schema.MODEL)
-        for variable in schema.FINAL:
-            value = np.float64(getattr(state, variable.name))
-            _describe(group.create_dataset(variable.name, data=value), variable)
+    def _check_place(self) -> None:
+        """Refuse to write on into a file that has lost its name, and so is lost."""
+        try:
+            ours = os.fstat(self._file.id.get_vfd_handle())
+            there = os.path.samestat(self.path.stat(), ours)
+        except OSError:
+            there = False
+        if not there:
+            self._give_up()
+            raise RunFailedError(
+                f"the log {self.path} is gone: it or its folder was removed or replaced "
+                "while the run wrote to it",
+                hint="keep the folder of the results until the run has ended",
+            )
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -388,16 +365,28 @@ class LogWriter:
         try:
             yield
         except (OSError, RuntimeError) as error:
-            self._abandon()
+            self._give_up()
             raise RunFailedError(
                 f"cannot write the log {self.path}: {_reason(error)}",
                 hint="see that the disk is not full and the quota not used up; "
                 "what was written before can be read",
             ) from error
 
+    def _give_up(self) -> None:
+        """Close what can no longer be written, leaving the log as it is on disk."""
+        self._abandon()
+        with contextlib.suppress(OSError):
+            self._draft.unlink(missing_ok=True)
+        self._release()
+
+    def _release(self) -> None:
+        if self._own_lock is not None:
+            self._own_lock.release()
+            self._own_lock = None
+
     def _abandon(self) -> None:
         """Close a file that can no longer be written, leaving it as it is on disk."""
-        if not getattr(self, "_file", None):
+        if not self._file:
             return
         with contextlib.suppress(OSError, RuntimeError):
             # A hole at the end takes no space and spares readers a truncated file.
@@ -413,35 +402,11 @@ class LogWriter:
             self._file.close()
 
 
-def _create_scale(
-    group: h5py.Group, variable: schema.Variable, values: np.ndarray[Any, Any]
-) -> h5py.Dataset:
-    scale = group.create_dataset(variable.name, data=values)
-    scale.make_scale(variable.name)
-    _describe(scale, variable)
-    return scale
-
-
-def _describe(dataset: h5py.Dataset, variable: schema.Variable) -> None:
-    dataset.attrs["units"] = variable.units
-    dataset.attrs["long_name"] = variable.long_name
-    for key, value in variable.attributes.items():
-        dataset.attrs[key] = value
-
-
-def _attribute(key: str, value: Any) -> Any:
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, (bool, int, float, np.generic)):
-        return value
-    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
-        return np.array([_text(item) for item in value], dtype=h5py.string_dtype())
-    raise TypeError(f"{key} must be str, int, float, bool or a list of str, not {value!r}")
-
-
-def _text(value: str) -> str:
-    # HDF5 strings end at the first NUL.
-    return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+def _widened(seconds: HostFloats, ranks: int) -> HostFloats:
+    missing = ranks - seconds.shape[1]
+    if missing <= 0:
+        return seconds
+    return np.pad(seconds, ((0, 0), (0, missing), (0, 0)), constant_values=np.nan)
 
 
 def _reason(error: Exception) -> str:

@@ -116,6 +116,34 @@ class Logging:
 
 
 @dataclass(frozen=True, slots=True)
+class Safety:
+    """What guards a run; it changes no number, so it is no part of a run's identity.
+
+    Parameters
+    ----------
+    checkpoint_every : int
+        A checkpoint every so many iterations; 0 for none by count.
+    checkpoint_every_s : float
+        A checkpoint after so many seconds since the last one; 0 for none by time.
+    timeout_s : float
+        How long a rank waits for others, in one collective, before it takes them for
+        lost and ends the job; 0 for ever.
+    """
+
+    checkpoint_every: int = 0
+    checkpoint_every_s: float = 300.0
+    timeout_s: float = 600.0
+
+    def __post_init__(self) -> None:
+        """Refuse intervals that are none."""
+        _at_least(0, checkpoint_every=self.checkpoint_every)
+        for name in ("checkpoint_every_s", "timeout_s"):
+            value = getattr(self, name)
+            if not 0 <= value < float("inf"):
+                raise ParameterError(name, f"must be at least 0 and finite, not {value}")
+
+
+@dataclass(frozen=True, slots=True)
 class BackendChoice:
     """The array library and the floating-point type.
 
@@ -146,7 +174,7 @@ class Spec:
     compute : {"faithful", "shared"}
         Whether redundant gradients are computed as often as devices would, or
         once a rank. The results are the same bits.
-    problem, devices, coding, compression, attack, optimizer, logging, backend
+    problem, devices, coding, compression, attack, optimizer, logging, safety, backend
         The components.
     aggregation : Pipeline or None
         Rule with its pre-aggregations; None for a code that decodes.
@@ -169,6 +197,7 @@ class Spec:
     fallback: Pipeline | None = None
     optimizer: Optimizer = field(default_factory=Optimizer)
     logging: Logging = field(default_factory=Logging)
+    safety: Safety = field(default_factory=Safety)
     backend: BackendChoice = field(default_factory=BackendChoice)
 
     def __post_init__(self) -> None:

@@ -21,7 +21,15 @@ from lad_mpi.spec.components import (
     located,
     refuse_unknown,
 )
-from lad_mpi.spec.model import BackendChoice, ComputeMode, Devices, Logging, Optimizer, Spec
+from lad_mpi.spec.model import (
+    BackendChoice,
+    ComputeMode,
+    Devices,
+    Logging,
+    Optimizer,
+    Safety,
+    Spec,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +38,7 @@ _SECTIONS = {
     "devices": Devices,
     "optimizer": Optimizer,
     "logging": Logging,
+    "safety": Safety,
     "backend": BackendChoice,
 }
 _COMPONENTS = ("problem", "coding", "compression", "attack")

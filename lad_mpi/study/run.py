@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from lad_mpi.spec import parse_toml_spec, to_toml
-from lad_mpi.study.status import COMPLETE, run_status
-from lad_mpi.training import Outcome, Progress, run_spec
+from lad_mpi.study.status import COMPLETE, DAMAGED, run_status
+from lad_mpi.training import Existing, Outcome, Progress, run_spec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,8 +75,9 @@ def run_study(
         progress.start(run, position, len(study.runs))
         link.share(to_toml(run.spec))
         # A log that is not complete belongs to this run, by its content id.
+        existing = Existing.REPLACE if found.status == DAMAGED else Existing.RESUME
         outcome = run_spec(
-            run.spec, link, found.path, progress=progress, overwrite=True, interrupt=interrupt
+            run.spec, link, found.path, progress=progress, existing=existing, interrupt=interrupt
         )
         progress.end(run, outcome)
         if outcome.status == COMPLETE:
@@ -98,6 +99,5 @@ def follow_study(link: Link, folder: Path, progress: Progress, interrupt: Interr
             link,
             folder,
             progress=progress,
-            overwrite=True,
             interrupt=interrupt,
         )

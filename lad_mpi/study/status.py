@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PENDING = "pending"
 COMPLETE = "complete"
+DAMAGED = "damaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,9 @@ def run_status(run: Run, folder: Path) -> RunStatus:
             return RunStatus(run, path, PENDING)
         log = read_log(path)
     except LadError as error:
-        return RunStatus(run, path, "damaged", failure=error.message)
+        return RunStatus(run, path, DAMAGED, failure=error.message)
     except OSError as error:
-        return RunStatus(run, path, "damaged", failure=f"cannot be read: {error.strerror}")
+        return RunStatus(run, path, DAMAGED, failure=f"cannot be read: {error.strerror}")
     return RunStatus(run, path, log.status, len(log.iteration), log.failure)
 
 

@@ -1,15 +1,16 @@
 """The training loop: one iteration, the states of server and devices, one run."""
 
 from lad_mpi.training.clock import PHASE_NAMES, TRAINING_PHASES, Phase
+from lad_mpi.training.existing import Existing
 from lad_mpi.training.outcome import Outcome, Progress
-from lad_mpi.training.run import check_output, run_spec
+from lad_mpi.training.run import run_spec
 
 __all__ = [
     "PHASE_NAMES",
     "TRAINING_PHASES",
+    "Existing",
     "Outcome",
     "Phase",
     "Progress",
-    "check_output",
     "run_spec",
 ]

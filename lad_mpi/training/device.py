@@ -12,7 +12,7 @@ from lad_mpi.training.clock import Clock, Phase
 
 if TYPE_CHECKING:
     from lad_mpi.training.setup import Setup
-    from lad_mpi.types import Array, HostBools, HostBytes, HostInts
+    from lad_mpi.types import Array, HostBools, HostBytes, HostFloats, HostInts
 
 #: Writes the gradients of the wanted subsets into an array.
 _Source: TypeAlias = Callable[["HostInts", Any], None]
@@ -50,6 +50,7 @@ class DeviceBlock:
         self._staged = setup.backend.host_buffer(shape, dtype)
         block = (setup.byzantine >= self._first) & (setup.byzantine < self._first + self._count)
         self._byzantine: HostInts = setup.byzantine[block]
+        self.residuals: HostFloats | None = None
         # Looked up once: a check against a protocol costs more than a small attack.
         attack = setup.spec.attack
         self._attack = attack if isinstance(attack, LocalAttack) and block.any() else None

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lad_mpi.training.clock import Clock, Phase
-from lad_mpi.training.server import count_rejected
+from lad_mpi.training.server import count_refusals
 
 if TYPE_CHECKING:
     from lad_mpi.training.device import DeviceBlock
     from lad_mpi.training.server import Server
     from lad_mpi.training.setup import Setup
     from lad_mpi.transport import Exchange
-    from lad_mpi.types import Array, HostFloats
+    from lad_mpi.types import Array, HostFloats, HostInts
 
 _COMMAND_BYTES = 8
 
@@ -27,6 +27,7 @@ class Command(IntEnum):
     STOP = 0
     CONTINUE = 1
     FLUSH = 2
+    CHECKPOINT = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,14 +42,14 @@ class Step:
         Accepted messages; zero where one was refused.
     estimate : array, shape (Q,)
         ĝ.
-    num_rejected : int
-        Refused messages.
+    refusals : ndarray of int64, shape (reasons,)
+        Messages by :class:`~lad_mpi.compression.Rejection`.
     """
 
     model: Array
     messages: Array
     estimate: Array
-    num_rejected: int
+    refusals: HostInts
 
 
 def downlink_bytes(setup: Setup) -> int:
@@ -130,4 +131,4 @@ def iterate(
     with clock(Phase.UPDATE):
         server.update(estimate)
     server.check_finite(iteration)
-    return command, Step(before, messages, estimate, count_rejected(rejections))
+    return command, Step(before, messages, estimate, count_refusals(rejections))

@@ -31,6 +31,8 @@ class Loop:
         The run on this rank.
     exchange : Exchange
         Its planned collectives.
+    first_iteration : int
+        Iterations that an earlier launch completed.
 
     Attributes
     ----------
@@ -40,13 +42,16 @@ class Loop:
         Most iterations between two flushes.
     done : int
         Completed iterations.
+    pending : int
+        Those among them whose times have not been collected yet.
     """
 
-    def __init__(self, setup: Setup, exchange: Exchange) -> None:
+    def __init__(self, setup: Setup, exchange: Exchange, first_iteration: int = 0) -> None:
         self.setup = setup
         self.exchange = exchange
         self.capacity = min(setup.spec.logging.flush_every, setup.spec.iterations)
-        self.done = 0
+        self.done = first_iteration
+        self.pending = 0
         self.clock = Clock(
             self.capacity,
             is_server=setup.link.is_server,
@@ -64,8 +69,10 @@ class Loop:
                 command, _ = self._iterate(None)
                 if command == Command.CONTINUE:
                     self.commit()
-                else:
-                    self.setup.link.collect(self.clock.table)
+                    continue
+                self._hand_over()
+                if command == Command.CHECKPOINT:
+                    self._gather_residuals()
 
     def step(self, server: Server) -> Step:
         """Run one iteration on the server.
@@ -82,7 +89,8 @@ class Loop:
 
     def commit(self) -> None:
         """Close an iteration."""
-        self.clock.commit(self.done % self.capacity)
+        self.clock.commit(self.pending)
+        self.pending += 1
         self.done += 1
 
     def collect(self, command: Command, server: Server) -> HostFloats:
@@ -93,10 +101,47 @@ class Loop:
         ndarray of float64, shape (ranks, capacity, phases)
         """
         announce(command, self.setup, self.exchange, server)
-        seconds = self.setup.link.collect(self.clock.table)
+        seconds = self._hand_over()
         if seconds is None:
             raise RuntimeError("only the server collects")
         return seconds
+
+    def collect_state(self, server: Server) -> tuple[HostFloats, HostFloats | None]:
+        """Announce a checkpoint, and return what it needs from all ranks.
+
+        Returns
+        -------
+        seconds : ndarray of float64, shape (ranks, capacity, phases)
+            Every rank's clock table.
+        residuals : ndarray, shape (N, Q), or None
+            Of all devices, where they have any.
+        """
+        seconds = self.collect(Command.CHECKPOINT, server)
+        return seconds, self._gather_residuals()
+
+    def restore(self, residuals: HostFloats | None) -> None:
+        """Hand every rank its devices' residuals, which the server has read; on all ranks."""
+        if not self.setup.has_residuals:
+            return
+        setup = self.setup
+        own = setup.link.scatter_rows(
+            setup.layout, residuals, (setup.message_dimension,), setup.backend.dtype
+        )
+        if self._devices is not None:
+            self._devices.residuals = own
+
+    def _hand_over(self) -> HostFloats | None:
+        self.pending = 0
+        return self.setup.link.collect(self.clock.table)
+
+    def _gather_residuals(self) -> HostFloats | None:
+        if not self.setup.has_residuals:
+            return None
+        setup = self.setup
+        own = None if self._devices is None else self._devices.residuals
+        if own is None:
+            own = np.empty((0, setup.message_dimension), dtype=setup.backend.dtype)
+        return setup.link.gather_rows(setup.layout, own)
 
     def _iterate(self, server: Server | None) -> tuple[Command, Step | None]:
         return iterate(

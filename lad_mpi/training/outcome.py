@@ -11,6 +11,9 @@ from lad_mpi.errors import ExitCode
 class Progress(Protocol):
     """Shown to a person while a run goes on."""
 
+    def note(self, text: str) -> None:
+        """Tell something that a person should know."""
+
     def update(self, iteration: int, iterations: int, loss: float) -> None:
         """Tell that ``iteration`` of ``iterations`` are done, with the last evaluated loss."""
 

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lad_mpi.compression import Rejection
 from lad_mpi.logs import LogBlock
 
 if TYPE_CHECKING:
+    from lad_mpi.coding import DecodeStatus
     from lad_mpi.logs import LogWriter
-    from lad_mpi.types import HostFloats
+    from lad_mpi.types import HostFloats, HostInts
 
 EVALUATED = (
     "loss",
@@ -22,7 +24,6 @@ EVALUATED = (
     "honest_dispersion",
     "honest_dispersion_predicted",
 )
-COUNTED = ("messages_rejected", "decoder_status")
 
 
 class Recorder:
@@ -34,26 +35,47 @@ class Recorder:
         The open log.
     capacity : int
         Most iterations between two flushes.
+    first_iteration : int
+        With which the log goes on.
     uplink_bytes, downlink_bytes : int
         Traffic of an iteration.
     """
 
     def __init__(
-        self, log: LogWriter, capacity: int, *, uplink_bytes: int, downlink_bytes: int
+        self,
+        log: LogWriter,
+        capacity: int,
+        first_iteration: int,
+        *,
+        uplink_bytes: int,
+        downlink_bytes: int,
     ) -> None:
         self._log = log
         self._traffic = {"uplink_bytes": uplink_bytes, "downlink_bytes": downlink_bytes}
         self._evaluated = {name: np.full(capacity, math.nan) for name in EVALUATED}
-        self._counted = {name: np.zeros(capacity, dtype=np.int64) for name in COUNTED}
-        self._first = 0
+        self._decoder_status = np.zeros(capacity, dtype=np.int64)
+        self._refusals = np.zeros((capacity, len(Rejection)), dtype=np.int64)
+        self._first = first_iteration
         self._rows = 0
 
-    def add(self, evaluated: dict[str, float], counted: dict[str, int]) -> None:
-        """Record one iteration; what was not evaluated is NaN."""
+    def add(
+        self, evaluated: dict[str, float], refusals: HostInts, decoder_status: DecodeStatus
+    ) -> None:
+        """Record one iteration; what was not evaluated is NaN.
+
+        Parameters
+        ----------
+        evaluated : dict of float
+            By the names of ``EVALUATED``.
+        refusals : ndarray of int64, shape (reasons,)
+            Messages by :class:`~lad_mpi.compression.Rejection`.
+        decoder_status : DecodeStatus
+            Of the iteration.
+        """
         for name, values in self._evaluated.items():
             values[self._rows] = evaluated.get(name, math.nan)
-        for name, counts in self._counted.items():
-            counts[self._rows] = counted[name]
+        self._refusals[self._rows] = refusals
+        self._decoder_status[self._rows] = int(decoder_status)
         self._rows += 1
 
     def flush(self, seconds: HostFloats) -> None:
@@ -67,11 +89,17 @@ class Recorder:
         rows = self._rows
         if rows == 0:
             return
-        columns = {**self._evaluated, **self._counted}
+        # The first reason is that there is none.
+        refusals = self._refusals[:rows, 1:].copy()
         self._log.append(
             LogBlock(
                 first_iteration=self._first,
-                metrics={name: values[:rows] for name, values in columns.items()},
+                metrics={
+                    **{name: values[:rows] for name, values in self._evaluated.items()},
+                    "messages_rejected": refusals.sum(axis=1),
+                    "decoder_status": self._decoder_status[:rows],
+                },
+                refusals=refusals,
                 seconds=np.ascontiguousarray(seconds[:, :rows].transpose(1, 0, 2)),
                 traffic={
                     name: np.full(rows, value, dtype=np.int64)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lad_mpi.arrays import open_backend
-from lad_mpi.errors import ExitCode, LadError, RunFailedError, UsageError
+from lad_mpi.errors import ExitCode, LadError, RunFailedError
+from lad_mpi.training.existing import Existing
 from lad_mpi.training.interrupt import InterruptRequest
 from lad_mpi.training.iteration import downlink_bytes
 from lad_mpi.training.loop import Loop
@@ -21,36 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lad_mpi.spec import Spec
+    from lad_mpi.training.start import Start
     from lad_mpi.transport import Link
-
-
-def check_output(path: Path, *, overwrite: bool) -> None:
-    """Refuse an output that is taken or cannot be written, before work is spent on it.
-
-    Raises
-    ------
-    UsageError
-        The file exists, or its folder cannot be written.
-    """
-    try:
-        taken = path.exists()
-        folder = next(folder for folder in path.absolute().parents if folder.exists())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot write {path}: {error}", hint="give another name") from error
-    if path.is_dir():
-        raise UsageError(f"cannot write {path}: it is a folder", hint="give the name of a file")
-    if taken and not overwrite:
-        raise UsageError(
-            f"{path} exists already and is kept",
-            hint="give another output with -o, or replace it with --overwrite",
-        )
-    if not folder.is_dir():
-        raise UsageError(f"cannot write {path}: {folder} is not a folder")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(
-            f"cannot write {path}: {folder} is not writable",
-            hint="give an output in a folder of yours with -o",
-        )
 
 
 def run_spec(
@@ -59,7 +31,7 @@ def run_spec(
     output: Path,
     *,
     progress: Progress,
-    overwrite: bool = False,
+    existing: Existing = Existing.REFUSE,
     interrupt: InterruptRequest | None = None,
 ) -> Outcome:
     """Run a spec and write its log; every rank of the world calls this together.
@@ -79,53 +51,91 @@ def run_spec(
         The log file.
     progress : Progress
         Told about every flush, on the server.
-    overwrite : bool
-        Replace an existing log.
+    existing : Existing
+        What becomes of a log that exists already.
     interrupt : InterruptRequest, optional
         That of the command, already open; without it the run listens for itself.
     """
-    setup, failure = _prepare(spec, link, output, overwrite=overwrite)
-    refused = _agree(link, failure)
-    if refused is not None or setup is None:
-        return refused or Outcome("failed", "this rank has no setup", ExitCode.FAILED)
-    outcome = Outcome("complete")
-    places = link.gather_texts(describe_rank(setup.backend))
+    link.set_timeout(spec.safety.timeout_s)
+    with contextlib.ExitStack() as stack:
+        failure: LadError | None = None
+        start: Start | None = None
+        setup: Setup | None = None
+        try:
+            if link.is_server:
+                start = _open_output(output, spec, existing)
+                stack.callback(start.lock.release)
+            setup = _prepare(spec, link)
+        except LadError as error:
+            failure = error
+        refused = _agree(link, failure)
+        if refused is not None or setup is None:
+            return refused or Outcome("failed", "this rank has no setup", ExitCode.FAILED)
+        first_iteration = _tell_start(link, start, progress)
+        if first_iteration is None:
+            return Outcome("complete")
+        listening = InterruptRequest() if interrupt is None else contextlib.nullcontext(interrupt)
+        request = stack.enter_context(listening)
+        outcome = _train(
+            setup, output, start, first_iteration, progress=progress, interrupt=request
+        )
+    return _share(link, outcome)
+
+
+def _open_output(output: Path, spec: Spec, existing: Existing) -> Start:
+    # Only the server pays for importing HDF5.
+    from lad_mpi.training.start import open_output  # noqa: PLC0415
+
+    return open_output(output, spec, existing)
+
+
+def _prepare(spec: Spec, link: Link) -> Setup:
+    try:
+        return prepare(spec, link, open_backend(spec.backend.kind, spec.backend.dtype))
+    except MemoryError as error:
+        raise RunFailedError(f"not enough memory for the data: {error}") from error
+
+
+def _tell_start(link: Link, start: Start | None, progress: Progress) -> int | None:
+    """Tell all ranks with which iteration the run begins; None where it is complete."""
+    word = ""
+    if start is not None:
+        for note in start.notes:
+            progress.note(note)
+        word = "" if start.is_complete else str(start.first_iteration)
+    word = link.share(word)
+    return int(word) if word else None
+
+
+def _train(
+    setup: Setup,
+    output: Path,
+    start: Start | None,
+    first_iteration: int,
+    *,
+    progress: Progress,
+    interrupt: InterruptRequest,
+) -> Outcome:
+    """Run the iterations, from the first one that is missing."""
+    places = setup.link.gather_texts(describe_rank(setup.backend))
     exchange = setup.link.plan(
         setup.layout,
         setup.messages.slot_bytes,
         downlink_bytes(setup),
         lambda shape: np.zeros(shape, dtype=np.uint8),
     )
-    listening = InterruptRequest() if interrupt is None else contextlib.nullcontext(interrupt)
-    try:
-        with listening as request:
-            loop = Loop(setup, exchange)
-            if link.is_server:
-                # Only the server pays for importing HDF5.
-                from lad_mpi.training.serve import serve  # noqa: PLC0415
+    with contextlib.closing(exchange):
+        loop = Loop(setup, exchange, first_iteration)
+        if first_iteration > 0:
+            checkpoint = None if start is None else start.checkpoint
+            loop.restore(None if checkpoint is None else checkpoint.residuals)
+        if start is None:
+            loop.follow()
+            return Outcome("complete")
+        # Only the server pays for importing HDF5.
+        from lad_mpi.training.serve import serve  # noqa: PLC0415
 
-                outcome = serve(
-                    loop, output, places, progress, interrupt=request, overwrite=overwrite
-                )
-            else:
-                loop.follow()
-    finally:
-        exchange.close()
-    return _share(link, outcome)
-
-
-def _prepare(
-    spec: Spec, link: Link, output: Path, *, overwrite: bool
-) -> tuple[Setup | None, LadError | None]:
-    try:
-        if link.is_server:
-            check_output(output, overwrite=overwrite)
-        backend = open_backend(spec.backend.kind, spec.backend.dtype)
-        return prepare(spec, link, backend), None
-    except LadError as error:
-        return None, error
-    except MemoryError as error:
-        return None, RunFailedError(f"not enough memory for the data: {error}")
+        return serve(loop, output, start, places, progress, interrupt=interrupt)
 
 
 def _agree(link: Link, failure: LadError | None) -> Outcome | None:

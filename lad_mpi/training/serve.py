@@ -1,17 +1,19 @@
-"""The server's part of a run: iterations, evaluation, log, and an end in order."""
+"""The server's part of a run: iterations, evaluation, log, checkpoints, and an end in order."""
 
 from __future__ import annotations
 
 import contextlib
 import math
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lad_mpi.arrays import to_host
 from lad_mpi.errors import ExitCode, LadError
-from lad_mpi.logs import FinalState, LogWriter, RunHeader
+from lad_mpi.logs import Axes, Continuation, FinalState, LogWriter, RunHeader
 from lad_mpi.spec import spec_hash, to_toml
+from lad_mpi.training.checkpoint import Checkpoint, Checkpoints
 from lad_mpi.training.clock import PHASE_NAMES, TRAINING_PHASES, Phase
 from lad_mpi.training.evaluate import Evaluator
 from lad_mpi.training.iteration import Command
@@ -27,16 +29,17 @@ if TYPE_CHECKING:
     from lad_mpi.training.iteration import Step
     from lad_mpi.training.loop import Loop
     from lad_mpi.training.setup import Setup
+    from lad_mpi.training.start import Start
 
 
 def serve(
     loop: Loop,
     output: Path,
+    start: Start,
     places: list[str],
     progress: Progress,
     *,
     interrupt: InterruptRequest,
-    overwrite: bool,
 ) -> Outcome:
     """Be the server of a run; whatever becomes of it, all ranks are told to stop.
 
@@ -46,92 +49,135 @@ def serve(
         This rank's part in the iterations.
     output : Path
         The log file.
+    start : Start
+        Where the run begins, and the right to write the log.
     places : list of str
         What every rank says of itself, for the log.
     progress : Progress
         Told at every flush.
     interrupt : InterruptRequest
         Looked at between iterations.
-    overwrite : bool
-        Replace an existing log.
     """
     setup = loop.setup
     server = Server(setup)
+    if start.checkpoint is not None:
+        server.restore(start.checkpoint.model, start.checkpoint.rule_state)
     stopped = False
     try:
-        log = _open_log(setup, output, places, overwrite=overwrite)
-        with log:
-            recorder = Recorder(
-                log,
-                loop.capacity,
-                uplink_bytes=setup.spec.devices.count * setup.messages.slot_bytes,
-                downlink_bytes=loop.exchange.downlink.nbytes,
-            )
-            evaluator = Evaluator(setup)
+        with _open_log(setup, output, start, places) as log:
+            session = _Session(loop, server, log, progress)
+            if start.checkpoint is None:
+                session.checkpoints.clear()
             try:
                 # What overflows is noticed, and named, where it matters.
                 with np.errstate(over="ignore", invalid="ignore"):
-                    _iterate(
-                        loop, server, evaluator, recorder, progress=progress, interrupt=interrupt
-                    )
+                    session.iterate(interrupt)
+                if loop.done < setup.spec.iterations:
+                    session.checkpoint()
             except LadError:
                 stopped = True
                 # That error is what the person must see; what went before it is kept.
                 with contextlib.suppress(LadError, ValueError):
-                    recorder.flush(loop.collect(Command.STOP, server))
+                    session.flush(Command.STOP)
                 raise
             stopped = True
-            recorder.flush(loop.collect(Command.STOP, server))
-            if loop.done < setup.spec.iterations:
-                done = f"by {interrupt.signal_name} after {loop.done} iterations"
-                log.finish("interrupted", failure=done)
-                return Outcome("interrupted", f"interrupted {done}", ExitCode.FAILED)
-            errors = evaluator.at_model(server.model)
-            log.finish("complete", state=FinalState(to_host(server.model), **errors))
-            return Outcome("complete")
+            session.flush(Command.STOP)
+            return session.finish(interrupt)
     except LadError as error:
         if not stopped:
             loop.collect(Command.STOP, server)
         return Outcome("failed", str(error), error.exit_code)
 
 
-def _iterate(
-    loop: Loop,
-    server: Server,
-    evaluator: Evaluator,
-    recorder: Recorder,
-    *,
-    progress: Progress,
-    interrupt: InterruptRequest,
-) -> None:
-    iterations = loop.setup.spec.iterations
-    loss = math.nan
-    while loop.done < iterations and not interrupt.signal_name:
-        step = loop.step(server)
-        evaluated = _evaluate(loop, evaluator, step)
-        loss = evaluated.get("loss", loss)
-        recorder.add(
-            evaluated,
-            {
-                "messages_rejected": step.num_rejected,
-                "decoder_status": int(server.decoder_status),
-            },
+class _Session:
+    """One launch of a run, from the open log to its end."""
+
+    def __init__(self, loop: Loop, server: Server, log: LogWriter, progress: Progress) -> None:
+        self._loop = loop
+        self._server = server
+        self._log = log
+        self._progress = progress
+        self._spec = loop.setup.spec
+        self._evaluator = Evaluator(loop.setup)
+        self._recorder = Recorder(
+            log,
+            loop.capacity,
+            loop.done,
+            uplink_bytes=self._spec.devices.count * loop.setup.messages.slot_bytes,
+            downlink_bytes=loop.exchange.downlink.nbytes,
         )
-        loop.commit()
-        if loop.done % loop.capacity == 0:
-            recorder.flush(loop.collect(Command.FLUSH, server))
-            progress.update(loop.done, iterations, loss)
+        self.checkpoints = Checkpoints(log.path)
+        self._saved = loop.done
+        self._saved_at = monotonic()
+
+    def iterate(self, interrupt: InterruptRequest) -> None:
+        """Run iterations to the last one, or until a signal asks for the end."""
+        loop, iterations = self._loop, self._spec.iterations
+        loss = math.nan
+        while loop.done < iterations and not interrupt.signal_name:
+            step = loop.step(self._server)
+            evaluated = self._evaluate(step)
+            loss = evaluated.get("loss", loss)
+            self._recorder.add(evaluated, step.refusals, self._server.decoder_status)
+            loop.commit()
+            if self._is_due():
+                self.checkpoint()
+            elif loop.pending == loop.capacity:
+                self.flush(Command.FLUSH)
+            if loop.pending == 0:
+                self._progress.update(loop.done, iterations, loss)
+
+    def flush(self, command: Command) -> None:
+        """Bring all records to the log."""
+        self._recorder.flush(self._loop.collect(command, self._server))
+
+    def checkpoint(self) -> None:
+        """Bring all records to the log, and the state of all ranks to a checkpoint."""
+        seconds, residuals = self._loop.collect_state(self._server)
+        # The log first: a checkpoint must not be ahead of it.
+        self._recorder.flush(seconds)
+        self.checkpoints.save(
+            Checkpoint(
+                self._loop.done,
+                self._log.uuid,
+                spec_hash(self._spec),
+                to_host(self._server.model),
+                self._server.rule_state,
+                residuals,
+            )
+        )
+        self._saved, self._saved_at = self._loop.done, monotonic()
+
+    def finish(self, interrupt: InterruptRequest) -> Outcome:
+        """Close the log with the outcome."""
+        loop = self._loop
+        if loop.done < self._spec.iterations:
+            done = f"by {interrupt.signal_name} after {loop.done} iterations"
+            self._log.finish("interrupted", failure=done)
+            return Outcome("interrupted", f"interrupted {done}", ExitCode.CHECKPOINTED)
+        errors = self._evaluator.at_model(self._server.model)
+        self._log.finish("complete", state=FinalState(to_host(self._server.model), **errors))
+        self.checkpoints.clear()
+        return Outcome("complete")
+
+    def _is_due(self) -> bool:
+        safety, done = self._spec.safety, self._loop.done
+        if done == self._spec.iterations:
+            return False
+        every, every_s = safety.checkpoint_every, safety.checkpoint_every_s
+        return (every > 0 and done - self._saved >= every) or (
+            every_s > 0 and monotonic() - self._saved_at >= every_s
+        )
+
+    def _evaluate(self, step: Step) -> dict[str, float]:
+        done, spec = self._loop.done, self._spec
+        if done % spec.logging.evaluate_every and done + 1 < spec.iterations:
+            return {}
+        with self._loop.clock(Phase.EVALUATE):
+            return self._evaluator.at_step(step)
 
 
-def _evaluate(loop: Loop, evaluator: Evaluator, step: Step) -> dict[str, float]:
-    spec = loop.setup.spec
-    if loop.done % spec.logging.evaluate_every and loop.done + 1 < spec.iterations:
-        return {}
-    with loop.clock(Phase.EVALUATE):
-        return evaluator.at_step(step)
-
-
-def _open_log(setup: Setup, output: Path, places: list[str], *, overwrite: bool) -> LogWriter:
+def _open_log(setup: Setup, output: Path, start: Start, places: list[str]) -> LogWriter:
     spec = setup.spec
     return LogWriter(
         output,
@@ -141,12 +187,11 @@ def _open_log(setup: Setup, output: Path, places: list[str], *, overwrite: bool)
             spec_hash=spec_hash(spec),
             provenance=provenance(spec, setup.link, places),
         ),
-        ranks=setup.link.size,
-        phases=PHASE_NAMES,
-        training_phases=TRAINING_PHASES,
+        axes=Axes(setup.link.size, PHASE_NAMES, TRAINING_PHASES, spec.logging.warmup_iterations),
         dimension=setup.problem.dimension,
         dtype=setup.backend.dtype,
         swmr=spec.logging.swmr,
-        overwrite=overwrite,
-        warmup_iterations=spec.logging.warmup_iterations,
+        overwrite=start.replaces,
+        continuation=Continuation(start.first_iteration) if start.continues else None,
+        lock=start.lock,
     )

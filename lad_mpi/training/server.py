@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lad_mpi.arrays import to_host
 from lad_mpi.attacks import AttackContext, OmniscientAttack
 from lad_mpi.coding import DecodeStatus, DecodingCode
 from lad_mpi.compression import Rejection
@@ -47,6 +48,17 @@ class Server:
         shape = (setup.spec.devices.count, setup.message_dimension)
         on_host = setup.backend.on_host
         self._staged = None if on_host else setup.backend.host_buffer(shape, setup.backend.dtype)
+
+    @property
+    def rule_state(self) -> HostFloats | None:
+        """What a stateful rule carries to the next iteration, in host memory."""
+        return None if self._rule_state is None else to_host(self._rule_state)
+
+    def restore(self, model: HostFloats, rule_state: HostFloats | None) -> None:
+        """Go on from the state of a checkpoint."""
+        backend = self._setup.backend
+        self.model = backend.asarray(model).copy()
+        self._rule_state = None if rule_state is None else backend.asarray(rule_state)
 
     def receive(self, inbox: HostBytes, iteration: int) -> tuple[HostFloats, HostInts]:
         """Validate and unpack all messages; see :meth:`MessageFormat.unpack`.
@@ -166,6 +178,6 @@ def diverged(what: str) -> RunFailedError:
     )
 
 
-def count_rejected(rejections: HostInts) -> int:
-    """Return how many messages were refused."""
-    return int(np.count_nonzero(rejections != int(Rejection.NONE)))
+def count_refusals(rejections: HostInts) -> HostInts:
+    """Count messages by :class:`Rejection`, int64, shape (reasons,), the accepted ones first."""
+    return np.bincount(rejections, minlength=len(Rejection))

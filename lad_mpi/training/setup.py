@@ -66,6 +66,11 @@ class Setup:
             )
         return self._assignments[key]
 
+    @property
+    def has_residuals(self) -> bool:
+        """Whether devices keep what compression lost, to send it later."""
+        return bool(getattr(self.spec.compression, "error_feedback", False))
+
     def channel(
         self, iteration: int, first: int, count: int, rows: HostInts | None = None
     ) -> Channel:

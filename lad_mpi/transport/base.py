@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -134,6 +134,31 @@ class Link(Protocol):
 
     def collect(self, table: HostFloats) -> HostFloats | None:
         """Gather equally shaped float64 tables: shape (P, …) on the server, None elsewhere."""
+
+    def gather_rows(self, layout: Layout, rows: HostFloats) -> HostFloats | None:
+        """Collect one row a device from all ranks: shape (N, …) on the server, None elsewhere."""
+
+    def scatter_rows(
+        self, layout: Layout, rows: HostFloats | None, shape: tuple[int, ...], dtype: Any
+    ) -> HostFloats:
+        """Hand every rank the rows of its devices.
+
+        Parameters
+        ----------
+        layout : Layout
+            Which rank hosts which devices.
+        rows : ndarray, shape (N, …), or None
+            On the server.
+        shape, dtype
+            Of one row, known to every rank.
+
+        Returns
+        -------
+        ndarray, shape (devices of this rank, …)
+        """
+
+    def set_timeout(self, timeout_s: float) -> None:
+        """Let no collective take longer than ``timeout_s`` seconds from now on; 0 for ever."""
 
     def abort(self, exit_code: int) -> None:
         """End all ranks at once."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +71,23 @@ class Loopback:
     def collect(self, table: HostFloats) -> HostFloats | None:
         """Return the table with a leading axis of one rank."""
         return table[None]
+
+    def gather_rows(self, layout: Layout, rows: HostFloats) -> HostFloats | None:  # noqa: ARG002
+        """Return the rows, which are all there are."""
+        return rows
+
+    def scatter_rows(
+        self,
+        layout: Layout,  # noqa: ARG002
+        rows: HostFloats | None,
+        shape: tuple[int, ...],
+        dtype: Any,
+    ) -> HostFloats:
+        """Return the rows, which are all there are."""
+        return np.empty((0, *shape), dtype=dtype) if rows is None else rows
+
+    def set_timeout(self, timeout_s: float) -> None:
+        """Nobody is waited for."""
 
     def abort(self, exit_code: int) -> None:
         """End the process."""

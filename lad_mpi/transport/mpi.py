@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mpi4py import MPI
 
+from lad_mpi.errors import ExitCode
 from lad_mpi.transport.base import SERVER, Layout
+from lad_mpi.transport.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,9 +30,12 @@ class MpiExchange:
         layout: Layout,
         slot_bytes: int,
         downlink: HostBytes,
+        *,
         allocate: Callable[[tuple[int, ...]], HostBytes],
+        watchdog: Watchdog,
     ) -> None:
         self._comm = comm
+        self._watchdog = watchdog
         _, own = layout.block(comm.rank)
         self.downlink = downlink
         self.uplink = allocate((own, slot_bytes))
@@ -39,18 +44,18 @@ class MpiExchange:
         self._receive = None
         if comm.rank == SERVER:
             self.inbox = allocate((layout.num_devices, slot_bytes))
-            counts = layout.counts
-            first = np.concatenate([[0], np.cumsum(counts)[:-1]])
-            self._receive = [self.inbox, (counts.tolist(), first.tolist()), self._slot]
+            self._receive = [self.inbox, _blocks(layout), self._slot]
         self._send = [self.uplink, own, self._slot]
 
     def broadcast(self) -> None:
         """Send ``downlink`` from the server to all ranks."""
-        self._comm.Bcast(self.downlink, root=SERVER)
+        with self._watchdog("the broadcast of an iteration"):
+            self._comm.Bcast(self.downlink, root=SERVER)
 
     def gather(self) -> None:
         """Collect all ``uplink`` in the server's ``inbox``."""
-        self._comm.Gatherv(self._send, self._receive, root=SERVER)
+        with self._watchdog("the gather of an iteration"):
+            self._comm.Gatherv(self._send, self._receive, root=SERVER)
 
     def close(self) -> None:
         """Free the slot type."""
@@ -68,8 +73,10 @@ class MpiLink:
     """
 
     def __init__(self, comm: MPI.Intracomm) -> None:
-        self._comm = comm.Dup()
-        self.rank = self._comm.rank
+        self.rank = comm.rank
+        self._watchdog = Watchdog(comm.rank, lambda: comm.Abort(int(ExitCode.FAILED)))
+        with self._watchdog("the start"):
+            self._comm = comm.Dup()
         self.size = self._comm.size
         self.library = library_version()
         self.is_server = self.rank == SERVER
@@ -83,24 +90,33 @@ class MpiLink:
         allocate: Callable[[tuple[int, ...]], HostBytes],
     ) -> MpiExchange:
         """Allocate the buffers of a run and plan its collectives."""
-        return MpiExchange(self._comm, layout, slot_bytes, allocate((downlink_bytes,)), allocate)
+        return MpiExchange(
+            self._comm,
+            layout,
+            slot_bytes,
+            allocate((downlink_bytes,)),
+            allocate=allocate,
+            watchdog=self._watchdog,
+        )
 
     def share(self, text: str) -> str:
         """Return the server's text on every rank."""
         encoded = np.frombuffer(text.encode(), dtype=np.uint8).copy()
         length = np.array([encoded.size], dtype=np.int64)
-        self._comm.Bcast(length, root=SERVER)
-        data = encoded if self.is_server else np.empty(int(length[0]), dtype=np.uint8)
-        self._comm.Bcast(data, root=SERVER)
+        with self._watchdog("a word of the server"):
+            self._comm.Bcast(length, root=SERVER)
+            data = encoded if self.is_server else np.empty(int(length[0]), dtype=np.uint8)
+            self._comm.Bcast(data, root=SERVER)
         return data.tobytes().decode()
 
     def gather_texts(self, text: str) -> list[str]:
         """Return every rank's text on every rank."""
         data = np.frombuffer(text.encode(), dtype=np.uint8).copy()
         sizes = np.empty(self.size, dtype=np.int64)
-        self._comm.Allgather(np.array([data.size], dtype=np.int64), sizes)
-        everything = np.empty(int(sizes.sum()), dtype=np.uint8)
-        self._comm.Allgatherv(data, [everything, sizes.tolist()])
+        with self._watchdog("an exchange of words"):
+            self._comm.Allgather(np.array([data.size], dtype=np.int64), sizes)
+            everything = np.empty(int(sizes.sum()), dtype=np.uint8)
+            self._comm.Allgatherv(data, [everything, sizes.tolist()])
         pieces = np.split(everything, np.cumsum(sizes)[:-1])
         return [piece.tobytes().decode() for piece in pieces]
 
@@ -108,12 +124,55 @@ class MpiLink:
         """Gather equally shaped float64 tables on the server."""
         table = np.ascontiguousarray(table)
         gathered = np.empty((self.size, *table.shape)) if self.is_server else None
-        self._comm.Gather(table, gathered, root=SERVER)
+        with self._watchdog("the collection of times"):
+            self._comm.Gather(table, gathered, root=SERVER)
         return gathered
+
+    def gather_rows(self, layout: Layout, rows: HostFloats) -> HostFloats | None:
+        """Collect one row a device from all ranks on the server."""
+        rows = np.ascontiguousarray(rows)
+        row = MPI.BYTE.Create_contiguous(_row_bytes(rows)).Commit()
+        gathered = None
+        receive = None
+        if self.is_server:
+            gathered = np.empty((layout.num_devices, *rows.shape[1:]), dtype=rows.dtype)
+            receive = [gathered, _blocks(layout), row]
+        with self._watchdog("the gather of a checkpoint"):
+            self._comm.Gatherv([rows, len(rows), row], receive, root=SERVER)
+        row.Free()
+        return gathered
+
+    def scatter_rows(
+        self, layout: Layout, rows: HostFloats | None, shape: tuple[int, ...], dtype: Any
+    ) -> HostFloats:
+        """Hand every rank the rows of its devices."""
+        _, count = layout.block(self.rank)
+        own = np.empty((count, *shape), dtype=dtype)
+        row = MPI.BYTE.Create_contiguous(_row_bytes(own)).Commit()
+        send = None if rows is None else [np.ascontiguousarray(rows), _blocks(layout), row]
+        with self._watchdog("the scatter of a checkpoint"):
+            self._comm.Scatterv(send, [own, count, row], root=SERVER)
+        row.Free()
+        return own
+
+    def set_timeout(self, timeout_s: float) -> None:
+        """Let no collective take longer than ``timeout_s`` seconds from now on."""
+        self._watchdog.set_timeout(timeout_s)
 
     def abort(self, exit_code: int) -> None:
         """End all ranks at once."""
         self._comm.Abort(exit_code)
+
+
+def _blocks(layout: Layout) -> tuple[list[int], list[int]]:
+    """Return how many rows each rank has, and with which its rows begin."""
+    counts = layout.counts
+    first = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    return counts.tolist(), first.tolist()
+
+
+def _row_bytes(rows: HostFloats) -> int:
+    return int(np.prod(rows.shape[1:], dtype=np.int64)) * rows.dtype.itemsize
 
 
 def world() -> MPI.Intracomm:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tomli_w
 
-from lad_mpi.logs import FinalState, LogBlock, LogWriter, RunHeader, schema
+from lad_mpi.logs import Axes, FinalState, LogBlock, LogWriter, RunHeader, schema
 from lad_mpi.theory import honest_dispersion
 
 if TYPE_CHECKING:
@@ -91,17 +91,16 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
         with LogWriter(
             path,
             header=RunHeader(spec["name"], tomli_w.dumps(spec), "hash", provenance or {}),
-            ranks=ranks,
-            phases=PHASES,
-            training_phases=PHASES[:-1],
+            axes=Axes(ranks, PHASES, PHASES[:-1], WARMUP),
             dimension=2,
             dtype=np.dtype("float64"),
-            warmup_iterations=WARMUP,
         ) as writer:
             metrics = make_metrics(spec, rows)
             uplink = 300 if spec["compression"]["kind"] != "none" else 1000
             traffic = {"uplink_bytes": np.full(rows, uplink), "downlink_bytes": np.full(rows, 10)}
-            writer.append(LogBlock(0, metrics, make_seconds(rows, ranks), traffic))
+            refusals = np.zeros((rows, len(schema.REASONS)), dtype=np.int64)
+            refusals[:, 0] = metrics["messages_rejected"]
+            writer.append(LogBlock(0, metrics, refusals, make_seconds(rows, ranks), traffic))
             loss = metrics["loss"][0] / 10 if final_loss is None else final_loss
             if status == "complete":
                 writer.finish(status, state=FinalState(np.zeros(2), loss, 0.0, 0.0))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from lad_mpi.logs import FinalState, LogBlock, LogWriter, RunHeader, schema
+from lad_mpi.logs import Axes, FinalState, LogBlock, LogWriter, RunHeader, schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,19 +39,21 @@ def make_block(first: int, rows: int, *, seed: int = 0) -> LogBlock:
         else generator.integers(0, 2, rows)
         for variable in schema.METRICS
     }
+    refusals = generator.integers(0, 3, (rows, len(schema.REASONS)))
+    metrics["messages_rejected"] = refusals.sum(axis=1)
     seconds = generator.random((rows, RANKS, len(PHASES)))
     seconds[:, 0, 1] = np.nan
     traffic = {variable.name: generator.integers(0, 99, rows) for variable in schema.TRAFFIC}
-    return LogBlock(first, metrics, seconds, traffic)
+    return LogBlock(first, metrics, refusals, seconds, traffic)
 
 
-def make_writer(path: Path, *, header: RunHeader | None = None, **options: Any) -> LogWriter:
+def make_writer(
+    path: Path, *, header: RunHeader | None = None, ranks: int = RANKS, **options: Any
+) -> LogWriter:
     return LogWriter(
         path,
         header=header or make_header(),
-        ranks=RANKS,
-        phases=PHASES,
-        training_phases=PHASES[:2],
+        axes=Axes(ranks, PHASES, PHASES[:2], options.pop("warmup_iterations", 10)),
         dimension=DIMENSION,
         dtype=np.dtype("float64"),
         **options,

@@ -8,6 +8,7 @@ import pytest
 
 from lad_mpi.errors import LogFormatError, UsageError
 from lad_mpi.logs import VERSION, find_logs, read_log
+from lad_mpi.logs.schema import REASONS
 
 
 def test_xarray_reads_labelled_data_without_our_code(complete_log):
@@ -15,7 +16,10 @@ def test_xarray_reads_labelled_data_without_our_code(complete_log):
     pytest.importorskip("h5netcdf")
     log = read_log(complete_log)
     with xarray.open_dataset(complete_log, engine="h5netcdf", group="metrics") as metrics:
-        assert dict(metrics.sizes) == {"iteration": 5}
+        assert dict(metrics.sizes) == {"iteration": 5, "reason": len(REASONS)}
+        assert metrics["refusals"].dims == ("iteration", "reason")
+        refused = metrics["refusals"].sel(reason="checksum")
+        np.testing.assert_array_equal(refused, log.refusals["checksum"])
         np.testing.assert_array_equal(metrics["iteration"], np.arange(5))
         np.testing.assert_array_equal(metrics["loss"], log.metrics["loss"])
         assert metrics["decoder_status"].attrs["flag_meanings"] == "not_used exact failed"
@@ -69,11 +73,20 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
 def test_a_newer_version_is_refused_by_number(complete_log):
     with h5py.File(complete_log, "r+") as file:
         file.attrs["format_version"] = VERSION + 1
-    with pytest.raises(LogFormatError, match=f"of version {VERSION + 1}; .* up to {VERSION}"):
+    with pytest.raises(
+        LogFormatError, match=f"of version {VERSION + 1}; .* reads version {VERSION}"
+    ):
         read_log(complete_log)
     with h5py.File(complete_log, "r+") as file:
         del file.attrs["format_version"]
     with pytest.raises(LogFormatError, match="format_version"):
+        read_log(complete_log)
+
+
+def test_an_older_version_is_refused_by_number(complete_log):
+    with h5py.File(complete_log, "r+") as file:
+        file.attrs["format_version"] = 1
+    with pytest.raises(LogFormatError, match="of version 1; this release reads version 2"):
         read_log(complete_log)
 
 

@@ -15,7 +15,15 @@ import numpy as np
 import pytest
 
 from lad_mpi.errors import RunFailedError, UsageError
-from lad_mpi.logs import WARMUP_ITERATIONS, FinalState, read_log, schema, validate_log
+from lad_mpi.logs import (
+    WARMUP_ITERATIONS,
+    Axes,
+    FinalState,
+    read_log,
+    schema,
+    validate_log,
+)
+from lad_mpi.logs.reader import KILLED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,7 +178,7 @@ def test_blocks_must_follow_each_other_and_fit(tmp_path, open_writer, block):
             writer.append(block(3, 1))
         good = block(2, 1)
         with pytest.raises(ValueError, match=r"/timing/seconds must have shape \(1, 3, 3\)"):
-            writer.append(dataclasses.replace(good, seconds=good.seconds[:, :2]))
+            writer.append(dataclasses.replace(good, seconds=good.seconds[:, :, :2]))
         metrics = {name: good.metrics[name] for name in good.metrics if name != "loss"}
         with pytest.raises(ValueError, match="/metrics/loss"):
             writer.append(dataclasses.replace(good, metrics=metrics))
@@ -190,20 +198,9 @@ def test_only_a_true_outcome_is_accepted(tmp_path, open_writer, state):
             writer.finish("complete", state=wrong)
 
 
-def test_training_phases_are_phases(tmp_path, open_writer, header):
-    from lad_mpi.logs import LogWriter
-
+def test_training_phases_are_phases():
     with pytest.raises(ValueError, match="training_phases"):
-        LogWriter(
-            tmp_path / "run.h5",
-            header=header(),
-            ranks=1,
-            phases=["a"],
-            training_phases=["b"],
-            dimension=1,
-            dtype=np.dtype("float32"),
-        )
-    assert list(tmp_path.iterdir()) == []
+        Axes(1, ["a"], ["b"], 10)
 
 
 def test_the_dtype_of_the_model_is_kept(tmp_path, header):
@@ -213,9 +210,7 @@ def test_the_dtype_of_the_model_is_kept(tmp_path, header):
     with LogWriter(
         tmp_path / "run.h5",
         header=header(0),
-        ranks=1,
-        phases=["a"],
-        training_phases=["a"],
+        axes=Axes(1, ["a"], ["a"], 10),
         dimension=1,
         dtype=model.dtype,
     ) as writer:
@@ -232,16 +227,17 @@ _WRITE_FOR_EVER = """
     from pathlib import Path
     import numpy as np
     from lad_mpi.errors import LadError
-    from lad_mpi.logs import LogBlock, LogWriter, RunHeader, schema
+    from lad_mpi.logs import Axes, LogBlock, LogWriter, RunHeader, schema
 
     ROWS, RANKS, PHASES = 7, 8, ["compute", "gather"]
     writer = LogWriter(Path(sys.argv[1]),
-        header=RunHeader("x", "iterations = 10000000", "", {}), ranks=RANKS, phases=PHASES,
-        training_phases=PHASES, dimension=1, dtype=np.dtype("float64"))
+        header=RunHeader("x", "iterations = 10000000", "", {}),
+        axes=Axes(RANKS, PHASES, PHASES, 10), dimension=1, dtype=np.dtype("float64"))
     for first in itertools.count(0, ROWS):
         t = np.arange(first, first + ROWS)
         block = LogBlock(first,
             {v.name: (t % 3).astype(v.dtype) for v in schema.METRICS},
+            np.outer(t % 3, np.arange(len(schema.REASONS)) == 1),
             np.broadcast_to(t[:, None, None] + 0.5, (ROWS, RANKS, len(PHASES))),
             {v.name: t for v in schema.TRAFFIC})
         try:
@@ -272,7 +268,7 @@ def test_a_killed_writer_leaves_a_readable_file(tmp_path, blocks):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     log = read_log(path)
-    assert log.status == "running"
+    assert (log.status, log.failure) == ("interrupted", KILLED)
     assert len(log.iteration) >= flushed
     np.testing.assert_array_equal(log.iteration, np.arange(len(log.iteration)))
     np.testing.assert_array_equal(log.metrics["loss"], log.iteration % 3)
@@ -313,6 +309,7 @@ def test_a_full_disk_is_a_plain_message(tmp_path):
 
 def test_the_schema_describes_every_dataset(complete_log):
     described = {"iteration", "rank", "phase", "parameter", "model", "seconds"}
+    described |= {"reason", "refusals"}
     for table in (schema.METRICS, schema.TRAFFIC, schema.FINAL):
         described |= {variable.name for variable in table}
     seen = set()

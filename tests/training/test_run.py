@@ -13,7 +13,7 @@ from lad_mpi.errors import ExitCode
 from lad_mpi.logs import read_log, validate_log
 from lad_mpi.rng import Purpose, Streams
 from lad_mpi.spec import parse_spec
-from lad_mpi.training import TRAINING_PHASES, run_spec
+from lad_mpi.training import TRAINING_PHASES, Existing, run_spec
 from lad_mpi.transport import Loopback
 
 SMALL = {
@@ -26,6 +26,9 @@ SMALL = {
 
 
 class Quiet:
+    def note(self, text):
+        pass
+
     def update(self, iteration, iterations, loss):
         pass
 
@@ -276,6 +279,9 @@ class SignalAfter:
     def __init__(self, number):
         self.number = number
 
+    def note(self, text):
+        pass
+
     def update(self, iteration, iterations, loss):
         os.kill(os.getpid(), self.number)
 
@@ -291,7 +297,7 @@ def test_a_signal_ends_a_run_in_order_and_handlers_are_put_back(run, number):
     outcome, log = run(progress=SignalAfter(number))
     assert signal.getsignal(number) == before
     assert outcome.status == log.status == "interrupted"
-    assert outcome.exit_code == ExitCode.FAILED
+    assert outcome.exit_code == ExitCode.CHECKPOINTED
     assert len(log.iteration) == 5
     assert number.name in log.failure
 
@@ -305,7 +311,8 @@ def test_an_existing_log_is_kept_unless_told_otherwise(tmp_path):
     assert outcome.exit_code == ExitCode.USAGE
     assert "--overwrite" in outcome.failure
     assert path.read_bytes() == before
-    assert run_spec(spec, Loopback(), path, progress=Quiet(), overwrite=True).failure == ""
+    replaced = run_spec(spec, Loopback(), path, progress=Quiet(), existing=Existing.REPLACE)
+    assert replaced.failure == ""
     assert path.read_bytes() != before
 
 

@@ -1,0 +1,100 @@
+"""Carrying the records of an interrupted run over into the log that goes on with it.
+
+A log whose writer was killed cannot be opened for writing, and rows behind the
+checkpoint have to go. So the log that goes on is a new file, which takes over
+what counts and then replaces the old one in one step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lad_mpi.errors import LogFormatError
+from lad_mpi.logs.datasets import write_attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import h5py
+
+_ROWS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """From where a log goes on.
+
+    Parameters
+    ----------
+    rows : int
+        Iterations of the existing log that are kept.
+    """
+
+    rows: int
+
+
+def ranks_of(earlier: h5py.File, phases: Sequence[str]) -> int:
+    """Return for how many ranks a log has times.
+
+    Raises
+    ------
+    LogFormatError
+        It has other phases, so that its times cannot be continued.
+    """
+    found = tuple(earlier["timing/phase"].asstr()[:])
+    if found != tuple(phases):
+        raise LogFormatError(
+            f"the log has the phases {', '.join(found)}, this release {', '.join(phases)}",
+            hint="resume with the release that wrote it, or start over with --overwrite",
+        )
+    return len(earlier["timing/rank"])
+
+
+def carry_over(
+    earlier: h5py.File, file: h5py.File, growing: dict[str, h5py.Dataset], rows: int
+) -> None:
+    """Copy the first rows of a log and what names the run into a new log.
+
+    Parameters
+    ----------
+    earlier, file : h5py.File
+        The old log and the new one, whose attributes are written.
+    growing : dict
+        Datasets of the new log, by their paths; at least as wide as the old ones.
+    rows : int
+        Iterations that are kept.
+
+    Raises
+    ------
+    ValueError
+        The old log has fewer rows.
+    """
+    for name, dataset in growing.items():
+        source = earlier[name]
+        if len(source) < rows:
+            raise ValueError(f"{name} has {len(source)} iterations, not {rows}")
+        dataset.resize(rows, axis=0)
+        for start in range(0, rows, _ROWS_AT_ONCE):
+            values = source[start : min(start + _ROWS_AT_ONCE, rows)]
+            window = (slice(start, start + len(values)), *map(slice, values.shape[1:]))
+            dataset[window] = values
+    file.attrs["created"] = earlier.attrs["created"]
+    file.attrs["restarts"] = np.append(earlier.attrs["restarts"], np.int64(rows))
+    _carry_provenance(earlier["provenance"], file["provenance"])
+
+
+def _carry_provenance(earlier: h5py.Group, provenance: h5py.Group) -> None:
+    """Keep how the run was launched before, as ``launch_0``, ``launch_1``, …."""
+    launches: list[dict[str, Any]] = [
+        dict(earlier[name].attrs) for name in sorted(earlier, key=_number)
+    ]
+    launches.append(dict(earlier.attrs))
+    for number, values in enumerate(launches):
+        write_attributes(provenance.create_group(f"launch_{number}"), values)
+
+
+def _number(name: str) -> int:
+    return int(name.rpartition("_")[2])

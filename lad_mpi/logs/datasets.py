@@ -1,0 +1,187 @@
+"""Making the groups, datasets and attributes of a log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+
+from lad_mpi.logs import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lad_mpi.types import HostFloats
+
+_CHUNK_ROWS = 512
+_CHUNK_BYTES = 2**17
+_NOT_A_VARIABLE = "This is a netCDF dimension but not a netCDF variable.{:>10}"
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """Ranks and phases of a run.
+
+    Parameters
+    ----------
+    ranks : int
+        Number of ranks, P.
+    phases : sequence of str
+        Names of the phases.
+    training_phases : sequence of str
+        Those that count as training time.
+    warmup_iterations : int
+        Leading iterations of a launch that are marked as warm-up.
+    """
+
+    ranks: int
+    phases: Sequence[str]
+    training_phases: Sequence[str]
+    warmup_iterations: int
+
+    def __post_init__(self) -> None:
+        """Refuse training phases that are no phases."""
+        if not set(self.training_phases) <= set(self.phases):
+            raise ValueError(f"training_phases {self.training_phases} are not all in {self.phases}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FinalState:
+    """The model after the last update.
+
+    Parameters
+    ----------
+    model : ndarray, shape (Q,), float32 or float64
+        The model.
+    loss, gradient_norm, distance_to_optimum : float
+        Its errors; NaN where they are not known.
+    """
+
+    model: HostFloats
+    loss: float
+    gradient_norm: float
+    distance_to_optimum: float
+
+
+def create_growing(file: h5py.File, axes: Axes) -> dict[str, h5py.Dataset]:
+    """Make the datasets that gain a row with every iteration; return them by their paths."""
+    growing: dict[str, h5py.Dataset] = {}
+
+    def create(group: h5py.Group, variable: schema.Variable, *scales: h5py.Dataset) -> h5py.Dataset:
+        dataset = _create_growing(group, variable, scales)
+        growing[dataset.name] = dataset
+        return dataset
+
+    def create_iterations(group: h5py.Group) -> h5py.Dataset:
+        scale = create(group, schema.ITERATION)
+        scale.make_scale(schema.ITERATION.name)
+        return scale
+
+    metrics = file.create_group("metrics")
+    iteration = create_iterations(metrics)
+    for variable in schema.METRICS:
+        create(metrics, variable, iteration)
+    reasons = _create_scale(metrics, schema.REASON, _strings(schema.REASONS))
+    create(metrics, schema.REFUSALS, iteration, reasons)
+
+    timing = file.create_group("timing")
+    iteration = create_iterations(timing)
+    rank = _create_scale(timing, schema.RANK, np.arange(axes.ranks, dtype=np.int64))
+    phase = _create_scale(timing, schema.PHASE, _strings(axes.phases))
+    seconds = create(timing, schema.SECONDS, iteration, rank, phase)
+    seconds.attrs["training_phases"] = _strings(axes.training_phases)
+    seconds.attrs["warmup_iterations"] = axes.warmup_iterations
+
+    traffic = file.create_group("traffic")
+    iteration = create_iterations(traffic)
+    for variable in schema.TRAFFIC:
+        create(traffic, variable, iteration)
+    return growing
+
+
+def create_state(file: h5py.File, state: FinalState) -> None:
+    """Write the final model and its errors."""
+    model = np.asarray(state.model)
+    group = file.create_group("state")
+    # netCDF's way to name a dimension without storing its values.
+    scale = group.create_dataset(schema.PARAMETER.name, shape=model.shape, dtype=">f4")
+    scale.make_scale(_NOT_A_VARIABLE.format(model.size))
+    _describe(scale, schema.PARAMETER)
+    dataset = group.create_dataset(schema.MODEL.name, data=model)
+    dataset.dims[0].attach_scale(scale)
+    _describe(dataset, schema.MODEL)
+    for variable in schema.FINAL:
+        value = np.float64(getattr(state, variable.name))
+        _describe(group.create_dataset(variable.name, data=value), variable)
+
+
+def write_attributes(group: h5py.Group, values: Mapping[str, Any]) -> None:
+    """Write str, int, float, bool, arrays and lists of str as attributes.
+
+    Raises
+    ------
+    TypeError
+        A value is of another type.
+    """
+    for key, value in values.items():
+        group.attrs[key] = _attribute(key, value)
+
+
+def text(value: str) -> str:
+    """Return what HDF5 can hold of a text: its strings end at the first NUL."""
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _create_growing(
+    group: h5py.Group, variable: schema.Variable, scales: Sequence[h5py.Dataset]
+) -> h5py.Dataset:
+    width = tuple(len(scale) for scale in scales[1:])
+    row_bytes = 8 * int(np.prod(width, dtype=np.int64))
+    rows = max(1, min(_CHUNK_ROWS, _CHUNK_BYTES // max(1, row_bytes)))
+    fill = np.nan if variable.dtype == "float64" else schema.NO_ITERATION
+    dataset = group.create_dataset(
+        variable.name,
+        shape=(0, *width),
+        maxshape=(None, *width),
+        chunks=(rows, *(max(1, size) for size in width)),
+        dtype=variable.dtype,
+        fillvalue=fill,
+    )
+    for axis, scale in enumerate(scales):
+        dataset.dims[axis].attach_scale(scale)
+    _describe(dataset, variable)
+    return dataset
+
+
+def _create_scale(
+    group: h5py.Group, variable: schema.Variable, values: np.ndarray[Any, Any]
+) -> h5py.Dataset:
+    scale = group.create_dataset(variable.name, data=values)
+    scale.make_scale(variable.name)
+    _describe(scale, variable)
+    return scale
+
+
+def _describe(dataset: h5py.Dataset, variable: schema.Variable) -> None:
+    dataset.attrs["units"] = variable.units
+    dataset.attrs["long_name"] = variable.long_name
+    for key, value in variable.attributes.items():
+        dataset.attrs[key] = value
+
+
+def _attribute(key: str, value: Any) -> Any:
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, np.ndarray) and value.dtype.kind == "O":
+        value = value.tolist()
+    if isinstance(value, (bool, int, float, np.generic, np.ndarray)):
+        return value
+    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+        return _strings(value)
+    raise TypeError(f"{key} must be str, int, float, bool or a list of str, not {value!r}")
+
+
+def _strings(values: Sequence[str]) -> np.ndarray[Any, Any]:
+    return np.array([text(value) for value in values], dtype=h5py.string_dtype())

@@ -1,0 +1,166 @@
+"""One writer to an output, and a way to tell whether it still lives.
+
+A run holds an advisory lock (flock) on a file beside its log, ``.NAME.lock``,
+for as long as it writes. The kernel releases it when the process ends, however
+it ends, so a lock is never left behind: a log that says ``running`` and whose
+lock is free was killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import socket
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from lad_mpi.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+#: What file systems without locks answer, NFS and Lustre mounted without them.
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL)
+_MOST_BYTES = 4096
+
+
+def lock_path(output: Path) -> Path:
+    """Return the file whose lock stands for an output."""
+    return output.with_name(f".{output.name}.lock")
+
+
+class OutputLock:
+    """The right to write an output, held until :meth:`release`.
+
+    Parameters
+    ----------
+    output : Path
+        The log; its folder must exist.
+
+    Attributes
+    ----------
+    is_held : bool
+        False where the file system knows no locks: then nothing keeps a second
+        run away, and nobody can tell a killed run from a living one.
+
+    Raises
+    ------
+    UsageError
+        Another run holds it.
+    OSError
+        The lock file cannot be made.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self._path = lock_path(output)
+        self._descriptor = -1
+        self.is_held = False
+        while not self._take(output):
+            pass
+
+    def release(self) -> None:
+        """Give the output free and remove the lock file."""
+        if self._descriptor < 0:
+            return
+        if self.is_held:
+            # Removed while it is held: who opened it meanwhile sees that it is gone.
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+        os.close(self._descriptor)
+        self._descriptor = -1
+        self.is_held = False
+
+    def __enter__(self) -> OutputLock:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Release it."""
+        self.release()
+
+    def _take(self, output: Path) -> bool:
+        """Try to take the lock; False where the file was removed under us."""
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(self._descriptor, _MOST_BYTES, 0)
+            self._close()
+            raise UsageError(
+                f"{output} is being written by another run{_describe(holder)}",
+                hint="wait until it has ended, end it, or give another output with -o",
+            ) from error
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return True
+            self._close()
+            raise
+        if not _is_same(self._descriptor, self._path):
+            self._close()
+            return False
+        self.is_held = True
+        me = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "job": os.environ.get("SLURM_JOB_ID", ""),
+        }
+        # A full disk spoils the note, not the lock.
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, json.dumps(me).encode(), 0)
+        return True
+
+    def _close(self) -> None:
+        os.close(self._descriptor)
+        self._descriptor = -1
+
+
+def is_being_written(output: Path) -> bool | None:
+    """Tell whether some run holds the lock of an output.
+
+    Returns
+    -------
+    bool or None
+        None where it cannot be told.
+    """
+    try:
+        descriptor = os.open(lock_path(output), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+    try:
+        # Shared, so that readers who look at the same time do not take each other for writers.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _is_same(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _describe(note: bytes) -> str:
+    try:
+        holder = json.loads(note)
+        job = f", job {holder['job']}" if holder["job"] else ""
+        return f" (process {holder['pid']} on {holder['host']}{job}, since {holder['since']})"
+    except (ValueError, KeyError, TypeError):
+        return ""

@@ -1,0 +1,196 @@
+"""Checkpoints: all that an interrupted run needs to go on with the same bits.
+
+They lie beside the log, ``NAME.checkpoint-000000400.npz`` after 400 iterations,
+and are NumPy archives, whose members carry checksums. One is written under
+another name, brought to the disk and renamed, so that a file of that name is
+whole; the one before it is kept in case it is damaged all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import zipfile
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lad_mpi.errors import RunFailedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lad_mpi.types import HostFloats
+
+_VERSION = 1
+_KEPT = 2
+_DAMAGE = (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error)
+_OPTIONAL = ("rule_state", "residuals")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """The state of a run between two iterations.
+
+    Parameters
+    ----------
+    iterations : int
+        Completed iterations.
+    uuid : str
+        The run's own id, as in its log.
+    spec_hash : str
+        Hash of what determines its numbers.
+    model : ndarray, shape (Q,)
+        x.
+    rule_state : ndarray, shape (Q,), optional
+        What a stateful rule carries from one iteration to the next.
+    residuals : ndarray, shape (N, Q), optional
+        What error feedback has not sent yet, a row a device.
+    """
+
+    iterations: int
+    uuid: str
+    spec_hash: str
+    model: HostFloats
+    rule_state: HostFloats | None = None
+    residuals: HostFloats | None = None
+
+
+class Checkpoints:
+    """The checkpoints beside a log, of which the two newest are kept.
+
+    Parameters
+    ----------
+    log : Path
+        The log. Whoever writes must hold its lock.
+    """
+
+    def __init__(self, log: Path) -> None:
+        self._folder = log.parent
+        self._stem = log.stem
+        self._name = re.compile(re.escape(log.stem) + r"\.checkpoint-(\d+)\.npz")
+
+    def save(self, checkpoint: Checkpoint) -> Path:
+        """Write a checkpoint and remove those before the last one.
+
+        Raises
+        ------
+        RunFailedError
+            It cannot be written; the earlier ones are still there.
+        """
+        name = f"{self._stem}.checkpoint-{checkpoint.iterations:09d}.npz"
+        path, draft = self._folder / name, self._folder / f".{name}.part"
+        try:
+            with draft.open("wb") as stream:
+                _write(checkpoint, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            draft.replace(path)
+            _sync_folder(self._folder)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
+            raise RunFailedError(
+                f"cannot write the checkpoint {path}: {error.strerror or error}",
+                hint="see that the disk is not full and the quota not used up; --resume goes on "
+                "from the checkpoint before",
+            ) from error
+        for old in self.paths()[_KEPT:]:
+            with contextlib.suppress(OSError):
+                old.unlink()
+        return path
+
+    def load(self, uuid: str, spec_hash: str, recorded: int) -> tuple[Checkpoint | None, list[str]]:
+        """Read the newest checkpoint that a run can go on from.
+
+        Parameters
+        ----------
+        uuid, spec_hash : str
+            Those of the log.
+        recorded : int
+            Iterations that the log holds.
+
+        Returns
+        -------
+        checkpoint : Checkpoint or None
+            None where there is none that is sound.
+        notes : list of str
+            Why newer ones were passed over.
+        """
+        notes = []
+        for path in self.paths():
+            try:
+                found = _read(path)
+            except _DAMAGE as error:
+                notes.append(f"{path.name} is damaged ({error}) and was passed over")
+                continue
+            if (found.uuid, found.spec_hash) != (uuid, spec_hash):
+                notes.append(f"{path.name} belongs to another run and was passed over")
+            elif found.iterations > recorded:
+                notes.append(
+                    f"{path.name} was passed over, because the log holds only {recorded} iterations"
+                )
+            else:
+                return found, notes
+        return None, notes
+
+    def clear(self) -> None:
+        """Remove all checkpoints; what cannot be removed stays."""
+        drafts = self._folder.glob(f".{self._stem}.checkpoint-*.npz.part")
+        for path in [*self.paths(), *drafts]:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def paths(self) -> list[Path]:
+        """List the checkpoints, the newest first."""
+        try:
+            names = os.listdir(self._folder)  # noqa: PTH208  (names are all that is needed)
+        except OSError:
+            return []
+        found = [(int(match[1]), name) for name in names if (match := self._name.fullmatch(name))]
+        return [self._folder / name for _, name in sorted(found, reverse=True)]
+
+
+def _write(checkpoint: Checkpoint, stream: Any) -> None:
+    about = {
+        "version": _VERSION,
+        "iterations": checkpoint.iterations,
+        "uuid": checkpoint.uuid,
+        "spec_hash": checkpoint.spec_hash,
+    }
+    arrays = {name: getattr(checkpoint, name) for name in ("model", *_OPTIONAL)}
+    np.savez(
+        stream,
+        allow_pickle=False,
+        about=np.frombuffer(json.dumps(about).encode(), dtype=np.uint8),
+        **{name: array for name, array in arrays.items() if array is not None},
+    )
+
+
+def _read(path: Path) -> Checkpoint:
+    # np.load leaves a file open that it cannot read.
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+        about = json.loads(archive["about"].tobytes())
+        if about["version"] != _VERSION:
+            raise ValueError(f"it is of version {about['version']}, not {_VERSION}")
+        return Checkpoint(
+            iterations=int(about["iterations"]),
+            uuid=str(about["uuid"]),
+            spec_hash=str(about["spec_hash"]),
+            model=archive["model"],
+            **{name: archive[name] for name in _OPTIONAL if name in archive},
+        )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the new name to the disk as well; not every file system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

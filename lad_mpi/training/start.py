@@ -1,0 +1,141 @@
+"""From what point a run starts: the beginning, or where an earlier launch was interrupted."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from lad_mpi.errors import LogFormatError, UsageError
+from lad_mpi.logs import OutputLock, read_log
+from lad_mpi.spec import spec_hash
+from lad_mpi.training.checkpoint import Checkpoints
+from lad_mpi.training.existing import Existing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lad_mpi.spec import Spec
+    from lad_mpi.training.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """Where a run begins; on the server.
+
+    Parameters
+    ----------
+    lock : OutputLock
+        The right to write the output, held until the run has ended.
+    replaces, continues : bool
+        What becomes of a log that is there.
+    checkpoint : Checkpoint or None
+        The state to go on from; None for the beginning.
+    is_complete : bool
+        Whether there is nothing left to do.
+    notes : tuple of str
+        What the person at the terminal should know about it.
+    """
+
+    lock: OutputLock
+    replaces: bool = False
+    continues: bool = False
+    checkpoint: Checkpoint | None = None
+    is_complete: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def first_iteration(self) -> int:
+        """Iterations that were completed before."""
+        return 0 if self.checkpoint is None else self.checkpoint.iterations
+
+
+def open_output(output: Path, spec: Spec, existing: Existing) -> Start:
+    """Take the right to write an output, and see from where the run starts.
+
+    Raises
+    ------
+    UsageError
+        Another run writes it, it is taken, it cannot be written, or it belongs to
+        another spec.
+    """
+    _check_writable(output)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        lock = OutputLock(output)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {output}: {error.strerror}",
+            hint="give an output in a folder of yours with -o",
+        ) from error
+    try:
+        start = _start(lock, output, spec, existing)
+        if lock.is_held:
+            return start
+        note = f"the file system of {output} has no locks: keep other runs away from it"
+        return replace(start, notes=(note, *start.notes))
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _check_writable(output: Path) -> None:
+    try:
+        output.exists()
+        folder = next(folder for folder in output.absolute().parents if folder.exists())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot write {output}: {error}", hint="give another name") from error
+    if output.is_dir():
+        raise UsageError(f"cannot write {output}: it is a folder", hint="give the name of a file")
+    if not folder.is_dir():
+        raise UsageError(f"cannot write {output}: {folder} is not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"cannot write {output}: {folder} is not writable",
+            hint="give an output in a folder of yours with -o",
+        )
+
+
+def _start(lock: OutputLock, output: Path, spec: Spec, existing: Existing) -> Start:
+    if not output.exists():
+        return Start(lock, notes=_fresh(existing, "there is no log yet: the run begins"))
+    if existing == Existing.REPLACE:
+        return Start(lock, replaces=True)
+    if existing == Existing.REFUSE:
+        raise UsageError(
+            f"{output} exists already and is kept",
+            hint="go on with it by --resume, replace it with --overwrite, or give another "
+            "output with -o",
+        )
+    return _resume(lock, output, spec)
+
+
+def _resume(lock: OutputLock, output: Path, spec: Spec) -> Start:
+    try:
+        log = read_log(output)
+    except LogFormatError as error:
+        raise UsageError(
+            f"cannot resume: {error.message}", hint="start over with --overwrite"
+        ) from error
+    wanted = spec_hash(spec)
+    if log.spec_hash != wanted:
+        raise UsageError(
+            f"cannot resume: {output} is the log of another spec ({log.spec_hash[:10]}, "
+            f"not {wanted[:10]})",
+            hint="lad-mpi show --spec prints the spec of the log; only [safety] may differ",
+        )
+    checkpoints = Checkpoints(output)
+    if log.status == "complete":
+        checkpoints.clear()
+        return Start(lock, is_complete=True, notes=(f"{output} is complete already",))
+    checkpoint, notes = checkpoints.load(log.uuid, log.spec_hash, len(log.iteration))
+    total = log.spec.get("iterations")
+    if checkpoint is None:
+        notes.append("there is no checkpoint: the run begins again")
+    else:
+        notes.append(f"going on after {checkpoint.iterations} of {total} iterations")
+    return Start(lock, continues=True, checkpoint=checkpoint, notes=tuple(notes))
+
+
+def _fresh(existing: Existing, note: str) -> tuple[str, ...]:
+    return (note,) if existing == Existing.RESUME else ()

@@ -1,0 +1,111 @@
+"""One writer an output, whatever ends it."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import subprocess
+import sys
+
+import pytest
+
+from lad_mpi.errors import UsageError
+from lad_mpi.logs import OutputLock, is_being_written, read_log
+from lad_mpi.logs.lock import lock_path
+
+_HOLD = """
+import sys, time
+from pathlib import Path
+from lad_mpi.logs import OutputLock
+with OutputLock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds the lock of run.h5."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(tmp_path / "run.h5")], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_second_writer_is_told_who_the_first_is(tmp_path, holder):
+    assert is_being_written(tmp_path / "run.h5") is True
+    with pytest.raises(UsageError, match=rf"written by another run \(process {holder.pid} on "):
+        OutputLock(tmp_path / "run.h5")
+    with OutputLock(tmp_path / "other.h5") as lock:
+        assert lock.is_held
+
+
+def test_a_killed_writer_holds_nothing(tmp_path, holder):
+    holder.kill()
+    holder.wait()
+    assert lock_path(tmp_path / "run.h5").exists()
+    assert is_being_written(tmp_path / "run.h5") is False
+    with OutputLock(tmp_path / "run.h5") as lock:
+        assert lock.is_held
+        assert is_being_written(tmp_path / "run.h5") is True
+    assert list(tmp_path.iterdir()) == []
+    assert is_being_written(tmp_path / "run.h5") is False
+
+
+def test_a_damaged_note_only_costs_the_name_of_the_holder(tmp_path):
+    with OutputLock(tmp_path / "run.h5"):
+        lock_path(tmp_path / "run.h5").write_bytes(b"\xff[")
+        with pytest.raises(UsageError, match=r"written by another run\n"):
+            OutputLock(tmp_path / "run.h5")
+
+
+def test_a_lock_file_that_is_removed_meanwhile_is_not_taken_for_the_lock(tmp_path, monkeypatch):
+    path = lock_path(tmp_path / "run.h5")
+    flock, removed = fcntl.flock, []
+
+    def remove_first(descriptor, operation):
+        flock(descriptor, operation)
+        if not removed:
+            path.unlink()
+            removed.append(True)
+
+    monkeypatch.setattr(fcntl, "flock", remove_first)
+    with OutputLock(tmp_path / "run.h5") as lock:
+        assert lock.is_held
+        assert path.exists()
+
+
+def test_without_locks_nobody_is_refused_and_nothing_is_known(tmp_path, monkeypatch):
+    def refuse(descriptor, operation):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with OutputLock(tmp_path / "run.h5") as lock, OutputLock(tmp_path / "run.h5") as second:
+        assert not lock.is_held
+        assert not second.is_held
+        assert is_being_written(tmp_path / "run.h5") is None
+
+
+def test_a_log_is_running_as_long_as_it_is_written(tmp_path, open_writer, block):
+    path = tmp_path / "run.h5"
+    with open_writer(path) as writer:
+        writer.append(block(0, 2))
+        log = read_log(path)
+        assert (log.status, log.failure) == ("running", "")
+        with pytest.raises(UsageError, match="written by another run"):
+            open_writer(path, overwrite=True)
+        writer.finish("interrupted")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_log_without_locks_stays_running(tmp_path, open_writer, block, monkeypatch):
+    path = tmp_path / "run.h5"
+    writer = open_writer(path)
+    writer.append(block(0, 2))
+    monkeypatch.setattr("lad_mpi.logs.reader.is_being_written", lambda path: None)
+    assert read_log(path).status == "running"
+    writer.finish("interrupted")

@@ -1,0 +1,139 @@
+"""Checkpoints are whole or not there, and what is damaged is passed over by name."""
+
+from __future__ import annotations
+
+import errno
+import os
+import zipfile
+
+import numpy as np
+import pytest
+
+from lad_mpi.errors import RunFailedError
+from lad_mpi.training.checkpoint import Checkpoint, Checkpoints
+
+MODEL = np.array([1 / 3, -0.0, 1e-310, 1.7e308])
+
+
+def make(iterations, **changes):
+    return Checkpoint(
+        **{"iterations": iterations, "uuid": "u", "spec_hash": "h", "model": MODEL, **changes}
+    )
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    return Checkpoints(tmp_path / "run.h5")
+
+
+@pytest.mark.parametrize("rule_state", [None, np.arange(4.0)])
+@pytest.mark.parametrize("residuals", [None, np.arange(12, dtype=np.float32).reshape(3, 4)])
+def test_what_is_saved_is_loaded_bit_for_bit(checkpoints, rule_state, residuals):
+    checkpoints.save(make(7, rule_state=rule_state, residuals=residuals))
+    found, notes = checkpoints.load("u", "h", 7)
+    assert notes == []
+    assert found.iterations == 7
+    for name, value in {"model": MODEL, "rule_state": rule_state, "residuals": residuals}.items():
+        loaded = getattr(found, name)
+        if value is None:
+            assert loaded is None
+        else:
+            assert loaded.dtype == value.dtype
+            assert loaded.tobytes() == value.tobytes()
+
+
+def test_the_two_newest_are_kept(checkpoints, tmp_path):
+    other = Checkpoints(tmp_path / "run.checkpoint.h5")
+    other.save(make(1))
+    for iterations in (5, 900, 1000, 10_000_000_000):
+        checkpoints.save(make(iterations))
+    names = [path.name for path in checkpoints.paths()]
+    assert names == ["run.checkpoint-10000000000.npz", "run.checkpoint-000001000.npz"]
+    checkpoints.clear()
+    assert checkpoints.paths() == []
+    assert len(other.paths()) == 1
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def _empty(path):
+    path.write_bytes(b"")
+
+
+def _flip(path):
+    # A bit of the model, which lies uncompressed in the archive.
+    raw = bytearray(path.read_bytes())
+    place = raw.find(MODEL.tobytes())
+    assert place > 0
+    raw[place + 3] ^= 4
+    path.write_bytes(raw)
+
+
+def _foreign(path):
+    np.savez(path, other=np.arange(3))
+
+
+def _pickled(path):
+    with zipfile.ZipFile(path, "w") as archive, archive.open("model.npy", "w") as member:
+        np.lib.format.write_array(member, np.array([{}], dtype=object), allow_pickle=True)
+
+
+def _directory(path):
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("damage", [_cut, _empty, _flip, _foreign, _pickled, _directory])
+def test_a_damaged_one_is_passed_over_and_named(checkpoints, damage):
+    checkpoints.save(make(400))
+    newest = checkpoints.save(make(500))
+    damage(newest)
+    found, notes = checkpoints.load("u", "h", 500)
+    assert found.iterations == 400
+    assert len(notes) == 1
+    assert notes[0].startswith("run.checkpoint-000000500.npz is damaged (")
+
+
+@pytest.mark.parametrize(
+    ("changes", "recorded", "why"),
+    [
+        ({"uuid": "another"}, 500, "belongs to another run"),
+        ({"spec_hash": "another"}, 500, "belongs to another run"),
+        ({}, 499, "the log holds only 499 iterations"),
+    ],
+)
+def test_what_does_not_fit_the_log_is_passed_over(checkpoints, changes, recorded, why):
+    checkpoints.save(make(400))
+    checkpoints.save(make(500, **changes))
+    found, notes = checkpoints.load("u", "h", recorded)
+    assert found.iterations == 400
+    assert why in notes[0]
+
+
+def test_without_a_sound_one_there_is_none(checkpoints, tmp_path):
+    assert checkpoints.load("u", "h", 0) == (None, [])
+    _cut(checkpoints.save(make(5)))
+    found, notes = checkpoints.load("u", "h", 9)
+    assert found is None
+    assert len(notes) == 1
+    assert Checkpoints(tmp_path / "gone" / "run.h5").paths() == []
+
+
+@pytest.mark.parametrize("broken", ["fsync", "replace"])
+def test_a_failed_write_leaves_the_earlier_ones_and_no_draft(
+    checkpoints, tmp_path, monkeypatch, broken
+):
+    checkpoints.save(make(400))
+
+    def fail(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, broken, fail)
+    monkeypatch.setattr(type(tmp_path), "replace", fail if broken == "replace" else os.replace)
+    with pytest.raises(RunFailedError, match=r"checkpoint-000000500\.npz: No space left on device"):
+        checkpoints.save(make(500))
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["run.checkpoint-000000400.npz"]
+    assert checkpoints.load("u", "h", 500)[0].iterations == 400

@@ -1,0 +1,241 @@
+"""An interrupted run goes on with the bits of one that was not."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import h5py
+import numpy as np
+import pytest
+
+from lad_mpi.errors import ExitCode
+from lad_mpi.logs import OutputLock, read_log, validate_log
+from lad_mpi.spec import parse_spec, spec_hash
+from lad_mpi.training import Existing, run_spec
+from lad_mpi.training.checkpoint import Checkpoints
+from lad_mpi.transport import Loopback
+
+SMALL = {
+    "iterations": 23,
+    "problem": {"dimension": 7},
+    "devices": {"count": 12, "byzantine": 2},
+    "coding": {"kind": "cyclic", "load": 3},
+    "logging": {"flush_every": 5, "evaluate_every": 3, "warmup_iterations": 2},
+}
+VARIANTS = {
+    "plain": {},
+    "float32": {"backend": {"dtype": "float32"}},
+    "stateful rule": {"aggregation": {"kind": "centered_clipping"}},
+    "random pre-aggregation": {"aggregation": {"kind": "median", "pre": ["bucketing"]}},
+    "rand_k": {"compression": {"kind": "rand_k", "k": 3}},
+    "draco": {"coding": {"kind": "draco_cyclic_real"}},
+    "omniscient": {"attack": {"kind": "alie"}},
+}
+
+
+class Watcher:
+    """Sends a signal after so many flushes and hears the notes."""
+
+    def __init__(self, flushes=0):
+        self.left = flushes
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def update(self, iteration, iterations, loss):
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def start(path, changes=(), *, flushes=0, existing=Existing.RESUME, **sections):
+    spec = parse_spec({**SMALL, **dict(changes), **sections})
+    watcher = Watcher(flushes)
+    outcome = run_spec(spec, Loopback(), path, progress=watcher, existing=existing)
+    return outcome, watcher.notes
+
+
+def assert_same_run(one, two):
+    """Everything but times, launches and ids is the same, bit for bit."""
+    left, right = read_log(one), read_log(two)
+    assert left.spec_hash == right.spec_hash
+    for kind in ("metrics", "refusals", "traffic"):
+        a, b = getattr(left, kind), getattr(right, kind)
+        assert a.keys() == b.keys()
+        for name, values in a.items():
+            assert values.tobytes() == b[name].tobytes(), name
+    np.testing.assert_array_equal(left.iteration, right.iteration)
+    assert left.final.model.tobytes() == right.final.model.tobytes()
+    assert left.final.loss == right.final.loss
+
+
+@pytest.fixture
+def straight(tmp_path):
+    def make(variant=()):
+        outcome, _ = start(tmp_path / "straight.h5", variant, existing=Existing.REFUSE)
+        assert outcome.status == "complete"
+        return tmp_path / "straight.h5"
+
+    return make
+
+
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
+@pytest.mark.parametrize("every", [0, 7])
+def test_an_interrupted_run_ends_like_one_that_was_not(tmp_path, straight, variant, every):
+    path, safety = tmp_path / "run.h5", {"safety": {"checkpoint_every": every}}
+    outcome, notes = start(path, variant, flushes=2, **safety)
+    assert (outcome.status, outcome.exit_code) == ("interrupted", ExitCode.CHECKPOINTED)
+    assert notes == ["there is no log yet: the run begins"]
+    assert validate_log(path) == []
+    reached = len(read_log(path).iteration)
+    outcome, notes = start(path, variant, flushes=1, **safety)
+    assert outcome.status == "interrupted"
+    assert notes == [f"going on after {reached} of 23 iterations"]
+    outcome, _ = start(path, variant, **safety)
+    assert outcome.status == "complete"
+    assert validate_log(path) == []
+    assert_same_run(straight(variant), path)
+    assert len(read_log(path).restarts) == 2
+    assert list(tmp_path.glob("*.npz")) == []
+
+
+def test_an_interrupted_run_leaves_its_records_and_one_checkpoint(tmp_path):
+    path = tmp_path / "run.h5"
+    start(path, flushes=3)
+    log = read_log(path)
+    assert (log.status, log.failure) == ("interrupted", "by SIGTERM after 15 iterations")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run.checkpoint-000000015.npz", "run.h5"]
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(tmp_path, straight):
+    path = tmp_path / "run.h5"
+    start(path, flushes=2, safety={"checkpoint_every": 4})
+    newest, before = Checkpoints(path).paths()
+    newest.write_bytes(newest.read_bytes()[:100])
+    outcome, notes = start(path)
+    assert outcome.status == "complete"
+    assert newest.name in notes[0]
+    assert "damaged" in notes[0]
+    assert notes[1] == f"going on after {int(before.stem[-9:])} of 23 iterations"
+    assert_same_run(straight(), path)
+
+
+def test_without_a_checkpoint_the_run_begins_again_under_its_own_name(tmp_path, straight):
+    path = tmp_path / "run.h5"
+    start(path, flushes=2)
+    Checkpoints(path).clear()
+    before = read_log(path)
+    outcome, notes = start(path)
+    assert outcome.status == "complete"
+    assert notes == ["there is no checkpoint: the run begins again"]
+    log = read_log(path)
+    assert (log.uuid, log.restarts) == (before.uuid, (0,))
+    assert_same_run(straight(), path)
+
+
+def test_a_complete_run_is_left_alone(tmp_path):
+    path = tmp_path / "run.h5"
+    start(path)
+    before = path.read_bytes()
+    outcome, notes = start(path)
+    assert (outcome.status, outcome.failure) == ("complete", "")
+    assert notes == [f"{path} is complete already"]
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_another_spec_does_not_go_on_but_other_guards_may(tmp_path):
+    path = tmp_path / "run.h5"
+    start(path, flushes=1)
+    before = path.read_bytes()
+    outcome, _ = start(path, seed=2)
+    assert outcome.exit_code == ExitCode.USAGE
+    assert "is the log of another spec" in outcome.failure
+    assert path.read_bytes() == before
+    outcome, _ = start(path, safety={"timeout_s": 5.0, "checkpoint_every": 3})
+    assert outcome.status == "complete"
+
+
+def test_guards_are_no_part_of_the_identity_of_a_run():
+    plain = spec_hash(parse_spec(SMALL))
+    assert plain == spec_hash(parse_spec({**SMALL, "safety": {"checkpoint_every_s": 1.0}}))
+    assert plain != spec_hash(parse_spec({**SMALL, "seed": 2}))
+
+
+def test_a_log_that_cannot_be_read_is_not_resumed(tmp_path):
+    path = tmp_path / "run.h5"
+    start(path, flushes=1)
+    path.write_bytes(path.read_bytes()[:3000])
+    outcome, _ = start(path)
+    assert outcome.exit_code == ExitCode.USAGE
+    assert "cannot resume" in outcome.failure
+    assert "--overwrite" in outcome.failure
+
+
+def test_a_run_that_another_one_writes_is_refused(tmp_path):
+    path = tmp_path / "run.h5"
+    for existing in Existing:
+        with OutputLock(path):
+            outcome, _ = start(path, existing=existing)
+        assert outcome.exit_code == ExitCode.USAGE
+        assert "is being written by another run" in outcome.failure
+    assert not path.exists()
+
+
+def test_starting_over_forgets_the_checkpoints_of_the_run_before(tmp_path):
+    path = tmp_path / "run.h5"
+    start(path, flushes=2)
+    assert len(Checkpoints(path).paths()) == 1
+    start(path, existing=Existing.REPLACE, flushes=1)
+    assert [p.name for p in Checkpoints(path).paths()] == ["run.checkpoint-000000005.npz"]
+
+
+def test_checkpoints_by_time_are_written(tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(Checkpoints, "save", lambda self, checkpoint: saved.append(checkpoint))
+    start(tmp_path / "run.h5", safety={"checkpoint_every_s": 1e-9})
+    assert [checkpoint.iterations for checkpoint in saved] == list(range(1, 23))
+
+
+@pytest.mark.parametrize("gone", ["folder", "file"])
+def test_an_output_that_disappears_is_named(tmp_path, gone):
+    path = tmp_path / "results" / "run.h5"
+
+    class Remove(Watcher):
+        def update(self, iteration, iterations, loss):
+            path.unlink()
+            if gone == "folder":
+                for rest in path.parent.iterdir():
+                    rest.unlink()
+                path.parent.rmdir()
+
+    spec = parse_spec({**SMALL, "safety": {"checkpoint_every": 4}})
+    outcome = run_spec(spec, Loopback(), path, progress=Remove())
+    assert (outcome.status, outcome.exit_code) == ("failed", ExitCode.FAILED)
+    assert f"the log {path} is gone" in outcome.failure
+
+
+def test_a_log_of_a_failed_launch_goes_on(tmp_path, straight, monkeypatch):
+    path = tmp_path / "run.h5"
+    save, calls = Checkpoints.save, []
+
+    def fail(self, checkpoint):
+        calls.append(checkpoint)
+        if len(calls) == 3:
+            from lad_mpi.errors import RunFailedError
+
+            raise RunFailedError("cannot write the checkpoint: No space left on device")
+        return save(self, checkpoint)
+
+    monkeypatch.setattr(Checkpoints, "save", fail)
+    outcome, _ = start(path, safety={"checkpoint_every": 4})
+    assert (outcome.status, outcome.exit_code) == ("failed", ExitCode.FAILED)
+    with h5py.File(path) as file:
+        assert file.attrs["status"] == "failed"
+    monkeypatch.undo()
+    outcome, notes = start(path)
+    assert notes == ["going on after 8 of 23 iterations"]
+    assert outcome.status == "complete"
+    assert_same_run(straight(), path)
