@@ -10,6 +10,8 @@ EXTRAS  ?= mpich,analysis
 MPIRUN  ?= mpirun
 RANKS   ?= 3
 RESULTS ?= results
+ORDEALS ?= 200
+SEED    ?= 1
 
 BIN      = $(CURDIR)/$(VENV)/bin
 RUN      = PATH="$(BIN):$$PATH" PYTHONUNBUFFERED=1
@@ -20,7 +22,7 @@ INSTALL  = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PROGRESS = $$(test -t 2 && echo bar || echo lines)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo study test test-serial test-mpi test-gpu test-peers lint clean
+.PHONY: help install demo study test test-serial test-mpi test-gpu test-long test-peers lint clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -74,6 +76,11 @@ test-gpu: $(VENV)/.installed-test  ## run the tests that need a GPU and CuPy
 
 test-peers: $(VENV)/.installed-peers  ## hold rules and attacks against ByzFL
 	$(TEST) python -m pytest -m peers tests/peers
+
+test-long: $(VENV)/.installed-test  ## kill and resume runs, and feed the decoder hostile bytes
+	LAD_MPI_TEST_PROFILE=long $(TEST) python -m pytest -m "not mpi" --timeout 3600 \
+	  tests/compression tests/transport
+	$(TEST) python tests/faults/ordeal.py --ordeals $(ORDEALS) --seed $(SEED)
 
 lint: $(VENV)/.installed-test  ## style, types, import contracts
 	$(RUN) ruff check .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,12 +17,12 @@ from lad_mpi.study import load_study
 
 if TYPE_CHECKING:
     import argparse
-    from pathlib import Path
 
     from lad_mpi.logs import RunLog
 
 _SHOWN_PROVENANCE = (
     "hosts",
+    "processes",
     "mpi_library",
     "mpi_ranks",
     "oversubscribed",
@@ -86,7 +87,8 @@ def validate(options: argparse.Namespace) -> ExitCode:
         sys.stdout.write(json.dumps(findings, indent=2) + "\n")
     else:
         for path, found in findings.items():
-            sys.stdout.write(f"{path}: {'valid' if not found else f'{len(found)} findings'}\n")
+            verdict = f"{len(found)} findings" if found else f"valid{_unfinished(Path(path))}"
+            sys.stdout.write(f"{path}: {verdict}\n")
             sys.stdout.writelines(f"  {finding}\n" for finding in found)
     return ExitCode.FAILED if any(findings.values()) else ExitCode.OK
 
@@ -103,6 +105,16 @@ def _check(path: Path) -> list[str]:
     except LadError as error:
         return [str(error)]
     return []
+
+
+def _unfinished(path: Path) -> str:
+    """Say of a log how far it got, if not to the end."""
+    if path.suffix == ".toml":
+        return ""
+    log = read_log(path)
+    if log.status == "complete":
+        return ""
+    return f", {log.status} after {len(log.iteration)} of {log.spec.get('iterations')} iterations"
 
 
 def _number(value: float) -> float | None:

@@ -82,7 +82,9 @@ def carry_over(
             window = (slice(start, start + len(values)), *map(slice, values.shape[1:]))
             dataset[window] = values
     file.attrs["created"] = earlier.attrs["created"]
-    file.attrs["restarts"] = np.append(earlier.attrs["restarts"], np.int64(rows))
+    # A restart behind the point from which the run goes on left nothing in this log.
+    restarts = [start for start in earlier.attrs["restarts"] if start <= rows]
+    file.attrs["restarts"] = np.array([*restarts, rows], dtype=np.int64)
     _carry_provenance(earlier["provenance"], file["provenance"])
 
 

@@ -33,7 +33,7 @@ _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SWMR_FLAG = 4
 
 #: Failure of a run that had no time to write one.
-KILLED = "it was killed: its log is unfinished and nobody writes to it"
+KILLED = "its writer is gone and left the log unfinished: killed, or out of disk space"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -186,6 +186,8 @@ class LogWriter:
             The file cannot be written, for instance because the disk is full, or is
             no longer there.
         """
+        if not self._file:
+            raise ValueError(f"the log {self.path} is closed")
         rows = len(block.seconds)
         columns = self._columns(block, rows)
         iterations = np.arange(self._rows, self._rows + rows)

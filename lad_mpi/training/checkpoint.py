@@ -138,21 +138,25 @@ class Checkpoints:
                 return found, notes
         return None, notes
 
-    def clear(self) -> None:
-        """Remove all checkpoints; what cannot be removed stays."""
+    def clear(self, after: int = -1) -> None:
+        """Remove checkpoints of more than ``after`` iterations; what cannot be removed stays."""
         drafts = self._folder.glob(f".{self._stem}.checkpoint-*.npz.part")
-        for path in [*self.paths(), *drafts]:
+        newer = [path for path in self.paths() if self._iterations(path) > after]
+        for path in [*newer, *drafts]:
             with contextlib.suppress(OSError):
                 path.unlink()
 
     def paths(self) -> list[Path]:
         """List the checkpoints, the newest first."""
         try:
-            names = os.listdir(self._folder)  # noqa: PTH208  (names are all that is needed)
+            found = [path for path in self._folder.iterdir() if self._name.fullmatch(path.name)]
         except OSError:
             return []
-        found = [(int(match[1]), name) for name in names if (match := self._name.fullmatch(name))]
-        return [self._folder / name for _, name in sorted(found, reverse=True)]
+        return sorted(found, key=self._iterations, reverse=True)
+
+    def _iterations(self, path: Path) -> int:
+        match = self._name.fullmatch(path.name)
+        return int(match[1]) if match else -1
 
 
 def _write(checkpoint: Checkpoint, stream: Any) -> None:

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 
 def describe_rank(backend: Backend) -> str:
-    """Return host, processors, device and BLAS threads as JSON, for the start-up exchange."""
+    """Return host, process, processors, device and BLAS threads as JSON, for the start."""
     return json.dumps(
         {
             "host": socket.gethostname(),
+            "pid": os.getpid(),
             "cpus": sorted(os.sched_getaffinity(0)),
             "device": backend.device_name,
             "blas_threads": max((pool["num_threads"] for pool in threadpool_info()), default=1),

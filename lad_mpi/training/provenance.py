@@ -52,6 +52,7 @@ def provenance(spec: Spec, link: Link, ranks: list[str]) -> dict[str, Any]:
         "mpi_library": link.library or "none: a single process",
         "mpi_ranks": link.size,
         "hosts": [place["host"] for place in places],
+        "processes": [str(place["pid"]) for place in places],
         "affinity": [_ranges(place["cpus"]) for place in places],
         "devices": [place["device"] for place in places],
         "blas": [f"{pool['internal_api']} {pool['version']}" for pool in pools],

@@ -63,11 +63,11 @@ def serve(
     if start.checkpoint is not None:
         server.restore(start.checkpoint.model, start.checkpoint.rule_state)
     stopped = False
+    # Newer ones are damaged, or of a run that is replaced; the next would count as older.
+    Checkpoints(output).clear(after=-1 if start.checkpoint is None else start.first_iteration)
     try:
         with _open_log(setup, output, start, places) as log:
             session = _Session(loop, server, log, progress)
-            if start.checkpoint is None:
-                session.checkpoints.clear()
             try:
                 # What overflows is noticed, and named, where it matters.
                 with np.errstate(over="ignore", invalid="ignore"):
@@ -106,7 +106,7 @@ class _Session:
             uplink_bytes=self._spec.devices.count * loop.setup.messages.slot_bytes,
             downlink_bytes=loop.exchange.downlink.nbytes,
         )
-        self.checkpoints = Checkpoints(log.path)
+        self._checkpoints = Checkpoints(log.path)
         self._saved = loop.done
         self._saved_at = monotonic()
 
@@ -136,7 +136,7 @@ class _Session:
         seconds, residuals = self._loop.collect_state(self._server)
         # The log first: a checkpoint must not be ahead of it.
         self._recorder.flush(seconds)
-        self.checkpoints.save(
+        self._checkpoints.save(
             Checkpoint(
                 self._loop.done,
                 self._log.uuid,
@@ -157,7 +157,7 @@ class _Session:
             return Outcome("interrupted", f"interrupted {done}", ExitCode.CHECKPOINTED)
         errors = self._evaluator.at_model(self._server.model)
         self._log.finish("complete", state=FinalState(to_host(self._server.model), **errors))
-        self.checkpoints.clear()
+        self._checkpoints.clear()
         return Outcome("complete")
 
     def _is_due(self) -> bool:

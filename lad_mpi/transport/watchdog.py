@@ -84,8 +84,8 @@ class Watchdog:
 
     def _watch(self) -> None:
         # All ranks that wait see it at about the same time, and one message is enough:
-        # the server is first, and ends the others before they speak.
-        patience_s = 0.0 if self._rank == 0 else min(_GRACE_S, 1.0 + 0.01 * self._rank)
+        # the first of them ends the others before they speak.
+        patience_s = min(float(self._rank), _GRACE_S)
         while not self._stopped.wait(min(_LONGEST_SLEEP_S, max(self._timeout_s, 0.2) / _LOOKS)):
             since, timeout_s = self._since, self._timeout_s
             if since is not None and timeout_s > 0:

@@ -95,6 +95,14 @@ def test_how_every_launch_was_made_is_kept(interrupted, go_on):
         assert list(launches["launch_0"].attrs["modules"]) == []
 
 
+def test_restarts_of_which_nothing_is_left_are_forgotten(interrupted, go_on):
+    go_on(interrupted, 4)
+    go_on(interrupted, 3)
+    go_on(interrupted, 3)
+    assert read_log(interrupted).restarts == (3, 3)
+    assert validate_log(interrupted) == []
+
+
 def test_the_warm_up_of_every_launch_is_marked(interrupted, go_on):
     go_on(interrupted, 3)
     np.testing.assert_array_equal(read_log(interrupted).is_warm(), [False, True, True, False, True])

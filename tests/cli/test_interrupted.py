@@ -1,0 +1,136 @@
+"""Signals, kills and stops under a real launcher: an end in order, and the way back."""
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from lad_mpi.logs import is_being_written, read_log, validate_log
+
+LONG = ("run", "spec.toml", "-o", "out.h5", "--set", "iterations=10000000")
+SECONDS_TO_END = 10
+
+
+def finish(process):
+    """Wait for the end, which must not be long in coming; return what was printed."""
+    return process.communicate(timeout=SECONDS_TO_END)
+
+
+def read_when_unwritten(path):
+    """Read a log once its writer is gone: launchers may end before the last of their ranks."""
+    deadline = time.monotonic() + SECONDS_TO_END
+    while is_being_written(path) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return read_log(path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_signal_to_the_launcher_ends_all_ranks_in_order(start, tmp_path, number):
+    process = start(*LONG, until="out.h5")
+    time.sleep(0.5)
+    process.send_signal(number)
+    _, errors = finish(process)
+    assert process.returncode == 75, errors
+    message = f"lad-mpi: interrupted by {number.name} after"
+    assert errors.count(message) == 1
+    assert "the same command with --resume goes on" in errors
+    assert "Traceback" not in errors
+    log = read_log(tmp_path / "out.h5")
+    assert log.status == "interrupted"
+    assert len(log.iteration) > 0
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [f"out.checkpoint-{len(log.iteration):09d}.npz", "out.h5", "spec.toml"]
+
+
+def test_the_warning_of_a_scheduler_to_every_rank_and_the_way_back(start, lad, find_rank, tmp_path):
+    arguments = ("run", "spec.toml", "--set", "iterations=4000", "--set", "logging.flush_every=100")
+    process = start(*arguments, "-o", "out.h5", until="out.h5")
+    # As a scheduler does: every rank gets the signal, one after another.
+    for rank in (1, 0, 2):
+        os.kill(find_rank(process, rank), signal.SIGUSR2)
+    _, errors = finish(process)
+    assert process.returncode == 75, errors
+    reached = len(read_log(tmp_path / "out.h5").iteration)
+    assert reached < 4000
+    again = lad(*arguments, "-o", "out.h5", "--resume", ranks=2)
+    assert again.returncode == 0, again.stderr
+    assert f"going on after {reached} of 4000 iterations" in again.stderr
+    whole = lad(*arguments, "-o", "whole.h5", ranks=1)
+    assert whole.returncode == 0
+    one, two = read_log(tmp_path / "out.h5"), read_log(tmp_path / "whole.h5")
+    for name, values in one.metrics.items():
+        assert values.tobytes() == two.metrics[name].tobytes(), name
+    assert one.final.model.tobytes() == two.final.model.tobytes()
+    assert one.restarts == (reached,)
+    assert two.restarts == ()
+
+
+def test_a_signal_between_the_runs_of_a_study_ends_it_and_the_same_command_goes_on(
+    start, lad, find_rank, tmp_path
+):
+    (tmp_path / "study.toml").write_text(
+        "[base]\niterations = 3000\nproblem = { dimension = 6 }\n[axes]\nseed = [1, 2, 3, 4]\n"
+    )
+    process = start("study", "run", "study.toml", "-o", "out", until="out/*.h5")
+    os.kill(find_rank(process, 0), signal.SIGTERM)
+    output, errors = finish(process)
+    assert process.returncode == 75, errors
+    assert "interrupted; the same command goes on with what is missing" in errors
+    assert "Traceback" not in errors
+    assert " completed, 0 complete before" in output
+    found = {read_log(path).status for path in tmp_path.glob("out/*.h5")}
+    assert found <= {"complete", "interrupted"}
+    again = lad("study", "run", "study.toml", "-o", "out")
+    assert again.returncode == 0, again.stderr
+    logs = [read_log(path) for path in tmp_path.glob("out/*.h5")]
+    assert [log.status for log in logs] == ["complete"] * 4
+    assert sum(len(log.restarts) for log in logs) == 1
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_a_rank_that_is_killed_ends_the_job_and_leaves_a_readable_log(
+    start, lad, find_rank, tmp_path, rank
+):
+    process = start(*LONG, until="out.h5")
+    time.sleep(0.5)
+    killed = find_rank(process, rank)
+    os.kill(killed, signal.SIGKILL)
+    output, errors = finish(process)
+    assert process.returncode != 0
+    # The launcher names the process, and the log says which rank that was.
+    assert f"PID {killed} " in output + errors
+    log = read_when_unwritten(tmp_path / "out.h5")
+    assert log.provenance["processes"][rank] == str(killed)
+    assert (log.status, validate_log(log.path)) == ("interrupted", [])
+    np.testing.assert_array_equal(log.iteration, np.arange(len(log.iteration)))
+    assert lad("validate", "out.h5", ranks=1).stdout.startswith(
+        f"out.h5: valid, interrupted after {len(log.iteration)} of 10000000 iterations"
+    )
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_that_stops_is_waited_for_no_longer_than_agreed(start, find_rank, tmp_path, rank):
+    process = start(*LONG, "--set", "safety.timeout_s=1.0", until="out.h5")
+    time.sleep(0.5)
+    os.kill(find_rank(process, rank), signal.SIGSTOP)
+    began = time.monotonic()
+    _, errors = finish(process)
+    assert time.monotonic() - began > 0.9
+    assert process.returncode != 0
+    speaker = 1 if rank == 0 else 0
+    assert errors.count("lad-mpi: error on rank") == 1, errors
+    assert f"lad-mpi: error on rank {speaker}: waited " in errors
+    assert "safety.timeout_s" in errors
+    assert read_when_unwritten(tmp_path / "out.h5").status == "interrupted"
+
+
+def test_a_second_run_on_one_output_is_refused(start, lad, tmp_path):
+    start(*LONG, until="out.h5")
+    for how in ([], ["--overwrite"], ["--resume"]):
+        second = lad(*LONG, *how, ranks=2)
+        assert second.returncode == 2
+        assert second.stderr.count("lad-mpi: error") == 1
+        assert "out.h5 is being written by another run (process " in second.stderr
+    assert read_log(tmp_path / "out.h5").status == "running"

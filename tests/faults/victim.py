@@ -1,0 +1,125 @@
+"""lad-mpi with a fault in it: one rank dies, raises or stops at a named point.
+
+    mpirun -n 3 python tests/faults/victim.py '{"point": "gather", "rank": 1, "call": 20,
+        "action": "kill"}' run spec.toml -o out.h5
+
+The program itself knows nothing of faults: the functions that the points name
+are wrapped before it starts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import json
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from lad_mpi.cli.main import main
+from lad_mpi.launchers import announced_rank
+from lad_mpi.training.loop import Loop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Name of a point -> (module, function or method, whether the fault comes before or after the
+#: call, whether it is the server's, the devices' or of all ranks).
+POINTS = {
+    "start": ("lad_mpi.training.run", "prepare", "before", "all"),
+    "first words": ("lad_mpi.training.run", "describe_rank", "before", "all"),
+    "compute": ("lad_mpi.training.device", "DeviceBlock.encode", "before", "devices"),
+    "encoded": ("lad_mpi.training.device", "DeviceBlock.encode", "after", "devices"),
+    "packed": ("lad_mpi.training.device", "DeviceBlock.pack", "after", "devices"),
+    "broadcast": ("lad_mpi.transport.mpi", "MpiExchange.broadcast", "before", "all"),
+    "gather": ("lad_mpi.transport.mpi", "MpiExchange.gather", "before", "all"),
+    "gathered": ("lad_mpi.transport.mpi", "MpiExchange.gather", "after", "all"),
+    "collect": ("lad_mpi.transport.mpi", "MpiLink.collect", "before", "all"),
+    "aggregate": ("lad_mpi.training.server", "Server.aggregate", "before", "server"),
+    "update": ("lad_mpi.training.server", "Server.update", "after", "server"),
+    "log drafted": ("lad_mpi.logs.writer", "create_growing", "after", "server"),
+    "rows written": ("lad_mpi.logs.writer", "LogWriter._extend", "after", "server"),
+    "rows flushed": ("lad_mpi.logs.writer", "LogWriter.append", "after", "server"),
+    "rows carried": ("lad_mpi.logs.writer", "carry_over", "after", "server"),
+    "checkpoint begun": ("lad_mpi.training.checkpoint", "_write", "before", "server"),
+    "checkpoint drafted": ("lad_mpi.training.checkpoint", "_write", "after", "server"),
+    "checkpoint named": ("lad_mpi.training.checkpoint", "_sync_folder", "after", "server"),
+    "checkpoint kept": ("lad_mpi.training.checkpoint", "Checkpoints.save", "after", "server"),
+    "outcome copied": ("lad_mpi.logs.writer", "shutil.copyfile", "after", "server"),
+    "outcome drafted": ("lad_mpi.logs.writer", "create_state", "after", "server"),
+    "outcome named": ("lad_mpi.logs.writer", "LogWriter.finish", "after", "server"),
+    "checkpoints cleared": ("lad_mpi.training.checkpoint", "Checkpoints.clear", "after", "server"),
+}
+#: Not at a call but after ``call`` hundredths of a second.
+ANYWHERE = "anywhere"
+INJECTED = "injected fault"
+_SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "terminate": signal.SIGTERM}
+
+
+class Progress:
+    """Counts the iterations that this rank completed in this launch."""
+
+    completed = 0
+
+
+def strike(action: str, where: str) -> None:
+    """Do to this process what was asked for."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"victim: {action} at {where} after {Progress.completed} iterations\n")
+        sys.stderr.flush()
+    if action == "raise":
+        raise RuntimeError(INJECTED)
+    os.kill(os.getpid(), _SIGNALS[action])
+
+
+def count_iterations() -> None:
+    """Keep :class:`Progress` up to date."""
+    commit = Loop.commit
+
+    @functools.wraps(commit)
+    def counted(loop: Loop) -> None:
+        commit(loop)
+        Progress.completed += 1
+
+    Loop.commit = counted  # type: ignore[method-assign]
+
+
+def arm(point: str, call: int, action: str) -> None:
+    """Let the ``call``-th call at a point (from 0) strike."""
+    if point == ANYWHERE:
+        timer = threading.Timer(call / 100, strike, [action, point])
+        timer.daemon = True
+        timer.start()
+        return
+    module, path, when, _ = POINTS[point]
+    owner: Any = importlib.import_module(module)
+    *outer, name = path.split(".")
+    for part in outer:
+        owner = getattr(owner, part)
+    original: Callable[..., Any] = getattr(owner, name)
+    calls = 0
+
+    @functools.wraps(original)
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        nonlocal calls
+        now = calls == call
+        calls += 1
+        if now and when == "before":
+            strike(action, point)
+        result = original(*arguments, **options)
+        if now and when == "after":
+            strike(action, point)
+        return result
+
+    setattr(owner, name, wrapped)
+
+
+if __name__ == "__main__":
+    fault = json.loads(sys.argv[1])
+    if fault and fault["rank"] == announced_rank():
+        count_iterations()
+        arm(fault["point"], fault["call"], fault["action"])
+    sys.exit(main(sys.argv[2:]))
