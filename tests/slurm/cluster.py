@@ -1,0 +1,197 @@
+"""A real SLURM of four nodes on this machine, for as long as the tests last.
+
+Debian's packages ``slurm-wlm`` and ``munge`` are all that is needed. Everything
+lives in one folder: its own munge socket, key, state and spools, so that a
+SLURM that is here already is left alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+NODES = 4
+CORES = 4
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "sacct")
+_SYSTEM = ("/usr/sbin", "/sbin", "/usr/local/sbin")
+_START_S = 30.0
+
+
+def find_missing() -> list[str]:
+    """List the programs of SLURM and munge that are not installed."""
+    path = os.pathsep.join([os.environ.get("PATH", ""), *_SYSTEM])
+    return [name for name in PROGRAMS if shutil.which(name, path=path) is None]
+
+
+class Cluster:
+    """Daemons of one cluster; a context manager that ends them."""
+
+    def __init__(self) -> None:
+        # Short: sockets have names of at most 108 characters.
+        self.folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
+        self._daemons: list[subprocess.Popen[bytes]] = []
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "PMI", "SRUN"))},
+            "PATH": os.pathsep.join([os.environ.get("PATH", ""), *_SYSTEM]),
+            "SLURM_CONF": str(self.folder / "slurm.conf"),
+        }
+
+    def __enter__(self) -> Cluster:
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for daemon in reversed(self._daemons):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(daemon.pid, signal.SIGTERM)
+        deadline = time.monotonic() + 10
+        while any(daemon.poll() is None for daemon in self._daemons):
+            if time.monotonic() > deadline:
+                for daemon in self._daemons:
+                    daemon.kill()
+            time.sleep(0.05)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def call(self, *command: str, folder: Path | None = None) -> str:
+        """Run a command of SLURM and return what it prints."""
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{command} ended with {done.returncode}: {done.stderr}")
+        return done.stdout
+
+    def submit(self, *arguments: str, folder: Path) -> str:
+        """Submit a job and return its number."""
+        return self.call("sbatch", "--parsable", *arguments, folder=folder).strip()
+
+    def job(self, number: str) -> dict[str, object]:
+        """Return what the controller knows of a job."""
+        shown = self.call("scontrol", "show", "job", number, "--oneliner")
+        return dict(field.split("=", 1) for field in shown.split() if "=" in field)
+
+    def wait(self, number: str, states: tuple[str, ...], timeout_s: float = 90.0) -> str:
+        """Wait until a job is in one of the states, and return which."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            state = str(self.job(number)["JobState"])
+            if state in states:
+                return state
+            time.sleep(0.2)
+        raise TimeoutError(f"job {number} is {state} and not one of {states} after {timeout_s} s")
+
+    def _start(self) -> None:
+        munge = self.folder / "munge"
+        munge.mkdir(mode=0o755)
+        key = munge / "key"
+        key.write_bytes(secrets.token_bytes(128))
+        key.chmod(0o400)
+        self.folder.chmod(0o755)
+        self._daemon(
+            "munged", "--foreground", "--force", f"--socket={munge}/socket", f"--key-file={key}",
+            f"--pid-file={munge}/pid", f"--log-file={munge}/log", f"--seed-file={munge}/seed",
+        )  # fmt: skip
+        (self.folder / "slurm.conf").write_text(self._configuration())
+        (self.folder / "state").mkdir()
+        _wait_for((munge / "socket").exists, "munged")
+        self._daemon("slurmctld", "-D")
+        for number in range(1, NODES + 1):
+            (self.folder / f"spool_n{number}").mkdir()
+            self._daemon("slurmd", "-D", "-N", f"n{number}")
+        _wait_for(self._is_idle, "four idle nodes")
+
+    def _is_idle(self) -> bool:
+        try:
+            nodes = self.call("sinfo", "--noheader", "--Node", "--format=%t").split()
+        except RuntimeError:
+            return False
+        return nodes == ["idle"] * NODES
+
+    def _daemon(self, *command: str) -> None:
+        log = (self.folder / f"{command[0]}_{len(self._daemons)}.out").open("wb")
+        with log:
+            self._daemons.append(
+                subprocess.Popen(
+                    command,
+                    env=self.environment,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            )
+
+    def _configuration(self) -> str:
+        here, host, user = self.folder, socket.gethostname().partition(".")[0], getpass.getuser()
+        first = _free_port()
+        return f"""
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={first}
+SlurmUser={user}
+SlurmdUser={user}
+AuthType=auth/munge
+AuthInfo=socket={here}/munge/socket,cred_expire=5
+CredType=cred/munge
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+MpiDefault=pmi2
+ReturnToService=2
+SlurmdParameters=config_overrides
+StateSaveLocation={here}/state
+SlurmdSpoolDir={here}/spool_%n
+SlurmdPidFile={here}/slurmd_%n.pid
+SlurmctldPidFile={here}/slurmctld.pid
+SlurmdLogFile={here}/slurmd_%n.log
+SlurmctldLogFile={here}/slurmctld.log
+SchedulerParameters=sched_interval=1,requeue_delay=1
+KillWait=5
+MinJobAge=3600
+JobAcctGatherType=jobacct_gather/none
+NodeName=n[1-{NODES}] NodeHostname={host} NodeAddr=127.0.0.1 \
+Port=[{first + 1}-{first + NODES}] CPUs={CORES} CoresPerSocket={CORES} RealMemory=2000
+PartitionName=main Nodes=ALL Default=YES State=UP MaxTime=INFINITE
+"""
+
+
+def _free_port() -> int:
+    """Return the first of a row of ports that are probably free."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(happened: object, what: str) -> None:
+    deadline = time.monotonic() + _START_S
+    while not happened():  # type: ignore[operator]
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no {what} within {_START_S:.0f} s")
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    with Cluster() as cluster:
+        print(json.dumps({"SLURM_CONF": cluster.environment["SLURM_CONF"]}), flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()
