@@ -94,6 +94,8 @@ class RankFacts:
         The clock.
     mpi : dict of str to str
         :func:`~lad_mpi.transport.describe.describe_mpi`.
+    builds : dict of str to str
+        How the interpreter was built, and NumPy's linear algebra.
     python : str
         The interpreter.
     mpirun : str
@@ -126,6 +128,7 @@ class RankFacts:
     temporary: Space | None = None
     clock: ClockFacts | None = None
     mpi: Mapping[str, str] = field(default_factory=dict)
+    builds: Mapping[str, str] = field(default_factory=dict)
     python: str = ""
     mpirun: str = ""
     gpus: tuple[str, ...] = ()

@@ -14,6 +14,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from lad_mpi import __version__
 from lad_mpi.aggregation.columns import num_threads
 from lad_mpi.arrays import visible_gpus
@@ -107,6 +109,7 @@ def all_facts(link: Link, output: Path, *, probe: bool = True) -> RankFacts:
         temporary=describe_space(_temporary_folder()),
         clock=describe_clock(),
         mpi=describe_mpi(),
+        builds=describe_builds(),
         python=sys.executable,
         mpirun=shutil.which("mpirun") or "",
         gpus=tuple(gpus),
@@ -115,6 +118,17 @@ def all_facts(link: Link, output: Path, *, probe: bool = True) -> RankFacts:
         transfers=transfers,
         hdf5=hdf5,
     )
+
+
+def describe_builds() -> dict[str, str]:
+    """Return how the interpreter was built, and the linear algebra that NumPy was built with."""
+    blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
+    return {
+        "python": f"{platform.python_implementation()} {' '.join(platform.python_build())}, "
+        f"{platform.python_compiler()}",
+        "numpy_blas": blas.get("openblas configuration")
+        or f"{blas.get('name', '')} {blas.get('version', '')}".strip(),
+    }
 
 
 def describe_space(folder: Path) -> Space:

@@ -39,6 +39,8 @@ class Hdf5Facts:
     ----------
     folder : str
         Where it was tried.
+    version : str
+        Of the HDF5 library.
     write_error : str
         Of writing a plain file.
     sync_s : float
@@ -54,6 +56,7 @@ class Hdf5Facts:
     """
 
     folder: str
+    version: str = h5py.version.hdf5_version
     write_error: str = ""
     sync_s: float = 0.0
     lock_error: str = ""
@@ -97,7 +100,14 @@ def _probe(folder: Path, place: Path, timeout_s: float) -> Hdf5Facts:
             lock_error = refusal
         else:
             lock_error, swmr_error = _try_second_process(place, refusal, timeout_s)
-    return Hdf5Facts(str(folder), "", sync_s, lock_error, hdf5_error, unlocked_error, swmr_error)
+    return Hdf5Facts(
+        str(folder),
+        sync_s=sync_s,
+        lock_error=lock_error,
+        hdf5_error=hdf5_error,
+        unlocked_error=unlocked_error,
+        swmr_error=swmr_error,
+    )
 
 
 def _write_plain(path: Path) -> None:
