@@ -112,12 +112,15 @@ def quota_cpus(groups: Path = _CGROUPS) -> float | None:
     own = _own_groups()
     second = [groups / own.get("", "").lstrip("/") / "cpu.max", groups / "cpu.max"]
     for path in second:
-        quota, _, period = _text(path).partition(" ")
+        quota, _, period = read_or_empty(path).partition(" ")
         if quota.isdigit() and period.isdigit():
             return int(quota) / int(period)
     first = groups / "cpu" / own.get("cpu", "").lstrip("/")
     for folder in (first, groups / "cpu"):
-        quota, period = _text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us")
+        quota, period = (
+            read_or_empty(folder / "cpu.cfs_quota_us"),
+            read_or_empty(folder / "cpu.cfs_period_us"),
+        )
         if quota.isdigit() and period.isdigit():
             return int(quota) / int(period)
     return None
@@ -149,13 +152,14 @@ def format_ranges(numbers: Collection[int]) -> str:
 def _own_groups() -> dict[str, str]:
     """Return this process's control group by controller; version 2 under the empty name."""
     found = {}
-    for line in _text(Path("/proc/self/cgroup")).splitlines():
+    for line in read_or_empty(Path("/proc/self/cgroup")).splitlines():
         _, controllers, path = line.split(":", 2)
         found.update(dict.fromkeys(controllers.split(","), path))
     return found
 
 
-def _text(path: Path) -> str:
+def read_or_empty(path: Path) -> str:
+    """Return what a file of the kernel says, stripped; nothing where it cannot be read."""
     try:
         return path.read_text().strip()
     except OSError:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from lad_mpi.cli.world import whole_world
-from lad_mpi.doctor import Report, Severity, examine, examine_alone
+from lad_mpi.doctor import Finding, Report, Severity, examine, examine_alone
 from lad_mpi.doctor.finding import name_ranks
 from lad_mpi.errors import ExitCode, TransportError
 from lad_mpi.launchers import announced_rank
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
 
 _VERDICTS = {
     Severity.OK: "nothing to complain of",
@@ -22,6 +24,10 @@ _VERDICTS = {
     Severity.FATAL: "a run could not be trusted here",
 }
 
+#: Launchers end all ranks when one leaves; the first has a report to make.
+_PATIENCE_S = 3.0
+#: Of findings that say the same of many hosts, so many are printed in full.
+_SHOWN = 3
 _COUNTED = {
     Severity.OK: ("ok", "ok"),
     Severity.NOTE: ("note", "notes"),
@@ -40,8 +46,10 @@ def doctor(options: argparse.Namespace) -> ExitCode:
             # Printed before any rank ends: launchers end all with the first that fails.
             return ExitCode(int(link.share("" if report is None else str(int(report.exit_code)))))
     except TransportError as error:
-        # Every rank takes itself for the only one: the first speaks for all.
-        if announced_rank() == 0:
+        # Every rank takes itself for the only one: the first speaks for all, if it is let.
+        if announced_rank() > 0:
+            time.sleep(_PATIENCE_S)
+        else:
             _print(examine_alone(error, options.output), options)
         return ExitCode.UNFIT
 
@@ -64,7 +72,7 @@ def _print(report: Report, options: argparse.Namespace) -> None:
             "check": finding.check,
             "found": finding.found + (f"\n→ {finding.fix}" if finding.fix else ""),
         }
-        for finding in report.findings
+        for finding in shorten(report.findings)
     ]
     print_table(rows, columns={"severity": "", "check": "check", "found": "found, and what to do"})
     counts = [
@@ -75,6 +83,22 @@ def _print(report: Report, options: argparse.Namespace) -> None:
     worst = max(finding.severity for finding in report.findings)
     sys.stdout.write(f"\n{', '.join(counts)}: {_VERDICTS[worst]}\n")
     sys.stdout.flush()
+
+
+def shorten(findings: Iterable[Finding]) -> list[Finding]:
+    """Return the findings with those of many hosts cut to a few and a line that says so."""
+    groups: dict[tuple[Severity, str, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.severity, finding.check, finding.fix), []).append(finding)
+    short: list[Finding] = []
+    for (severity, check, fix), group in groups.items():
+        short += group[:_SHOWN]
+        rest = group[_SHOWN:]
+        if rest:
+            more = f"the like {len(rest)} times more (--json has all)"
+            hosts = tuple(dict.fromkeys(host for finding in rest for host in finding.hosts))
+            short.append(Finding(severity, check, more, fix, hosts))
+    return short
 
 
 def merge_facts(report: Report) -> list[tuple[str, str]]:

@@ -28,6 +28,7 @@ from lad_mpi.machine import (
     package_versions,
     public_environment,
     quota_cpus,
+    read_or_empty,
 )
 from lad_mpi.transport.describe import describe_mpi
 from lad_mpi.transport.gpu_probe import probe_gpu_transfers
@@ -105,7 +106,7 @@ def all_facts(link: Link, output: Path, *, probe: bool = True) -> RankFacts:
     return dataclasses.replace(
         cheap,
         cores=tuple(_first_sibling(cpu) for cpu in cheap.cpus),
-        governor=_text(_DEVICES / f"cpu/cpu{cheap.cpus[0]}/cpufreq/scaling_governor"),
+        governor=read_or_empty(_DEVICES / f"cpu/cpu{cheap.cpus[0]}/cpufreq/scaling_governor"),
         temporary=describe_space(_temporary_folder()),
         clock=describe_clock(),
         mpi=describe_mpi(),
@@ -150,7 +151,7 @@ def file_system_of(folder: Path, mounts: Path = Path("/proc/mounts")) -> str:
     """Return the type of the file system that a folder is on; empty where unknown."""
     resolved = folder.resolve()
     found, deepest = "", -1
-    for line in _text(mounts).splitlines():
+    for line in read_or_empty(mounts).splitlines():
         # Blanks in names are written as octal numbers.
         _, point, kind, *_ = line.split(" ")
         mounted = Path(point.replace("\\040", " "))
@@ -167,7 +168,7 @@ def describe_clock(readings: int = _READINGS) -> ClockFacts:
     steps = [after - before for before, after in pairwise(times)]
     positive = [step for step in steps if step > 0]
     return ClockFacts(
-        source=_text(_DEVICES / "clocksource/clocksource0/current_clocksource"),
+        source=read_or_empty(_DEVICES / "clocksource/clocksource0/current_clocksource"),
         call_s=median(steps),
         step_s=min(positive, default=0.0),
         went_back=min(steps) < 0,
@@ -175,7 +176,7 @@ def describe_clock(readings: int = _READINGS) -> ClockFacts:
 
 
 def _first_sibling(cpu: int) -> int:
-    listed = _text(_DEVICES / f"cpu/cpu{cpu}/topology/thread_siblings_list")
+    listed = read_or_empty(_DEVICES / f"cpu/cpu{cpu}/topology/thread_siblings_list")
     first = listed.replace("-", ",").partition(",")[0]
     return int(first) if first.isdigit() else cpu
 
@@ -189,10 +190,3 @@ def _temporary_folder() -> Path:
 
 def _count(folder: Path) -> int:
     return len(list(folder.iterdir())) if folder.is_dir() else 0
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""

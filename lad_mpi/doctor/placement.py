@@ -60,11 +60,14 @@ def _crowd(host: str, mask: Mask, ranks: Sequence[RankFacts]) -> Finding:
     inside = [r for r in ranks if mask.issuperset(r.cpus)]
     threads = sum(r.threads for r in inside)
     pinned = mask != _union(ranks) or len(mask) < max(r.host_cpus for r in inside)
+    each = max(r.threads for r in inside)
     fixes = []
-    if max(r.threads for r in inside) > 1:
-        fixes.append("set OMP_NUM_THREADS to the processors of a rank")
+    if each > 1:
+        fixes.append("lower OMP_NUM_THREADS to the processors of a rank")
     if len(inside) > 1:
-        fixes.append(f"start at most {len(mask)} ranks here, or on more hosts")
+        fixes.append(
+            f"start at most {max(1, len(mask) // each)} such ranks here, or use more hosts"
+        )
     if pinned:
         fixes.append(
             f"the host has {max(r.host_cpus for r in inside)} processors: ask the scheduler for "

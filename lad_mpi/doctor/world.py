@@ -52,7 +52,7 @@ def judge_ranks(facts: Sequence[RankFacts], refusal: TransportError | None = Non
     else:
         several = f"{len(facts)} ranks on {len(hosts)} host{'s' if len(hosts) > 1 else ''}"
         library = facts[0].versions.get("mpi") or "no MPI"
-        found = "one process, not launched" if len(facts) == 1 else f"{several} find each other"
+        found = "one process" if len(facts) == 1 else f"{several} find each other"
         findings.append(Finding(Severity.OK, "ranks", f"{found} ({library})"))
     findings += _judge_thread_level(mpi.get("thread_level", "multiple"))
     return findings + _judge_wheels(facts)
