@@ -90,6 +90,8 @@ class RankFacts:
         How the kernel sets the frequency of its first processor.
     temporary : Space or None
         Where temporary files go.
+    shared_memory : Space or None
+        Where ranks of one host exchange messages.
     clock : ClockFacts or None
         The clock.
     mpi : dict of str to str
@@ -126,6 +128,7 @@ class RankFacts:
     cores: tuple[int, ...] = ()
     governor: str = ""
     temporary: Space | None = None
+    shared_memory: Space | None = None
     clock: ClockFacts | None = None
     mpi: Mapping[str, str] = field(default_factory=dict)
     builds: Mapping[str, str] = field(default_factory=dict)
@@ -150,6 +153,7 @@ class RankFacts:
 _NESTED = {
     "output": Space,
     "temporary": Space,
+    "shared_memory": Space,
     "clock": ClockFacts,
     "transfers": GpuTransfers,
 }

@@ -44,6 +44,7 @@ _VARIABLES = (
     "OMPI_MCA_hwloc", "OMPI_MCA_rmaps", "PRTE_MCA_", "HDF5_", "CUDA_VISIBLE", "TMPDIR",
 )  # fmt: skip
 _DEVICES = Path("/sys/devices/system")
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 _READINGS = 2000
 
 
@@ -108,6 +109,7 @@ def all_facts(link: Link, output: Path, *, probe: bool = True) -> RankFacts:
         cores=tuple(_first_sibling(cpu) for cpu in cheap.cpus),
         governor=read_or_empty(_DEVICES / f"cpu/cpu{cheap.cpus[0]}/cpufreq/scaling_governor"),
         temporary=describe_space(_temporary_folder()),
+        shared_memory=describe_space(_SHARED_MEMORY) if _SHARED_MEMORY.is_dir() else None,
         clock=describe_clock(),
         mpi=describe_mpi(),
         builds=describe_builds(),

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 #: What a log of a long study may take.
 _LITTLE_BYTES = 2**30
 _LITTLE_TEMPORARY_BYTES = 2**28
+#: MPI libraries take some MB a rank; containers are given 64 MiB unless told otherwise.
+_SHARED_BYTES_PER_RANK = 2**23
 _SLOW_SYNC_S = 1.0
 #: File systems that are known for something, and what it is.
 _KNOWN = {
@@ -106,7 +108,7 @@ def judge_hdf5(facts: Sequence[RankFacts]) -> list[Finding]:
 
 
 def judge_temporary(facts: Sequence[RankFacts]) -> list[Finding]:
-    """Judge the folder of temporary files on every host."""
+    """Judge the folder of temporary files, and shared memory, on every host."""
     findings = []
     for host, ranks in by_host(facts).items():
         spaces = [r.temporary for r in ranks if r.temporary is not None]
@@ -122,12 +124,32 @@ def judge_temporary(facts: Sequence[RankFacts]) -> list[Finding]:
                     (host,),
                 )
             )
+        findings += _shared_memory(host, ranks)
     spaces = [r.temporary for r in facts if r.temporary is not None]
     if spaces and not findings:
         least = min(spaces, key=lambda space: space.free_bytes)
         text = f"{least.folder}: {_bytes(least.free_bytes)} free"
         findings.append(Finding(Severity.OK, "temporary files", text))
     return findings
+
+
+def _shared_memory(host: str, ranks: Sequence[RankFacts]) -> list[Finding]:
+    spaces = [r.shared_memory for r in ranks if r.shared_memory is not None]
+    if not spaces or len(ranks) == 1:
+        return []
+    least = min(space.free_bytes for space in spaces)
+    if least >= _SHARED_BYTES_PER_RANK * len(ranks):
+        return []
+    return [
+        Finding(
+            Severity.WARNING,
+            "shared memory",
+            f"{spaces[0].folder} on {host} has {_bytes(least)} for {len(ranks)} ranks: MPI may "
+            "fail, or take a slower way",
+            "give the container more (docker --shm-size=1g), or remove what dead jobs left there",
+            (host,),
+        )
+    ]
 
 
 def _created(tried: Mapping[str, Any]) -> list[Finding]:

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 
+from lad_mpi.logs.reason import reason
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -78,7 +80,7 @@ def probe_hdf5(folder: Path, *, timeout_s: float = _TIMEOUT_S) -> Hdf5Facts:
     try:
         place = Path(tempfile.mkdtemp(prefix=".lad-mpi-doctor-", dir=folder))
     except OSError as error:
-        return Hdf5Facts(str(folder), write_error=_reason(error))
+        return Hdf5Facts(str(folder), write_error=reason(error))
     try:
         return _probe(folder, place, timeout_s)
     finally:
@@ -90,7 +92,7 @@ def _probe(folder: Path, place: Path, timeout_s: float) -> Hdf5Facts:
     try:
         _write_plain(place / "plain")
     except OSError as error:
-        return Hdf5Facts(str(folder), write_error=_reason(error))
+        return Hdf5Facts(str(folder), write_error=reason(error))
     sync_s = time.perf_counter() - start
     hdf5_error = _try_hdf5(place / "created.h5", locking=None)
     unlocked_error = _try_hdf5(place / "unlocked.h5", locking=False) if hdf5_error else ""
@@ -115,6 +117,8 @@ def _write_plain(path: Path) -> None:
         file.write(b"\0" * _WRITTEN_BYTES)
         file.flush()
         os.fsync(file.fileno())
+    # HDF5 shall find the room that this took.
+    path.unlink()
 
 
 def _try_hdf5(path: Path, *, locking: bool | None) -> str:
@@ -124,7 +128,7 @@ def _try_hdf5(path: Path, *, locking: bool | None) -> str:
         with h5py.File(path, "r", locking=locking) as file:
             same = np.array_equal(file[_DATA][:], np.arange(_ROWS))
     except (OSError, RuntimeError) as error:
-        return _reason(error)
+        return reason(error)
     return "" if same else "other numbers were read than had been written"
 
 
@@ -135,7 +139,7 @@ def _locked(path: Path) -> Iterator[str]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            yield _reason(error)
+            yield reason(error)
         else:
             yield ""
 
@@ -160,7 +164,7 @@ def _try_second_process(place: Path, refusal: str, timeout_s: float) -> tuple[st
                     reader.kill()
                     return refusal, f"the reader gave no answer within {timeout_s:g} s"
     except (OSError, RuntimeError) as error:
-        return refusal, _reason(error)
+        return refusal, reason(error)
     try:
         told = json.loads((first + answer).splitlines()[-1])
     except (ValueError, IndexError):
@@ -217,11 +221,7 @@ def _read(path: Path) -> str:
                     return f"the reader saw {count} of {2 * _ROWS} rows"
                 time.sleep(0.01)
     except (OSError, RuntimeError) as error:
-        return _reason(error)
-
-
-def _reason(error: BaseException) -> str:
-    return " ".join(str(getattr(error, "strerror", None) or error or type(error).__name__).split())
+        return reason(error)
 
 
 if __name__ == "__main__":
