@@ -48,40 +48,51 @@ def _crowded(host: str, ranks: Sequence[RankFacts]) -> list[Finding]:
     if not crowded and threads.total() > len(everything):
         crowded = [everything]
     # What is crowded because a part of it is, is not told again.
-    smallest = [m for m in crowded if not any(part < m for part in crowded)]
-    return [_crowd(host, m, ranks) for m in sorted(smallest, key=min)]
+    smallest = [m for m in crowded if disjoint or not any(part < m for part in crowded)]
+    alike: dict[tuple[int, int], list[Mask]] = {}
+    for m in sorted(smallest, key=min):
+        alike.setdefault((len(m), demand.get(m, threads.total())), []).append(m)
+    return [_crowd(host, masks, count, ranks) for (_, count), masks in alike.items()]
 
 
 def _inside(mask: Mask, threads: Counter[Mask]) -> int:
     return sum(count for other, count in threads.items() if other <= mask)
 
 
-def _crowd(host: str, mask: Mask, ranks: Sequence[RankFacts]) -> Finding:
-    inside = [r for r in ranks if mask.issuperset(r.cpus)]
-    threads = sum(r.threads for r in inside)
-    pinned = mask != _union(ranks) or len(mask) < max(r.host_cpus for r in inside)
-    each = max(r.threads for r in inside)
+def _crowd(host: str, masks: list[Mask], threads: int, ranks: Sequence[RankFacts]) -> Finding:
+    """Tell of sets of processors that are of one size and crowded by as many threads."""
+    known = set(masks)
+    inside = [r for r in ranks if _fits(r, known)]
+    size, each = len(masks[0]), max(r.threads for r in inside)
+    host_cpus = max(r.host_cpus for r in inside)
+    everything = _union(ranks)
     fixes = []
     if each > 1:
         fixes.append("lower OMP_NUM_THREADS to the processors of a rank")
-    if len(inside) > 1:
+    if len(inside) > len(masks):
+        fixes.append(f"start at most {max(1, size // each)} such ranks there, or use more hosts")
+    if size < host_cpus:
         fixes.append(
-            f"start at most {max(1, len(mask) // each)} such ranks here, or use more hosts"
+            f"the host has {host_cpus} processors: ask the scheduler for more of them, or have "
+            f"each rank bound to its own ({_BIND})"
         )
-    if pinned:
-        fixes.append(
-            f"the host has {max(r.host_cpus for r in inside)} processors: ask the scheduler for "
-            f"more of them, or have each rank bound to its own ({_BIND})"
-        )
+    where = _processors(masks[0])
+    if len(masks) > 1:
+        where = f"each of {len(masks)} sets of {size} among {_processors(_union(inside))}"
     return Finding(
         Severity.WARNING,
-        "affinity" if mask != _union(ranks) else "oversubscription",
-        f"{name_ranks(r.rank for r in inside)} on {host}: {threads} threads on "
-        f"{_processors(mask)}; results are right, times are those of a crowd",
+        "oversubscription" if masks[0] == everything else "affinity",
+        f"{name_ranks(r.rank for r in inside)} on {host}: {threads} threads on {where}; results "
+        "are right, times are those of a crowd",
         "; ".join(fixes),
         (host,),
         tuple(r.rank for r in inside),
     )
+
+
+def _fits(rank: RankFacts, masks: set[Mask]) -> bool:
+    own = frozenset(rank.cpus)
+    return own in masks or any(own < mask for mask in masks)
 
 
 def _overlaps(host: str, ranks: Sequence[RankFacts]) -> list[Finding]:

@@ -32,7 +32,7 @@ def test_more_ranks_than_processors_is_a_warning(ranks):
     (finding,) = judge_placement(ranks(3, cpus=(0, 1), cores=(0, 1), host_cpus=2))
     assert (finding.severity, finding.check) == (Severity.WARNING, "oversubscription")
     assert "ranks 0-2 on n1: 3 threads on processors 0-1" in finding.found
-    assert "start at most 2 such ranks" in finding.fix
+    assert "start at most 2 such ranks there" in finding.fix
     assert "OMP_NUM_THREADS" not in finding.fix
     assert "scheduler" not in finding.fix
     assert (finding.hosts, finding.ranks) == (("n1",), (0, 1, 2))
@@ -60,6 +60,18 @@ def test_a_crowd_in_a_corner_of_an_idle_host_is_found(rank):
     assert crowd.check == "affinity"
     assert crowd.ranks == (0, 1)
     assert "2 threads on processor 0;" in crowd.found
+
+
+def test_crowds_of_one_kind_are_told_once_a_host(rank):
+    facts = [
+        rank(n, host=f"n{n // 8}", cpus=(n % 8,), cores=(n % 8,), blas_threads=2) for n in range(16)
+    ]
+    first, second = judge_placement(facts)
+    assert first.ranks == tuple(range(8))
+    assert second.ranks == tuple(range(8, 16))
+    assert "2 threads on each of 8 sets of 1 among processors 0-7;" in first.found
+    assert "OMP_NUM_THREADS" in first.fix
+    assert "start at most" not in first.fix
 
 
 def test_masks_that_overlap_in_part_are_a_warning(rank):
