@@ -15,6 +15,7 @@ from lad_mpi.doctor.host import judge_clocks, judge_host
 from lad_mpi.doctor.placement import judge_placement
 from lad_mpi.doctor.storage import judge_hdf5, judge_output, judge_temporary
 from lad_mpi.doctor.world import judge_ranks, judge_versions
+from lad_mpi.errors import UnfitError
 from lad_mpi.training.clock import Phase
 from lad_mpi.transport import Loopback
 
@@ -136,6 +137,8 @@ def cheap_checks(link: Link, output: Path, spec: Spec | None = None) -> list[Fin
     """Make the checks that a run can afford; all ranks call it together.
 
     One gather of texts, and one broadcast. Nothing is written and no process started.
+    Whether the folder can be written is not judged: that is a matter of the
+    command line, and the run refuses it as such.
 
     Parameters
     ----------
@@ -155,17 +158,44 @@ def cheap_checks(link: Link, output: Path, spec: Spec | None = None) -> list[Fin
     found = ""
     if link.is_server:
         facts = [from_text(text) for text in texts]
-        needed = 0 if spec is None else least_log_bytes(spec, link.size)
         findings = [
             *judge_versions(facts),
             *judge_placement(facts),
             *judge_environment(facts),
             *judge_host(facts),
-            *judge_output(facts, needed),
+            *_judge_room(facts, spec, link.size),
         ]
         # The server alone judges: facts of thousands of ranks take a while to read.
         found = json.dumps([f.to_record() for f in findings if f.severity > Severity.OK])
     return [Finding.from_record(record) for record in json.loads(link.share(found))]
+
+
+def refuse_unfit(findings: Sequence[Finding]) -> None:
+    """Stop a run for what :func:`cheap_checks` found, where that is fatal; on every rank alike.
+
+    Raises
+    ------
+    UnfitError
+        A finding is fatal. All ranks know of it.
+    """
+    fatal = [finding for finding in findings if finding.severity == Severity.FATAL]
+    if not fatal:
+        return
+    error = UnfitError(
+        "; ".join(f"{finding.check}: {finding.found}" for finding in fatal),
+        hint="; ".join(dict.fromkeys(finding.fix for finding in fatal))
+        + "; lad-mpi doctor says more, --force goes on all the same",
+    )
+    error.relayed = True
+    raise error
+
+
+def _judge_room(facts: Sequence[RankFacts], spec: Spec | None, ranks: int) -> list[Finding]:
+    if facts[0].output is None or facts[0].output.error:
+        return []
+    if spec is None:
+        return judge_output(facts)
+    return judge_output(facts, least_log_bytes(spec, ranks), swmr=spec.logging.swmr)
 
 
 def least_log_bytes(spec: Spec, ranks: int) -> int:

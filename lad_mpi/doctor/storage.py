@@ -28,10 +28,13 @@ _KNOWN = {
     "tmpfs": "tmpfs is memory: logs are lost when the host restarts",
     "overlay": "overlay belongs to the container: logs are lost with it",
 }
+_PARALLEL = ("lustre", "gpfs", "beegfs")
 _SWMR = ("nfs", "nfs4", "cifs", "smb3")
 
 
-def judge_output(facts: Sequence[RankFacts], needed_bytes: int = 0) -> list[Finding]:
+def judge_output(
+    facts: Sequence[RankFacts], needed_bytes: int = 0, *, swmr: bool | None = None
+) -> list[Finding]:
     """Judge whether the folder of the log may be written, and has room.
 
     Parameters
@@ -40,6 +43,8 @@ def judge_output(facts: Sequence[RankFacts], needed_bytes: int = 0) -> list[Find
         One a rank; only the server's has a folder.
     needed_bytes : int
         What the run is known to write at least; 0 where nothing is known.
+    swmr : bool, optional
+        Whether the run writes in SWMR mode; None where it is not known.
     """
     space = facts[0].output
     if space is None:
@@ -75,15 +80,19 @@ def judge_output(facts: Sequence[RankFacts], needed_bytes: int = 0) -> list[Find
             )
         ]
     where = f"{space.folder} ({space.file_system or 'unknown file system'}): {free} free"
-    findings = [Finding(Severity.OK, "output", where)]
-    if space.file_system in _KNOWN:
-        fix = "put results on a disk that stays"
-        if space.file_system in _SWMR:
-            fix = "set logging.swmr = false, or write to another file system"
-        elif space.file_system in ("lustre", "gpfs", "beegfs"):
-            fix = "see below what was tried there; pack many runs into one study"
-        findings.append(Finding(Severity.NOTE, "file system", _KNOWN[space.file_system], fix))
-    return findings
+    return [Finding(Severity.OK, "output", where), *_file_system(space.file_system, swmr)]
+
+
+def _file_system(kind: str, swmr: bool | None) -> list[Finding]:
+    if kind not in _KNOWN or (kind in _SWMR and swmr is False):
+        return []
+    severity, fix = Severity.NOTE, "put results on a disk that stays"
+    if kind in _SWMR:
+        severity = Severity.WARNING if swmr else Severity.NOTE
+        fix = "set logging.swmr = false, or write to another file system"
+    elif kind in _PARALLEL:
+        fix = "see what lad-mpi doctor finds when it tries; pack many runs into one study"
+    return [Finding(severity, "file system", _KNOWN[kind], fix)]
 
 
 def judge_hdf5(facts: Sequence[RankFacts]) -> list[Finding]:

@@ -5,10 +5,18 @@ import subprocess
 
 import pytest
 
-from lad_mpi.doctor import Severity, cheap_checks, examine, examine_alone, judge
+from lad_mpi.doctor import (
+    Finding,
+    Severity,
+    cheap_checks,
+    examine,
+    examine_alone,
+    judge,
+    refuse_unfit,
+)
 from lad_mpi.doctor.examine import least_log_bytes
 from lad_mpi.doctor.gather import cheap_facts
-from lad_mpi.errors import ExitCode, TransportError
+from lad_mpi.errors import ExitCode, TransportError, UnfitError
 from lad_mpi.logs import read_log
 from lad_mpi.spec import parse_spec
 from lad_mpi.training import run_spec
@@ -122,10 +130,24 @@ def test_the_cheap_checks_refuse_a_log_that_cannot_fit(tmp_path):
     assert "the log takes" in fatal.found
 
 
-def test_a_folder_that_is_a_file_is_fatal_in_the_cheap_checks(tmp_path):
+def test_a_folder_that_cannot_be_written_is_left_to_the_run(tmp_path):
+    """It is an error of usage, and has that exit code."""
     (tmp_path / "file").write_text("")
     findings = cheap_checks(Loopback(), tmp_path / "file")
-    assert [f.check for f in findings if f.severity == Severity.FATAL] == ["output"]
+    assert not [f for f in findings if f.check == "output"]
+
+
+def test_only_what_is_fatal_stops_a_run_with_the_fix_and_the_way_round():
+    warning = Finding(Severity.WARNING, "load", "busy", "wait")
+    refuse_unfit([])
+    refuse_unfit([warning])
+    fatal = [Finding(Severity.FATAL, name, "differs", "one environment") for name in ("a", "b")]
+    with pytest.raises(UnfitError, match="a: differs; b: differs") as caught:
+        refuse_unfit([warning, *fatal])
+    assert caught.value.exit_code == ExitCode.UNFIT
+    assert caught.value.relayed
+    assert caught.value.hint.startswith("one environment; lad-mpi doctor")
+    assert "--force" in caught.value.hint
 
 
 class Quiet:

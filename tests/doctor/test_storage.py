@@ -67,6 +67,14 @@ def test_only_file_systems_without_swmr_are_told_to_switch_it_off(ranks):
         assert ("logging.swmr = false" in note.fix) == told
 
 
+@pytest.mark.parametrize(
+    ("swmr", "severity"), [(None, Severity.NOTE), (True, Severity.WARNING), (False, Severity.OK)]
+)
+def test_nfs_is_judged_by_how_the_run_writes(ranks, swmr, severity):
+    facts = ranks(1, output=Space("/home", "", "nfs4", 100 * GIB))
+    assert max(f.severity for f in judge_output(facts, swmr=swmr)) == severity
+
+
 HDF5 = {
     "cannot write": (
         {"hdf5_error": "Input/output error", "unlocked_error": "Input/output error"},
