@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from lad_mpi.transport.gpu_probe import GpuTransfers
@@ -165,14 +165,19 @@ def to_text(facts: RankFacts) -> str:
 
 
 def from_text(text: str) -> RankFacts:
-    """Read what :func:`to_text` wrote."""
-    record = json.loads(text)
+    """Read what :func:`to_text` wrote, here or in another version, which is to be found out."""
+    record = _known(RankFacts, json.loads(text))
     for name, kind in _NESTED.items():
-        if record[name] is not None:
-            record[name] = kind(**record[name])
+        if record.get(name) is not None:
+            record[name] = kind(**_known(kind, record[name]))
     for name in ("cpus", "cores", "gpus"):
-        record[name] = tuple(record[name])
+        record[name] = tuple(record.get(name, ()))
     return RankFacts(**record)
+
+
+def _known(kind: type, record: Mapping[str, Any]) -> dict[str, Any]:
+    names = {known.name for known in fields(kind)}
+    return {name: value for name, value in record.items() if name in names}
 
 
 def by_host(facts: Sequence[RankFacts]) -> dict[str, list[RankFacts]]:

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+import lad_mpi
 from lad_mpi.cli.doctor import merge_facts, shorten
 from lad_mpi.doctor import Finding, RankFacts, Severity, judge
 
 MPIRUN = shutil.which("mpirun", path=str(Path(sys.executable).parent)) or shutil.which("mpirun")
 CLEAN = {key: value for key, value in os.environ.items() if not key.startswith(("PMI_", "PMIX_"))}
 
+IGNORED = shutil.ignore_patterns("__pycache__")
 launched = pytest.mark.skipif(MPIRUN is None, reason="no mpirun beside this Python")
 
 
@@ -134,6 +136,30 @@ def test_all_ranks_end_with_the_code_of_the_first(doctor):
     done = doctor("-o", "/proc/x", ranks=3)
     assert done.returncode == 5
     assert done.stdout.count("cannot be written") == 1
+
+
+@launched
+def test_a_rank_of_another_version_is_unfit_and_named(tmp_path):
+    """Two environments in one launch, as where a host sees another file system."""
+    other = tmp_path / "other"
+    shutil.copytree(Path(lad_mpi.__file__).parent, other / "lad_mpi", ignore=IGNORED)
+    (other / "lad_mpi" / "_version.py").write_text('__version__ = "0.0.0"\n')
+    command = [sys.executable, "-m", "lad_mpi", "doctor", "--json"]
+    odd = ["env", f"PYTHONPATH={other}", *command]
+    done = subprocess.run(
+        [MPIRUN, "-n", "2", *command, ":", "-n", "1", *odd],
+        cwd=tmp_path,
+        env=CLEAN,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 5, done.stderr
+    (versions,) = found(done, "versions")
+    assert versions["severity"] == "fatal"
+    assert versions["ranks"] == [2]
+    assert "0.0.0 on rank 2" in versions["found"]
 
 
 def test_inherited_variables_are_found_as_they_are_set(doctor):

@@ -1,5 +1,6 @@
 """Facts about this machine, and how they travel."""
 
+import json
 import os
 import subprocess
 import sys
@@ -27,6 +28,14 @@ def test_facts_arrive_as_they_were_sent(rank, tmp_path):
     )
     for facts in (full, cheap_facts(Loopback(), None), all_facts(Loopback(), tmp_path)):
         assert from_text(to_text(facts)) == facts
+
+
+def test_facts_of_another_version_are_read_as_far_as_they_are_known(rank):
+    record = json.loads(to_text(rank(1)))
+    record["clock"]["colour"] = record["colour"] = "red"
+    del record["governor"], record["cores"]
+    found = from_text(json.dumps(record))
+    assert (found.rank, found.clock, found.governor, found.cores) == (1, rank(1).clock, "", ())
 
 
 def test_cheap_facts_are_part_of_all(tmp_path):
