@@ -138,3 +138,27 @@ def _no_device(reason: str) -> BackendError:
         hint="see that nvidia-smi lists a GPU in this job and that CUDA_VISIBLE_DEVICES "
         'does not hide it; or set backend.kind = "numpy"',
     )
+
+
+def visible_gpus() -> list[str]:
+    """Return model name and PCI bus number of every GPU that this process may use.
+
+    Empty where CuPy is not installed or the driver shows none. The bus number
+    tells one GPU from another on a host, whatever ``CUDA_VISIBLE_DEVICES`` calls it.
+    """
+    try:
+        runtime = _import_cupy().cuda.runtime
+        count = int(runtime.getDeviceCount())
+        return [_gpu_name(runtime, device) for device in range(count)]
+    except BackendError:
+        return []
+    except Exception as error:
+        # CuPy's own class of errors, which cannot be named without importing CuPy.
+        if type(error).__name__ != "CUDARuntimeError":
+            raise
+        return []
+
+
+def _gpu_name(runtime: Any, device: int) -> str:
+    name = runtime.getDeviceProperties(device)["name"].decode()
+    return f"{name} {runtime.deviceGetPCIBusId(device)}"

@@ -99,6 +99,12 @@ class BackendError(LadError):
     exit_code = ExitCode.UNFIT
 
 
+class UnfitError(LadError):
+    """A place in which a run could not be trusted."""
+
+    exit_code = ExitCode.UNFIT
+
+
 class TransportError(LadError):
     """The ranks do not form the world that the launcher promised."""
 

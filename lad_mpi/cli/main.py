@@ -70,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_validate(commands)
     _add_components(commands)
     _add_bench(commands)
+    _add_doctor(commands)
     return parser
 
 
@@ -219,16 +220,39 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
     rules.set_defaults(module="bench", function="bench")
 
 
+def _add_doctor(commands: argparse._SubParsersAction[_Parser]) -> None:
+    doctor = _command(
+        commands,
+        "doctor",
+        "say whether a run could be trusted here",
+        "Examine this place, alone or on all ranks under mpirun or srun: launcher and MPI, "
+        "versions, processors and threads, inherited variables, GPUs, clocks, and HDF5 where "
+        "the logs would go. Each finding comes with its fix; exit code 5 if a run could not be "
+        "trusted.",
+        verbose="show all facts that were gathered, too",
+    )
+    doctor.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("results"),
+        metavar="DIR",
+        help="folder of the logs (default: results); it is not made",
+    )
+    _add_json(doctor)
+    doctor.set_defaults(module="doctor", function="doctor")
+
+
 def _command(
-    commands: argparse._SubParsersAction[_Parser], name: str, short: str, text: str
+    commands: argparse._SubParsersAction[_Parser],
+    name: str,
+    short: str,
+    text: str,
+    *,
+    verbose: str = "show where in the code an error in the command's input arose",
 ) -> _Parser:
     parser = commands.add_parser(name, help=short, description=text)
-    parser.add_argument(
-        "-v",
-        "--verbose",
-        action="store_true",
-        help="show where in the code an error in the command's input arose",
-    )
+    parser.add_argument("-v", "--verbose", action="store_true", help=verbose)
     return parser
 
 

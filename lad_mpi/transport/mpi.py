@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import mpi4py
 import numpy as np
 from mpi4py import MPI
 
@@ -183,3 +184,28 @@ def world() -> MPI.Intracomm:
 def library_version() -> str:
     """Return the first line of the MPI library's own description of itself."""
     return " ".join(MPI.Get_library_version().rstrip("\0").splitlines()[0].split())
+
+
+def describe() -> dict[str, str]:
+    """Return what the MPI library and its binding say of themselves, as plain texts.
+
+    Returns
+    -------
+    dict of str to str
+        ``library`` (the library's own description in full, on one line),
+        ``standard``, ``thread_level`` (``"multiple"`` lets any thread call MPI),
+        ``processor`` (MPI's name of this host) and ``mpi4py``.
+    """
+    levels = {
+        MPI.THREAD_SINGLE: "single",
+        MPI.THREAD_FUNNELED: "funneled",
+        MPI.THREAD_SERIALIZED: "serialized",
+        MPI.THREAD_MULTIPLE: "multiple",
+    }
+    return {
+        "library": " ".join(MPI.Get_library_version().rstrip("\0").split()),
+        "standard": ".".join(map(str, MPI.Get_version())),
+        "thread_level": levels[MPI.Query_thread()],
+        "processor": MPI.Get_processor_name(),
+        "mpi4py": mpi4py.__version__,
+    }

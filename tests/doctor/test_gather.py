@@ -1,0 +1,124 @@
+"""Facts about this machine, and how they travel."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from lad_mpi.doctor.facts import ClockFacts, Space, from_text, to_text
+from lad_mpi.doctor.gather import (
+    all_facts,
+    cheap_facts,
+    describe_clock,
+    describe_space,
+    file_system_of,
+)
+from lad_mpi.transport import Loopback
+from lad_mpi.transport.gpu_probe import GpuTransfers
+
+
+def test_facts_arrive_as_they_were_sent(rank, tmp_path):
+    full = rank(
+        3,
+        output=Space("/x", "é"),
+        gpus=("A", "B"),
+        transfers=GpuTransfers("staged", "why", None, 1e9),
+    )
+    for facts in (full, cheap_facts(Loopback(), None), all_facts(Loopback(), tmp_path)):
+        assert from_text(to_text(facts)) == facts
+
+
+def test_facts_of_another_version_are_read_as_far_as_they_are_known(rank):
+    record = json.loads(to_text(rank(1)))
+    record["clock"]["colour"] = record["colour"] = "red"
+    del record["governor"], record["cores"]
+    found = from_text(json.dumps(record))
+    assert (found.rank, found.clock, found.governor, found.cores) == (1, rank(1).clock, "", ())
+
+
+def test_cheap_facts_are_part_of_all(tmp_path):
+    cheap, everything = cheap_facts(Loopback(), tmp_path), all_facts(Loopback(), tmp_path)
+    for name in ("host", "cpus", "blas_threads", "kernel_threads", "versions", "environment"):
+        assert getattr(cheap, name) == getattr(everything, name)
+    assert everything.cpus == tuple(sorted(os.sched_getaffinity(0)))
+    assert len(everything.cores) == len(everything.cpus)
+    assert everything.builds["numpy_blas"]
+    assert everything.hdf5["swmr_error"] == ""
+
+
+def test_without_probing_no_process_is_started(tmp_path, monkeypatch):
+    def refuse(*arguments, **options):
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    assert all_facts(Loopback(), tmp_path, probe=False).hdf5 is None
+
+
+def test_a_folder_need_not_exist_and_is_not_made(tmp_path):
+    space = describe_space(tmp_path / "a" / "b")
+    assert (space.folder, space.error) == (str(tmp_path), "")
+    assert space.free_bytes > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_way_and_a_forbidden_folder_are_errors(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert describe_space(tmp_path / "file" / "x").error == "it is a file"
+    assert describe_space(tmp_path / ("x" * 300)).error != ""
+
+
+MOUNTS = r"""
+/dev/vda / ext4 rw 0 0
+tmpfs /scratch tmpfs rw 0 0
+server:/home /scratch/home nfs4 rw 0 0
+server:/b /scratch/with\040blank lustre rw 0 0
+overlay /scratch overlay rw 0 0
+""".lstrip()
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind"),
+    [
+        ("/", "ext4"),
+        ("/scratchy", "ext4"),
+        ("/scratch", "overlay"),
+        ("/scratch/x", "overlay"),
+        ("/scratch/home/me", "nfs4"),
+        ("/scratch/with blank/x", "lustre"),
+    ],
+)
+def test_the_deepest_and_latest_mount_counts(tmp_path, folder, kind):
+    (tmp_path / "mounts").write_text(MOUNTS)
+    path = type(tmp_path)(folder)
+    assert file_system_of(path, tmp_path / "mounts") == kind
+    assert file_system_of(path, tmp_path / "absent") == ""
+
+
+def test_a_clock_is_read_and_does_not_go_back():
+    clock = describe_clock()
+    assert clock.call_s > 0
+    assert clock.step_s > 0
+    assert not clock.went_back
+
+
+def test_a_clock_that_goes_back_is_seen(monkeypatch):
+    readings = iter([1.0, 2.0, 1.5, 2.5])
+    monkeypatch.setattr("time.perf_counter", lambda: next(readings))
+    found = describe_clock(4)
+    assert found == ClockFacts(found.source, 1.0, 1.0, went_back=True)
+
+
+def test_ranks_of_devices_need_not_import_what_only_the_server_uses():
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from lad_mpi.doctor.gather import all_facts\n"
+        "from lad_mpi.doctor import cheap_checks, examine\n"
+        "from lad_mpi.transport import Loopback\n"
+        "all_facts(Loopback(rank=1, size=2, is_server=False), Path('x'))\n"
+        "print(*[name for name in ('h5py', 'numba', 'rich') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

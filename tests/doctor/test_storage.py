@@ -1,0 +1,118 @@
+"""Folders, room, HDF5 and locks."""
+
+import pytest
+
+from lad_mpi.doctor import Severity
+from lad_mpi.doctor.facts import Space
+from lad_mpi.doctor.storage import judge_hdf5, judge_output, judge_temporary
+
+GIB = 2**30
+
+
+def found(findings):
+    return [(f.severity, f.check) for f in findings]
+
+
+def test_a_sound_disk_is_well(ranks):
+    assert found(judge_output(ranks(2))) == [(Severity.OK, "output")]
+    assert found(judge_hdf5(ranks(2))) == [(Severity.OK, "hdf5")]
+    assert found(judge_temporary(ranks(2))) == [(Severity.OK, "temporary files")]
+
+
+def test_what_was_not_looked_at_is_not_judged(ranks):
+    cheap = ranks(2, output=None, hdf5=None, temporary=None, shared_memory=None)
+    assert judge_output(cheap) == judge_hdf5(cheap) == judge_temporary(cheap) == []
+
+
+def test_a_folder_that_cannot_be_written_is_fatal(ranks):
+    (finding,) = judge_output(ranks(2, output=Space("/proc", "no permission to write in it")))
+    assert finding.severity == Severity.FATAL
+    assert "no permission" in finding.found
+    assert "-o" in finding.fix
+
+
+def test_a_folder_that_refuses_when_it_is_tried_is_fatal_and_told_once(ranks, hdf5):
+    facts = ranks(2, hdf5=hdf5(write_error="Disk quota exceeded"))
+    (finding,) = judge_output(facts)
+    assert finding.severity == Severity.FATAL
+    assert "Disk quota exceeded" in finding.found
+    assert judge_hdf5(facts) == []
+
+
+@pytest.mark.parametrize(
+    ("free", "needed", "severity"),
+    [
+        (100 * GIB, 0, Severity.OK),
+        (100 * GIB, 99 * GIB, Severity.OK),
+        (GIB // 2, 0, Severity.WARNING),
+        (GIB // 2, GIB // 4, Severity.WARNING),
+        (GIB // 2, GIB, Severity.FATAL),
+        (100 * GIB, 101 * GIB, Severity.FATAL),
+    ],
+)
+def test_a_log_must_fit(ranks, free, needed, severity):
+    (finding,) = judge_output(ranks(2, output=Space("/scratch", "", "ext4", free)), needed)
+    assert finding.severity == severity
+
+
+@pytest.mark.parametrize("kind", ["nfs", "nfs4", "lustre", "gpfs", "beegfs", "tmpfs", "overlay"])
+def test_known_file_systems_come_with_a_note(ranks, kind):
+    findings = judge_output(ranks(1, output=Space("/scratch", "", kind, 100 * GIB)))
+    assert found(findings) == [(Severity.OK, "output"), (Severity.NOTE, "file system")]
+
+
+def test_only_file_systems_without_swmr_are_told_to_switch_it_off(ranks):
+    for kind, told in (("nfs4", True), ("lustre", False), ("tmpfs", False)):
+        note = judge_output(ranks(1, output=Space("/scratch", "", kind, 100 * GIB)))[1]
+        assert ("logging.swmr = false" in note.fix) == told
+
+
+@pytest.mark.parametrize(
+    ("swmr", "severity"), [(None, Severity.NOTE), (True, Severity.WARNING), (False, Severity.OK)]
+)
+def test_nfs_is_judged_by_how_the_run_writes(ranks, swmr, severity):
+    facts = ranks(1, output=Space("/home", "", "nfs4", 100 * GIB))
+    assert max(f.severity for f in judge_output(facts, swmr=swmr)) == severity
+
+
+HDF5 = {
+    "cannot write": (
+        {"hdf5_error": "Input/output error", "unlocked_error": "Input/output error"},
+        (Severity.FATAL, "hdf5"),
+        "-o",
+    ),
+    "cannot lock": (
+        {"hdf5_error": "No locks available", "unlocked_error": ""},
+        (Severity.FATAL, "hdf5"),
+        "HDF5_USE_FILE_LOCKING=FALSE",
+    ),
+    "no swmr": ({"swmr_error": "0 of 2000 rows"}, (Severity.WARNING, "hdf5"), "logging.swmr"),
+    "no flock": ({"lock_error": "Not implemented"}, (Severity.WARNING, "locks"), "flock"),
+    "slow": ({"sync_s": 3.0}, (Severity.NOTE, "output"), "flush_every"),
+}
+
+
+@pytest.mark.parametrize(("changes", "expected", "fix"), HDF5.values(), ids=HDF5)
+def test_what_hdf5_cannot_do_is_told_with_the_fix(ranks, hdf5, changes, expected, fix):
+    (finding,) = judge_hdf5(ranks(2, hdf5=hdf5(**changes)))
+    assert (finding.severity, finding.check) == expected
+    assert fix in finding.fix
+
+
+@pytest.mark.parametrize(
+    "space", [Space("/tmp", "no permission to write in it"), Space("/tmp", "", "tmpfs", 2**20)]
+)
+def test_temporary_files_need_room_on_every_host(ranks, rank, space):
+    (finding,) = judge_temporary([*ranks(2), rank(2, host="n2", temporary=space)])
+    assert (finding.severity, finding.check) == (Severity.WARNING, "temporary files")
+    assert finding.hosts == ("n2",)
+
+
+def test_a_containers_shared_memory_is_counted_by_rank(ranks):
+    docker = Space("/dev/shm", "", "tmpfs", 2**26)
+    assert found(judge_temporary(ranks(8, shared_memory=docker)))[0][0] == Severity.OK
+    findings = judge_temporary(ranks(9, shared_memory=docker))
+    assert found(findings) == [(Severity.WARNING, "shared memory")]
+    # A single rank sends nothing.
+    tiny = Space("/dev/shm", "", "tmpfs", 0)
+    assert found(judge_temporary(ranks(1, shared_memory=tiny)))[0][0] == Severity.OK
