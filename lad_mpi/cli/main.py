@@ -127,6 +127,7 @@ def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
     run.add_argument(
         "--dry-run", action="store_true", help="check and print the resolved spec; run nothing"
     )
+    _add_force(run)
     _add_progress(run)
     run.set_defaults(module="run", function="run")
 
@@ -156,6 +157,7 @@ def _add_study(commands: argparse._SubParsersAction[_Parser]) -> None:
             help="folder of the logs (default: results/NAME of the study)",
         )
         if name == "run":
+            _add_force(action)
             _add_progress(action)
         else:
             _add_json(action)
@@ -254,6 +256,14 @@ def _command(
     parser = commands.add_parser(name, help=short, description=text)
     parser.add_argument("-v", "--verbose", action="store_true", help=verbose)
     return parser
+
+
+def _add_force(parser: _Parser) -> None:
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="run where `lad-mpi doctor` finds that a run cannot be trusted; the log says so",
+    )
 
 
 def _add_progress(parser: _Parser) -> None:

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from lad_mpi.cli.progress import open_progress
-from lad_mpi.cli.world import on_server, whole_world
+from lad_mpi.cli.world import inspect_place, on_server, whole_world
 from lad_mpi.errors import ExitCode, UsageError
 from lad_mpi.spec import load_spec, parse_toml_spec, run_id, to_toml
 from lad_mpi.training import Existing, run_spec
@@ -28,6 +28,7 @@ def run(options: argparse.Namespace) -> ExitCode:
             return ExitCode.OK
         spec = parse_toml_spec(text)
         output = log_path(options.output, spec)
+        remarks = inspect_place(link, output.parent, spec, force=options.force)
         with open_progress(options, link) as progress:
             progress.begin_run(spec.name, spec.seed, spec.iterations)
             outcome = run_spec(
@@ -36,6 +37,7 @@ def run(options: argparse.Namespace) -> ExitCode:
                 output,
                 progress=progress,
                 existing=_existing(options),
+                remarks=remarks,
                 interrupt=interrupt,
             )
             if not outcome.failure:

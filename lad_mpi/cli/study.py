@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lad_mpi.cli.progress import open_progress
-from lad_mpi.cli.world import on_server, whole_world
+from lad_mpi.cli.world import inspect_place, on_server, whole_world
 from lad_mpi.errors import ExitCode, UsageError
 from lad_mpi.study import Study, follow_study, load_study, run_study, study_status
 
@@ -38,11 +38,12 @@ def run(options: argparse.Namespace) -> ExitCode:
             return str(folder)
 
         folder = Path(on_server(link, load))
+        remarks = inspect_place(link, folder, force=options.force)
         with open_progress(options, link) as progress:
             if not link.is_server:
                 follow_study(link, folder, progress, interrupt)
                 return ExitCode(int(link.share("")))
-            result = run_study(studies[0], link, folder, progress, interrupt)
+            result = run_study(studies[0], link, folder, progress, interrupt, remarks=remarks)
         if result.interrupted:
             exit_code = ExitCode.CHECKPOINTED
         else:

@@ -8,6 +8,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
+from lad_mpi.doctor import cheap_checks, refuse_unfit
 from lad_mpi.errors import ExitCode, LadError, RelayedError, TransportError
 from lad_mpi.launchers import announced_rank, announced_size
 from lad_mpi.training.interrupt import InterruptRequest
@@ -15,7 +16,9 @@ from lad_mpi.transport import open_link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
+    from lad_mpi.spec import Spec
     from lad_mpi.transport import Link
 
 _FAILED = "!"
@@ -63,6 +66,36 @@ def _ending_all(link: Link) -> Iterator[None]:
             traceback.print_exc()
         sys.stderr.flush()
         link.abort(int(ExitCode.FAILED))
+
+
+def inspect_place(link: Link, folder: Path, spec: Spec | None = None, *, force: bool) -> list[str]:
+    """Make the doctor's cheap checks, and refuse what is fatal unless forced.
+
+    Parameters
+    ----------
+    link : Link
+        Of this rank; all ranks call this together.
+    folder : Path
+        Where logs will go.
+    spec : Spec, optional
+        The run, to know how much it writes.
+    force : bool
+        Go on all the same.
+
+    Returns
+    -------
+    list of str
+        What was found, for the log.
+
+    Raises
+    ------
+    UnfitError
+        A run could not be trusted.
+    """
+    findings = cheap_checks(link, folder, spec)
+    if not force:
+        refuse_unfit(findings)
+    return [f"{finding.severity.label}: {finding.check}: {finding.found}" for finding in findings]
 
 
 def on_server(link: Link, produce: Callable[[], str]) -> str:

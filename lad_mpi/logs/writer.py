@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import uuid
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ from lad_mpi.logs.datasets import (
 )
 from lad_mpi.logs.lock import OutputLock
 from lad_mpi.logs.reader import open_log
+from lad_mpi.logs.reason import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -171,7 +171,7 @@ class LogWriter:
             if not isinstance(error, (OSError, RuntimeError)):
                 raise
             raise UsageError(
-                f"cannot create the log {self.path}: {_reason(error)}",
+                f"cannot create the log {self.path}: {reason(error)}",
                 hint="give an output in a folder that can be written with -o",
             ) from error
 
@@ -369,7 +369,7 @@ class LogWriter:
         except (OSError, RuntimeError) as error:
             self._give_up()
             raise RunFailedError(
-                f"cannot write the log {self.path}: {_reason(error)}",
+                f"cannot write the log {self.path}: {reason(error)}",
                 hint="see that the disk is not full and the quota not used up; "
                 "what was written before can be read",
             ) from error
@@ -409,10 +409,3 @@ def _widened(seconds: HostFloats, ranks: int) -> HostFloats:
     if missing <= 0:
         return seconds
     return np.pad(seconds, ((0, 0), (0, missing), (0, 0)), constant_values=np.nan)
-
-
-def _reason(error: Exception) -> str:
-    number = getattr(error, "errno", None)
-    if number is None and (match := re.search(r"errno = (\d+)", str(error))):
-        number = int(match[1])
-    return os.strerror(number) if number else str(error)

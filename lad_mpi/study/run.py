@@ -10,6 +10,7 @@ from lad_mpi.study.status import COMPLETE, DAMAGED, run_status
 from lad_mpi.training import Existing, Outcome, Progress, run_spec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from lad_mpi.study.plan import Run, Study
@@ -55,11 +56,14 @@ def run_study(
     folder: Path,
     progress: StudyProgress,
     interrupt: InterruptRequest,
+    *,
+    remarks: Sequence[str] = (),
 ) -> StudyResult:
     """Run what is not complete yet; on the server.
 
     A run that fails is reported and the next one is begun. The other ranks
-    call :func:`follow_study`, and learn from the server what comes next.
+    call :func:`follow_study`, and learn from the server what comes next. The logs
+    repeat the ``remarks`` about the place.
     """
     completed, skipped = 0, 0
     failed: list[tuple[Run, Outcome]] = []
@@ -77,7 +81,13 @@ def run_study(
         # A log that is not complete belongs to this run, by its content id.
         existing = Existing.REPLACE if found.status == DAMAGED else Existing.RESUME
         outcome = run_spec(
-            run.spec, link, found.path, progress=progress, existing=existing, interrupt=interrupt
+            run.spec,
+            link,
+            found.path,
+            progress=progress,
+            existing=existing,
+            interrupt=interrupt,
+            remarks=remarks,
         )
         progress.end(run, outcome)
         if outcome.status == COMPLETE:

@@ -18,6 +18,7 @@ from lad_mpi.training.place import describe_rank
 from lad_mpi.training.setup import Setup, prepare
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from lad_mpi.spec import Spec
@@ -33,6 +34,7 @@ def run_spec(
     progress: Progress,
     existing: Existing = Existing.REFUSE,
     interrupt: InterruptRequest | None = None,
+    remarks: Sequence[str] = (),
 ) -> Outcome:
     """Run a spec and write its log; every rank of the world calls this together.
 
@@ -55,6 +57,8 @@ def run_spec(
         What becomes of a log that exists already.
     interrupt : InterruptRequest, optional
         That of the command, already open; without it the run listens for itself.
+    remarks : sequence of str
+        What the log should say about the place of the run.
     """
     link.set_timeout(spec.safety.timeout_s)
     with contextlib.ExitStack() as stack:
@@ -77,7 +81,13 @@ def run_spec(
         listening = InterruptRequest() if interrupt is None else contextlib.nullcontext(interrupt)
         request = stack.enter_context(listening)
         outcome = _train(
-            setup, output, start, first_iteration, progress=progress, interrupt=request
+            setup,
+            output,
+            start,
+            first_iteration,
+            progress=progress,
+            interrupt=request,
+            remarks=remarks,
         )
     return _share(link, outcome)
 
@@ -115,6 +125,7 @@ def _train(
     *,
     progress: Progress,
     interrupt: InterruptRequest,
+    remarks: Sequence[str],
 ) -> Outcome:
     """Run the iterations, from the first one that is missing."""
     places = setup.link.gather_texts(describe_rank(setup.backend))
@@ -133,9 +144,10 @@ def _train(
             loop.follow()
             return Outcome("complete")
         # Only the server pays for importing HDF5.
-        from lad_mpi.training.serve import serve  # noqa: PLC0415
+        from lad_mpi.training.serve import run_header, serve  # noqa: PLC0415
 
-        return serve(loop, output, start, places, progress, interrupt=interrupt)
+        header = run_header(setup, places, remarks)
+        return serve(loop, output, start, header, progress, interrupt=interrupt)
 
 
 def _agree(link: Link, failure: LadError | None) -> Outcome | None:

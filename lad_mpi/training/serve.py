@@ -23,6 +23,7 @@ from lad_mpi.training.recorder import Recorder
 from lad_mpi.training.server import Server
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from lad_mpi.training.interrupt import InterruptRequest
@@ -36,7 +37,7 @@ def serve(
     loop: Loop,
     output: Path,
     start: Start,
-    places: list[str],
+    header: RunHeader,
     progress: Progress,
     *,
     interrupt: InterruptRequest,
@@ -51,8 +52,8 @@ def serve(
         The log file.
     start : Start
         Where the run begins, and the right to write the log.
-    places : list of str
-        What every rank says of itself, for the log.
+    header : RunHeader
+        What is known of the run before it starts.
     progress : Progress
         Told at every flush.
     interrupt : InterruptRequest
@@ -66,7 +67,7 @@ def serve(
     # Newer ones are damaged, or of a run that is replaced; the next would count as older.
     Checkpoints(output).clear(after=-1 if start.checkpoint is None else start.first_iteration)
     try:
-        with _open_log(setup, output, start, places) as log:
+        with _open_log(setup, output, start, header) as log:
             session = _Session(loop, server, log, progress)
             try:
                 # What overflows is noticed, and named, where it matters.
@@ -177,16 +178,30 @@ class _Session:
             return self._evaluator.at_step(step)
 
 
-def _open_log(setup: Setup, output: Path, start: Start, places: list[str]) -> LogWriter:
+def run_header(setup: Setup, places: list[str], remarks: Sequence[str]) -> RunHeader:
+    """Return what is known of a run before it starts.
+
+    Parameters
+    ----------
+    setup : Setup
+        The run on the server.
+    places, remarks
+        As for :func:`~lad_mpi.training.provenance.provenance`.
+    """
+    spec = setup.spec
+    return RunHeader(
+        name=spec.name,
+        spec_toml=to_toml(spec),
+        spec_hash=spec_hash(spec),
+        provenance=provenance(spec, setup.link, places, remarks),
+    )
+
+
+def _open_log(setup: Setup, output: Path, start: Start, header: RunHeader) -> LogWriter:
     spec = setup.spec
     return LogWriter(
         output,
-        header=RunHeader(
-            name=spec.name,
-            spec_toml=to_toml(spec),
-            spec_hash=spec_hash(spec),
-            provenance=provenance(spec, setup.link, places),
-        ),
+        header=header,
         axes=Axes(setup.link.size, PHASE_NAMES, TRAINING_PHASES, spec.logging.warmup_iterations),
         dimension=setup.problem.dimension,
         dtype=setup.backend.dtype,
