@@ -3,6 +3,8 @@
 from lad_mpi.aggregation.arc import AdaptiveClipping
 from lad_mpi.aggregation.base import (
     CoordinateWiseRule,
+    GramSpaceMixing,
+    GramSpaceRule,
     MixingPreAggregation,
     PreAggregation,
     RandomisedPreAggregation,
@@ -66,6 +68,8 @@ __all__ = [
     "CovarianceFilter",
     "GeometricMedian",
     "GeometricMedianSolution",
+    "GramSpaceMixing",
+    "GramSpaceRule",
     "Krum",
     "Meamed",
     "Mean",

@@ -14,7 +14,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from lad_mpi.types import Array
@@ -36,11 +36,9 @@ _worker = threading.local()
 
 def block_width(messages: Array) -> int:
     """Return the number of columns of a block."""
-    host = isinstance(messages, np.ndarray)
-    budget = _HOST_BLOCK_BYTES if host else _DEVICE_BLOCK_BYTES
-    itemsize = messages.dtype.itemsize if host else 8
-    # An odd multiple of 64 bytes a row: powers of two alias in cache.
-    return int(budget // (len(messages) * itemsize) // 16 * 16 + 8)
+    if isinstance(messages, np.ndarray):
+        return _width(_HOST_BLOCK_BYTES, len(messages), messages.dtype.itemsize)
+    return _width(_DEVICE_BLOCK_BYTES, len(messages), 8)
 
 
 def column_blocks(messages: Array, columns: slice | None = None) -> Iterator[slice]:
@@ -54,7 +52,37 @@ def column_blocks(messages: Array, columns: slice | None = None) -> Iterator[sli
         yield slice(first, min(first + width, end))
 
 
-def over_columns(messages: Array, work: Callable[[slice], Part]) -> Iterator[Part]:
+def column_tasks(messages: Array) -> list[slice]:
+    """Cut all columns into the ranges that threads take, which depend on the shape alone."""
+    return _tasks(block_width(messages), messages.shape[1])
+
+
+def column_slices(num_rows: int, num_columns: int, itemsize: int, most: int) -> list[slice]:
+    """Cut the columns of a host array that is yet to come into a few ranges.
+
+    Parameters
+    ----------
+    num_rows, num_columns : int
+        n and Q.
+    itemsize : int
+        Bytes of a number.
+    most : int
+        How many ranges at most.
+
+    Returns
+    -------
+    list of slice
+        Each holds as many whole ones of :func:`column_tasks` as the others, or one more.
+    """
+    tasks = _tasks(_width(_HOST_BLOCK_BYTES, num_rows, itemsize), num_columns)
+    count = min(most, len(tasks))
+    edges = [i * len(tasks) // count for i in range(count + 1)]
+    return [slice(tasks[a].start, tasks[b - 1].stop) for a, b in itertools.pairwise(edges)]
+
+
+def over_columns(
+    messages: Array, work: Callable[[slice], Part], tasks: Sequence[slice] | None = None
+) -> Iterator[Part]:
     """Do something to ranges of columns, on several threads, and yield the results in order.
 
     Ranges depend on the shape alone. On a GPU there is one thread; on the host
@@ -65,8 +93,11 @@ def over_columns(messages: Array, work: Callable[[slice], Part]) -> Iterator[Par
     messages : array, shape (n, Q)
     work : callable
         Given a range of columns. It may divide by zero and overflow silently.
+    tasks : sequence of slice, optional
+        Some of :func:`column_tasks`; all of them where they are left out.
     """
-    tasks = _tasks(messages)
+    if tasks is None:
+        tasks = column_tasks(messages)
     threads = min(num_threads(), len(tasks)) if isinstance(messages, np.ndarray) else 1
     if threads == 1:
         for columns in tasks:
@@ -91,7 +122,7 @@ def serial_linear_algebra(messages: Array) -> AbstractContextManager[None]:
     matrices, and ours then share processors with them. It would also divide
     products otherwise on another number of threads, and change last bits.
     """
-    if isinstance(messages, np.ndarray) and len(_tasks(messages)) > 1:
+    if isinstance(messages, np.ndarray) and len(column_tasks(messages)) > 1:
         return _limit.held()
     return nullcontext()
 
@@ -110,8 +141,12 @@ def num_threads() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _tasks(messages: Array) -> list[slice]:
-    width, num_columns = block_width(messages), messages.shape[1]
+def _width(block_bytes: int, num_rows: int, itemsize: int) -> int:
+    # An odd multiple of 64 bytes a row: powers of two alias in cache.
+    return int(block_bytes // (num_rows * itemsize) // 16 * 16 + 8)
+
+
+def _tasks(width: int, num_columns: int) -> list[slice]:
     num_blocks = -(-num_columns // width)
     count = max(num_blocks // _BLOCKS_PER_TASK, min(num_blocks, _MIN_TASKS))
     count = min(count, _MAX_TASKS)

@@ -127,6 +127,10 @@ class GeometricMedian:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""
         return self.solve(messages).estimate
 
+    def from_geometry(self, geometry: Geometry) -> Array:
+        """Aggregate messages that have been measured."""
+        return self._solve(geometry).estimate
+
     def solve(self, messages: Array) -> GeometricMedianSolution:
         """Aggregate messages of shape (n, Q), and say how many steps it took.
 
@@ -142,7 +146,9 @@ class GeometricMedian:
             The array is not two-dimensional and floating, or is empty.
         """
         check_messages(messages, self.num_byzantine)
-        geometry = measure(messages)
+        return self._solve(measure(messages))
+
+    def _solve(self, geometry: Geometry) -> GeometricMedianSolution:
         radius = math.sqrt(geometry.squared_radii[geometry.tightest])
         if self.smoothing is not None:
             shortest = self.smoothing / geometry.rows.unit
@@ -152,7 +158,7 @@ class GeometricMedian:
             equal = geometry.rows.messages[geometry.tightest].copy()
             return GeometricMedianSolution(equal, 0, 0.0)
         shortest = min(max(shortest, _SMOOTHING_RANGE[0]), _SMOOTHING_RANGE[1])
-        with serial_linear_algebra(messages):
+        with serial_linear_algebra(geometry.rows.messages):
             weights, num_iterations, residual = self._weights(geometry, shortest)
         estimate = geometry.combine(weights * geometry.rows.shrinkage)
         return GeometricMedianSolution(estimate, num_iterations, residual)

@@ -31,12 +31,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lad_mpi.aggregation.columns import block_width, over_columns, serial_linear_algebra
+from lad_mpi.aggregation.columns import (
+    block_width,
+    column_tasks,
+    over_columns,
+    serial_linear_algebra,
+)
 from lad_mpi.aggregation.mixture import Mixture
 from lad_mpi.aggregation.rows import PLAIN_SQUARES, Rows, blocks_of, plain, survey
 from lad_mpi.arrays import namespace, to_host
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     from lad_mpi.types import Array, HostBools, HostFloats
 
 # Squared offset of the origin, in squared radii of the majority, that leaves
@@ -89,6 +96,54 @@ class Geometry:
         return self.combine(chosen / np.count_nonzero(chosen))
 
 
+class ArrivingProducts:
+    """The Gram matrix of messages whose columns arrive one after another.
+
+    It is what :func:`measure` forms first of messages that :func:`in_blocks`,
+    in the same blocks and order, and so with the same bits.
+
+    Parameters
+    ----------
+    messages : array, shape (n, Q)
+        Fewer than half of the rows hostile. Columns that have not arrived are not
+        looked at; those that have are finite and stay as they are.
+    """
+
+    def __init__(self, messages: Array) -> None:
+        self._rows = plain(messages)
+        self._tasks = column_tasks(messages)
+        self._products: list[Array] = []
+        self._centre: int | None = None
+
+    def extend(self, stop: int, between: Callable[[], None]) -> None:
+        """Take in what can be of the columns before ``stop``, and call ``between`` in between."""
+        messages, done = self._rows.messages, len(self._products)
+        tasks = [columns for columns in self._tasks[done:] if columns.stop <= stop]
+        if not tasks:
+            return
+        with serial_linear_algebra(messages):
+            if done == 0:
+                self._centre = _choose_centre(messages)
+                between()
+            for products in _products(self._rows, self._centre, tasks):
+                self._products.append(products)
+                between()
+
+    def geometry(self) -> Geometry:
+        """Return what :func:`measure` does, once all columns have arrived."""
+        messages = self._rows.messages
+        self.extend(messages.shape[1], lambda: None)
+        with serial_linear_algebra(messages):
+            measured = _locate(self._rows, self._centre, to_host(sum(self._products)))
+            geometry = _recentre(measured)
+        return _measure_carefully(messages) if geometry is None else geometry
+
+
+def in_blocks(messages: Array) -> bool:
+    """Whether messages are so long that their Gram matrix is summed up from blocks."""
+    return bool(messages.shape[1] >= 2 * block_width(messages))
+
+
 def measure(messages: Array) -> Geometry:
     """Find all distances between rows.
 
@@ -101,12 +156,9 @@ def measure(messages: Array) -> Geometry:
     -------
     Geometry
     """
-    width = block_width(messages)
-    if messages.shape[1] >= 2 * width:
-        with serial_linear_algebra(messages):
-            geometry = _measure_plainly(messages, width)
-        if geometry is not None:
-            return geometry
+    if in_blocks(messages):
+        # As if no row were absurd, until that turns out not to do.
+        return ArrivingProducts(messages).geometry()
     return _measure_carefully(messages)
 
 
@@ -131,31 +183,36 @@ def nearest(squared_distances: HostFloats, count: int) -> HostBools:
     return result
 
 
-def _measure_plainly(messages: Array, width: int) -> Geometry | None:
-    """Measure as if no row were absurd; None where that turns out not to do."""
-    rows = plain(messages)
-    size = rows.dtype.itemsize
-    low, high = PLAIN_SQUARES[size]
-    limit = _MAX_OFFSET_SQUARED[size]
-    # A few columns show which rows are close, and whether the origin is as near as they.
-    sample = messages[:, :width]
-    pilot = _measure_carefully(sample)
-    centre: int | None = pilot.tightest
+def _choose_centre(messages: Array) -> int | None:
+    """Choose what to subtract by a few columns, which show what rows are close.
+
+    None where the origin is as near as they.
+    """
+    limit = _MAX_OFFSET_SQUARED[plain(messages).dtype.itemsize]
+    pilot = _measure_carefully(messages[:, : block_width(messages)])
+    centre = pilot.tightest
     near = pilot.rows.messages[centre].astype(np.float64) / pilot.rows.unit
     with np.errstate(over="ignore"):
-        if float(near @ near) <= 0.5 * limit * pilot.squared_radii[centre]:
-            centre = None
-    for _ in range(_MAX_RECENTRINGS):
-        geometry = _measure_from(rows, centre)
+        as_near = float(near @ near) <= 0.5 * limit * pilot.squared_radii[centre]
+    return None if as_near else centre
+
+
+def _recentre(geometry: Geometry) -> Geometry | None:
+    """Subtract another row where that is better; None where rows have to be scaled first."""
+    rows = geometry.rows
+    size = rows.dtype.itemsize
+    low, high = PLAIN_SQUARES[size]
+    for recentrings_left in reversed(range(_MAX_RECENTRINGS)):
         radius = geometry.squared_radii.min()
         if not geometry.squared_distances.max() <= high:
             return None
         tightest = geometry.tightest
         if radius < low and not (radius == 0.0 and _majority_is_equal(geometry)):
             return None
-        if geometry.gram[tightest, tightest] <= limit * radius:
+        if geometry.gram[tightest, tightest] <= _MAX_OFFSET_SQUARED[size] * radius:
             return geometry
-        centre = tightest
+        if recentrings_left:
+            geometry = _measure_from(rows, tightest)
     return None
 
 
@@ -172,6 +229,12 @@ def _measure_carefully(messages: Array) -> Geometry:
 
 
 def _measure_from(rows: Rows, centre: int | None) -> Geometry:
+    products = _products(rows, centre, column_tasks(rows.messages))
+    return _locate(rows, centre, to_host(sum(products)))
+
+
+def _products(rows: Rows, centre: int | None, tasks: Sequence[slice]) -> Iterator[Array]:
+    """Yield, for each range of columns, what it adds to the inner products."""
     messages, num_rows = rows.messages, len(rows.factors)
     xp = namespace(messages)
     point = None if centre is None else messages[centre]
@@ -183,14 +246,18 @@ def _measure_from(rows: Rows, centre: int | None) -> Geometry:
             products += block @ block.T
         return products
 
-    gram: HostFloats = to_host(sum(over_columns(messages, products_of)))
+    yield from over_columns(messages, products_of, tasks)
+
+
+def _locate(rows: Rows, centre: int | None, gram: HostFloats) -> Geometry:
+    """Find the distances that inner products say."""
     squares = np.diagonal(gram)
     with np.errstate(all="ignore"):
         # The sum with the transpose is symmetric to the bit, so that ties are ties both ways.
         distances = squares[:, None] + squares - (gram + gram.T)
         np.maximum(distances, 0.0, out=distances)
     np.fill_diagonal(distances, 0.0)
-    half = num_rows // 2
+    half = len(gram) // 2
     radii = np.partition(distances, half, axis=1)[:, half]
     return Geometry(rows, centre, gram, distances, radii)
 
