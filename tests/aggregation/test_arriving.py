@@ -40,9 +40,9 @@ def messages_of(kind: str, dtype: Any, dimension: int = Q) -> HostFloats:
     if kind == "far mean":
         messages += 1e4
     if kind == "the first columns mislead":
-        # Close rows there are not those that are close on the whole, so another is subtracted.
-        messages[:, 12_000:] = 50.0 + 1e-3 * messages[:, 12_000:]
-        messages[5:9, 12_000:] *= -1.0
+        # Zero is near there, and far on the whole.
+        messages *= 0.01
+        messages[:, 25_000:] += 50.0
     if kind == "absurd rows":
         messages[4], messages[7, -1] = largest / 2, -largest
     if kind == "tiny":
@@ -114,6 +114,13 @@ def test_nor_do_they_where_care_is_needed(kind: str, name: str, dtype: Any) -> N
     began, estimate = arrive(pipeline, messages, CUTS["columns"])
     assert began
     assert np.array_equal(estimate, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_another_row_is_subtracted_where_the_first_columns_mislead(dtype: Any) -> None:
+    misleading = messages_of("the first columns mislead", dtype)
+    assert measure(0.01 * messages_of("", dtype)).centre is None
+    assert measure(misleading).centre is not None
 
 
 @pytest.mark.parametrize("name", PIPELINES)
