@@ -1,6 +1,7 @@
 """Aggregation rules: N messages in, one estimate of ∇F out, whatever f of them hold."""
 
 from lad_mpi.aggregation.arc import AdaptiveClipping
+from lad_mpi.aggregation.arriving import Arriving
 from lad_mpi.aggregation.base import (
     CoordinateWiseRule,
     GramSpaceMixing,
@@ -61,6 +62,7 @@ __all__ = [
     "PRE_AGGREGATIONS",
     "RULES",
     "AdaptiveClipping",
+    "Arriving",
     "Bucketing",
     "CenteredClipping",
     "Clip",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from lad_mpi.aggregation.arriving import ArrivingColumns
+from lad_mpi.aggregation.arriving import Arriving, ArrivingColumns
 from lad_mpi.aggregation.base import (
     CoordinateWiseRule,
     GramSpaceMixing,
@@ -110,7 +110,7 @@ class Pipeline:
             messages = stage(messages)
         return self._finish(messages)
 
-    def begin(self, messages: Array) -> ArrivingColumns | ArrivingProducts | None:
+    def begin(self, messages: Array) -> Arriving | None:
         """Begin a step on messages of which no columns need to have arrived.
 
         Parameters
@@ -145,7 +145,7 @@ class Pipeline:
         streams: Streams,
         iteration: int,
         state: Array | None,
-        begun: ArrivingColumns | ArrivingProducts | None = None,
+        begun: Arriving | None = None,
     ) -> tuple[Array, Array | None]:
         """Aggregate the messages of one iteration of a run.
 
@@ -177,7 +177,7 @@ class Pipeline:
         done = 0
         if isinstance(begun, ArrivingColumns):
             return begun.estimate(), None
-        if begun is not None:
+        if isinstance(begun, ArrivingProducts):
             geometry, first = begun.geometry(), self._first
             if isinstance(first, GramSpaceRule):
                 return first.from_geometry(geometry), None

@@ -1,6 +1,6 @@
 """Compressors: vectors to packed bytes and back."""
 
-from lad_mpi.compression.base import Channel, Codec, Rejection
+from lad_mpi.compression.base import Channel, Codec, ColumnCodec, Rejection
 from lad_mpi.compression.none import NoCompression
 from lad_mpi.compression.qsgd import Qsgd
 from lad_mpi.compression.rand_k import RandK
@@ -18,6 +18,7 @@ __all__ = [
     "CODECS",
     "Channel",
     "Codec",
+    "ColumnCodec",
     "NoCompression",
     "Qsgd",
     "RandK",

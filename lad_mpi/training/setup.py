@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lad_mpi.aggregation.columns import column_slices
 from lad_mpi.compression import Channel
 from lad_mpi.rng import Purpose, Streams
 from lad_mpi.spec import check_dimension
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from lad_mpi.spec import Spec
     from lad_mpi.transport import Link
     from lad_mpi.types import HostInts
+
+
+#: The first slice is waited for, and nothing hides the work on the last: an eighth of each.
+_MOST_SLICES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +84,19 @@ class Setup:
         return Channel(
             self.streams, iteration, first, count, self.message_dimension, self.backend.dtype, rows
         )
+
+    @cached_property
+    def slices(self) -> list[slice]:
+        """Ranges of columns in which messages are gathered; empty where they come whole.
+
+        Short messages do, because a slice is at least a block of columns that
+        rules work on.
+        """
+        if not (self.spec.overlap and self.messages.in_columns):
+            return []
+        count, itemsize = self.spec.devices.count, self.backend.dtype.itemsize
+        slices = column_slices(count, self.message_dimension, itemsize, _MOST_SLICES)
+        return slices if len(slices) > 1 else []
 
     @property
     def message_dimension(self) -> int:

@@ -1,17 +1,19 @@
 """Messages, ranks and the two collectives of an iteration."""
 
-from lad_mpi.transport.base import SERVER, Exchange, Layout, Link
+from lad_mpi.transport.base import SERVER, Exchange, Layout, Link, SlicedGather
 from lad_mpi.transport.launch import open_link
 from lad_mpi.transport.loopback import Loopback
-from lad_mpi.transport.wire import HEADER_BYTES, MessageFormat
+from lad_mpi.transport.wire import HEADER_BYTES, ArrivingMessages, MessageFormat
 
 __all__ = [
     "HEADER_BYTES",
     "SERVER",
+    "ArrivingMessages",
     "Exchange",
     "Layout",
     "Link",
     "Loopback",
     "MessageFormat",
+    "SlicedGather",
     "open_link",
 ]

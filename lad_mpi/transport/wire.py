@@ -27,10 +27,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lad_mpi.compression import Channel, Codec, Rejection
+from lad_mpi.compression import Channel, Codec, ColumnCodec, Rejection
 
 if TYPE_CHECKING:
-    from lad_mpi.types import HostBytes, HostFloats, HostInts
+    from collections.abc import Sequence
+
+    from lad_mpi.types import HostBools, HostBytes, HostFloats, HostInts
 
 MAGIC = int.from_bytes(b"LADM", "little")
 VERSION = 1
@@ -65,6 +67,8 @@ class MessageFormat:
 
     def __init__(self, codec: Codec, dimension: int, dtype: np.dtype[np.floating]) -> None:
         self._codec = codec
+        self._columns = codec if isinstance(codec, ColumnCodec) else None
+        self._dtype = dtype
         self.payload_bytes = codec.payload_bytes(dimension, dtype)
         self.slot_bytes = HEADER_BYTES + self.payload_bytes
 
@@ -101,9 +105,7 @@ class MessageFormat:
         rejections : ndarray of int64, shape (n,)
             A :class:`~lad_mpi.compression.Rejection` for each row.
         """
-        expected = self._headers(channel)
-        expected[:, 4:8] = slots[:, 4:8]
-        header_ok = (slots[:, :HEADER_BYTES] == expected).all(axis=1)
+        header_ok = self.sound_headers(slots, channel)
         checksum_ok = (slots[:, 4:8] == _checksums(slots)).all(axis=1)
         payloads = np.ascontiguousarray(slots[:, HEADER_BYTES:])
         vectors, rejections = self._codec.decode(payloads, channel)
@@ -115,6 +117,57 @@ class MessageFormat:
             vectors[refused] = 0
         return vectors, rejections
 
+    @property
+    def in_columns(self) -> bool:
+        """Whether messages can be unpacked some columns at a time, as they arrive."""
+        return self._columns is not None
+
+    def edges(self, slices: Sequence[slice]) -> list[int]:
+        """Return the bytes of a slot at which ranges of columns begin, and where the last ends.
+
+        Parameters
+        ----------
+        slices : sequence of slice
+            All columns, cut into ranges; the first includes the header.
+        """
+        return [0, *(HEADER_BYTES + self._codec_bytes(columns).stop for columns in slices)]
+
+    def arriving(self, slots: HostBytes, channel: Channel, vectors: HostFloats) -> ArrivingMessages:
+        """Unpack messages of which no bytes need to have arrived.
+
+        Parameters
+        ----------
+        slots, channel
+            As for :meth:`unpack`.
+        vectors : ndarray, shape (n, Q), of the run's dtype
+            Receives the decoded vectors.
+        """
+        return ArrivingMessages(self, slots, channel, vectors)
+
+    def decode_columns(
+        self, slots: HostBytes, columns: slice, channel: Channel, out: HostFloats
+    ) -> HostInts:
+        """Decode a range of columns and tell the refused rows, by the codec's account."""
+        where = self._codec_bytes(columns)
+        payloads = slots[:, HEADER_BYTES + where.start : HEADER_BYTES + where.stop]
+        return self._column_codec.decode_columns(payloads, columns, channel, out)
+
+    def sound_headers(self, slots: HostBytes, channel: Channel) -> HostBools:
+        """Tell which messages have the header that was expected, bool, shape (n,)."""
+        expected = self._headers(channel)
+        expected[:, 4:8] = slots[:, 4:8]
+        sound: HostBools = (slots[:, :HEADER_BYTES] == expected).all(axis=1)
+        return sound
+
+    def _codec_bytes(self, columns: slice) -> slice:
+        return self._column_codec.column_bytes(columns, self._dtype)
+
+    @property
+    def _column_codec(self) -> ColumnCodec:
+        if self._columns is None:
+            raise TypeError(f"messages of {self._codec.kind!r} cannot be taken apart by columns")
+        return self._columns
+
     def _headers(self, channel: Channel) -> HostBytes:
         rows = np.arange(channel.num_devices) if channel.rows is None else channel.rows
         headers = np.zeros(len(rows), dtype=HEADER)
@@ -125,6 +178,78 @@ class MessageFormat:
         headers["iteration"] = channel.iteration
         headers["length"] = self.payload_bytes
         return headers.view(np.uint8).reshape(len(rows), HEADER_BYTES)
+
+
+class ArrivingMessages:
+    """Messages that are unpacked range by range of columns; see :meth:`MessageFormat.arriving`.
+
+    What is refused by its header or by its first columns counts as zero from the
+    start. What is refused later has been handed on by then: whoever used its
+    columns has to begin again.
+
+    Attributes
+    ----------
+    vectors : ndarray, shape (n, Q)
+        Decoded so far; finite, and zero in the rows of messages refused so far.
+    rejections : ndarray of int64, shape (n,)
+        As by :meth:`MessageFormat.unpack`, once :meth:`finish` has returned.
+    used_refused : bool
+        Whether columns of a message were handed on before it was refused.
+    """
+
+    def __init__(
+        self, messages: MessageFormat, slots: HostBytes, channel: Channel, vectors: HostFloats
+    ) -> None:
+        self._messages = messages
+        self._slots = slots
+        self._channel = channel
+        self._checksums = [0] * len(slots)
+        self._checked = _CHECKED_FROM
+        self.vectors = vectors
+        self.rejections = np.zeros(len(slots), dtype=np.int64)
+        self.used_refused = False
+
+    def extend(self, columns: slice) -> None:
+        """Unpack the next range of columns, which has arrived, with the header if it is the first.
+
+        Parameters
+        ----------
+        columns : slice
+            From where the last range ended.
+        """
+        first = columns.start == 0
+        if first:
+            sound = self._messages.sound_headers(self._slots, self._channel)
+            self.rejections[~sound] = int(Rejection.HEADER)
+        end = self._messages.edges([columns])[1]
+        rows = [slot[self._checked : end] for slot in self._slots]
+        self._checksums = list(map(zlib.crc32, rows, self._checksums))
+        self._checked = end
+        out = self.vectors[:, columns]
+        reasons = self._messages.decode_columns(self._slots, columns, self._channel, out)
+        self._refuse(reasons, handed_on=not first)
+        out[self.rejections != int(Rejection.NONE)] = 0
+
+    def finish(self) -> tuple[HostFloats, HostInts]:
+        """Check what only the whole of a message tells; return what ``unpack`` would."""
+        sums = np.array(self._checksums, dtype="<u4").view(np.uint8).reshape(-1, 4)
+        wrong = (self._slots[:, 4:8] != sums).any(axis=1)
+        self._refuse(np.where(wrong, int(Rejection.CHECKSUM), 0), handed_on=True)
+        # What the payload says counts only where the envelope is sound.
+        self.rejections[wrong & (self.rejections != int(Rejection.HEADER))] = int(
+            Rejection.CHECKSUM
+        )
+        return self.vectors, self.rejections
+
+    def _refuse(self, reasons: HostInts, *, handed_on: bool) -> None:
+        accepted = self.rejections == int(Rejection.NONE)
+        refused = accepted & (reasons != int(Rejection.NONE))
+        if not refused.any():
+            return
+        self.rejections[refused] = reasons[refused]
+        if handed_on:
+            self.used_refused = True
+            self.vectors[refused] = 0
 
 
 def _checksums(slots: HostBytes) -> HostBytes:
