@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from lad_mpi.aggregation import Rule
+from lad_mpi.aggregation import Pipeline, Rule
 from lad_mpi.conformance.aggregation import AggregationLaws
 from lad_mpi.conformance.robustness import worst_ratio
 from lad_mpi.conformance.suite import build
+from lad_mpi.rng import Streams
 from lad_mpi.theory import lower_bound
 
 if TYPE_CHECKING:
@@ -43,6 +45,26 @@ class RuleLaws(AggregationLaws):
         assert np.array_equal(state, kept), "the state was changed in place"
         assert np.array_equal(later[0], again[0])
         assert np.array_equal(later[1], again[1])
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_arriving(self, dtype: str) -> None:
+        """Aggregation that begins with the first columns ends with the bits of a call.
+
+        A result must not depend on whether communication is overlapped.
+        """
+        rule = self.make(self.faults(20, 4))
+        messages = np.random.default_rng(0).normal(size=(20, 60_001)).astype(dtype)
+        pipeline = Pipeline((), rule)
+        # What has not arrived would show.
+        arrived = np.full_like(messages, np.nan)
+        begun = pipeline.begin(arrived)
+        for start, stop in itertools.pairwise([0, 1, 30_000, 60_001]):
+            arrived[:, start:stop] = messages[:, start:stop]
+            if begun is not None:
+                begun.extend(stop, lambda: None)
+        streams = Streams(0)
+        estimate, _ = pipeline.step(arrived, streams=streams, iteration=0, state=None, begun=begun)
+        assert np.array_equal(estimate, rule(messages))
 
     @pytest.mark.parametrize(("num_messages", "most"), [(7, 1), (15, 7), (20, 4), (11, 3)])
     def test_kappa(self, num_messages: int, most: int) -> None:
@@ -95,6 +117,8 @@ def rule(
     inapplicable = set()
     if not hasattr(cls, "advance"):
         inapplicable.add("state")
+    if hasattr(cls, "advance") or not hasattr(cls, "column_kernel") | hasattr(cls, "from_geometry"):
+        inapplicable.add("arriving")
     if not callable(getattr(cls, "kappa", None)):
         inapplicable.add("kappa")
     maker = make or (lambda num_byzantine: cls(num_byzantine=num_byzantine))

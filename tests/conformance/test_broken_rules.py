@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lad_mpi import conformance
-from lad_mpi.aggregation import check_messages, finite_rows
+from lad_mpi.aggregation import Median, check_messages, finite_rows
 from lad_mpi.conformance import rules as rules_module
 from lad_mpi.conformance.rules import RuleLaws
 from lad_mpi.errors import ParameterError
@@ -223,6 +223,14 @@ class ChangesItsState(Sound):
         return estimate, estimate.copy()
 
 
+class KeepsOneKernel(Sound):
+    def column_kernel(self, num_messages):
+        return Median(self.num_byzantine).column_kernel(num_messages)
+
+    def __call__(self, messages):
+        return super().__call__(messages)
+
+
 #: Each law, and the rules that break it.
 BROKEN = {
     "frozen": [CanBeChanged],
@@ -253,6 +261,7 @@ BROKEN = {
     "only_row_not_finite": [LetsNanThrough],
     "kappa": [Boasts, BoastsBelowWhatIsPossible],
     "state": [ChangesItsState],
+    "arriving": [KeepsOneKernel],
 }
 
 
