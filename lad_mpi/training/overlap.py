@@ -61,7 +61,8 @@ def gather_in_slices(
             gather.finish()
             return None
     try:
-        messages, begun = server.arriving(exchange.inbox, iteration)
+        with _Work(Phase.AGGREGATE, clock, gather):
+            messages, begun = server.arriving(exchange.inbox, iteration)
         for number, columns in enumerate(setup.slices):
             with clock(Phase.GATHER):
                 gather.wait(number)

@@ -92,7 +92,7 @@ class Setup:
         Short messages do, because a slice is at least a block of columns that
         rules work on.
         """
-        if not (self.spec.overlap and self.messages.in_columns):
+        if not (self.spec.overlap and self.messages.in_columns and self.backend.on_host):
             return []
         count, itemsize = self.spec.devices.count, self.backend.dtype.itemsize
         slices = column_slices(count, self.message_dimension, itemsize, _MOST_SLICES)

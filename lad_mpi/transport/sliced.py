@@ -56,7 +56,8 @@ class PostedSlices:
 
     def poll(self) -> bool:
         """Give MPI a moment to move data; tell whether something is still under way."""
-        while self._under_way and self._under_way[0].Test():
+        # One slice at most: libraries that copy in the test would otherwise copy all of them.
+        if self._under_way and self._under_way[0].Test():
             self._take()
         return bool(self._under_way)
 

@@ -68,10 +68,11 @@ def test_polling_begins_the_next_without_waiting(network, start):
     network.complete = 1
     assert gather.poll()
     assert network.begun == [0, 1, 2]
-    network.complete = 3
-    assert gather.poll()
-    assert network.begun == [0, 1, 2, 3, 4]
     network.complete = 5
+    # A poll takes one slice at most, and so is short.
+    for last in (3, 4, 4):
+        assert gather.poll()
+        assert network.begun[-1] == last
     assert not gather.poll()
 
 
