@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from lad_mpi.attacks import AttackContext, LocalAttack
+from lad_mpi.compression.feedback import correct, keep
 from lad_mpi.training.clock import Clock, Phase
 
 if TYPE_CHECKING:
@@ -31,6 +32,13 @@ class DeviceBlock:
     ----------
     setup : Setup
         The run on this rank, which hosts at least one device.
+
+    Attributes
+    ----------
+    residuals : ndarray, shape (devices of the block, Q), or None
+        With error feedback, what messages have lost and later ones will make up
+        for, in host memory; zeros for Byzantine devices. None before the first
+        message and without error feedback.
     """
 
     def __init__(self, setup: Setup) -> None:
@@ -105,7 +113,16 @@ class DeviceBlock:
         """Compress the vectors and write one message a device."""
         setup = self._setup
         host = coded if setup.backend.on_host else setup.backend.to_host(coded, self._staged)
-        setup.messages.pack(host, setup.channel(iteration, self._first, self._count), slots)
+        channel = setup.channel(iteration, self._first, self._count)
+        if not setup.has_residuals:
+            setup.messages.pack(host, channel, slots)
+            return
+        corrected = correct(host, self.residuals)
+        setup.messages.pack(corrected, channel, slots)
+        received, _ = setup.messages.unpack(slots, channel)
+        self.residuals = keep(corrected, received)
+        # What a Byzantine device sends owes nothing to what it sent before.
+        self.residuals[self._byzantine - self._first] = 0
 
     def _accumulate(self, part: Array, held: HostBools, weights: Array | None) -> None:
         """Add the computed gradients column by column, so that every device sums in order."""
