@@ -36,6 +36,7 @@ SPECS = {
     "stateful rule": '[aggregation]\nkind = "centered_clipping"\n',
     "random pre-aggregation": '[aggregation]\nkind = "median"\npre = ["bucketing"]\n',
     "compressed": '[compression]\nkind = "qsgd"\nlevels = 4\n',
+    "error feedback": '[compression]\nkind = "sign"\nerror_feedback = true\n',
     "decoder": '[coding]\nkind = "draco_cyclic_real"\n',
 }
 SPEC = f"""

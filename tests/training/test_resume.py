@@ -29,6 +29,7 @@ VARIANTS = {
     "stateful rule": {"aggregation": {"kind": "centered_clipping"}},
     "random pre-aggregation": {"aggregation": {"kind": "median", "pre": ["bucketing"]}},
     "rand_k": {"compression": {"kind": "rand_k", "k": 3}},
+    "error feedback": {"compression": {"kind": "sign", "error_feedback": True}},
     "draco": {"coding": {"kind": "draco_cyclic_real"}},
     "omniscient": {"attack": {"kind": "alie"}},
 }
