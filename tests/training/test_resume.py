@@ -31,6 +31,7 @@ VARIANTS = {
     "rand_k": {"compression": {"kind": "rand_k", "k": 3}},
     "draco": {"coding": {"kind": "draco_cyclic_real"}},
     "omniscient": {"attack": {"kind": "alie"}},
+    "on the wire": {"attack": {"kind": "mutate"}, "compression": {"kind": "qsgd", "levels": 4}},
 }
 
 
