@@ -6,8 +6,8 @@ import itertools
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
-from functools import cache
+from contextlib import nullcontext
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -67,7 +67,8 @@ def over_columns(messages: Array, work: Callable[[slice], Part]) -> Iterator[Par
         Given a range of columns. It may divide by zero and overflow silently.
     """
     tasks = _tasks(messages)
-    threads = min(num_threads(), len(tasks)) if isinstance(messages, np.ndarray) else 1
+    shared = len(tasks) > 1 and isinstance(messages, np.ndarray)
+    threads = min(num_threads(), len(tasks)) if shared else 1
     if threads == 1:
         for columns in tasks:
             with serial_linear_algebra(messages), np.errstate(all="ignore"):
@@ -84,16 +85,22 @@ def over_columns(messages: Array, work: Callable[[slice], Part]) -> Iterator[Par
         yield from pool.map(alone, tasks)
 
 
-def serial_linear_algebra(messages: Array) -> AbstractContextManager[None]:
-    """Keep linear algebra to one thread where several of ours work before or after it.
+def total(parts: Iterator[Array]) -> Array:
+    """Add up arrays, the first of which is changed."""
+    result = next(parts)
+    for part in parts:
+        result += part
+    return result
 
-    Its own threads go on spinning for a while after a product of small
-    matrices, and ours then share processors with them. It would also divide
-    products otherwise on another number of threads, and change last bits.
+
+def serial_linear_algebra(messages: Array) -> AbstractContextManager[None]:
+    """Keep linear algebra on host arrays to one thread.
+
+    Its own threads would divide products according to their number, and so
+    change last bits. They also go on spinning for a while after a product of
+    small matrices, and ours then share processors with them.
     """
-    if isinstance(messages, np.ndarray) and len(_tasks(messages)) > 1:
-        return _limit.held()
-    return nullcontext()
+    return _limit if isinstance(messages, np.ndarray) else _no_limit
 
 
 def num_threads() -> int:
@@ -110,13 +117,17 @@ def num_threads() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _tasks(messages: Array) -> list[slice]:
-    width, num_columns = block_width(messages), messages.shape[1]
+def _tasks(messages: Array) -> tuple[slice, ...]:
+    return _cut(messages.shape[1], block_width(messages))
+
+
+@lru_cache
+def _cut(num_columns: int, width: int) -> tuple[slice, ...]:
     num_blocks = -(-num_columns // width)
     count = max(num_blocks // _BLOCKS_PER_TASK, min(num_blocks, _MIN_TASKS))
     count = min(count, _MAX_TASKS)
     edges = [i * num_blocks // count * width for i in range(count)] + [num_columns]
-    return [slice(a, b) for a, b in itertools.pairwise(edges)]
+    return tuple(slice(a, b) for a, b in itertools.pairwise(edges))
 
 
 class _Limit:
@@ -125,26 +136,32 @@ class _Limit:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._holders = 0
-        self._restore: Callable[[], None] = lambda: None
+        self._restore: list[tuple[Any, int]] = []
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         with self._lock:
             self._holders += 1
             if self._holders == 1:
-                self._restore = _linear_algebra().limit(limits=1).restore_original_limits
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._holders -= 1
-                if self._holders == 0:
-                    self._restore()
+                # Not by threadpoolctl's own limit, which takes as long as a small product.
+                counts = [(library, library.get_num_threads()) for library in _linear_algebra()]
+                self._restore = [(library, count) for library, count in counts if count != 1]
+                for library, _ in self._restore:
+                    library.set_num_threads(1)
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._holders -= 1
+            if self._holders == 0:
+                for library, count in self._restore:
+                    library.set_num_threads(count)
 
 
 _limit = _Limit()
+_no_limit = nullcontext()
 
 
 @cache
-def _linear_algebra() -> Any:
-    return ThreadpoolController()
+def _linear_algebra() -> list[Any]:
+    """Return handles of the libraries for linear algebra, those whose threads can be counted."""
+    loaded = ThreadpoolController().select(user_api="blas").lib_controllers
+    return [library for library in loaded if library.get_num_threads() is not None]

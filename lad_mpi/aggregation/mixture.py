@@ -86,7 +86,7 @@ class Mixture:
         messages, headroom, dtype = rows.messages, rows.headroom, rows.dtype
         xp = namespace(messages)
         factors = None if headroom == 1.0 else np.full(len(messages), headroom)
-        mixing = xp.asarray(self.weights.astype(dtype))
+        mixing = xp.asarray(self.weights, dtype=dtype)
 
         def mix(columns: slice, mixed: Array) -> None:
             for part, block in blocks_of(messages, columns, origin, factors, dtype):

@@ -7,9 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from lad_mpi.aggregation import NearestNeighbourMixing, Pipeline, TrimmedMean
+from lad_mpi.aggregation import (
+    PRE_AGGREGATIONS,
+    RULES,
+    NearestNeighbourMixing,
+    Pipeline,
+    TrimmedMean,
+)
 from lad_mpi.aggregation.columns import (
     column_blocks,
     num_threads,
@@ -81,3 +87,18 @@ def test_threads_do_not_change_a_bit(
         results.append((mixing(messages), pipeline(messages)))
     assert np.array_equal(results[0][0], results[1][0])
     assert np.array_equal(results[0][1], results[1][1])
+
+
+@pytest.mark.parametrize("kind", sorted({**RULES, **PRE_AGGREGATIONS}.keys() - {"mda", "smea"}))
+@pytest.mark.parametrize("shape", [(100, 100), (33, 5001), (100, 1000), (500, 100)])
+def test_threads_of_linear_algebra_do_not_change_a_bit(shape: tuple[int, int], kind: str) -> None:
+    """Libraries divide a product by their threads, also where a matrix is small."""
+    if kind == "caf" and shape[0] > 100:
+        return
+    messages = np.random.default_rng(1).normal(1.0, 1.0, size=shape)
+    component = {**RULES, **PRE_AGGREGATIONS}[kind](shape[0] // 5)
+    results = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            results.append(component(messages))
+    assert np.array_equal(results[0], results[1])
