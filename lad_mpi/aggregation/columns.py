@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
 from contextlib import nullcontext
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,12 +14,13 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from lad_mpi.types import Array
 
     Part = TypeVar("Part")
+    Task = TypeVar("Task")
 
 # Bytes of a block of columns, to stay in cache; a GPU wants fewer launches.
 _HOST_BLOCK_BYTES = 1_650_000
@@ -29,6 +30,10 @@ _BLOCKS_PER_TASK = 6
 # As many at least as there are blocks, for several threads to share a small matrix.
 _MIN_TASKS = 8
 _MAX_TASKS = 64
+# What is read in a millisecond by one thread: to start and end another takes a third of that.
+_SHARED_FROM_BYTES = 24_000_000
+# Products, as fast as linear algebra forms them, in the time to read a number.
+_PRODUCTS_PER_READ = 16.0
 
 # Marks the threads that share a matrix already.
 _worker = threading.local()
@@ -54,7 +59,9 @@ def column_blocks(messages: Array, columns: slice | None = None) -> Iterator[sli
         yield slice(first, min(first + width, end))
 
 
-def over_columns(messages: Array, work: Callable[[slice], Part]) -> Iterator[Part]:
+def over_columns(
+    messages: Array, work: Callable[[slice], Part], *, num_products: int = 0
+) -> Iterator[Part]:
     """Do something to ranges of columns, on several threads, and yield the results in order.
 
     Ranges depend on the shape alone. On a GPU there is one thread; on the host
@@ -65,24 +72,67 @@ def over_columns(messages: Array, work: Callable[[slice], Part]) -> Iterator[Par
     messages : array, shape (n, Q)
     work : callable
         Given a range of columns. It may divide by zero and overflow silently.
+    num_products : int
+        How many products each number of a matrix product enters, from which follows
+        whether threads are worth their start; 0 where all is read, and no more.
     """
     tasks = _tasks(messages)
-    shared = len(tasks) > 1 and isinstance(messages, np.ndarray)
-    threads = min(num_threads(), len(tasks)) if shared else 1
-    if threads == 1:
-        for columns in tasks:
-            with serial_linear_algebra(messages), np.errstate(all="ignore"):
-                part = work(columns)
-            yield part
-        return
 
     def alone(columns: slice) -> Part:
-        _worker.busy = True
         with np.errstate(all="ignore"):
             return work(columns)
 
-    with serial_linear_algebra(messages), ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(alone, tasks)
+    with serial_linear_algebra(messages):
+        cost = messages.nbytes * (1.0 + num_products / _PRODUCTS_PER_READ)
+        if cost < _SHARED_FROM_BYTES or not isinstance(messages, np.ndarray):
+            yield from map(alone, tasks)
+        else:
+            yield from shared(alone, tasks)
+
+
+def shared(work: Callable[[Task], Part], tasks: Sequence[Task]) -> list[Part]:
+    """Do independent tasks on :func:`num_threads` threads, of which the caller's is one.
+
+    An executor with its queues would take several times as long to start and end.
+
+    Parameters
+    ----------
+    work : callable
+        Given a task. It lets go of the interpreter's lock most of the time.
+    tasks : sequence
+
+    Returns
+    -------
+    list
+        What the work returned, in the order of the tasks.
+    """
+    results: list[Any] = [None] * len(tasks)
+    waiting = deque(enumerate(tasks))
+    failures: list[BaseException] = []
+
+    def take() -> None:
+        _worker.busy = True
+        while not failures:
+            try:
+                number, task = waiting.popleft()
+            except IndexError:
+                return
+            try:
+                results[number] = work(task)
+            except BaseException as failure:  # noqa: BLE001  (raised again by the caller)
+                failures.append(failure)
+
+    others = [threading.Thread(target=take) for _ in range(min(num_threads(), len(tasks)) - 1)]
+    for other in others:
+        other.start()
+    was_busy = getattr(_worker, "busy", False)
+    take()
+    _worker.busy = was_busy
+    for other in others:
+        other.join()
+    if failures:
+        raise failures[0]
+    return results
 
 
 def total(parts: Iterator[Array]) -> Array:

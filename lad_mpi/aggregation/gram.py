@@ -123,14 +123,14 @@ def nearest(squared_distances: HostFloats, count: int) -> HostBools:
     ndarray of bool, shape (m, n)
     """
     last = np.partition(squared_distances, count - 1, axis=1)[:, count - 1 : count]
-    result: HostBools = squared_distances <= last
-    if np.count_nonzero(result) == count * len(result):
-        return result
+    within: HostBools = squared_distances <= last
+    if np.count_nonzero(within) == count * len(within):
+        return within
     closer = squared_distances < last
     tied = squared_distances == last
     places = count - closer.sum(axis=1, keepdims=True)
-    result = closer | (tied & (tied.cumsum(axis=1) <= places))
-    return result
+    within &= closer | (tied.cumsum(axis=1) <= places)
+    return within
 
 
 def _direct(messages: Array) -> Geometry | None:
@@ -197,7 +197,8 @@ def _measure_from(rows: Rows, centre: int | None) -> Geometry:
             products += block @ block.T
         return products
 
-    gram: HostFloats = to_host(total(over_columns(messages, products_of)))
+    parts = over_columns(messages, products_of, num_products=num_rows)
+    gram: HostFloats = to_host(total(parts))
     squares = np.diagonal(gram)
     with np.errstate(all="ignore"):
         distances = squares[:, None] + squares
