@@ -90,7 +90,7 @@ def over_columns(
             yield from shared(alone, tasks)
 
 
-def shared(work: Callable[[Task], Part], tasks: Sequence[Task]) -> list[Part]:
+def shared(work: Callable[[Task], Part], tasks: Sequence[Task]) -> Iterator[Part]:
     """Do independent tasks on :func:`num_threads` threads, of which the caller's is one.
 
     An executor with its queues would take several times as long to start and end.
@@ -101,38 +101,54 @@ def shared(work: Callable[[Task], Part], tasks: Sequence[Task]) -> list[Part]:
         Given a task. It lets go of the interpreter's lock most of the time.
     tasks : sequence
 
-    Returns
-    -------
-    list
-        What the work returned, in the order of the tasks.
+    Yields
+    ------
+    Part
+        What the work returned, in the order of the tasks and soon after it is there.
     """
-    results: list[Any] = [None] * len(tasks)
     waiting = deque(enumerate(tasks))
+    done: dict[int, Part] = {}
     failures: list[BaseException] = []
 
-    def take() -> None:
+    def take_one() -> bool:
+        try:
+            number, task = waiting.popleft()
+        except IndexError:
+            return False
+        was_busy = getattr(_worker, "busy", False)
         _worker.busy = True
-        while not failures:
-            try:
-                number, task = waiting.popleft()
-            except IndexError:
-                return
-            try:
-                results[number] = work(task)
-            except BaseException as failure:  # noqa: BLE001  (raised again by the caller)
-                failures.append(failure)
+        try:
+            done[number] = work(task)
+        except BaseException as failure:  # noqa: BLE001  (raised again by the caller)
+            failures.append(failure)
+            waiting.clear()
+        finally:
+            _worker.busy = was_busy
+        return True
 
-    others = [threading.Thread(target=take) for _ in range(min(num_threads(), len(tasks)) - 1)]
+    def take_all() -> None:
+        while take_one():
+            pass
+
+    count = min(num_threads(), len(tasks)) - 1
+    others = [threading.Thread(target=take_all) for _ in range(count)]
     for other in others:
         other.start()
-    was_busy = getattr(_worker, "busy", False)
-    take()
-    _worker.busy = was_busy
-    for other in others:
-        other.join()
+    following = 0
+    try:
+        while take_one():
+            while following in done:
+                yield done.pop(following)
+                following += 1
+    finally:
+        # Nothing is left, unless the caller wants no more or was interrupted.
+        waiting.clear()
+        for other in others:
+            other.join()
     if failures:
         raise failures[0]
-    return results
+    for number in range(following, len(tasks)):
+        yield done.pop(number)
 
 
 def total(parts: Iterator[Array]) -> Array:

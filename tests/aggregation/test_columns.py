@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from typing import Any
 
 import numpy as np
@@ -74,10 +75,32 @@ def test_shared_tasks_are_done_once_and_answer_in_order(
         assert num_threads() == 1
         return task**2
 
-    assert shared(square, range(40)) == [task**2 for task in range(40)]
+    assert list(shared(square, range(40))) == [task**2 for task in range(40)]
     assert sorted(done) == list(range(40))
     assert num_threads() == int(threads)
-    assert shared(square, []) == []
+    assert list(shared(square, [])) == []
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_no_task_is_begun_once_the_caller_wants_no_more(
+    threads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And results are not kept: n × n matrices of many tasks would fill the memory."""
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    done: list[int] = []
+
+    def slow(task: int) -> int:
+        time.sleep(0.001)
+        done.append(task)
+        return task
+
+    results = shared(slow, range(10_000))
+    assert next(results) == 0
+    results.close()
+    begun = len(done)
+    assert begun < 10_000
+    time.sleep(0.01)
+    assert len(done) == begun
 
 
 def test_threads_are_started_only_where_they_pay(monkeypatch: pytest.MonkeyPatch) -> None:
