@@ -192,12 +192,14 @@ def blocks_of(
 def _squared_lengths(rows: Rows, origin: Array | None) -> HostFloats:
     messages = rows.messages
     xp = namespace(messages)
+    # NumPy's vecdot takes half as long as einsum on what is in the cache, as copies in blocks
+    # are, and half as long again on what is not. CuPy before 14 has none.
+    cached = xp is np and (origin is not None or messages.shape[1] <= block_width(messages))
 
     def squares_of(columns: slice) -> Array:
         squares = xp.zeros(len(messages))
         for _, block in blocks_of(messages, columns, origin, rows.factors, rows.dtype):
-            # CuPy before 14 has no vecdot, which takes half as long in NumPy.
-            squares += np.vecdot(block, block) if xp is np else xp.einsum("ij,ij->i", block, block)
+            squares += np.vecdot(block, block) if cached else xp.einsum("ij,ij->i", block, block)
         return squares
 
     squares: HostFloats = to_host(total(over_columns(messages, squares_of)))
