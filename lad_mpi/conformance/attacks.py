@@ -175,26 +175,16 @@ class AttackLaws(ComponentLaws):
 def attack(
     cls: type[Any], *, without: Collection[str] = (), make: Callable[[], Any] | None = None
 ) -> type[AttackLaws]:
-    """Make the class of tests of an attack; assign it to a name ``Test…``.
+    """Make the class of tests of an attack.
+
+    See :mod:`lad_mpi.conformance` for what all such functions take and return.
 
     Parameters
     ----------
     cls : type
-        The attack.
     without : collection of str
-        Laws that it need not keep, by name.
     make : callable, optional
-        Makes one, where parameters have to be given.
-
-    Returns
-    -------
-    type
-        Tests ``test_<law>``, to be collected by pytest or derived from.
-
-    Raises
-    ------
-    ParameterError
-        ``without`` names a law that does not exist.
+        Makes an attack.
     """
     inapplicable = set()
     if hasattr(cls, "craft"):
