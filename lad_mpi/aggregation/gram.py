@@ -20,18 +20,19 @@ Four precautions make this safe where the textbook form
 
 The last two cost nothing until they are needed: a plain pass shows by its
 result, which is then not finite, that it has to be made again with care.
-Blocks are summed in float64 and in the same order on any number of threads; only
-within a matrix of a single block does linear algebra divide its work by threads.
+Blocks are summed in float64 and in the same order on any number of threads, and
+linear algebra, which would divide a product by its threads, is kept to one.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lad_mpi.aggregation.columns import block_width, over_columns, serial_linear_algebra
+from lad_mpi.aggregation.columns import block_width, over_columns, serial_linear_algebra, total
 from lad_mpi.aggregation.mixture import Mixture
 from lad_mpi.aggregation.rows import PLAIN_SQUARES, Rows, blocks_of, plain, survey
 from lad_mpi.arrays import namespace, to_host
@@ -102,12 +103,10 @@ def measure(messages: Array) -> Geometry:
     Geometry
     """
     width = block_width(messages)
-    if messages.shape[1] >= 2 * width:
-        with serial_linear_algebra(messages):
-            geometry = _measure_plainly(messages, width)
-        if geometry is not None:
-            return geometry
-    return _measure_carefully(messages)
+    with serial_linear_algebra(messages):
+        large = messages.shape[1] >= 2 * width
+        geometry = _sampled(messages, width) if large else _direct(messages)
+        return _measure_carefully(messages) if geometry is None else geometry
 
 
 def nearest(squared_distances: HostFloats, count: int) -> HostBools:
@@ -124,19 +123,26 @@ def nearest(squared_distances: HostFloats, count: int) -> HostBools:
     ndarray of bool, shape (m, n)
     """
     last = np.partition(squared_distances, count - 1, axis=1)[:, count - 1 : count]
+    within: HostBools = squared_distances <= last
+    if np.count_nonzero(within) == count * len(within):
+        return within
     closer = squared_distances < last
     tied = squared_distances == last
     places = count - closer.sum(axis=1, keepdims=True)
-    result: HostBools = closer | (tied & (tied.cumsum(axis=1) <= places))
-    return result
+    within &= closer | (tied.cumsum(axis=1) <= places)
+    return within
 
 
-def _measure_plainly(messages: Array, width: int) -> Geometry | None:
-    """Measure as if no row were absurd; None where that turns out not to do."""
+def _direct(messages: Array) -> Geometry | None:
+    """Measure a small matrix in float64, from a row that will do in most cases."""
+    rows = dataclasses.replace(plain(messages), dtype=np.dtype(np.float64))
+    return _measure_plainly(rows, len(messages) // 2, _MAX_OFFSET_SQUARED[4])
+
+
+def _sampled(messages: Array, width: int) -> Geometry | None:
+    """Measure a large matrix from a row that a few columns recommend."""
     rows = plain(messages)
-    size = rows.dtype.itemsize
-    low, high = PLAIN_SQUARES[size]
-    limit = _MAX_OFFSET_SQUARED[size]
+    limit = _MAX_OFFSET_SQUARED[rows.dtype.itemsize]
     # A few columns show which rows are close, and whether the origin is as near as they.
     sample = messages[:, :width]
     pilot = _measure_carefully(sample)
@@ -145,12 +151,21 @@ def _measure_plainly(messages: Array, width: int) -> Geometry | None:
     with np.errstate(over="ignore"):
         if float(near @ near) <= 0.5 * limit * pilot.squared_radii[centre]:
             centre = None
-    for _ in range(_MAX_RECENTRINGS):
+    return _measure_plainly(rows, centre, limit)
+
+
+def _measure_plainly(rows: Rows, centre: int | None, limit: float) -> Geometry | None:
+    """Measure as if no row were absurd; None where that turns out not to do.
+
+    The centre gives way to a better one, at most ``limit`` squared radii off.
+    """
+    low, high = PLAIN_SQUARES[rows.dtype.itemsize]
+    for _ in range(1 + _MAX_RECENTRINGS):
         geometry = _measure_from(rows, centre)
-        radius = geometry.squared_radii.min()
+        tightest = geometry.tightest
+        radius = geometry.squared_radii[tightest]
         if not geometry.squared_distances.max() <= high:
             return None
-        tightest = geometry.tightest
         if radius < low and not (radius == 0.0 and _majority_is_equal(geometry)):
             return None
         if geometry.gram[tightest, tightest] <= limit * radius:
@@ -172,22 +187,23 @@ def _measure_carefully(messages: Array) -> Geometry:
 
 
 def _measure_from(rows: Rows, centre: int | None) -> Geometry:
-    messages, num_rows = rows.messages, len(rows.factors)
+    messages, num_rows = rows.messages, len(rows.messages)
     xp = namespace(messages)
     point = None if centre is None else messages[centre]
-    factors = None if (rows.factors == 1.0).all() else rows.factors
 
     def products_of(columns: slice) -> Array:
         products = xp.zeros((num_rows, num_rows))
-        for _, block in blocks_of(messages, columns, point, factors, rows.dtype):
+        for _, block in blocks_of(messages, columns, point, rows.factors, rows.dtype):
             products += block @ block.T
         return products
 
-    gram: HostFloats = to_host(sum(over_columns(messages, products_of)))
+    parts = over_columns(messages, products_of, num_products=num_rows)
+    gram: HostFloats = to_host(total(parts))
     squares = np.diagonal(gram)
     with np.errstate(all="ignore"):
+        distances = squares[:, None] + squares
         # The sum with the transpose is symmetric to the bit, so that ties are ties both ways.
-        distances = squares[:, None] + squares - (gram + gram.T)
+        distances -= gram + gram.T
         np.maximum(distances, 0.0, out=distances)
     np.fill_diagonal(distances, 0.0)
     half = num_rows // 2

@@ -261,26 +261,16 @@ class CodecLaws(ComponentLaws):
 def codec(
     cls: type[Any], *, without: Collection[str] = (), make: Callable[[int], Any] | None = None
 ) -> type[CodecLaws]:
-    """Make the class of tests of a codec; assign it to a name ``Test…``.
+    """Make the class of tests of a codec.
+
+    See :mod:`lad_mpi.conformance` for what all such functions take and return.
 
     Parameters
     ----------
     cls : type
-        The codec.
     without : collection of str
-        Laws that it need not keep, by name.
     make : callable, optional
-        Makes one that fits a dimension Q ≥ 1, where parameters have to be given.
-
-    Returns
-    -------
-    type
-        Tests ``test_<law>``, to be collected by pytest or derived from.
-
-    Raises
-    ------
-    ParameterError
-        ``without`` names a law that does not exist.
+        Makes a codec that fits a dimension Q ≥ 1.
     """
     maker = make or (lambda dimension: cls())  # noqa: ARG005
     return build(CodecLaws, cls, without, maker=staticmethod(maker))

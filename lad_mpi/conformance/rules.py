@@ -44,6 +44,31 @@ class RuleLaws(AggregationLaws):
         assert np.array_equal(later[0], again[0])
         assert np.array_equal(later[1], again[1])
 
+    @pytest.mark.parametrize("dtype", ["float64", "float32"])
+    @pytest.mark.parametrize("width", [50_000, 4_111, 1])
+    def test_column_kernel(self, dtype: str, width: int) -> None:
+        """Its column kernel gives the bits of a call on large messages, however they are cut.
+
+        A pipeline mixes large messages some columns at a time and gives them to the
+        kernel, and must not change a bit by that.
+        """
+        num_messages, f = 20, self.faults(20, 4)
+        generator = np.random.default_rng(5)
+        # Enough for the compiled kernels of the suite's own rules.
+        messages = generator.normal(1.0, 1.0, size=(num_messages, 50_000)).astype(dtype)
+        messages[1] *= -1e6
+        rule = self.make(f)
+        expected = rule(messages)
+        kernel = rule.column_kernel(num_messages)
+        # All blocks, or where they are single columns some.
+        for first in range(0, 50_000, max(width, 997)):
+            columns = slice(first, first + width)
+            block = messages[:, columns].copy()
+            result = kernel(block)
+            assert result.dtype == np.dtype(dtype)
+            assert np.array_equal(result, expected[columns])
+            assert np.array_equal(block, messages[:, columns]), "the messages were changed"
+
     @pytest.mark.parametrize(("num_messages", "most"), [(7, 1), (15, 7), (20, 4), (11, 3)])
     def test_kappa(self, num_messages: int, most: int) -> None:
         """Its error stays within the κ that it declares, and κ is not below f/(n − 2f).
@@ -63,28 +88,18 @@ def rule(
     make: Callable[[int], Any] | None = None,
     tolerates: float = 0.5,
 ) -> type[RuleLaws]:
-    """Make the class of tests of a rule; assign it to a name ``Test…``.
+    """Make the class of tests of a rule.
+
+    See :mod:`lad_mpi.conformance` for what all such functions take and return.
 
     Parameters
     ----------
     cls : type
-        The rule.
     without : collection of str
-        Laws that it need not keep, by name.
     make : callable, optional
-        Makes one for a number of faults, where more parameters have to be given.
+        Makes a rule for a number of faults.
     tolerates : float
         Share of the messages below which it tolerates faults, if less than a half.
-
-    Returns
-    -------
-    type
-        Tests ``test_<law>``, to be collected by pytest or derived from.
-
-    Raises
-    ------
-    ParameterError
-        ``without`` names a law that does not exist.
 
     Examples
     --------
@@ -97,6 +112,8 @@ def rule(
         inapplicable.add("state")
     if not callable(getattr(cls, "kappa", None)):
         inapplicable.add("kappa")
+    if not hasattr(cls, "column_kernel"):
+        inapplicable.add("column_kernel")
     maker = make or (lambda num_byzantine: cls(num_byzantine=num_byzantine))
     return build(
         RuleLaws, cls, without, inapplicable, maker=staticmethod(maker), tolerates=tolerates

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from lad_mpi.attacks import AttackContext, LocalAttack
+from lad_mpi.attacks import AttackContext, LocalAttack, WireAttack
 from lad_mpi.compression.feedback import correct, keep
 from lad_mpi.training.clock import Clock, Phase
 
@@ -62,6 +62,8 @@ class DeviceBlock:
         # Looked up once: a check against a protocol costs more than a small attack.
         attack = setup.spec.attack
         self._attack = attack if isinstance(attack, LocalAttack) and block.any() else None
+        self._tampering = attack if isinstance(attack, WireAttack) and block.any() else None
+        self._previous: HostBytes | None = None
 
     def encode(self, model: Array, iteration: int, clock: Clock) -> Array:
         """Compute the devices' subset gradients and their coded vectors.
@@ -102,12 +104,8 @@ class DeviceBlock:
         attack = self._attack
         if attack is None:
             return
-        devices = self._setup.spec.devices
-        context = AttackContext(
-            self._setup.streams, iteration, self._byzantine, devices.count, devices.byzantine
-        )
         rows = self._byzantine - self._first
-        coded[rows] = attack.corrupt(coded[rows], context)
+        coded[rows] = attack.corrupt(coded[rows], self._context(iteration))
 
     def pack(self, coded: Array, iteration: int, slots: HostBytes) -> None:
         """Compress the vectors and write one message a device."""
@@ -123,6 +121,28 @@ class DeviceBlock:
         self.residuals = keep(corrected, received)
         # What a Byzantine device sends owes nothing to what it sent before.
         self.residuals[self._byzantine - self._first] = 0
+
+    def tamper(self, slots: HostBytes, iteration: int) -> None:
+        """Put in place, in the slots of Byzantine devices, the bytes that these send."""
+        if self._tampering is None:
+            return
+        rows = self._byzantine - self._first
+        valid = slots[rows]
+        slots[rows] = self._tampering.tamper(
+            valid, self._setup.messages, self._context(iteration, self._previous)
+        )
+        self._previous = valid
+
+    def _context(self, iteration: int, previous: HostBytes | None = None) -> AttackContext:
+        devices = self._setup.spec.devices
+        return AttackContext(
+            self._setup.streams,
+            iteration,
+            self._byzantine,
+            devices.count,
+            devices.byzantine,
+            previous,
+        )
 
     def _accumulate(self, part: Array, held: HostBools, weights: Array | None) -> None:
         """Add the computed gradients column by column, so that every device sums in order."""

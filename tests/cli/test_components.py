@@ -26,6 +26,8 @@ WITHOUT_PAPER = {
     ("aggregation", "mean"),
     ("compression", "none"),
     ("attack", "none"),
+    ("attack", "mutate"),
+    ("attack", "random_bytes"),
     ("attack", "zero"),
     ("attack", "nan"),
     ("attack", "inf"),

@@ -1,4 +1,4 @@
-"""Codecs, attacks, codes and problems with one fault each are caught by the law they break."""
+"""Components of other families with one fault each are caught by the law they break."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -8,10 +8,33 @@ import numpy as np
 import pytest
 
 from lad_mpi import conformance
+from lad_mpi.aggregation import Clip, NearestNeighbourMixing
 from lad_mpi.attacks import SignFlip
 from lad_mpi.coding import Cyclic, DracoRepetition
 from lad_mpi.compression import NoCompression, RandK, Rejection
 from lad_mpi.problems import LinearRegression
+
+
+class MixesOtherwise(NearestNeighbourMixing):
+    """Says other weights than it mixes with."""
+
+    def mixture(self, messages):
+        found = super().mixture(messages)
+        return dataclasses.replace(found, weights=found.weights[::-1])
+
+    def __call__(self, messages):
+        return super().mixture(messages).whole()
+
+
+class MixesInAnotherPrecision(NearestNeighbourMixing):
+    def __call__(self, messages):
+        return super().__call__(messages.astype(np.float64)).astype(messages.dtype)
+
+
+class ChangesWhatItMixes(NearestNeighbourMixing):
+    def mixture(self, messages):
+        messages[0] = 0.0
+        return super().mixture(messages)
 
 
 class RaisesOnHostileBytes(NoCompression):
@@ -165,6 +188,12 @@ class WrongOptimum(Wrapped):
             self.optimum = inner.optimum + 1.0
 
 
+PRE_AGGREGATIONS = {
+    MixesOtherwise: "mixture",
+    MixesInAnotherPrecision: "mixture",
+    ChangesWhatItMixes: "mixture",
+}
+
 CODECS = {
     RaisesOnHostileBytes: "hostile_payloads",
     AcceptsInfinity: "not_finite",
@@ -190,6 +219,16 @@ PROBLEMS = {
     DependsOnTheOthers: "rows",
     WrongOptimum: "optimum",
 }
+
+
+@pytest.mark.parametrize("pre", PRE_AGGREGATIONS)
+def test_a_broken_pre_aggregation_is_caught(complaint, pre):
+    assert complaint(conformance.pre_aggregation(pre), PRE_AGGREGATIONS[pre])
+
+
+def test_a_law_of_mixtures_is_tried_where_there_are_any():
+    assert "mixture" in conformance.laws(conformance.pre_aggregation(NearestNeighbourMixing))
+    assert "mixture" not in conformance.laws(conformance.pre_aggregation(Clip))
 
 
 @pytest.mark.parametrize("codec", CODECS)

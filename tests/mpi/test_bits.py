@@ -34,6 +34,22 @@ VARIANTS = {
     "alie": {"attack": {"kind": "alie"}},
     "gaussian": {"attack": {"kind": "gaussian"}},
     "nan": {"attack": {"kind": "nan"}},
+    "random_bytes": {"attack": {"kind": "random_bytes"}},
+    "mutate": {"attack": {"kind": "mutate"}},
+    "mutate qsgd": {
+        "attack": {"kind": "mutate"},
+        "compression": {"kind": "qsgd", "levels": 5},
+        "iterations": 40,
+    },
+    "mutate top_k": {
+        "attack": {"kind": "mutate"},
+        "compression": {"kind": "top_k", "k": 4},
+        "backend": {"dtype": "float32"},
+    },
+    "random payload rand_k": {
+        "attack": {"kind": "random_bytes", "keep_envelope": True},
+        "compression": {"kind": "rand_k", "k": 4},
+    },
     "draco": {"coding": {"kind": "draco_repetition"}},
     "draco_cyclic": {"coding": {"kind": "draco_cyclic"}},
     "draco_cyclic_real": {"coding": {"kind": "draco_cyclic_real"}},

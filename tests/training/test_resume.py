@@ -32,6 +32,7 @@ VARIANTS = {
     "error feedback": {"compression": {"kind": "sign", "error_feedback": True}},
     "draco": {"coding": {"kind": "draco_cyclic_real"}},
     "omniscient": {"attack": {"kind": "alie"}},
+    "on the wire": {"attack": {"kind": "mutate"}, "compression": {"kind": "qsgd", "levels": 4}},
 }
 
 
