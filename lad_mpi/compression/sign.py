@@ -104,8 +104,8 @@ class Sign:
         return vectors, refuse(
             vectors,
             (~np.isfinite(scale), Rejection.NOT_FINITE),
-            (np.signbit(scale) | idle, Rejection.SCALE),
             (~clean_ends(bits, channel.dimension), Rejection.PADDING),
+            (np.signbit(scale) | idle, Rejection.SCALE),
         )
 
 

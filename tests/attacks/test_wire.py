@@ -27,6 +27,9 @@ PAYLOAD_REASONS = {
     "rand_k": {Rejection.NOT_FINITE},
     "qsgd": {Rejection.NOT_FINITE, Rejection.SCALE, Rejection.LEVEL, Rejection.PADDING},
     "top_k": {Rejection.NOT_FINITE, Rejection.INDEX, Rejection.PADDING},
+    "sign": {Rejection.NOT_FINITE, Rejection.SCALE, Rejection.PADDING},
+    "cast": {Rejection.NOT_FINITE},
+    "natural": {Rejection.NOT_FINITE, Rejection.PADDING},
 }
 EVERY_CODEC = pytest.mark.parametrize("kind", sorted(CODECS))
 
