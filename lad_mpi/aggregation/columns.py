@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
-from functools import cache
+from collections import deque
+from contextlib import nullcontext
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lad_mpi.types import Array
 
     Part = TypeVar("Part")
+    Task = TypeVar("Task")
 
 # Bytes of a block of columns, to stay in cache; a GPU wants fewer launches.
 _HOST_BLOCK_BYTES = 1_650_000
@@ -29,6 +30,10 @@ _BLOCKS_PER_TASK = 6
 # As many at least as there are blocks, for several threads to share a small matrix.
 _MIN_TASKS = 8
 _MAX_TASKS = 64
+# What is read in a millisecond by one thread: to start and end another takes a third of that.
+_SHARED_FROM_BYTES = 24_000_000
+# Products, as fast as linear algebra forms them, in the time to read a number.
+_PRODUCTS_PER_READ = 16.0
 
 # Marks the threads that share a matrix already.
 _worker = threading.local()
@@ -52,9 +57,9 @@ def column_blocks(messages: Array, columns: slice | None = None) -> Iterator[sli
         yield slice(first, min(first + width, end))
 
 
-def column_tasks(messages: Array) -> list[slice]:
+def column_tasks(messages: Array) -> tuple[slice, ...]:
     """Cut all columns into the ranges that threads take, which depend on the shape alone."""
-    return _tasks(block_width(messages), messages.shape[1])
+    return _cut(messages.shape[1], block_width(messages))
 
 
 def column_slices(num_rows: int, num_columns: int, itemsize: int, most: int) -> list[slice]:
@@ -74,14 +79,18 @@ def column_slices(num_rows: int, num_columns: int, itemsize: int, most: int) -> 
     list of slice
         Each holds as many whole ones of :func:`column_tasks` as the others, or one more.
     """
-    tasks = _tasks(_width(_HOST_BLOCK_BYTES, num_rows, itemsize), num_columns)
+    tasks = _cut(num_columns, _width(_HOST_BLOCK_BYTES, num_rows, itemsize))
     count = min(most, len(tasks))
     edges = [i * len(tasks) // count for i in range(count + 1)]
     return [slice(tasks[a].start, tasks[b - 1].stop) for a, b in itertools.pairwise(edges)]
 
 
 def over_columns(
-    messages: Array, work: Callable[[slice], Part], tasks: Sequence[slice] | None = None
+    messages: Array,
+    work: Callable[[slice], Part],
+    *,
+    num_products: int = 0,
+    tasks: Sequence[slice] | None = None,
 ) -> Iterator[Part]:
     """Do something to ranges of columns, on several threads, and yield the results in order.
 
@@ -93,38 +102,105 @@ def over_columns(
     messages : array, shape (n, Q)
     work : callable
         Given a range of columns. It may divide by zero and overflow silently.
+    num_products : int
+        How many products each number of a matrix product enters, from which follows
+        whether threads are worth their start; 0 where all is read, and no more.
     tasks : sequence of slice, optional
-        Some of :func:`column_tasks`; all of them where they are left out.
+        Adjacent ones of :func:`column_tasks`; all of them where they are left out.
     """
     if tasks is None:
         tasks = column_tasks(messages)
-    threads = min(num_threads(), len(tasks)) if isinstance(messages, np.ndarray) else 1
-    if threads == 1:
-        for columns in tasks:
-            with serial_linear_algebra(messages), np.errstate(all="ignore"):
-                part = work(columns)
-            yield part
-        return
 
     def alone(columns: slice) -> Part:
-        _worker.busy = True
         with np.errstate(all="ignore"):
             return work(columns)
 
-    with serial_linear_algebra(messages), ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(alone, tasks)
+    with serial_linear_algebra(messages):
+        share = (tasks[-1].stop - tasks[0].start) / messages.shape[1]
+        cost = share * messages.nbytes * (1.0 + num_products / _PRODUCTS_PER_READ)
+        if cost < _SHARED_FROM_BYTES or not isinstance(messages, np.ndarray):
+            yield from map(alone, tasks)
+        else:
+            yield from shared(alone, tasks)
+
+
+def shared(work: Callable[[Task], Part], tasks: Sequence[Task]) -> Iterator[Part]:
+    """Do independent tasks on :func:`num_threads` threads, of which the caller's is one.
+
+    An executor with its queues would take several times as long to start and end.
+
+    Parameters
+    ----------
+    work : callable
+        Given a task. It lets go of the interpreter's lock most of the time.
+    tasks : sequence
+
+    Yields
+    ------
+    Part
+        What the work returned, in the order of the tasks and soon after it is there.
+    """
+    waiting = deque(enumerate(tasks))
+    done: dict[int, Part] = {}
+    failures: list[BaseException] = []
+
+    def take_one() -> bool:
+        try:
+            number, task = waiting.popleft()
+        except IndexError:
+            return False
+        was_busy = getattr(_worker, "busy", False)
+        _worker.busy = True
+        try:
+            done[number] = work(task)
+        except BaseException as failure:  # noqa: BLE001  (raised again by the caller)
+            failures.append(failure)
+            waiting.clear()
+        finally:
+            _worker.busy = was_busy
+        return True
+
+    def take_all() -> None:
+        while take_one():
+            pass
+
+    count = min(num_threads(), len(tasks)) - 1
+    others = [threading.Thread(target=take_all) for _ in range(count)]
+    for other in others:
+        other.start()
+    following = 0
+    try:
+        while take_one():
+            while following in done:
+                yield done.pop(following)
+                following += 1
+    finally:
+        # Nothing is left, unless the caller wants no more or was interrupted.
+        waiting.clear()
+        for other in others:
+            other.join()
+    if failures:
+        raise failures[0]
+    for number in range(following, len(tasks)):
+        yield done.pop(number)
+
+
+def total(parts: Iterator[Array]) -> Array:
+    """Add up arrays, the first of which is changed."""
+    result = next(parts)
+    for part in parts:
+        result += part
+    return result
 
 
 def serial_linear_algebra(messages: Array) -> AbstractContextManager[None]:
-    """Keep linear algebra to one thread where several of ours work before or after it.
+    """Keep linear algebra on host arrays to one thread.
 
-    Its own threads go on spinning for a while after a product of small
-    matrices, and ours then share processors with them. It would also divide
-    products otherwise on another number of threads, and change last bits.
+    Its own threads would divide products according to their number, and so
+    change last bits. They also go on spinning for a while after a product of
+    small matrices, and ours then share processors with them.
     """
-    if isinstance(messages, np.ndarray) and len(column_tasks(messages)) > 1:
-        return _limit.held()
-    return nullcontext()
+    return _limit if isinstance(messages, np.ndarray) else _no_limit
 
 
 def num_threads() -> int:
@@ -146,12 +222,13 @@ def _width(block_bytes: int, num_rows: int, itemsize: int) -> int:
     return int(block_bytes // (num_rows * itemsize) // 16 * 16 + 8)
 
 
-def _tasks(width: int, num_columns: int) -> list[slice]:
+@lru_cache
+def _cut(num_columns: int, width: int) -> tuple[slice, ...]:
     num_blocks = -(-num_columns // width)
     count = max(num_blocks // _BLOCKS_PER_TASK, min(num_blocks, _MIN_TASKS))
     count = min(count, _MAX_TASKS)
     edges = [i * num_blocks // count * width for i in range(count)] + [num_columns]
-    return [slice(a, b) for a, b in itertools.pairwise(edges)]
+    return tuple(slice(a, b) for a, b in itertools.pairwise(edges))
 
 
 class _Limit:
@@ -160,26 +237,32 @@ class _Limit:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._holders = 0
-        self._restore: Callable[[], None] = lambda: None
+        self._restore: list[tuple[Any, int]] = []
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         with self._lock:
             self._holders += 1
             if self._holders == 1:
-                self._restore = _linear_algebra().limit(limits=1).restore_original_limits
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._holders -= 1
-                if self._holders == 0:
-                    self._restore()
+                # Not by threadpoolctl's own limit, which takes as long as a small product.
+                counts = [(library, library.get_num_threads()) for library in _linear_algebra()]
+                self._restore = [(library, count) for library, count in counts if count != 1]
+                for library, _ in self._restore:
+                    library.set_num_threads(1)
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._holders -= 1
+            if self._holders == 0:
+                for library, count in self._restore:
+                    library.set_num_threads(count)
 
 
 _limit = _Limit()
+_no_limit = nullcontext()
 
 
 @cache
-def _linear_algebra() -> Any:
-    return ThreadpoolController()
+def _linear_algebra() -> list[Any]:
+    """Return handles of the libraries for linear algebra, those whose threads can be counted."""
+    loaded = ThreadpoolController().select(user_api="blas").lib_controllers
+    return [library for library in loaded if library.get_num_threads() is not None]

@@ -73,19 +73,20 @@ def band_mean(messages: Array, first: int, last: int) -> Array:
         if means is not None:
             return means
     xp = namespace(messages)
-    result = xp.empty(messages.shape[1], dtype=messages.dtype)
+    parts = []
     with np.errstate(over="ignore", invalid="ignore"):
         for columns in column_blocks(messages):
             ordered = _sort_columns(messages[:, columns])
-            mean = ordered[first:last].sum(axis=0, dtype=np.float64) / (last - first)
+            mean = xp.add.reduce(ordered[first:last], axis=0, dtype=np.float64)
+            mean /= last - first
             # NaN and infinities sort to the ends.
             if not xp.isfinite(mean + (ordered[-1] - ordered[0])).all():
                 cleaned = finite_rows(messages)
                 if cleaned is not messages:
                     return band_mean(cleaned, first, last)
                 return _careful_band_mean(messages, first, last)
-            result[columns] = mean
-    return result
+            parts.append(mean.astype(messages.dtype, copy=False))
+    return parts[0] if len(parts) == 1 else xp.concatenate(parts)
 
 
 def _sort_columns(block: Array) -> Array:
@@ -122,12 +123,13 @@ def column_mean(rows: Array) -> Array:
     """
     xp = namespace(rows)
     with np.errstate(over="ignore", invalid="ignore"):
-        total = rows.sum(axis=0, dtype=np.float64)
-    mean = total / len(rows)
-    if not xp.isfinite(total).all():
+        mean = rows.sum(axis=0, dtype=np.float64)
+    mean /= len(rows)
+    finite = xp.isfinite(mean)
+    if not finite.all():
         cleaned = finite_rows(rows)
         if cleaned is not rows:
             return column_mean(cleaned)
         # Dividing first costs accuracy, so it is left to sums that overflow.
-        mean = xp.where(xp.isfinite(total), mean, (rows / len(rows)).sum(axis=0))
+        mean = xp.where(finite, mean, (rows / len(rows)).sum(axis=0))
     return mean.astype(rows.dtype, copy=False)

@@ -20,12 +20,13 @@ Four precautions make this safe where the textbook form
 
 The last two cost nothing until they are needed: a plain pass shows by its
 result, which is then not finite, that it has to be made again with care.
-Blocks are summed in float64 and in the same order on any number of threads; only
-within a matrix of a single block does linear algebra divide its work by threads.
+Blocks are summed in float64 and in the same order on any number of threads, and
+linear algebra, which would divide a product by its threads, is kept to one.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ from lad_mpi.aggregation.columns import (
     column_tasks,
     over_columns,
     serial_linear_algebra,
+    total,
 )
 from lad_mpi.aggregation.mixture import Mixture
 from lad_mpi.aggregation.rows import PLAIN_SQUARES, Rows, blocks_of, plain, survey
@@ -99,7 +101,7 @@ class Geometry:
 class ArrivingProducts:
     """The Gram matrix of messages whose columns arrive one after another.
 
-    It is what :func:`measure` forms first of messages that :func:`in_blocks`,
+    It is what :func:`measure` forms first of messages that are :func:`in_blocks`,
     in the same blocks and order, and so with the same bits.
 
     Parameters
@@ -112,31 +114,33 @@ class ArrivingProducts:
     def __init__(self, messages: Array) -> None:
         self._rows = plain(messages)
         self._tasks = column_tasks(messages)
-        self._products: list[Array] = []
+        self._done = 0
+        self._gram: Array | None = None
         self._centre: int | None = None
 
     def extend(self, stop: int, between: Callable[[], None]) -> None:
         """Take in what can be of the columns before ``stop``, and call ``between`` in between."""
-        messages, done = self._rows.messages, len(self._products)
-        tasks = [columns for columns in self._tasks[done:] if columns.stop <= stop]
+        messages = self._rows.messages
+        tasks = [columns for columns in self._tasks[self._done :] if columns.stop <= stop]
         if not tasks:
             return
         with serial_linear_algebra(messages):
-            if done == 0:
-                self._centre = _choose_centre(messages)
+            if self._gram is None:
+                self._centre = _recommended(self._rows)
                 between()
             for products in _products(self._rows, self._centre, tasks):
-                self._products.append(products)
+                self._gram = products if self._gram is None else total(iter((self._gram, products)))
                 between()
+        self._done += len(tasks)
 
     def geometry(self) -> Geometry:
         """Return what :func:`measure` does, once all columns have arrived."""
-        messages = self._rows.messages
-        self.extend(messages.shape[1], lambda: None)
-        with serial_linear_algebra(messages):
-            measured = _locate(self._rows, self._centre, to_host(sum(self._products)))
-            geometry = _recentre(measured)
-        return _measure_carefully(messages) if geometry is None else geometry
+        rows = self._rows
+        self.extend(rows.messages.shape[1], lambda: None)
+        limit = _MAX_OFFSET_SQUARED[rows.dtype.itemsize]
+        with serial_linear_algebra(rows.messages):
+            geometry = _settle(_locate(rows, self._centre, to_host(self._gram)), limit)
+            return _measure_carefully(rows.messages) if geometry is None else geometry
 
 
 def in_blocks(messages: Array) -> bool:
@@ -157,9 +161,10 @@ def measure(messages: Array) -> Geometry:
     Geometry
     """
     if in_blocks(messages):
-        # As if no row were absurd, until that turns out not to do.
         return ArrivingProducts(messages).geometry()
-    return _measure_carefully(messages)
+    with serial_linear_algebra(messages):
+        geometry = _direct(messages)
+        return _measure_carefully(messages) if geometry is None else geometry
 
 
 def nearest(squared_distances: HostFloats, count: int) -> HostBools:
@@ -176,42 +181,51 @@ def nearest(squared_distances: HostFloats, count: int) -> HostBools:
     ndarray of bool, shape (m, n)
     """
     last = np.partition(squared_distances, count - 1, axis=1)[:, count - 1 : count]
+    within: HostBools = squared_distances <= last
+    if np.count_nonzero(within) == count * len(within):
+        return within
     closer = squared_distances < last
     tied = squared_distances == last
     places = count - closer.sum(axis=1, keepdims=True)
-    result: HostBools = closer | (tied & (tied.cumsum(axis=1) <= places))
-    return result
+    within &= closer | (tied.cumsum(axis=1) <= places)
+    return within
 
 
-def _choose_centre(messages: Array) -> int | None:
-    """Choose what to subtract by a few columns, which show what rows are close.
+def _direct(messages: Array) -> Geometry | None:
+    """Measure a small matrix in float64, from a row that will do in most cases."""
+    rows = dataclasses.replace(plain(messages), dtype=np.dtype(np.float64))
+    return _settle(_measure_from(rows, len(messages) // 2), _MAX_OFFSET_SQUARED[4])
 
-    None where the origin is as near as they.
-    """
-    limit = _MAX_OFFSET_SQUARED[plain(messages).dtype.itemsize]
-    pilot = _measure_carefully(messages[:, : block_width(messages)])
+
+def _recommended(rows: Rows) -> int | None:
+    """Return the row that a few columns recommend to be subtracted, None for none."""
+    limit = _MAX_OFFSET_SQUARED[rows.dtype.itemsize]
+    # A few columns show which rows are close, and whether the origin is as near as they.
+    pilot = _measure_carefully(rows.messages[:, : block_width(rows.messages)])
     centre = pilot.tightest
     near = pilot.rows.messages[centre].astype(np.float64) / pilot.rows.unit
     with np.errstate(over="ignore"):
-        as_near = float(near @ near) <= 0.5 * limit * pilot.squared_radii[centre]
-    return None if as_near else centre
+        is_near = float(near @ near) <= 0.5 * limit * pilot.squared_radii[centre]
+    return None if is_near else centre
 
 
-def _recentre(geometry: Geometry) -> Geometry | None:
-    """Subtract another row where that is better; None where rows have to be scaled first."""
+def _settle(geometry: Geometry, limit: float) -> Geometry | None:
+    """Go on from what was measured as if no row were absurd; None where that does not do.
+
+    The centre gives way to a better one, at most ``limit`` squared radii off.
+    """
     rows = geometry.rows
-    size = rows.dtype.itemsize
-    low, high = PLAIN_SQUARES[size]
-    for recentrings_left in reversed(range(_MAX_RECENTRINGS)):
-        radius = geometry.squared_radii.min()
+    low, high = PLAIN_SQUARES[rows.dtype.itemsize]
+    for left in reversed(range(1 + _MAX_RECENTRINGS)):
+        tightest = geometry.tightest
+        radius = geometry.squared_radii[tightest]
         if not geometry.squared_distances.max() <= high:
             return None
-        tightest = geometry.tightest
         if radius < low and not (radius == 0.0 and _majority_is_equal(geometry)):
             return None
-        if geometry.gram[tightest, tightest] <= _MAX_OFFSET_SQUARED[size] * radius:
+        if geometry.gram[tightest, tightest] <= limit * radius:
             return geometry
-        if recentrings_left:
+        if left:
             geometry = _measure_from(rows, tightest)
     return None
 
@@ -229,32 +243,33 @@ def _measure_carefully(messages: Array) -> Geometry:
 
 
 def _measure_from(rows: Rows, centre: int | None) -> Geometry:
-    products = _products(rows, centre, column_tasks(rows.messages))
-    return _locate(rows, centre, to_host(sum(products)))
+    return _locate(rows, centre, to_host(total(_products(rows, centre))))
 
 
-def _products(rows: Rows, centre: int | None, tasks: Sequence[slice]) -> Iterator[Array]:
-    """Yield, for each range of columns, what it adds to the inner products."""
-    messages, num_rows = rows.messages, len(rows.factors)
+def _products(
+    rows: Rows, centre: int | None, tasks: Sequence[slice] | None = None
+) -> Iterator[Array]:
+    """Yield what each of some ranges of columns, or of all, adds to the inner products."""
+    messages, num_rows = rows.messages, len(rows.messages)
     xp = namespace(messages)
     point = None if centre is None else messages[centre]
-    factors = None if (rows.factors == 1.0).all() else rows.factors
 
     def products_of(columns: slice) -> Array:
         products = xp.zeros((num_rows, num_rows))
-        for _, block in blocks_of(messages, columns, point, factors, rows.dtype):
+        for _, block in blocks_of(messages, columns, point, rows.factors, rows.dtype):
             products += block @ block.T
         return products
 
-    yield from over_columns(messages, products_of, tasks)
+    yield from over_columns(messages, products_of, num_products=num_rows, tasks=tasks)
 
 
 def _locate(rows: Rows, centre: int | None, gram: HostFloats) -> Geometry:
     """Find the distances that inner products say."""
     squares = np.diagonal(gram)
     with np.errstate(all="ignore"):
+        distances = squares[:, None] + squares
         # The sum with the transpose is symmetric to the bit, so that ties are ties both ways.
-        distances = squares[:, None] + squares - (gram + gram.T)
+        distances -= gram + gram.T
         np.maximum(distances, 0.0, out=distances)
     np.fill_diagonal(distances, 0.0)
     half = len(gram) // 2

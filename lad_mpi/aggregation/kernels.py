@@ -14,7 +14,6 @@ Columns do not interact, so results do not depend on the number of threads.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from lad_mpi.aggregation.checks import finite_rows
-from lad_mpi.aggregation.columns import num_threads
+from lad_mpi.aggregation.columns import shared
 from lad_mpi.aggregation.kernels_network import BLOCK, Network, band_network
 
 if TYPE_CHECKING:
@@ -41,6 +40,8 @@ _REGISTER_BYTES = 32
 _FETCH_AHEAD = 4
 # Columns that a thread takes at a time: many to a thread, and long against their overhead.
 _COLUMNS_PER_TASK = 4096
+# Numbers that take longer than a thread to start and end.
+_SHARED_FROM = 2_000_000
 
 # Exchanges of rows within a block, and within two blocks that are sorted.
 _SORT = ((0, 1), (2, 3), (0, 2), (1, 3), (1, 2))
@@ -117,14 +118,8 @@ def _run(
         return kernel(part, result[columns], scratch, steps, ranks)
 
     tasks = range(0, num_columns, _COLUMNS_PER_TASK)
-    threads = min(num_threads(), len(tasks))
-    if threads == 1:
-        finite = all(map(work, tasks))
-    else:
-        # Python's own threads: kernels release the lock, and callers may fork or be threads.
-        with ThreadPoolExecutor(threads) as pool:
-            finite = all(pool.map(work, tasks))
-    if finite:
+    # Python's own threads: kernels release the lock, and callers may fork or be threads.
+    if all(shared(work, tasks) if messages.size >= _SHARED_FROM else map(work, tasks)):
         return result
     cleaned = finite_rows(messages)
     if cleaned is messages:

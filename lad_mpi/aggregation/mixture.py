@@ -45,8 +45,7 @@ class Mixture:
         shape = (*self.weights.shape[:-1], messages.shape[1])
         mixed = namespace(messages).empty(shape, dtype=messages.dtype)
         mix = self._filler()
-        for _ in over_columns(messages, lambda columns: mix(columns, mixed[..., columns])):
-            pass
+        self._over_columns(lambda columns: mix(columns, mixed[..., columns]))
         return mixed
 
     def reduce(self, rule: Callable[[Array], Array]) -> Array:
@@ -76,9 +75,13 @@ class Mixture:
                 mix(part, mixed)
                 result[part] = rule(mixed)
 
-        for _ in over_columns(messages, mix_and_reduce):
-            pass
+        self._over_columns(mix_and_reduce)
         return result
+
+    def _over_columns(self, work: Callable[[slice], None]) -> None:
+        num_products = self.weights.size // len(self.rows.messages)
+        for _ in over_columns(self.rows.messages, work, num_products=num_products):
+            pass
 
     def _filler(self) -> Callable[[slice, Array], None]:
         """Return what mixes a range of columns into an array of as many."""
@@ -86,7 +89,7 @@ class Mixture:
         messages, headroom, dtype = rows.messages, rows.headroom, rows.dtype
         xp = namespace(messages)
         factors = None if headroom == 1.0 else np.full(len(messages), headroom)
-        mixing = xp.asarray(self.weights.astype(dtype))
+        mixing = xp.asarray(self.weights, dtype=dtype)
 
         def mix(columns: slice, mixed: Array) -> None:
             for part, block in blocks_of(messages, columns, origin, factors, dtype):

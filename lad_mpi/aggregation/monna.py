@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
-from lad_mpi.aggregation.checks import check_at_least, finite_rows
+from lad_mpi.aggregation.checks import check_at_least
 from lad_mpi.aggregation.gram import nearest
 from lad_mpi.aggregation.mixture import Mixture
 from lad_mpi.aggregation.rows import measure_lengths
+from lad_mpi.arrays import namespace
 from lad_mpi.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -78,7 +79,9 @@ class MoNNA:
                 f"must be the number of one of {num_messages} messages, "
                 f"0 … {num_messages - 1}, not {self.reference}",
             )
-        trusted = finite_rows(messages[self.reference][None])[0]
+        trusted = messages[self.reference]
+        if not namespace(messages).isfinite(trusted).all():
+            trusted = namespace(messages).zeros_like(trusted)
         rows, lengths = measure_lengths(messages, trusted)
         # A row that was drawn in may be too long to state: infinity, the farthest.
         with np.errstate(over="ignore", divide="ignore"):

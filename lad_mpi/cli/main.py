@@ -220,6 +220,22 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
     rules.add_argument("--rules", metavar="A,B", help="only these kinds")
     _add_json(rules)
     rules.set_defaults(module="bench", function="bench")
+    codecs = _command(
+        subjects,
+        "codecs",
+        "compression beside a copy of the vectors",
+        "Time how fast every codec turns vectors into messages and messages into vectors, "
+        "header and checksum included, on one thread, beside a copy measured in the same run.",
+    )
+    codecs.add_argument("--devices", type=int, default=8, metavar="N", help="vectors (8)")
+    codecs.add_argument(
+        "--dimension", type=int, default=1_000_000, metavar="Q", help="length (1000000)"
+    )
+    codecs.add_argument("--dtype", choices=("float64", "float32"), default="float32")
+    codecs.add_argument("--repeats", type=int, default=7, metavar="R", help="timed calls (7)")
+    codecs.add_argument("--codecs", metavar="A,B", help="only these kinds")
+    _add_json(codecs)
+    codecs.set_defaults(module="bench", function="codecs")
 
 
 def _add_doctor(commands: argparse._SubParsersAction[_Parser]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lad_mpi.errors import ExitCode, LadError
-from lad_mpi.logs import read_log, validate_log
+from lad_mpi.logs import read_head, read_log, validate_log
 from lad_mpi.spec import is_study, load_spec, read_toml
 from lad_mpi.study import load_study
 
@@ -112,10 +112,10 @@ def _unfinished(path: Path) -> str:
     """Say of a log how far it got, if not to the end."""
     if path.suffix == ".toml":
         return ""
-    log = read_log(path)
+    log = read_head(path)
     if log.status == "complete":
         return ""
-    return f", {log.status} after {len(log.iteration)} of {log.spec.get('iterations')} iterations"
+    return f", {log.status} after {log.recorded} of {log.spec.get('iterations')} iterations"
 
 
 def _number(value: float) -> float | None:

@@ -36,7 +36,7 @@ def whole_world() -> Iterator[tuple[Link, InterruptRequest]]:
     with InterruptRequest() as interrupt:
         try:
             link = _open_link()
-            with _ending_all(link):
+            with contextlib.closing(link), _ending_all(link):
                 yield link, interrupt
         finally:
             if announced_size() > 1:

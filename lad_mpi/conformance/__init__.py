@@ -8,9 +8,18 @@ rules go through::
 
     TestHalfMean = conformance.rule(HalfMean)
 
-A law is a method ``test_<law>`` of the class that comes back, so pytest runs it,
-names it, and selects it by ``-k``. Its docstring says what must hold and why. A
-law that does not apply is switched off by name, ``without={"translation"}``.
+There is such a function for each family of components. All take
+
+* ``cls``, the component;
+* ``without``, names of laws that it need not keep: ``without={"translation"}``. A
+  name that no law has is refused by a :class:`~lad_mpi.errors.ParameterError`;
+* ``make``, which makes a component to be tested where its parameters have no
+  defaults, or where those do not fit.
+
+What comes back is a class, to be assigned to a name ``Test…`` or derived from. A
+law is its method ``test_<law>``, so pytest runs it, names it, and selects it by
+``-k``. Its docstring says what must hold and why. Laws of what a component does
+not offer, such as a state, are left out.
 This package imports pytest and hypothesis, and nothing in the suite imports it.
 """
 

@@ -254,7 +254,8 @@ class CodecLaws(ComponentLaws):
 
         holds()
 
-    def test_bias_and_variance(self) -> None:
+    @_DTYPES
+    def test_bias_and_variance(self, dtype: str) -> None:
         """It is unbiased if it says so, and its relative variance is within δ.
 
         The predicted dispersion of messages rests on δ. A biased codec has none.
@@ -263,9 +264,10 @@ class CodecLaws(ComponentLaws):
         # a false alarm, had the seed not been fixed, once in 10⁷ runs.
         replicates, dimension = 20_000, 12
         codec = self.make(dimension)
-        wire = _channel(dimension, "float64", replicates)
-        vector = np.linspace(-2.0, 3.0, dimension)
+        wire = _channel(dimension, dtype, replicates)
+        vector = np.linspace(-2.0, 3.0, dimension).astype(dtype)
         payloads = codec.encode(np.tile(vector, (replicates, 1)), wire)
+        vector = vector.astype(np.float64)
         errors = codec.decode(payloads, wire)[0] - vector
         root = math.sqrt(replicates)
         standard_errors = errors.std(axis=0, ddof=1) / root
@@ -285,26 +287,16 @@ class CodecLaws(ComponentLaws):
 def codec(
     cls: type[Any], *, without: Collection[str] = (), make: Callable[[int], Any] | None = None
 ) -> type[CodecLaws]:
-    """Make the class of tests of a codec; assign it to a name ``Test…``.
+    """Make the class of tests of a codec.
+
+    See :mod:`lad_mpi.conformance` for what all such functions take and return.
 
     Parameters
     ----------
     cls : type
-        The codec.
     without : collection of str
-        Laws that it need not keep, by name.
     make : callable, optional
-        Makes one that fits a dimension Q ≥ 1, where parameters have to be given.
-
-    Returns
-    -------
-    type
-        Tests ``test_<law>``, to be collected by pytest or derived from.
-
-    Raises
-    ------
-    ParameterError
-        ``without`` names a law that does not exist.
+        Makes a codec that fits a dimension Q ≥ 1.
     """
     maker = make or (lambda dimension: cls())  # noqa: ARG005
     inapplicable = () if hasattr(cls, "decode_columns") else ("columns",)

@@ -192,26 +192,17 @@ class CodeLaws(ComponentLaws):
 def code(
     cls: type[Any], *, without: Collection[str] = (), make: Callable[[], Any] | None = None
 ) -> type[CodeLaws]:
-    """Make the class of tests of a gradient code; assign it to a name ``Test…``.
+    """Make the class of tests of a gradient code.
+
+    See :mod:`lad_mpi.conformance` for what all such functions take and return.
 
     Parameters
     ----------
     cls : type
-        The code; laws of decoding are tried where it has a method ``decode``.
+        Laws of decoding are tried where it has a method ``decode``.
     without : collection of str
-        Laws that it need not keep, by name.
     make : callable, optional
-        Makes one, where parameters have to be given; for 23 devices with 3 faults.
-
-    Returns
-    -------
-    type
-        Tests ``test_<law>``, to be collected by pytest or derived from.
-
-    Raises
-    ------
-    ParameterError
-        ``without`` names a law that does not exist.
+        Makes a code for 23 devices of which 3 are faulty.
     """
     inapplicable = () if hasattr(cls, "decode") else _DECODING
     return build(CodeLaws, cls, without, inapplicable, maker=staticmethod(make or cls))

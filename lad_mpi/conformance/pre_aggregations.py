@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import pytest
 
 from lad_mpi.aggregation import PreAggregation, RandomisedPreAggregation
 from lad_mpi.conformance.aggregation import AggregationLaws
@@ -51,6 +52,26 @@ class PreAggregationLaws(AggregationLaws):
         assert [drawn(*key) for key in keys] == [drawn(*key) for key in keys]
         assert len({drawn(*key) for key in keys}) == len(keys)
 
+    @pytest.mark.parametrize("dtype", ["float64", "float32"])
+    @pytest.mark.parametrize("shape", [(12, 6), (12, 70_000)])
+    def test_mixture(self, shape: tuple[int, int], dtype: str) -> None:
+        """The mixture that it finds, mixed at once or some columns at a time, has a call's bits.
+
+        A pipeline aggregates large messages while it mixes them, and must not
+        change a bit by that.
+        """
+        messages = np.random.default_rng(6).normal(1.0, 1.0, size=shape).astype(dtype)
+        messages[2] *= -1e6
+        copy = messages.copy()
+        component = self.make(self.faults(shape[0], 2))
+        expected = component(messages)
+        mixture = component.mixture(messages)
+        assert len(mixture.weights) == len(expected)
+        assert np.array_equal(mixture.whole(), expected)
+        for row in (0, len(expected) - 1):
+            assert np.array_equal(mixture.reduce(lambda block, i=row: block[i]), expected[row])
+        assert np.array_equal(messages, copy), "the messages were changed"
+
 
 def pre_aggregation(
     cls: type[Any],
@@ -60,36 +81,31 @@ def pre_aggregation(
     tolerates: float = 0.5,
     count: Callable[[int], int] = lambda num_messages: num_messages,
 ) -> type[PreAggregationLaws]:
-    """Make the class of tests of a pre-aggregation; assign it to a name ``Test…``.
+    """Make the class of tests of a pre-aggregation.
+
+    See :mod:`lad_mpi.conformance` for what all such functions take and return.
 
     Parameters
     ----------
     cls : type
-        The pre-aggregation.
     without : collection of str
-        Laws that it need not keep, by name.
     make : callable, optional
-        Makes one for a number of faults, where more parameters have to be given.
+        Makes a pre-aggregation for a number of faults.
     tolerates : float
         Share of the messages below which it tolerates faults, if less than a half.
     count : callable
         Number n' of messages that come out for n that go in; n if left out.
-
-    Returns
-    -------
-    type
-        Tests ``test_<law>``, to be collected by pytest or derived from.
-
-    Raises
-    ------
-    ParameterError
-        ``without`` names a law that does not exist.
     """
+    inapplicable = set()
+    if not hasattr(cls, "sample"):
+        inapplicable.add("draws")
+    if not hasattr(cls, "mixture"):
+        inapplicable.add("mixture")
     return build(
         PreAggregationLaws,
         cls,
         without,
-        () if hasattr(cls, "sample") else ("draws",),
+        inapplicable,
         maker=staticmethod(make or (lambda num_byzantine: cls(num_byzantine=num_byzantine))),
         tolerates=tolerates,
         counter=staticmethod(count),

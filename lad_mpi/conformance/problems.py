@@ -132,26 +132,16 @@ class ProblemLaws(ComponentLaws):
 def problem(
     cls: type[Any], *, without: Collection[str] = (), make: Callable[[], Any] | None = None
 ) -> type[ProblemLaws]:
-    """Make the class of tests of a problem; assign it to a name ``Test…``.
+    """Make the class of tests of a problem.
+
+    See :mod:`lad_mpi.conformance` for what all such functions take and return.
 
     Parameters
     ----------
     cls : type
-        The problem.
     without : collection of str
-        Laws that it need not keep, by name.
     make : callable, optional
-        Makes one, where parameters have to be given; it must split into 7 subsets.
-
-    Returns
-    -------
-    type
-        Tests ``test_<law>``, to be collected by pytest or derived from.
-
-    Raises
-    ------
-    ParameterError
-        ``without`` names a law that does not exist.
+        Makes a problem that can be split into 7 subsets.
     """
     return build(ProblemLaws, cls, without, maker=staticmethod(make or cls))
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from lad_mpi.aggregation import Pipeline, Rule
+from lad_mpi.aggregation import Rule
+from lad_mpi.aggregation.gram import measure
 from lad_mpi.conformance.aggregation import AggregationLaws
 from lad_mpi.conformance.robustness import worst_ratio
 from lad_mpi.conformance.suite import build
-from lad_mpi.rng import Streams
 from lad_mpi.theory import lower_bound
 
 if TYPE_CHECKING:
@@ -46,25 +45,45 @@ class RuleLaws(AggregationLaws):
         assert np.array_equal(later[0], again[0])
         assert np.array_equal(later[1], again[1])
 
-    @pytest.mark.parametrize("dtype", ["float32", "float64"])
-    def test_arriving(self, dtype: str) -> None:
-        """Aggregation that begins with the first columns ends with the bits of a call.
+    @pytest.mark.parametrize("dtype", ["float64", "float32"])
+    @pytest.mark.parametrize("width", [50_000, 4_111, 1])
+    def test_column_kernel(self, dtype: str, width: int) -> None:
+        """Its column kernel gives the bits of a call on large messages, however they are cut.
 
-        A result must not depend on whether communication is overlapped.
+        A pipeline mixes large messages some columns at a time and gives them to the
+        kernel, and must not change a bit by that.
         """
+        num_messages, f = 20, self.faults(20, 4)
+        generator = np.random.default_rng(5)
+        # Enough for the compiled kernels of the suite's own rules.
+        messages = generator.normal(1.0, 1.0, size=(num_messages, 50_000)).astype(dtype)
+        messages[1] *= -1e6
+        rule = self.make(f)
+        expected = rule(messages)
+        kernel = rule.column_kernel(num_messages)
+        # All blocks, or where they are single columns some.
+        for first in range(0, 50_000, max(width, 997)):
+            columns = slice(first, first + width)
+            block = messages[:, columns].copy()
+            result = kernel(block)
+            assert result.dtype == np.dtype(dtype)
+            assert np.array_equal(result, expected[columns])
+            assert np.array_equal(block, messages[:, columns]), "the messages were changed"
+
+    @pytest.mark.parametrize("dtype", ["float64", "float32"])
+    @pytest.mark.parametrize("dimension", [7, 50_000])
+    def test_from_geometry(self, dtype: str, dimension: int) -> None:
+        """From measured messages it makes the bits of a call.
+
+        A run with ``overlap`` measures large messages while they arrive, and must not
+        change a bit by that.
+        """
+        messages = np.random.default_rng(6).normal(1.0, 1.0, size=(20, dimension)).astype(dtype)
+        messages[1] *= -1e6
         rule = self.make(self.faults(20, 4))
-        messages = np.random.default_rng(0).normal(size=(20, 60_001)).astype(dtype)
-        pipeline = Pipeline((), rule)
-        # What has not arrived would show.
-        arrived = np.full_like(messages, np.nan)
-        begun = pipeline.begin(arrived)
-        for start, stop in itertools.pairwise([0, 1, 30_000, 60_001]):
-            arrived[:, start:stop] = messages[:, start:stop]
-            if begun is not None:
-                begun.extend(stop, lambda: None)
-        streams = Streams(0)
-        estimate, _ = pipeline.step(arrived, streams=streams, iteration=0, state=None, begun=begun)
-        assert np.array_equal(estimate, rule(messages))
+        before = messages.copy()
+        assert np.array_equal(rule.from_geometry(measure(messages)), rule(messages))
+        assert np.array_equal(messages, before), "the messages were changed"
 
     @pytest.mark.parametrize(("num_messages", "most"), [(7, 1), (15, 7), (20, 4), (11, 3)])
     def test_kappa(self, num_messages: int, most: int) -> None:
@@ -85,28 +104,18 @@ def rule(
     make: Callable[[int], Any] | None = None,
     tolerates: float = 0.5,
 ) -> type[RuleLaws]:
-    """Make the class of tests of a rule; assign it to a name ``Test…``.
+    """Make the class of tests of a rule.
+
+    See :mod:`lad_mpi.conformance` for what all such functions take and return.
 
     Parameters
     ----------
     cls : type
-        The rule.
     without : collection of str
-        Laws that it need not keep, by name.
     make : callable, optional
-        Makes one for a number of faults, where more parameters have to be given.
+        Makes a rule for a number of faults.
     tolerates : float
         Share of the messages below which it tolerates faults, if less than a half.
-
-    Returns
-    -------
-    type
-        Tests ``test_<law>``, to be collected by pytest or derived from.
-
-    Raises
-    ------
-    ParameterError
-        ``without`` names a law that does not exist.
 
     Examples
     --------
@@ -117,10 +126,12 @@ def rule(
     inapplicable = set()
     if not hasattr(cls, "advance"):
         inapplicable.add("state")
-    if hasattr(cls, "advance") or not hasattr(cls, "column_kernel") | hasattr(cls, "from_geometry"):
-        inapplicable.add("arriving")
     if not callable(getattr(cls, "kappa", None)):
         inapplicable.add("kappa")
+    if not hasattr(cls, "column_kernel"):
+        inapplicable.add("column_kernel")
+    if not hasattr(cls, "from_geometry"):
+        inapplicable.add("from_geometry")
     maker = make or (lambda num_byzantine: cls(num_byzantine=num_byzantine))
     return build(
         RuleLaws, cls, without, inapplicable, maker=staticmethod(maker), tolerates=tolerates

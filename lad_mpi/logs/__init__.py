@@ -6,7 +6,7 @@ No other part of the suite but the reader of data sets imports h5py.
 from lad_mpi.logs.carry import Continuation
 from lad_mpi.logs.datasets import Axes, FinalState
 from lad_mpi.logs.lock import OutputLock, is_being_written
-from lad_mpi.logs.reader import RunLog, find_logs, read_log
+from lad_mpi.logs.reader import LogHead, RunLog, find_logs, read_head, read_log
 from lad_mpi.logs.schema import FORMAT, VERSION, WARMUP_ITERATIONS
 from lad_mpi.logs.validate import validate_log
 from lad_mpi.logs.writer import LogBlock, LogWriter, RunHeader
@@ -19,12 +19,14 @@ __all__ = [
     "Continuation",
     "FinalState",
     "LogBlock",
+    "LogHead",
     "LogWriter",
     "OutputLock",
     "RunHeader",
     "RunLog",
     "find_logs",
     "is_being_written",
+    "read_head",
     "read_log",
     "validate_log",
 ]

@@ -6,7 +6,7 @@ import struct
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import h5py
 import numpy as np
@@ -22,7 +22,7 @@ else:
     import tomli as tomllib
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from lad_mpi.types import HostBools, HostFloats, HostInts
 
@@ -36,9 +36,12 @@ _SWMR_FLAG = 4
 KILLED = "its writer is gone and left the log unfinished: killed, or out of disk space"
 
 
+_Head = TypeVar("_Head", bound="LogHead")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class RunLog:
-    """All that a log says.
+class LogHead:
+    """What a log says of its run as a whole.
 
     Parameters
     ----------
@@ -54,6 +57,29 @@ class RunLog:
         Label of the method, resolved spec, its hash, and the run's own id.
     spec : dict
         The spec, parsed.
+    recorded : int
+        T, how many iterations the log holds.
+    """
+
+    path: Path
+    status: str
+    failure: str
+    name: str
+    spec: dict[str, Any]
+    spec_toml: str
+    spec_hash: str
+    uuid: str
+    recorded: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunLog(LogHead):
+    """All that a log says.
+
+    Parameters
+    ----------
+    path, status, failure, name, spec, spec_toml, spec_hash, uuid, recorded
+        As in :class:`LogHead`.
     iteration : ndarray of int64, shape (T,)
         Iterations that were recorded.
     metrics : dict of ndarray, shape (T,)
@@ -78,14 +104,6 @@ class RunLog:
         Where and with what the run was made.
     """
 
-    path: Path
-    status: str
-    failure: str
-    name: str
-    spec: dict[str, Any]
-    spec_toml: str
-    spec_hash: str
-    uuid: str
     iteration: HostInts
     metrics: dict[str, Any]
     refusals: dict[str, HostInts]
@@ -150,21 +168,15 @@ def read_log(path: Path) -> RunLog:
     LogFormatError
         It is not a log of this suite, is damaged, or is of a newer version.
     """
-    path = Path(path)
-    # Asked before and after: in between a run may have ended, or begun.
-    unwritten = is_being_written(path) is False
-    with open_log(path) as file:
-        try:
-            log = _read(path, file)
-        except (KeyError, OSError, RuntimeError, ValueError) as error:
-            raise LogFormatError(
-                f"{path} is damaged or incomplete: {error}",
-                hint="lad-mpi validate lists what is wrong with it",
-            ) from error
-    unfinished = log.status == schema.STATUSES[0]
-    if unfinished and unwritten and is_being_written(path) is False:
-        return replace(log, status="interrupted", failure=KILLED)
-    return log
+    return _read_with(path, _read)
+
+
+def read_head(path: Path) -> LogHead:
+    """Read what a log says of its run as a whole, whatever its size.
+
+    Parameters, errors and what a killed run says are those of :func:`read_log`.
+    """
+    return _read_with(path, _read_head)
 
 
 def find_logs(paths: Iterable[Path]) -> list[Path]:
@@ -293,19 +305,45 @@ def _is_foreign(path: Path) -> bool:
         return False
 
 
-def _read(path: Path, file: h5py.File) -> RunLog:
+def _read_with(path: Path, read: Callable[[Path, h5py.File], _Head]) -> _Head:
+    path = Path(path)
+    # Asked before and after: in between a run may have ended, or begun.
+    unwritten = is_being_written(path) is False
+    with open_log(path) as file:
+        try:
+            found = read(path, file)
+        except (KeyError, OSError, RuntimeError, ValueError) as error:
+            raise LogFormatError(
+                f"{path} is damaged or incomplete: {error}",
+                hint="lad-mpi validate lists what is wrong with it",
+            ) from error
+    unfinished = found.status == schema.STATUSES[0]
+    if unfinished and unwritten and is_being_written(path) is False:
+        return replace(found, status="interrupted", failure=KILLED)
+    return found
+
+
+def _read_head(path: Path, file: h5py.File) -> LogHead:
+    return LogHead(**_head(path, file))
+
+
+def _head(path: Path, file: h5py.File) -> dict[str, Any]:
     text = {name: str(file.attrs[name]) for name in schema.TEXT_ATTRIBUTES}
-    rows = count_rows(file)
+    return {
+        "path": path,
+        "spec": tomllib.loads(text["spec"]),
+        "spec_toml": text["spec"],
+        "recorded": count_rows(file),
+        **{name: text[name] for name in ("status", "failure", "name", "spec_hash", "uuid")},
+    }
+
+
+def _read(path: Path, file: h5py.File) -> RunLog:
+    head = _head(path, file)
+    rows = head["recorded"]
     seconds = file["timing/seconds"]
     return RunLog(
-        path=path,
-        status=text["status"],
-        failure=text["failure"],
-        name=text["name"],
-        spec=tomllib.loads(text["spec"]),
-        spec_toml=text["spec"],
-        spec_hash=text["spec_hash"],
-        uuid=text["uuid"],
+        **head,
         iteration=file["metrics/iteration"][:rows],
         metrics={v.name: file["metrics"][v.name][:rows] for v in schema.METRICS},
         refusals=_read_refusals(file["metrics"], rows),

@@ -46,18 +46,18 @@ class RunStatus:
 def run_status(run: Run, folder: Path) -> RunStatus:
     """Look at the log of one run."""
     # Ranks that follow a study never look at logs, and need not import HDF5.
-    from lad_mpi.logs import read_log  # noqa: PLC0415
+    from lad_mpi.logs import read_head  # noqa: PLC0415
 
     path = folder / run.file_name
     try:
         if not path.exists():
             return RunStatus(run, path, PENDING)
-        log = read_log(path)
+        log = read_head(path)
     except LadError as error:
         return RunStatus(run, path, DAMAGED, failure=error.message)
     except OSError as error:
         return RunStatus(run, path, DAMAGED, failure=f"cannot be read: {error.strerror}")
-    return RunStatus(run, path, log.status, len(log.iteration), log.failure)
+    return RunStatus(run, path, log.status, log.recorded, log.failure)
 
 
 def study_status(study: Study, folder: Path) -> list[RunStatus]:

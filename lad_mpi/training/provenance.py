@@ -60,6 +60,8 @@ def provenance(
         "processes": [str(place["pid"]) for place in places],
         "affinity": [format_ranges(place["cpus"]) for place in places],
         "devices": [place["device"] for place in places],
+        # Messages are checked and packed on the host, so that is where MPI takes them from.
+        "gpu_transfers": "none" if spec.backend.kind == "numpy" else "staged",
         "blas": describe_blas(),
         "blas_threads": [str(place["blas_threads"]) for place in places],
         "cpu_model": cpu_model(),

@@ -12,13 +12,13 @@ from lad_mpi.attacks import AttackContext, OmniscientAttack
 from lad_mpi.coding import DecodeStatus, DecodingCode
 from lad_mpi.compression import Rejection
 from lad_mpi.errors import ParameterError, RunFailedError
+from lad_mpi.transport import ArrivingMessages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lad_mpi.aggregation import Arriving, Pipeline
     from lad_mpi.training.setup import Setup
-    from lad_mpi.transport import ArrivingMessages
     from lad_mpi.types import Array, HostBytes, HostFloats, HostInts
 
 
@@ -72,7 +72,8 @@ class Server:
         ------
         RunFailedError
             An honest device sent what is refused, which it does only where its
-            gradient is not finite. Refusing it in silence would hide that.
+            gradient is not finite, or beyond the range of the codec. Refusing it in
+            silence would hide that.
         """
         channel = self._setup.channel(iteration, 0, len(inbox))
         vectors, rejections = self._setup.messages.unpack(inbox, channel)
@@ -100,9 +101,8 @@ class Server:
         # A rule may keep rows of an iteration's messages as its state.
         if self._arrived is None or self._rule_state is not None:
             self._arrived = np.empty((len(inbox), setup.message_dimension), setup.backend.dtype)
-        messages = setup.messages.arriving(
-            inbox, setup.channel(iteration, 0, len(inbox)), self._arrived
-        )
+        channel = setup.channel(iteration, 0, len(inbox))
+        messages = ArrivingMessages(setup.messages, inbox, channel, self._arrived)
         rule = setup.spec.aggregation
         if rule is None or self._attack is not None or self._decoder is not None:
             return messages, None
@@ -113,9 +113,11 @@ class Server:
         """Stop a run in which messages of honest devices are refused; see :meth:`receive`."""
         refused = self._setup.honest[rejections[self._setup.honest] != int(Rejection.NONE)]
         if len(refused):
+            codec = self._setup.spec.compression.kind
+            beyond = "" if codec == "none" else f" or larger than compression {codec!r} carries"
             raise diverged(
                 f"in iteration {iteration} the gradients of {len(refused)} honest devices "
-                f"are not finite, that of device {refused[0]} first"
+                f"are not finite{beyond}, that of device {refused[0]} first"
             )
 
     def deliver(self, vectors: HostFloats) -> Array:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lad_mpi.errors import LogFormatError, UsageError
-from lad_mpi.logs import OutputLock, read_log
+from lad_mpi.logs import OutputLock, read_head
 from lad_mpi.spec import spec_hash
 from lad_mpi.training.checkpoint import Checkpoints
 from lad_mpi.training.existing import Existing
@@ -112,7 +112,7 @@ def _start(lock: OutputLock, output: Path, spec: Spec, existing: Existing) -> St
 
 def _resume(lock: OutputLock, output: Path, spec: Spec) -> Start:
     try:
-        log = read_log(output)
+        log = read_head(output)
     except LogFormatError as error:
         raise UsageError(
             f"cannot resume: {error.message}", hint="start over with --overwrite"
@@ -128,7 +128,7 @@ def _resume(lock: OutputLock, output: Path, spec: Spec) -> Start:
     if log.status == "complete":
         checkpoints.clear()
         return Start(lock, is_complete=True, notes=(f"{output} is complete already",))
-    checkpoint, notes = checkpoints.load(log.uuid, log.spec_hash, len(log.iteration))
+    checkpoint, notes = checkpoints.load(log.uuid, log.spec_hash, log.recorded)
     total = log.spec.get("iterations")
     if checkpoint is None:
         notes.append("there is no checkpoint: the run begins again")

@@ -1,9 +1,10 @@
 """Messages, ranks and the two collectives of an iteration."""
 
+from lad_mpi.transport.arriving import ArrivingMessages
 from lad_mpi.transport.base import SERVER, Exchange, Layout, Link, SlicedGather
 from lad_mpi.transport.launch import open_link
 from lad_mpi.transport.loopback import Loopback
-from lad_mpi.transport.wire import HEADER_BYTES, ArrivingMessages, MessageFormat
+from lad_mpi.transport.wire import HEADER_BYTES, MessageFormat
 
 __all__ = [
     "HEADER_BYTES",

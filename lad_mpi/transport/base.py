@@ -185,5 +185,8 @@ class Link(Protocol):
     def set_timeout(self, timeout_s: float) -> None:
         """Let no collective take longer than ``timeout_s`` seconds from now on; 0 for ever."""
 
+    def close(self) -> None:
+        """Wait until all ranks have come to their end, which leaving MPI would do unwatched."""
+
     def abort(self, exit_code: int) -> None:
         """End all ranks at once."""

@@ -107,6 +107,9 @@ class Loopback:
     def set_timeout(self, timeout_s: float) -> None:
         """Nobody is waited for."""
 
+    def close(self) -> None:
+        """Nobody is waited for."""
+
     def abort(self, exit_code: int) -> None:
         """End the process."""
         raise SystemExit(exit_code)

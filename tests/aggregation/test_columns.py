@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import itertools
+import time
 from typing import Any
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from lad_mpi.aggregation import NearestNeighbourMixing, Pipeline, TrimmedMean
+from lad_mpi.aggregation import (
+    PRE_AGGREGATIONS,
+    RULES,
+    NearestNeighbourMixing,
+    Pipeline,
+    TrimmedMean,
+)
+from lad_mpi.aggregation import columns as columns_module
 from lad_mpi.aggregation.columns import (
     column_blocks,
     num_threads,
     over_columns,
     serial_linear_algebra,
+    shared,
 )
 
 
@@ -54,6 +63,58 @@ def test_what_fails_in_a_worker_fails_here(monkeypatch: pytest.MonkeyPatch) -> N
     assert threads_of_linear_algebra() == before
 
 
+@pytest.mark.parametrize("threads", ["1", "2", "5"])
+def test_shared_tasks_are_done_once_and_answer_in_order(
+    threads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    done: list[int] = []
+
+    def square(task: int) -> int:
+        done.append(task)
+        assert num_threads() == 1
+        return task**2
+
+    assert list(shared(square, range(40))) == [task**2 for task in range(40)]
+    assert sorted(done) == list(range(40))
+    assert num_threads() == int(threads)
+    assert list(shared(square, [])) == []
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_no_task_is_begun_once_the_caller_wants_no_more(
+    threads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And results are not kept: n × n matrices of many tasks would fill the memory."""
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    done: list[int] = []
+
+    def slow(task: int) -> int:
+        time.sleep(0.001)
+        done.append(task)
+        return task
+
+    results = shared(slow, range(10_000))
+    assert next(results) == 0
+    results.close()
+    begun = len(done)
+    assert begun < 10_000
+    time.sleep(0.01)
+    assert len(done) == begun
+
+
+def test_threads_are_started_only_where_they_pay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    shares = []
+    monkeypatch.setattr(columns_module, "shared", lambda *_: shares.append(1) or [])
+    large, medium = np.zeros((100, 40_000)), np.zeros((100, 6_000))
+    list(over_columns(medium, lambda _: None))
+    assert not shares
+    list(over_columns(medium, lambda _: None, num_products=100))
+    list(over_columns(large, lambda _: None))
+    assert len(shares) == 2
+
+
 def test_linear_algebra_gets_its_threads_back_in_any_order() -> None:
     before = threads_of_linear_algebra()
     messages = np.zeros((100, 30_000))
@@ -72,6 +133,7 @@ def test_linear_algebra_gets_its_threads_back_in_any_order() -> None:
 def test_threads_do_not_change_a_bit(
     shape: tuple[int, int], dtype: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(columns_module, "_SHARED_FROM_BYTES", 0)
     messages = np.random.default_rng(0).normal(1.0, 1.0, size=shape).astype(dtype)
     mixing = NearestNeighbourMixing(shape[0] // 5)
     pipeline = Pipeline((mixing,), TrimmedMean(shape[0] // 5))
@@ -81,3 +143,16 @@ def test_threads_do_not_change_a_bit(
         results.append((mixing(messages), pipeline(messages)))
     assert np.array_equal(results[0][0], results[1][0])
     assert np.array_equal(results[0][1], results[1][1])
+
+
+@pytest.mark.parametrize("kind", sorted({**RULES, **PRE_AGGREGATIONS}.keys() - {"mda", "smea"}))
+@pytest.mark.parametrize("shape", [(100, 100), (33, 5001), (100, 1000), (200, 100)])
+def test_threads_of_linear_algebra_do_not_change_a_bit(shape: tuple[int, int], kind: str) -> None:
+    """Libraries divide a product by their threads, also where a matrix is small."""
+    messages = np.random.default_rng(1).normal(1.0, 1.0, size=shape)
+    component = {**RULES, **PRE_AGGREGATIONS}[kind](shape[0] // 5)
+    results = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            results.append(component(messages))
+    assert np.array_equal(results[0], results[1])

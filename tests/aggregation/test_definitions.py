@@ -472,6 +472,23 @@ class TestGeometricMedian:
         assert solution.num_iterations == 3
         np.testing.assert_allclose(solution.estimate, z, rtol=1e-12, atol=1e-12)
 
+    @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+    @pytest.mark.parametrize("shift", [0.0, 40.0])
+    def test_small_and_large_messages_take_the_same_steps(self, shift: float, dtype: Any) -> None:
+        """The same numbers beside columns of zeros are too many to be read in every step."""
+        x = (shift + np.random.default_rng(21).normal(size=(15, 9))).astype(dtype)
+        x[:3] *= -3.0
+        wide = np.zeros((15, 14_000), dtype=dtype)
+        wide[:, :9] = x
+        for tolerance in (1e-2, 1e-10):
+            rule = GeometricMedian(3, tolerance, 60, smoothing=0.1, start="zero")
+            small, large = rule.solve(x), rule.solve(wide)
+            assert small.num_iterations == large.num_iterations < 60
+            tolerated = 1e-11 if dtype is np.float64 else 1e-6
+            np.testing.assert_allclose(small.estimate, large.estimate[:9], atol=40 * tolerated)
+            np.testing.assert_allclose(small.residual, large.residual, rtol=1e-2)
+            assert small.estimate.dtype == dtype
+
     @pytest.mark.parametrize("smoothing", [1e-300, 1e-12, 1e300])
     @pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
     def test_any_smoothing_is_survived(self, smoothing: float, scale: float) -> None:

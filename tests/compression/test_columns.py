@@ -13,8 +13,7 @@ CUTS = [[0, 12], [0, 1, 12], [0, 5, 6, 11, 12], list(range(13))]
 
 
 def test_vectors_as_they_are_can_be_taken_apart_and_packed_bits_cannot():
-    assert "none" in BY_COLUMNS
-    assert not {"rand_k", "qsgd", "top_k"} & set(BY_COLUMNS)
+    assert sorted(BY_COLUMNS) == ["cast", "none"]
     assert all(isinstance(cls(), ColumnCodec) for cls in BY_COLUMNS.values())
 
 
@@ -27,8 +26,9 @@ def test_columns_decode_to_the_bits_of_the_whole(kind, dtype, cuts):
     vectors[1, 0], vectors[2, 5], vectors[4, 11], vectors[4, 2] = np.nan, np.inf, -np.inf, np.nan
     vectors[3, 4], vectors[3, 5] = -0.0, np.finfo(dtype).tiny / 4
     payloads = codec.encode(vectors, wire)
+    refused = Rejection.NOT_FINITE
     whole, rejections = codec.decode(payloads, wire)
-    assert rejections.tolist() == [0, Rejection.NOT_FINITE, Rejection.NOT_FINITE, 0, 3, 0]
+    assert rejections.tolist() == [0, refused, refused, 0, refused, 0]
     decoded, reasons, end = np.full_like(vectors, 7), np.zeros(6, dtype=int), 0
     for start, stop in itertools.pairwise(cuts):
         columns = slice(start, stop)

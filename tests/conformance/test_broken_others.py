@@ -1,5 +1,6 @@
-"""Codecs, attacks, codes and problems with one fault each are caught by the law they break."""
+"""Components of other families with one fault each are caught by the law they break."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -7,10 +8,33 @@ import numpy as np
 import pytest
 
 from lad_mpi import conformance
+from lad_mpi.aggregation import Clip, NearestNeighbourMixing
 from lad_mpi.attacks import SignFlip
 from lad_mpi.coding import Cyclic, DracoRepetition
 from lad_mpi.compression import NoCompression, RandK, Rejection
 from lad_mpi.problems import LinearRegression
+
+
+class MixesOtherwise(NearestNeighbourMixing):
+    """Says other weights than it mixes with."""
+
+    def mixture(self, messages):
+        found = super().mixture(messages)
+        return dataclasses.replace(found, weights=found.weights[::-1])
+
+    def __call__(self, messages):
+        return super().mixture(messages).whole()
+
+
+class MixesInAnotherPrecision(NearestNeighbourMixing):
+    def __call__(self, messages):
+        return super().__call__(messages.astype(np.float64)).astype(messages.dtype)
+
+
+class ChangesWhatItMixes(NearestNeighbourMixing):
+    def mixture(self, messages):
+        messages[0] = 0.0
+        return super().mixture(messages)
 
 
 class RaisesOnHostileBytes(NoCompression):
@@ -34,11 +58,15 @@ class AcceptsInfinity(NoCompression):
 class SharesTheRandomNumbersOfABlock(RandK):
     wire_code: ClassVar[int] = 203
 
-    def _chosen(self, channel):
-        return np.tile(super()._chosen(channel)[:1], (self._rows(channel), 1))
+    def encode(self, vectors, channel):
+        return super().encode(vectors, self._first(channel))
 
-    def _rows(self, channel):
-        return channel.num_devices if channel.rows is None else len(channel.rows)
+    def decode(self, payloads, channel):
+        return super().decode(payloads, self._first(channel))
+
+    def _first(self, channel):
+        count = channel.num_devices if channel.rows is None else len(channel.rows)
+        return dataclasses.replace(channel, rows=np.zeros(count, dtype=np.int64))
 
 
 class ForgetsToScale(RandK):
@@ -168,6 +196,12 @@ class WrongOptimum(Wrapped):
             self.optimum = inner.optimum + 1.0
 
 
+PRE_AGGREGATIONS = {
+    MixesOtherwise: "mixture",
+    MixesInAnotherPrecision: "mixture",
+    ChangesWhatItMixes: "mixture",
+}
+
 CODECS = {
     RaisesOnHostileBytes: "hostile_payloads",
     AcceptsInfinity: "not_finite",
@@ -194,6 +228,16 @@ PROBLEMS = {
     DependsOnTheOthers: "rows",
     WrongOptimum: "optimum",
 }
+
+
+@pytest.mark.parametrize("pre", PRE_AGGREGATIONS)
+def test_a_broken_pre_aggregation_is_caught(complaint, pre):
+    assert complaint(conformance.pre_aggregation(pre), PRE_AGGREGATIONS[pre])
+
+
+def test_a_law_of_mixtures_is_tried_where_there_are_any():
+    assert "mixture" in conformance.laws(conformance.pre_aggregation(NearestNeighbourMixing))
+    assert "mixture" not in conformance.laws(conformance.pre_aggregation(Clip))
 
 
 @pytest.mark.parametrize("codec", CODECS)

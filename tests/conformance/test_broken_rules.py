@@ -1,6 +1,7 @@
 """Rules with one fault each are caught by the law that they break, and a sound one by none."""
 
 import doctest
+import functools
 import itertools
 import random
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from lad_mpi import conformance
-from lad_mpi.aggregation import Median, check_messages, finite_rows
+from lad_mpi.aggregation import check_messages, finite_rows
 from lad_mpi.conformance import rules as rules_module
 from lad_mpi.conformance.rules import RuleLaws
 from lad_mpi.errors import ParameterError
@@ -223,12 +224,56 @@ class ChangesItsState(Sound):
         return estimate, estimate.copy()
 
 
-class KeepsOneKernel(Sound):
-    def column_kernel(self, num_messages):
-        return Median(self.num_byzantine).column_kernel(num_messages)
+@dataclass(frozen=True)
+class ByColumns(Sound):
+    """Sound, and adds rows one by one, so that it rounds alike whatever the number of columns."""
 
     def __call__(self, messages):
-        return super().__call__(messages)
+        check_messages(messages, self.num_byzantine)
+        rows = np.sort(finite_rows(messages), axis=0)
+        middle = rows[self.num_byzantine : len(rows) - self.num_byzantine]
+        return functools.reduce(np.add, middle / len(middle))
+
+    def column_kernel(self, num_messages):
+        assert num_messages > 2 * self.num_byzantine
+        return self
+
+
+class AddsSingleColumnsPairwise(ByColumns):
+    """What NumPy does where the rows of one column are adjacent in memory."""
+
+    def __call__(self, messages):
+        return Sound(self.num_byzantine)(messages)
+
+
+class LooksAcrossColumns(ByColumns):
+    def column_kernel(self, num_messages):
+        return lambda block: self(block) + 1e-3 * block[0].mean(dtype=block.dtype)
+
+
+class AnotherRuleByColumns(ByColumns):
+    def column_kernel(self, num_messages):
+        return ByColumns(max(0, self.num_byzantine - 1))
+
+
+class WiderByColumns(ByColumns):
+    def column_kernel(self, num_messages):
+        return lambda block: self(block).astype(np.float64)
+
+
+class SortsColumnsInPlace(ByColumns):
+    def column_kernel(self, num_messages):
+        def kernel(block):
+            result = self(block)
+            block.sort(axis=0)
+            return result
+
+        return kernel
+
+
+class AnotherRuleInGramSpace(Sound):
+    def from_geometry(self, geometry):
+        return geometry.rows.messages[geometry.tightest].copy()
 
 
 #: Each law, and the rules that break it.
@@ -261,7 +306,14 @@ BROKEN = {
     "only_row_not_finite": [LetsNanThrough],
     "kappa": [Boasts, BoastsBelowWhatIsPossible],
     "state": [ChangesItsState],
-    "arriving": [KeepsOneKernel],
+    "from_geometry": [AnotherRuleInGramSpace],
+    "column_kernel": [
+        AddsSingleColumnsPairwise,
+        LooksAcrossColumns,
+        AnotherRuleByColumns,
+        WiderByColumns,
+        SortsColumnsInPlace,
+    ],
 }
 
 
@@ -277,8 +329,9 @@ def test_every_law_of_rules_has_been_seen_to_fail():
     assert set(BROKEN) == set(conformance.laws(RuleLaws))
 
 
-def test_the_sound_rule_keeps_all_laws(complaint):
-    suite = conformance.rule(Sound)
+@pytest.mark.parametrize("rule", [Sound, ByColumns])
+def test_the_sound_rule_keeps_all_laws(complaint, rule):
+    suite = conformance.rule(rule)
     said = {law: complaint(suite, law) for law in conformance.laws(suite)}
     assert not {law: text for law, text in said.items() if text}
 
@@ -296,6 +349,8 @@ def test_only_laws_that_apply_are_tried():
     laws = conformance.laws(conformance.rule(LetsNanThrough))
     assert "kappa" in laws
     assert "state" not in laws
+    assert "column_kernel" not in laws
+    assert "column_kernel" in conformance.laws(conformance.rule(ByColumns))
     assert "kappa" not in conformance.laws(conformance.rule(CanBeChanged))
     assert "state" in conformance.laws(conformance.rule(ChangesItsState))
 

@@ -36,6 +36,8 @@ SPECS = {
     "stateful rule": '[aggregation]\nkind = "centered_clipping"\n',
     "random pre-aggregation": '[aggregation]\nkind = "median"\npre = ["bucketing"]\n',
     "compressed": '[compression]\nkind = "qsgd"\nlevels = 4\n',
+    "error feedback": '[compression]\nkind = "sign"\nerror_feedback = true\n',
+    "hostile bytes": '[attack]\nkind = "mutate"\n[compression]\nkind = "natural"\n',
     "decoder": '[coding]\nkind = "draco_cyclic_real"\n',
 }
 SPEC = f"""
@@ -118,9 +120,10 @@ def draw(chance: random.Random, ranks: int) -> Fault:
     if ranks > 1 and who != "server":
         rank = chance.randrange(0 if who == "all" else 1, ranks)
     # A launch has about forty iterations, seven flushes and five checkpoints.
-    rare = point in {"start", "first words", "log drafted", "rows carried"}
+    rare = point in {"start", "first words", "log drafted", "rows carried", "left"}
     often = who != "server" or point in {"aggregate", "update"}
-    call = 0 if rare or "outcome" in point else chance.randrange(30 if often else 4)
+    once = rare or "outcome" in point
+    call = 0 if once else chance.randrange(30 if often else 4)
     # The server alone listens to signals, and one rank alone says what it raises.
     actions = {"kill": 8, "raise": 2 * (ranks > 1), "stop": ranks > 1, "terminate": rank == 0}
     action = chance.choices(list(actions), list(map(int, actions.values())))[0]

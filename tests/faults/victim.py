@@ -51,6 +51,7 @@ POINTS = {
     "outcome copied": ("lad_mpi.logs.writer", "shutil.copyfile", "after", "server"),
     "outcome drafted": ("lad_mpi.logs.writer", "create_state", "after", "server"),
     "outcome named": ("lad_mpi.logs.writer", "LogWriter.finish", "after", "server"),
+    "left": ("lad_mpi.transport.mpi", "MpiLink.close", "before", "all"),
     "checkpoints cleared": ("lad_mpi.training.checkpoint", "Checkpoints.clear", "after", "server"),
 }
 #: Not at a call but after ``call`` hundredths of a second.

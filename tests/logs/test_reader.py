@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import h5py
 import numpy as np
 import pytest
 
 from lad_mpi.errors import LogFormatError, UsageError
-from lad_mpi.logs import VERSION, find_logs, read_log
+from lad_mpi.logs import VERSION, find_logs, read_head, read_log
 from lad_mpi.logs.schema import REASONS
 
 
@@ -134,3 +136,14 @@ def test_of_a_growing_log_whole_rows_are_read(complete_log):
         file["timing/iteration"][3] = -1
     log = read_log(complete_log)
     assert len(log.iteration) == len(log.seconds) == len(log.traffic["uplink_bytes"]) == 3
+
+
+def test_the_head_is_what_the_whole_log_says(complete_log, tmp_path, open_writer, block):
+    with open_writer(tmp_path / "part.h5") as writer:
+        writer.append(block(0, 3))
+        writer.finish("interrupted", failure="time is up")
+    for path in (complete_log, tmp_path / "part.h5"):
+        head, log = read_head(path), read_log(path)
+        for field in dataclasses.fields(head):
+            assert getattr(head, field.name) == getattr(log, field.name)
+        assert head.recorded == len(log.iteration)

@@ -106,3 +106,19 @@ def test_slices_put_every_byte_in_its_place_in_order(link, num_devices, edges):
             assert (exchange.inbox == 255).all()
             exchange.inbox[:] = 0
     exchange.close()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("num_devices", [4, 7, 20])
+def test_rows_of_devices_are_collected_and_handed_back(link, num_devices, dtype):
+    layout = Layout(num_devices, link.size)
+    everything = np.arange(3 * num_devices, dtype=dtype).reshape(num_devices, 3)
+    own = link.scatter_rows(layout, everything if link.is_server else None, (3,), dtype)
+    first, count = layout.block(link.rank)
+    assert own.dtype == dtype
+    np.testing.assert_array_equal(own, everything[first : first + count])
+    gathered = link.gather_rows(layout, own)
+    if link.is_server:
+        np.testing.assert_array_equal(gathered, everything)
+    else:
+        assert gathered is None

@@ -188,7 +188,7 @@ def refused(log, reason):
 
 
 PLACES = {
-    "magic": (0, Rejection.HEADER),
+    "magic": (0, Rejection.MAGIC),
     "checksum": (5, Rejection.CHECKSUM),
     "first": (32, Rejection.CHECKSUM),
     "last": (-1, Rejection.CHECKSUM),

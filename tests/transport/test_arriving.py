@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lad_mpi.compression import Channel, NoCompression, Qsgd, Rejection
 from lad_mpi.rng import Streams
-from lad_mpi.transport import HEADER_BYTES, MessageFormat
+from lad_mpi.transport import HEADER_BYTES, ArrivingMessages, MessageFormat
 
 N, Q = 5, 13
 
@@ -36,7 +36,9 @@ def arrive(messages, slots, slices, dtype="float64"):
     seen = np.full_like(slots, 0xA5)
     edges = messages.edges(slices)
     assert (edges[0], edges[-1]) == (0, messages.slot_bytes)
-    arriving = messages.arriving(seen, channel(dtype), np.full((N, Q), np.nan, dtype=dtype))
+    arriving = ArrivingMessages(
+        messages, seen, channel(dtype), np.full((N, Q), np.nan, dtype=dtype)
+    )
     handed_on = []
     for columns, (start, stop) in zip(slices, itertools.pairwise(edges), strict=True):
         seen[:, start:stop] = slots[:, start:stop]
@@ -73,7 +75,7 @@ def test_a_message_with_a_wrong_header_counts_as_zero_from_the_start():
     messages, slots = packed()
     slots[3, 13] ^= 1
     _, rejections, used_refused, handed_on = arrive(messages, slots, cut([4, 9]))
-    assert rejections.tolist() == [0, 0, 0, Rejection.HEADER, 0]
+    assert rejections.tolist() == [0, 0, 0, Rejection.DEVICE, 0]
     assert not used_refused
     assert not handed_on[3].any()
 
