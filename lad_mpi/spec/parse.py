@@ -192,7 +192,7 @@ def _check_overlap(spec: Spec) -> None:
             "overlap",
             f"the messages of compression.kind = {spec.compression.kind!r} cannot be taken "
             "apart by columns before they have arrived whole",
-            hint='set overlap = false, or compression.kind = "none"',
+            hint='set overlap = false, or compression.kind = "none" or "cast"',
         )
     if spec.backend.kind != "numpy":
         raise SpecError(

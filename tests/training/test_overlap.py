@@ -29,6 +29,9 @@ WIDE = {
 
 
 class Quiet:
+    def note(self, text):
+        pass
+
     def update(self, iteration, iterations, loss):
         pass
 
@@ -119,6 +122,16 @@ VARIANTS = {
     "omniscient": {"attack": {"kind": "alie"}},
     "gaussian": {"attack": {"kind": "gaussian"}},
     "nan": {"attack": {"kind": "nan"}, "aggregation": {"kind": "geometric_median"}},
+    "random bytes": {"attack": {"kind": "random_bytes"}},
+    "random payload": {"attack": {"kind": "random_bytes", "keep_envelope": True}},
+    "mutate": {"attack": {"kind": "mutate"}, "iterations": 12},
+    "cast": {"compression": {"kind": "cast"}, "backend": {"dtype": "float32"}},
+    "cast, mutated": {
+        "compression": {"kind": "cast"},
+        "attack": {"kind": "mutate"},
+        "aggregation": {"kind": "krum", "pre": ["nnm"]},
+        "iterations": 12,
+    },
     "draco_repetition": {"coding": {"kind": "draco_repetition"}},
     "draco_cyclic": {"coding": {"kind": "draco_cyclic"}},
     "short": {"problem": {"dimension": 7}},
