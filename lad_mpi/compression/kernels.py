@@ -520,9 +520,7 @@ def _choose(marks: Any, words: Any, sizes: tuple[int, int], stream: Any, device:
     for start in range(0, draws, BLOCK):
         count = min(BLOCK, draws - start)
         _draw(words, (count + 3) // 4, np.uint64(origin + start // 4), stream)
-        for j in range(count):
-            last = np.uint64(dimension - draws + start + j)
-            _mark_one(marks, _high_product(words[j], last + np.uint64(1)), last)
+        _mark_drawn(marks, words, count, dimension - draws + start)
     if draws < k:
         for place in range(len(marks)):
             marks[place] = ~marks[place]
@@ -531,10 +529,27 @@ def _choose(marks: Any, words: Any, sizes: tuple[int, int], stream: Any, device:
 
 
 @_compile
-def _mark_one(marks: Any, drawn: Any, last: Any) -> None:
-    """Mark a drawn number, or the last of those it was drawn from if it is marked already."""
+def _mark_drawn(marks: Any, words: Any, count: int, first: int) -> None:
+    """Mark, for each j from the first on, a number up to j, or j if that is marked already."""
     six, low, one = np.uint64(6), np.uint64(63), np.uint64(1)
-    taken = marks[drawn >> six] >> (drawn & low) & one
-    # Without a branch, because no processor could foresee it.
-    place = drawn ^ ((drawn ^ last) & (np.uint64(0) - taken))
-    marks[place >> six] |= one << (place & low)
+    # The word that has j in it is held in a register: loads from it would wait for stores to it.
+    held = np.uint64(first) >> six
+    tail = marks[held]
+    for step in range(count):
+        last = np.uint64(first + step)
+        drawn = _high_product(words[step], last + one)
+        if last >> six != held:
+            marks[held] = tail
+            held = last >> six
+            tail = marks[held]
+        place, bit = drawn >> six, one << (drawn & low)
+        # Without a branch on what is marked, which no processor could foresee.
+        if place == held:
+            taken = tail >> (drawn & low) & one
+            tail |= bit
+        else:
+            word = marks[place]
+            taken = word >> (drawn & low) & one
+            marks[place] = word | bit
+        tail |= taken << (last & low)
+    marks[held] = tail
