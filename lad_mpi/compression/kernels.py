@@ -336,8 +336,8 @@ def _quantize(values: Any, levels: int, keys: Any, norms: Any, target: Any) -> N
     words = np.empty(BLOCK, np.uint64)
     halves = words.view(np.uint32)
     uniforms = np.empty(BLOCK)
-    codes = np.empty(BLOCK, np.uint64)
-    width = _width(levels)
+    codes, packed = np.empty(BLOCK, np.uint32), np.empty(BLOCK // 2, np.uint64)
+    width, most = _width(levels), np.float64(levels)
     for i in range(num_rows):
         if narrow:
             norms[i] = _norm(vectors[i], bits[i], _LAYOUT_32)
@@ -348,8 +348,9 @@ def _quantize(values: Any, levels: int, keys: Any, norms: Any, target: Any) -> N
             norms[i] = np.nan
         # What has no norm is sent with all levels 0.
         sendable = math.isfinite(norm) and norm > 0.0
-        divisor = norm if sendable else 1.0
-        factor = np.float64(levels) if sendable else 0.0
+        # Levels over a norm this small might overflow.
+        scale = 2.0**600 if norm < 2.0**-900 else 1.0
+        factor = levels / (norm * scale) if sendable else 0.0
         origin = devices[i] * calls_a_row
         for start in range(0, dimension, BLOCK):
             count = min(BLOCK, dimension - start)
@@ -366,15 +367,16 @@ def _quantize(values: Any, levels: int, keys: Any, norms: Any, target: Any) -> N
                         uniforms[j] = _unit(words[j])
                 for j in range(count):
                     value = np.float64(row[j])
-                    position = abs(value) / divisor * factor
-                    below = math.floor(position)
-                    step = below + 1.0 if uniforms[j] < position - below else below
-                    codes[j] = np.uint64(math.copysign(step, value) + levels)
+                    position = min(abs(value) * scale * factor, most)
+                    below = np.int32(position)
+                    step = below + np.int32(uniforms[j] < position - below)
+                    # A level and s fit 31 bits each, and their sum 32.
+                    codes[j] = levels + step if value >= 0.0 else levels - step
             else:
-                codes[:count] = np.uint64(levels)
-            codes[count:] = np.uint64(0)
-            _pack(codes, width)
-            _copy_bytes(codes, payloads[i, first:], start // 8 * width, width)
+                codes[:count] = np.uint32(levels)
+            codes[count:] = np.uint32(0)
+            _pack(codes, width, packed)
+            _copy_bytes(packed, payloads[i, first:], start // 8 * width, width)
 
 
 @_compile
@@ -412,23 +414,23 @@ def _width(levels: int) -> int:
 
 
 @_compile
-def _pack(codes: Any, width: int) -> None:
-    """Move the codes of a block together, in place, without gaps."""
+def _pack(codes: Any, width: int, packed: Any) -> None:
+    """Move the codes of a block together, without gaps; what they were is lost."""
     count = len(codes)
-    # Pairs of neighbours at once, as often as that leaves them half a word.
+    # Pairs of neighbours at once, as often as these fit the room of one.
     while width <= 16:
-        shift = np.uint64(width)
+        shift = np.uint32(width)
         count //= 2
         for j in range(count):
             codes[j] = codes[2 * j] | (codes[2 * j + 1] << shift)
         width *= 2
     word, fill, place = np.uint64(0), 0, 0
     for j in range(count):
-        code = codes[j]
+        code = np.uint64(codes[j])
         word |= code << np.uint64(fill)
         fill += width
         if fill >= 64:
-            codes[place] = word
+            packed[place] = word
             place += 1
             fill -= 64
             word = code >> np.uint64(width - fill)
