@@ -87,9 +87,8 @@ class Cast:
 
     def decode(self, payloads: HostBytes, channel: Channel) -> tuple[HostFloats, HostInts]:
         """Widen, which is exact, and refuse what is not finite; see :meth:`Codec.decode`."""
-        numbers = np.ascontiguousarray(payloads).view("<u2")
         vectors = np.empty((len(payloads), channel.dimension), dtype=channel.dtype)
-        return vectors, refuse(vectors, (~self._widen(numbers, vectors), Rejection.NOT_FINITE))
+        return vectors, refuse(vectors, (~self._widen(payloads, vectors), Rejection.NOT_FINITE))
 
     def column_bytes(self, columns: slice, dtype: np.dtype[Any]) -> slice:  # noqa: ARG002
         """Return the bytes of a payload that hold a range of columns."""
@@ -103,15 +102,19 @@ class Cast:
         out: HostFloats,
     ) -> HostInts:
         """Widen some columns; see :class:`ColumnCodec`."""
-        return refuse(out, (~self._widen(payloads.view("<u2"), out), Rejection.NOT_FINITE))
+        return refuse(out, (~self._widen(payloads, out), Rejection.NOT_FINITE))
 
-    def _widen(self, numbers: npt.NDArray[np.uint16], out: HostFloats) -> npt.NDArray[np.bool_]:
+    def _widen(self, payloads: HostBytes, out: HostFloats) -> npt.NDArray[np.bool_]:
         """Widen, which is exact, and tell which rows are finite."""
         finite = np.ones(len(out), dtype=np.bool_)
         widen = _from_float16 if self.format == "float16" else _from_bfloat16
         with np.errstate(all="ignore"):
             for rows, part in pieces(*out.shape):
-                out[rows, part] = widen(numbers[rows, part])
+                # A copy of a piece: rows of payloads need not be aligned.
+                numbers = np.ascontiguousarray(
+                    payloads[rows, _BYTES * part.start : _BYTES * part.stop]
+                )
+                out[rows, part] = widen(numbers.view("<u2"))
                 finite[rows] &= finite_rows(out[rows, part])
         return finite
 

@@ -106,6 +106,18 @@ class MessageFormat:
         slots[:, HEADER_BYTES:] = self._codec.encode(vectors, channel)
         self.seal(slots)
 
+    def warm_up(self, channel: Channel) -> None:
+        """Pack and unpack a message of zeros, so that what a codec imports and compiles is there.
+
+        Parameters
+        ----------
+        channel : Channel
+            Of one device.
+        """
+        slots = np.zeros((1, self.slot_bytes), dtype=np.uint8)
+        self.pack(np.zeros((1, channel.dimension), dtype=channel.dtype), channel, slots)
+        self.unpack(slots, channel)
+
     def seal(self, slots: HostBytes) -> None:
         """Write the checksum of each message, in place, over whatever its slot holds.
 
@@ -132,8 +144,7 @@ class MessageFormat:
         rejections : ndarray of int64, shape (n,)
             A :class:`~lad_mpi.compression.Rejection` for each row.
         """
-        payloads = np.ascontiguousarray(slots[:, HEADER_BYTES:])
-        vectors, rejections = self._codec.decode(payloads, channel)
+        vectors, rejections = self._codec.decode(slots[:, HEADER_BYTES:], channel)
         # What the payload says counts only where the envelope is sound.
         envelope = self._check_envelopes(slots, channel)
         refused = envelope != int(Rejection.NONE)
