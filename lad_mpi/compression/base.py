@@ -134,6 +134,13 @@ class Codec(Protocol):
     def decode(self, payloads: HostBytes, channel: Channel) -> tuple[HostFloats, HostInts]:
         """Validate and unpack payloads, hostile ones included.
 
+        Parameters
+        ----------
+        payloads : ndarray of uint8, shape (n, payload_bytes)
+            Each row's bytes are adjacent, but rows need not be; not changed.
+        channel : Channel
+            The block of devices and the iteration.
+
         Returns
         -------
         vectors : ndarray, shape (n, Q), of the channel's dtype

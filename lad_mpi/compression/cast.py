@@ -87,13 +87,13 @@ class Cast:
 
     def decode(self, payloads: HostBytes, channel: Channel) -> tuple[HostFloats, HostInts]:
         """Widen, which is exact, and refuse what is not finite; see :meth:`Codec.decode`."""
-        numbers = np.ascontiguousarray(payloads).view("<u2")
         vectors = np.empty((len(payloads), channel.dimension), dtype=channel.dtype)
         finite = np.ones(len(payloads), dtype=np.bool_)
         widen = _from_float16 if self.format == "float16" else _from_bfloat16
         with np.errstate(all="ignore"):
             for rows, columns in pieces(*vectors.shape):
-                vectors[rows, columns] = widen(numbers[rows, columns])
+                part = payloads[rows, _BYTES * columns.start : _BYTES * columns.stop]
+                vectors[rows, columns] = widen(np.ascontiguousarray(part).view("<u2"))
                 finite[rows] &= finite_rows(vectors[rows, columns])
         return vectors, refuse(vectors, (~finite, Rejection.NOT_FINITE))
 

@@ -131,8 +131,7 @@ class MessageFormat:
         rejections : ndarray of int64, shape (n,)
             A :class:`~lad_mpi.compression.Rejection` for each row.
         """
-        payloads = np.ascontiguousarray(slots[:, HEADER_BYTES:])
-        vectors, rejections = self._codec.decode(payloads, channel)
+        vectors, rejections = self._codec.decode(slots[:, HEADER_BYTES:], channel)
         # What the payload says counts only where the envelope is sound.
         envelope = self._check_envelopes(slots, channel)
         refused = envelope != int(Rejection.NONE)
