@@ -100,7 +100,7 @@ def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
     message_dimension = spec.coding.message_parts * problem.dimension
     check_dimension(spec, message_dimension)
     draw = streams.permutation(Purpose.BYZANTINE, 0, spec.devices.count)
-    return Setup(
+    setup = Setup(
         spec=spec,
         link=link,
         layout=layout,
@@ -111,3 +111,5 @@ def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
         byzantine=np.sort(draw[: spec.devices.byzantine]),
         honest=np.sort(draw[spec.devices.byzantine :]),
     )
+    setup.messages.warm_up(setup.channel(0, 0, 1))
+    return setup

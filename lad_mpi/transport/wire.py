@@ -105,6 +105,18 @@ class MessageFormat:
         slots[:, HEADER_BYTES:] = self._codec.encode(vectors, channel)
         self.seal(slots)
 
+    def warm_up(self, channel: Channel) -> None:
+        """Pack and unpack a message of zeros, so that what a codec imports and compiles is there.
+
+        Parameters
+        ----------
+        channel : Channel
+            Of one device.
+        """
+        slots = np.zeros((1, self.slot_bytes), dtype=np.uint8)
+        self.pack(np.zeros((1, channel.dimension), dtype=channel.dtype), channel, slots)
+        self.unpack(slots, channel)
+
     def seal(self, slots: HostBytes) -> None:
         """Write the checksum of each message, in place, over whatever its slot holds.
 
