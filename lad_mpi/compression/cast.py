@@ -39,7 +39,7 @@ class Cast:
     Notes
     -----
     The codec is biased, since rounding is not random, and so has no δ. Within
-    the normal range |C(v)_j − v_j| ≤ 2⁻⁹ |v_j| for bfloat16 and 2⁻¹² |v_j| for
+    the normal range |C(v)_j − v_j| ≤ 2⁻⁸ |v_j| for bfloat16 and 2⁻¹¹ |v_j| for
     float16. What rounds to more than the largest number is sent as infinity
     and refused, and not cut down in silence: a run whose honest gradients are
     so large ends.
