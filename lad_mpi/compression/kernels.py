@@ -134,11 +134,33 @@ def gather_chosen(vectors: HostFloats, k: int, channel: Channel) -> HostFloats:
     return values
 
 
-def scatter_chosen(values: HostFloats, dimension: int, channel: Channel) -> HostFloats:
-    """Undo :func:`gather_chosen`; zero where nothing was chosen, shape (n, Q)."""
-    vectors = np.zeros((len(values), dimension), dtype=values.dtype)
-    _scatter(np.ascontiguousarray(values), vectors, _keys(channel))
-    return vectors
+def scatter_chosen(
+    payloads: HostBytes, factor: float, channel: Channel
+) -> tuple[HostFloats, HostBools]:
+    """Undo :func:`gather_chosen`, and multiply; zero where nothing was chosen.
+
+    Parameters
+    ----------
+    payloads : ndarray of uint8, shape (n, bytes of k numbers)
+        The values, in the dtype of the channel; any bytes.
+    factor : float
+        Rounded to that dtype before it multiplies.
+    channel : Channel
+        Whose random words are used.
+
+    Returns
+    -------
+    vectors : ndarray, shape (n, Q), of the channel's dtype
+    finite : ndarray of bool, shape (n,)
+        Whether all products are.
+    """
+    values = np.ascontiguousarray(payloads).view(channel.dtype.newbyteorder("<"))
+    # The kernel reads whole numbers; most payloads lie so that this copies nothing.
+    values = np.require(values, dtype=channel.dtype, requirements=("C", "A"))
+    vectors = np.zeros((len(values), channel.dimension), dtype=channel.dtype)
+    finite = np.ones(len(values), dtype=np.bool_)
+    _scatter(values, channel.dtype.type(factor), vectors, finite, _keys(channel))
+    return vectors, finite
 
 
 def random_words(count: int, channel: Channel) -> np.ndarray[Any, np.dtype[np.uint64]]:
@@ -298,13 +320,16 @@ def _square(value: Any, scale: float) -> Any:
 def _norm(row: Any, bits: Any, layout: Any) -> Any:
     """Return the Euclidean norm in float64, never below the largest magnitude; NaN if infinite."""
     magnitude, fraction_bits, bias = layout
-    # Magnitudes are ordered as their bits are, and those the compiler looks at in vectors.
-    largest = magnitude & ~magnitude
-    for j in range(len(bits)):
-        largest = max(largest, bits[j] & magnitude)
-    # Scaled by a power of two, which is exact, squares neither overflow nor vanish.
-    exponent = max(np.int64(largest >> fraction_bits) - bias, -1000)
-    scale = math.ldexp(1.0, -exponent)
+    exponent, scale = 0, 1.0
+    # Squares of float32 numbers neither overflow nor vanish in float64.
+    if row.itemsize == 8:
+        # Magnitudes are ordered as their bits are, and those the compiler looks at in vectors.
+        largest = magnitude & ~magnitude
+        for j in range(len(bits)):
+            largest = max(largest, bits[j] & magnitude)
+        # Scaled by a power of two, which is exact, those of float64 do not either.
+        exponent = max(np.int64(largest >> fraction_bits) - bias, -1000)
+        scale = math.ldexp(1.0, -exponent)
     a = b = c = d = e = f = g = h = 0.0
     eights = len(row) // 8 * 8
     for j in range(0, eights, 8):
@@ -496,19 +521,23 @@ def _gather(vectors: Any, values: Any, keys: Any) -> None:
 
 
 @_compile
-def _scatter(values: Any, vectors: Any, keys: Any) -> None:
+def _scatter(values: Any, factor: Any, vectors: Any, finite: Any, keys: Any) -> None:
     stream, devices = keys
     num_rows, dimension = vectors.shape
     marks, words = np.empty((dimension + 63) // 64, np.uint64), np.empty(BLOCK, np.uint64)
     for i in range(num_rows):
         _choose(marks, words, (dimension, values.shape[1]), stream, devices[i])
         taken = 0
+        all_finite = True
         for place in range(len(marks)):
             word = marks[place]
             while word:
-                vectors[i, 64 * place + np.int64(_lowest_bit(word))] = values[i, taken]
+                value = values[i, taken] * factor
+                all_finite &= math.isfinite(value)
+                vectors[i, 64 * place + np.int64(_lowest_bit(word))] = value
                 word &= word - np.uint64(1)
                 taken += 1
+        finite[i] = all_finite
 
 
 @_compile
