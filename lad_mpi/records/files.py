@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _FORMAT, _VERSION = "format", "format_version"
+_COMMANDS = {"baseline": "baseline", "scaling": "scale"}
 
 
 def write_record(path: Path, kind: str, version: int, content: Mapping[str, Any]) -> None:
@@ -71,7 +72,9 @@ def read_record(path: Path, kind: str, version: int) -> dict[str, Any]:
     except ValueError as error:
         raise LogFormatError(f"{path} is not JSON: {error}") from error
     if not isinstance(found, dict) or found.get(_FORMAT) != f"lad_mpi-{kind}":
-        raise LogFormatError(f"{path} is not a record of a {kind}", hint=f"lad-mpi {kind} makes one")
+        raise LogFormatError(
+            f"{path} is not a record of a {kind}", hint=f"lad-mpi {kind} makes one"
+        )
     if found.get(_VERSION) != version:
         raise LogFormatError(
             f"{path} is of version {found.get(_VERSION)}; this release reads version {version}",

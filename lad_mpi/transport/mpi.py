@@ -9,6 +9,7 @@ import numpy as np
 from mpi4py import MPI
 
 from lad_mpi.errors import ExitCode
+from lad_mpi.transport.bare import Bare
 from lad_mpi.transport.base import SERVER, Layout
 from lad_mpi.transport.watchdog import Watchdog
 
@@ -82,6 +83,7 @@ class MpiLink:
         self.library = library_version()
         self.is_server = self.rank == SERVER
         self.hosts_devices = not self.is_server
+        self.bare: Bare | None = Bare(self._comm)
 
     def plan(
         self,
