@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _KIND, _VERSION = "baseline", 1
+#: Where a quantity is from that rank 0 measured while all others slept.
+ALONE = "rank 0"
 
 
 @dataclass(frozen=True, slots=True)

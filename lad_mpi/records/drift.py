@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lad_mpi.errors import UsageError
+from lad_mpi.records.baseline import ALONE
 
 if TYPE_CHECKING:
     from lad_mpi.records.baseline import Baseline, Quantity
@@ -68,7 +69,9 @@ def compare_baselines(
     Notes
     -----
     A change is beyond the spread where the ranges between first and third
-    quartile do not meet: a single slow sample moves neither.
+    quartile do not meet: a single slow sample moves neither. Of oversubscribed
+    baselines only what rank 0 measured by itself is compared: the rest depends on
+    how the system happens to share out processors.
     """
     for what in ("hosts", "cpu_model"):
         if before.machine.get(what) != after.machine.get(what):
@@ -79,7 +82,12 @@ def compare_baselines(
     if before.ranks != after.ranks:
         raise UsageError(f"the baselines are of {before.ranks} and of {after.ranks} ranks")
     earlier = {quantity.key: quantity for quantity in before.quantities}
-    pairs = [(earlier[q.key], q) for q in after.quantities if q.key in earlier]
+    crowded = before.oversubscribed or after.oversubscribed
+    pairs = [
+        (earlier[q.key], q)
+        for q in after.quantities
+        if q.key in earlier and (q.where == ALONE or not crowded)
+    ]
     if not pairs:
         raise UsageError("the baselines have no quantity in common")
     found = [

@@ -20,6 +20,7 @@ from lad_mpi.machine import (
     quota_cpus,
 )
 from lad_mpi.records import Baseline, Quantity
+from lad_mpi.records.baseline import ALONE
 from lad_mpi.study.baseline.compute import kernels
 from lad_mpi.study.baseline.gpu import measure_gpu
 from lad_mpi.study.baseline.network import measure_network
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
     from lad_mpi.study.baseline.effort import Effort
     from lad_mpi.transport import Link
-
-ALONE = "rank 0"
 
 
 def measure_baseline(link: Link, folder: Path, effort: Effort, *, quick: bool) -> Baseline | None:
