@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import datetime, timezone
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -128,6 +129,7 @@ def _describe_machine(link: Link, places: list[dict[str, Any]], folder: Path) ->
         "blas_threads": [place["blas_threads"] for place in places],
         "cpu_model": cpu_model(),
         "quota_cpus": quota_cpus(),
+        "load_average": os.getloadavg()[0],
         "gpus": visible_gpus(),
         "blas": describe_blas(),
         "packages": package_versions(),

@@ -268,7 +268,11 @@ class _Session:
             except UsageError as error:
                 found.append(error.message)
                 continue
-            found += [f"the machine drifted, P = {ranks}: {drift}" for drift in drifts]
+            if drifts:
+                found.append(
+                    f"the machine drifted, P = {ranks}: {len(drifts)} of "
+                    f"{len(after.quantities)} quantities, most of all {drifts[0]}"
+                )
         return found
 
     def _bindings(self) -> list[str]:
