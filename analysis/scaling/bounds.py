@@ -188,4 +188,3 @@ def _is_gram(spec: Spec) -> bool:
 
 def _cost(component: Any) -> str:
     return str(getattr(component, "cost", ""))
-

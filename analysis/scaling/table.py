@@ -167,4 +167,3 @@ def _record(row: CaseSummary) -> dict[str, Any]:
         {**dataclasses.asdict(phase), "percent_of_bound": phase.percent} for phase in row.phases
     ]
     return record
-
