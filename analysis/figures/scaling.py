@@ -29,6 +29,7 @@ _MARGIN = 1.1
 _BAR = 0.38
 _MS = 1e3
 _SIZE = 5
+_LEAST_SHARE = 0.01
 _NO_CLAIM = "oversubscribed: no claim"
 
 
@@ -90,7 +91,14 @@ def phases_and_bounds(study: ScalingStudy, rows: Sequence[CaseSummary]) -> tuple
     """Draw two bars a case: the phases as measured, and their bounds below."""
     figure = Figure(figsize=(style.WIDTH, _MARGIN + _ROW * len(rows)))
     axes = figure.add_subplot()
-    names = list(dict.fromkeys(phase.name for row in rows for phase in row.phases))
+    names = list(
+        dict.fromkeys(
+            phase.name
+            for row in rows
+            for phase in row.phases
+            if any(_is_seen(phase.name, other) for other in rows)
+        )
+    )
     colors = {
         name: style.REST_COLOR
         if name == COMMUNICATION
@@ -99,16 +107,14 @@ def phases_and_bounds(study: ScalingStudy, rows: Sequence[CaseSummary]) -> tuple
     }
     for place, row in enumerate(reversed(rows)):
         end = bound_end = 0.0
-        for phase in row.phases:
+        for phase in (phase for phase in row.phases if phase.name in colors):
             width = _MS * phase.seconds.median
             axes.barh(place + _BAR / 2, width, _BAR, left=end, color=colors[phase.name])
             end += width
             if phase.bound_s is not None:
                 bound = _MS * phase.bound_s
-                axes.barh(
-                    place - _BAR / 2, bound, _BAR * 0.7, left=bound_end, color=colors[phase.name],
-                    edgecolor="black", linewidth=0.4,
-                )  # fmt: skip
+                color = colors[phase.name]
+                axes.barh(place - _BAR / 2, bound, _BAR * 0.6, left=bound_end, color=color)
                 bound_end += bound
         axes.annotate(
             significant(_MS * row.seconds.median, 3), (end, place + _BAR / 2), xytext=(3, 0),
@@ -126,7 +132,7 @@ def phases_and_bounds(study: ScalingStudy, rows: Sequence[CaseSummary]) -> tuple
     _mark_void(figure, study)
     return figure, (
         "Phases of an iteration. Upper bar: medians over launches, work on the slowest rank; "
-        "number: the whole, in ms. Lower, edged bar: the bounds of the same phases, by bandwidth, "
+        "number: the whole, in ms. Lower bar: the bounds of the same phases, by bandwidth, "
         "rate and bare collectives of the baseline. " + _claims(study, rows)
     )
 
@@ -177,6 +183,12 @@ def cost_along_axis(study: ScalingStudy, rows: Sequence[CaseSummary]) -> tuple[F
         f"{_bars(rows)}. Right: final loss after the same number of iterations, the same bits at "
         "every P. " + _claims(study, rows)
     )
+
+
+def _is_seen(name: str, row: CaseSummary) -> bool:
+    """Tell whether a phase is wide enough to be seen in a bar."""
+    found = (phase.seconds.median for phase in row.phases if phase.name == name)
+    return any(seconds >= _LEAST_SHARE * row.seconds.median for seconds in found)
 
 
 def _draw(

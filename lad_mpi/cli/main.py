@@ -222,6 +222,38 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
     rules.add_argument("--rules", metavar="A,B", help="only these kinds")
     _add_json(rules)
     rules.set_defaults(module="bench", function="bench")
+    collectives = _command(
+        subjects,
+        "collectives",
+        "broadcast and gather beside MPI's own",
+        "Under mpirun or srun: time the suite's broadcast and gather, with real slots, and the "
+        "bare collectives of the same bytes, in turn, in medians.",
+    )
+    collectives.add_argument("--n", type=int, default=100, metavar="N", help="devices (100)")
+    collectives.add_argument(
+        "--dimensions", default="100,10000,100000", metavar="Q,Q", help="(100,10000,100000)"
+    )
+    collectives.add_argument("--repeats", type=int, default=51, metavar="R", help="rounds (51)")
+    _add_json(collectives)
+    collectives.set_defaults(module="bench_ranks", function="collectives")
+    iteration = _command(
+        subjects,
+        "iteration",
+        "what an iteration costs beside compute, collectives and aggregation",
+        "Run a spec, the default one unless given, into a temporary log, and hold the sum of its "
+        "phases against the wall clock.",
+    )
+    iteration.add_argument("spec", type=Path, nargs="?", metavar="SPEC.toml")
+    iteration.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="A.B=V",
+        help="change one value of the spec; may be repeated",
+    )
+    _add_json(iteration)
+    iteration.set_defaults(module="bench_ranks", function="iteration")
 
 
 def _add_baseline(commands: argparse._SubParsersAction[_Parser]) -> None:
