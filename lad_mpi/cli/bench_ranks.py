@@ -117,7 +117,8 @@ def _show_collectives(
     }
     _print_table(shown, columns, right=("dimension", "bytes", "suite", "bare", "ratio"))
     sys.stdout.write(
-        f"{ranks} ranks, N = {options.n}, medians of {options.repeats} rounds, greatest over ranks\n"
+        f"{ranks} ranks, N = {options.n}, greatest over ranks, medians of {options.repeats} "
+        "rounds\n"
     )
 
 

@@ -142,7 +142,8 @@ class Bare:
         calls : list of callable
             Collectives, the same on all ranks.
         repeats : int
-            Rounds, after one that is not timed.
+            Rounds, after one that is not timed. Each has an order of its own, the same
+            on all ranks: what a call leaves in the caches falls to all others alike.
 
         Returns
         -------
@@ -151,8 +152,10 @@ class Bare:
             a collective counts the greatest over ranks.
         """
         times_s = np.zeros((len(calls), repeats))
+        order = np.random.Generator(np.random.PCG64(0))
         for repeat in range(-1, repeats):
-            for number, call in enumerate(calls):
+            for number in order.permutation(len(calls)):
+                call = calls[number]
                 self._comm.Barrier()
                 start = perf_counter()
                 call()
