@@ -1,17 +1,19 @@
-"""What an attack offers: the vectors that Byzantine devices send instead of their own."""
+"""What an attack offers: the vectors, or the bytes, that Byzantine devices send."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from lad_mpi.rng import Purpose
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
 
     from lad_mpi.rng import Streams
-    from lad_mpi.types import Array, HostInts
+    from lad_mpi.types import Array, HostBytes, HostInts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +30,10 @@ class AttackContext:
         Numbers of the Byzantine devices whose vectors are asked for.
     num_devices, num_byzantine : int
         N and f of the whole run.
+    previous : ndarray of uint8, shape (b, slot_bytes), optional
+        For attacks on the wire: the messages of the iteration before, as they
+        were packed. None in the first iteration of a launch, so a result must
+        not depend on them beyond what the server refuses anyway.
     """
 
     streams: Streams
@@ -35,6 +41,7 @@ class AttackContext:
     devices: HostInts
     num_devices: int
     num_byzantine: int
+    previous: HostBytes | None = None
 
     def generator(self, device: int) -> np.random.Generator:
         """Open the attack's own generator for one device in this iteration."""
@@ -78,4 +85,47 @@ class OmniscientAttack(Protocol):
         Returns
         -------
         array, shape (f, Q), of the dtype of ``honest``
+        """
+
+
+@runtime_checkable
+class Envelope(Protocol):
+    """What an attacker knows of the message format: everything."""
+
+    @property
+    def fields(self) -> Mapping[str, slice]:
+        """Where the fields of a message lie in its slot, ``payload`` among them.
+
+        The others are ``magic``, ``checksum``, ``version``, ``codec``, ``reserved``,
+        ``device``, ``iteration`` and ``length``, little-endian integers.
+        """
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of vectors, and of the scalars in most payloads; there little-endian."""
+
+    def seal(self, slots: HostBytes) -> None:
+        """Write the checksum of each message, in place."""
+
+
+@runtime_checkable
+class WireAttack(Protocol):
+    """An attack that a device carries out alone, on the bytes of its packed message."""
+
+    kind: ClassVar[str]
+
+    def tamper(self, slots: HostBytes, envelope: Envelope, context: AttackContext) -> HostBytes:
+        """Return the bytes that the Byzantine devices of one rank send.
+
+        Parameters
+        ----------
+        slots : ndarray of uint8, shape (b, slot_bytes)
+            The messages that these devices would send if they were honest; not
+            to be changed.
+        envelope : Envelope
+            The message format.
+
+        Returns
+        -------
+        ndarray of uint8, shape (b, slot_bytes), C-contiguous
         """

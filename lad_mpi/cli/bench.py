@@ -1,4 +1,4 @@
-"""``lad-mpi bench rules``."""
+"""``lad-mpi bench``: rules, and codecs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lad_mpi.cli.tables import print_table
 from lad_mpi.errors import ExitCode, ParameterError, UsageError
+from lad_mpi.study.bench_codecs import CodecBench, bench_codecs
 from lad_mpi.study.bench_rules import RuleBench, bench_rules
 
 if TYPE_CHECKING:
@@ -58,6 +59,71 @@ def bench(options: argparse.Namespace) -> ExitCode:
         if timing.refusal:
             sys.stdout.write(f"{kind}: {timing.refusal}\n")
     return ExitCode.OK
+
+
+def codecs(options: argparse.Namespace) -> ExitCode:
+    """Time codecs beside a copy of the vectors."""
+    kinds = options.codecs.split(",") if options.codecs else None
+    try:
+        found = bench_codecs(
+            options.devices,
+            options.dimension,
+            dtype=options.dtype,
+            repeats=options.repeats,
+            kinds=kinds,
+        )
+    except ParameterError as error:
+        raise UsageError(str(error), hint=error.hint) from error
+    if options.json:
+        sys.stdout.write(json.dumps(to_codec_record(found), indent=2) + "\n")
+        return ExitCode.OK
+    sys.stdout.write(
+        f"{found.num_devices} vectors of Q = {found.dimension}, {found.dtype}; speeds in GB/s of "
+        f"vectors, on one thread, with header and checksum; medians of "
+        f"{len(found.copy.times_s)}\na copy of the vectors {found.speed(found.copy):.3g} GB/s\n\n"
+    )
+    print_table(
+        [
+            {
+                "kind": name,
+                "payload": f"{8 * timing.payload_bytes / found.dimension:.3g}",
+                "encode": f"{found.speed(timing.encode):.3g}",
+                "decode": f"{found.speed(timing.decode):.3g}",
+            }
+            for name, timing in found.codecs.items()
+        ],
+        columns={
+            "kind": "codec",
+            "payload": "bits a coordinate",
+            "encode": "encode (GB/s)",
+            "decode": "decode (GB/s)",
+        },
+        right=("payload", "encode", "decode"),
+    )
+    return ExitCode.OK
+
+
+def to_codec_record(found: CodecBench) -> dict[str, Any]:
+    """Return a bench of codecs as plain values for JSON, times in seconds, speeds in GB/s."""
+
+    def shown(timing: Timing) -> dict[str, Any]:
+        return {**_timing_record(timing), "gb_per_s": found.speed(timing)}
+
+    return {
+        "num_devices": found.num_devices,
+        "dimension": found.dimension,
+        "dtype": found.dtype,
+        "load_average": os.getloadavg()[0],
+        "copy": shown(found.copy),
+        "codecs": {
+            name: {
+                "payload_bytes": timing.payload_bytes,
+                "encode": shown(timing.encode),
+                "decode": shown(timing.decode),
+            }
+            for name, timing in found.codecs.items()
+        },
+    }
 
 
 def to_record(found: RuleBench) -> dict[str, Any]:

@@ -36,8 +36,9 @@ def whole_world() -> Iterator[tuple[Link, InterruptRequest]]:
     with InterruptRequest() as interrupt:
         try:
             link = _open_link()
-            with contextlib.closing(link), _ending_all(link):
+            with _ending_all(link):
                 yield link, interrupt
+                link.close()
         finally:
             if announced_size() > 1:
                 interrupt.ignore_late()

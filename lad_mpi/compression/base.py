@@ -20,16 +20,25 @@ if TYPE_CHECKING:
 
 
 class Rejection(IntEnum):
-    """Why a message was refused; the numbers stand in the log."""
+    """Why a message was refused; docs/wire-format.md has what each reason means.
+
+    Up to CHECKSUM they are the envelope's, in the order of the checks, and what
+    follows is the payload's; PADDING is of both. Names and order stand in the log.
+    """
 
     NONE = 0
-    HEADER = 1
-    CHECKSUM = 2
-    NOT_FINITE = 3
-    INDEX = 4
-    LEVEL = 5
-    SCALE = 6
-    PADDING = 7
+    MAGIC = 1
+    VERSION = 2
+    CODEC = 3
+    DEVICE = 4
+    ITERATION = 5
+    LENGTH = 6
+    CHECKSUM = 7
+    NOT_FINITE = 8
+    INDEX = 9
+    LEVEL = 10
+    SCALE = 11
+    PADDING = 12
 
 
 @dataclass(frozen=True, slots=True)

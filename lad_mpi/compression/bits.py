@@ -28,6 +28,26 @@ def packed_bytes(count: int, width: int) -> int:
     return -(-count * width // 8)
 
 
+def clean_ends(packed: HostBytes, count: int) -> npt.NDArray[np.bool_]:
+    """Tell which rows of single bits end in zeros.
+
+    Parameters
+    ----------
+    packed : ndarray of uint8, shape (n, packed_bytes(count, 1))
+        Any bytes.
+    count : int
+        Bits of a row that are in use, at least 1.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        Whether the unused bits of the last byte are zero.
+    """
+    used = count % _GROUP or _GROUP
+    clean: npt.NDArray[np.bool_] = packed[:, -1].astype(np.int64) >> used == 0
+    return clean
+
+
 def pack_bits(values: HostInts, width: int) -> HostBytes:
     """Pack rows of integers.
 

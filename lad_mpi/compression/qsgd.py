@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from lad_mpi.compression.base import Rejection
-from lad_mpi.compression.bits import pack_bits, packed_bytes, unpack_bits
-from lad_mpi.compression.rows import from_bytes, groups, refuse, to_bytes
+from lad_mpi.compression.bits import packed_bytes
+from lad_mpi.compression.rows import from_bytes, refuse, to_bytes
 from lad_mpi.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -41,11 +41,12 @@ class Qsgd:
               \qquad
               \mathbb{E}\|C(v) - v\|^2 \le \min(Q/s^2, \sqrt{Q}/s) \|v\|^2.
 
-    The norm is summed row by row in float64 after scaling by the largest
-    magnitude, so it neither overflows on the way nor depends on the other
-    rows. A vector whose norm exceeds the dtype cannot be sent: its norm
-    travels as NaN and is refused. The zero vector is norm 0 with all levels 0,
-    and no other levels are valid beside norm 0.
+    The norm is summed row by row in float64 after scaling by a power of two, so
+    it neither overflows on the way nor depends on the other rows. u_j has 53
+    random bits, in float32 32, to which the probabilities are exact. A vector
+    whose norm exceeds the dtype cannot be sent: its norm travels as NaN and is
+    refused. The zero vector is norm 0 with all levels 0, and no other levels are
+    valid beside norm 0.
 
     References
     ----------
@@ -85,61 +86,29 @@ class Qsgd:
 
     def encode(self, vectors: HostFloats, channel: Channel) -> HostBytes:
         """Quantise and pack; see :meth:`Codec.encode`."""
-        size = self.payload_bytes(channel.dimension, channel.dtype)
-        payloads = np.empty((len(vectors), size), dtype=np.uint8)
-        for rows, part in groups(channel):
-            norms, codes = self._quantize(vectors[rows], part)
-            payloads[rows, : channel.dtype.itemsize] = to_bytes(norms)
-            payloads[rows, channel.dtype.itemsize :] = pack_bits(codes, self._width)
+        from lad_mpi.compression import kernels  # noqa: PLC0415  (imports Numba)
+
+        size = channel.dtype.itemsize
+        payloads = np.empty(
+            (len(vectors), self.payload_bytes(channel.dimension, channel.dtype)), dtype=np.uint8
+        )
+        norms = kernels.quantize(vectors, self.levels, channel, payloads, first=size)
+        payloads[:, :size] = to_bytes(norms[:, None])
         return payloads
 
     def decode(self, payloads: HostBytes, channel: Channel) -> tuple[HostFloats, HostInts]:
         """Unpack and multiply by the norm; see :meth:`Codec.decode`."""
-        vectors = np.empty((len(payloads), channel.dimension), dtype=channel.dtype)
-        rejections = np.empty(len(payloads), dtype=np.int64)
-        for rows, part in groups(channel):
-            vectors[rows], rejections[rows] = self._decode_group(payloads[rows], part)
-        return vectors, rejections
+        from lad_mpi.compression import kernels  # noqa: PLC0415  (imports Numba)
 
-    def _quantize(self, vectors: HostFloats, channel: Channel) -> tuple[HostFloats, HostInts]:
-        """Return norms, shape (n, 1) of the channel's dtype, and codes, shape (n, Q)."""
-        wide = np.ascontiguousarray(vectors, dtype=np.float64)
-        with np.errstate(all="ignore"):
-            magnitudes = np.abs(wide)
-            norms = _norms(magnitudes, channel.dtype)
-            # Comparing with NaN is false: what has no norm is sent with all levels 0.
-            scaled = np.where(norms > 0, magnitudes / norms * self.levels, 0.0)
-        below = np.floor(scaled)
-        steps = below + (channel.uniforms(channel.dimension) < scaled - below)
-        codes = np.copysign(steps, wide) + self.levels
-        return norms, codes.astype(np.int64)
-
-    def _decode_group(self, payloads: HostBytes, channel: Channel) -> tuple[HostFloats, HostInts]:
         size = channel.dtype.itemsize
-        norms = from_bytes(payloads[:, :size], channel.dtype)
-        codes, clean = unpack_bits(payloads[:, size:], channel.dimension, self._width)
-        steps = codes - self.levels
-        norm = norms[:, 0]
-        with np.errstate(all="ignore"):
-            # A fraction of at most 1 times a finite norm cannot overflow.
-            vectors = (steps / self.levels * norms).astype(channel.dtype)
-        rejections = refuse(
+        norms = from_bytes(payloads[:, :size], channel.dtype)[:, 0]
+        vectors, beyond, moved, clean = kernels.dequantize(
+            norms, payloads, self.levels, channel.dimension, first=size
+        )
+        return vectors, refuse(
             vectors,
-            (~np.isfinite(norm), Rejection.NOT_FINITE),
-            (np.signbit(norm) | ((norm == 0) & np.any(steps != 0, axis=1)), Rejection.SCALE),
-            (np.any(steps > self.levels, axis=1), Rejection.LEVEL),
+            (~np.isfinite(norms), Rejection.NOT_FINITE),
+            (np.signbit(norms) | ((norms == 0) & moved), Rejection.SCALE),
+            (beyond, Rejection.LEVEL),
             (~clean, Rejection.PADDING),
         )
-        return vectors, rejections
-
-
-def _norms(magnitudes: HostFloats, dtype: np.dtype[Any]) -> HostFloats:
-    """Return Euclidean norms, shape (n, 1), never below the largest magnitude; NaN if infinite."""
-    largest = magnitudes.max(axis=1, keepdims=True)
-    ratios = magnitudes / np.where(largest > 0, largest, 1.0)
-    # np.sum along contiguous rows adds each in an order that depends on Q alone.
-    # The largest ratio is exactly 1, so no rounding takes a norm below the largest magnitude.
-    norms: HostFloats = largest * np.sqrt(np.sum(ratios * ratios, axis=1, keepdims=True))
-    norms = norms.astype(dtype)
-    norms[~np.isfinite(norms)] = np.nan
-    return norms

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from lad_mpi.compression.base import Rejection
-from lad_mpi.compression.rows import finite_rows, from_bytes, groups, refuse, to_bytes
+from lad_mpi.compression.rows import finite_rows, from_bytes, refuse, to_bytes
 from lad_mpi.errors import ParameterError
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from lad_mpi.compression.base import Channel
     from lad_mpi.types import HostBytes, HostFloats, HostInts
 
@@ -38,12 +36,21 @@ class RandK:
               \mathbb{E}\|C(v) - v\|^2 = (Q/k - 1) \|v\|^2.
 
     The receiver scales by Q/k. A value that overflows by it is refused as not
-    finite. S holds the positions of the k smallest of Q random words.
+    finite.
+
+    S is drawn by Floyd's algorithm: for j = Q − k, …, Q − 1 a uniform number of
+    0, …, j joins S, or j itself where that number is in S. It takes k random
+    words, and no more than Q/2: of k > Q/2 the Q − k that are left out are
+    drawn. A number is the high half of a word times j + 1, and so uniform to
+    within Q/2⁶⁴.
 
     References
     ----------
     Stich, Cordonnier, Jaggi, "Sparsified SGD with memory", NeurIPS 2018,
     arXiv:1809.07599.
+
+    Bentley, Floyd, "Programming pearls: a sample of brilliance", Communications of
+    the ACM 30(9), 1987, doi:10.1145/30401.315746.
     """
 
     k: int
@@ -74,27 +81,16 @@ class RandK:
 
     def encode(self, vectors: HostFloats, channel: Channel) -> HostBytes:
         """Pick the chosen values; see :meth:`Codec.encode`."""
-        values = np.empty((len(vectors), self.k), dtype=channel.dtype)
-        for rows, part in groups(channel):
-            values[rows] = vectors[rows][self._chosen(part)].reshape(-1, self.k)
-        return to_bytes(values)
+        from lad_mpi.compression import kernels  # noqa: PLC0415  (imports Numba)
+
+        return to_bytes(kernels.gather_chosen(vectors, self.k, channel))
 
     def decode(self, payloads: HostBytes, channel: Channel) -> tuple[HostFloats, HostInts]:
         """Put the values back, scaled; see :meth:`Codec.decode`."""
+        from lad_mpi.compression import kernels  # noqa: PLC0415  (imports Numba)
+
         values = from_bytes(payloads, channel.dtype)
         with np.errstate(all="ignore"):
             values *= channel.dimension / self.k
-        vectors = np.zeros((len(payloads), channel.dimension), dtype=channel.dtype)
-        for rows, part in groups(channel):
-            vectors[rows][self._chosen(part)] = values[rows].reshape(-1)
+        vectors = kernels.scatter_chosen(values, channel.dimension, channel)
         return vectors, refuse(vectors, (~finite_rows(values), Rejection.NOT_FINITE))
-
-    def _chosen(self, channel: Channel) -> npt.NDArray[np.bool_]:
-        """Mark the chosen coordinates, bool, shape (n, Q), k in each row."""
-        positions = np.arange(channel.dimension, dtype=np.uint64)
-        low_bits = np.uint64((channel.dimension - 1).bit_length())
-        # The position in the low bits makes keys distinct, so that exactly k are below the bound.
-        keys = (channel.words(channel.dimension) >> low_bits << low_bits) | positions
-        bound = np.partition(keys, self.k - 1, axis=1)[:, self.k - 1, None]
-        chosen: npt.NDArray[np.bool_] = keys <= bound
-        return chosen

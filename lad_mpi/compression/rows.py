@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 #: Coordinates worked on at once: temporaries of a group stay in the cache, and small at any Q.
 GROUP_COORDINATES = 1 << 17
 
+#: Coordinates of a piece, a multiple of eight: of 64-bit numbers they take 128 KiB.
+PIECE_COORDINATES = 1 << 14
+
 
 def groups(channel: Channel) -> Iterator[tuple[slice, Channel]]:
     """Cut a block of devices into groups of rows, each with a channel of its own.
@@ -53,6 +56,23 @@ def groups(channel: Channel) -> Iterator[tuple[slice, Channel]]:
         )
 
 
+def pieces(num_rows: int, dimension: int) -> Iterator[tuple[slice, slice]]:
+    """Cut an array of vectors into pieces that stay in the cache.
+
+    Where a piece of a row begins and ends depends on the dimension alone.
+
+    Yields
+    ------
+    rows, columns : slice
+        Of the piece; columns begin at multiples of eight.
+    """
+    step = max(1, PIECE_COORDINATES // dimension)
+    for first in range(0, num_rows, step):
+        rows = slice(first, min(first + step, num_rows))
+        for start in range(0, dimension, PIECE_COORDINATES):
+            yield rows, slice(start, min(start + PIECE_COORDINATES, dimension))
+
+
 def to_bytes(values: HostFloats) -> HostBytes:
     """Return rows of numbers as little-endian bytes, a copy, shape (n, m * itemsize)."""
     return values.astype(values.dtype.newbyteorder("<"), order="C").view(np.uint8)
@@ -60,8 +80,8 @@ def to_bytes(values: HostFloats) -> HostBytes:
 
 def from_bytes(payload: HostBytes, dtype: np.dtype[Any]) -> HostFloats:
     """Return rows of little-endian bytes as numbers, a copy, shape (n, m)."""
-    numbers = np.ascontiguousarray(payload).view(dtype.newbyteorder("<"))
-    return numbers.astype(dtype)
+    numbers: HostFloats = np.array(payload, order="C").view(dtype.newbyteorder("<"))
+    return numbers.astype(dtype, copy=False)
 
 
 def finite_rows(values: HostFloats) -> npt.NDArray[np.bool_]:

@@ -31,6 +31,8 @@ class TopK:
     ----------
     k : int
         Coordinates that are sent, 1 ≤ k ≤ Q.
+    error_feedback : bool
+        Devices keep what a message lost and add it to the next vector.
 
     Notes
     -----
@@ -44,6 +46,7 @@ class TopK:
     """
 
     k: int
+    error_feedback: bool = False
 
     kind: ClassVar[str] = "top_k"
     cost: ClassVar[str] = "b k + k⌈log₂ Q⌉/8 bytes"

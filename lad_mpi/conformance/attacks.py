@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pytest
 
-from lad_mpi.attacks import AttackContext, LocalAttack, OmniscientAttack
+from lad_mpi.attacks import AttackContext, LocalAttack, OmniscientAttack, WireAttack
+from lad_mpi.compression import Channel, NoCompression
 from lad_mpi.conformance.component import ComponentLaws, moves_no_global_generator
 from lad_mpi.conformance.suite import build
 from lad_mpi.rng import Streams
+from lad_mpi.transport import MessageFormat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from lad_mpi.types import HostFloats
+    from lad_mpi.types import Array, HostBytes, HostFloats
 
 _N, _F, _Q = 23, 5, 11
 _BYZANTINE = (2, 3, 8, 13, 21)
+_FLOAT64 = np.dtype("float64")
 _DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
@@ -37,33 +40,49 @@ class AttackLaws(ComponentLaws):
         """Return an attack."""
         return type(self).maker()
 
-    def sent(
-        self, dtype: str, devices: tuple[int, ...] = _BYZANTINE
-    ) -> tuple[HostFloats, HostFloats]:
-        """Return what the devices send under attack, and what they would have sent."""
+    def sent(self, dtype: str, devices: tuple[int, ...] = _BYZANTINE) -> tuple[Array, Array]:
+        """Return what the devices send under attack, and what they would have sent.
+
+        These are vectors, or for an attack on the wire packed messages.
+        """
         vectors = np.random.default_rng(1).normal(3.0, 1.0, (_N, _Q)).astype(dtype)
         vectors.setflags(write=False)
         own, honest = vectors[: len(devices)], vectors[_F:]
-        attack, where = self.example(), _context(devices)
+        attack = self.example()
+        if isinstance(attack, OmniscientAttack):
+            return attack.craft(honest, _context(devices)), own
+        if isinstance(attack, WireAttack):
+            own = _packed(own, devices)
+            own.setflags(write=False)
+        return self.act(vectors[: len(devices)], devices), own
+
+    def act(self, own: HostFloats, devices: tuple[int, ...] = _BYZANTINE) -> Array:
+        """Return what devices that act alone send in place of their vectors."""
+        attack = self.example()
         if isinstance(attack, LocalAttack):
-            return attack.corrupt(own, where), own
-        return attack.craft(honest, where), own
+            return attack.corrupt(own, _context(devices))
+        slots = _packed(own, devices)
+        slots.setflags(write=False)
+        return attack.tamper(slots, _messages(own.dtype), _context(devices))
 
     def test_one_sort(self) -> None:
-        """It has either ``corrupt``, of a device alone, or ``craft``, of all together.
+        """It has one of ``corrupt``, ``craft`` and ``tamper``.
 
-        They differ in what they may know, and in whose time they are counted as.
+        The first is of a device alone, the second of all together, the third of
+        a device alone with its packed message. They differ in what they may
+        know, and in whose time they are counted as.
         """
         attack = self.example()
-        assert isinstance(attack, LocalAttack) != isinstance(attack, OmniscientAttack)
+        sorts = (LocalAttack, OmniscientAttack, WireAttack)
+        assert sum(isinstance(attack, sort) for sort in sorts) == 1
 
     @_DTYPES
     def test_shape_and_dtype(self, dtype: str) -> None:
-        """It gives one vector for each Byzantine device, in the dtype of the run."""
+        """It gives one vector for each Byzantine device, in the dtype of the run, or one slot."""
         result, own = self.sent(dtype)
         assert isinstance(result, np.ndarray)
         assert result.shape == own.shape
-        assert result.dtype == np.dtype(dtype)
+        assert result.dtype == own.dtype
 
     @_DTYPES
     def test_attacks(self, dtype: str) -> None:
@@ -101,9 +120,9 @@ class AttackLaws(ComponentLaws):
     @_DTYPES
     def test_nobody(self, dtype: str) -> None:
         """Without Byzantine devices nothing is sent, in the right shape and dtype."""
-        result, _ = self.sent(dtype, devices=())
-        assert result.shape == (0, _Q)
-        assert result.dtype == np.dtype(dtype)
+        result, own = self.sent(dtype, devices=())
+        assert result.shape == (0, own.shape[1])
+        assert result.dtype == own.dtype
 
     @_DTYPES
     def test_block(self, dtype: str) -> None:
@@ -111,11 +130,10 @@ class AttackLaws(ComponentLaws):
 
         Results must not depend on the number of ranks.
         """
-        attack = self.example()
         own = np.random.default_rng(1).normal(3.0, 1.0, (_F, _Q)).astype(dtype)
-        whole = attack.corrupt(own, _context(_BYZANTINE))
-        head = attack.corrupt(own[:2], _context(_BYZANTINE[:2]))
-        tail = attack.corrupt(own[2:], _context(_BYZANTINE[2:]))
+        whole = self.act(own)
+        head = self.act(own[:2], _BYZANTINE[:2])
+        tail = self.act(own[2:], _BYZANTINE[2:])
         np.testing.assert_array_equal(whole, np.concatenate([head, tail]))
 
     @_DTYPES
@@ -126,14 +144,32 @@ class AttackLaws(ComponentLaws):
         """
         honest = np.full((_N - _F, _Q), np.finfo(dtype).max, dtype=dtype)
         honest[::2] *= -1
-        attack, where = self.example(), _context(_BYZANTINE)
+        attack = self.example()
         with np.errstate(all="raise"):
-            if isinstance(attack, LocalAttack):
-                result = attack.corrupt(honest[:_F], where)
+            if isinstance(attack, OmniscientAttack):
+                result = attack.craft(honest, _context(_BYZANTINE))
             else:
-                result = attack.craft(honest, where)
-        assert result.shape == (_F, _Q)
-        assert result.dtype == np.dtype(dtype)
+                result = self.act(honest[:_F])
+        assert len(result) == _F
+
+    def test_resumed(self) -> None:
+        """The server makes the same of it whether or not messages of the iteration before exist.
+
+        A run that goes on from a checkpoint does not have them, and must end in the same bits.
+        """
+        attack, messages = self.example(), _messages(_FLOAT64)
+        own = np.random.default_rng(1).normal(3.0, 1.0, (_F, _Q))
+        for iteration in range(1, 60):
+            slots, wire = _packed(own, _BYZANTINE, iteration), _channel(_BYZANTINE, iteration)
+            before = _packed(own + 1, _BYZANTINE, iteration - 1)
+            results = [
+                messages.unpack(
+                    attack.tamper(slots, messages, _context(_BYZANTINE, iteration, previous)), wire
+                )
+                for previous in (None, before)
+            ]
+            for first, second in zip(*results, strict=True):
+                np.testing.assert_array_equal(first, second)
 
 
 def attack(
@@ -150,10 +186,35 @@ def attack(
     make : callable, optional
         Makes an attack.
     """
-    inapplicable = () if hasattr(cls, "corrupt") else ("block",)
+    inapplicable = set()
+    if hasattr(cls, "craft"):
+        inapplicable.add("block")
+    if not hasattr(cls, "tamper"):
+        inapplicable.add("resumed")
     return build(AttackLaws, cls, without, inapplicable, maker=staticmethod(make or cls))
 
 
-def _context(devices: tuple[int, ...]) -> AttackContext:
+def _context(
+    devices: tuple[int, ...], iteration: int = 4, previous: HostBytes | None = None
+) -> AttackContext:
     faults = _F if devices else 0
-    return AttackContext(Streams(6), 4, np.array(devices, dtype=np.int64), _N, faults)
+    numbers = np.array(devices, dtype=np.int64)
+    return AttackContext(Streams(6), iteration, numbers, _N, faults, previous)
+
+
+def _messages(dtype: np.dtype[np.floating]) -> MessageFormat:
+    return MessageFormat(NoCompression(), _Q, dtype)
+
+
+def _channel(
+    devices: tuple[int, ...], iteration: int, dtype: np.dtype[np.floating] = _FLOAT64
+) -> Channel:
+    rows = np.array(devices, dtype=np.int64)
+    return Channel(Streams(6), iteration, 0, _N, _Q, dtype, rows)
+
+
+def _packed(vectors: HostFloats, devices: tuple[int, ...], iteration: int = 4) -> HostBytes:
+    messages = _messages(vectors.dtype)
+    slots = np.zeros((len(devices), messages.slot_bytes), dtype=np.uint8)
+    messages.pack(vectors, _channel(devices, iteration, vectors.dtype), slots)
+    return slots

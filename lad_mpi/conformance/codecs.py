@@ -228,7 +228,8 @@ class CodecLaws(ComponentLaws):
 
         holds()
 
-    def test_bias_and_variance(self) -> None:
+    @_DTYPES
+    def test_bias_and_variance(self, dtype: str) -> None:
         """It is unbiased if it says so, and its relative variance is within δ.
 
         The predicted dispersion of messages rests on δ. A biased codec has none.
@@ -237,9 +238,10 @@ class CodecLaws(ComponentLaws):
         # a false alarm, had the seed not been fixed, once in 10⁷ runs.
         replicates, dimension = 20_000, 12
         codec = self.make(dimension)
-        wire = _channel(dimension, "float64", replicates)
-        vector = np.linspace(-2.0, 3.0, dimension)
+        wire = _channel(dimension, dtype, replicates)
+        vector = np.linspace(-2.0, 3.0, dimension).astype(dtype)
         payloads = codec.encode(np.tile(vector, (replicates, 1)), wire)
+        vector = vector.astype(np.float64)
         errors = codec.decode(payloads, wire)[0] - vector
         root = math.sqrt(replicates)
         standard_errors = errors.std(axis=0, ddof=1) / root

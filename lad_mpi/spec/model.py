@@ -7,7 +7,7 @@ from typing import Literal
 
 from lad_mpi.aggregation import Pipeline, TrimmedMean
 from lad_mpi.arrays import BackendKind, DtypeName  # noqa: TC001  (types are read at run time)
-from lad_mpi.attacks import LocalAttack, OmniscientAttack, SignFlip
+from lad_mpi.attacks import LocalAttack, OmniscientAttack, SignFlip, WireAttack
 from lad_mpi.coding import Code, Cyclic
 from lad_mpi.compression import Codec, NoCompression
 from lad_mpi.errors import ParameterError
@@ -190,7 +190,7 @@ class Spec:
     devices: Devices = field(default_factory=Devices)
     coding: Code = field(default_factory=Cyclic)
     compression: Codec = field(default_factory=NoCompression)
-    attack: LocalAttack | OmniscientAttack = field(default_factory=SignFlip)
+    attack: LocalAttack | OmniscientAttack | WireAttack = field(default_factory=SignFlip)
     aggregation: Pipeline | None = field(
         default_factory=lambda: Pipeline((), TrimmedMean(num_byzantine=20))
     )

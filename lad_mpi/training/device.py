@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from lad_mpi.attacks import AttackContext, LocalAttack
+from lad_mpi.attacks import AttackContext, LocalAttack, WireAttack
+from lad_mpi.compression.feedback import correct, keep
 from lad_mpi.training.clock import Clock, Phase
 
 if TYPE_CHECKING:
@@ -31,6 +32,13 @@ class DeviceBlock:
     ----------
     setup : Setup
         The run on this rank, which hosts at least one device.
+
+    Attributes
+    ----------
+    residuals : ndarray, shape (devices of the block, Q), or None
+        With error feedback, what messages have lost and later ones will make up
+        for, in host memory; zeros for Byzantine devices. None before the first
+        message and without error feedback.
     """
 
     def __init__(self, setup: Setup) -> None:
@@ -54,6 +62,8 @@ class DeviceBlock:
         # Looked up once: a check against a protocol costs more than a small attack.
         attack = setup.spec.attack
         self._attack = attack if isinstance(attack, LocalAttack) and block.any() else None
+        self._tampering = attack if isinstance(attack, WireAttack) and block.any() else None
+        self._previous: HostBytes | None = None
 
     def encode(self, model: Array, iteration: int, clock: Clock) -> Array:
         """Compute the devices' subset gradients and their coded vectors.
@@ -94,18 +104,45 @@ class DeviceBlock:
         attack = self._attack
         if attack is None:
             return
-        devices = self._setup.spec.devices
-        context = AttackContext(
-            self._setup.streams, iteration, self._byzantine, devices.count, devices.byzantine
-        )
         rows = self._byzantine - self._first
-        coded[rows] = attack.corrupt(coded[rows], context)
+        coded[rows] = attack.corrupt(coded[rows], self._context(iteration))
 
     def pack(self, coded: Array, iteration: int, slots: HostBytes) -> None:
         """Compress the vectors and write one message a device."""
         setup = self._setup
         host = coded if setup.backend.on_host else setup.backend.to_host(coded, self._staged)
-        setup.messages.pack(host, setup.channel(iteration, self._first, self._count), slots)
+        channel = setup.channel(iteration, self._first, self._count)
+        if not setup.has_residuals:
+            setup.messages.pack(host, channel, slots)
+            return
+        corrected = correct(host, self.residuals)
+        setup.messages.pack(corrected, channel, slots)
+        received, _ = setup.messages.unpack(slots, channel)
+        self.residuals = keep(corrected, received)
+        # What a Byzantine device sends owes nothing to what it sent before.
+        self.residuals[self._byzantine - self._first] = 0
+
+    def tamper(self, slots: HostBytes, iteration: int) -> None:
+        """Put in place, in the slots of Byzantine devices, the bytes that these send."""
+        if self._tampering is None:
+            return
+        rows = self._byzantine - self._first
+        valid = slots[rows]
+        slots[rows] = self._tampering.tamper(
+            valid, self._setup.messages, self._context(iteration, self._previous)
+        )
+        self._previous = valid
+
+    def _context(self, iteration: int, previous: HostBytes | None = None) -> AttackContext:
+        devices = self._setup.spec.devices
+        return AttackContext(
+            self._setup.streams,
+            iteration,
+            self._byzantine,
+            devices.count,
+            devices.byzantine,
+            previous,
+        )
 
     def _accumulate(self, part: Array, held: HostBools, weights: Array | None) -> None:
         """Add the computed gradients column by column, so that every device sums in order."""

@@ -113,6 +113,8 @@ def iterate(
             devices.attack(coded, iteration)
         with clock(Phase.PACK):
             devices.pack(coded, iteration, exchange.uplink)
+        with clock(Phase.ATTACK):
+            devices.tamper(exchange.uplink, iteration)
 
     with clock(Phase.GATHER):
         exchange.gather()

@@ -140,7 +140,9 @@ class Loop:
         setup = self.setup
         own = None if self._devices is None else self._devices.residuals
         if own is None:
-            own = np.empty((0, setup.message_dimension), dtype=setup.backend.dtype)
+            # Before the first message nothing is left to send; the server hosts no devices.
+            _, count = setup.layout.block(setup.link.rank)
+            own = np.zeros((count, setup.message_dimension), dtype=setup.backend.dtype)
         return setup.link.gather_rows(setup.layout, own)
 
     def _iterate(self, server: Server | None) -> tuple[Command, Step | None]:

@@ -67,15 +67,18 @@ class Server:
         ------
         RunFailedError
             An honest device sent what is refused, which it does only where its
-            gradient is not finite. Refusing it in silence would hide that.
+            gradient is not finite, or beyond the range of the codec. Refusing it in
+            silence would hide that.
         """
         channel = self._setup.channel(iteration, 0, len(inbox))
         vectors, rejections = self._setup.messages.unpack(inbox, channel)
         refused = self._setup.honest[rejections[self._setup.honest] != int(Rejection.NONE)]
         if len(refused):
+            codec = self._setup.spec.compression.kind
+            beyond = "" if codec == "none" else f" or larger than compression {codec!r} carries"
             raise diverged(
                 f"in iteration {iteration} the gradients of {len(refused)} honest devices "
-                f"are not finite, that of device {refused[0]} first"
+                f"are not finite{beyond}, that of device {refused[0]} first"
             )
         return vectors, rejections
 

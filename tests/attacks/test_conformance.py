@@ -17,21 +17,28 @@ from lad_mpi.attacks import (
     Ipm,
     LocalAttack,
     Mimic,
+    Mutate,
     Nan,
     NoAttack,
     OmniscientAttack,
+    RandomBytes,
     SignFlip,
+    WireAttack,
     Zero,
 )
 
 LOCAL = {"none", "sign_flip", "gaussian", "zero", "nan", "inf"}
 OMNISCIENT = {"ipm", "alie", "mimic"}
+WIRE = {"random_bytes", "mutate"}
 
 TestSignFlip = conformance.attack(SignFlip)
 TestGaussian = conformance.attack(Gaussian)
 TestZero = conformance.attack(Zero)
 TestNan = conformance.attack(Nan)
 TestInf = conformance.attack(Inf)
+TestRandomBytes = conformance.attack(RandomBytes)
+TestRandomPayload = conformance.attack(RandomBytes, make=lambda: RandomBytes(keep_envelope=True))
+TestMutate = conformance.attack(Mutate)
 
 
 class TestNoAttack(conformance.attack(NoAttack, without={"attacks"})):
@@ -84,6 +91,7 @@ def test_every_attack_is_of_one_sort():
     omniscient = {kind for kind, cls in ATTACKS.items() if isinstance(cls(), OmniscientAttack)}
     assert local == LOCAL
     assert omniscient == OMNISCIENT
+    assert {kind for kind, cls in ATTACKS.items() if isinstance(cls(), WireAttack)} == WIRE
 
 
 @pytest.mark.parametrize("kind", sorted(ATTACKS))

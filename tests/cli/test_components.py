@@ -15,7 +15,7 @@ import pytest
 from lad_mpi.cli.catalogue import describe
 from lad_mpi.cli.components import components
 from lad_mpi.coding import Cyclic, DracoCyclic, DracoCyclicReal, DracoRepetition
-from lad_mpi.compression import NoCompression, Qsgd, RandK, TopK
+from lad_mpi.compression import CODECS, Cast, Natural, NoCompression, Qsgd, RandK, Sign, TopK
 from lad_mpi.errors import UsageError
 from lad_mpi.rng import Streams
 from lad_mpi.spec import FAMILIES
@@ -26,6 +26,8 @@ WITHOUT_PAPER = {
     ("aggregation", "mean"),
     ("compression", "none"),
     ("attack", "none"),
+    ("attack", "mutate"),
+    ("attack", "random_bytes"),
     ("attack", "zero"),
     ("attack", "nan"),
     ("attack", "inf"),
@@ -104,11 +106,13 @@ def test_costs_of_rules_are_in_terms_that_the_legend_explains(family):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("dimension", [1, 7, 64, 101])
 def test_costs_of_codecs_are_their_bytes(dimension, dtype):
-    codecs = [NoCompression(), RandK(1), Qsgd(5), TopK(1)]
+    codecs = [NoCompression(), RandK(1), Qsgd(5), TopK(1), Sign(), Cast(), Natural()]
+    assert {type(codec) for codec in codecs} == set(CODECS.values())
     for codec in codecs:
         formula = codec.cost.removesuffix(" bytes")
         formula = re.sub(r"⌈log₂ ?\(?([^⌉]+?)\)?⌉", r" * ceil(log2(\1))", formula)
         formula = formula.replace("2s", "2 * s").replace("b Q", "b * Q").replace("b k", "b * k")
+        formula = formula.replace("2 Q", "2 * Q").replace("9 Q", "9 * Q")
         names = {
             "b": np.dtype(dtype).itemsize,
             "Q": dimension,

@@ -9,7 +9,18 @@ import pytest
 
 import lad_mpi.compression
 from lad_mpi import conformance
-from lad_mpi.compression import CODECS, Channel, NoCompression, Qsgd, RandK, TopK
+from lad_mpi.compression import (
+    CODECS,
+    Cast,
+    Channel,
+    Natural,
+    NoCompression,
+    Qsgd,
+    RandK,
+    Rejection,
+    Sign,
+    TopK,
+)
 from lad_mpi.compression import rows as rows_module
 from lad_mpi.rng import Streams
 
@@ -19,6 +30,9 @@ EXAMPLES = {
     "rand_k": lambda dimension: RandK(max(1, dimension // 3)),
     "qsgd": lambda dimension: Qsgd(5),
     "top_k": lambda dimension: TopK(max(1, dimension // 3)),
+    "sign": lambda dimension: Sign(),
+    "cast": lambda dimension: Cast(),
+    "natural": lambda dimension: Natural(),
 }
 KINDS = pytest.mark.parametrize("kind", sorted(CODECS))
 
@@ -26,6 +40,13 @@ TestNoCompression = conformance.codec(NoCompression)
 TestRandK = conformance.codec(RandK, make=EXAMPLES["rand_k"])
 TestQsgd = conformance.codec(Qsgd, make=EXAMPLES["qsgd"])
 TestTopK = conformance.codec(TopK, make=EXAMPLES["top_k"])
+TestSign = conformance.codec(Sign)
+TestCast = conformance.codec(Cast)
+TestNatural = conformance.codec(Natural)
+
+
+class TestCastToFloat16(conformance.codec(Cast, make=lambda dimension: Cast("float16"))):
+    pass
 
 
 def channel(dtype, num_devices=7, *, first_device=0, iteration=3, dimension=101):
@@ -57,7 +78,15 @@ def test_the_table_is_complete():
 
 def test_wire_codes_never_change():
     codes = {kind: cls.wire_code for kind, cls in CODECS.items()}
-    assert codes == {"none": 0, "rand_k": 1, "qsgd": 2, "top_k": 3}
+    assert codes == {
+        "none": 0,
+        "rand_k": 1,
+        "qsgd": 2,
+        "top_k": 3,
+        "sign": 4,
+        "cast": 5,
+        "natural": 6,
+    }
 
 
 @KINDS
@@ -89,14 +118,16 @@ def test_what_is_random_changes_with_the_iteration(kind):
     vectors = normal_vectors("float64")
     first = codec.encode(vectors, channel("float64", iteration=3))
     later = codec.encode(vectors, channel("float64", iteration=4))
-    assert (first == later).all() == (kind in {"none", "top_k"})
+    assert (first == later).all() == (kind in {"none", "top_k", "sign", "cast"})
 
 
 @KINDS
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_one_number_as_large_as_can_be_arrives(kind, dtype):
+def test_one_number_as_large_as_can_be_arrives_or_is_refused(kind, dtype):
     codec, wire = EXAMPLES[kind](1), channel(dtype, dimension=1)
     vectors = np.full((7, 1), np.finfo(dtype).max, dtype=dtype)
     with np.errstate(all="raise"):
         _, rejections = codec.decode(codec.encode(vectors, wire), wire)
-    np.testing.assert_array_equal(rejections, 0)
+    # Their formats end before the dtype does.
+    expected = Rejection.NOT_FINITE if kind in {"cast", "natural"} else Rejection.NONE
+    np.testing.assert_array_equal(rejections, expected)

@@ -58,11 +58,15 @@ class AcceptsInfinity(NoCompression):
 class SharesTheRandomNumbersOfABlock(RandK):
     wire_code: ClassVar[int] = 203
 
-    def _chosen(self, channel):
-        return np.tile(super()._chosen(channel)[:1], (self._rows(channel), 1))
+    def encode(self, vectors, channel):
+        return super().encode(vectors, self._first(channel))
 
-    def _rows(self, channel):
-        return channel.num_devices if channel.rows is None else len(channel.rows)
+    def decode(self, payloads, channel):
+        return super().decode(payloads, self._first(channel))
+
+    def _first(self, channel):
+        count = channel.num_devices if channel.rows is None else len(channel.rows)
+        return dataclasses.replace(channel, rows=np.zeros(count, dtype=np.int64))
 
 
 class ForgetsToScale(RandK):

@@ -36,6 +36,8 @@ SPECS = {
     "stateful rule": '[aggregation]\nkind = "centered_clipping"\n',
     "random pre-aggregation": '[aggregation]\nkind = "median"\npre = ["bucketing"]\n',
     "compressed": '[compression]\nkind = "qsgd"\nlevels = 4\n',
+    "error feedback": '[compression]\nkind = "sign"\nerror_feedback = true\n',
+    "hostile bytes": '[attack]\nkind = "mutate"\n[compression]\nkind = "natural"\n',
     "decoder": '[coding]\nkind = "draco_cyclic_real"\n',
 }
 SPEC = f"""

@@ -44,7 +44,9 @@ def test_rules_agree_with_the_host(gpu, vectors, kind, dtype):
     np.testing.assert_allclose(to_host(found), rule(host), rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("kind", sorted(ATTACKS))
+@pytest.mark.parametrize(
+    "kind", sorted(kind for kind, cls in ATTACKS.items() if not hasattr(cls, "tamper"))
+)
 def test_attacks_agree_with_the_host(gpu, vectors, kind):
     attack = ATTACKS[kind]()
     context = AttackContext(Streams(1), 2, np.arange(F), N, F)

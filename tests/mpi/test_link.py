@@ -71,3 +71,19 @@ def test_the_suites_collectives_cannot_meet_those_of_others(link, world):
     assert link.share("ours") == "ours"
     request.Wait()
     assert MPI.COMM_WORLD.size == link.size
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("num_devices", [4, 7, 20])
+def test_rows_of_devices_are_collected_and_handed_back(link, num_devices, dtype):
+    layout = Layout(num_devices, link.size)
+    everything = np.arange(3 * num_devices, dtype=dtype).reshape(num_devices, 3)
+    own = link.scatter_rows(layout, everything if link.is_server else None, (3,), dtype)
+    first, count = layout.block(link.rank)
+    assert own.dtype == dtype
+    np.testing.assert_array_equal(own, everything[first : first + count])
+    gathered = link.gather_rows(layout, own)
+    if link.is_server:
+        np.testing.assert_array_equal(gathered, everything)
+    else:
+        assert gathered is None

@@ -57,6 +57,8 @@ def clouds(n: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
     yield normal * 10.0 ** generator.uniform(-3, 3, size=columns)
 
 
+#: Attacks on the wire send what is refused, or any vector at all.
+ON_VECTORS = sorted(kind for kind, cls in ATTACKS.items() if not hasattr(cls, "tamper"))
 #: Besides the defaults; an attack that is not named here is tried with these alone.
 STRENGTHS: dict[str, list[dict[str, Any]]] = {
     "sign_flip": [{"scale": -0.1}, {"scale": -1e3}],
@@ -116,7 +118,7 @@ CASES = [
 
 @pytest.mark.parametrize("nnm", [False, True], ids=["alone", "nnm"])
 @pytest.mark.parametrize(("kind", "n", "f"), CASES)
-@pytest.mark.parametrize("attack", sorted(ATTACKS))
+@pytest.mark.parametrize("attack", ON_VECTORS)
 def test_rules_stay_within_their_kappa_under_every_attack(
     attack: str, kind: str, n: int, f: int, nnm: bool
 ) -> None:
@@ -148,7 +150,7 @@ def test_rules_stay_within_their_kappa_wherever_hostile_rows_lie(
 
 @pytest.mark.parametrize("krum", [Krum, MultiKrum])
 @pytest.mark.parametrize(("n", "f"), [(7, 1), (12, 5), (20, 4)])
-@pytest.mark.parametrize("attack", sorted(ATTACKS))
+@pytest.mark.parametrize("attack", ON_VECTORS)
 def test_krum_as_published_stays_within_a_bound_of_its_own(
     attack: str, n: int, f: int, krum: Any
 ) -> None:

@@ -14,6 +14,7 @@ from lad_mpi.logs import OutputLock, read_log, validate_log
 from lad_mpi.spec import parse_spec, spec_hash
 from lad_mpi.training import Existing, run_spec
 from lad_mpi.training.checkpoint import Checkpoints
+from lad_mpi.training.interrupt import InterruptRequest
 from lad_mpi.transport import Loopback
 
 SMALL = {
@@ -29,8 +30,10 @@ VARIANTS = {
     "stateful rule": {"aggregation": {"kind": "centered_clipping"}},
     "random pre-aggregation": {"aggregation": {"kind": "median", "pre": ["bucketing"]}},
     "rand_k": {"compression": {"kind": "rand_k", "k": 3}},
+    "error feedback": {"compression": {"kind": "sign", "error_feedback": True}},
     "draco": {"coding": {"kind": "draco_cyclic_real"}},
     "omniscient": {"attack": {"kind": "alie"}},
+    "on the wire": {"attack": {"kind": "mutate"}, "compression": {"kind": "qsgd", "levels": 4}},
 }
 
 
@@ -99,6 +102,19 @@ def test_an_interrupted_run_ends_like_one_that_was_not(tmp_path, straight, varia
     assert_same_run(straight(variant), path)
     assert len(read_log(path).restarts) == 2
     assert list(tmp_path.glob("*.npz")) == []
+
+
+@pytest.mark.parametrize("variant", ["plain", "error feedback"])
+def test_a_signal_before_the_first_iteration_leaves_the_way_open(tmp_path, straight, variant):
+    path, spec = tmp_path / "run.h5", parse_spec({**SMALL, **VARIANTS[variant]})
+    with InterruptRequest() as interrupt:
+        os.kill(os.getpid(), signal.SIGTERM)
+        outcome = run_spec(spec, Loopback(), path, progress=Watcher(), interrupt=interrupt)
+    assert outcome.exit_code == ExitCode.CHECKPOINTED
+    assert (len(read_log(path).iteration), validate_log(path)) == (0, [])
+    outcome, notes = start(path, VARIANTS[variant])
+    assert (outcome.status, notes) == ("complete", ["going on after 0 of 23 iterations"])
+    assert_same_run(straight(VARIANTS[variant]), path)
 
 
 def test_an_interrupted_run_leaves_its_records_and_one_checkpoint(tmp_path):

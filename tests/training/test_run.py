@@ -1,5 +1,6 @@
 """Whole runs in one process: bits, logs, faults, and honest endings."""
 
+import math
 import os
 import signal
 import subprocess
@@ -9,11 +10,13 @@ import numpy as np
 import pytest
 
 from lad_mpi.aggregation import RULES
+from lad_mpi.compression import CODECS, Channel
 from lad_mpi.errors import ExitCode
 from lad_mpi.logs import read_log, validate_log
 from lad_mpi.rng import Purpose, Streams
 from lad_mpi.spec import parse_spec
 from lad_mpi.training import TRAINING_PHASES, Existing, run_spec
+from lad_mpi.training.device import DeviceBlock
 from lad_mpi.transport import Loopback
 
 SMALL = {
@@ -57,6 +60,9 @@ VARIANTS = {
     "rand_k": {"compression": {"kind": "rand_k", "k": 3}},
     "qsgd": {"compression": {"kind": "qsgd", "levels": 4}},
     "top_k": {"compression": {"kind": "top_k", "k": 3}},
+    "sign": {"compression": {"kind": "sign", "error_feedback": True}},
+    "cast": {"compression": {"kind": "cast"}},
+    "natural": {"compression": {"kind": "natural"}},
     "omniscient": {"attack": {"kind": "alie"}},
     "gaussian": {"attack": {"kind": "gaussian"}},
     "draco": {"coding": {"kind": "draco_repetition"}},
@@ -211,6 +217,78 @@ def test_uplink_bytes_are_payload_and_header_of_every_device(run):
     _, sparse = run(compression={"kind": "rand_k", "k": 2})
     assert (plain.traffic["uplink_bytes"] == 12 * (32 + 7 * 8)).all()
     assert (sparse.traffic["uplink_bytes"] == 12 * (32 + 2 * 8)).all()
+
+
+PAYLOADS = {
+    "none": ({}, lambda q: 8 * q),
+    "rand_k": ({"k": 2}, lambda q: 8 * 2),
+    "qsgd": ({"levels": 4}, lambda q: 8 + math.ceil(q * math.ceil(math.log2(2 * 4 + 1)) / 8)),
+    "top_k": ({"k": 2}, lambda q: 8 * 2 + math.ceil(2 * math.ceil(math.log2(q)) / 8)),
+    "sign": ({}, lambda q: 8 + math.ceil(q / 8)),
+    "cast": ({}, lambda q: 2 * q),
+    "natural": ({}, lambda q: math.ceil(9 * q / 8)),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(CODECS))
+def test_logged_bytes_are_those_that_are_sent(run, kind):
+    parameters, formula = PAYLOADS[kind]
+    spec = {"compression": {"kind": kind, **parameters}}
+    _, log = run(spec)
+    assert (log.traffic["uplink_bytes"] == 12 * (32 + formula(7))).all()
+    codec = parse_spec({**SMALL, **spec}).compression
+    channel = Channel(Streams(1), 0, 0, 12, 7, np.dtype("float64"))
+    assert codec.encode(np.ones((12, 7)), channel).nbytes == 12 * formula(7)
+
+
+def test_error_feedback_comes_nearer_to_the_optimum(run):
+    codec = {"kind": "top_k", "k": 1}
+    settings = {
+        "iterations": 400,
+        "aggregation": {"kind": "mean"},
+        "attack": {"kind": "none"},
+        "devices": {"count": 12, "byzantine": 0},
+        "problem": {"dimension": 7, "samples_per_subset": 20},
+        "optimizer": {"step_size": 3e-3},
+    }
+    _, without = run(settings, compression=codec)
+    _, with_it = run(settings, compression={**codec, "error_feedback": True})
+    _, plain = run(settings)
+    excess = [log.final.loss - plain.final.loss for log in (without, with_it)]
+    assert excess[1] < excess[0] / 2
+
+
+def test_residuals_are_kept_for_honest_devices_alone(monkeypatch, run):
+    blocks = []
+    pack = DeviceBlock.pack
+
+    def watched(self, coded, iteration, slots):
+        pack(self, coded, iteration, slots)
+        blocks.append((self.residuals.copy(), self._byzantine))
+
+    monkeypatch.setattr(DeviceBlock, "pack", watched)
+    run(compression={"kind": "sign", "error_feedback": True})
+    for residuals, byzantine in blocks:
+        assert residuals.shape == (12, 7)
+        assert len(byzantine) == 2
+        assert not residuals[byzantine].any()
+        assert np.delete(residuals, byzantine, axis=0).any(axis=1).all()
+
+
+@pytest.mark.parametrize("attack", ["nan", "inf"])
+def test_attackers_spoil_no_residual(run, attack):
+    codec = {"kind": "cast", "error_feedback": True}
+    outcome, log = run(attack={"kind": attack}, compression=codec)
+    assert outcome.status == "complete"
+    assert (log.refusals["not_finite"] == 2).all()
+
+
+def test_honest_gradients_beyond_a_codec_end_the_run_by_name(run):
+    codec = {"kind": "cast", "format": "float16", "error_feedback": True}
+    outcome, _ = run(compression=codec, problem={"dimension": 7, "heterogeneity": 1e6})
+    assert outcome.status == "failed"
+    assert "not finite" in outcome.failure
+    assert "larger than compression 'cast' carries" in outcome.failure
 
 
 def test_evaluation_may_be_rare_but_ends_are_evaluated(run):

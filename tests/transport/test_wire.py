@@ -53,11 +53,29 @@ def test_what_was_packed_is_accepted_and_left_alone(messages, packed):
     np.testing.assert_array_equal(packed, before)
 
 
-@pytest.mark.parametrize("byte", range(32))
-def test_any_changed_header_byte_is_refused_and_only_that_message(messages, packed, byte):
-    packed[1, byte] ^= 0x40
+REASONS = (
+    [Rejection.MAGIC] * 4
+    + [Rejection.CHECKSUM] * 4
+    + [Rejection.VERSION, Rejection.CODEC, Rejection.PADDING, Rejection.PADDING]
+    + [Rejection.DEVICE] * 4
+    + [Rejection.ITERATION] * 8
+    + [Rejection.LENGTH] * 8
+)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize(("byte", "expected"), list(enumerate(REASONS)))
+def test_any_changed_header_byte_is_refused_by_its_name_and_only_that_message(
+    messages, packed, byte, expected, sealed
+):
+    if sealed:
+        # A forger's own checksum; a changed one is put in where it is the checksum that changes.
+        packed[1, byte] ^= 0x40
+        messages.seal(packed)
+        packed[1, byte] ^= 0x40 if expected == Rejection.CHECKSUM else 0
+    else:
+        packed[1, byte] ^= 0x40
     vectors, rejections = messages.unpack(packed, channel())
-    expected = Rejection.CHECKSUM if 4 <= byte < 8 else Rejection.HEADER
     assert rejections.tolist() == [0, expected, 0, 0, 0]
     assert not vectors[1].any()
 
@@ -91,13 +109,13 @@ def test_random_bytes_neither_raise_nor_pass(data):
 
 def test_a_replayed_message_is_refused(messages, packed):
     _, rejections = messages.unpack(packed, channel(iteration=7))
-    assert (rejections == Rejection.HEADER).all()
+    assert (rejections == Rejection.ITERATION).all()
 
 
 def test_a_message_under_another_devices_name_is_refused(messages, packed):
     packed[[0, 1]] = packed[[1, 0]]
     _, rejections = messages.unpack(packed, channel())
-    assert rejections.tolist() == [Rejection.HEADER, Rejection.HEADER, 0, 0, 0]
+    assert rejections.tolist() == [Rejection.DEVICE, Rejection.DEVICE, 0, 0, 0]
 
 
 def test_a_choice_of_devices_is_packed_as_in_the_whole_block(messages, packed):
@@ -118,3 +136,42 @@ def test_vectors_that_are_not_finite_can_be_sent_but_not_received(messages, pois
     assert rejections[3] == Rejection.NOT_FINITE
     assert (np.delete(rejections, 3) == Rejection.NONE).all()
     assert np.isfinite(decoded).all()
+
+
+def test_the_reasons_are_part_of_the_logs_format():
+    assert [(reason.name, int(reason)) for reason in Rejection] == [
+        ("NONE", 0),
+        ("MAGIC", 1),
+        ("VERSION", 2),
+        ("CODEC", 3),
+        ("DEVICE", 4),
+        ("ITERATION", 5),
+        ("LENGTH", 6),
+        ("CHECKSUM", 7),
+        ("NOT_FINITE", 8),
+        ("INDEX", 9),
+        ("LEVEL", 10),
+        ("SCALE", 11),
+        ("PADDING", 12),
+    ]
+
+
+def test_of_several_faults_the_first_in_the_order_of_the_checks_is_named(messages, packed):
+    order = ["magic", "version", "codec", "device", "iteration", "length", "reserved"]
+    packed[:, :32] ^= 0xFF
+    correct = np.zeros_like(packed)
+    messages.pack(np.zeros((N, Q)), channel(), correct)
+    for name in order:
+        _, rejections = messages.unpack(packed, channel())
+        expected = "padding" if name == "reserved" else name
+        assert (rejections == Rejection[expected.upper()]).all(), name
+        packed[:, messages.fields[name]] = correct[:, messages.fields[name]]
+    _, rejections = messages.unpack(packed, channel())
+    assert (rejections == Rejection.CHECKSUM).all()
+
+
+def test_the_fields_cover_the_slot_without_gap_or_overlap(messages):
+    covered = np.zeros(messages.slot_bytes, dtype=int)
+    for field in messages.fields.values():
+        covered[field] += 1
+    assert (covered == 1).all()

@@ -1,0 +1,139 @@
+"""Casting to 16 bits: each coordinate as a short floating-point number."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from lad_mpi.compression.base import Rejection
+from lad_mpi.compression.rows import finite_rows, pieces, refuse
+from lad_mpi.errors import ParameterError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from lad_mpi.compression.base import Channel
+    from lad_mpi.types import HostBytes, HostFloats, HostInts
+
+_BYTES = 2
+_FORMATS = ("float16", "bfloat16")
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Send every coordinate as a 16-bit number, rounded to nearest, ties to even.
+
+    A payload is Q numbers, little-endian.
+
+    Parameters
+    ----------
+    format : {"bfloat16", "float16"}
+        bfloat16 has the range of float32 and 8 significant bits; float16 has
+        11, but ends at 65504.
+    error_feedback : bool
+        Devices keep what a message lost and add it to the next vector.
+
+    Notes
+    -----
+    The codec is biased, since rounding is not random, and so has no δ. Within
+    the normal range |C(v)_j − v_j| ≤ 2⁻⁹ |v_j| for bfloat16 and 2⁻¹² |v_j| for
+    float16. What rounds to more than the largest number is sent as infinity
+    and refused, and not cut down in silence: a run whose honest gradients are
+    so large ends.
+
+    References
+    ----------
+    Micikevicius et al., "Mixed precision training", ICLR 2018, arXiv:1710.03740.
+    """
+
+    format: Literal["bfloat16", "float16"] = "bfloat16"
+    error_feedback: bool = False
+
+    kind: ClassVar[str] = "cast"
+    cost: ClassVar[str] = "2 Q bytes"
+    wire_code: ClassVar[int] = 5
+    unbiased: ClassVar[bool] = False
+    delta_is_exact: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Refuse a format that does not exist."""
+        if self.format not in _FORMATS:
+            raise ParameterError(
+                "format", f"must be one of {', '.join(_FORMATS)}, not {self.format!r}"
+            )
+
+    def check(self, dimension: int) -> None:
+        """Accept any dimension."""
+
+    def payload_bytes(self, dimension: int, dtype: np.dtype[Any]) -> int:  # noqa: ARG002
+        """Return the size of a payload, Q short numbers."""
+        return _BYTES * dimension
+
+    def delta(self, dimension: int) -> float:  # noqa: ARG002
+        """Return NaN: the codec is biased."""
+        return math.nan
+
+    def encode(self, vectors: HostFloats, channel: Channel) -> HostBytes:
+        """Round; see :meth:`Codec.encode`."""
+        numbers = np.empty((len(vectors), channel.dimension), dtype="<u2")
+        narrow = _to_float16 if self.format == "float16" else _to_bfloat16
+        with np.errstate(all="ignore"):
+            for rows, columns in pieces(*vectors.shape):
+                numbers[rows, columns] = narrow(vectors[rows, columns])
+        return numbers.view(np.uint8)
+
+    def decode(self, payloads: HostBytes, channel: Channel) -> tuple[HostFloats, HostInts]:
+        """Widen, which is exact, and refuse what is not finite; see :meth:`Codec.decode`."""
+        numbers = np.ascontiguousarray(payloads).view("<u2")
+        vectors = np.empty((len(payloads), channel.dimension), dtype=channel.dtype)
+        finite = np.ones(len(payloads), dtype=np.bool_)
+        widen = _from_float16 if self.format == "float16" else _from_bfloat16
+        with np.errstate(all="ignore"):
+            for rows, columns in pieces(*vectors.shape):
+                vectors[rows, columns] = widen(numbers[rows, columns])
+                finite[rows] &= finite_rows(vectors[rows, columns])
+        return vectors, refuse(vectors, (~finite, Rejection.NOT_FINITE))
+
+
+def _to_float16(values: HostFloats) -> npt.NDArray[np.uint16]:
+    return values.astype(np.float16, order="C").view(np.uint16)
+
+
+def _from_float16(numbers: npt.NDArray[np.uint16]) -> HostFloats:
+    return numbers.astype(np.uint16, order="C").view(np.float16)
+
+
+def _to_bfloat16(values: HostFloats) -> npt.NDArray[np.uint16]:
+    """Round to the upper half of float32; of NaN infinity is made, which is refused as well."""
+    bits = _to_odd_float32(values).view(np.uint32)
+    # Just below half a unit, or half where the last bit that stays is odd.
+    rounded = bits + (np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1)))
+    rounded >>= np.uint32(16)
+    lost = np.isnan(values)
+    if lost.any():
+        rounded[lost] = 0x7F80
+    return rounded.astype(np.uint16)
+
+
+def _from_bfloat16(numbers: npt.NDArray[np.uint16]) -> HostFloats:
+    return (numbers.astype(np.uint32, order="C") << np.uint32(16)).view(np.float32)
+
+
+def _to_odd_float32(values: HostFloats) -> HostFloats:
+    """Cast to float32 so that rounding it once more is as rounding once.
+
+    What is not exact ends in an odd bit, and cannot pass for a tie afterwards.
+    """
+    narrow = values.astype(np.float32, order="C")
+    if values.dtype.itemsize == narrow.dtype.itemsize:
+        return narrow
+    bits = narrow.view(np.uint32)
+    wide = narrow.astype(np.float64)
+    even = ((bits & np.uint32(1)) == 0) & (wide != values)
+    too_large = np.abs(wide) > np.abs(values)
+    bits[even & too_large] -= np.uint32(1)
+    bits[even & ~too_large] += np.uint32(1)
+    return narrow

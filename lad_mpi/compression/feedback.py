@@ -1,0 +1,65 @@
+"""Error feedback: what a message lost is added to the next vector."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from lad_mpi.types import HostFloats
+
+
+def correct(vectors: HostFloats, residuals: HostFloats | None) -> HostFloats:
+    r"""Return what devices compress in place of their vectors.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, Q)
+        v_t, one row a device.
+    residuals : ndarray, shape (n, Q), optional
+        e_t; none, as before the first message, are zeros.
+
+    Returns
+    -------
+    ndarray, shape (n, Q), of the dtype of the vectors
+        v_t + e_t.
+    """
+    if residuals is None:
+        return vectors
+    # An overflow is refused by the server, as any vector is that is not finite.
+    with np.errstate(all="ignore"):
+        corrected: HostFloats = vectors + residuals
+    return corrected
+
+
+def keep(corrected: HostFloats, received: HostFloats) -> HostFloats:
+    r"""Return what is left to send.
+
+    Parameters
+    ----------
+    corrected : ndarray, shape (n, Q)
+        v_t + e_t.
+    received : ndarray, shape (n, Q)
+        C(v_t + e_t), as the receiver decodes it; zero where it refuses the message.
+
+    Returns
+    -------
+    ndarray, shape (n, Q), of the dtype of the vectors
+        e_{t+1} = v_t + e_t − C(v_t + e_t), and zeros in rows where that is not finite.
+
+    Notes
+    -----
+    But for rounding, what was received plus what is left is the sum of all
+    vectors, Σ_{s≤t} C(v_s + e_s) + e_{t+1} = Σ_{s≤t} v_s. A row that is not
+    finite is given up, because it would spoil every message after it.
+
+    References
+    ----------
+    Karimireddy, Rebjock, Stich, Jaggi, "Error feedback fixes SignSGD and other
+    gradient compression schemes", ICML 2019, arXiv:1901.09847.
+    """
+    with np.errstate(all="ignore"):
+        left: HostFloats = corrected - received
+    left[~np.isfinite(left).all(axis=1)] = 0
+    return left

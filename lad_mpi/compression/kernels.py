@@ -1,0 +1,508 @@
+# mypy: disable-error-code="import-untyped, no-untyped-call, untyped-decorator"
+"""Compiled kernels of the codecs that draw random numbers or pack bits.
+
+Importing this module imports Numba, so codecs do it in their methods, on the ranks
+that compress. What is compiled is kept on disk.
+
+A row is worked on in blocks of :data:`BLOCK` coordinates, whose random words and
+codes stay in the first-level cache. The words are those of
+:meth:`lad_mpi.rng.Streams.words`, made here because a call into NumPy for them
+takes longer than all the rest; in float32 every coordinate has half a word, low
+half first, in float64 a whole one. Rows do not interact. Arrays of bytes that are
+looked at as words are little-endian, as is every processor that Numba compiles for.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+from lad_mpi.rng import Purpose
+
+if TYPE_CHECKING:
+    from lad_mpi.compression.base import Channel
+    from lad_mpi.types import HostBools, HostBytes, HostFloats, HostInts
+
+    #: Seed, purpose and iteration as uint64, and the numbers of the rows' devices.
+    _Keys: TypeAlias = tuple[tuple[np.uint64, np.uint64, np.uint64], HostInts]
+
+#: Coordinates worked on at once: a multiple of eight, so that blocks fill whole bytes.
+BLOCK = 1024
+
+_WORDS_A_CALL = 4  # Philox-4x64 makes so many from one counter
+_ROUNDS = 10
+_MULTIPLIERS = (np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157))
+_KEY_STEPS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B))
+_HALF_UNIT = 2.0**-32
+_WORD_UNIT = 2.0**-53
+
+# Of float64: bits of the fraction, and of all but the sign; exponent field of 2⁻¹²⁶ less one.
+_FRACTION_64 = np.uint64(52)
+_MAGNITUDE_64 = np.uint64(2**63 - 1)
+_EXPONENT_SHIFT = np.uint64(1023 - 127)
+
+# Neither is typed.
+_compile: Any = njit(nogil=True, cache=True)
+_intrinsic: Any = intrinsic
+
+
+def natural_exponents(
+    vectors: HostFloats, channel: Channel, payloads: HostBytes, *, first: int
+) -> None:
+    """Round magnitudes at random to powers of two.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, Q), float32 or float64
+        What is above 2¹²⁷, or not finite, becomes 255.
+    channel : Channel
+        Whose random words are used.
+    payloads : ndarray of uint8, shape (n, first + Q), C-contiguous
+        Receives from byte ``first`` on c > 0 for 2^(c − 127), and 0 for 0.
+    """
+    vectors = np.ascontiguousarray(vectors)
+    narrow = vectors.dtype.itemsize == 4
+    bits = vectors.view(np.uint32 if narrow else np.uint64)
+    (_natural_32 if narrow else _natural_64)(bits, payloads, first, _keys(channel))
+
+
+def quantize(
+    vectors: HostFloats, levels: int, channel: Channel, payloads: HostBytes, *, first: int
+) -> HostFloats:
+    """Round coordinates at random to steps of the norm, and pack the codes.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, Q), float32 or float64
+    levels : int
+        s, below 2³¹.
+    channel : Channel
+        Whose random words are used.
+    payloads : ndarray of uint8, shape (n, first + bytes of Q codes), C-contiguous
+        Receives from byte ``first`` on the signed levels plus s, in ⌈log₂(2s+1)⌉ bits each.
+
+    Returns
+    -------
+    ndarray, shape (n,), of the dtype of the vectors
+        The norms, NaN where they are not finite.
+    """
+    norms = np.empty(len(vectors), dtype=vectors.dtype)
+    _quantize(np.ascontiguousarray(vectors), levels, _keys(channel), norms, (payloads, first))
+    return norms
+
+
+def dequantize(
+    norms: HostFloats, payloads: HostBytes, levels: int, dimension: int, *, first: int
+) -> tuple[HostFloats, HostBools, HostBools, HostBools]:
+    """Undo :func:`quantize`.
+
+    Parameters
+    ----------
+    norms : ndarray, shape (n,), float32 or float64
+        Any numbers.
+    payloads : ndarray of uint8, shape (n, first + bytes of Q codes)
+        Any bytes; the codes begin at byte ``first``.
+    levels, dimension : int
+        s and Q.
+
+    Returns
+    -------
+    vectors : ndarray, shape (n, Q), of the dtype of the norms
+    beyond, moved, clean : ndarray of bool, shape (n,)
+        Whether some level is beyond s, some is not 0, and the bits after the last code are 0.
+    """
+    vectors = np.empty((len(norms), dimension), dtype=norms.dtype)
+    flags = np.zeros((3, len(norms)), dtype=np.bool_)
+    _dequantize(norms, (np.ascontiguousarray(payloads), first), levels, vectors, flags)
+    return vectors, flags[0], flags[1], flags[2]
+
+
+def gather_chosen(vectors: HostFloats, k: int, channel: Channel) -> HostFloats:
+    """Return each row's k chosen values, in the order of their indices, shape (n, k)."""
+    values = np.empty((len(vectors), k), dtype=vectors.dtype)
+    _gather(np.ascontiguousarray(vectors), values, _keys(channel))
+    return values
+
+
+def scatter_chosen(values: HostFloats, dimension: int, channel: Channel) -> HostFloats:
+    """Undo :func:`gather_chosen`; zero where nothing was chosen, shape (n, Q)."""
+    vectors = np.zeros((len(values), dimension), dtype=values.dtype)
+    _scatter(np.ascontiguousarray(values), vectors, _keys(channel))
+    return vectors
+
+
+def random_words(count: int, channel: Channel) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """Draw what ``channel.words(count)`` draws, uint64, shape (n, count)."""
+    stream, devices = _keys(channel)
+    calls = -(-count // _WORDS_A_CALL)
+    words = np.empty((len(devices), calls * _WORDS_A_CALL), dtype=np.uint64)
+    for row, device in zip(words, devices, strict=True):
+        _draw(row, calls, np.uint64(int(device) * calls), stream)
+    return words[:, :count]
+
+
+def _keys(channel: Channel) -> _Keys:
+    rows = np.arange(channel.num_devices) if channel.rows is None else channel.rows
+    stream = (
+        np.uint64(channel.streams.seed),
+        np.uint64(Purpose.COMPRESSION),
+        np.uint64(channel.iteration),
+    )
+    return stream, channel.first_device + rows
+
+
+@_intrinsic
+def _high_product(typing: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
+    """Return the high word of the product of two words."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        wide = ir.IntType(128)
+        product = builder.mul(*(builder.zext(word, wide) for word in arguments))
+        return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
+
+    return types.uint64(types.uint64, types.uint64), emit
+
+
+@_intrinsic
+def _lowest_bit(typing: Any, word: Any) -> Any:  # noqa: ARG001
+    """Return the number of zeros below the lowest set bit of a word that is not zero."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), emit
+
+
+@_compile
+def _draw(words: Any, calls: int, first: Any, stream: Any) -> None:
+    """Fill the beginning of an array with the words of some calls of Philox-4x64-10."""
+    seed, purpose, iteration = stream
+    for call in range(calls):
+        # NumPy counts before each call, not after it.
+        a, b = first + np.uint64(call) + np.uint64(1), np.uint64(0)
+        c, d = np.uint64(0), iteration
+        key, other_key = seed, purpose
+        for _ in range(_ROUNDS):
+            high, low = _high_product(_MULTIPLIERS[0], a), _MULTIPLIERS[0] * a
+            other_high, other_low = _high_product(_MULTIPLIERS[1], c), _MULTIPLIERS[1] * c
+            a, b, c, d = other_high ^ b ^ key, other_low, high ^ d ^ other_key, low
+            key += _KEY_STEPS[0]
+            other_key += _KEY_STEPS[1]
+        words[4 * call] = a
+        words[4 * call + 1] = b
+        words[4 * call + 2] = c
+        words[4 * call + 3] = d
+
+
+@_compile
+def _natural_32(bits: Any, payloads: Any, first: int, keys: Any) -> None:
+    stream, devices = keys
+    num_rows, dimension = bits.shape
+    calls_a_row = (dimension + 7) // 8
+    words = np.empty(BLOCK // 2, np.uint64)
+    halves = words.view(np.uint32)
+    for i in range(num_rows):
+        origin = devices[i] * calls_a_row
+        for start in range(0, dimension, BLOCK):
+            count = min(BLOCK, dimension - start)
+            calls = (count + 7) // 8
+            _draw(words, calls, np.uint64(origin + start // 8), stream)
+            source = bits[i, start : start + count]
+            target = payloads[i, first + start : first + start + count]
+            for j in range(count):
+                magnitude = source[j] & np.uint32(0x7FFFFFFF)
+                # The fraction carries into the exponent with a probability equal to itself.
+                code = (magnitude + (halves[j] >> np.uint32(9))) >> np.uint32(23)
+                if magnitude > np.uint32(254 << 23):
+                    code = np.uint32(255)
+                target[j] = code
+
+
+@_compile
+def _natural_64(bits: Any, payloads: Any, first: int, keys: Any) -> None:
+    stream, devices = keys
+    num_rows, dimension = bits.shape
+    calls_a_row = (dimension + 3) // 4
+    words = np.empty(BLOCK, np.uint64)
+    smallest = (_EXPONENT_SHIFT + np.uint64(1)) << _FRACTION_64
+    largest = (_EXPONENT_SHIFT + np.uint64(254)) << _FRACTION_64
+    for i in range(num_rows):
+        origin = devices[i] * calls_a_row
+        for start in range(0, dimension, BLOCK):
+            count = min(BLOCK, dimension - start)
+            calls = (count + 3) // 4
+            _draw(words, calls, np.uint64(origin + start // 4), stream)
+            source = bits[i, start : start + count]
+            target = payloads[i, first + start : first + start + count]
+            for j in range(count):
+                magnitude = source[j] & _MAGNITUDE_64
+                # The fraction carries into the exponent with a probability equal to itself.
+                carried = (magnitude + (words[j] >> np.uint64(12))) >> _FRACTION_64
+                code = carried - _EXPONENT_SHIFT
+                if magnitude < smallest:
+                    # Of the float64 number 2¹²⁶|v|, all of it is fraction.
+                    fraction = _from_bits(magnitude) * 2.0**126
+                    code = np.uint64(1) if _unit(words[j]) < fraction else np.uint64(0)
+                elif magnitude > largest:
+                    code = np.uint64(255)
+                target[j] = code
+
+
+@_intrinsic
+def _from_bits(typing: Any, word: Any) -> Any:  # noqa: ARG001
+    """Return the float64 number of a word."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        return builder.bitcast(arguments[0], ir.DoubleType())
+
+    return types.float64(types.uint64), emit
+
+
+@_compile
+def _unit(word: Any) -> Any:
+    """Turn a word into a number in [0, 1), as :func:`lad_mpi.rng.unit_interval` does."""
+    return np.float64(word >> np.uint64(11)) * _WORD_UNIT
+
+
+@_compile
+def _norm(row: Any) -> Any:
+    """Return the Euclidean norm in float64, never below the largest magnitude; NaN if infinite."""
+    largest = 0.0
+    for j in range(len(row)):
+        largest = max(largest, abs(np.float64(row[j])))
+    # Scaled by a power of two, which is exact, squares neither overflow nor vanish.
+    exponent = max(math.frexp(largest)[1], -1000)
+    scale = math.ldexp(1.0, -exponent)
+    a = b = c = d = e = f = g = h = 0.0
+    eights = len(row) // 8 * 8
+    for j in range(0, eights, 8):
+        # Eight sums, because one would wait for itself at every step.
+        a += (np.float64(row[j]) * scale) ** 2
+        b += (np.float64(row[j + 1]) * scale) ** 2
+        c += (np.float64(row[j + 2]) * scale) ** 2
+        d += (np.float64(row[j + 3]) * scale) ** 2
+        e += (np.float64(row[j + 4]) * scale) ** 2
+        f += (np.float64(row[j + 5]) * scale) ** 2
+        g += (np.float64(row[j + 6]) * scale) ** 2
+        h += (np.float64(row[j + 7]) * scale) ** 2
+    for j in range(eights, len(row)):
+        a += (np.float64(row[j]) * scale) ** 2
+    total = ((a + b) + (c + d)) + ((e + f) + (g + h))
+    # NaN, and infinity times a scale of zero, have made the sum NaN.
+    return math.ldexp(math.sqrt(total), exponent) if math.isfinite(total) else np.nan
+
+
+@_compile
+def _quantize(vectors: Any, levels: int, keys: Any, norms: Any, target: Any) -> None:
+    stream, devices = keys
+    payloads, first = target
+    num_rows, dimension = vectors.shape
+    narrow = vectors.itemsize == 4
+    coordinates_a_call = 8 if narrow else 4
+    calls_a_row = (dimension + coordinates_a_call - 1) // coordinates_a_call
+    words = np.empty(BLOCK, np.uint64)
+    halves = words.view(np.uint32)
+    uniforms = np.empty(BLOCK)
+    codes = np.empty(BLOCK, np.uint64)
+    width = _width(levels)
+    for i in range(num_rows):
+        norms[i] = _norm(vectors[i])
+        norm = np.float64(norms[i])
+        if not math.isfinite(norm):
+            norms[i] = np.nan
+        # What has no norm is sent with all levels 0.
+        sendable = math.isfinite(norm) and norm > 0.0
+        divisor = norm if sendable else 1.0
+        factor = np.float64(levels) if sendable else 0.0
+        origin = devices[i] * calls_a_row
+        for start in range(0, dimension, BLOCK):
+            count = min(BLOCK, dimension - start)
+            calls = (count + coordinates_a_call - 1) // coordinates_a_call
+            place = np.uint64(origin + start // coordinates_a_call)
+            row = vectors[i, start : start + count]
+            if sendable:
+                _draw(words, calls, place, stream)
+                if narrow:
+                    for j in range(count):
+                        uniforms[j] = halves[j] * _HALF_UNIT
+                else:
+                    for j in range(count):
+                        uniforms[j] = _unit(words[j])
+                for j in range(count):
+                    value = np.float64(row[j])
+                    position = abs(value) / divisor * factor
+                    below = math.floor(position)
+                    step = below + 1.0 if uniforms[j] < position - below else below
+                    codes[j] = np.uint64(math.copysign(step, value) + levels)
+            else:
+                codes[:count] = np.uint64(levels)
+            codes[count:] = np.uint64(0)
+            _pack(codes, width)
+            _copy_bytes(codes, payloads[i, first:], start // 8 * width, width)
+
+
+@_compile
+def _dequantize(norms: Any, source: Any, levels: int, vectors: Any, flags: Any) -> None:
+    payloads, first = source
+    num_rows, dimension = vectors.shape
+    codes = np.empty(BLOCK, np.uint64)
+    width = _width(levels)
+    for i in range(num_rows):
+        norm = np.float64(norms[i])
+        highest, lowest, rest = np.uint64(0), np.uint64(2**63), np.uint64(0)
+        for start in range(0, dimension, BLOCK):
+            count = min(BLOCK, dimension - start)
+            _fetch_bytes(payloads[i, first:], start // 8 * width, width, codes)
+            _unpack(codes, width)
+            row = vectors[i, start : start + count]
+            for j in range(count):
+                highest = max(highest, codes[j])
+                lowest = min(lowest, codes[j])
+                step = np.int64(codes[j]) - levels
+                row[j] = step / levels * norm
+            for j in range(count, BLOCK):
+                rest |= codes[j]
+        flags[0, i] = highest > np.uint64(2 * levels)
+        flags[1, i] = highest != np.uint64(levels) or lowest != np.uint64(levels)
+        flags[2, i] = rest == np.uint64(0)
+
+
+@_compile
+def _width(levels: int) -> int:
+    width = 0
+    while (2 * levels) >> width:
+        width += 1
+    return width
+
+
+@_compile
+def _pack(codes: Any, width: int) -> None:
+    """Move the codes of a block together, in place, without gaps."""
+    count = len(codes)
+    # Pairs of neighbours at once, as often as that leaves them half a word.
+    while width <= 16:
+        shift = np.uint64(width)
+        count //= 2
+        for j in range(count):
+            codes[j] = codes[2 * j] | (codes[2 * j + 1] << shift)
+        width *= 2
+    word, fill, place = np.uint64(0), 0, 0
+    for j in range(count):
+        code = codes[j]
+        word |= code << np.uint64(fill)
+        fill += width
+        if fill >= 64:
+            codes[place] = word
+            place += 1
+            fill -= 64
+            word = code >> np.uint64(width - fill)
+    # A block ends with a whole word.
+
+
+@_compile
+def _unpack(codes: Any, width: int) -> None:
+    """Undo :func:`_pack`."""
+    count, doublings = len(codes), 0
+    while width <= 16:
+        width *= 2
+        count //= 2
+        doublings += 1
+    # Backwards, so that nothing is overwritten before it is read.
+    mask = np.uint64((1 << width) - 1)
+    for j in range(count - 1, -1, -1):
+        place, shift = (j * width) // 64, (j * width) % 64
+        code = codes[place] >> np.uint64(shift)
+        if shift + width > 64:
+            code |= codes[place + 1] << np.uint64(64 - shift)
+        codes[j] = code & mask
+    for _ in range(doublings):
+        width //= 2
+        mask = np.uint64((1 << width) - 1)
+        for j in range(count - 1, -1, -1):
+            pair = codes[j]
+            codes[2 * j + 1] = pair >> np.uint64(width)
+            codes[2 * j] = pair & mask
+        count *= 2
+
+
+@_compile
+def _copy_bytes(words: Any, row: Any, start: int, width: int) -> None:
+    """Copy the bytes of a block of codes to their place in a row, as far as the row goes."""
+    count = min(BLOCK // 8 * width, len(row) - start)
+    row[start : start + count] = words.view(np.uint8)[:count]
+
+
+@_compile
+def _fetch_bytes(row: Any, start: int, width: int, words: Any) -> None:
+    """Copy the bytes of a block of codes from a row; zero where the row has ended."""
+    count = min(BLOCK // 8 * width, len(row) - start)
+    whole = words.view(np.uint8)
+    whole[:count] = row[start : start + count]
+    whole[count:] = np.uint8(0)
+
+
+@_compile
+def _gather(vectors: Any, values: Any, keys: Any) -> None:
+    stream, devices = keys
+    num_rows, dimension = vectors.shape
+    marks, words = np.empty((dimension + 63) // 64, np.uint64), np.empty(BLOCK, np.uint64)
+    for i in range(num_rows):
+        _choose(marks, words, (dimension, values.shape[1]), stream, devices[i])
+        taken = 0
+        for place in range(len(marks)):
+            word = marks[place]
+            while word:
+                values[i, taken] = vectors[i, 64 * place + np.int64(_lowest_bit(word))]
+                word &= word - np.uint64(1)
+                taken += 1
+
+
+@_compile
+def _scatter(values: Any, vectors: Any, keys: Any) -> None:
+    stream, devices = keys
+    num_rows, dimension = vectors.shape
+    marks, words = np.empty((dimension + 63) // 64, np.uint64), np.empty(BLOCK, np.uint64)
+    for i in range(num_rows):
+        _choose(marks, words, (dimension, values.shape[1]), stream, devices[i])
+        taken = 0
+        for place in range(len(marks)):
+            word = marks[place]
+            while word:
+                vectors[i, 64 * place + np.int64(_lowest_bit(word))] = values[i, taken]
+                word &= word - np.uint64(1)
+                taken += 1
+
+
+@_compile
+def _choose(marks: Any, words: Any, sizes: tuple[int, int], stream: Any, device: int) -> None:
+    """Mark k of Q coordinates, one bit each."""
+    dimension, k = sizes
+    marks[:] = np.uint64(0)
+    # Of more than half, those that are left out are drawn.
+    draws = min(k, dimension - k)
+    origin = device * ((draws + 3) // 4)
+    for start in range(0, draws, BLOCK):
+        count = min(BLOCK, draws - start)
+        _draw(words, (count + 3) // 4, np.uint64(origin + start // 4), stream)
+        for j in range(count):
+            last = np.uint64(dimension - draws + start + j)
+            _mark_one(marks, _high_product(words[j], last + np.uint64(1)), last)
+    if draws < k:
+        for place in range(len(marks)):
+            marks[place] = ~marks[place]
+        unused = np.uint64(64 * len(marks) - dimension)
+        marks[-1] = marks[-1] << unused >> unused
+
+
+@_compile
+def _mark_one(marks: Any, drawn: Any, last: Any) -> None:
+    """Mark a drawn number, or the last of those it was drawn from if it is marked already."""
+    six, low = np.uint64(6), np.uint64(63)
+    if marks[drawn >> six] >> (drawn & low) & np.uint64(1):
+        drawn = last
+    marks[drawn >> six] |= np.uint64(1) << (drawn & low)

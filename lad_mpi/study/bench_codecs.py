@@ -1,0 +1,181 @@
+"""How fast codecs turn vectors into messages and back, beside a copy of the vectors."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lad_mpi.compression import (
+    CODECS,
+    Cast,
+    Channel,
+    Natural,
+    NoCompression,
+    Qsgd,
+    RandK,
+    Sign,
+    TopK,
+)
+from lad_mpi.errors import ParameterError
+from lad_mpi.rng import Streams
+from lad_mpi.study.bench_rules import measure_times
+from lad_mpi.transport import MessageFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lad_mpi.arrays import DtypeName
+    from lad_mpi.compression import Codec
+    from lad_mpi.study.bench_rules import Timing
+
+_GIGA = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class CodecTiming:
+    """Wall times of one codec.
+
+    Parameters
+    ----------
+    encode, decode : Timing
+        From vectors to sealed messages, and from messages to checked vectors.
+    payload_bytes : int
+        Of one message, without its header.
+    """
+
+    encode: Timing
+    decode: Timing
+    payload_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CodecBench:
+    """Times of codecs on one block of vectors.
+
+    Parameters
+    ----------
+    num_devices, dimension : int
+        Vectors, and Q.
+    dtype : {"float32", "float64"}
+        Of the vectors.
+    copy : Timing
+        The vectors are copied to another array.
+    codecs : dict of str to CodecTiming
+        By kind and parameters, ``"rand_k k=100000"``.
+    """
+
+    num_devices: int
+    dimension: int
+    dtype: DtypeName
+    copy: Timing
+    codecs: dict[str, CodecTiming]
+
+    @property
+    def vector_bytes(self) -> int:
+        """Bytes of all vectors: what speeds are relative to."""
+        return self.num_devices * self.dimension * np.dtype(self.dtype).itemsize
+
+    def speed(self, timing: Timing) -> float:
+        """Return bytes of the vectors over the median time, in GB/s."""
+        return self.vector_bytes / timing.median_s / _GIGA
+
+
+def bench_codecs(
+    num_devices: int,
+    dimension: int,
+    *,
+    dtype: DtypeName = "float32",
+    repeats: int = 7,
+    kinds: Sequence[str] | None = None,
+) -> CodecBench:
+    """Time codecs on normal numbers, on one thread, headers and checksums included.
+
+    Parameters
+    ----------
+    num_devices, dimension : int
+        Vectors, and Q.
+    dtype : {"float32", "float64"}
+        Of the vectors.
+    repeats : int
+        Timed calls of each, after one that is not timed.
+    kinds : sequence of str, optional
+        Which codecs; all of the suite's own where it is left out.
+
+    Notes
+    -----
+    In every round each is called once, and so is the copy: a machine that is
+    slow for a while is slow for all.
+
+    Raises
+    ------
+    ParameterError
+        A size is not positive, or a kind is unknown.
+    """
+    sizes = {"num_devices": num_devices, "dimension": dimension, "repeats": repeats}
+    for name, size in sizes.items():
+        if size < 1:
+            raise ParameterError(name, f"must be at least 1, not {size}")
+    chosen = list(CODECS) if kinds is None else list(kinds)
+    for kind in chosen:
+        if kind not in CODECS:
+            raise ParameterError("codecs", f"{kind!r} is none of {', '.join(sorted(CODECS))}")
+    examples = [codec for codec in _examples(dimension) if codec.kind in chosen]
+    vectors = np.random.default_rng(0).standard_normal(
+        (num_devices, dimension), dtype=np.dtype(dtype).type
+    )
+    channel = Channel(Streams(0), 0, 0, num_devices, dimension, np.dtype(dtype))
+    calls: dict[str, Callable[[], object]] = {
+        "copy": partial(np.copyto, np.empty_like(vectors), vectors)
+    }
+    formats = {
+        _named(codec): MessageFormat(codec, dimension, np.dtype(dtype)) for codec in examples
+    }
+    for name, messages in formats.items():
+        slots = np.zeros((num_devices, messages.slot_bytes), dtype=np.uint8)
+        # In this order, so that there is something to decode.
+        calls[f"encode {name}"] = partial(messages.pack, vectors, channel, slots)
+        calls[f"decode {name}"] = partial(messages.unpack, slots, channel)
+    times = measure_times(calls, repeats)
+    return CodecBench(
+        num_devices=num_devices,
+        dimension=dimension,
+        dtype=dtype,
+        copy=times["copy"],
+        codecs={
+            name: CodecTiming(
+                times[f"encode {name}"], times[f"decode {name}"], messages.payload_bytes
+            )
+            for name, messages in formats.items()
+        },
+    )
+
+
+def _examples(dimension: int) -> list[Codec]:
+    """Return codecs of every kind, with the parameters on which their speed depends."""
+    tenth, half = max(1, dimension // 10), max(1, dimension // 2)
+    return [
+        NoCompression(),
+        *(RandK(k) for k in sorted({tenth, half})),
+        *(Qsgd(levels) for levels in (1, 7, 127)),
+        TopK(tenth),
+        Sign(),
+        Cast("bfloat16"),
+        Cast("float16"),
+        Natural(),
+    ]
+
+
+def _named(codec: Codec) -> str:
+    """Return a codec's kind and parameters, without error feedback, which is no part of it."""
+    if not dataclasses.is_dataclass(codec):
+        return codec.kind
+    values = [
+        f"{field.name}={getattr(codec, field.name)}"
+        for field in dataclasses.fields(codec)
+        if field.name != "error_feedback"
+    ]
+    return " ".join([codec.kind, *values])
