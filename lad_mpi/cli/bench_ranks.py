@@ -75,7 +75,7 @@ def _spec(options: argparse.Namespace) -> Spec:
 def _show_collectives(
     found: Sequence[CollectiveTimes], ranks: int, options: argparse.Namespace
 ) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "dimension": times.dimension,
             "collective": name,
@@ -127,7 +127,7 @@ def _show_iteration(found: IterationCost, options: argparse.Namespace) -> None:
         document = {**dataclasses.asdict(found), "overhead_s": found.overhead_s}
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
         return
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "phase": name,
             "time": f"{_US * time_s:.1f}",
