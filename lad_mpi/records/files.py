@@ -73,7 +73,7 @@ def read_record(path: Path, kind: str, version: int) -> dict[str, Any]:
         raise LogFormatError(f"{path} is not JSON: {error}") from error
     if not isinstance(found, dict) or found.get(_FORMAT) != f"lad_mpi-{kind}":
         raise LogFormatError(
-            f"{path} is not a record of a {kind}", hint=f"lad-mpi {kind} makes one"
+            f"{path} is not a record of kind {kind}", hint=f"lad-mpi {_COMMANDS[kind]} writes one"
         )
     if found.get(_VERSION) != version:
         raise LogFormatError(
