@@ -14,5 +14,5 @@ def test_as_many_times_as_blocks_and_nothing_left(tmp_path):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(UsageError, match="cannot write in .*none"):
+    with pytest.raises(UsageError, match=r"cannot write in .*none"):
         time_appends(tmp_path / "none", 2**14, 1)

@@ -10,7 +10,8 @@ from lad_mpi.records import Case, Launch, ScalingRecord, read_scaling, write_sca
 
 CASE = Case("p2", 2, {"coding.load": 3}, 1.0, "specs/a.toml", "hash", "reference/a.h5")
 RECORD = ScalingRecord(
-    "strong", "n", "nothing grows", "p2", [2], {"coding.load": [3]}, 5, 1, None, ["mpiexec"], [CASE],
+    "strong", "n", "nothing grows", "p2", [2], {"coding.load": [3]}, 5, 1, None, ["mpiexec"],
+    [CASE],
     [Launch("p2", 1, 1, "logs/p2-1.h5", ["mpiexec"], 0.5, "it is failed")],
     {"2": {"before": "b.json"}}, ["the machine drifted"],
 )  # fmt: skip
