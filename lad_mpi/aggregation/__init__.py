@@ -1,8 +1,11 @@
 """Aggregation rules: N messages in, one estimate of ∇F out, whatever f of them hold."""
 
 from lad_mpi.aggregation.arc import AdaptiveClipping
+from lad_mpi.aggregation.arriving import Arriving
 from lad_mpi.aggregation.base import (
     CoordinateWiseRule,
+    GramSpaceMixing,
+    GramSpaceRule,
     MixingPreAggregation,
     PreAggregation,
     RandomisedPreAggregation,
@@ -59,6 +62,7 @@ __all__ = [
     "PRE_AGGREGATIONS",
     "RULES",
     "AdaptiveClipping",
+    "Arriving",
     "Bucketing",
     "CenteredClipping",
     "Clip",
@@ -66,6 +70,8 @@ __all__ = [
     "CovarianceFilter",
     "GeometricMedian",
     "GeometricMedianSolution",
+    "GramSpaceMixing",
+    "GramSpaceRule",
     "Krum",
     "Meamed",
     "Mean",

@@ -12,6 +12,7 @@ from lad_mpi.errors import ParameterError
 
 if TYPE_CHECKING:
     from lad_mpi.aggregation.coordinates import Kernel
+    from lad_mpi.aggregation.gram import Geometry
     from lad_mpi.aggregation.mixture import Mixture
     from lad_mpi.rng import Streams
     from lad_mpi.types import Array
@@ -53,7 +54,8 @@ class Rule(Protocol):
 class CoordinateWiseRule(Rule, Protocol):
     """A rule whose estimate of a coordinate depends on that column of the messages alone.
 
-    Large messages can then be mixed and aggregated a few columns at a time.
+    Large messages can then be mixed and aggregated a few columns at a time, and
+    aggregated while some of their columns have yet to arrive.
     """
 
     def column_kernel(self, num_messages: int) -> Kernel:
@@ -69,6 +71,34 @@ class CoordinateWiseRule(Rule, Protocol):
         callable
             Of an array of shape (n, q), float32 or float64, to shape (q,) of the
             same dtype, for any number q of columns, each by itself.
+        """
+
+
+@runtime_checkable
+class GramSpaceRule(Rule, Protocol):
+    """A rule that decides by the inner products of the messages.
+
+    These can be summed up while columns of the messages have yet to arrive.
+    """
+
+    def from_geometry(self, geometry: Geometry) -> Array:
+        """Aggregate messages that have been measured.
+
+        Called as a function, the rule is ``from_geometry(measure(messages))``, to the bit.
+
+        Parameters
+        ----------
+        geometry : Geometry
+            Of n messages, of which ``num_byzantine`` are a minority.
+
+        Returns
+        -------
+        array, shape (Q,)
+
+        Raises
+        ------
+        ParameterError
+            Another parameter does not fit n.
         """
 
 
@@ -94,6 +124,18 @@ class MixingPreAggregation(PreAggregation, Protocol):
         """Find the weights for messages of shape (n, Q), and do not mix yet.
 
         Called as a function, the pre-aggregation is ``mixture(messages).whole()``.
+        """
+
+
+@runtime_checkable
+class GramSpaceMixing(MixingPreAggregation, Protocol):
+    """A pre-aggregation whose weights follow from the inner products of the messages."""
+
+    def mixture_from_geometry(self, geometry: Geometry) -> Mixture:
+        """Find the weights for messages that have been measured.
+
+        For messages of which ``num_byzantine`` are a minority,
+        ``mixture(messages)`` is ``mixture_from_geometry(measure(messages))``, to the bit.
         """
 
 

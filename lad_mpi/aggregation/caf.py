@@ -14,6 +14,7 @@ from lad_mpi.aggregation.columns import serial_linear_algebra
 from lad_mpi.aggregation.gram import measure
 
 if TYPE_CHECKING:
+    from lad_mpi.aggregation.gram import Geometry
     from lad_mpi.types import Array, HostFloats
 
 # Deviations that agree to this count as equal, so that copies go together.
@@ -67,8 +68,11 @@ class CovarianceFilter:
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""
         check_messages(messages, self.num_byzantine)
-        geometry = measure(messages)
-        with serial_linear_algebra(messages):
+        return self.from_geometry(measure(messages))
+
+    def from_geometry(self, geometry: Geometry) -> Array:
+        """Aggregate messages that have been measured."""
+        with serial_linear_algebra(geometry.rows.messages):
             weights = _filter(geometry.gram, self.num_byzantine)
         return geometry.combine(weights * geometry.rows.shrinkage)
 

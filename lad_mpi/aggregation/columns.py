@@ -41,11 +41,9 @@ _worker = threading.local()
 
 def block_width(messages: Array) -> int:
     """Return the number of columns of a block."""
-    host = isinstance(messages, np.ndarray)
-    budget = _HOST_BLOCK_BYTES if host else _DEVICE_BLOCK_BYTES
-    itemsize = messages.dtype.itemsize if host else 8
-    # An odd multiple of 64 bytes a row: powers of two alias in cache.
-    return int(budget // (len(messages) * itemsize) // 16 * 16 + 8)
+    if isinstance(messages, np.ndarray):
+        return _width(_HOST_BLOCK_BYTES, len(messages), messages.dtype.itemsize)
+    return _width(_DEVICE_BLOCK_BYTES, len(messages), 8)
 
 
 def column_blocks(messages: Array, columns: slice | None = None) -> Iterator[slice]:
@@ -59,8 +57,40 @@ def column_blocks(messages: Array, columns: slice | None = None) -> Iterator[sli
         yield slice(first, min(first + width, end))
 
 
+def column_tasks(messages: Array) -> tuple[slice, ...]:
+    """Cut all columns into the ranges that threads take, which depend on the shape alone."""
+    return _cut(messages.shape[1], block_width(messages))
+
+
+def column_slices(num_rows: int, num_columns: int, itemsize: int, most: int) -> list[slice]:
+    """Cut the columns of a host array that is yet to come into a few ranges.
+
+    Parameters
+    ----------
+    num_rows, num_columns : int
+        n and Q.
+    itemsize : int
+        Bytes of a number.
+    most : int
+        How many ranges at most.
+
+    Returns
+    -------
+    list of slice
+        Each holds as many whole ones of :func:`column_tasks` as the others, or one more.
+    """
+    tasks = _cut(num_columns, _width(_HOST_BLOCK_BYTES, num_rows, itemsize))
+    count = min(most, len(tasks))
+    edges = [i * len(tasks) // count for i in range(count + 1)]
+    return [slice(tasks[a].start, tasks[b - 1].stop) for a, b in itertools.pairwise(edges)]
+
+
 def over_columns(
-    messages: Array, work: Callable[[slice], Part], *, num_products: int = 0
+    messages: Array,
+    work: Callable[[slice], Part],
+    *,
+    num_products: int = 0,
+    tasks: Sequence[slice] | None = None,
 ) -> Iterator[Part]:
     """Do something to ranges of columns, on several threads, and yield the results in order.
 
@@ -75,15 +105,19 @@ def over_columns(
     num_products : int
         How many products each number of a matrix product enters, from which follows
         whether threads are worth their start; 0 where all is read, and no more.
+    tasks : sequence of slice, optional
+        Adjacent ones of :func:`column_tasks`; all of them where they are left out.
     """
-    tasks = _tasks(messages)
+    if tasks is None:
+        tasks = column_tasks(messages)
 
     def alone(columns: slice) -> Part:
         with np.errstate(all="ignore"):
             return work(columns)
 
     with serial_linear_algebra(messages):
-        cost = messages.nbytes * (1.0 + num_products / _PRODUCTS_PER_READ)
+        share = (tasks[-1].stop - tasks[0].start) / messages.shape[1]
+        cost = share * messages.nbytes * (1.0 + num_products / _PRODUCTS_PER_READ)
         if cost < _SHARED_FROM_BYTES or not isinstance(messages, np.ndarray):
             yield from map(alone, tasks)
         else:
@@ -183,8 +217,9 @@ def num_threads() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _tasks(messages: Array) -> tuple[slice, ...]:
-    return _cut(messages.shape[1], block_width(messages))
+def _width(block_bytes: int, num_rows: int, itemsize: int) -> int:
+    # An odd multiple of 64 bytes a row: powers of two alias in cache.
+    return int(block_bytes // (num_rows * itemsize) // 16 * 16 + 8)
 
 
 @lru_cache

@@ -130,6 +130,10 @@ class GeometricMedian:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""
         return self.solve(messages).estimate
 
+    def from_geometry(self, geometry: Geometry) -> Array:
+        """Aggregate messages that have been measured."""
+        return self._solve(geometry.rows.messages, geometry).estimate
+
     def solve(self, messages: Array) -> GeometricMedianSolution:
         """Aggregate messages of shape (n, Q), and say how many steps it took.
 
@@ -145,10 +149,14 @@ class GeometricMedian:
             The array is not two-dimensional and floating, or is empty.
         """
         check_messages(messages, self.num_byzantine)
+        return self._solve(messages, None)
+
+    def _solve(self, messages: Array, geometry: Geometry | None) -> GeometricMedianSolution:
         small = isinstance(messages, np.ndarray) and messages.size <= _DIRECT_UP_TO
         if small and self.start == "zero" and self.smoothing is not None:
             return self._solve_directly(messages, self.smoothing)
-        geometry = measure(messages)
+        if geometry is None:
+            geometry = measure(messages)
         radius = math.sqrt(geometry.squared_radii[geometry.tightest])
         if self.smoothing is not None:
             shortest = self.smoothing / geometry.rows.unit

@@ -32,12 +32,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lad_mpi.aggregation.columns import block_width, over_columns, serial_linear_algebra, total
+from lad_mpi.aggregation.columns import (
+    block_width,
+    column_tasks,
+    over_columns,
+    serial_linear_algebra,
+    total,
+)
 from lad_mpi.aggregation.mixture import Mixture
 from lad_mpi.aggregation.rows import PLAIN_SQUARES, Rows, blocks_of, plain, survey
 from lad_mpi.arrays import namespace, to_host
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     from lad_mpi.types import Array, HostBools, HostFloats
 
 # Squared offset of the origin, in squared radii of the majority, that leaves
@@ -90,6 +98,56 @@ class Geometry:
         return self.combine(chosen / np.count_nonzero(chosen))
 
 
+class ArrivingProducts:
+    """The Gram matrix of messages whose columns arrive one after another.
+
+    It is what :func:`measure` forms first of messages that are :func:`in_blocks`,
+    in the same blocks and order, and so with the same bits.
+
+    Parameters
+    ----------
+    messages : array, shape (n, Q)
+        Fewer than half of the rows hostile. Columns that have not arrived are not
+        looked at; those that have are finite and stay as they are.
+    """
+
+    def __init__(self, messages: Array) -> None:
+        self._rows = plain(messages)
+        self._tasks = column_tasks(messages)
+        self._done = 0
+        self._gram: Array | None = None
+        self._centre: int | None = None
+
+    def extend(self, stop: int, between: Callable[[], None]) -> None:
+        """Take in what can be of the columns before ``stop``, and call ``between`` in between."""
+        messages = self._rows.messages
+        tasks = [columns for columns in self._tasks[self._done :] if columns.stop <= stop]
+        if not tasks:
+            return
+        with serial_linear_algebra(messages):
+            if self._gram is None:
+                self._centre = _recommended(self._rows)
+                between()
+            for products in _products(self._rows, self._centre, tasks):
+                self._gram = products if self._gram is None else total(iter((self._gram, products)))
+                between()
+        self._done += len(tasks)
+
+    def geometry(self) -> Geometry:
+        """Return what :func:`measure` does, once all columns have arrived."""
+        rows = self._rows
+        self.extend(rows.messages.shape[1], lambda: None)
+        limit = _MAX_OFFSET_SQUARED[rows.dtype.itemsize]
+        with serial_linear_algebra(rows.messages):
+            geometry = _settle(_locate(rows, self._centre, to_host(self._gram)), limit)
+            return _measure_carefully(rows.messages) if geometry is None else geometry
+
+
+def in_blocks(messages: Array) -> bool:
+    """Whether messages are so long that their Gram matrix is summed up from blocks."""
+    return bool(messages.shape[1] >= 2 * block_width(messages))
+
+
 def measure(messages: Array) -> Geometry:
     """Find all distances between rows.
 
@@ -102,10 +160,10 @@ def measure(messages: Array) -> Geometry:
     -------
     Geometry
     """
-    width = block_width(messages)
+    if in_blocks(messages):
+        return ArrivingProducts(messages).geometry()
     with serial_linear_algebra(messages):
-        large = messages.shape[1] >= 2 * width
-        geometry = _sampled(messages, width) if large else _direct(messages)
+        geometry = _direct(messages)
         return _measure_carefully(messages) if geometry is None else geometry
 
 
@@ -136,32 +194,29 @@ def nearest(squared_distances: HostFloats, count: int) -> HostBools:
 def _direct(messages: Array) -> Geometry | None:
     """Measure a small matrix in float64, from a row that will do in most cases."""
     rows = dataclasses.replace(plain(messages), dtype=np.dtype(np.float64))
-    return _measure_plainly(rows, len(messages) // 2, _MAX_OFFSET_SQUARED[4])
+    return _settle(_measure_from(rows, len(messages) // 2), _MAX_OFFSET_SQUARED[4])
 
 
-def _sampled(messages: Array, width: int) -> Geometry | None:
-    """Measure a large matrix from a row that a few columns recommend."""
-    rows = plain(messages)
+def _recommended(rows: Rows) -> int | None:
+    """Return the row that a few columns recommend to be subtracted, None for none."""
     limit = _MAX_OFFSET_SQUARED[rows.dtype.itemsize]
     # A few columns show which rows are close, and whether the origin is as near as they.
-    sample = messages[:, :width]
-    pilot = _measure_carefully(sample)
-    centre: int | None = pilot.tightest
+    pilot = _measure_carefully(rows.messages[:, : block_width(rows.messages)])
+    centre = pilot.tightest
     near = pilot.rows.messages[centre].astype(np.float64) / pilot.rows.unit
     with np.errstate(over="ignore"):
-        if float(near @ near) <= 0.5 * limit * pilot.squared_radii[centre]:
-            centre = None
-    return _measure_plainly(rows, centre, limit)
+        is_near = float(near @ near) <= 0.5 * limit * pilot.squared_radii[centre]
+    return None if is_near else centre
 
 
-def _measure_plainly(rows: Rows, centre: int | None, limit: float) -> Geometry | None:
-    """Measure as if no row were absurd; None where that turns out not to do.
+def _settle(geometry: Geometry, limit: float) -> Geometry | None:
+    """Go on from what was measured as if no row were absurd; None where that does not do.
 
     The centre gives way to a better one, at most ``limit`` squared radii off.
     """
+    rows = geometry.rows
     low, high = PLAIN_SQUARES[rows.dtype.itemsize]
-    for _ in range(1 + _MAX_RECENTRINGS):
-        geometry = _measure_from(rows, centre)
+    for left in reversed(range(1 + _MAX_RECENTRINGS)):
         tightest = geometry.tightest
         radius = geometry.squared_radii[tightest]
         if not geometry.squared_distances.max() <= high:
@@ -170,7 +225,8 @@ def _measure_plainly(rows: Rows, centre: int | None, limit: float) -> Geometry |
             return None
         if geometry.gram[tightest, tightest] <= limit * radius:
             return geometry
-        centre = tightest
+        if left:
+            geometry = _measure_from(rows, tightest)
     return None
 
 
@@ -187,6 +243,13 @@ def _measure_carefully(messages: Array) -> Geometry:
 
 
 def _measure_from(rows: Rows, centre: int | None) -> Geometry:
+    return _locate(rows, centre, to_host(total(_products(rows, centre))))
+
+
+def _products(
+    rows: Rows, centre: int | None, tasks: Sequence[slice] | None = None
+) -> Iterator[Array]:
+    """Yield what each of some ranges of columns, or of all, adds to the inner products."""
     messages, num_rows = rows.messages, len(rows.messages)
     xp = namespace(messages)
     point = None if centre is None else messages[centre]
@@ -197,8 +260,11 @@ def _measure_from(rows: Rows, centre: int | None) -> Geometry:
             products += block @ block.T
         return products
 
-    parts = over_columns(messages, products_of, num_products=num_rows)
-    gram: HostFloats = to_host(total(parts))
+    yield from over_columns(messages, products_of, num_products=num_rows, tasks=tasks)
+
+
+def _locate(rows: Rows, centre: int | None, gram: HostFloats) -> Geometry:
+    """Find the distances that inner products say."""
     squares = np.diagonal(gram)
     with np.errstate(all="ignore"):
         distances = squares[:, None] + squares
@@ -206,7 +272,7 @@ def _measure_from(rows: Rows, centre: int | None) -> Geometry:
         distances -= gram + gram.T
         np.maximum(distances, 0.0, out=distances)
     np.fill_diagonal(distances, 0.0)
-    half = num_rows // 2
+    half = len(gram) // 2
     radii = np.partition(distances, half, axis=1)[:, half]
     return Geometry(rows, centre, gram, distances, radii)
 

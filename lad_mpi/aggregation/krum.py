@@ -13,6 +13,7 @@ from lad_mpi.aggregation.gram import measure
 from lad_mpi.errors import ParameterError
 
 if TYPE_CHECKING:
+    from lad_mpi.aggregation.gram import Geometry
     from lad_mpi.types import Array, HostFloats
 
 Neighbours = Literal["n-f-2", "n-f-1"]
@@ -69,7 +70,10 @@ class Krum:
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""
         check_messages(messages, self.num_byzantine)
-        geometry = measure(messages)
+        return self.from_geometry(measure(messages))
+
+    def from_geometry(self, geometry: Geometry) -> Array:
+        """Aggregate messages that have been measured."""
         scores = krum_scores(geometry.squared_distances, self.num_byzantine, self.neighbours)
         return geometry.rows.messages[int(np.argmin(scores))].copy()
 

@@ -14,6 +14,7 @@ from lad_mpi.aggregation.krum import Neighbours, check_neighbours, krum_scores
 from lad_mpi.errors import ParameterError
 
 if TYPE_CHECKING:
+    from lad_mpi.aggregation.gram import Geometry
     from lad_mpi.types import Array
 
 
@@ -68,7 +69,11 @@ class MultiKrum:
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""
         check_messages(messages, self.num_byzantine)
-        num_messages = len(messages)
+        return self.from_geometry(measure(messages))
+
+    def from_geometry(self, geometry: Geometry) -> Array:
+        """Aggregate messages that have been measured."""
+        num_messages = len(geometry.gram)
         count = self.num_selected
         if count is None:
             count = num_messages - self.num_byzantine
@@ -77,7 +82,6 @@ class MultiKrum:
                 "num_selected",
                 f"must be at most the number of messages {num_messages}, not {count}",
             )
-        geometry = measure(messages)
         scores = krum_scores(geometry.squared_distances, self.num_byzantine, self.neighbours)
         chosen = np.zeros(num_messages, dtype=bool)
         chosen[np.argsort(scores, kind="stable")[:count]] = True

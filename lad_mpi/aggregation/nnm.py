@@ -10,6 +10,7 @@ from lad_mpi.aggregation.checks import check_at_least
 from lad_mpi.aggregation.gram import measure, nearest
 
 if TYPE_CHECKING:
+    from lad_mpi.aggregation.gram import Geometry
     from lad_mpi.aggregation.mixture import Mixture
     from lad_mpi.types import Array
 
@@ -63,7 +64,10 @@ class NearestNeighbourMixing:
     def mixture(self, messages: Array) -> Mixture:
         """Decide how to mix messages of shape (n, Q), and leave the mixing to be done."""
         check_messages(messages, self.num_byzantine)
-        geometry = measure(messages)
-        count = len(messages) - self.num_byzantine
+        return self.mixture_from_geometry(measure(messages))
+
+    def mixture_from_geometry(self, geometry: Geometry) -> Mixture:
+        """Decide how to mix messages that have been measured."""
+        count = len(geometry.gram) - self.num_byzantine
         mixing = nearest(geometry.squared_distances, count) / count
         return geometry.mixture(mixing)

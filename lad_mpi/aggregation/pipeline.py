@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
+from lad_mpi.aggregation.arriving import Arriving, ArrivingColumns
 from lad_mpi.aggregation.base import (
     CoordinateWiseRule,
+    GramSpaceMixing,
+    GramSpaceRule,
     MixingPreAggregation,
     PreAggregation,
     RandomisedPreAggregation,
@@ -15,8 +20,10 @@ from lad_mpi.aggregation.base import (
     check_minority,
 )
 from lad_mpi.aggregation.coordinates import compiled
+from lad_mpi.aggregation.gram import ArrivingProducts, in_blocks
 
 if TYPE_CHECKING:
+    from lad_mpi.aggregation.mixture import Mixture
     from lad_mpi.rng import Streams
     from lad_mpi.types import Array
 
@@ -29,6 +36,7 @@ class Pipeline:
     a run uses: it draws from the run's streams and starts where the last step ended.
     Large messages that are mixed before a coordinate-wise rule are mixed some
     columns at a time, which gives the same bits and needs no memory for the mixture.
+    A step can begin before all columns of the messages have arrived, by :meth:`begin`.
 
     Parameters
     ----------
@@ -55,6 +63,9 @@ class Pipeline:
     _mixing: MixingPreAggregation | None = field(init=False, repr=False, compare=False)
     _columns: CoordinateWiseRule | None = field(init=False, repr=False, compare=False)
     _stateful: StatefulRule | None = field(init=False, repr=False, compare=False)
+    _first: CoordinateWiseRule | GramSpaceRule | GramSpaceMixing | None = field(
+        init=False, repr=False, compare=False
+    )
 
     kind: ClassVar[str] = "pipeline"
 
@@ -77,6 +88,7 @@ class Pipeline:
         self._derive("_mixing", mixing if together else None)
         self._derive("_columns", columns if together else None)
         self._derive("_stateful", stateful)
+        self._derive("_first", self._find_first())
 
     @property
     def num_byzantine(self) -> int:
@@ -98,8 +110,42 @@ class Pipeline:
             messages = stage(messages)
         return self._finish(messages)
 
+    def begin(self, messages: Array) -> Arriving | None:
+        """Begin a step on messages of which no columns need to have arrived.
+
+        Parameters
+        ----------
+        messages : array, shape (n, Q)
+            They arrive in this array.
+
+        Returns
+        -------
+        Arriving or None
+            Takes columns as they arrive, and goes to :meth:`step` with the messages
+            once they are complete and finite. None where a step has to wait for
+            all columns: the first stage is neither coordinate-wise nor in
+            Gram space, draws, or has a state; the messages are on a GPU, or few
+            enough to be aggregated in one piece.
+        """
+        first = self._first
+        if first is None or not isinstance(messages, np.ndarray):
+            return None
+        if not 0 <= 2 * first.num_byzantine < len(messages):
+            return None
+        if isinstance(first, CoordinateWiseRule):
+            if not compiled(messages):
+                return None
+            return ArrivingColumns(messages, first.column_kernel(len(messages)))
+        return ArrivingProducts(messages) if in_blocks(messages) else None
+
     def step(
-        self, messages: Array, *, streams: Streams, iteration: int, state: Array | None
+        self,
+        messages: Array,
+        *,
+        streams: Streams,
+        iteration: int,
+        state: Array | None,
+        begun: Arriving | None = None,
     ) -> tuple[Array, Array | None]:
         """Aggregate the messages of one iteration of a run.
 
@@ -113,6 +159,8 @@ class Pipeline:
             The iteration t.
         state : array, shape (Q,), optional
             The state that the last step returned; nothing before the first.
+        begun : Arriving, optional
+            What :meth:`begin` made of these messages. The bits are the same without it.
 
         Returns
         -------
@@ -126,8 +174,20 @@ class Pipeline:
         ParameterError, ValueError
             As for a call.
         """
+        done = 0
+        if isinstance(begun, ArrivingColumns):
+            return begun.estimate(), None
+        if isinstance(begun, ArrivingProducts):
+            geometry, first = begun.geometry(), self._first
+            if isinstance(first, GramSpaceRule):
+                return first.from_geometry(geometry), None
+            if isinstance(first, GramSpaceMixing):
+                mixture = first.mixture_from_geometry(geometry)
+                if self._mixing is not None and len(self.pre) == 1:
+                    return self._finish_mixture(mixture), None
+                messages, done = mixture.whole(), 1
         ahead = self.pre if self._mixing is None else self.pre[:-1]
-        for number, stage in enumerate(ahead):
+        for number, stage in enumerate(ahead[done:], done):
             random = self._random[number]
             if random is None:
                 messages = stage(messages)
@@ -139,15 +199,32 @@ class Pipeline:
 
     def _finish(self, messages: Array) -> Array:
         """Apply the rule, and before it the last pre-aggregation where they go together."""
-        if self._mixing is None or self._columns is None:
+        if self._mixing is None:
             return self.rule(messages)
-        if not compiled(messages):
-            return self.rule(self._mixing(messages))
-        mixture = self._mixing.mixture(messages)
-        if len(mixture.weights) != len(messages):
+        return self._finish_mixture(self._mixing.mixture(messages))
+
+    def _finish_mixture(self, mixture: Mixture) -> Array:
+        messages, columns = mixture.rows.messages, self._columns
+        if columns is None or not compiled(messages) or len(mixture.weights) != len(messages):
             return self.rule(mixture.whole())
         check_minority(self.num_byzantine, len(messages))
-        return mixture.reduce(self._columns.column_kernel(len(messages)))
+        return mixture.reduce(columns.column_kernel(len(messages)))
+
+    def _find_first(self) -> CoordinateWiseRule | GramSpaceRule | GramSpaceMixing | None:
+        """Return the first stage if it can begin with some columns, by a class of its own."""
+        if self.pre:
+            stage = self.pre[0]
+            if self._random[0] is None and isinstance(stage, GramSpaceMixing):
+                return stage if _from_one_class(stage, "mixture_from_geometry") else None
+            return None
+        rule = self.rule
+        if self._stateful is not None:
+            return None
+        if isinstance(rule, CoordinateWiseRule) and _from_one_class(rule, "column_kernel"):
+            return rule
+        if isinstance(rule, GramSpaceRule) and _from_one_class(rule, "from_geometry"):
+            return rule
+        return None
 
     def _derive(self, name: str, value: Any) -> None:
         # The only way into a frozen dataclass.

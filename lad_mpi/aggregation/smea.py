@@ -13,6 +13,7 @@ from lad_mpi.aggregation.checks import check_at_least, check_num_subsets
 from lad_mpi.aggregation.gram import measure
 
 if TYPE_CHECKING:
+    from lad_mpi.aggregation.gram import Geometry
     from lad_mpi.types import Array, HostBools, HostFloats
 
 _SUBSETS_AT_A_TIME = 1024
@@ -79,8 +80,11 @@ class SmallestMaximumEigenvalueAveraging:
             The array is not two-dimensional and floating, or is empty.
         """
         check_messages(messages, self.num_byzantine)
-        check_num_subsets(len(messages), self.num_byzantine, self.max_subsets)
-        geometry = measure(messages)
+        return self.from_geometry(measure(messages))
+
+    def from_geometry(self, geometry: Geometry) -> Array:
+        """Aggregate messages that have been measured."""
+        check_num_subsets(len(geometry.gram), self.num_byzantine, self.max_subsets)
         return geometry.mean_of(_least_varying(geometry.gram, self.num_byzantine))
 
 

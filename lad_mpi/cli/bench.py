@@ -78,9 +78,10 @@ def codecs(options: argparse.Namespace) -> ExitCode:
         sys.stdout.write(json.dumps(to_codec_record(found), indent=2) + "\n")
         return ExitCode.OK
     sys.stdout.write(
-        f"{found.num_devices} vectors of Q = {found.dimension}, {found.dtype}; speeds in GB/s of "
-        f"vectors, on one thread, with header and checksum; medians of "
-        f"{len(found.copy.times_s)}\na copy of the vectors {found.speed(found.copy):.3g} GB/s\n\n"
+        f"{found.num_devices} vectors of Q = {found.dimension}, {found.dtype}, on one thread, "
+        f"with header and checksum;\n"
+        f"GB of vectors a second, medians of {len(found.copy.times_s)}; "
+        f"a copy of the vectors {found.speed(found.copy):.3g} GB/s\n\n"
     )
     print_table(
         [

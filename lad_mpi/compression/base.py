@@ -134,10 +134,54 @@ class Codec(Protocol):
     def decode(self, payloads: HostBytes, channel: Channel) -> tuple[HostFloats, HostInts]:
         """Validate and unpack payloads, hostile ones included.
 
+        Parameters
+        ----------
+        payloads : ndarray of uint8, shape (n, payload_bytes)
+            Each row's bytes are adjacent, but rows need not be; not changed.
+        channel : Channel
+            The block of devices and the iteration.
+
         Returns
         -------
         vectors : ndarray, shape (n, Q), of the channel's dtype
             Decoded vectors; rows of refused payloads are zero.
         rejections : ndarray of int64, shape (n,)
             A :class:`Rejection` for each row, 0 where it is accepted.
+        """
+
+
+@runtime_checkable
+class ColumnCodec(Codec, Protocol):
+    """A codec whose payloads hold the coordinates in order, each range of them in bytes of its own.
+
+    What has arrived of a message can then be decoded while the rest is under way.
+    """
+
+    def column_bytes(self, columns: slice, dtype: np.dtype[Any]) -> slice:
+        """Return the bytes of a payload that hold a range of columns.
+
+        Ranges that follow one another lie in bytes that follow one another.
+        """
+
+    def decode_columns(
+        self, payloads: HostBytes, columns: slice, channel: Channel, out: HostFloats
+    ) -> HostInts:
+        """Validate and unpack some columns, to the bits of :meth:`Codec.decode`.
+
+        Parameters
+        ----------
+        payloads : ndarray of uint8, shape (n, m)
+            Those of the bytes of each payload that :meth:`column_bytes` names.
+        columns : slice
+            The columns in question.
+        channel : Channel
+            As for :meth:`Codec.decode`.
+        out : ndarray, shape (n, q), of the channel's dtype
+            Receives the columns; rows of refused payloads are zero.
+
+        Returns
+        -------
+        ndarray of int64, shape (n,)
+            A :class:`Rejection` for each row. What ``decode`` refuses is refused for
+            some of the columns, and nothing else is; the first such range gives the reason.
         """

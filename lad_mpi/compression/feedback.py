@@ -23,13 +23,12 @@ def correct(vectors: HostFloats, residuals: HostFloats | None) -> HostFloats:
     Returns
     -------
     ndarray, shape (n, Q), of the dtype of the vectors
-        v_t + e_t.
+        v_t + e_t, a new array.
     """
-    if residuals is None:
-        return vectors
+    # Zeros are added, too: −0.0 becomes 0.0, whether the zeros are there or only meant.
     # An overflow is refused by the server, as any vector is that is not finite.
     with np.errstate(all="ignore"):
-        corrected: HostFloats = vectors + residuals
+        corrected: HostFloats = vectors + (0.0 if residuals is None else residuals)
     return corrected
 
 

@@ -41,6 +41,9 @@ _KEY_STEPS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B))
 _HALF_UNIT = 2.0**-32
 _WORD_UNIT = 2.0**-53
 
+# Bits of a magnitude, bits of its fraction, and the exponent field of numbers from a half to one.
+_LAYOUT_32 = (np.uint32(2**31 - 1), np.uint32(23), 126)
+_LAYOUT_64 = (np.uint64(2**63 - 1), np.uint64(52), 1022)
 # Of float64: bits of the fraction, and of all but the sign; exponent field of 2⁻¹²⁶ less one.
 _FRACTION_64 = np.uint64(52)
 _MAGNITUDE_64 = np.uint64(2**63 - 1)
@@ -92,7 +95,9 @@ def quantize(
         The norms, NaN where they are not finite.
     """
     norms = np.empty(len(vectors), dtype=vectors.dtype)
-    _quantize(np.ascontiguousarray(vectors), levels, _keys(channel), norms, (payloads, first))
+    vectors = np.ascontiguousarray(vectors)
+    bits = vectors.view(np.uint32 if vectors.itemsize == 4 else np.uint64)
+    _quantize((vectors, bits), levels, _keys(channel), norms, (payloads, first))
     return norms
 
 
@@ -169,6 +174,19 @@ def _high_product(typing: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
 
 
 @_intrinsic
+def _opaque(typing: Any, word: Any) -> Any:  # noqa: ARG001
+    """Return a word, of which the compiler then knows nothing."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        integer = ir.IntType(64)
+        # An instruction of no text, whose result is where its argument was.
+        kind = ir.FunctionType(integer, [integer])
+        return builder.asm(kind, "", "=r,0", arguments, side_effect=False)
+
+    return types.uint64(types.uint64), emit
+
+
+@_intrinsic
 def _lowest_bit(typing: Any, word: Any) -> Any:  # noqa: ARG001
     """Return the number of zeros below the lowest set bit of a word that is not zero."""
 
@@ -183,8 +201,9 @@ def _draw(words: Any, calls: int, first: Any, stream: Any) -> None:
     """Fill the beginning of an array with the words of some calls of Philox-4x64-10."""
     seed, purpose, iteration = stream
     for call in range(calls):
-        # NumPy counts before each call, not after it.
-        a, b = first + np.uint64(call) + np.uint64(1), np.uint64(0)
+        # NumPy counts before each call, not after it. Several calls at once in vector
+        # registers, which have no wide products, would take half as long again.
+        a, b = _opaque(first + np.uint64(call) + np.uint64(1)), np.uint64(0)
         c, d = np.uint64(0), iteration
         key, other_key = seed, purpose
         for _ in range(_ROUNDS):
@@ -270,35 +289,44 @@ def _unit(word: Any) -> Any:
 
 
 @_compile
-def _norm(row: Any) -> Any:
+def _square(value: Any, scale: float) -> Any:
+    scaled = np.float64(value) * scale
+    return scaled * scaled
+
+
+@_compile
+def _norm(row: Any, bits: Any, layout: Any) -> Any:
     """Return the Euclidean norm in float64, never below the largest magnitude; NaN if infinite."""
-    largest = 0.0
-    for j in range(len(row)):
-        largest = max(largest, abs(np.float64(row[j])))
+    magnitude, fraction_bits, bias = layout
+    # Magnitudes are ordered as their bits are, and those the compiler looks at in vectors.
+    largest = magnitude & ~magnitude
+    for j in range(len(bits)):
+        largest = max(largest, bits[j] & magnitude)
     # Scaled by a power of two, which is exact, squares neither overflow nor vanish.
-    exponent = max(math.frexp(largest)[1], -1000)
+    exponent = max(np.int64(largest >> fraction_bits) - bias, -1000)
     scale = math.ldexp(1.0, -exponent)
     a = b = c = d = e = f = g = h = 0.0
     eights = len(row) // 8 * 8
     for j in range(0, eights, 8):
         # Eight sums, because one would wait for itself at every step.
-        a += (np.float64(row[j]) * scale) ** 2
-        b += (np.float64(row[j + 1]) * scale) ** 2
-        c += (np.float64(row[j + 2]) * scale) ** 2
-        d += (np.float64(row[j + 3]) * scale) ** 2
-        e += (np.float64(row[j + 4]) * scale) ** 2
-        f += (np.float64(row[j + 5]) * scale) ** 2
-        g += (np.float64(row[j + 6]) * scale) ** 2
-        h += (np.float64(row[j + 7]) * scale) ** 2
+        a += _square(row[j], scale)
+        b += _square(row[j + 1], scale)
+        c += _square(row[j + 2], scale)
+        d += _square(row[j + 3], scale)
+        e += _square(row[j + 4], scale)
+        f += _square(row[j + 5], scale)
+        g += _square(row[j + 6], scale)
+        h += _square(row[j + 7], scale)
     for j in range(eights, len(row)):
-        a += (np.float64(row[j]) * scale) ** 2
+        a += _square(row[j], scale)
     total = ((a + b) + (c + d)) + ((e + f) + (g + h))
     # NaN, and infinity times a scale of zero, have made the sum NaN.
     return math.ldexp(math.sqrt(total), exponent) if math.isfinite(total) else np.nan
 
 
 @_compile
-def _quantize(vectors: Any, levels: int, keys: Any, norms: Any, target: Any) -> None:
+def _quantize(values: Any, levels: int, keys: Any, norms: Any, target: Any) -> None:
+    vectors, bits = values
     stream, devices = keys
     payloads, first = target
     num_rows, dimension = vectors.shape
@@ -308,17 +336,21 @@ def _quantize(vectors: Any, levels: int, keys: Any, norms: Any, target: Any) -> 
     words = np.empty(BLOCK, np.uint64)
     halves = words.view(np.uint32)
     uniforms = np.empty(BLOCK)
-    codes = np.empty(BLOCK, np.uint64)
-    width = _width(levels)
+    codes, packed = np.empty(BLOCK, np.uint32), np.empty(BLOCK // 2, np.uint64)
+    width, most = _width(levels), np.float64(levels)
     for i in range(num_rows):
-        norms[i] = _norm(vectors[i])
+        if narrow:
+            norms[i] = _norm(vectors[i], bits[i], _LAYOUT_32)
+        else:
+            norms[i] = _norm(vectors[i], bits[i], _LAYOUT_64)
         norm = np.float64(norms[i])
         if not math.isfinite(norm):
             norms[i] = np.nan
         # What has no norm is sent with all levels 0.
         sendable = math.isfinite(norm) and norm > 0.0
-        divisor = norm if sendable else 1.0
-        factor = np.float64(levels) if sendable else 0.0
+        # Levels over a norm this small might overflow.
+        scale = 2.0**600 if norm < 2.0**-900 else 1.0
+        factor = levels / (norm * scale) if sendable else 0.0
         origin = devices[i] * calls_a_row
         for start in range(0, dimension, BLOCK):
             count = min(BLOCK, dimension - start)
@@ -335,15 +367,16 @@ def _quantize(vectors: Any, levels: int, keys: Any, norms: Any, target: Any) -> 
                         uniforms[j] = _unit(words[j])
                 for j in range(count):
                     value = np.float64(row[j])
-                    position = abs(value) / divisor * factor
-                    below = math.floor(position)
-                    step = below + 1.0 if uniforms[j] < position - below else below
-                    codes[j] = np.uint64(math.copysign(step, value) + levels)
+                    position = min(abs(value) * scale * factor, most)
+                    below = np.int32(position)
+                    step = below + np.int32(uniforms[j] < position - below)
+                    # A level and s fit 31 bits each, and their sum 32.
+                    codes[j] = levels + step if value >= 0.0 else levels - step
             else:
-                codes[:count] = np.uint64(levels)
-            codes[count:] = np.uint64(0)
-            _pack(codes, width)
-            _copy_bytes(codes, payloads[i, first:], start // 8 * width, width)
+                codes[:count] = np.uint32(levels)
+            codes[count:] = np.uint32(0)
+            _pack(codes, width, packed)
+            _copy_bytes(packed, payloads[i, first:], start // 8 * width, width)
 
 
 @_compile
@@ -381,23 +414,23 @@ def _width(levels: int) -> int:
 
 
 @_compile
-def _pack(codes: Any, width: int) -> None:
-    """Move the codes of a block together, in place, without gaps."""
+def _pack(codes: Any, width: int, packed: Any) -> None:
+    """Move the codes of a block together, without gaps; what they were is lost."""
     count = len(codes)
-    # Pairs of neighbours at once, as often as that leaves them half a word.
+    # Pairs of neighbours at once, as often as these fit the room of one.
     while width <= 16:
-        shift = np.uint64(width)
+        shift = np.uint32(width)
         count //= 2
         for j in range(count):
             codes[j] = codes[2 * j] | (codes[2 * j + 1] << shift)
         width *= 2
     word, fill, place = np.uint64(0), 0, 0
     for j in range(count):
-        code = codes[j]
+        code = np.uint64(codes[j])
         word |= code << np.uint64(fill)
         fill += width
         if fill >= 64:
-            codes[place] = word
+            packed[place] = word
             place += 1
             fill -= 64
             word = code >> np.uint64(width - fill)
@@ -489,9 +522,7 @@ def _choose(marks: Any, words: Any, sizes: tuple[int, int], stream: Any, device:
     for start in range(0, draws, BLOCK):
         count = min(BLOCK, draws - start)
         _draw(words, (count + 3) // 4, np.uint64(origin + start // 4), stream)
-        for j in range(count):
-            last = np.uint64(dimension - draws + start + j)
-            _mark_one(marks, _high_product(words[j], last + np.uint64(1)), last)
+        _mark_drawn(marks, words, count, dimension - draws + start)
     if draws < k:
         for place in range(len(marks)):
             marks[place] = ~marks[place]
@@ -500,9 +531,27 @@ def _choose(marks: Any, words: Any, sizes: tuple[int, int], stream: Any, device:
 
 
 @_compile
-def _mark_one(marks: Any, drawn: Any, last: Any) -> None:
-    """Mark a drawn number, or the last of those it was drawn from if it is marked already."""
-    six, low = np.uint64(6), np.uint64(63)
-    if marks[drawn >> six] >> (drawn & low) & np.uint64(1):
-        drawn = last
-    marks[drawn >> six] |= np.uint64(1) << (drawn & low)
+def _mark_drawn(marks: Any, words: Any, count: int, first: int) -> None:
+    """Mark, for each j from the first on, a number up to j, or j if that is marked already."""
+    six, low, one = np.uint64(6), np.uint64(63), np.uint64(1)
+    # The word that has j in it is held in a register: loads from it would wait for stores to it.
+    held = np.uint64(first) >> six
+    tail = marks[held]
+    for step in range(count):
+        last = np.uint64(first + step)
+        drawn = _high_product(words[step], last + one)
+        if last >> six != held:
+            marks[held] = tail
+            held = last >> six
+            tail = marks[held]
+        place, bit = drawn >> six, one << (drawn & low)
+        # Without a branch on what is marked, which no processor could foresee.
+        if place == held:
+            taken = tail >> (drawn & low) & one
+            tail |= bit
+        else:
+            word = marks[place]
+            taken = word >> (drawn & low) & one
+            marks[place] = word | bit
+        tail |= taken << (last & low)
+    marks[held] = tail

@@ -44,3 +44,18 @@ class NoCompression:
         """Copy bytes into vectors and refuse what is not finite; see :meth:`Codec.decode`."""
         vectors = from_bytes(payloads, channel.dtype)
         return vectors, refuse(vectors, (~finite_rows(vectors), Rejection.NOT_FINITE))
+
+    def column_bytes(self, columns: slice, dtype: np.dtype[Any]) -> slice:
+        """Return the bytes of a payload that hold a range of columns."""
+        return slice(columns.start * dtype.itemsize, columns.stop * dtype.itemsize)
+
+    def decode_columns(
+        self,
+        payloads: HostBytes,
+        columns: slice,  # noqa: ARG002
+        channel: Channel,
+        out: HostFloats,
+    ) -> HostInts:
+        """Copy bytes into columns and refuse what is not finite; see :class:`ColumnCodec`."""
+        out[...] = payloads.view(channel.dtype.newbyteorder("<"))
+        return refuse(out, (~finite_rows(out), Rejection.NOT_FINITE))

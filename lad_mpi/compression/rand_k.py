@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from lad_mpi.compression.base import Rejection
-from lad_mpi.compression.rows import finite_rows, from_bytes, refuse, to_bytes
+from lad_mpi.compression.rows import finite_rows, from_bytes, refuse
 from lad_mpi.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class RandK:
         """Pick the chosen values; see :meth:`Codec.encode`."""
         from lad_mpi.compression import kernels  # noqa: PLC0415  (imports Numba)
 
-        return to_bytes(kernels.gather_chosen(vectors, self.k, channel))
+        return kernels.gather_chosen(vectors, self.k, channel).view(np.uint8)
 
     def decode(self, payloads: HostBytes, channel: Channel) -> tuple[HostFloats, HostInts]:
         """Put the values back, scaled; see :meth:`Codec.decode`."""

@@ -79,7 +79,7 @@ class Sign:
         payloads[:, :size] = to_bytes(scales[:, None])
         for rows, columns in pieces(*vectors.shape):
             first = size + columns.start // 8
-            bits = np.packbits(np.signbit(vectors[rows, columns]), axis=1, bitorder="little")
+            bits = np.packbits(vectors[rows, columns] < 0, axis=1, bitorder="little")
             payloads[rows, first : first + bits.shape[1]] = bits
         payloads[scales == 0, size:] = 0
         return payloads

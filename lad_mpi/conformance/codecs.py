@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -98,6 +99,31 @@ class CodecLaws(ComponentLaws):
         decoded, _ = codec.decode(whole, _channel(101, dtype))
         head, tail = codec.decode(whole[:3], first)[0], codec.decode(whole[3:], second)[0]
         np.testing.assert_array_equal(decoded, np.concatenate([head, tail]))
+
+    @_DTYPES
+    def test_columns(self, dtype: str) -> None:
+        """Columns that are decoded as they arrive are those of the whole, and so are refusals.
+
+        A result must not depend on whether communication is overlapped.
+        """
+        codec, channel = self.make(101), _channel(101, dtype)
+        vectors = _normal(101, dtype)
+        vectors[1, 0], vectors[3, 60], vectors[4, 100] = np.nan, np.inf, -np.inf
+        payloads = codec.encode(vectors, channel)
+        whole, expected = codec.decode(payloads, channel)
+        decoded, reasons = np.empty_like(whole), np.zeros_like(expected)
+        end = 0
+        for start, stop in itertools.pairwise([0, 1, 8, 61, 100, 101]):
+            where = codec.column_bytes(slice(start, stop), np.dtype(dtype))
+            assert where.start == end
+            end, columns = where.stop, slice(start, stop)
+            found = codec.decode_columns(payloads[:, where], columns, channel, decoded[:, columns])
+            assert np.isfinite(decoded[:, columns]).all()
+            reasons = np.where(reasons == int(Rejection.NONE), found, reasons)
+        assert end == payloads.shape[1]
+        np.testing.assert_array_equal(reasons, expected)
+        decoded[reasons != int(Rejection.NONE)] = 0
+        np.testing.assert_array_equal(decoded, whole)
 
     def test_named_rows(self) -> None:
         """Named rows of a block are those of the whole block."""
@@ -273,7 +299,8 @@ def codec(
         Makes a codec that fits a dimension Q ≥ 1.
     """
     maker = make or (lambda dimension: cls())  # noqa: ARG005
-    return build(CodecLaws, cls, without, maker=staticmethod(maker))
+    inapplicable = () if hasattr(cls, "decode_columns") else ("columns",)
+    return build(CodecLaws, cls, without, inapplicable, maker=staticmethod(maker))
 
 
 def _channel(

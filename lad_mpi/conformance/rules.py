@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from lad_mpi.aggregation import Rule
+from lad_mpi.aggregation.gram import measure
 from lad_mpi.conformance.aggregation import AggregationLaws
 from lad_mpi.conformance.robustness import worst_ratio
 from lad_mpi.conformance.suite import build
@@ -69,6 +70,21 @@ class RuleLaws(AggregationLaws):
             assert np.array_equal(result, expected[columns])
             assert np.array_equal(block, messages[:, columns]), "the messages were changed"
 
+    @pytest.mark.parametrize("dtype", ["float64", "float32"])
+    @pytest.mark.parametrize("dimension", [7, 50_000])
+    def test_from_geometry(self, dtype: str, dimension: int) -> None:
+        """From measured messages it makes the bits of a call.
+
+        A run with ``overlap`` measures large messages while they arrive, and must not
+        change a bit by that.
+        """
+        messages = np.random.default_rng(6).normal(1.0, 1.0, size=(20, dimension)).astype(dtype)
+        messages[1] *= -1e6
+        rule = self.make(self.faults(20, 4))
+        before = messages.copy()
+        assert np.array_equal(rule.from_geometry(measure(messages)), rule(messages))
+        assert np.array_equal(messages, before), "the messages were changed"
+
     @pytest.mark.parametrize(("num_messages", "most"), [(7, 1), (15, 7), (20, 4), (11, 3)])
     def test_kappa(self, num_messages: int, most: int) -> None:
         """Its error stays within the κ that it declares, and κ is not below f/(n − 2f).
@@ -114,6 +130,8 @@ def rule(
         inapplicable.add("kappa")
     if not hasattr(cls, "column_kernel"):
         inapplicable.add("column_kernel")
+    if not hasattr(cls, "from_geometry"):
+        inapplicable.add("from_geometry")
     maker = make or (lambda num_byzantine: cls(num_byzantine=num_byzantine))
     return build(
         RuleLaws, cls, without, inapplicable, maker=staticmethod(maker), tolerates=tolerates

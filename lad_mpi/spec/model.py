@@ -174,6 +174,9 @@ class Spec:
     compute : {"faithful", "shared"}
         Whether redundant gradients are computed as often as devices would, or
         once a rank. The results are the same bits.
+    overlap : bool
+        Whether messages are gathered in slices of columns, each worked on by the
+        server while the next is under way. The results are the same bits.
     problem, devices, coding, compression, attack, optimizer, logging, safety, backend
         The components.
     aggregation : Pipeline or None
@@ -186,6 +189,7 @@ class Spec:
     seed: int = 1
     iterations: int = 1500
     compute: ComputeMode = "faithful"
+    overlap: bool = False
     problem: Problem = field(default_factory=LinearRegression)
     devices: Devices = field(default_factory=Devices)
     coding: Code = field(default_factory=Cyclic)

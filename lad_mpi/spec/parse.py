@@ -10,6 +10,7 @@ import numpy as np
 from lad_mpi.aggregation import Pipeline
 from lad_mpi.attacks import AttackContext, OmniscientAttack
 from lad_mpi.coding import Code, DecodingCode
+from lad_mpi.compression import ColumnCodec
 from lad_mpi.errors import ParameterError, SpecError
 from lad_mpi.rng import Streams
 from lad_mpi.spec.components import (
@@ -44,7 +45,7 @@ _SECTIONS = {
 _COMPONENTS = ("problem", "coding", "compression", "attack")
 #: Most devices whose number of messages is tried out; rules may cost its square.
 _TRIED_OUT = 1000
-_SCALARS = {"name": str, "seed": int, "iterations": int, "compute": ComputeMode}
+_SCALARS = {"name": str, "seed": int, "iterations": int, "compute": ComputeMode, "overlap": bool}
 
 
 def parse_spec(mapping: Mapping[str, Any]) -> Spec:
@@ -176,10 +177,30 @@ def _check_together(spec: Spec) -> None:
         spec.coding.check(spec.devices.count, spec.devices.num_byzantine)
     except ParameterError as error:
         raise located(error, "coding") from error
+    _check_overlap(spec)
     _try_out(spec)
     dimension = getattr(spec.problem, "declared_dimension", None)
     if dimension is not None:
         check_dimension(spec, spec.coding.message_parts * dimension)
+
+
+def _check_overlap(spec: Spec) -> None:
+    if not spec.overlap:
+        return
+    if not isinstance(spec.compression, ColumnCodec):
+        raise SpecError(
+            "overlap",
+            f"the messages of compression.kind = {spec.compression.kind!r} cannot be taken "
+            "apart by columns before they have arrived whole",
+            hint='set overlap = false, or compression.kind = "none" or "cast"',
+        )
+    if spec.backend.kind != "numpy":
+        raise SpecError(
+            "overlap",
+            f"what arrives in slices is worked on in host memory, and backend.kind is "
+            f"{spec.backend.kind!r}",
+            hint='set overlap = false, or backend.kind = "numpy"',
+        )
 
 
 def _try_out(spec: Spec) -> None:

@@ -29,16 +29,17 @@ class Phase(IntEnum):
     AGGREGATE = 8
     UPDATE = 9
     EVALUATE = 10
+    OVERLAPPED = 11
 
 
 PHASE_NAMES = [phase.name.lower() for phase in Phase]
 
 #: Phases that a real training would have too. Attacks are the simulator's
-#: work, evaluation is the experimenter's.
+#: work, evaluation is the experimenter's; what is overlapped stands in other phases already.
 TRAINING_PHASES = [
     phase.name.lower()
     for phase in Phase
-    if phase not in {Phase.ATTACK, Phase.SIMULATE, Phase.EVALUATE}
+    if phase not in {Phase.ATTACK, Phase.SIMULATE, Phase.EVALUATE, Phase.OVERLAPPED}
 ]
 
 _DEVICE_PHASES = (Phase.COMPUTE, Phase.ENCODE, Phase.ATTACK, Phase.PACK)
@@ -48,6 +49,7 @@ _SERVER_PHASES = (
     Phase.AGGREGATE,
     Phase.UPDATE,
     Phase.EVALUATE,
+    Phase.OVERLAPPED,
 )
 
 
@@ -87,6 +89,10 @@ class Clock:
     def __call__(self, phase: Phase) -> _Span:
         """Return the context manager of a phase."""
         return self._spans[phase]
+
+    def add(self, phase: Phase, seconds: float) -> None:
+        """Add what was measured otherwise to the current iteration's record."""
+        self._row[phase] += seconds
 
     def commit(self, slot: int) -> None:
         """Store the current iteration's record in a row of ``table`` and start a new one."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lad_mpi.training.clock import Clock, Phase
+from lad_mpi.training.overlap import gather_in_slices
 from lad_mpi.training.server import count_refusals
 
 if TYPE_CHECKING:
@@ -116,19 +117,25 @@ def iterate(
         with clock(Phase.ATTACK):
             devices.tamper(exchange.uplink, iteration)
 
-    with clock(Phase.GATHER):
-        exchange.gather()
-
-    if server is None or exchange.inbox is None:
-        return command, None
-    with clock(Phase.UNPACK):
-        vectors, rejections = server.receive(exchange.inbox, iteration)
+    begun = None
+    if setup.slices:
+        received = gather_in_slices(iteration, setup, exchange, clock, server)
+        if server is None or received is None:
+            return command, None
+        vectors, rejections, begun = received
+    else:
+        with clock(Phase.GATHER):
+            exchange.gather()
+        if server is None or exchange.inbox is None:
+            return command, None
+        with clock(Phase.UNPACK):
+            vectors, rejections = server.receive(exchange.inbox, iteration)
     with clock(Phase.SIMULATE):
         server.simulate(vectors, rejections, iteration)
     with clock(Phase.UNPACK):
         messages = server.deliver(vectors)
     with clock(Phase.AGGREGATE):
-        estimate = server.aggregate(messages, iteration)
+        estimate = server.aggregate(messages, iteration, begun)
     before = server.model.copy()
     with clock(Phase.UPDATE):
         server.update(estimate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,9 +12,12 @@ from lad_mpi.attacks import AttackContext, OmniscientAttack
 from lad_mpi.coding import DecodeStatus, DecodingCode
 from lad_mpi.compression import Rejection
 from lad_mpi.errors import ParameterError, RunFailedError
+from lad_mpi.transport import ArrivingMessages
 
 if TYPE_CHECKING:
-    from lad_mpi.aggregation import Pipeline
+    from collections.abc import Iterator
+
+    from lad_mpi.aggregation import Arriving, Pipeline
     from lad_mpi.training.setup import Setup
     from lad_mpi.types import Array, HostBytes, HostFloats, HostInts
 
@@ -39,6 +43,7 @@ class Server:
         self.model: Array = setup.problem.initial_model()
         self.decoder_status = DecodeStatus.NOT_USED
         self._rule_state: Array | None = None
+        self._arrived: HostFloats | None = None
         # Looked up once: a check against a protocol costs more than a small rule.
         attack, code = setup.spec.attack, setup.spec.coding
         anyone = len(setup.byzantine) > 0
@@ -72,6 +77,40 @@ class Server:
         """
         channel = self._setup.channel(iteration, 0, len(inbox))
         vectors, rejections = self._setup.messages.unpack(inbox, channel)
+        self.check_honest(rejections, iteration)
+        return vectors, rejections
+
+    def arriving(
+        self, inbox: HostBytes, iteration: int
+    ) -> tuple[ArrivingMessages, Arriving | None]:
+        """Begin to receive messages before they have arrived.
+
+        Returns
+        -------
+        messages : ArrivingMessages
+            Unpacks them, once they have.
+        begun : Arriving or None
+            Aggregates what is unpacked; None where aggregation needs all messages whole.
+
+        Raises
+        ------
+        RunFailedError
+            The rule does not fit the messages.
+        """
+        setup = self._setup
+        # A rule may keep rows of an iteration's messages as its state.
+        if self._arrived is None or self._rule_state is not None:
+            self._arrived = np.empty((len(inbox), setup.message_dimension), setup.backend.dtype)
+        channel = setup.channel(iteration, 0, len(inbox))
+        messages = ArrivingMessages(setup.messages, inbox, channel, self._arrived)
+        rule = setup.spec.aggregation
+        if rule is None or self._attack is not None or self._decoder is not None:
+            return messages, None
+        with rule_errors_named():
+            return messages, rule.begin(messages.vectors)
+
+    def check_honest(self, rejections: HostInts, iteration: int) -> None:
+        """Stop a run in which messages of honest devices are refused; see :meth:`receive`."""
         refused = self._setup.honest[rejections[self._setup.honest] != int(Rejection.NONE)]
         if len(refused):
             codec = self._setup.spec.compression.kind
@@ -80,7 +119,6 @@ class Server:
                 f"in iteration {iteration} the gradients of {len(refused)} honest devices "
                 f"are not finite{beyond}, that of device {refused[0]} first"
             )
-        return vectors, rejections
 
     def deliver(self, vectors: HostFloats) -> Array:
         """Return the accepted messages in the backend's memory, shape (N, Q)."""
@@ -114,8 +152,16 @@ class Server:
             slots, channel
         )
 
-    def aggregate(self, messages: Array, iteration: int) -> Array:
+    def aggregate(self, messages: Array, iteration: int, begun: Arriving | None = None) -> Array:
         """Estimate ∇F by the rule, or by the decoder and, where that fails, the fallback.
+
+        Parameters
+        ----------
+        messages : array, shape (N, Q)
+        iteration : int
+            t.
+        begun : Arriving, optional
+            What :meth:`arriving` began with these messages.
 
         Raises
         ------
@@ -125,7 +171,7 @@ class Server:
         spec = self._setup.spec
         code = self._decoder
         if code is None:
-            return self._apply(spec.aggregation, messages, iteration)
+            return self._apply(spec.aggregation, messages, iteration, begun)
         decoded = code.decode(
             messages,
             self._setup.assignment(iteration),
@@ -160,16 +206,33 @@ class Server:
         if not bool(self._setup.backend.xp.isfinite(self.model).all()):
             raise diverged(f"the model is not finite after iteration {iteration}")
 
-    def _apply(self, rule: Pipeline | None, messages: Array, iteration: int) -> Array:
+    def _apply(
+        self,
+        rule: Pipeline | None,
+        messages: Array,
+        iteration: int,
+        begun: Arriving | None = None,
+    ) -> Array:
         if rule is None:
             raise RunFailedError("this run has neither a rule nor a decoder")
-        try:
+        with rule_errors_named():
             estimate, self._rule_state = rule.step(
-                messages, streams=self._setup.streams, iteration=iteration, state=self._rule_state
+                messages,
+                streams=self._setup.streams,
+                iteration=iteration,
+                state=self._rule_state,
+                begun=begun,
             )
-        except ParameterError as error:
-            raise RunFailedError(f"aggregation.{error}", hint=error.hint) from error
         return estimate
+
+
+@contextlib.contextmanager
+def rule_errors_named() -> Iterator[None]:
+    """Say of a parameter that does not fit that it is the rule's."""
+    try:
+        yield
+    except ParameterError as error:
+        raise RunFailedError(f"aggregation.{error}", hint=error.hint) from error
 
 
 def diverged(what: str) -> RunFailedError:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lad_mpi.aggregation.columns import column_slices
 from lad_mpi.compression import Channel
 from lad_mpi.rng import Purpose, Streams
 from lad_mpi.spec import check_dimension
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from lad_mpi.spec import Spec
     from lad_mpi.transport import Link
     from lad_mpi.types import HostInts
+
+
+#: The first slice is waited for, and nothing hides the work on the last: an eighth of each.
+_MOST_SLICES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +85,19 @@ class Setup:
             self.streams, iteration, first, count, self.message_dimension, self.backend.dtype, rows
         )
 
+    @cached_property
+    def slices(self) -> list[slice]:
+        """Ranges of columns in which messages are gathered; empty where they come whole.
+
+        Short messages do, because a slice is at least a block of columns that
+        rules work on.
+        """
+        if not (self.spec.overlap and self.messages.in_columns and self.backend.on_host):
+            return []
+        count, itemsize = self.spec.devices.count, self.backend.dtype.itemsize
+        slices = column_slices(count, self.message_dimension, itemsize, _MOST_SLICES)
+        return slices if len(slices) > 1 else []
+
     @property
     def message_dimension(self) -> int:
         """Number of values in a message before compression, Q or a multiple of it."""
@@ -100,7 +119,7 @@ def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
     message_dimension = spec.coding.message_parts * problem.dimension
     check_dimension(spec, message_dimension)
     draw = streams.permutation(Purpose.BYZANTINE, 0, spec.devices.count)
-    return Setup(
+    setup = Setup(
         spec=spec,
         link=link,
         layout=layout,
@@ -111,3 +130,5 @@ def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
         byzantine=np.sort(draw[: spec.devices.byzantine]),
         honest=np.sort(draw[spec.devices.byzantine :]),
     )
+    setup.messages.warm_up(setup.channel(0, 0, 1))
+    return setup

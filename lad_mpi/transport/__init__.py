@@ -1,6 +1,7 @@
 """Messages, ranks and the two collectives of an iteration."""
 
-from lad_mpi.transport.base import SERVER, Exchange, Layout, Link
+from lad_mpi.transport.arriving import ArrivingMessages
+from lad_mpi.transport.base import SERVER, Exchange, Layout, Link, SlicedGather
 from lad_mpi.transport.launch import open_link
 from lad_mpi.transport.loopback import Loopback
 from lad_mpi.transport.wire import HEADER_BYTES, MessageFormat
@@ -8,10 +9,12 @@ from lad_mpi.transport.wire import HEADER_BYTES, MessageFormat
 __all__ = [
     "HEADER_BYTES",
     "SERVER",
+    "ArrivingMessages",
     "Exchange",
     "Layout",
     "Link",
     "Loopback",
     "MessageFormat",
+    "SlicedGather",
     "open_link",
 ]

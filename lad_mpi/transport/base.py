@@ -10,7 +10,7 @@ import numpy as np
 from lad_mpi.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lad_mpi.transport.bare import Bare
     from lad_mpi.types import HostBytes, HostFloats, HostInts
@@ -68,6 +68,19 @@ class Layout:
         return np.concatenate([np.zeros(1, dtype=np.int64), bounds])
 
 
+class SlicedGather(Protocol):
+    """A gather under way, in slices of the slots' bytes that arrive in order."""
+
+    def wait(self, number: int) -> None:
+        """Return when the slice of this number, and those before it, are in the inbox."""
+
+    def poll(self) -> bool:
+        """Give MPI a moment to move data; tell whether something is still under way."""
+
+    def finish(self) -> None:
+        """Return when all slices are in the inbox, or on other ranks have been sent."""
+
+
 class Exchange(Protocol):
     """The two collectives of an iteration, planned once: buffers, counts and types.
 
@@ -90,6 +103,18 @@ class Exchange(Protocol):
 
     def gather(self) -> None:
         """Collect all ``uplink`` in the server's ``inbox``."""
+
+    def start_gather(self, edges: Sequence[int]) -> SlicedGather:
+        """Begin to collect all ``uplink`` in the server's ``inbox``, slice by slice.
+
+        It is one collective, as :meth:`gather` is, and takes the place of it: all ranks
+        begin it with the same edges and finish it before the next collective.
+
+        Parameters
+        ----------
+        edges : sequence of int
+            Bytes of a slot at which slices begin, ascending from 0, and ``slot_bytes``.
+        """
 
     def close(self) -> None:
         """Free what the plan holds in the MPI library."""

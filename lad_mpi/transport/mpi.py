@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import mpi4py
@@ -11,19 +13,25 @@ from mpi4py import MPI
 from lad_mpi.errors import ExitCode
 from lad_mpi.transport.bare import Bare
 from lad_mpi.transport.base import SERVER, Layout
+from lad_mpi.transport.sliced import PostedSlices
 from lad_mpi.transport.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lad_mpi.types import HostBytes, HostFloats
+
+
+#: Slices of a gather that the server asks for at once: the next is under way when one is there.
+_SLICES_AHEAD = 2
 
 
 class MpiExchange:
     """One Bcast and one Gatherv over buffers that live as long as the run.
 
     Slots are counted by a datatype of their own, so that counts stay small
-    however large a message is.
+    however large a message is. So are slices of slots, whose type is as long as
+    the slice and as far from the next as slots are; nothing is copied for them.
     """
 
     def __init__(
@@ -42,11 +50,13 @@ class MpiExchange:
         self.downlink = downlink
         self.uplink = allocate((own, slot_bytes))
         self.inbox: HostBytes | None = None
+        self._blocks = _blocks(layout)
         self._slot = MPI.BYTE.Create_contiguous(slot_bytes).Commit()
+        self._slices: dict[tuple[int, ...], list[MPI.Datatype]] = {}
         self._receive = None
         if comm.rank == SERVER:
             self.inbox = allocate((layout.num_devices, slot_bytes))
-            self._receive = [self.inbox, _blocks(layout), self._slot]
+            self._receive = [self.inbox, self._blocks, self._slot]
         self._send = [self.uplink, own, self._slot]
 
     def broadcast(self) -> None:
@@ -59,9 +69,39 @@ class MpiExchange:
         with self._watchdog("the gather of an iteration"):
             self._comm.Gatherv(self._send, self._receive, root=SERVER)
 
+    def start_gather(self, edges: Sequence[int]) -> PostedSlices:
+        """Begin to collect all ``uplink`` in the server's ``inbox``, slice by slice."""
+        key = tuple(edges)
+        types = self._slices.get(key)
+        if types is None:
+            types = [self._slice_type(a, b) for a, b in itertools.pairwise(key)]
+            self._slices[key] = types
+        return PostedSlices(
+            [partial(self._post, start, kind) for start, kind in zip(key, types, strict=False)],
+            ahead=_SLICES_AHEAD if self._comm.rank == SERVER else len(types),
+            watchdog=self._watchdog,
+        )
+
     def close(self) -> None:
-        """Free the slot type."""
+        """Free the types of slots and slices."""
         self._slot.Free()
+        for kind in itertools.chain.from_iterable(self._slices.values()):
+            kind.Free()
+
+    def _slice_type(self, start: int, stop: int) -> MPI.Datatype:
+        contiguous = MPI.BYTE.Create_contiguous(stop - start)
+        kind = contiguous.Create_resized(0, self.uplink.shape[1]).Commit()
+        contiguous.Free()
+        return kind
+
+    def _post(self, start: int, kind: MPI.Datatype) -> MPI.Request:
+        receive = None
+        if self.inbox is not None:
+            receive = [self.inbox.reshape(-1)[start:], self._blocks, kind]
+        count = len(self.uplink)
+        # A rank without devices has no byte at which a slice could begin.
+        send = [self.uplink.reshape(-1)[start if count else 0 :], count, kind]
+        return self._comm.Igatherv(send, receive, root=SERVER)
 
 
 class MpiLink:

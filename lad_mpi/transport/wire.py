@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lad_mpi.compression import Channel, Codec, Rejection
+from lad_mpi.compression import Channel, Codec, ColumnCodec, Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from lad_mpi.types import HostBytes, HostFloats, HostInts
 
@@ -85,6 +85,7 @@ class MessageFormat:
 
     def __init__(self, codec: Codec, dimension: int, dtype: np.dtype[np.floating]) -> None:
         self._codec = codec
+        self._columns = codec if isinstance(codec, ColumnCodec) else None
         self.dtype = dtype
         self.payload_bytes = codec.payload_bytes(dimension, dtype)
         self.slot_bytes = HEADER_BYTES + self.payload_bytes
@@ -104,6 +105,18 @@ class MessageFormat:
         slots[:, :HEADER_BYTES] = self._headers(channel)
         slots[:, HEADER_BYTES:] = self._codec.encode(vectors, channel)
         self.seal(slots)
+
+    def warm_up(self, channel: Channel) -> None:
+        """Pack and unpack a message of zeros, so that what a codec imports and compiles is there.
+
+        Parameters
+        ----------
+        channel : Channel
+            Of one device.
+        """
+        slots = np.zeros((1, self.slot_bytes), dtype=np.uint8)
+        self.pack(np.zeros((1, channel.dimension), dtype=channel.dtype), channel, slots)
+        self.unpack(slots, channel)
 
     def seal(self, slots: HostBytes) -> None:
         """Write the checksum of each message, in place, over whatever its slot holds.
@@ -131,8 +144,7 @@ class MessageFormat:
         rejections : ndarray of int64, shape (n,)
             A :class:`~lad_mpi.compression.Rejection` for each row.
         """
-        payloads = np.ascontiguousarray(slots[:, HEADER_BYTES:])
-        vectors, rejections = self._codec.decode(payloads, channel)
+        vectors, rejections = self._codec.decode(slots[:, HEADER_BYTES:], channel)
         # What the payload says counts only where the envelope is sound.
         envelope = self._check_envelopes(slots, channel)
         refused = envelope != int(Rejection.NONE)
@@ -141,10 +153,47 @@ class MessageFormat:
             vectors[refused] = 0
         return vectors, rejections
 
-    def _check_envelopes(self, slots: HostBytes, channel: Channel) -> HostInts:
-        """Return the reason against each header or checksum, 0 where there is none."""
+    @property
+    def in_columns(self) -> bool:
+        """Whether messages can be unpacked some columns at a time, as they arrive."""
+        return self._columns is not None
+
+    def edges(self, slices: Sequence[slice]) -> list[int]:
+        """Return the bytes of a slot at which ranges of columns begin, and where the last ends.
+
+        Parameters
+        ----------
+        slices : sequence of slice
+            All columns, cut into ranges; the first includes the header.
+        """
+        return [0, *(self._bytes_of(columns).stop for columns in slices)]
+
+    def decode_columns(
+        self, slots: HostBytes, columns: slice, channel: Channel, out: HostFloats
+    ) -> HostInts:
+        """Decode a range of columns, whatever the envelope is.
+
+        Parameters
+        ----------
+        slots : ndarray of uint8, shape (n, slot_bytes)
+            Of which the bytes of these columns are looked at.
+        columns : slice
+        channel : Channel
+            As for :meth:`unpack`.
+        out : ndarray, shape (n, q)
+            Receives the columns, finite.
+
+        Returns
+        -------
+        ndarray of int64, shape (n,)
+            The codec's reason to refuse each row, 0 where there is none.
+        """
+        payloads = slots[:, self._bytes_of(columns)]
+        return self._column_codec.decode_columns(payloads, columns, channel, out)
+
+    def check_headers(self, slots: HostBytes, channel: Channel) -> HostInts:
+        """Return the reason against each header, int64, shape (n,), 0 where there is none."""
         reasons = np.zeros(len(slots), dtype=np.int64)
-        reasons[(slots[:, _CHECKSUM] != _checksums(slots)).any(axis=1)] = Rejection.CHECKSUM
         expected = self._headers(channel)
         expected[:, _CHECKSUM] = slots[:, _CHECKSUM]
         wrong = slots[:, :HEADER_BYTES] != expected
@@ -152,6 +201,23 @@ class MessageFormat:
             for name, reason in reversed(_REASONS):
                 reasons[wrong[:, FIELDS[name]].any(axis=1)] = reason
         return reasons
+
+    def _check_envelopes(self, slots: HostBytes, channel: Channel) -> HostInts:
+        """Return the reason against each header or checksum, 0 where there is none."""
+        reasons = self.check_headers(slots, channel)
+        wrong = (slots[:, _CHECKSUM] != _checksums(slots)).any(axis=1)
+        reasons[wrong & (reasons == int(Rejection.NONE))] = int(Rejection.CHECKSUM)
+        return reasons
+
+    def _bytes_of(self, columns: slice) -> slice:
+        where = self._column_codec.column_bytes(columns, self.dtype)
+        return slice(HEADER_BYTES + where.start, HEADER_BYTES + where.stop)
+
+    @property
+    def _column_codec(self) -> ColumnCodec:
+        if self._columns is None:
+            raise TypeError(f"messages of {self._codec.kind!r} cannot be taken apart by columns")
+        return self._columns
 
     def _headers(self, channel: Channel) -> HostBytes:
         rows = np.arange(channel.num_devices) if channel.rows is None else channel.rows

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from lad_mpi.compression import CODECS
+
 SPEC = """
 name = "tiny"
 iterations = 20
@@ -215,6 +217,24 @@ def test_bench_rules_prints_every_rule_beside_the_bounds(lad):
     refused = lad("bench", "rules", "--rules", "medain")
     assert refused.returncode == 2
     assert "Traceback" not in refused.stderr
+
+
+def test_bench_codecs_prints_every_codec_beside_a_copy(lad):
+    small = ("bench", "codecs", "--devices", "2", "--dimension", "50", "--repeats", "2")
+    found = json.loads(lad(*small, "--json").stdout)
+    assert found["copy"]["gb_per_s"] > 0
+    assert {name.split()[0] for name in found["codecs"]} == set(CODECS)
+    for entry in found["codecs"].values():
+        for timing in (entry["encode"], entry["decode"]):
+            assert timing["gb_per_s"] == pytest.approx(2 * 50 * 4 / timing["median_s"] / 1e9)
+    assert found["codecs"]["qsgd levels=7"]["payload_bytes"] == 4 + 25
+    plain = lad(*small, "--codecs", "sign,cast", "--dtype", "float64").stdout
+    assert max(map(len, plain.splitlines())) <= 80
+    assert [line.split()[0] for line in plain.splitlines()[-3:]] == ["sign", "cast", "cast"]
+    refused = lad("bench", "codecs", "--codecs", "sgn")
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr
+    assert lad("bench", "codecs", "--devices", "0").returncode == 2
 
 
 def test_cupy_without_a_gpu_is_an_unfit_environment_and_says_what_is_missing(lad):

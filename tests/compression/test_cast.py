@@ -119,3 +119,17 @@ def test_a_format_that_does_not_exist_is_refused():
     with pytest.raises(ParameterError) as caught:
         Cast("float8")
     assert str(caught.value) == "format: must be one of float16, bfloat16, not 'float8'"
+
+
+@pytest.mark.parametrize(("name", "bits"), [("bfloat16", 8), ("float16", 11)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_relative_errors_reach_their_bound_and_are_not_beyond_it(name, bits, dtype):
+    # Over the normal range of both formats; 1 + 2^−bits lies in the middle of two numbers.
+    vectors = 2.0 ** np.random.default_rng(5).uniform(-14, 15, (1, 20_000))
+    vectors[0, 0] = 1 + 2.0**-bits
+    vectors = vectors.astype(dtype)
+    wire = Channel(Streams(9), 1, 0, 1, 20_000, np.dtype(dtype))
+    decoded, _ = Cast(name).decode(Cast(name).encode(vectors, wire), wire)
+    errors = np.abs(decoded.astype(float) / vectors - 1)
+    assert errors.max() <= 2.0**-bits
+    assert errors[0, 0] == pytest.approx(2.0**-bits, rel=0.01)

@@ -66,6 +66,16 @@ def test_without_residuals_the_vectors_are_sent_as_they_are():
     np.testing.assert_array_equal(correct(vectors, np.full((2, 3), 0.5)), 1.5)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_no_residuals_are_the_same_bits_as_zeros(dtype):
+    # A checkpoint before the first message holds zeros where a run that goes straight has none.
+    vectors = np.array([[0.0, -0.0, -1.5]], dtype=dtype)
+    corrected = correct(vectors, None)
+    assert corrected.dtype == np.dtype(dtype)
+    assert corrected.tobytes() == correct(vectors, np.zeros_like(vectors)).tobytes()
+    assert not np.shares_memory(corrected, vectors)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_residual_that_is_not_finite_is_given_up_and_others_are_kept(value):
     vectors = np.ones((2, 3))

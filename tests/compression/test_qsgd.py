@@ -58,7 +58,7 @@ def test_against_an_obvious_reference(dtype, dimension, levels):
         exact = math.sqrt(math.fsum(float(x) ** 2 for x in vectors[i]))
         assert norm == pytest.approx(exact, rel=4 * float(np.finfo(dtype).eps))
         for j in range(dimension):
-            position = abs(float(vectors[i, j])) / norm * levels
+            position = min(abs(float(vectors[i, j])) * (levels / norm), levels)
             step = math.floor(position) + (uniforms[j] < position - math.floor(position))
             step = int(math.copysign(step, vectors[i, j]))
             assert codes[i, j] == step + levels

@@ -71,6 +71,13 @@ def test_equal_magnitudes_arrive_exactly_whatever_their_size(dimension, dtype):
         np.testing.assert_array_equal(decoded, vectors[0])
 
 
+@DTYPES
+def test_both_zeros_count_as_positive_beside_other_numbers(dtype):
+    vectors = np.array([[1.0, -0.0, 0.0, -1.0]], dtype=dtype)
+    message = Sign().encode(vectors, channel(4, 1, dtype))
+    np.testing.assert_array_equal(message, payload(0.5, [0, 0, 0, 1], dtype))
+
+
 def test_zero_has_one_message_and_so_has_what_is_too_small():
     smallest = np.finfo(float).smallest_subnormal
     for vector in ([0.0, -0.0, 0.0], [-smallest, 0.0, -0.0]):

@@ -97,6 +97,14 @@ class KeepsWhatItRefuses(NoCompression):
         return vectors, rejections
 
 
+class ForgetsColumns(NoCompression):
+    """Changes the decoding of the whole, and not that of columns."""
+
+    def decode(self, payloads, channel):
+        vectors, rejections = super().decode(payloads, channel)
+        return np.round(vectors, 3), rejections
+
+
 class DoesNothing(SignFlip):
     def corrupt(self, coded, context):
         _ = super().corrupt(coded, context)
@@ -202,6 +210,7 @@ CODECS = {
     LiesAboutItsSize: "shapes_and_dtypes",
     TakenNumber: "protocol",
     KeepsWhatItRefuses: "hostile_payloads",
+    ForgetsColumns: "columns",
 }
 
 ATTACKS = {

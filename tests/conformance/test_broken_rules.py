@@ -271,6 +271,11 @@ class SortsColumnsInPlace(ByColumns):
         return kernel
 
 
+class AnotherRuleInGramSpace(Sound):
+    def from_geometry(self, geometry):
+        return geometry.rows.messages[geometry.tightest].copy()
+
+
 #: Each law, and the rules that break it.
 BROKEN = {
     "frozen": [CanBeChanged],
@@ -301,6 +306,7 @@ BROKEN = {
     "only_row_not_finite": [LetsNanThrough],
     "kappa": [Boasts, BoastsBelowWhatIsPossible],
     "state": [ChangesItsState],
+    "from_geometry": [AnotherRuleInGramSpace],
     "column_kernel": [
         AddsSingleColumnsPairwise,
         LooksAcrossColumns,

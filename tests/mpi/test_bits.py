@@ -85,6 +85,58 @@ def test_metrics_and_model_do_not_depend_on_the_number_of_ranks(
     np.testing.assert_array_equal(ranks.traffic["uplink_bytes"], alone.traffic["uplink_bytes"])
 
 
+OVERLAPPED = {
+    "by columns": {"aggregation": {"kind": "trimmed_mean"}},
+    "in Gram space": {"aggregation": {"kind": "krum"}},
+    "mixed": {"aggregation": {"kind": "median", "pre": ["nnm"]}},
+    "by lengths": {"aggregation": {"kind": "centered_clipping"}},
+    "float32": {"backend": {"dtype": "float32"}},
+    "nan": {"attack": {"kind": "nan"}},
+    "alie": {"attack": {"kind": "alie"}},
+    "draco": {"coding": {"kind": "draco_repetition"}},
+    "short": {"problem": {"dimension": 9}},
+}
+
+
+@pytest.mark.parametrize("variant", OVERLAPPED.values(), ids=OVERLAPPED)
+def test_messages_that_are_gathered_in_slices_give_the_same_bits(world, tmp_path_factory, variant):
+    folder = tmp_path_factory.mktemp("overlap")
+    wide = {**SMALL, "problem": {"dimension": 80_021}, "iterations": 3, **variant}
+    link = open_link()
+    outcome = run_spec(
+        parse_spec({**wide, "overlap": True}), link, folder / "ranks.h5", progress=Quiet()
+    )
+    assert outcome.status == "complete"
+    if not link.is_server:
+        return
+    run_spec(parse_spec(wide), Loopback(), folder / "alone.h5", progress=Quiet())
+    ranks, alone = read_log(folder / "ranks.h5"), read_log(folder / "alone.h5")
+    assert validate_log(ranks.path) == []
+    for name, values in alone.metrics.items():
+        np.testing.assert_array_equal(ranks.metrics[name], values, err_msg=name)
+    np.testing.assert_array_equal(ranks.final.model, alone.final.model)
+    hidden = ranks.seconds[:, :, ranks.phases.index("overlapped")]
+    server = ranks.seconds[:, 0]
+    work = sum(server[:, ranks.phases.index(phase)] for phase in ("unpack", "aggregate"))
+    # Up to rounding of sums of readings of the clock.
+    assert (hidden[:, 0] <= work + 1e-9).all()
+    assert np.isnan(hidden[:, 1:]).all()
+
+
+def test_a_failure_amid_slices_ends_all_ranks_in_step(world, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("failure")
+    wide = {**SMALL, "problem": {"dimension": 80_021}, "overlap": True}
+    diverging = {"optimizer": {"step_size": 1e200}, "aggregation": {"kind": "mean"}}
+    link = open_link()
+    outcome = run_spec(parse_spec({**wide, **diverging}), link, folder / "log.h5", progress=Quiet())
+    assert outcome.status == "failed"
+    assert "diverged" in outcome.failure
+    again = run_spec(
+        parse_spec({**wide, "iterations": 2}), link, folder / "next.h5", progress=Quiet()
+    )
+    assert again.status == "complete"
+
+
 @pytest.mark.parametrize("flush_every", [1, 2, 3, 50])
 def test_a_failure_on_the_server_ends_all_ranks_with_the_same_outcome(
     world, tmp_path_factory, flush_every

@@ -23,6 +23,7 @@ SPECS = {
         "attack": {"kind": "alie"},
         "backend": {"dtype": "float32"},
     },
+    "overlap": {"overlap": True, "attack": {"kind": "alie"}},
 }
 
 
@@ -110,6 +111,21 @@ REFUSED = {
         {"compute": "fast"},
         "compute",
         "expected 'faithful' or 'shared', found 'fast'",
+    ),
+    "word for a truth": (
+        {"overlap": "yes please"},
+        "overlap",
+        "expected a valid boolean",
+    ),
+    "overlap of packed bits": (
+        {"overlap": True, "compression": {"kind": "qsgd", "levels": 3}},
+        "overlap",
+        "'qsgd' cannot be taken apart by columns",
+    ),
+    "overlap on a GPU": (
+        {"overlap": True, "backend": {"kind": "cupy"}},
+        "overlap",
+        "in host memory, and backend.kind is 'cupy'",
     ),
     "majority of faults": (
         {"devices": {"count": 10, "byzantine": 5}},

@@ -1,6 +1,8 @@
 """Messages: every bit of the envelope counts, and nothing hostile gets through or raises."""
 
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -175,3 +177,51 @@ def test_the_fields_cover_the_slot_without_gap_or_overlap(messages):
     for field in messages.fields.values():
         covered[field] += 1
     assert (covered == 1).all()
+
+
+def test_warming_up_leaves_nothing_to_import_or_compile():
+    code = """
+import sys
+import numpy as np
+from lad_mpi.compression import CODECS, Channel
+from lad_mpi.rng import Streams
+from lad_mpi.transport import MessageFormat
+
+kind, parameters, dtype = sys.argv[1], eval(sys.argv[2]), np.dtype(sys.argv[3])
+messages = MessageFormat(CODECS[kind](**parameters), 13, dtype)
+messages.warm_up(Channel(Streams(1), 0, 0, 1, 13, dtype))
+modules = set(sys.modules)
+compiled = kind in {"qsgd", "rand_k", "natural"}
+assert ("numba" in modules) == compiled
+
+
+def kernels():
+    if not compiled:
+        return {}
+    contents = vars(sys.modules["lad_mpi.compression.kernels"])
+    return {k: list(v.signatures) for k, v in contents.items() if hasattr(v, "signatures")}
+
+
+before = kernels()
+assert any(before.values()) == compiled
+slots = np.zeros((5, messages.slot_bytes), dtype=np.uint8)
+channel = Channel(Streams(1), 6, 0, 5, 13, dtype)
+messages.pack(np.ones((5, 13), dtype=dtype), channel, slots)
+_, rejections = messages.unpack(slots, channel)
+assert not rejections.any()
+rows = Channel(Streams(1), 6, 0, 5, 13, dtype, np.array([1, 3]))
+messages.pack(np.ones((2, 13), dtype=dtype), rows, slots[:2])
+messages.unpack(slots[:2], rows)
+assert set(sys.modules) == modules
+assert kernels() == before
+"""
+    for kind in CODECS:
+        arguments = [kind, repr(PARAMETERS.get(kind, {})), "float32"]
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, f"{kind}: {done.stderr}"
