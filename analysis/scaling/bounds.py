@@ -114,7 +114,8 @@ def phase_bounds(sizes: Sizes, baseline: Baseline, ranks: int) -> dict[str, floa
     phase          bound
     =============  =====================================================================
     compute        the greater of reading min(N, n d) subsets once, and 4 n d m Q
-                   operations at the rate of GEMM
+                   operations at the rate of GEMV in a cache: a gradient is two
+                   products with a vector
     encode         reading n d vectors from a cache, and writing n
     pack           reading n vectors and writing n messages
     unpack         reading N messages and writing N vectors
@@ -137,12 +138,12 @@ def phase_bounds(sizes: Sizes, baseline: Baseline, ranks: int) -> dict[str, floa
     bounds = {
         "compute": max(
             machine.moving(subsets),
-            machine.computing(4 * n * d * sizes.samples * sizes.dimension),
+            machine.computing("gemv", 4 * n * d * sizes.samples * sizes.dimension),
         ),
         "encode": machine.cached(d * own) + machine.moving(own),
         "pack": machine.moving(own + messages),
         "unpack": alone.moving(sizes.uplink_bytes + vectors),
-        "aggregate": max(alone.moving(vectors), alone.computing(pairs)),
+        "aggregate": max(alone.moving(vectors), alone.computing("gemm", pairs)),
         "update": alone.moving(3 * sizes.dimension * item),
     }
     if ranks > 1:
@@ -169,9 +170,9 @@ class _Rates:
         """Return the seconds to move so many bytes within the nearest cache."""
         return self._over(size_bytes, self._baseline.at(f"copy_{self._kind}", 0))
 
-    def computing(self, operations: float) -> float:
-        """Return the seconds of so many floating-point operations."""
-        rate = self._baseline.at(f"gemm_{self._kind}", 0)
+    def computing(self, product: str, operations: float) -> float:
+        """Return the seconds of so many operations, at the rate of a product in the caches."""
+        rate = self._baseline.at(f"{product}_{self._kind}", 0)
         return self._over(operations, None if rate is None else rate * self._faster)
 
     @staticmethod

@@ -180,7 +180,8 @@ def _phases(case: CaseRuns, study: ScalingStudy) -> tuple[PhaseSummary, ...]:
     parts = [phase_seconds(run) for run in case.runs]
     baseline, sizes = study.baselines.get(case.case.ranks), sizes_of(case.runs[0])
     bounds: dict[str, float] = {}
-    if baseline is not None and sizes is not None:
+    # Measured with more threads than processors, a machine shows no bounds.
+    if baseline is not None and sizes is not None and not baseline.oversubscribed:
         bounds = phase_bounds(sizes, baseline, case.case.ranks)
     return tuple(
         PhaseSummary(name, estimate([part[name] for part in parts]), bounds.get(name))

@@ -18,6 +18,8 @@ BASELINE = [
     Quantity("copy_alone", "B/s", (1e9,), 8),
     Quantity("gemm_each", "flop/s", (1e9,), 8),
     Quantity("gemm_alone", "flop/s", (1e9,), 8),
+    Quantity("gemv_each", "flop/s", (1e9,), 8),
+    Quantity("gemv_alone", "flop/s", (1e9,), 8),
     Quantity("bcast", "s", (1e-2,), 10**9),
     Quantity("gather", "s", (1e-2,), 10**9),
 ]
@@ -29,7 +31,7 @@ def write_study(tmp_path, write_run):
 
     def write(
         ranks=(2, 3, 5), *, kind="strong", over=None, launches=2, void=(), study_void=(),
-        baseline=True, planned=None, **changes,
+        baseline=True, crowded=False, planned=None, **changes,
     ):  # fmt: skip
         folder = tmp_path / "study"
         points = [{"coding.load": load} for load in over] if over else [{}]
@@ -49,7 +51,7 @@ def write_study(tmp_path, write_run):
         for size in ranks if baseline else ():
             files[str(size)] = {"before": f"b{size}.json"}
             machine = {"hosts": [], "cpu_model": ""}
-            found = Baseline("now", True, size, False, machine, tuple(BASELINE))
+            found = Baseline("now", True, size, crowded, machine, tuple(BASELINE))
             write_baseline(folder / f"b{size}.json", found)
         axes = {"coding.load": list(over)} if over else {}
         record = ScalingRecord(
