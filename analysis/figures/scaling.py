@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 from analysis import style
 from analysis.formatting import significant
 from analysis.runs import natural_key
-from analysis.scaling.summary import ratio
+from analysis.scaling.summary import gain
 from analysis.timing import COMMUNICATION
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def speedup_and_efficiency(
         base = members[0]
         color = colors[name].color
         hosts = [row.device_ranks / base.device_ranks for row in members]
-        gained = [ratio(base.seconds, row.seconds) for row in members]
+        gained = [gain(base.seconds, row.seconds, is_base=row is base) for row in members]
         shown = gained if strong else [_scaled(row.seconds, _MS) for row in members]
         ideal = hosts if strong else [1.0] * len(hosts)
         efficiency = [_scaled(g, 1 / i) for g, i in zip(gained, ideal, strict=True)]

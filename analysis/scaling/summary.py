@@ -128,7 +128,7 @@ def _summarise(case: CaseRuns, base: CaseRuns, study: ScalingStudy) -> CaseSumma
     hosts, base_hosts = (max(1, one.case.ranks - 1) for one in (case, base))
     speedup = efficiency = None
     if claim:
-        gained = ratio(seconds_of(base), seconds)
+        gained = gain(seconds_of(base), seconds, is_base=case is base)
         ideal = 1.0
         if study.record.kind == "strong":
             speedup, ideal = gained, hosts / base_hosts
@@ -157,6 +157,13 @@ def _summarise(case: CaseRuns, base: CaseRuns, study: ScalingStudy) -> CaseSumma
         efficiency=efficiency,
         final_loss=final_loss(case.runs[0]),
     )
+
+
+def gain(base: Estimate, seconds: Estimate, *, is_base: bool) -> Estimate:
+    """Return the base's time over a case's; of the base itself that is 1, and nothing else."""
+    if is_base:
+        return Estimate(1.0, 1.0, 1.0, base.count, base.coverage)
+    return ratio(base, seconds)
 
 
 def ratio(over: Estimate, under: Estimate) -> Estimate:
