@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from lad_mpi.rng import Purpose
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 #: Coordinates worked on at once: a multiple of eight, so that blocks fill whole bytes.
 BLOCK = 1024
 
+_LINE_BYTES = 64
 _WORDS_A_CALL = 4  # Philox-4x64 makes so many from one counter
 _ROUNDS = 10
 _MULTIPLIERS = (np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157))
@@ -134,11 +136,33 @@ def gather_chosen(vectors: HostFloats, k: int, channel: Channel) -> HostFloats:
     return values
 
 
-def scatter_chosen(values: HostFloats, dimension: int, channel: Channel) -> HostFloats:
-    """Undo :func:`gather_chosen`; zero where nothing was chosen, shape (n, Q)."""
-    vectors = np.zeros((len(values), dimension), dtype=values.dtype)
-    _scatter(np.ascontiguousarray(values), vectors, _keys(channel))
-    return vectors
+def scatter_chosen(
+    payloads: HostBytes, factor: float, channel: Channel
+) -> tuple[HostFloats, HostBools]:
+    """Undo :func:`gather_chosen`, and multiply; zero where nothing was chosen.
+
+    Parameters
+    ----------
+    payloads : ndarray of uint8, shape (n, bytes of k numbers)
+        The values, in the dtype of the channel; any bytes.
+    factor : float
+        Rounded to that dtype before it multiplies.
+    channel : Channel
+        Whose random words are used.
+
+    Returns
+    -------
+    vectors : ndarray, shape (n, Q), of the channel's dtype
+    finite : ndarray of bool, shape (n,)
+        Whether all products are.
+    """
+    values = np.ascontiguousarray(payloads).view(channel.dtype.newbyteorder("<"))
+    # The kernel reads whole numbers; most payloads lie so that this copies nothing.
+    values = np.require(values, dtype=channel.dtype, requirements=("C", "A"))
+    vectors = np.zeros((len(values), channel.dimension), dtype=channel.dtype)
+    finite = np.ones(len(values), dtype=np.bool_)
+    _scatter(values, channel.dtype.type(factor), vectors, finite, _keys(channel))
+    return vectors, finite
 
 
 def random_words(count: int, channel: Channel) -> np.ndarray[Any, np.dtype[np.uint64]]:
@@ -196,6 +220,33 @@ def _lowest_bit(typing: Any, word: Any) -> Any:  # noqa: ARG001
     return types.uint64(types.uint64), emit
 
 
+@_intrinsic
+def _prefetch(typing: Any, row: Any, place: Any) -> Any:  # noqa: ARG001
+    """Ask for the line of the cache that a number of a row is in; beyond the end, for nothing."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        prefetch = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [pointer, flag, flag, flag]),
+            "llvm.prefetch.p0",
+        )
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        line = builder.bitcast(builder.gep(data, [arguments[1]]), pointer)
+        # To be read, kept in all levels of the cache, and data.
+        builder.call(prefetch, [line, flag(0), flag(3), flag(1)])
+        return context.get_dummy_value()
+
+    return types.void(row, types.int64), emit
+
+
+@_compile
+def _prefetch_block(row: Any, start: int) -> None:
+    """Ask for a block of a row in good time: its way from memory costs more than the work on it."""
+    for place in range(start, min(start + BLOCK, len(row)), _LINE_BYTES // row.itemsize):
+        _prefetch(row, place)
+
+
 @_compile
 def _draw(words: Any, calls: int, first: Any, stream: Any) -> None:
     """Fill the beginning of an array with the words of some calls of Philox-4x64-10."""
@@ -230,6 +281,7 @@ def _natural_32(bits: Any, payloads: Any, first: int, keys: Any) -> None:
         for start in range(0, dimension, BLOCK):
             count = min(BLOCK, dimension - start)
             calls = (count + 7) // 8
+            _prefetch_block(bits[i], start + BLOCK)
             _draw(words, calls, np.uint64(origin + start // 8), stream)
             source = bits[i, start : start + count]
             target = payloads[i, first + start : first + start + count]
@@ -255,6 +307,7 @@ def _natural_64(bits: Any, payloads: Any, first: int, keys: Any) -> None:
         for start in range(0, dimension, BLOCK):
             count = min(BLOCK, dimension - start)
             calls = (count + 3) // 4
+            _prefetch_block(bits[i], start + BLOCK)
             _draw(words, calls, np.uint64(origin + start // 4), stream)
             source = bits[i, start : start + count]
             target = payloads[i, first + start : first + start + count]
@@ -298,25 +351,30 @@ def _square(value: Any, scale: float) -> Any:
 def _norm(row: Any, bits: Any, layout: Any) -> Any:
     """Return the Euclidean norm in float64, never below the largest magnitude; NaN if infinite."""
     magnitude, fraction_bits, bias = layout
-    # Magnitudes are ordered as their bits are, and those the compiler looks at in vectors.
-    largest = magnitude & ~magnitude
-    for j in range(len(bits)):
-        largest = max(largest, bits[j] & magnitude)
-    # Scaled by a power of two, which is exact, squares neither overflow nor vanish.
-    exponent = max(np.int64(largest >> fraction_bits) - bias, -1000)
-    scale = math.ldexp(1.0, -exponent)
+    exponent, scale = 0, 1.0
+    # Squares of float32 numbers neither overflow nor vanish in float64.
+    if row.itemsize == 8:
+        # Magnitudes are ordered as their bits are, and those the compiler looks at in vectors.
+        largest = magnitude & ~magnitude
+        for j in range(len(bits)):
+            largest = max(largest, bits[j] & magnitude)
+        # Scaled by a power of two, which is exact, those of float64 do not either.
+        exponent = max(np.int64(largest >> fraction_bits) - bias, -1000)
+        scale = math.ldexp(1.0, -exponent)
     a = b = c = d = e = f = g = h = 0.0
     eights = len(row) // 8 * 8
-    for j in range(0, eights, 8):
-        # Eight sums, because one would wait for itself at every step.
-        a += _square(row[j], scale)
-        b += _square(row[j + 1], scale)
-        c += _square(row[j + 2], scale)
-        d += _square(row[j + 3], scale)
-        e += _square(row[j + 4], scale)
-        f += _square(row[j + 5], scale)
-        g += _square(row[j + 6], scale)
-        h += _square(row[j + 7], scale)
+    for start in range(0, eights, BLOCK):
+        _prefetch_block(row, start + BLOCK)
+        for j in range(start, min(start + BLOCK, eights), 8):
+            # Eight sums, because one would wait for itself at every step.
+            a += _square(row[j], scale)
+            b += _square(row[j + 1], scale)
+            c += _square(row[j + 2], scale)
+            d += _square(row[j + 3], scale)
+            e += _square(row[j + 4], scale)
+            f += _square(row[j + 5], scale)
+            g += _square(row[j + 6], scale)
+            h += _square(row[j + 7], scale)
     for j in range(eights, len(row)):
         a += _square(row[j], scale)
     total = ((a + b) + (c + d)) + ((e + f) + (g + h))
@@ -357,6 +415,7 @@ def _quantize(values: Any, levels: int, keys: Any, norms: Any, target: Any) -> N
             calls = (count + coordinates_a_call - 1) // coordinates_a_call
             place = np.uint64(origin + start // coordinates_a_call)
             row = vectors[i, start : start + count]
+            _prefetch_block(vectors[i], start + BLOCK)
             if sendable:
                 _draw(words, calls, place, stream)
                 if narrow:
@@ -496,19 +555,23 @@ def _gather(vectors: Any, values: Any, keys: Any) -> None:
 
 
 @_compile
-def _scatter(values: Any, vectors: Any, keys: Any) -> None:
+def _scatter(values: Any, factor: Any, vectors: Any, finite: Any, keys: Any) -> None:
     stream, devices = keys
     num_rows, dimension = vectors.shape
     marks, words = np.empty((dimension + 63) // 64, np.uint64), np.empty(BLOCK, np.uint64)
     for i in range(num_rows):
         _choose(marks, words, (dimension, values.shape[1]), stream, devices[i])
         taken = 0
+        all_finite = True
         for place in range(len(marks)):
             word = marks[place]
             while word:
-                vectors[i, 64 * place + np.int64(_lowest_bit(word))] = values[i, taken]
+                value = values[i, taken] * factor
+                all_finite &= math.isfinite(value)
+                vectors[i, 64 * place + np.int64(_lowest_bit(word))] = value
                 word &= word - np.uint64(1)
                 taken += 1
+        finite[i] = all_finite
 
 
 @_compile

@@ -41,11 +41,11 @@ class Qsgd:
               \qquad
               \mathbb{E}\|C(v) - v\|^2 \le \min(Q/s^2, \sqrt{Q}/s) \|v\|^2.
 
-    The norm is summed row by row in float64 after scaling by a power of two, so
-    it neither overflows on the way nor depends on the other rows. u_j has 53
-    random bits, in float32 32, to which the probabilities are exact. A vector
-    whose norm exceeds the dtype cannot be sent: its norm travels as NaN and is
-    refused. The zero vector is norm 0 with all levels 0, and no other levels are
+    The norm is summed row by row in float64, of float64 vectors after scaling by a
+    power of two, so it neither overflows on the way nor depends on the other rows.
+    u_j has 53 random bits, in float32 32, to which the probabilities are exact. A
+    vector whose norm exceeds the dtype cannot be sent: its norm travels as NaN and
+    is refused. The zero vector is norm 0 with all levels 0, and no other levels are
     valid beside norm 0.
 
     References

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from lad_mpi.compression.base import Rejection
-from lad_mpi.compression.rows import finite_rows, from_bytes, refuse
+from lad_mpi.compression.rows import refuse
 from lad_mpi.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -89,8 +89,6 @@ class RandK:
         """Put the values back, scaled; see :meth:`Codec.decode`."""
         from lad_mpi.compression import kernels  # noqa: PLC0415  (imports Numba)
 
-        values = from_bytes(payloads, channel.dtype)
-        with np.errstate(all="ignore"):
-            values *= channel.dimension / self.k
-        vectors = kernels.scatter_chosen(values, channel.dimension, channel)
-        return vectors, refuse(vectors, (~finite_rows(values), Rejection.NOT_FINITE))
+        factor = channel.dimension / self.k
+        vectors, finite = kernels.scatter_chosen(payloads, factor, channel)
+        return vectors, refuse(vectors, (~finite, Rejection.NOT_FINITE))

@@ -122,13 +122,13 @@ def test_a_format_that_does_not_exist_is_refused():
 
 
 @pytest.mark.parametrize(("name", "bits"), [("bfloat16", 8), ("float16", 11)])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@DTYPES
 def test_relative_errors_reach_their_bound_and_are_not_beyond_it(name, bits, dtype):
     # Over the normal range of both formats; 1 + 2^−bits lies in the middle of two numbers.
     vectors = 2.0 ** np.random.default_rng(5).uniform(-14, 15, (1, 20_000))
     vectors[0, 0] = 1 + 2.0**-bits
     vectors = vectors.astype(dtype)
-    wire = Channel(Streams(9), 1, 0, 1, 20_000, np.dtype(dtype))
+    wire = channel(20_000, 1, dtype)
     decoded, _ = Cast(name).decode(Cast(name).encode(vectors, wire), wire)
     errors = np.abs(decoded.astype(float) / vectors - 1)
     assert errors.max() <= 2.0**-bits
