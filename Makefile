@@ -10,6 +10,9 @@ EXTRAS  ?= mpich,analysis
 MPIRUN  ?= mpirun
 RANKS   ?= 3
 RESULTS ?= results
+# Of make scaling; where ranks outnumber processors, times are shown and nothing is claimed.
+SCALING_RANKS ?= 1,2,3
+LAUNCHES ?= 3
 ORDEALS ?= 200
 SEED    ?= 1
 
@@ -22,7 +25,7 @@ INSTALL  = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PROGRESS = $$(test -t 2 && echo bar || echo lines)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo study test test-serial test-mpi test-gpu test-long test-peers lint clean
+.PHONY: help install demo study scaling test test-serial test-mpi test-gpu test-long test-peers lint clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -59,6 +62,22 @@ study: $(VENV)/.installed  ## run jobs/studies/$(STUDY).toml likewise
 	  -o $(RESULTS)/$(STUDY) --progress $(PROGRESS)
 	@$(RUN) python -m analysis table $(RESULTS)/$(STUDY)
 	@$(RUN) python -m analysis figures $(RESULTS)/$(STUDY) -o $(RESULTS)/$(STUDY)/figures
+
+# The machine is measured before and after each study; what has drifted, or is wrong, is void,
+# which the exit code 1 says and the tables show.
+SCALE = $(RUN) lad-mpi scale
+scaling: $(VENV)/.installed  ## measure this machine, strong and weak scaling, cost against load
+	$(RUN) $(MPIRUN) -n 2 lad-mpi baseline --quick -o $(RESULTS)/scaling/baseline.json
+	$(SCALE) strong jobs/scaling/laptop.toml --ranks $(SCALING_RANKS) --launches $(LAUNCHES) \
+	  -o $(RESULTS)/scaling/strong || test $$? = 1
+	$(SCALE) weak jobs/scaling/laptop.toml --ranks 2,3 --launches $(LAUNCHES) \
+	  -o $(RESULTS)/scaling/weak || test $$? = 1
+	$(SCALE) strong jobs/scaling/load.toml --ranks 2 --over load=1,5,10,20 --launches $(LAUNCHES) \
+	  -o $(RESULTS)/scaling/load || test $$? = 1
+	@for study in strong weak load; do \
+	  $(RUN) python -m analysis scaling $(RESULTS)/scaling/$$study \
+	    -o $(RESULTS)/scaling/$$study/figures || exit $$?; \
+	done
 
 test: test-serial test-mpi  ## run all tests
 

@@ -8,12 +8,14 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lad_mpi.errors import ExitCode, LadError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_LOGS = ("paths", "PATH", "log, or folder that is searched for logs (*.h5)")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,20 +55,30 @@ def build_parser() -> argparse.ArgumentParser:
         help="folder for the figures (default: figures)",
     )
     figures.set_defaults(command=_figures)
+    scaling = _add(
+        commands,
+        "scaling",
+        "times, speed-up, efficiency and bounds of a scaling study",
+        paths=("folder", "DIR", "folder that lad-mpi scale wrote"),
+    )
+    scaling.add_argument("--json", action="store_true", help="print JSON, at full precision")
+    scaling.add_argument(
+        "-o", "--output", type=Path, metavar="FOLDER", help="draw the figures into this folder"
+    )
+    scaling.set_defaults(command=_scaling)
     return parser
 
 
 def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    paths: tuple[str, str, str] = _LOGS,
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-    parser.add_argument(
-        "paths",
-        type=Path,
-        nargs="+",
-        metavar="PATH",
-        help="log, or folder that is searched for logs (*.h5)",
-    )
+    destination, metavar, meaning = paths
+    several = "+" if paths is _LOGS else None
+    parser.add_argument(destination, type=Path, nargs=several, metavar=metavar, help=meaning)
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="show where in the code an error arose"
     )
@@ -95,16 +107,37 @@ def _table(options: argparse.Namespace) -> ExitCode:
 def _figures(options: argparse.Namespace) -> ExitCode:
     from analysis.runs import load_collection  # noqa: PLC0415
 
-    try:
-        figures = importlib.import_module("analysis.figures")
-    except ImportError as error:
-        raise UsageError(
-            f"figures need matplotlib, which cannot be imported ({error})",
-            hint="pip install 'lad_mpi[analysis]'",
-        ) from error
+    figures = _import_figures()
     collection = load_collection(options.paths)
     for path in figures.save_figures(collection, options.output):
         sys.stdout.write(f"{path}\n")
     for line in collection.describe_excluded():
         sys.stderr.write(f"analysis: left out: {line}\n")
     return ExitCode.OK
+
+
+def _scaling(options: argparse.Namespace) -> ExitCode:
+    from analysis.scaling import load_scaling, summarise_scaling, table  # noqa: PLC0415
+
+    study = load_scaling(options.folder)
+    rows = summarise_scaling(study)
+    drawn = []
+    if options.output is not None:
+        drawn = _import_figures().save_scaling_figures(study, rows, options.output)
+    if options.json:
+        sys.stdout.write(table.to_json(rows, study) + "\n")
+        return ExitCode.OK
+    table.print_tables(rows, study)
+    for path in drawn:
+        sys.stdout.write(f"{path}\n")
+    return ExitCode.OK
+
+
+def _import_figures() -> Any:
+    try:
+        return importlib.import_module("analysis.figures")
+    except ImportError as error:
+        raise UsageError(
+            f"figures need matplotlib, which cannot be imported ({error})",
+            hint="pip install 'lad_mpi[analysis]'",
+        ) from error

@@ -41,7 +41,7 @@ def records(rows: Sequence[Summary], collection: Collection) -> list[dict[str, A
 def to_json(rows: Sequence[Summary], collection: Collection) -> str:
     """Return the records as JSON; what is not a number is null."""
     document = {"notes": notes(rows), "records": records(rows, collection)}
-    return json.dumps(_without_nan(document), indent=2, ensure_ascii=False, allow_nan=False)
+    return json.dumps(without_nan(document), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def to_csv(rows: Sequence[Summary], collection: Collection) -> str:
@@ -116,7 +116,7 @@ def _errors(rows: Sequence[Summary]) -> Table:
         for row in rows
     ]
     titles = ("method", "seeds", "final loss", "interval", "× exact", "dispersion")
-    return _table("Errors", titles, body)
+    return make_table("Errors", titles, body)
 
 
 def _costs(rows: Sequence[Summary]) -> Table:
@@ -136,7 +136,7 @@ def _costs(rows: Sequence[Summary]) -> Table:
         )
     names = [_SHORT.get(phase, phase) for phase in shown]
     titles = ("method", "total", *names, "other", "uplink", "gradients")
-    return _table("Costs of an iteration: times in ms, uplink in bytes", titles, body)
+    return make_table("Costs of an iteration: times in ms, uplink in bytes", titles, body)
 
 
 _SHORT = {"communication": "comm."}
@@ -150,7 +150,8 @@ def _main_phases(rows: Sequence[Summary]) -> list[str]:
     return [phase for phase in phases if phase in greatest]
 
 
-def _table(title: str, titles: Sequence[str], body: Sequence[Sequence[str]]) -> Table:
+def make_table(title: str, titles: Sequence[str], body: Sequence[Sequence[str]]) -> Table:
+    """Lay out a table for a terminal: names left, numbers right."""
     from rich import box  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
@@ -221,9 +222,10 @@ def _spread(name: str, found: Estimate | None) -> Mapping[str, Any]:
     }
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """Replace what is not a finite number by None, which JSON can write."""
     if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
@@ -10,15 +11,20 @@ from analysis import style
 from analysis.figures.convergence import against_bytes, against_iterations, against_seconds
 from analysis.figures.load import error_against_load
 from analysis.figures.phases import phase_times
+from analysis.figures.scaling import cost_along_axis, phases_and_bounds, speedup_and_efficiency
 from lad_mpi.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from matplotlib.figure import Figure
 
     from analysis.runs import Collection
+    from analysis.scaling.load import ScalingStudy
+    from analysis.scaling.summary import CaseSummary
+
+    _Drawing = Callable[[], tuple[Figure, str] | None]
 
 #: Every figure by the name of its file. A function returns the figure and its
 #: caption, or None where the runs have nothing to show in it.
@@ -28,6 +34,15 @@ FIGURES: dict[str, Callable[[Collection], tuple[Figure, str] | None]] = {
     "loss_against_uplink": against_bytes,
     "error_against_load": error_against_load,
     "phase_times": phase_times,
+}
+
+#: Those of a scaling study, likewise.
+SCALING_FIGURES: dict[
+    str, Callable[[ScalingStudy, Sequence[CaseSummary]], tuple[Figure, str] | None]
+] = {
+    "speedup_and_efficiency": speedup_and_efficiency,
+    "phases_and_bounds": phases_and_bounds,
+    "cost_along_axis": cost_along_axis,
 }
 
 _CAPTIONS = "captions.md"
@@ -53,19 +68,51 @@ def save_figures(collection: Collection, folder: Path) -> list[Path]:
     UsageError
         The folder cannot be written.
     """
+    return _save({name: partial(draw, collection) for name, draw in FIGURES.items()}, folder)
+
+
+def save_scaling_figures(
+    study: ScalingStudy, rows: Sequence[CaseSummary], folder: Path
+) -> list[Path]:
+    """Draw the figures of a scaling study, as :func:`save_figures` draws those of runs.
+
+    Parameters
+    ----------
+    study : ScalingStudy
+        The study.
+    rows : sequence of CaseSummary
+        Its cases.
+    folder : Path
+        Receives the files.
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    UsageError
+        The folder cannot be written.
+    """
+    return _save(
+        {name: partial(draw, study, rows) for name, draw in SCALING_FIGURES.items()}, folder
+    )
+
+
+def _save(figures: Mapping[str, _Drawing], folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return _save(collection, folder)
+        return _write(figures, folder)
     except OSError as error:
         raise UsageError(f"cannot write figures to {folder}: {error.strerror or error}") from error
 
 
-def _save(collection: Collection, folder: Path) -> list[Path]:
+def _write(figures: Mapping[str, _Drawing], folder: Path) -> list[Path]:
     written: list[Path] = []
     captions: list[str] = []
     with mpl.rc_context(style.SETTINGS):
-        for name, draw in FIGURES.items():
-            drawn = draw(collection)
+        for name, draw in figures.items():
+            drawn = draw()
             if drawn is None:
                 continue
             figure, caption = drawn

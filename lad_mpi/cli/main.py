@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from lad_mpi._version import __version__
+from lad_mpi.cli.measuring import add_baseline, add_rank_benches, add_scale
 from lad_mpi.errors import ExitCode, LadError, RelayedError
 from lad_mpi.launchers import announced_rank
 
@@ -70,6 +71,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_validate(commands)
     _add_components(commands)
     _add_bench(commands)
+    add_baseline(commands, _command)
+    add_scale(commands, _command)
     _add_doctor(commands)
     return parser
 
@@ -236,6 +239,7 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
     codecs.add_argument("--codecs", metavar="A,B", help="only these kinds")
     _add_json(codecs)
     codecs.set_defaults(module="bench", function="codecs")
+    add_rank_benches(subjects, _command)
 
 
 def _add_doctor(commands: argparse._SubParsersAction[_Parser]) -> None:

@@ -84,7 +84,7 @@ def apply_override(mapping: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise SpecError("--set", f"expected table.key=value, found {override!r}")
-    set_dotted(mapping, key.strip(), _value(text.strip()))
+    set_dotted(mapping, key.strip(), parse_value(text.strip()))
 
 
 def set_dotted(mapping: dict[str, Any], key: str, value: Any) -> None:
@@ -113,7 +113,8 @@ def set_dotted(mapping: dict[str, Any], key: str, value: Any) -> None:
         inner[last] = value
 
 
-def _value(text: str) -> Any:
+def parse_value(text: str) -> Any:
+    """Return what a word of a command line means: TOML notation, else the word itself."""
     try:
         parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:

@@ -12,6 +12,7 @@ from lad_mpi.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from lad_mpi.transport.bare import Bare
     from lad_mpi.types import HostBytes, HostFloats, HostInts
 
 SERVER = 0
@@ -141,6 +142,10 @@ class Link(Protocol):
     @property
     def hosts_devices(self) -> bool:
         """Whether this rank hosts devices."""
+
+    @property
+    def bare(self) -> Bare | None:
+        """MPI's own calls, to be timed beside the suite's; None where there is one rank."""
 
     def plan(
         self,

@@ -30,8 +30,8 @@ _GRACE_S = 3.0
 class Watchdog:
     """Ends the job when a rank waits in a collective for longer than agreed.
 
-    ``with watchdog("the gather"): …`` surrounds one collective; it costs two
-    readings of the clock.
+    ``with watchdog("the gather"): …`` surrounds one collective. Where even that costs
+    too much beside a small collective, ``place`` and ``since`` are set by hand.
 
     Parameters
     ----------
@@ -41,6 +41,13 @@ class Watchdog:
         Ends all ranks; may fail or never return.
     timeout_s : float
         How long a collective may take; 0 for ever.
+
+    Attributes
+    ----------
+    place : str
+        The collective, for the message.
+    since : float or None
+        When it was entered, by ``time.monotonic``; None outside of one.
     """
 
     def __init__(
@@ -48,8 +55,8 @@ class Watchdog:
     ) -> None:
         self._rank = rank
         self._abort = abort
-        self._place = ""
-        self._since: float | None = None
+        self.place = ""
+        self.since: float | None = None
         self._timeout_s = timeout_s
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -68,11 +75,11 @@ class Watchdog:
 
     def __call__(self, place: str) -> Watchdog:
         """Name the collective that follows."""
-        self._place = place
+        self.place = place
         return self
 
     def __enter__(self) -> None:
-        self._since = monotonic()
+        self.since = monotonic()
 
     def __exit__(
         self,
@@ -80,14 +87,14 @@ class Watchdog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._since = None
+        self.since = None
 
     def _watch(self) -> None:
         # All ranks that wait see it at about the same time, and one message is enough:
         # the first of them ends the others before they speak.
         patience_s = min(float(self._rank), _GRACE_S)
         while not self._stopped.wait(min(_LONGEST_SLEEP_S, max(self._timeout_s, 0.2) / _LOOKS)):
-            since, timeout_s = self._since, self._timeout_s
+            since, timeout_s = self.since, self._timeout_s
             if since is not None and timeout_s > 0:
                 waited_s = monotonic() - since
                 if waited_s > timeout_s + patience_s:
@@ -96,7 +103,7 @@ class Watchdog:
     def _end(self, waited_s: float) -> None:
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.write(
-                f"lad-mpi: error on rank {self._rank}: waited {waited_s:.0f} s in {self._place}: "
+                f"lad-mpi: error on rank {self._rank}: waited {waited_s:.0f} s in {self.place}: "
                 "some other rank hangs, or is slower than safety.timeout_s allows\n"
                 "  hint: look for a rank that is stopped or swaps; raise safety.timeout_s where "
                 "an iteration may take as long\n"

@@ -1,0 +1,13 @@
+"""Scaling studies: times, speed-up, efficiency, and the bounds that they stand beside."""
+
+from analysis.scaling.load import CaseRuns, ScalingStudy, load_scaling
+from analysis.scaling.summary import CaseSummary, PhaseSummary, summarise_scaling
+
+__all__ = [
+    "CaseRuns",
+    "CaseSummary",
+    "PhaseSummary",
+    "ScalingStudy",
+    "load_scaling",
+    "summarise_scaling",
+]

@@ -1,0 +1,191 @@
+"""The least time that a phase could take on the machine as the baseline measured it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis.timing import COMMUNICATION
+from analysis.work import gradients_per_iteration
+from lad_mpi.errors import LadError
+from lad_mpi.spec import parse_spec
+
+if TYPE_CHECKING:
+    from lad_mpi.logs import RunLog
+    from lad_mpi.records import Baseline
+    from lad_mpi.spec import Spec
+
+#: Rates are measured in float64; float32 is twice as fast in the same registers.
+_MEASURED_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What counts of a run for its bounds.
+
+    Parameters
+    ----------
+    devices : int
+        N.
+    hosted : int
+        Devices of the rank that hosts most.
+    load : float
+        d, subset gradients a device.
+    samples : int
+        m, samples a subset.
+    dimension : int
+        Q.
+    values : int
+        Numbers in a message before compression.
+    item_bytes : int
+        Of a number.
+    uplink_bytes, downlink_bytes : float
+        Traffic of an iteration.
+    gram : bool
+        Whether the rule needs the products of all pairs of messages.
+    several : bool
+        Whether several device ranks work at once.
+    """
+
+    devices: int
+    hosted: int
+    load: float
+    samples: int
+    dimension: int
+    values: int
+    item_bytes: int
+    uplink_bytes: float
+    downlink_bytes: float
+    gram: bool
+    several: bool
+
+
+def sizes_of(run: RunLog) -> Sizes | None:
+    """Read off a log what its bounds depend on; None where its spec says too little.
+
+    Bounds are known for synthetic linear regression on the host.
+    """
+    try:
+        spec = parse_spec(run.spec)
+    except LadError:
+        return None
+    gradients = gradients_per_iteration(run.spec)
+    dimension = getattr(spec.problem, "dimension", None)
+    if gradients is None or dimension is None or spec.problem.kind != "linear_regression":
+        return None
+    if spec.backend.kind != "numpy":
+        return None
+    hosts = max(1, run.ranks - 1)
+    return Sizes(
+        devices=spec.devices.count,
+        hosted=-(-spec.devices.count // hosts),
+        load=gradients / spec.devices.count,
+        samples=getattr(spec.problem, "samples_per_subset", None) or 1,
+        dimension=dimension,
+        values=dimension * spec.coding.message_parts,
+        item_bytes=np.dtype(spec.backend.dtype).itemsize,
+        uplink_bytes=float(np.median(run.traffic["uplink_bytes"])),
+        downlink_bytes=float(np.median(run.traffic["downlink_bytes"])),
+        gram=_is_gram(spec),
+        several=hosts > 1,
+    )
+
+
+def phase_bounds(sizes: Sizes, baseline: Baseline, ranks: int) -> dict[str, float]:
+    """Return the least time of each phase, in seconds; phases without a bound are left out.
+
+    Parameters
+    ----------
+    sizes : Sizes
+        Of the run.
+    baseline : Baseline
+        Of the same ranks.
+    ranks : int
+        P.
+
+    Notes
+    -----
+    With n devices on the fullest rank, work counts once what has to be done:
+
+    =============  =====================================================================
+    phase          bound
+    =============  =====================================================================
+    compute        the greater of reading min(N, n d) subsets once, and 4 n d m Q
+                   operations at the rate of GEMV in a cache: a gradient is two
+                   products with a vector
+    encode         reading n d vectors from a cache, and writing n
+    pack           reading n vectors and writing n messages
+    unpack         reading N messages and writing N vectors
+    aggregate      reading N vectors; for rules on the Gram matrix no less than N (N + 1) Q
+                   operations at the rate of GEMM
+    update         three vectors read or written
+    communication  bare Bcast of the model and bare Gather of the messages
+    =============  =====================================================================
+
+    Bytes are divided by the bandwidth of copy at a working set of as many bytes,
+    of all ranks at once where several device ranks work, of one alone otherwise.
+    """
+    machine = _Rates(baseline, sizes.item_bytes, together=sizes.several)
+    alone = _Rates(baseline, sizes.item_bytes, together=False)
+    n, d, item = sizes.hosted, sizes.load, sizes.item_bytes
+    vectors, own = sizes.devices * sizes.values * item, n * sizes.values * item
+    subsets = min(sizes.devices, n * d) * sizes.samples * sizes.dimension * item
+    messages = sizes.uplink_bytes / sizes.devices * n
+    pairs = sizes.devices * (sizes.devices + 1) * sizes.values if sizes.gram else 0
+    bounds = {
+        "compute": max(
+            machine.moving(subsets),
+            machine.computing("gemv", 4 * n * d * sizes.samples * sizes.dimension),
+        ),
+        "encode": machine.cached(d * own) + machine.moving(own),
+        "pack": machine.moving(own + messages),
+        "unpack": alone.moving(sizes.uplink_bytes + vectors),
+        "aggregate": max(alone.moving(vectors), alone.computing("gemm", pairs)),
+        "update": alone.moving(3 * sizes.dimension * item),
+    }
+    if ranks > 1:
+        sent = baseline.at("bcast", sizes.downlink_bytes)
+        received = baseline.at("gather", sizes.uplink_bytes)
+        if sent is not None and received is not None:
+            bounds[COMMUNICATION] = sent + received
+    return {phase: bound for phase, bound in bounds.items() if math.isfinite(bound)}
+
+
+class _Rates:
+    """Bandwidth and rate of arithmetic of one rank."""
+
+    def __init__(self, baseline: Baseline, item_bytes: int, *, together: bool) -> None:
+        self._baseline = baseline
+        self._kind = "each" if together else "alone"
+        self._faster = _MEASURED_BYTES / item_bytes
+
+    def moving(self, size_bytes: float) -> float:
+        """Return the seconds to move so many bytes, which are not in a nearer cache."""
+        return self._over(size_bytes, self._baseline.at(f"copy_{self._kind}", size_bytes))
+
+    def cached(self, size_bytes: float) -> float:
+        """Return the seconds to move so many bytes within the nearest cache."""
+        return self._over(size_bytes, self._baseline.at(f"copy_{self._kind}", 0))
+
+    def computing(self, product: str, operations: float) -> float:
+        """Return the seconds of so many operations, at the rate of a product in the caches."""
+        rate = self._baseline.at(f"{product}_{self._kind}", 0)
+        return self._over(operations, None if rate is None else rate * self._faster)
+
+    @staticmethod
+    def _over(work: float, rate: float | None) -> float:
+        return math.nan if rate is None else work / rate
+
+
+def _is_gram(spec: Spec) -> bool:
+    pipeline = spec.aggregation or spec.fallback
+    if pipeline is None:
+        return False
+    return any("n²Q" in _cost(part) for part in (*pipeline.pre, pipeline.rule))
+
+
+def _cost(component: Any) -> str:
+    return str(getattr(component, "cost", ""))

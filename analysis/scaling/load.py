@@ -1,0 +1,113 @@
+"""A scaling study's record with the logs and baselines that it names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lad_mpi.errors import LadError, UsageError
+from lad_mpi.logs import read_log
+from lad_mpi.records import read_baseline, read_scaling
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lad_mpi.logs import RunLog
+    from lad_mpi.records import Baseline, Case, ScalingRecord
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CaseRuns:
+    """A case with its launches.
+
+    Parameters
+    ----------
+    case : Case
+        Ranks and axes.
+    runs : tuple of RunLog
+        Launches whose times count.
+    void : tuple of str
+        Why others do not, one line each.
+    """
+
+    case: Case
+    runs: tuple[RunLog, ...]
+    void: tuple[str, ...]
+
+    @property
+    def oversubscribed(self) -> bool:
+        """Whether some launch had more threads than processors."""
+        return any(run.provenance.get("oversubscribed", False) for run in self.runs)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScalingStudy:
+    """All that a study's folder holds.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the study.
+    record : ScalingRecord
+        What was done.
+    cases : tuple of CaseRuns
+        In the order of the record.
+    baselines : dict of Baseline
+        By ranks: what was measured before the launches.
+    """
+
+    folder: Path
+    record: ScalingRecord
+    cases: tuple[CaseRuns, ...]
+    baselines: dict[int, Baseline]
+
+    @property
+    def void(self) -> list[str]:
+        """Why the study as a whole makes no claim; empty where it makes some."""
+        found = list(self.record.void)
+        missing = self.record.launches_each * len(self.cases) - len(self.record.launches)
+        if missing > 0:
+            found.append(f"{missing} launches have not been made: the study is not finished")
+        return found
+
+
+def load_scaling(folder: Path) -> ScalingStudy:
+    """Read a study.
+
+    Raises
+    ------
+    UsageError, LogFormatError
+        The folder holds none, or no launch whose times count.
+    """
+    record = read_scaling(folder)
+    place = folder if folder.is_dir() else folder.parent
+    cases = tuple(_load_case(place, record, case) for case in record.cases)
+    if not any(case.runs for case in cases):
+        reasons = "\n  ".join(line for case in cases for line in case.void)
+        raise UsageError(f"{folder}: no launch has times that count\n  {reasons}".rstrip())
+    baselines = {
+        int(ranks): read_baseline(place / files["before"])
+        for ranks, files in record.baselines.items()
+        if "before" in files
+    }
+    return ScalingStudy(place, record, cases, baselines)
+
+
+def _load_case(folder: Path, record: ScalingRecord, case: Case) -> CaseRuns:
+    runs, void = [], []
+    for launch in record.launches:
+        if launch.case != case.name:
+            continue
+        if launch.void:
+            void.append(f"{launch.log}: {launch.void}")
+            continue
+        try:
+            run = read_log(folder / launch.log)
+        except LadError as error:
+            void.append(f"{launch.log}: {error.message}")
+            continue
+        if run.status == "complete" and run.ranks == case.ranks and len(run.iteration):
+            runs.append(run)
+        else:
+            void.append(f"{launch.log}: {run.status}, of {run.ranks} ranks")
+    return CaseRuns(case, tuple(runs), tuple(void))

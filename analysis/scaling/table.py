@@ -1,0 +1,169 @@
+"""A scaling study as tables for a person and as records for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+from analysis.formatting import NOTHING, significant
+from analysis.statistics import CONFIDENCE, Estimate
+from analysis.table import make_table, without_nan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from analysis.scaling.load import ScalingStudy
+    from analysis.scaling.summary import CaseSummary, PhaseSummary
+
+#: Phases below this share of an iteration are not shown to a person; records have all.
+_LEAST_SHARE = 0.01
+_MS = 1e3
+
+
+def to_json(rows: Sequence[CaseSummary], study: ScalingStudy) -> str:
+    """Return all numbers at full precision as JSON; what is not a number is null."""
+    record = study.record
+    document = {
+        "kind": record.kind,
+        "name": record.name,
+        "growth_rule": record.growth_rule,
+        "base": record.base,
+        "launcher": record.launcher,
+        "void": study.void,
+        "void_launches": [line for case in study.cases for line in case.void],
+        "notes": notes(rows, study),
+        "cases": [_record(row) for row in rows],
+    }
+    return json.dumps(without_nan(document), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def notes(rows: Sequence[CaseSummary], study: ScalingStudy) -> list[str]:
+    """Say how the numbers are to be read."""
+    record = study.record
+    certain = {row.seconds.coverage is not None for row in rows}
+    said = [f"{record.kind} scaling: {record.growth_rule}."]
+    said.append(
+        "time: of an iteration, training phases on the server's clock; median over iterations "
+        "after warm-up, then over launches."
+    )
+    if True in certain:
+        said.append(f"[low, high]: rank-based confidence interval, {CONFIDENCE:.0%} or more.")
+    if False in certain:
+        said.append("(least … greatest): of fewer than 6 launches, too few for an interval.")
+    ideal = "device ranks over those of the base" if record.kind == "strong" else "the base's time"
+    said.append(f"speed-up, eff.: against the case of fewest ranks, P; ideal is {ideal}.")
+    said.append(
+        "LB: mean over maximum of the device ranks' work. CE: work on the critical path over the "
+        "whole."
+    )
+    said.append(
+        "bound: bytes over bandwidth, operations over rate, or bare Bcast and Gather, of the "
+        "baseline at the same P; % of it: bound over time."
+    )
+    if any(row.oversubscribed for row in rows):
+        said.append("† oversubscribed: more threads than processors; no claim is made.")
+    if not study.baselines:
+        said.append("no baseline was measured, so there are no bounds.")
+    return said
+
+
+def print_tables(rows: Sequence[CaseSummary], study: ScalingStudy) -> None:
+    """Print times, phases beside their bounds, and how to read them; 80 columns will do."""
+    from rich.console import Console  # noqa: PLC0415  (only a person's terminal needs it)
+    from rich.padding import Padding  # noqa: PLC0415
+
+    # Names in brackets are names, not markup.
+    console = Console(markup=False, highlight=False)
+    for reason in study.void:
+        console.print(f"VOID, no claim is made: {reason}", style="bold")
+    console.print(_times(rows))
+    console.print()
+    console.print(_critical(rows))
+    console.print()
+    console.print(_phases(rows))
+    console.print()
+    for note in notes(rows, study):
+        console.print(note)
+    void = [line for case in study.cases for line in case.void]
+    if void:
+        console.print(f"\nVoid launches, {len(void)}:")
+        for line in void:
+            console.print(Padding(line, (0, 0, 0, 2)))
+
+
+def _times(rows: Sequence[CaseSummary]) -> Table:
+    body = [
+        (
+            row.name + ("†" if row.oversubscribed else ""),
+            str(row.ranks),
+            f"{row.launches}/{row.launches + row.void}",
+            significant(_MS * row.seconds.median, 3),
+            _interval(row.seconds, _MS),
+            _median(row.speedup),
+            _median(row.efficiency),
+            _interval(row.efficiency, 1.0),
+        )
+        for row in rows
+    ]
+    titles = ("case", "P", "runs", "ms", "interval", "speed-up", "eff.", "interval")
+    return make_table("Time of an iteration", titles, body)
+
+
+def _critical(rows: Sequence[CaseSummary]) -> Table:
+    body = [
+        (
+            row.name + ("†" if row.oversubscribed else ""),
+            significant(_MS * row.device_s, 3),
+            significant(_MS * row.server_s, 3),
+            f"{row.load_balance:.2f}",
+            f"{row.communication_efficiency:.2f}",
+            row.critical,
+        )
+        for row in rows
+    ]
+    titles = ("case", "devices ms", "server ms", "LB", "CE", "most of the critical path")
+    return make_table("Critical path", titles, body)
+
+
+def _phases(rows: Sequence[CaseSummary]) -> Table:
+    body = [
+        (
+            f"{row.name}{'†' if row.oversubscribed else ''}" if not place else "",
+            phase.name,
+            significant(_MS * phase.seconds.median, 3),
+            _interval(phase.seconds, _MS),
+            NOTHING if phase.bound_s is None else significant(_MS * phase.bound_s, 3),
+            NOTHING if phase.percent is None else f"{phase.percent:.0f}",
+        )
+        for row in rows
+        for place, phase in enumerate(_shown(row))
+    ]
+    titles = ("case", "phase", "ms", "interval", "bound", "% of it")
+    return make_table("Phases of an iteration, on the slowest rank", titles, body)
+
+
+def _shown(row: CaseSummary) -> list[PhaseSummary]:
+    least = _LEAST_SHARE * row.seconds.median
+    return [phase for phase in row.phases if phase.seconds.median >= least]
+
+
+def _median(found: Estimate | None) -> str:
+    return NOTHING if found is None else f"{found.median:.2f}"
+
+
+def _interval(found: Estimate | None, factor: float) -> str:
+    if found is None:
+        return NOTHING
+    low, high = (significant(factor * end, 3) for end in (found.low, found.high))
+    return f"({low} … {high})" if found.coverage is None else f"[{low}, {high}]"
+
+
+def _record(row: CaseSummary) -> dict[str, Any]:
+    record = dataclasses.asdict(row)
+    record["phases"] = [
+        {**dataclasses.asdict(phase), "percent_of_bound": phase.percent} for phase in row.phases
+    ]
+    return record

@@ -1,0 +1,168 @@
+"""Arguments of the commands that measure: baseline, scale, and benches on several ranks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    _Parser = argparse.ArgumentParser
+    _Commands = argparse._SubParsersAction[Any]  # noqa: SLF001
+    #: Adds a command of a name, a short and a long text.
+    _Add = Callable[[_Commands, str, str, str], argparse.ArgumentParser]
+
+
+def add_rank_benches(subjects: _Commands, command: _Add) -> None:
+    """Describe ``lad-mpi bench collectives`` and ``iteration``."""
+    collectives = command(
+        subjects,
+        "collectives",
+        "broadcast and gather beside MPI's own",
+        "Under mpirun or srun: time the suite's broadcast and gather, with real slots, and the "
+        "bare collectives of the same bytes, in turn, in medians.",
+    )
+    collectives.add_argument("--n", type=int, default=100, metavar="N", help="devices (100)")
+    collectives.add_argument(
+        "--dimensions", default="100,10000,100000", metavar="Q,Q", help="(100,10000,100000)"
+    )
+    collectives.add_argument("--repeats", type=int, default=51, metavar="R", help="rounds (51)")
+    _add_json(collectives)
+    collectives.set_defaults(module="bench_ranks", function="collectives")
+    iteration = command(
+        subjects,
+        "iteration",
+        "what an iteration costs beside compute, collectives and aggregation",
+        "Run a spec, the default one unless given, into a temporary log, and hold the sum of its "
+        "phases against the wall clock.",
+    )
+    iteration.add_argument("spec", type=Path, nargs="?", metavar="SPEC.toml")
+    iteration.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="A.B=V",
+        help="change one value of the spec; may be repeated",
+    )
+    _add_json(iteration)
+    iteration.set_defaults(module="bench_ranks", function="iteration")
+
+
+def add_baseline(commands: _Commands, command: _Add) -> None:
+    """Describe ``lad-mpi baseline``."""
+    baseline = command(
+        commands,
+        "baseline",
+        "measure what this machine can do",
+        "Measure memory, arithmetic, messages, HDF5 and GPU, alone or on all ranks under mpirun "
+        "or srun, and write all samples as JSON: the bounds that scaling studies are shown "
+        "beside. Takes minutes, with --quick seconds.",
+    )
+    baseline.add_argument("--quick", action="store_true", help="fewer sizes and repetitions")
+    baseline.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("results"),
+        metavar="OUT",
+        help="file (*.json) or folder for it (default: results); HDF5 is measured there",
+    )
+    baseline.add_argument(
+        "--against",
+        type=Path,
+        metavar="FILE",
+        help="compare with an earlier baseline; exit code 3 if the machine has changed",
+    )
+    _add_drift(baseline)
+    _add_json(baseline)
+    baseline.set_defaults(module="baseline", function="baseline")
+
+
+def add_scale(commands: _Commands, command: _Add) -> None:
+    """Describe ``lad-mpi scale``."""
+    scale = command(
+        commands,
+        "scale",
+        "a scaling study: separate launches on rising numbers of ranks",
+        "Launch a spec on several numbers of ranks, several times, in random order, inside the "
+        "current allocation. Every launch has to give the bits of the one-process run, or its "
+        "times are void. A baseline is measured before and after. The same command goes on "
+        "where it was interrupted; python -m analysis scaling DIR shows the result.",
+    )
+    scale.add_argument(
+        "kind",
+        choices=("strong", "weak"),
+        help="strong: the same work at every P; weak: the same work a device rank",
+    )
+    scale.add_argument("spec", type=Path, metavar="SPEC.toml")
+    scale.add_argument(
+        "--ranks", default="2,3,5,9", metavar="P,P", help="numbers of ranks (2,3,5,9)"
+    )
+    scale.add_argument(
+        "--launches", type=int, default=5, metavar="L", help="launches of each case (5)"
+    )
+    scale.add_argument(
+        "--over",
+        action="append",
+        default=[],
+        metavar="KEY=A,B",
+        help="an axis beside P, any key of the spec: load=1,5,10; may be repeated",
+    )
+    scale.add_argument(
+        "--grow",
+        choices=("samples", "dimension", "devices"),
+        help="weak: what grows with the number of device ranks (samples)",
+    )
+    scale.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="A.B=V",
+        help="change one value of the spec; may be repeated",
+    )
+    scale.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="folder (default: results/KIND-NAME)"
+    )
+    scale.add_argument("--seed", type=int, default=1, metavar="S", help="of the order (1)")
+    scale.add_argument(
+        "--tolerance",
+        type=float,
+        metavar="T",
+        help="accept metrics within this relative difference instead of the same bits",
+    )
+    scale.add_argument(
+        "--launcher",
+        metavar="WORDS",
+        help="what starts ranks, without -n (default: srun in a SLURM job, else mpiexec)",
+    )
+    scale.add_argument(
+        "--baseline",
+        choices=("quick", "full", "none"),
+        default="quick",
+        help="what is measured before and after (quick)",
+    )
+    scale.add_argument(
+        "--timeout", type=float, default=3600.0, metavar="S", help="seconds a launch may take"
+    )
+    scale.add_argument("--dry-run", action="store_true", help="print the launches; run nothing")
+    _add_drift(scale)
+    _add_json(scale)
+    scale.set_defaults(module="scale", function="scale")
+
+
+def _add_drift(parser: _Parser) -> None:
+    parser.add_argument(
+        "--drift",
+        type=float,
+        default=0.15,
+        metavar="X",
+        help="relative change of a median, beyond its spread, that counts as one (0.15)",
+    )
+
+
+def _add_json(parser: _Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")

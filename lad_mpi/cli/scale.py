@@ -1,0 +1,144 @@
+"""``lad-mpi scale``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lad_mpi.errors import ExitCode, UsageError
+from lad_mpi.launchers import announced_size
+from lad_mpi.spec import load_spec
+from lad_mpi.study.scale import (
+    Launcher,
+    ScaleOptions,
+    default_launcher,
+    parse_axis,
+    plan_scaling,
+    planned_launches,
+    run_scaling,
+)
+from lad_mpi.study.scale.launcher import StoppedError, parse_launcher
+from lad_mpi.study.scale.run import new_record, run_arguments
+from lad_mpi.training.interrupt import InterruptRequest
+
+if TYPE_CHECKING:
+    import argparse
+
+    from lad_mpi.records import Launch, ScalingRecord
+    from lad_mpi.study.scale import ScalePlan
+
+
+def scale(options: argparse.Namespace) -> ExitCode:
+    """Make or go on with a scaling study."""
+    if announced_size() > 1:
+        raise UsageError(
+            "lad-mpi scale starts the ranks itself, and was started on several",
+            hint="call it once, without mpirun or srun, inside the allocation",
+        )
+    spec = load_spec(options.spec, options.overrides)
+    over = dict(parse_axis(text, spec) for text in options.over)
+    plan = plan_scaling(options.kind, spec, _ranks(options), over=over, growth=options.grow)
+    words = parse_launcher(options.launcher) if options.launcher else default_launcher()
+    launcher = Launcher(words)
+    settings = _settings(options)
+    if options.dry_run:
+        _print_plan(plan, launcher, settings, as_json=options.json)
+        return ExitCode.OK
+    folder = options.output or Path("results") / f"{options.kind}-{_slug(spec.name)}"
+    with InterruptRequest() as interrupt:
+        try:
+            record = run_scaling(
+                plan,
+                launcher,
+                folder,
+                settings,
+                _Lines(),
+                stopping=lambda: bool(interrupt.signal_name),
+            )
+        except StoppedError:
+            sys.stderr.write("interrupted; the same command goes on with what is missing\n")
+            return ExitCode.CHECKPOINTED
+    if options.json:
+        sys.stdout.write(json.dumps(dataclasses.asdict(record), indent=2) + "\n")
+    else:
+        _report(record, folder)
+    voided = record.void or any(launch.void for launch in record.launches)
+    return ExitCode.FAILED if voided else ExitCode.OK
+
+
+class _Lines:
+    """Plain lines on standard error: launches take long, and output may be a file."""
+
+    def begin(self, what: str, position: int, total: int) -> None:
+        where = f"[{position}/{total}] " if position else ""
+        sys.stderr.write(f"{where}{what}\n")
+
+    def end(self, launch: Launch) -> None:
+        if launch.void:
+            sys.stderr.write(f"  void: {launch.void}\n")
+
+
+def _ranks(options: argparse.Namespace) -> list[int]:
+    try:
+        return [int(word) for word in options.ranks.split(",")]
+    except ValueError as error:
+        raise UsageError(
+            f"--ranks {options.ranks}: expected numbers with commas between them",
+            hint="--ranks 2,3,5,9",
+        ) from error
+
+
+def _settings(options: argparse.Namespace) -> ScaleOptions:
+    if options.launches < 1:
+        raise UsageError(f"--launches {options.launches}: expected at least 1")
+    for name in ("tolerance", "drift", "timeout"):
+        value = getattr(options, name)
+        if value is not None and not 0 < value < float("inf"):
+            raise UsageError(f"--{name} {value}: expected a positive number")
+    return ScaleOptions(
+        launches=options.launches,
+        seed=options.seed,
+        tolerance=options.tolerance,
+        baseline=options.baseline,
+        drift=options.drift,
+        timeout_s=options.timeout,
+    )
+
+
+def _slug(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "=-_." else "-" for c in name.lower())
+
+
+def _print_plan(
+    plan: ScalePlan, launcher: Launcher, settings: ScaleOptions, *, as_json: bool
+) -> None:
+    ordered = planned_launches([case for case, _ in plan.cases], settings.launches, settings.seed)
+    commands = [
+        launcher.command(planned.case.ranks, run_arguments(planned.case.spec, planned.log))
+        for planned in ordered
+    ]
+    if as_json:
+        document = dataclasses.asdict(new_record(plan, launcher, settings))
+        sys.stdout.write(json.dumps({**document, "commands": commands}, indent=2) + "\n")
+        return
+    sys.stdout.write(f"# {plan.kind} scaling of {plan.name}; base case {plan.base.name}\n")
+    sys.stdout.write(f"# {plan.growth_rule}\n")
+    for command in commands:
+        sys.stdout.write(f"{shlex.join(command)}\n")
+
+
+def _report(record: ScalingRecord, folder: Path) -> None:
+    void = [launch for launch in record.launches if launch.void]
+    sys.stdout.write(
+        f"{len(record.launches)} launches of {len(record.cases)} cases, {len(void)} void; "
+        f"record in {folder}\n"
+    )
+    for launch in void:
+        sys.stdout.write(f"void: {launch.log}: {launch.void}\n")
+    for reason in record.void:
+        sys.stdout.write(f"VOID: {reason}\n")
+    sys.stdout.write(f"python -m analysis scaling {shlex.quote(str(folder))}\n")

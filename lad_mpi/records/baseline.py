@@ -1,0 +1,179 @@
+"""What a machine can do, as measured in one allocation."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from statistics import median, quantiles
+from typing import TYPE_CHECKING, Any
+
+from lad_mpi.errors import LogFormatError
+from lad_mpi.records.files import read_record, write_record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_KIND, _VERSION = "baseline", 1
+#: Where a quantity is from that rank 0 measured while all others slept.
+ALONE = "rank 0"
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """One thing that was measured several times.
+
+    Parameters
+    ----------
+    name : str
+        ``"copy_each"``, ``"bcast"``, …
+    unit : {"B/s", "flop/s", "s"}
+        Of the samples.
+    samples : tuple of float
+        All of them, in the order in which they were taken; none is left out.
+    size_bytes : int
+        Working set, or bytes of a message; 0 where that means nothing.
+    where : str
+        Between or on which ranks, where it is not all of them.
+    """
+
+    name: str
+    unit: str
+    samples: tuple[float, ...]
+    size_bytes: int = 0
+    where: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no measurement."""
+        if not self.samples or not all(math.isfinite(x) and x > 0 for x in self.samples):
+            raise ValueError(f"{self.name}: samples must be positive and finite: {self.samples}")
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """What tells it from the other quantities of a baseline."""
+        return self.name, self.size_bytes, self.where
+
+    @property
+    def median(self) -> float:
+        """Median of the samples, in ``unit``."""
+        return median(self.samples)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """First and third quartile of the samples; with two or fewer, least and greatest."""
+        if len(self.samples) < 3:
+            return min(self.samples), max(self.samples)
+        low, _, high = quantiles(self.samples, n=4, method="inclusive")
+        return low, high
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """All quantities of one machine at one time.
+
+    Parameters
+    ----------
+    date : str
+        When it was begun, UTC, ISO 8601.
+    quick : bool
+        Whether fewer sizes and repetitions were taken.
+    ranks : int
+        P.
+    oversubscribed : bool
+        More threads than processors: such a baseline bounds nothing.
+    machine : dict
+        Facts of hosts, processors, libraries and the output's file system.
+    quantities : tuple of Quantity
+        What was measured.
+    duration_s : float
+        How long it took.
+    """
+
+    date: str
+    quick: bool
+    ranks: int
+    oversubscribed: bool
+    machine: Mapping[str, Any]
+    quantities: tuple[Quantity, ...]
+    duration_s: float = 0.0
+
+    def of(self, name: str, where: str | None = None) -> list[Quantity]:
+        """Return the quantities of a name, by rising size."""
+        found = [q for q in self.quantities if q.name == name and where in (None, q.where)]
+        return sorted(found, key=lambda quantity: quantity.size_bytes)
+
+    def at(self, name: str, size_bytes: float) -> float | None:
+        """Return the median of a quantity at a size, between those that were measured.
+
+        Parameters
+        ----------
+        name : str
+            Of the quantity.
+        size_bytes : float
+            Working set or message.
+
+        Returns
+        -------
+        float or None
+            None where it was not measured at all.
+
+        Notes
+        -----
+        Linear in the logarithms of size and value. Beyond the largest size a time
+        grows in proportion and a rate stays; below the smallest both stay.
+        """
+        known = self.of(name)
+        if not known:
+            return None
+        if size_bytes <= known[0].size_bytes:
+            return known[0].median
+        last = known[-1]
+        if size_bytes >= last.size_bytes:
+            grows = last.unit == "s" and last.size_bytes > 0
+            return last.median * (size_bytes / last.size_bytes if grows else 1.0)
+        above = next(i for i, quantity in enumerate(known) if quantity.size_bytes >= size_bytes)
+        low, high = known[above - 1], known[above]
+        share = math.log(size_bytes / low.size_bytes) / math.log(high.size_bytes / low.size_bytes)
+        return float(low.median ** (1 - share) * high.median**share)
+
+
+def write_baseline(path: Path, baseline: Baseline) -> None:
+    """Write a baseline as JSON, whole or not at all; medians stand beside all samples.
+
+    Raises
+    ------
+    UsageError
+        It cannot be written.
+    """
+    write_record(path, _KIND, _VERSION, to_plain(baseline))
+
+
+def to_plain(baseline: Baseline) -> dict[str, Any]:
+    """Return a baseline as plain values for JSON."""
+    content = dataclasses.asdict(baseline)
+    content["quantities"] = [
+        {**dataclasses.asdict(quantity), "median": quantity.median}
+        for quantity in baseline.quantities
+    ]
+    return content
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Read a baseline.
+
+    Raises
+    ------
+    UsageError, LogFormatError
+        There is no such file, or it is none.
+    """
+    found = read_record(path, _KIND, _VERSION)
+    try:
+        quantities = tuple(
+            Quantity(q["name"], q["unit"], tuple(q["samples"]), q["size_bytes"], q["where"])
+            for q in found["quantities"]
+        )
+        names = [f.name for f in dataclasses.fields(Baseline) if f.name != "quantities"]
+        return Baseline(quantities=quantities, **{name: found[name] for name in names})
+    except (KeyError, TypeError, ValueError) as error:
+        raise LogFormatError(f"{path} is damaged or incomplete: {error}") from error

@@ -1,0 +1,171 @@
+"""What a scaling study did: cases, launches in their order, baselines, and what is void."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lad_mpi.errors import LogFormatError
+from lad_mpi.records.files import read_record, write_record
+
+_KIND, _VERSION = "scaling", 1
+FILE_NAME = "scaling.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A spec on a number of ranks.
+
+    Parameters
+    ----------
+    name : str
+        Unique in the study: ``"p3"``, ``"p3-load=10"``.
+    ranks : int
+        P.
+    over : dict
+        Values of the axes, by dotted key.
+    growth : float
+        By how much the spec was grown, 1 in the base case.
+    spec : str
+        Its file, relative to the study's folder.
+    spec_hash : str
+        Hash of the spec.
+    reference : str
+        Log of the same spec in one process, relative to the folder.
+    """
+
+    name: str
+    ranks: int
+    over: dict[str, Any]
+    growth: float
+    spec: str
+    spec_hash: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One launch that has ended.
+
+    Parameters
+    ----------
+    case : str
+        Name of the case.
+    number : int
+        Which launch of the case, from 1.
+    position : int
+        Place in the order of all launches, from 1.
+    log : str
+        Its log, relative to the study's folder.
+    command : list of str
+        How it was started, in the study's folder.
+    wall_s : float
+        From start to end of the launcher.
+    void : str
+        Why its times count for nothing; empty where they count.
+    """
+
+    case: str
+    number: int
+    position: int
+    log: str
+    command: list[str]
+    wall_s: float
+    void: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingRecord:
+    """A scaling study.
+
+    Parameters
+    ----------
+    kind : {"strong", "weak"}
+        Whether the whole work or the work of a device rank is the same at every P.
+    name : str
+        Of the spec.
+    growth_rule : str
+        How the spec grows with P, in words.
+    base : str
+        Name of the case that speed-ups are relative to.
+    ranks : list of int
+        All P.
+    over : dict
+        Axes beside P: dotted key to values.
+    launches_each : int
+        Launches planned for each case.
+    seed : int
+        Of the order.
+    tolerance : float or None
+        Relative difference to the one-process run that is accepted; None for the same bits.
+    launcher : list of str
+        What starts ranks, the same at every P.
+    cases : list of Case
+    launches : list of Launch
+        In the order in which they ran.
+    baselines : dict of dict of str
+        By ranks, as text: the files ``before`` and ``after``, relative to the folder.
+    void : list of str
+        Why the whole study is void; empty where it counts.
+    """
+
+    kind: str
+    name: str
+    growth_rule: str
+    base: str
+    ranks: list[int]
+    over: dict[str, list[Any]]
+    launches_each: int
+    seed: int
+    tolerance: float | None
+    launcher: list[str]
+    cases: list[Case]
+    launches: list[Launch] = field(default_factory=list)
+    baselines: dict[str, dict[str, str]] = field(default_factory=dict)
+    void: list[str] = field(default_factory=list)
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """What must be the same for a study to go on: everything but what has been done."""
+        whole = dataclasses.asdict(self)
+        return {key: whole[key] for key in whole if key not in {"launches", "baselines", "void"}}
+
+    def case(self, name: str) -> Case:
+        """Return a case by its name."""
+        return next(case for case in self.cases if case.name == name)
+
+
+def write_scaling(folder: Path, record: ScalingRecord) -> Path:
+    """Write the record of a study into its folder, whole or not at all.
+
+    Raises
+    ------
+    UsageError
+        It cannot be written.
+    """
+    path = folder / FILE_NAME
+    write_record(path, _KIND, _VERSION, dataclasses.asdict(record))
+    return path
+
+
+def read_scaling(folder: Path) -> ScalingRecord:
+    """Read the record of a study from its folder.
+
+    Raises
+    ------
+    UsageError, LogFormatError
+        There is none, or it is damaged.
+    """
+    path = Path(folder)
+    path = path / FILE_NAME if path.is_dir() else path
+    found = read_record(path, _KIND, _VERSION)
+    try:
+        names = [f.name for f in dataclasses.fields(ScalingRecord)]
+        content = {name: found[name] for name in names}
+        content["cases"] = [Case(**case) for case in found["cases"]]
+        content["launches"] = [Launch(**launch) for launch in found["launches"]]
+        return ScalingRecord(**content)
+    except (KeyError, TypeError) as error:
+        raise LogFormatError(f"{path} is damaged or incomplete: {error}") from error

@@ -1,0 +1,196 @@
+"""What starts ranks: ``mpiexec``, or ``srun`` inside a SLURM job."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lad_mpi.errors import ExitCode, LadError, UsageError
+from lad_mpi.launchers import LOCAL_RANK_VARIABLES, RANK_VARIABLES, SIZE_VARIABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+_GRACE_S = 10.0
+_LOOK_S = 0.1
+#: The last words of a launch that failed.
+_TAIL = 400
+
+
+class StoppedError(LadError):
+    """A signal asked for the end between two launches, or in one."""
+
+    exit_code = ExitCode.CHECKPOINTED
+
+
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """A command that takes ``-n P`` and a program.
+
+    Parameters
+    ----------
+    words : tuple of str
+        The command without the number of ranks; the same at every P, so that the
+        binding is.
+    python : str
+        Interpreter of the ranks.
+    """
+
+    words: tuple[str, ...]
+    python: str = sys.executable
+
+    def command(self, ranks: int, arguments: Sequence[str]) -> list[str]:
+        """Return the command line of ``lad-mpi ARGUMENTS`` on so many ranks."""
+        return [*self.words, "-n", str(ranks), self.python, "-m", "lad_mpi", *arguments]
+
+    def run(
+        self,
+        ranks: int,
+        arguments: Sequence[str],
+        folder: Path,
+        *,
+        timeout_s: float,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> str:
+        """Run ``lad-mpi ARGUMENTS`` to its end.
+
+        Parameters
+        ----------
+        ranks : int
+            P.
+        arguments : sequence of str
+            Of ``lad-mpi``.
+        folder : Path
+            Working directory.
+        timeout_s : float
+            How long it may take.
+        stopping : callable
+            Asked several times a second whether to end it.
+
+        Returns
+        -------
+        str
+            What went wrong; empty where nothing did.
+
+        Raises
+        ------
+        UsageError
+            The launcher cannot be started.
+        StoppedError
+            It was ended because ``stopping`` said so.
+        """
+        try:
+            process = subprocess.Popen(  # noqa: S603
+                self.command(ranks, arguments),
+                cwd=folder,
+                env=without_launcher(os.environ),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise UsageError(
+                f"cannot start {self.words[0]}: {error.strerror or error}",
+                hint="say what starts ranks here: --launcher 'mpirun --bind-to core'",
+            ) from error
+        try:
+            said = _follow(process, timeout_s, stopping)
+        except subprocess.TimeoutExpired:
+            return f"it took longer than {timeout_s:g} s and was ended"
+        finally:
+            if process.poll() is None:
+                _end(process)
+        if process.returncode == 0:
+            return ""
+        return f"exit code {process.returncode}: {' '.join(said.split())[-_TAIL:]}"
+
+
+def _follow(process: subprocess.Popen[str], timeout_s: float, stopping: Callable[[], bool]) -> str:
+    deadline = time.monotonic() + timeout_s
+    while True:
+        if stopping():
+            raise StoppedError("stopped by a signal")
+        try:
+            said, _ = process.communicate(timeout=_LOOK_S)
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > deadline:
+                raise
+        else:
+            return said
+
+
+def default_launcher(environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Return what starts ranks here.
+
+    ``srun`` in a SLURM job, each rank bound to its cores; else the ``mpiexec`` beside this
+    Python or on the path, with the binding that is its default.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    """
+    environ = os.environ if environ is None else environ
+    if environ.get("SLURM_JOB_ID"):
+        return "srun", "--cpu-bind=cores", "--kill-on-bad-exit=1"
+    beside = shutil.which("mpiexec", path=str(Path(sys.executable).parent))
+    found = beside or shutil.which("mpiexec", path=environ.get("PATH"))
+    if found is None:
+        raise UsageError(
+            "there is no mpiexec to start ranks with",
+            hint="load the MPI module, pip install 'lad_mpi[mpich]', or say --launcher WORDS",
+        )
+    return (found,)
+
+
+def parse_launcher(text: str) -> tuple[str, ...]:
+    """Split the words of a launcher as a shell does.
+
+    Raises
+    ------
+    UsageError
+        There is no word, or the number of ranks is among them.
+    """
+    words = tuple(shlex.split(text))
+    if not words or {"-n", "-np", "--ntasks"} & set(words):
+        raise UsageError(
+            f"--launcher {text!r}: expected a command without the number of ranks",
+            hint="--launcher 'mpiexec -bind-to core'; -n P is added",
+        )
+    return words
+
+
+def without_launcher(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which no launcher has announced ranks already."""
+    announced = {*SIZE_VARIABLES, *RANK_VARIABLES, *LOCAL_RANK_VARIABLES}
+    return {
+        name: value
+        for name, value in environ.items()
+        if name not in announced
+        and not name.startswith(("PMI_", "PMIX_", "OMPI_COMM_WORLD_", "SLURM_CPU_BIND"))
+    }
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a launcher and its ranks, which are a session of their own."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            break
+        deadline = time.monotonic() + _GRACE_S
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if process.poll() is not None:
+            break
+    process.communicate()

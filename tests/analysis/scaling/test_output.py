@@ -1,0 +1,97 @@
+"""Tables and figures of scaling studies."""
+
+import json
+
+import pytest
+
+from analysis.cli import main
+from lad_mpi.errors import ExitCode
+
+FIGURES = {"speedup_and_efficiency", "phases_and_bounds", "cost_along_axis"}
+
+
+@pytest.fixture
+def show(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def call(*arguments):
+        code = main(["scaling", *map(str, arguments)])
+        return code, capsys.readouterr()
+
+    return call
+
+
+def test_the_tables_fit_80_columns_and_name_what_counts(write_study, show):
+    code, shown = show(write_study(over=[1, 2]))
+    assert code == ExitCode.OK
+    assert max(map(len, shown.out.splitlines())) <= 80
+    for word in ("p5-load=2", "speed-up", "communication", "LB", "compute, rank 4", "% of it"):
+        assert word in shown.out
+    assert "VOID" not in shown.out
+
+
+def test_void_is_said_first_and_void_launches_last(write_study, show):
+    _, shown = show(write_study(void={"p2-1.h5"}, study_void=["the machine drifted"]))
+    assert shown.out.startswith("VOID, no claim is made: the machine drifted")
+    assert shown.out.rstrip().endswith("p2-1.h5: its loss differs")
+
+
+def test_oversubscribed_cases_are_marked(write_study, show):
+    _, shown = show(write_study(provenance={"oversubscribed": True}))
+    assert "p3†" in shown.out
+    assert "no claim is made" in shown.out
+
+
+def test_json_has_all_numbers(write_study, show):
+    _, shown = show(write_study(), "--json")
+    found = json.loads(shown.out)
+    assert (found["kind"], found["base"], found["void"]) == ("strong", "p2", [])
+    assert [case["ranks"] for case in found["cases"]] == [2, 3, 5]
+    first = found["cases"][0]
+    assert first["seconds"]["median"] == pytest.approx(3.6)
+    assert {phase["name"] for phase in first["phases"]} >= {"compute", "communication"}
+    assert all("percent_of_bound" in phase for phase in first["phases"])
+
+
+@pytest.mark.parametrize("kind", ["strong", "weak"])
+def test_all_figures_are_drawn_with_captions(write_study, show, tmp_path, kind):
+    pytest.importorskip("matplotlib")
+    folder = tmp_path / "figures"
+    code, shown = show(write_study(kind=kind, over=[1, 5]), "-o", folder)
+    assert code == ExitCode.OK
+    drawn = {path.stem for path in folder.glob("*.png")}
+    assert drawn == FIGURES == {path.stem for path in folder.glob("*.pdf")}
+    captions = (folder / "captions.md").read_text()
+    assert all(f"**{name}.**" in captions for name in FIGURES)
+    assert "p2-load=1: 3.60e+03 ms" in captions
+    assert str(folder / "captions.md") in shown.out
+
+
+def test_a_void_study_says_so_in_every_figure(write_study, tmp_path):
+    pytest.importorskip("matplotlib")
+    from analysis.figures import SCALING_FIGURES
+    from analysis.scaling import load_scaling, summarise_scaling
+
+    study = load_scaling(write_study(over=[1, 5], study_void=["the machine drifted"]))
+    rows = summarise_scaling(study)
+    for draw in SCALING_FIGURES.values():
+        figure, caption = draw(study, rows)
+        assert figure.get_suptitle().startswith("VOID")
+        assert "VOID: the machine drifted." in caption
+
+
+def test_one_p_has_no_speedup_and_no_axis_no_cost(write_study, tmp_path):
+    pytest.importorskip("matplotlib")
+    from analysis.figures import SCALING_FIGURES
+    from analysis.scaling import load_scaling, summarise_scaling
+
+    study = load_scaling(write_study(ranks=(2,)))
+    rows = summarise_scaling(study)
+    drawn = {name for name, draw in SCALING_FIGURES.items() if draw(study, rows) is not None}
+    assert drawn == {"phases_and_bounds"}
+
+
+def test_a_folder_without_a_study_is_told(tmp_path, show):
+    code, shown = show(tmp_path)
+    assert code == ExitCode.USAGE
+    assert "scaling.json cannot be read" in shown.err

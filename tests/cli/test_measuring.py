@@ -1,0 +1,152 @@
+"""``lad-mpi baseline``, ``scale`` and the benches on several ranks, under a real launcher."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lad_mpi.cli.main import main
+from lad_mpi.records import read_baseline, read_scaling
+
+MPIRUN = shutil.which("mpirun", path=str(Path(sys.executable).parent)) or shutil.which("mpirun")
+CLEAN = {key: value for key, value in os.environ.items() if not key.startswith(("PMI_", "PMIX_"))}
+
+
+@pytest.fixture
+def alone(tmp_path, command):
+    """Run lad-mpi without a launcher, beside a tiny spec.toml."""
+
+    def call(*arguments, **environment):
+        path = f"{Path(MPIRUN).parent}:{CLEAN['PATH']}"
+        return subprocess.run(
+            [sys.executable, "-m", "lad_mpi", *arguments],
+            cwd=tmp_path,
+            env={**CLEAN, "PATH": path, **environment},
+            capture_output=True,
+            text=True,
+            timeout=110,
+            check=False,
+        )
+
+    return call
+
+
+def test_a_baseline_of_two_ranks_is_written_and_compared(lad, tmp_path):
+    done = lad("baseline", "--quick", "-o", "b.json", ranks=2)
+    assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    found = read_baseline(tmp_path / "b.json")
+    assert (found.ranks, found.quick) == (2, True)
+    assert {q.name for q in found.quantities} >= {"bcast", "gather", "ping_pong", "hdf5_append"}
+    # A machine that was a thousand times as fast has drifted.
+    document = json.loads((tmp_path / "b.json").read_text())
+    for quantity in document["quantities"]:
+        quantity["samples"] = [1e3 * sample for sample in quantity["samples"]]
+    (tmp_path / "fast.json").write_text(json.dumps(document))
+    done = lad("baseline", "--quick", "-o", "now.json", "--against", "fast.json", ranks=2)
+    assert done.returncode == 3, done.stderr
+    assert "drift: " in done.stdout
+    done = lad("baseline", "--quick", "--against", "none.json", ranks=2)
+    assert done.returncode != 0
+    assert "none.json cannot be read" in done.stderr
+
+
+def test_a_scaling_study_is_made_resumed_and_read(alone, tmp_path):
+    arguments = (
+        "scale", "strong", "spec.toml", "--ranks", "1,2", "--launches", "2", "--baseline", "none",
+        "-o", "out",
+    )  # fmt: skip
+    done = alone(*arguments)
+    assert done.returncode == 0, done.stderr + done.stdout
+    record = read_scaling(tmp_path / "out")
+    assert sorted((launch.case, launch.number) for launch in record.launches) == [
+        ("p1", 1), ("p1", 2), ("p2", 1), ("p2", 2),
+    ]  # fmt: skip
+    assert not any(launch.void for launch in record.launches)
+    again = alone(*arguments, "--json")
+    assert again.returncode == 0
+    assert json.loads(again.stdout)["launches"] == [
+        {**vars_of(launch)} for launch in record.launches
+    ]
+    assert "[1/4]" not in again.stderr
+    shown = subprocess.run(
+        [sys.executable, "-m", "analysis", "scaling", "out", "--json"],
+        cwd=tmp_path, env=CLEAN, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert shown.returncode == 0, shown.stderr
+    assert [case["name"] for case in json.loads(shown.stdout)["cases"]] == ["p1", "p2"]
+
+
+def vars_of(launch):
+    return {name: getattr(launch, name) for name in launch.__slots__}
+
+
+def test_a_dry_run_prints_the_launches_and_makes_nothing(alone, tmp_path):
+    done = alone(
+        "scale", "weak", "spec.toml", "--ranks", "2,3", "--launches", "2", "--over", "load=1,3",
+        "--launcher", "srun --cpu-bind=cores", "--dry-run",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("#")]
+    assert len(lines) == 8
+    assert all(line.startswith("srun --cpu-bind=cores -n ") for line in lines)
+    assert [path.name for path in tmp_path.iterdir()] == ["spec.toml"]
+    assert alone("scale", "weak", "spec.toml", "--ranks", "2,3", "--dry-run").stdout != done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--ranks", "two"), "expected numbers with commas"),
+        (("--ranks", "2", "--launches", "0"), "--launches 0"),
+        (("--ranks", "2", "--over", "lode=1"), "no table of the spec has it"),
+        (("--ranks", "2", "--grow", "devices"), "belongs to weak scaling"),
+        (("--ranks", "2", "--drift", "0"), "--drift 0.0: expected a positive number"),
+        (("--ranks", "99"), "would have nothing to do"),
+    ],
+)
+def test_studies_that_make_no_sense_are_refused(tmp_path, capsys, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "spec.toml").write_text("devices = { count = 10, byzantine = 2 }\n")
+    assert main(["scale", "strong", "spec.toml", *arguments, "--dry-run"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_scale_on_several_ranks_is_refused(lad):
+    done = lad("scale", "strong", "spec.toml", ranks=2)
+    assert done.returncode == 2
+    assert "starts the ranks itself" in done.stderr
+
+
+def test_collectives_are_shown_beside_those_of_mpi(lad):
+    arguments = ("bench", "collectives", "--n", "10", "--dimensions", "5,50", "--repeats", "2")
+    done = lad(*arguments, ranks=2)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("gather, by Gatherv") == 2
+    rows = json.loads(lad(*arguments, "--json", ranks=2).stdout)["rows"]
+    assert {row["collective"] for row in rows} >= {"bcast"}
+    assert [row["bytes"] for row in rows[:2]] == [8 + 8 * 5, 10 * (32 + 8 * 5)]
+
+
+def test_one_rank_has_no_collectives(alone):
+    done = alone("bench", "collectives")
+    assert done.returncode == 2
+    assert "one rank has nobody to send to" in done.stderr
+
+
+def test_an_iteration_is_split_up(lad):
+    done = lad("bench", "iteration", "--set", "iterations=30", "--set", "logging.flush_every=10",
+               "--set", "logging.warmup_iterations=0", ranks=2)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "untimed" in done.stdout
+    found = json.loads(
+        lad(
+            "bench", "iteration", "spec.toml", "--set", "logging.flush_every=5", "--json", ranks=2
+        ).stdout
+    )
+    assert found["ranks"] == 2
+    assert found["overhead_s"] > 0

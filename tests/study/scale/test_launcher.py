@@ -1,0 +1,73 @@
+"""Commands that start ranks."""
+
+import sys
+import time
+
+import pytest
+
+from lad_mpi.errors import UsageError
+from lad_mpi.study.scale import Launcher, default_launcher
+from lad_mpi.study.scale.launcher import StoppedError, parse_launcher, without_launcher
+
+
+@pytest.fixture
+def stub(tmp_path):
+    """Stands in for a launcher and the suite: it runs Python code that is given as a word."""
+
+    def make(code):
+        path = tmp_path / "stub.py"
+        path.write_text(code)
+        return Launcher((sys.executable, str(path)))
+
+    return make
+
+
+def test_the_same_words_at_every_p():
+    launcher = Launcher(("mpiexec", "-bind-to", "core"), python="py")
+    assert launcher.command(3, ["run", "a.toml"]) == [
+        "mpiexec", "-bind-to", "core", "-n", "3", "py", "-m", "lad_mpi", "run", "a.toml",
+    ]  # fmt: skip
+
+
+def test_srun_inside_a_job_and_mpiexec_elsewhere(tmp_path):
+    assert default_launcher({"SLURM_JOB_ID": "7"})[0] == "srun"
+    (tmp_path / "mpiexec").write_text("#!/bin/sh\n")
+    (tmp_path / "mpiexec").chmod(0o755)
+    assert default_launcher({"PATH": str(tmp_path)})[0].endswith("/mpiexec")
+
+
+def test_words_of_a_launcher_are_those_of_a_shell():
+    assert parse_launcher("srun --mpi=pmi2 --comment 'a b'")[-1] == "a b"
+    for text in ("", "mpiexec -n 3", "mpirun -np 2"):
+        with pytest.raises(UsageError, match="without the number of ranks"):
+            parse_launcher(text)
+
+
+def test_ranks_announced_to_this_process_are_not_announced_to_others():
+    environment = {"PMI_RANK": "1", "PMIX_X": "", "SLURM_CPU_BIND_TYPE": "", "SLURM_JOB_ID": "7"}
+    assert without_launcher(environment) == {"SLURM_JOB_ID": "7"}
+
+
+def test_a_failure_is_told_by_its_last_words(stub, tmp_path):
+    done = stub("").run(2, [], tmp_path, timeout_s=30)
+    failed = stub("import sys; sys.exit('no such\\n thing')").run(2, [], tmp_path, timeout_s=30)
+    assert (done, failed) == ("", "exit code 1: no such thing")
+
+
+def test_what_takes_too_long_is_ended(stub, tmp_path):
+    start = time.monotonic()
+    failure = stub("import time; time.sleep(60)").run(1, [], tmp_path, timeout_s=0.3)
+    assert failure == "it took longer than 0.3 s and was ended"
+    assert time.monotonic() - start < 50
+
+
+def test_a_signal_ends_the_launch(stub, tmp_path):
+    with pytest.raises(StoppedError):
+        stub("import time; time.sleep(60)").run(
+            1, [], tmp_path, timeout_s=30, stopping=lambda: True
+        )
+
+
+def test_a_launcher_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UsageError, match="cannot start no-such-launcher"):
+        Launcher(("no-such-launcher",)).run(1, [], tmp_path, timeout_s=1)
