@@ -1,0 +1,3 @@
+launch() {
+  srun --mpi="$MPI" @launcher_options@ "$@"
+}
