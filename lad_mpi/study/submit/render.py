@@ -1,0 +1,225 @@
+"""Job scripts from templates: what is in a cluster file, put into files of bash."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lad_mpi.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from lad_mpi.study.submit.cluster import Cluster, ClusterFile
+
+#: ``@name@``, as autoconf has it: bash means nothing by it.
+_PLACEHOLDER = re.compile(r"@([a-z_]+)@")
+#: Ranks at which a scaling study measures unless told otherwise, as far as a job has them.
+_RANKS = (2, 3, 5, 9, 17, 33, 65, 129, 257, 513, 1025)
+_MEANING = {
+    "strong": "The spec stays as it is, whatever the\n# number of ranks.",
+    "weak": "The spec grows with the\n# number of ranks, so that every rank's work stays the same.",
+}
+_COMMENTS = {
+    "signal": "So many seconds before the time is up all ranks are asked to end in order.",
+    "requeue": "After the loss of a node the job starts again by itself, and appends to its output.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a script is for.
+
+    Parameters
+    ----------
+    template : str
+        Name of the template, without its ending.
+    name : str
+        Name of the job.
+    output : str
+        Folder of the job's output, empty for the one it is submitted in.
+    arguments : sequence of str
+        What the script does whatever it is called with; empty where the person
+        who calls ``sbatch`` says it.
+    num_tasks : int
+        Tasks of a job array; 0 for none, and for an array whose size is told to ``sbatch``.
+    kind : str
+        ``"strong"`` or ``"weak"``, for scaling studies.
+    file : str
+        What the script is called, where it says how to call it.
+    """
+
+    template: str
+    name: str
+    output: str = ""
+    arguments: Sequence[str] = ()
+    num_tasks: int = 0
+    kind: str = ""
+    file: str = ""
+
+
+def render(file: ClusterFile, job: Job) -> str:
+    """Return the script of a job.
+
+    Raises
+    ------
+    UsageError
+        A template is missing, or has a placeholder that means nothing.
+    """
+    text = _fill(file, job, f"{job.template}.sbatch")
+    # Where a part is empty its blank lines are too many.
+    return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def output_path(job: Job, job_id: str, task: int | None) -> str:
+    """Return the file to which a job, or one task of it, prints."""
+    name = f"{job.name}_{job_id}" + ("" if task is None else f"_{task}") + ".out"
+    return f"{job.output}/{name}" if job.output else name
+
+
+def _fill(file: ClusterFile, job: Job, name: str) -> str:
+    path = file.templates / name
+    text = _read(path, file.path)
+
+    def value(found: re.Match[str]) -> str:
+        part = _value(file, job, found[1])
+        if part is None:
+            raise UsageError(
+                f"{path}: @{found[1]}@ means nothing in a template",
+                hint=f"placeholders are @{'@, @'.join(_PLACEHOLDERS)}@",
+            )
+        return part
+
+    return _PLACEHOLDER.sub(value, text)
+
+
+def _read(path: Path, cluster: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"the template {path} cannot be read: {getattr(error, 'strerror', None) or error}",
+            hint=f"templates are looked for beside the folder of {cluster}; those of the "
+            "suite are in jobs/templates",
+        ) from error
+
+
+_PLACEHOLDERS = (
+    "options",
+    "setup",
+    "modules",
+    "launch",
+    "launcher_options",
+    "arguments",
+    "requeue",
+    "venv",
+    "mpi",
+    "gpus_per_node",
+    "num_ranks",
+    "num_tasks",
+    "ranks",
+    "kind",
+    "meaning",
+    "file",
+)
+
+
+def _value(file: ClusterFile, job: Job, name: str) -> str | None:
+    cluster = file.cluster
+    match name:
+        case "setup":
+            return _fill(file, job, "setup.sh").strip()
+        case "launch":
+            kind = "gpu" if cluster.gpus_per_node else cluster.launcher
+            return _fill(file, job, f"launch_{kind}.sh").strip()
+        case "requeue":
+            return _fill(file, job, "requeue.sh" if cluster.requeue else "leave.sh").strip()
+        case "options":
+            return _options(cluster, job)
+        case "modules":
+            return _environment(cluster)
+        case "arguments":
+            return _arguments(job.arguments)
+        case "launcher_options":
+            return shlex.join(cluster.launcher_options)
+        case "venv" | "mpi":
+            return _in_braces(str(getattr(cluster, name)))
+        case "gpus_per_node" | "num_ranks":
+            return str(getattr(cluster, name))
+        case "num_tasks":
+            return str(job.num_tasks) if job.num_tasks else "$((SLURM_ARRAY_TASK_MAX + 1))"
+        case "ranks":
+            fitting = [ranks for ranks in _RANKS if ranks <= cluster.num_ranks]
+            return ",".join(map(str, fitting or [cluster.num_ranks]))
+        case "kind":
+            return job.kind
+        case "file":
+            return job.file
+        case "meaning":
+            return _MEANING.get(job.kind, "")
+        case _:
+            return None
+
+
+def _options(cluster: Cluster, job: Job) -> str:
+    """Return the lines that ``sbatch`` reads."""
+    is_array = job.template == "array"
+    lines = [
+        f"--job-name={job.name}",
+        f"--nodes={cluster.nodes}",
+        f"--ntasks-per-node={cluster.tasks_per_node}",
+        f"--cpus-per-task={cluster.cores_per_rank}",
+    ]
+    if cluster.gpus_per_node:
+        lines.append(f"--gpus-per-node={cluster.gpus_per_node}")
+    lines += cluster.options
+    lines.append(f"--time={cluster.time}")
+    if is_array:
+        parallel = f"%{cluster.array_parallel}" if cluster.array_parallel else ""
+        lines.append(f"--array=0-{(job.num_tasks or 10) - 1}{parallel}")
+    # "B:" is the shell of the job, which hands the signal on.
+    whom = "B:" if cluster.launcher == "mpiexec" else ""
+    lines.append(f"--signal={whom}USR2@{cluster.warn_s}")
+    lines += ["--requeue", "--open-mode=append"]
+    number = "%x_%A_%a.out" if is_array else "%x_%j.out"
+    folder = f"{job.output.replace('%', '%%')}/" if job.output else ""
+    lines.append(f"--output={shlex.quote(folder + number)}")
+    script = []
+    for line in lines:
+        comment = _COMMENTS.get(line.removeprefix("--").partition("=")[0])
+        if comment:
+            script.append(f"# {comment}")
+        script.append(f"#SBATCH {line}")
+    for name in ("account", "partition"):
+        found = getattr(cluster, name)
+        # Many sites want these; a second # keeps a line from sbatch.
+        script.append(f"#SBATCH --{name}={found}" if found else f"##SBATCH --{name}=...")
+    return "\n".join(script)
+
+
+def _environment(cluster: Cluster) -> str:
+    lines = []
+    if cluster.modules:
+        lines.append(f"module load {shlex.join(cluster.modules)}")
+    lines += [
+        f"export {name}={shlex.quote(value)}" for name, value in cluster.environment.items()
+    ]
+    return "\n".join([*lines, *cluster.setup])
+
+
+def _arguments(arguments: Sequence[str]) -> str:
+    """Return the line that sets the script's arguments, one option a line."""
+    if not arguments:
+        return ""
+    text = "set --"
+    for argument in arguments:
+        text += f" \\\n  {argument}" if argument.startswith("-") else f" {shlex.quote(argument)}"
+    return f'{text} "$@"'
+
+
+def _in_braces(text: str) -> str:
+    """Return text for ``${NAME:-text}``."""
+    return re.sub(r"([\\\"`}])", r"\\\1", text)
