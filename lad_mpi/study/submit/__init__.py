@@ -1,0 +1,34 @@
+"""Studies as batch jobs: scripts from a cluster file, submission, and what became of the jobs.
+
+Nothing here asks the scheduler at import.
+"""
+
+from lad_mpi.study.submit.cluster import Cluster, ClusterFile, load_cluster
+from lad_mpi.study.submit.join import JobStatus, is_missing, join_queue, study_jobs
+from lad_mpi.study.submit.queue import JobKey, JobState, ask_queue, submit_script
+from lad_mpi.study.submit.record import Submission, read_submissions, write_submissions
+from lad_mpi.study.submit.render import Job, render
+from lad_mpi.study.submit.send import Layout, Prepared, prepare, send
+
+__all__ = [
+    "Cluster",
+    "ClusterFile",
+    "Job",
+    "JobKey",
+    "JobState",
+    "JobStatus",
+    "Layout",
+    "Prepared",
+    "Submission",
+    "ask_queue",
+    "is_missing",
+    "join_queue",
+    "load_cluster",
+    "prepare",
+    "read_submissions",
+    "render",
+    "send",
+    "study_jobs",
+    "submit_script",
+    "write_submissions",
+]
