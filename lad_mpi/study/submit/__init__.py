@@ -4,11 +4,11 @@ Nothing here asks the scheduler at import.
 """
 
 from lad_mpi.study.submit.cluster import Cluster, ClusterFile, load_cluster
-from lad_mpi.study.submit.join import JobStatus, is_missing, join_queue, study_jobs
+from lad_mpi.study.submit.join import JobStatus, is_missing, join_queue, known_jobs
 from lad_mpi.study.submit.queue import JobKey, JobState, ask_queue, submit_script
 from lad_mpi.study.submit.record import Submission, read_submissions, write_submissions
 from lad_mpi.study.submit.render import Job, render
-from lad_mpi.study.submit.send import Layout, Prepared, prepare, send
+from lad_mpi.study.submit.send import Layout, Prepared, prepare, send, submitting
 
 __all__ = [
     "Cluster",
@@ -23,12 +23,13 @@ __all__ = [
     "ask_queue",
     "is_missing",
     "join_queue",
+    "known_jobs",
     "load_cluster",
     "prepare",
     "read_submissions",
     "render",
     "send",
-    "study_jobs",
     "submit_script",
+    "submitting",
     "write_submissions",
 ]

@@ -29,8 +29,10 @@ class Submission:
         Its number.
     cluster : str
         Name of the cluster file.
+    name : str
+        Name of the job.
     script : str
-        Name of its script, beside the record or below.
+        Its script, relative to the folder of the record.
     submitted_s : float
         When, in seconds since the epoch.
     tasks : dict of str to int
@@ -40,6 +42,7 @@ class Submission:
 
     job_id: str
     cluster: str
+    name: str
     script: str
     submitted_s: float
     tasks: dict[str, int]
@@ -92,6 +95,7 @@ def write_submissions(folder: Path, submissions: Sequence[Submission]) -> None:
             {
                 "job_id": one.job_id,
                 "cluster": one.cluster,
+                "name": one.name,
                 "script": one.script,
                 "submitted_s": one.submitted_s,
                 "tasks": one.tasks,
@@ -118,6 +122,7 @@ def _parse(mapping: Any) -> list[Submission]:
         Submission(
             job_id=str(one["job_id"]),
             cluster=str(one["cluster"]),
+            name=str(one["name"]),
             script=str(one["script"]),
             submitted_s=float(one["submitted_s"]),
             tasks={str(run_id): int(task) for run_id, task in one["tasks"].items()},

@@ -74,12 +74,6 @@ def render(file: ClusterFile, job: Job) -> str:
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
-def output_path(job: Job, job_id: str, task: int | None) -> str:
-    """Return the file to which a job, or one task of it, prints."""
-    name = f"{job.name}_{job_id}" + ("" if task is None else f"_{task}") + ".out"
-    return f"{job.output}/{name}" if job.output else name
-
-
 def _fill(file: ClusterFile, job: Job, name: str) -> str:
     path = file.templates / name
     text = _read(path, file.path)
@@ -204,9 +198,7 @@ def _environment(cluster: Cluster) -> str:
     lines = []
     if cluster.modules:
         lines.append(f"module load {shlex.join(cluster.modules)}")
-    lines += [
-        f"export {name}={shlex.quote(value)}" for name, value in cluster.environment.items()
-    ]
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in cluster.environment.items()]
     return "\n".join([*lines, *cluster.setup])
 
 
