@@ -14,6 +14,6 @@ launch() {
   } >"$SLURM_HOSTFILE"
   # What the job says of tasks on a node is for allocating it.
   unset SLURM_NTASKS_PER_NODE SLURM_TASKS_PER_NODE
-  srun --mpi="$MPI" @launcher_options@ --distribution=arbitrary \
-    --ntasks=$((${#nodes[@]} * @gpus_per_node@ + 1)) "$@"
+  srun --mpi="$MPI" --cpu-bind=cores --kill-on-bad-exit=1@launcher_options@ \
+    --distribution=arbitrary --ntasks=$((${#nodes[@]} * @gpus_per_node@ + 1)) "$@"
 }

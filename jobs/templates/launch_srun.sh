@@ -1,3 +1,3 @@
 launch() {
-  srun --mpi="$MPI" @launcher_options@ "$@"
+  srun --mpi="$MPI" --cpu-bind=cores --kill-on-bad-exit=1@launcher_options@ "$@"
 }

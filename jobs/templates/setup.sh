@@ -1,4 +1,5 @@
-@modules@
+@environment@
+
 # The environment: what `make install` made, or by VENV=... another one, for instance
 # conda's $HOME/miniforge3/envs/lad_mpi.
 VENV=${VENV:-@venv@}

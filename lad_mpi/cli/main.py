@@ -146,13 +146,17 @@ def _add_study(commands: argparse._SubParsersAction[_Parser]) -> None:
         "plan": ("list the runs", "List the runs of a study and the files of their logs."),
         "status": (
             "show what is done",
-            "Show what has become of each run of a study, as its logs and, where it was "
-            "submitted, the queue tell.",
+            (
+                "Show what has become of each run of a study, as its logs and, where it was "
+                "submitted, the queue tell."
+            ),
         ),
         "submit": (
             "submit what is missing to SLURM",
-            "Render a job script for the runs that are neither complete nor in the queue, and "
-            "submit it with sbatch. What was submitted is recorded beside the logs.",
+            (
+                "Render a job script for the runs that are neither complete nor in the queue, "
+                "and submit it with sbatch. What was submitted is recorded beside the logs."
+            ),
         ),
     }
     for name, (short, text) in texts.items():

@@ -125,9 +125,8 @@ def status(options: argparse.Namespace) -> ExitCode:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
         return ExitCode.OK
     columns = {"name": "run", "seed": "seed", "status": "status", "iterations": "iterations"}
-    for key, title in (("job", "job"), ("failure", "reason")):
-        if any(row[key] for row in rows):
-            columns[key] = title
+    optional = {"job": "job", "failure": "reason"}
+    columns |= {key: title for key, title in optional.items() if any(row[key] for row in rows)}
     _print_table(rows, columns, right=("seed", "iterations"))
     counts = Counter(one.status for one in found)
     summary = ", ".join(f"{count} {name}" for name, count in counts.items())

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lad_mpi.study import Run, Study
-    from lad_mpi.study.submit import Prepared
+    from lad_mpi.study.submit import Layout, Prepared
 
 
 def submit(options: argparse.Namespace) -> ExitCode:
@@ -37,7 +37,7 @@ def submit(options: argparse.Namespace) -> ExitCode:
     study = load_study(options.study)
     folder = study_folder(options, study)
     file = load_cluster(options.cluster, options.overrides)
-    layout = "array" if options.array else "packed"
+    layout: Layout = "array" if options.array else "packed"
 
     def ready(runs: list[Run]) -> Prepared:
         return prepare(study, runs, file, layout, path=options.study, folder=folder)

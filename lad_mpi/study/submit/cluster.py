@@ -64,7 +64,7 @@ class Cluster:
 
     launcher: Literal["srun", "mpiexec"] = "srun"
     mpi: str = "pmi2"
-    launcher_options: tuple[str, ...] = ("--cpu-bind=cores", "--kill-on-bad-exit=1")
+    launcher_options: tuple[str, ...] = ()
     nodes: int = 2
     ranks_per_node: int = 8
     cores_per_rank: int = 1

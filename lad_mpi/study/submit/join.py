@@ -117,15 +117,19 @@ def _join(
     # Without locks a log that says so may be that of a job that was killed.
     if state.status == RUNNING and (is_active or is_being_written(state.path)):
         return RUNNING, ""
+    # An older failure is what the job was submitted to make good.
     has_failed = state.status == FAILED and _written_s(state) >= submission.submitted_s
-    if job is not None and job.is_active:
-        if has_failed and not job.is_waiting:
-            return FAILED, state.failure
+    if job is not None and job.is_active and (job.is_waiting or not has_failed):
         return QUEUED, f"job {key}: {_words(job)}"
-    if has_failed:
-        return FAILED, state.failure
-    if state.status == DAMAGED:
-        return DAMAGED, state.failure
+    if has_failed or state.status == DAMAGED:
+        return state.status, state.failure
+    return _ended(state, submission, key, job, folder)
+
+
+def _ended(
+    state: RunStatus, submission: Submission, key: JobKey, job: JobState | None, folder: Path
+) -> tuple[str, str]:
+    """Return status and detail of a run that its job has left undone."""
     if job is not None and job.state == "CANCELLED":
         return CANCELLED, f"job {key} was cancelled"
     if state.status == INTERRUPTED and state.failure != KILLED:
@@ -138,18 +142,16 @@ def _join(
 
 def _words(job: JobState) -> str:
     state = job.state.lower().replace("_", " ")
-    # "TimeLimit" and the like say again what the state says.
     return f"{state} ({job.reason})" if job.reason else state
 
 
 def _written_s(state: RunStatus) -> float:
     """Return when a run's log, or the note that there is none, was last written."""
-    for path in (state.path, failure_path(state.path)):
-        try:
-            return path.stat().st_mtime
-        except OSError:
-            continue
-    return 0.0
+    path = state.path if state.path.exists() else failure_path(state.path)
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _last_words(folder: Path, submission: Submission, key: JobKey) -> str:

@@ -160,7 +160,7 @@ def parse_sacct(text: str) -> dict[JobKey, JobState]:
     """Read lines of ``sacct --parsable2 --format=JobID,State,ExitCode``."""
     found = {}
     for line in text.splitlines():
-        number, state, exit_code = (line.split("|") + ["", ""])[:3]
+        number, state, exit_code = [*line.split("|"), "", ""][:3]
         job_id, _, task = number.partition("_")
         # "CANCELLED by 1000" names the user.
         state = state.partition(" ")[0]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lad_mpi.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from lad_mpi.study.submit.cluster import Cluster, ClusterFile
@@ -25,7 +25,9 @@ _MEANING = {
 }
 _COMMENTS = {
     "signal": "So many seconds before the time is up all ranks are asked to end in order.",
-    "requeue": "After the loss of a node the job starts again by itself, and appends to its output.",
+    "requeue": (
+        "After the loss of a node the job starts again by itself, and appends to its output."
+    ),
 }
 
 
@@ -76,18 +78,47 @@ def render(file: ClusterFile, job: Job) -> str:
 
 def _fill(file: ClusterFile, job: Job, name: str) -> str:
     path = file.templates / name
-    text = _read(path, file.path)
+    values = _values(file, job)
 
     def value(found: re.Match[str]) -> str:
-        part = _value(file, job, found[1])
-        if part is None:
+        if found[1] not in values:
             raise UsageError(
                 f"{path}: @{found[1]}@ means nothing in a template",
-                hint=f"placeholders are @{'@, @'.join(_PLACEHOLDERS)}@",
+                hint=f"placeholders are @{'@, @'.join(sorted(values))}@",
             )
-        return part
+        return values[found[1]]()
 
-    return _PLACEHOLDER.sub(value, text)
+    return _PLACEHOLDER.sub(value, _read(path, file.path))
+
+
+def _values(file: ClusterFile, job: Job) -> dict[str, Callable[[], str]]:
+    """Return what makes the text of each placeholder; parts are templates themselves."""
+    cluster = file.cluster
+    launcher = "gpu" if cluster.gpus_per_node else cluster.launcher
+    last = "requeue" if cluster.requeue else "leave"
+    return {
+        "setup": lambda: _fill(file, job, "setup.sh").strip(),
+        "launch": lambda: _fill(file, job, f"launch_{launcher}.sh").strip(),
+        "requeue": lambda: _fill(file, job, f"{last}.sh").strip(),
+        "options": lambda: _options(cluster, job),
+        "environment": lambda: _environment(cluster),
+        "arguments": lambda: _arguments(job.arguments),
+        # With the space before them, so that there is none where there are none.
+        "launcher_options": lambda: "".join(f" {shlex.quote(o)}" for o in cluster.launcher_options),
+        "venv": lambda: _in_braces(cluster.venv),
+        "mpi": lambda: _in_braces(cluster.mpi),
+        "gpus_per_node": lambda: str(cluster.gpus_per_node),
+        "num_ranks": lambda: str(cluster.num_ranks),
+        "num_tasks": lambda: str(job.num_tasks or "$((SLURM_ARRAY_TASK_MAX + 1))"),
+        "ranks": lambda: _ranks(cluster.num_ranks),
+        "kind": lambda: job.kind,
+        "meaning": lambda: _MEANING.get(job.kind, ""),
+        "file": lambda: job.file,
+    }
+
+
+def _ranks(most: int) -> str:
+    return ",".join(str(ranks) for ranks in _RANKS if ranks <= most) or str(most)
 
 
 def _read(path: Path, cluster: Path) -> str:
@@ -99,63 +130,6 @@ def _read(path: Path, cluster: Path) -> str:
             hint=f"templates are looked for beside the folder of {cluster}; those of the "
             "suite are in jobs/templates",
         ) from error
-
-
-_PLACEHOLDERS = (
-    "options",
-    "setup",
-    "modules",
-    "launch",
-    "launcher_options",
-    "arguments",
-    "requeue",
-    "venv",
-    "mpi",
-    "gpus_per_node",
-    "num_ranks",
-    "num_tasks",
-    "ranks",
-    "kind",
-    "meaning",
-    "file",
-)
-
-
-def _value(file: ClusterFile, job: Job, name: str) -> str | None:
-    cluster = file.cluster
-    match name:
-        case "setup":
-            return _fill(file, job, "setup.sh").strip()
-        case "launch":
-            kind = "gpu" if cluster.gpus_per_node else cluster.launcher
-            return _fill(file, job, f"launch_{kind}.sh").strip()
-        case "requeue":
-            return _fill(file, job, "requeue.sh" if cluster.requeue else "leave.sh").strip()
-        case "options":
-            return _options(cluster, job)
-        case "modules":
-            return _environment(cluster)
-        case "arguments":
-            return _arguments(job.arguments)
-        case "launcher_options":
-            return shlex.join(cluster.launcher_options)
-        case "venv" | "mpi":
-            return _in_braces(str(getattr(cluster, name)))
-        case "gpus_per_node" | "num_ranks":
-            return str(getattr(cluster, name))
-        case "num_tasks":
-            return str(job.num_tasks) if job.num_tasks else "$((SLURM_ARRAY_TASK_MAX + 1))"
-        case "ranks":
-            fitting = [ranks for ranks in _RANKS if ranks <= cluster.num_ranks]
-            return ",".join(map(str, fitting or [cluster.num_ranks]))
-        case "kind":
-            return job.kind
-        case "file":
-            return job.file
-        case "meaning":
-            return _MEANING.get(job.kind, "")
-        case _:
-            return None
 
 
 def _options(cluster: Cluster, job: Job) -> str:
@@ -197,7 +171,7 @@ def _options(cluster: Cluster, job: Job) -> str:
 def _environment(cluster: Cluster) -> str:
     lines = []
     if cluster.modules:
-        lines.append(f"module load {shlex.join(cluster.modules)}")
+        lines.append(f"module load {shlex.join(cluster.modules)} || exit 1")
     lines += [f"export {name}={shlex.quote(value)}" for name, value in cluster.environment.items()]
     return "\n".join([*lines, *cluster.setup])
 
