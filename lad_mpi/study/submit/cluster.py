@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -160,6 +161,9 @@ def load_cluster(path: Path, overrides: Iterable[str] = ()) -> ClusterFile:
     mapping: dict[str, Any] = read_toml(path)
     for override in overrides:
         apply_override(mapping, override)
+    # 02:00:00 without quotes is a time of the day to TOML, and 90 a number.
+    if type(mapping.get("time")) in {datetime.time, int}:
+        mapping["time"] = str(mapping["time"])
     try:
         return ClusterFile(path, build(Cluster, mapping, ""))
     except SpecError as error:

@@ -55,6 +55,13 @@ def test_times_are_those_of_sbatch(time):
     assert Cluster(time=time).time == time
 
 
+@pytest.mark.parametrize(("line", "time"), [("02:00:00", "02:00:00"), ("90", "90")])
+def test_times_need_no_quotes(tmp_path, line, time):
+    path = tmp_path / "mine.toml"
+    path.write_text(f"time = {line}")
+    assert load_cluster(path).cluster.time == time
+
+
 def test_a_cluster_is_found_by_its_name_where_jobs_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="there is no cluster file mine"):

@@ -149,7 +149,7 @@ def test_options_modules_and_variables_of_a_cluster_reach_the_script(tmp_path):
     mine.write_text(
         'options = ["--qos=long"]\nmodules = ["gcc/12", "mpich"]\nsetup = ["ulimit -s 1000"]\n'
         'partition = "p"\naccount = "a"\nrequeue = false\nwarn_s = 9\n'
-        "[environment]\nA = \"it's\"\n"
+        '[environment]\nA = "it\'s"\n'
     )
     text = render(load_cluster(mine), READY["run"])
     for line in (
