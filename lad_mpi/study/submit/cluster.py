@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -162,7 +162,7 @@ def load_cluster(path: Path, overrides: Iterable[str] = ()) -> ClusterFile:
     for override in overrides:
         apply_override(mapping, override)
     # 02:00:00 without quotes is a time of the day to TOML, and 90 a number.
-    if type(mapping.get("time")) in {datetime.time, int}:
+    if type(mapping.get("time")) in {dt.time, int}:
         mapping["time"] = str(mapping["time"])
     try:
         return ClusterFile(path, build(Cluster, mapping, ""))
