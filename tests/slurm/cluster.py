@@ -178,7 +178,8 @@ KillWait=5
 MinJobAge=3600
 JobAcctGatherType=jobacct_gather/none
 NodeName=n[1-{NODES}] NodeHostname={host} NodeAddr=127.0.0.1 \
-Port=[{first + 1}-{first + NODES}] CPUs={CORES} CoresPerSocket={CORES} RealMemory=2000 Gres=gpu:{GPUS}
+Port=[{first + 1}-{first + NODES}] CPUs={CORES} CoresPerSocket={CORES} \
+RealMemory=2000 Gres=gpu:{GPUS}
 PartitionName=main Nodes=ALL Default=YES State=UP MaxTime=INFINITE
 """
 

@@ -1,7 +1,6 @@
 """What logs and queue say together: every pair of the two."""
 
 import os
-from pathlib import Path
 
 import pytest
 
@@ -134,16 +133,15 @@ def test_a_record_that_is_none_is_refused(tmp_path, text):
 
 
 def test_two_do_not_submit_at_the_same_time(tmp_path):
-    with submitting(tmp_path / "logs"):
-        with pytest.raises(UsageError, match="another `study submit` is at work"):
-            with submitting(tmp_path / "logs"):
-                pass
+    refused = pytest.raises(UsageError, match="another `study submit` is at work")
+    with submitting(tmp_path / "logs"), refused, submitting(tmp_path / "logs"):
+        pass
     with submitting(tmp_path / "logs"):
         pass
 
 
 def test_why_a_run_has_no_log_is_noted_and_forgotten(tmp_path):
-    log: Path = tmp_path / "run.h5"
+    log = tmp_path / "run.h5"
     assert read_failure(log) == ""
     note_failure(log, "no data\n  hint: get some")
     assert read_failure(log) == "no data\n  hint: get some"
