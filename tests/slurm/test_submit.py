@@ -233,6 +233,20 @@ def test_with_gpus_the_server_is_beside_the_first_ranks_and_every_other_has_one(
     )
 
 
+def test_a_warning_reaches_ranks_that_mpiexec_started(login):
+    login.write(iterations=6000, seeds=[1])
+    job = login.submit("--set", "launcher=mpiexec")
+    login.wait(["running"])
+    # As --signal=B:USR2@120 does: to the shell of the job alone.
+    login.cluster.call("scancel", "--batch", "--signal=USR2", job)
+    login.wait(["complete"])
+    login.cluster.wait(job, ("COMPLETED",))
+    assert login.cluster.job(job)["Restarts"] == "1"
+    (log,) = login.logs()
+    assert len(log.restarts) == 1
+    assert_as_under_mpirun(login, ranks=1)
+
+
 def test_a_job_whose_node_goes_down_begins_again_on_another(login):
     login.write(iterations=4000, seeds=[1])
     job = login.submit("--set", "nodes=1")
