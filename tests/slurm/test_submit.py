@@ -298,3 +298,23 @@ def test_a_job_that_meets_its_time_limit_comes_back_by_itself(login):
     (log,) = login.logs()
     assert len(log.restarts) == 1
     assert f"going on after {log.restarts[0]} of {LONG} iterations" in printed
+
+
+def test_a_scaling_study_measures_in_steps_of_one_job(login):
+    (login.folder / "spec.toml").write_text(
+        "iterations = 60\nproblem = { dimension = 6 }\ndevices = { count = 8, byzantine = 2 }\n"
+    )
+    job = login.cluster.submit(
+        "--nodes=2", "--ntasks-per-node=1", "--oversubscribe",
+        str(ROOT / "jobs" / "slurm" / "strong.sbatch"),
+        "spec.toml", "--ranks", "1,2", "--launches", "2", "-o", "out",
+        folder=login.folder,
+    )  # fmt: skip
+    state = login.cluster.wait(job, ("COMPLETED", "FAILED", "CANCELLED"))
+    printed = (login.folder / f"lad-strong_{job}.out").read_text()
+    assert state == "COMPLETED", printed
+    logs = [read_log(path) for path in sorted(login.folder.glob("out/**/*.h5"))]
+    assert logs, printed
+    assert {log.status for log in logs} == {"complete"}
+    # However many ranks there are, and whoever started them: the same bits.
+    assert len({log.final.model.tobytes() for log in logs}) == 1
