@@ -307,7 +307,7 @@ def test_a_scaling_study_measures_in_steps_of_one_job(login):
     job = login.cluster.submit(
         "--nodes=2", "--ntasks-per-node=1", "--oversubscribe",
         str(ROOT / "jobs" / "slurm" / "strong.sbatch"),
-        "spec.toml", "--ranks", "1,2", "--launches", "2", "-o", "out",
+        "spec.toml", "--ranks", "1,2", "--launches", "2", "--baseline", "none", "-o", "out",
         folder=login.folder,
     )  # fmt: skip
     state = login.cluster.wait(job, ("COMPLETED", "FAILED", "CANCELLED"))
