@@ -233,6 +233,20 @@ def test_with_gpus_the_server_is_beside_the_first_ranks_and_every_other_has_one(
     )
 
 
+def test_a_warning_reaches_ranks_that_mpiexec_started(login):
+    login.write(iterations=6000, seeds=[1])
+    job = login.submit("--set", "launcher=mpiexec")
+    login.wait(["running"])
+    # As --signal=B:USR2@120 does: to the shell of the job alone.
+    login.cluster.call("scancel", "--batch", "--signal=USR2", job)
+    login.wait(["complete"])
+    login.cluster.wait(job, ("COMPLETED",))
+    assert login.cluster.job(job)["Restarts"] == "1"
+    (log,) = login.logs()
+    assert len(log.restarts) == 1
+    assert_as_under_mpirun(login, ranks=1)
+
+
 def test_a_job_whose_node_goes_down_begins_again_on_another(login):
     login.write(iterations=4000, seeds=[1])
     job = login.submit("--set", "nodes=1")
@@ -284,3 +298,23 @@ def test_a_job_that_meets_its_time_limit_comes_back_by_itself(login):
     (log,) = login.logs()
     assert len(log.restarts) == 1
     assert f"going on after {log.restarts[0]} of {LONG} iterations" in printed
+
+
+def test_a_scaling_study_measures_in_steps_of_one_job(login):
+    (login.folder / "spec.toml").write_text(
+        "iterations = 60\nproblem = { dimension = 6 }\ndevices = { count = 8, byzantine = 2 }\n"
+    )
+    job = login.cluster.submit(
+        "--nodes=2", "--ntasks-per-node=1", "--oversubscribe",
+        str(ROOT / "jobs" / "slurm" / "strong.sbatch"),
+        "spec.toml", "--ranks", "1,2", "--launches", "2", "--baseline", "none", "-o", "out",
+        folder=login.folder,
+    )  # fmt: skip
+    state = login.cluster.wait(job, ("COMPLETED", "FAILED", "CANCELLED"))
+    printed = (login.folder / f"lad-strong_{job}.out").read_text()
+    assert state == "COMPLETED", printed
+    logs = [read_log(path) for path in sorted(login.folder.glob("out/**/*.h5"))]
+    assert logs, printed
+    assert {log.status for log in logs} == {"complete"}
+    # However many ranks there are, and whoever started them: the same bits.
+    assert len({log.final.model.tobytes() for log in logs}) == 1
