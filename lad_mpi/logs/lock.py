@@ -66,7 +66,7 @@ class OutputLock:
         """Give the output free and remove the lock file."""
         if self._descriptor < 0:
             return
-        if self.is_held:
+        if self.is_held and _is_same(self._descriptor, self._path):
             # Removed while it is held: who opened it meanwhile sees that it is gone.
             with contextlib.suppress(OSError):
                 self._path.unlink()

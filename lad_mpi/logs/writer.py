@@ -163,9 +163,10 @@ class LogWriter:
             # Looked at under the lock: whoever held it before may have made the file.
             self._check_free(replaces=overwrite or continuation is not None)
             self._file = self._create(header, axes, continuation)
-            self._place = self._draft.replace(self.path)
             if swmr:
+                # Before it has its name: a log must be readable from the first moment on.
                 self._file.swmr_mode = True
+            self._place = self._draft.replace(self.path)
         except BaseException as error:
             self._give_up()
             if not isinstance(error, (OSError, RuntimeError)):
@@ -392,7 +393,7 @@ class LogWriter:
             return
         with contextlib.suppress(OSError, RuntimeError):
             # A hole at the end takes no space and spares readers a truncated file.
-            os.truncate(self._place, self._file.id.get_filesize())
+            os.ftruncate(self._file.id.get_vfd_handle(), self._file.id.get_filesize())
         with contextlib.suppress(OSError, RuntimeError):
             # HDF5 crashes the process at exit if it cannot close a file, so it gets
             # a copy in memory to close.

@@ -25,7 +25,8 @@ SMALL = ("--nodes=2", "--ntasks-per-node=1", "--oversubscribe")
 def wait_for(path, timeout_s=60.0):
     deadline = time.monotonic() + timeout_s
     while not path.exists():
-        assert time.monotonic() < deadline, f"no {path.name} within {timeout_s} s"
+        printed = [out.read_text() for out in path.parent.glob("*.out")]
+        assert time.monotonic() < deadline, f"no {path.name} within {timeout_s} s: {printed}"
         time.sleep(0.1)
 
 
