@@ -111,6 +111,10 @@ class TransportError(LadError):
     exit_code = ExitCode.UNFIT
 
 
+class SchedulerError(LadError):
+    """A command of the scheduler that is missing, fails, or answers what nobody understands."""
+
+
 class LogFormatError(LadError):
     """A file that is not a log of this suite, or one of another version."""
 

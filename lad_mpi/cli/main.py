@@ -147,7 +147,20 @@ def _add_study(commands: argparse._SubParsersAction[_Parser]) -> None:
             ),
         ),
         "plan": ("list the runs", "List the runs of a study and the files of their logs."),
-        "status": ("show what is done", "Show what has become of each run of a study."),
+        "status": (
+            "show what is done",
+            (
+                "Show what has become of each run of a study, as its logs and, where it was "
+                "submitted, the queue tell."
+            ),
+        ),
+        "submit": (
+            "submit what is missing to SLURM",
+            (
+                "Render a job script for the runs that are neither complete nor in the queue, "
+                "and submit it with sbatch. What was submitted is recorded beside the logs."
+            ),
+        ),
     }
     for name, (short, text) in texts.items():
         action = _command(actions, name, short, text)
@@ -160,11 +173,58 @@ def _add_study(commands: argparse._SubParsersAction[_Parser]) -> None:
             help="folder of the logs (default: results/NAME of the study)",
         )
         if name == "run":
+            _add_selection(action)
             _add_force(action)
             _add_progress(action)
         else:
             _add_json(action)
-        action.set_defaults(module="study", function=name)
+        if name == "submit":
+            _add_submission(action)
+        action.set_defaults(module="submit" if name == "submit" else "study", function=name)
+
+
+def _add_selection(action: _Parser) -> None:
+    action.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="ID[,ID…]",
+        help="only these runs, by the ids that `study plan --json` lists; may be repeated",
+    )
+    action.add_argument(
+        "--share",
+        default="",
+        metavar="K/M",
+        help="of those, only every M-th from the K-th on, counted from 0; for tasks of a job array",
+    )
+
+
+def _add_submission(action: _Parser) -> None:
+    action.add_argument(
+        "--cluster",
+        type=Path,
+        required=True,
+        metavar="C",
+        help="cluster file, or the name of one in jobs/clusters",
+    )
+    layout = action.add_mutually_exclusive_group()
+    layout.add_argument(
+        "--packed", action="store_true", help="all runs in one job, one after another (default)"
+    )
+    layout.add_argument(
+        "--array", action="store_true", help="a job array whose tasks share the runs"
+    )
+    action.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=V",
+        help="change one value of the cluster file, time=04:00:00; may be repeated",
+    )
+    action.add_argument(
+        "--dry-run", action="store_true", help="print the job script; submit nothing"
+    )
 
 
 def _add_show(commands: argparse._SubParsersAction[_Parser]) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lad_mpi.cli.progress import open_progress
 from lad_mpi.cli.world import inspect_place, on_server, whole_world
-from lad_mpi.errors import ExitCode, UsageError
-from lad_mpi.study import Study, follow_study, load_study, run_study, study_status
+from lad_mpi.errors import ExitCode, SchedulerError, UsageError
+from lad_mpi.study import Study, follow_study, load_study, run_study, select_runs, study_status
 
 if TYPE_CHECKING:
     import argparse
@@ -26,7 +27,9 @@ def run(options: argparse.Namespace) -> ExitCode:
 
         def load() -> str:
             study = load_study(options.study)
-            folder = _folder(options, study)
+            run_ids = [name for text in options.only for name in text.split(",") if name]
+            study = select_runs(study, run_ids, options.share)
+            folder = study_folder(options, study)
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
@@ -65,9 +68,14 @@ def _print_table(
 def plan(options: argparse.Namespace) -> ExitCode:
     """List the runs of a study."""
     study = load_study(options.study)
-    folder = _folder(options, study)
+    folder = study_folder(options, study)
     rows = [
-        {"name": run.spec.name, "seed": run.spec.seed, "log": str(folder / run.file_name)}
+        {
+            "name": run.spec.name,
+            "seed": run.spec.seed,
+            "id": run.run_id,
+            "log": str(folder / run.file_name),
+        }
         for run in study.runs
     ]
     if options.json:
@@ -81,36 +89,53 @@ def plan(options: argparse.Namespace) -> ExitCode:
 
 
 def status(options: argparse.Namespace) -> ExitCode:
-    """Show what has become of the runs of a study."""
+    """Show what has become of the runs of a study, and of its jobs."""
+    # As for tables: ranks that run a study have no use for it.
+    from lad_mpi.study.submit import (  # noqa: PLC0415
+        ask_queue,
+        join_queue,
+        known_jobs,
+        read_submissions,
+    )
+
     study = load_study(options.study)
-    found = study_status(study, _folder(options, study))
+    folder = study_folder(options, study)
+    states, submissions = study_status(study, folder), read_submissions(folder)
+    jobs = known_jobs(states, submissions)
+    try:
+        queue = ask_queue(jobs)
+    except SchedulerError as error:
+        sys.stderr.write(f"lad-mpi: {error}\nwhat follows is what the logs alone say\n")
+        submissions, queue = [], {}
+    found = join_queue(states, submissions, queue, folder)
     rows = [
         {
-            "name": state.run.spec.name,
-            "seed": state.run.spec.seed,
-            "status": state.status,
-            "iterations": f"{state.iterations}/{state.run.spec.iterations}",
-            "failure": state.failure,
-            "log": str(state.path),
+            "name": one.state.run.spec.name,
+            "seed": one.state.run.spec.seed,
+            "id": one.state.run.run_id,
+            "status": one.status,
+            "iterations": f"{one.state.iterations}/{one.state.run.spec.iterations}",
+            "job": "" if one.job is None else str(one.job),
+            "failure": one.detail,
+            "log": str(one.state.path),
         }
-        for state in found
+        for one in found
     ]
     if options.json:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
         return ExitCode.OK
     columns = {"name": "run", "seed": "seed", "status": "status", "iterations": "iterations"}
-    if any(row["failure"] for row in rows):
-        columns["failure"] = "reason"
+    optional = {"job": "job", "failure": "reason"}
+    columns |= {key: title for key, title in optional.items() if any(row[key] for row in rows)}
     _print_table(rows, columns, right=("seed", "iterations"))
-    counts: dict[str, int] = {}
-    for state in found:
-        counts[state.status] = counts.get(state.status, 0) + 1
+    counts = Counter(one.status for one in found)
     summary = ", ".join(f"{count} {name}" for name, count in counts.items())
     sys.stdout.write(f"{len(found)} runs: {summary}\n")
     return ExitCode.OK
 
 
-def _folder(options: argparse.Namespace, study: Study) -> Path:
+def study_folder(options: argparse.Namespace, study: Study) -> Path:
+    """Return the folder of a study's logs."""
     return options.output if options.output is not None else Path("results") / study.name
 
 

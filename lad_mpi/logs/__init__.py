@@ -6,13 +6,14 @@ No other part of the suite but the reader of data sets imports h5py.
 from lad_mpi.logs.carry import Continuation
 from lad_mpi.logs.datasets import Axes, FinalState
 from lad_mpi.logs.lock import OutputLock, is_being_written
-from lad_mpi.logs.reader import LogHead, RunLog, find_logs, read_head, read_log
+from lad_mpi.logs.reader import KILLED, LogHead, RunLog, find_logs, read_head, read_log
 from lad_mpi.logs.schema import FORMAT, VERSION, WARMUP_ITERATIONS
 from lad_mpi.logs.validate import validate_log
 from lad_mpi.logs.writer import LogBlock, LogWriter, RunHeader
 
 __all__ = [
     "FORMAT",
+    "KILLED",
     "VERSION",
     "WARMUP_ITERATIONS",
     "Axes",

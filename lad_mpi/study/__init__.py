@@ -1,6 +1,6 @@
 """Studies: many runs from one file."""
 
-from lad_mpi.study.plan import Run, Study, load_study
+from lad_mpi.study.plan import Run, Study, load_study, select_runs
 from lad_mpi.study.run import StudyProgress, StudyResult, follow_study, run_study
 from lad_mpi.study.status import RunStatus, run_status, study_status
 
@@ -14,5 +14,6 @@ __all__ = [
     "load_study",
     "run_status",
     "run_study",
+    "select_runs",
     "study_status",
 ]

@@ -9,11 +9,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lad_mpi.errors import SpecError
+from lad_mpi.errors import SpecError, UsageError
 from lad_mpi.spec import parse_spec, read_toml, run_id, set_dotted, to_mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from lad_mpi.spec import Spec
@@ -39,6 +39,11 @@ class Run:
 
     spec: Spec
     file_name: str
+
+    @property
+    def run_id(self) -> str:
+        """Short form of the content's hash, by which a run is called."""
+        return run_id(self.spec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,40 @@ def load_study(path: Path) -> Study:
         run = _run(place, changed)
         runs.setdefault(run.file_name, run)
     return Study(_slug(name), str(mapping.get("description", "")), tuple(runs.values()))
+
+
+def select_runs(study: Study, run_ids: Sequence[str] = (), share: str = "") -> Study:
+    """Return the study with some of its runs only.
+
+    Parameters
+    ----------
+    study : Study
+        All runs.
+    run_ids : sequence of str
+        The runs to take, in any order; empty for all of them.
+    share : str
+        ``"K/M"``: of those, every M-th from the K-th on, counted from 0.
+
+    Raises
+    ------
+    UsageError
+        The study has no such run, or the share is not of that form.
+    """
+    runs = study.runs
+    if run_ids:
+        unknown = sorted(set(run_ids) - {run.run_id for run in runs})
+        if unknown:
+            raise UsageError(
+                f"the study {study.name} has no run {unknown[0]}",
+                hint="lad-mpi study plan lists the ids, which change with what a run does",
+            )
+        runs = tuple(run for run in runs if run.run_id in set(run_ids))
+    if share:
+        found = re.fullmatch(r"(\d+)/(\d+)", share)
+        if not found or int(found[1]) >= int(found[2]):
+            raise UsageError(f"expected a share K/M with K below M, such as 0/4, found {share!r}")
+        runs = runs[int(found[1]) :: int(found[2])]
+    return dataclasses.replace(study, runs=runs)
 
 
 def _expand(mapping: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

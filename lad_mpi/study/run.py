@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from lad_mpi.spec import parse_toml_spec, to_toml
-from lad_mpi.study.status import COMPLETE, DAMAGED, run_status
+from lad_mpi.study.failures import clear_failure, note_failure
+from lad_mpi.study.status import COMPLETE, DAMAGED, FAILED, run_status
 from lad_mpi.training import Existing, Outcome, Progress, run_spec
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def run_study(
             remarks=remarks,
         )
         progress.end(run, outcome)
+        _note(found.path, outcome)
         if outcome.status == COMPLETE:
             completed += 1
             continue
@@ -99,6 +101,19 @@ def run_study(
             break
     link.share(_END)
     return StudyResult(completed, skipped, tuple(failed), interrupted)
+
+
+def _note(path: Path, outcome: Outcome) -> None:
+    """Leave a word of a run that failed before it had a log, which nobody would hear of else."""
+    # As in run_status.
+    from lad_mpi.logs import is_being_written  # noqa: PLC0415
+
+    if outcome.status == FAILED and not path.exists():
+        # Refused because another job is just beginning it, it has not failed.
+        if not is_being_written(path):
+            note_failure(path, outcome.failure)
+    else:
+        clear_failure(path)
 
 
 def follow_study(link: Link, folder: Path, progress: Progress, interrupt: InterruptRequest) -> None:

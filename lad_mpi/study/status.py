@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lad_mpi.errors import LadError
+from lad_mpi.study.failures import read_failure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
     from lad_mpi.study.plan import Run, Study
 
 PENDING = "pending"
+RUNNING = "running"
 COMPLETE = "complete"
+INTERRUPTED = "interrupted"
+FAILED = "failed"
 DAMAGED = "damaged"
 
 
@@ -28,8 +32,9 @@ class RunStatus:
     path : Path
         Where its log is, or will be.
     status : str
-        ``"pending"`` where there is no log, ``"damaged"`` where it cannot be
-        read, otherwise the status that the log states.
+        ``"pending"`` where there is no log, ``"failed"`` where a study noted why there
+        is none, ``"damaged"`` where it cannot be read, otherwise the status that the
+        log states.
     iterations : int
         How many iterations the log holds.
     failure : str
@@ -51,7 +56,8 @@ def run_status(run: Run, folder: Path) -> RunStatus:
     path = folder / run.file_name
     try:
         if not path.exists():
-            return RunStatus(run, path, PENDING)
+            failure = read_failure(path)
+            return RunStatus(run, path, FAILED if failure else PENDING, failure=failure)
         log = read_head(path)
     except LadError as error:
         return RunStatus(run, path, DAMAGED, failure=error.message)

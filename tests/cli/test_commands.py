@@ -244,3 +244,34 @@ def test_cupy_without_a_gpu_is_an_unfit_environment_and_says_what_is_missing(lad
     assert done.returncode == 5
     assert 'backend.kind = "cupy" needs' in done.stderr
     assert "hint: " in done.stderr
+
+
+def test_a_run_of_a_study_that_cannot_begin_is_failed_and_not_pending(lad, tmp_path):
+    (tmp_path / "study.toml").write_text(
+        '[base]\niterations = 5\nproblem = { kind = "linear_regression", data = "later.svm" }\n'
+        "devices = { count = 4, byzantine = 0 }\n"
+    )
+    assert lad("study", "run", "study.toml", "-o", "out").returncode == 1
+    (row,) = json.loads(lad("study", "status", "study.toml", "-o", "out", "--json").stdout)
+    assert (row["status"], row["job"]) == ("failed", "")
+    assert "later.svm" in row["failure"]
+    (tmp_path / "later.svm").write_text("".join(f"{k} 1:{k}\n" for k in range(1, 9)))
+    assert lad("study", "run", "study.toml", "-o", "out").returncode == 0
+    (row,) = json.loads(lad("study", "status", "study.toml", "-o", "out", "--json").stdout)
+    assert (row["status"], row["failure"]) == ("complete", "")
+    assert not list(tmp_path.glob("out/*.failure.txt"))
+
+
+def test_only_the_chosen_runs_of_a_study_are_done(lad, tmp_path):
+    rows = json.loads(lad("study", "plan", "study.toml", "-o", "out", "--json").stdout)
+    done = lad("study", "run", "study.toml", "-o", "out", "--only", rows[1]["id"])
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.glob("out/*.h5")] == [rows[1]["log"].split("/")[-1]]
+    refused = lad("study", "run", "study.toml", "-o", "out", "--only", "nowhere")
+    assert (refused.returncode, "has no run nowhere" in refused.stderr) == (2, True)
+
+
+def test_submitting_without_a_cluster_file_says_what_is_missing(lad):
+    done = lad("study", "submit", "study.toml", "--cluster", "nowhere", "--dry-run")
+    assert done.returncode == 2
+    assert "there is no cluster file nowhere" in done.stderr

@@ -22,6 +22,7 @@ from pathlib import Path
 
 NODES = 4
 CORES = 4
+GPUS = 2
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "sacct")
 _SYSTEM = ("/usr/sbin", "/sbin", "/usr/local/sbin")
 _START_S = 30.0
@@ -112,6 +113,12 @@ class Cluster:
             f"--pid-file={munge}/pid", f"--log-file={munge}/log", f"--seed-file={munge}/seed",
         )  # fmt: skip
         (self.folder / "slurm.conf").write_text(self._configuration())
+        # The scheduler counts them, and looks no further than that there is a file.
+        for number in range(GPUS):
+            (self.folder / f"gpu{number}").touch()
+        (self.folder / "gres.conf").write_text(
+            f"NodeName=n[1-{NODES}] Name=gpu File={self.folder}/gpu[0-{GPUS - 1}]\n"
+        )
         (self.folder / "state").mkdir()
         _wait_for((munge / "socket").exists, "munged")
         self._daemon("slurmctld", "-D")
@@ -157,6 +164,7 @@ TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 MpiDefault=pmi2
+GresTypes=gpu
 ReturnToService=2
 SlurmdParameters=config_overrides
 StateSaveLocation={here}/state
@@ -170,7 +178,8 @@ KillWait=5
 MinJobAge=3600
 JobAcctGatherType=jobacct_gather/none
 NodeName=n[1-{NODES}] NodeHostname={host} NodeAddr=127.0.0.1 \
-Port=[{first + 1}-{first + NODES}] CPUs={CORES} CoresPerSocket={CORES} RealMemory=2000
+Port=[{first + 1}-{first + NODES}] CPUs={CORES} CoresPerSocket={CORES} \
+RealMemory=2000 Gres=gpu:{GPUS}
 PartitionName=main Nodes=ALL Default=YES State=UP MaxTime=INFINITE
 """
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from lad_mpi.errors import SpecError
-from lad_mpi.study import load_study
+from lad_mpi.errors import SpecError, UsageError
+from lad_mpi.study import load_study, select_runs
 
 
 @pytest.fixture
@@ -97,3 +97,23 @@ def test_results_stay_in_their_folder_whatever_the_name(study, name):
 def test_an_axis_may_sweep_the_kind_of_a_component(study):
     found = study('[axes]\n"aggregation.kind" = ["median", "krum"]\n')
     assert [run.spec.aggregation.rule.kind for run in found.runs] == ["median", "krum"]
+
+
+def test_shares_deal_out_every_run_once(study):
+    found = study("[axes]\nseed = [1, 2, 3, 4, 5, 6, 7]\n")
+    for count in (1, 3, 7, 9):
+        shares = [select_runs(found, share=f"{k}/{count}").runs for k in range(count)]
+        assert {run for share in shares for run in share} == set(found.runs)
+        assert sum(map(len, shares)) == 7
+    ids = [run.run_id for run in found.runs]
+    chosen = select_runs(found, [ids[5], ids[0], ids[3]], "1/2")
+    assert [run.run_id for run in chosen.runs] == [ids[3]]
+
+
+def test_a_run_that_is_not_there_and_a_share_that_is_none_are_refused(study):
+    found = study("[axes]\nseed = [1, 2]\n")
+    with pytest.raises(UsageError, match="the study trial has no run nowhere"):
+        select_runs(found, ["nowhere"])
+    for share in ("2/2", "1", "-1/2", "0/0", "a/b"):
+        with pytest.raises(UsageError, match="expected a share K/M"):
+            select_runs(found, share=share)

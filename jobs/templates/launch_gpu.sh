@@ -1,0 +1,19 @@
+# One rank a GPU, and before them the server on a core of the first node. The suite gives
+# every rank the GPU of its place on the node.
+launch() {
+  local node nodes
+  mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
+  SLURM_HOSTFILE=$(mktemp)
+  export SLURM_HOSTFILE
+  trap 'rm -f "$SLURM_HOSTFILE"' EXIT
+  {
+    echo "${nodes[0]}"
+    for node in "${nodes[@]}"; do
+      for _ in $(seq @gpus_per_node@); do echo "$node"; done
+    done
+  } >"$SLURM_HOSTFILE"
+  # What the job says of tasks on a node is for allocating it.
+  unset SLURM_NTASKS_PER_NODE SLURM_TASKS_PER_NODE
+  srun --mpi="$MPI" --cpu-bind=cores --kill-on-bad-exit=1@launcher_options@ \
+    --distribution=arbitrary --ntasks=$((${#nodes[@]} * @gpus_per_node@ + 1)) "$@"
+}

@@ -1,0 +1,3 @@
+launch() {
+  srun --mpi="$MPI" --cpu-bind=cores --kill-on-bad-exit=1@launcher_options@ "$@"
+}

@@ -1,0 +1,92 @@
+"""``lad-mpi study submit``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from lad_mpi.cli.study import study_folder
+from lad_mpi.errors import ExitCode, UsageError
+from lad_mpi.launchers import announced_size
+from lad_mpi.study import load_study, study_status
+from lad_mpi.study.submit import (
+    ask_queue,
+    is_missing,
+    join_queue,
+    known_jobs,
+    load_cluster,
+    prepare,
+    read_submissions,
+    send,
+    submitting,
+)
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+    from lad_mpi.study import Run, Study
+    from lad_mpi.study.submit import Layout, Prepared
+
+
+def submit(options: argparse.Namespace) -> ExitCode:
+    """Submit what is missing of a study."""
+    if announced_size() > 1:
+        raise UsageError("jobs are submitted by one process", hint="call it without mpirun or srun")
+    study = load_study(options.study)
+    folder = study_folder(options, study)
+    file = load_cluster(options.cluster, options.overrides)
+    layout: Layout = "array" if options.array else "packed"
+
+    def ready(runs: list[Run]) -> Prepared:
+        return prepare(study, runs, file, layout, path=options.study, folder=folder)
+
+    if options.dry_run:
+        runs = _missing(study, folder)
+        if options.json:
+            _report_json(ready(runs) if runs else None, None)
+        elif runs:
+            sys.stdout.write(ready(runs).script)
+            sys.stderr.write(f"{len(runs)} of {len(study.runs)} runs; nothing is submitted\n")
+        else:
+            _say_nothing_missing(study)
+        return ExitCode.OK
+    with submitting(folder):
+        runs = _missing(study, folder)
+        prepared = ready(runs) if runs else None
+        submission = None if prepared is None else send(prepared, folder)
+    if options.json:
+        _report_json(prepared, None if submission is None else submission.job_id)
+    elif prepared is None or submission is None:
+        _say_nothing_missing(study)
+    else:
+        tasks = f", {prepared.job.num_tasks} tasks" if prepared.job.num_tasks else ""
+        sys.stdout.write(
+            f"submitted job {submission.job_id}{tasks}: {len(runs)} of {len(study.runs)} runs\n"
+            f"script: {folder / submission.script}\n"
+        )
+    return ExitCode.OK
+
+
+def _missing(study: Study, folder: Path) -> list[Run]:
+    states = study_status(study, folder)
+    submissions = read_submissions(folder)
+    queue = ask_queue(known_jobs(states, submissions))
+    joined = join_queue(states, submissions, queue, folder)
+    return [status.state.run for status in joined if is_missing(status)]
+
+
+def _say_nothing_missing(study: Study) -> None:
+    sys.stdout.write(
+        f"nothing to submit: all {len(study.runs)} runs are complete or in the queue\n"
+    )
+
+
+def _report_json(prepared: Prepared | None, job_id: str | None) -> None:
+    report = {
+        "job": job_id,
+        "tasks": {} if prepared is None else prepared.tasks,
+        "script": "" if prepared is None else prepared.script,
+    }
+    sys.stdout.write(json.dumps(report, indent=2) + "\n")

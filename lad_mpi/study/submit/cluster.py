@@ -1,0 +1,186 @@
+"""What is known of a cluster: how jobs ask for nodes there, and how ranks are started."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from lad_mpi.errors import ParameterError, SpecError, UsageError
+from lad_mpi.spec import read_toml
+from lad_mpi.spec.components import build
+from lad_mpi.spec.load import apply_override
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+#: Minutes, or [days-]hours[:minutes[:seconds]], or minutes:seconds, as sbatch takes it.
+_TIME = re.compile(r"(\d+-)?\d+(:\d{1,2}){0,2}|UNLIMITED")
+_VARIABLE = re.compile(r"[A-Za-z_]\w*")
+_POSITIVE = ("nodes", "ranks_per_node", "cores_per_rank", "array_tasks")
+_NOT_NEGATIVE = ("gpus_per_node", "warn_s", "array_parallel")
+#: What sbatch takes at most after ``--signal=USR2@``.
+_MAX_WARN_S = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster file.
+
+    Parameters
+    ----------
+    launcher : {"srun", "mpiexec"}
+        What starts ranks.
+    mpi : str
+        Plugin through which ``srun`` greets the MPI library, ``srun --mpi=list``.
+    launcher_options : tuple of str
+        Further options of the launcher.
+    nodes, ranks_per_node, cores_per_rank : int
+        Size of a job.
+    gpus_per_node : int
+        Where not 0, there is one rank a GPU, and the server besides on the first
+        node; ``ranks_per_node`` is not used then.
+    time : str
+        Limit of a job, as ``sbatch --time`` takes it.
+    warn_s : int
+        Seconds before the limit at which all ranks are asked to end in order.
+    requeue : bool
+        Whether a job puts itself into the queue again when it has been asked to end.
+    partition, account : str
+        Empty: the scheduler's default.
+    options : tuple of str
+        Other options of ``sbatch``.
+    modules, setup : tuple of str
+        What a job loads, and lines of bash that it runs after that.
+    venv : str
+        Folder of a virtual environment; empty for none.
+    array_tasks, array_parallel : int
+        Most tasks of one job array, and how many of them run at the same time
+        (0: the scheduler decides).
+    environment : dict of str to str
+        Variables of the job.
+    """
+
+    launcher: Literal["srun", "mpiexec"] = "srun"
+    mpi: str = "pmi2"
+    launcher_options: tuple[str, ...] = ()
+    nodes: int = 2
+    ranks_per_node: int = 8
+    cores_per_rank: int = 1
+    gpus_per_node: int = 0
+    time: str = "01:00:00"
+    warn_s: int = 120
+    requeue: bool = True
+    partition: str = ""
+    account: str = ""
+    options: tuple[str, ...] = ("--exclusive", "--hint=nomultithread")
+    modules: tuple[str, ...] = ()
+    setup: tuple[str, ...] = ()
+    venv: str = ".venv"
+    array_tasks: int = 1000
+    array_parallel: int = 0
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in _POSITIVE:
+            if getattr(self, name) < 1:
+                raise ParameterError(name, f"must be at least 1, not {getattr(self, name)}")
+        for name in _NOT_NEGATIVE:
+            if getattr(self, name) < 0:
+                raise ParameterError(name, f"must not be negative, and is {getattr(self, name)}")
+        if self.warn_s > _MAX_WARN_S:
+            raise ParameterError("warn_s", f"sbatch takes at most {_MAX_WARN_S}, not {self.warn_s}")
+        if not _TIME.fullmatch(self.time):
+            raise ParameterError(
+                "time",
+                f"expected minutes or [days-]hours:minutes:seconds, found {self.time!r}",
+                hint='time = "01:30:00"',
+            )
+        if self.launcher == "mpiexec" and self.gpus_per_node:
+            raise ParameterError(
+                "gpus_per_node", "ranks are placed beside GPUs by srun, and launcher is mpiexec"
+            )
+        for option in self.options:
+            if not option.startswith("-") or "\n" in option:
+                raise ParameterError("options", f"expected options of sbatch, found {option!r}")
+        for name in self.environment:
+            if not _VARIABLE.fullmatch(name):
+                raise ParameterError("environment", f"{name!r} is no name of a variable")
+
+    @property
+    def tasks_per_node(self) -> int:
+        """Tasks for which a job allocates on every node."""
+        return self.gpus_per_node + 1 if self.gpus_per_node else self.ranks_per_node
+
+    @property
+    def num_ranks(self) -> int:
+        """Ranks of a job."""
+        per_node = self.gpus_per_node or self.ranks_per_node
+        return self.nodes * per_node + (1 if self.gpus_per_node else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFile:
+    """A cluster and where it is described.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its stem is the cluster's name.
+    cluster : Cluster
+        What it says.
+    """
+
+    path: Path
+    cluster: Cluster
+
+    @property
+    def templates(self) -> Path:
+        """Folder of the templates: ``templates`` beside the file's folder."""
+        return self.path.absolute().parent.parent / "templates"
+
+
+def load_cluster(path: Path, overrides: Iterable[str] = ()) -> ClusterFile:
+    """Read a cluster file.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or the name of one in ``jobs/clusters``.
+    overrides : iterable of str
+        ``key=value``, as for ``lad-mpi run --set``.
+
+    Raises
+    ------
+    UsageError, SpecError
+        There is no such file, or a key or value of it cannot be used.
+    """
+    path = _find(path)
+    mapping: dict[str, Any] = read_toml(path)
+    for override in overrides:
+        apply_override(mapping, override)
+    # 02:00:00 without quotes is a time of the day to TOML, and 90 a number.
+    if type(mapping.get("time")) in {dt.time, int}:
+        mapping["time"] = str(mapping["time"])
+    try:
+        return ClusterFile(path, build(Cluster, mapping, ""))
+    except SpecError as error:
+        raise SpecError(
+            f"{path}: {error.key}", error.message.removeprefix(f"{error.key}: "), hint=error.hint
+        ) from error
+
+
+def _find(path: Path) -> Path:
+    if path.suffix == ".toml" or path.is_file():
+        return path
+    shipped = type(path)("jobs/clusters")
+    named = shipped / f"{path.name}.toml"
+    if path.name == str(path) and named.is_file():
+        return named
+    known = ", ".join(sorted(file.stem for file in shipped.glob("*.toml")))
+    raise UsageError(
+        f"there is no cluster file {path}, and no {named}",
+        hint=f"jobs/clusters has {known}" if known else "give the path of a cluster file",
+    )
