@@ -28,7 +28,16 @@ if TYPE_CHECKING:
 
 _VERSION = 1
 _KEPT = 2
-_DAMAGE = (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error)
+_DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    TypeError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _OPTIONAL = ("rule_state", "residuals")
 
 
