@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lad_mpi.errors import LogFormatError, UsageError
+from lad_mpi.files import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,17 +37,11 @@ def write_record(path: Path, kind: str, version: int, content: Mapping[str, Any]
     """
     document = {_FORMAT: f"lad_mpi-{kind}", _VERSION: version, **content}
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("w", encoding="utf-8") as stream:
+        with whole_file(path, text=True) as stream:
             stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
         raise UsageError(
             f"cannot write {path}: {error.strerror or error}",
             hint="give a file or folder of yours with -o",

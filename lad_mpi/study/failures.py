@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import TYPE_CHECKING
+
+from lad_mpi.files import whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,11 +18,8 @@ def failure_path(log: Path) -> Path:
 
 def note_failure(log: Path, reason: str) -> None:
     """Note why a run has no log, in one step; where nothing can be written, it is left."""
-    path = failure_path(log)
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    with contextlib.suppress(OSError):
-        new.write_text(f"{reason}\n", encoding="utf-8")
-        new.replace(path)
+    with contextlib.suppress(OSError), whole_file(failure_path(log), text=True) as stream:
+        stream.write(f"{reason}\n")
 
 
 def read_failure(log: Path) -> str:

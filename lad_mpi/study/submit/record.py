@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lad_mpi.errors import UsageError
+from lad_mpi.files import whole_file
 from lad_mpi.study.submit.queue import JobKey
 
 if TYPE_CHECKING:
@@ -103,14 +103,10 @@ def write_submissions(folder: Path, submissions: Sequence[Submission]) -> None:
             for one in submissions
         ],
     }
-    new = path.with_name(f".{path.name}.new")
     try:
-        with new.open("w", encoding="utf-8") as file:
+        with whole_file(path, text=True) as file:
             json.dump(mapping, file, indent=1)
             file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
