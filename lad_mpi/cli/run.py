@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lad_mpi.cli.progress import open_progress
@@ -13,7 +14,6 @@ from lad_mpi.training import Existing, run_spec
 
 if TYPE_CHECKING:
     import argparse
-    from pathlib import Path
 
     from lad_mpi.spec import Spec
 
@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> ExitCode:
                 sys.stdout.write(text)
             return ExitCode.OK
         spec = parse_toml_spec(text)
-        output = log_path(options.output, spec)
+        output = Path(on_server(link, lambda: str(log_path(options.output, spec))))
         remarks = inspect_place(link, output.parent, spec, force=options.force)
         with open_progress(options, link) as progress:
             progress.begin_run(spec.name, spec.seed, spec.iterations)

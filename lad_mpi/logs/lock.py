@@ -15,6 +15,7 @@ import json
 import os
 import socket
 from datetime import datetime, timezone
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from lad_mpi.errors import UsageError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 #: What file systems without locks answer, NFS and Lustre mounted without them.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL)
 _MOST_BYTES = 4096
+_PATIENCE_S = 1.0
 
 
 def lock_path(output: Path) -> Path:
@@ -90,19 +92,19 @@ class OutputLock:
         """Try to take the lock; False where the file was removed under us."""
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.pread(self._descriptor, _MOST_BYTES, 0)
-            self._close()
-            raise UsageError(
-                f"{output} is being written by another run{_describe(holder)}",
-                hint="wait until it has ended, end it, or give another output with -o",
-            ) from error
+            taken = _flock(self._descriptor)
         except OSError as error:
             if error.errno in _NO_LOCKS:
                 return True
             self._close()
             raise
+        if not taken:
+            holder = os.pread(self._descriptor, _MOST_BYTES, 0)
+            self._close()
+            raise UsageError(
+                f"{output} is being written by another run{_describe(holder)}",
+                hint="wait until it has ended, end it, or give another output with -o",
+            )
         if not _is_same(self._descriptor, self._path):
             self._close()
             return False
@@ -148,6 +150,24 @@ def is_being_written(output: Path) -> bool | None:
     finally:
         os.close(descriptor)
     return False
+
+
+def _flock(descriptor: int) -> bool:
+    """Take a lock for oneself; wait a moment for readers, who only look whether it is held."""
+    deadline_s = monotonic() + _PATIENCE_S
+    while not _try_flock(descriptor):
+        if monotonic() > deadline_s:
+            return False
+        sleep(_PATIENCE_S / 10)
+    return True
+
+
+def _try_flock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _is_same(descriptor: int, path: Path) -> bool:

@@ -220,6 +220,8 @@ def open_log(path: Path) -> h5py.File:
     try:
         file = _open(path)
     except OSError as error:
+        if error.errno is not None:
+            raise UsageError(f"{path} cannot be read: {error.strerror}") from error
         if not h5py.is_hdf5(path):
             raise LogFormatError(
                 f"{path} is not an HDF5 file", hint="logs are the .h5 files that a run writes"

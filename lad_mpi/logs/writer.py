@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from lad_mpi.errors import LadError, RunFailedError, UsageError
+from lad_mpi.files import draft_of, put_in_place
 from lad_mpi.logs import schema
 from lad_mpi.logs.carry import Continuation, carry_over, ranks_of
 from lad_mpi.logs.datasets import (
@@ -155,7 +156,7 @@ class LogWriter:
         self._file: Any = None
         self._own_lock: OutputLock | None = None
         # Nobody else writes here while the lock is held: one name is enough.
-        self._draft = self._place = self.path.with_name(f".{self.path.name}.part")
+        self._draft = draft_of(self.path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if lock is None:
@@ -166,7 +167,8 @@ class LogWriter:
             if swmr:
                 # Before it has its name: a log must be readable from the first moment on.
                 self._file.swmr_mode = True
-            self._place = self._draft.replace(self.path)
+            self.sync()
+            put_in_place(self._draft, self.path)
         except BaseException as error:
             self._give_up()
             if not isinstance(error, (OSError, RuntimeError)):
@@ -199,6 +201,17 @@ class LogWriter:
             # Only when the rows are safe do the scales say that they are there.
             self._extend(scales)
         self._rows += rows
+
+    def sync(self) -> None:
+        """Bring what was written to the disk, so that a loss of power cannot take it back.
+
+        Raises
+        ------
+        RunFailedError
+            The disk does not take it.
+        """
+        with self._writing():
+            os.fsync(self._file.id.get_vfd_handle())
 
     def finish(self, status: str, *, failure: str = "", state: FinalState | None = None) -> None:
         """Close the log with the outcome of the run.
@@ -237,7 +250,6 @@ class LogWriter:
             self._check_place()
             self._file.close()
             shutil.copyfile(self.path, self._draft)
-            self._place = self._draft
             self._file = h5py.File(self._draft, "r+", libver=self._libver)
             if state is not None:
                 create_state(self._file, state)
@@ -245,10 +257,9 @@ class LogWriter:
             self._file.attrs["status"] = status
             # A flush may fail and leave a file that can be closed; a close may not.
             self._file.flush()
+            self.sync()
             self._file.close()
-            with self._draft.open("rb") as written:
-                os.fsync(written.fileno())
-            self._place = self._draft.replace(self.path)
+            put_in_place(self._draft, self.path)
         self._release()
 
     def __enter__(self) -> LogWriter:
@@ -354,7 +365,9 @@ class LogWriter:
         except OSError:
             there = False
         if not there:
-            self._give_up()
+            # What has our names by now belongs to others, a draft of that name included.
+            self._abandon()
+            self._release()
             raise RunFailedError(
                 f"the log {self.path} is gone: it or its folder was removed or replaced "
                 "while the run wrote to it",
@@ -398,10 +411,14 @@ class LogWriter:
             # HDF5 crashes the process at exit if it cannot close a file, so it gets
             # a copy in memory to close.
             if hasattr(os, "memfd_create"):
-                memory = os.memfd_create(self.path.name)
-                os.dup2(memory, self._file.id.get_vfd_handle())
-                with os.fdopen(memory, "wb") as copy, self._place.open("rb") as file:
-                    shutil.copyfileobj(file, copy)
+                descriptor = self._file.id.get_vfd_handle()
+                # By descriptor: the name may be gone, or be that of another file.
+                with os.fdopen(os.dup(descriptor), "rb") as file:
+                    memory = os.memfd_create(self.path.name)
+                    os.dup2(memory, descriptor)
+                    file.seek(0)
+                    with os.fdopen(memory, "wb") as copy:
+                        shutil.copyfileobj(file, copy)
             self._file.close()
 
 

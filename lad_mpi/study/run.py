@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lad_mpi.spec import parse_toml_spec, to_toml
 from lad_mpi.study.failures import clear_failure, note_failure
-from lad_mpi.study.status import COMPLETE, DAMAGED, FAILED, run_status
+from lad_mpi.study.status import COMPLETE, FAILED, run_status
 from lad_mpi.training import Existing, Outcome, Progress, run_spec
 
 if TYPE_CHECKING:
@@ -80,13 +80,12 @@ def run_study(
         progress.start(run, position, len(study.runs))
         link.share(to_toml(run.spec))
         # A log that is not complete belongs to this run, by its content id.
-        existing = Existing.REPLACE if found.status == DAMAGED else Existing.RESUME
         outcome = run_spec(
             run.spec,
             link,
             found.path,
             progress=progress,
-            existing=existing,
+            existing=Existing.RESUME,
             interrupt=interrupt,
             remarks=remarks,
         )

@@ -9,21 +9,22 @@ whole; the one before it is kept in case it is damaged all the same.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
 import zipfile
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lad_mpi.errors import RunFailedError
+from lad_mpi.files import draft_of, whole_file
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from lad_mpi.types import HostFloats
 
 _VERSION = 1
@@ -39,6 +40,8 @@ _DAMAGE = (
     zlib.error,
 )
 _OPTIONAL = ("rule_state", "residuals")
+#: Not an error of the system, or one of seeking to a place that a damaged archive names.
+_ERRNOS_OF_DAMAGE = (None, errno.EINVAL, errno.EISDIR)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,17 +95,11 @@ class Checkpoints:
             It cannot be written; the earlier ones are still there.
         """
         name = f"{self._stem}.checkpoint-{checkpoint.iterations:09d}.npz"
-        path, draft = self._folder / name, self._folder / f".{name}.part"
+        path = self._folder / name
         try:
-            with draft.open("wb") as stream:
+            with whole_file(path) as stream:
                 _write(checkpoint, stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            draft.replace(path)
-            _sync_folder(self._folder)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                draft.unlink(missing_ok=True)
             raise RunFailedError(
                 f"cannot write the checkpoint {path}: {error.strerror or error}",
                 hint="see that the disk is not full and the quota not used up; --resume goes on "
@@ -129,12 +126,25 @@ class Checkpoints:
             None where there is none that is sound.
         notes : list of str
             Why newer ones were passed over.
+
+        Raises
+        ------
+        RunFailedError
+            One cannot be read at the moment; that it is damaged is not said by that.
         """
         notes = []
         for path in self.paths():
             try:
                 found = _read(path)
+            except FileNotFoundError:
+                continue
             except _DAMAGE as error:
+                number = getattr(error, "errno", None)
+                if number not in _ERRNOS_OF_DAMAGE:
+                    raise RunFailedError(
+                        f"the checkpoint {path} cannot be read: {os.strerror(number)}",
+                        hint="it may be sound: see to the file system and try again",
+                    ) from error
                 notes.append(f"{path.name} is damaged ({error}) and was passed over")
                 continue
             if (found.uuid, found.spec_hash) != (uuid, spec_hash):
@@ -149,7 +159,7 @@ class Checkpoints:
 
     def clear(self, after: int = -1) -> None:
         """Remove checkpoints of more than ``after`` iterations; what cannot be removed stays."""
-        drafts = self._folder.glob(f".{self._stem}.checkpoint-*.npz.part")
+        drafts = self._folder.glob(draft_of(Path(f"{self._stem}.checkpoint-*.npz")).name)
         newer = [path for path in self.paths() if self._iterations(path) > after]
         for path in [*newer, *drafts]:
             with contextlib.suppress(OSError):
@@ -169,19 +179,18 @@ class Checkpoints:
 
 
 def _write(checkpoint: Checkpoint, stream: Any) -> None:
-    about = {
+    about: dict[str, Any] = {
         "version": _VERSION,
         "iterations": checkpoint.iterations,
         "uuid": checkpoint.uuid,
         "spec_hash": checkpoint.spec_hash,
     }
-    arrays = {name: getattr(checkpoint, name) for name in ("model", *_OPTIONAL)}
-    np.savez(
-        stream,
-        allow_pickle=False,
-        about=np.frombuffer(json.dumps(about).encode(), dtype=np.uint8),
-        **{name: array for name, array in arrays.items() if array is not None},
-    )
+    parts = {name: getattr(checkpoint, name) for name in ("model", *_OPTIONAL)}
+    arrays = {name: array for name, array in parts.items() if array is not None}
+    # The archive has checksums of contents, not of names: one that is spoilt must be missed.
+    about["arrays"] = list(arrays)
+    described = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
+    np.savez(stream, allow_pickle=False, about=described, **arrays)
 
 
 def _read(path: Path) -> Checkpoint:
@@ -190,20 +199,11 @@ def _read(path: Path) -> Checkpoint:
         about = json.loads(archive["about"].tobytes())
         if about["version"] != _VERSION:
             raise ValueError(f"it is of version {about['version']}, not {_VERSION}")
+        if set(archive.files) != {"about", *about["arrays"]}:
+            raise ValueError(f"it holds {archive.files}, not {about['arrays']}")
         return Checkpoint(
             iterations=int(about["iterations"]),
             uuid=str(about["uuid"]),
             spec_hash=str(about["spec_hash"]),
-            model=archive["model"],
-            **{name: archive[name] for name in _OPTIONAL if name in archive},
+            **{name: archive[name] for name in about["arrays"]},
         )
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring the new name to the disk as well; not every file system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

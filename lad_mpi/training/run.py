@@ -146,7 +146,7 @@ def _train(
         # Only the server pays for importing HDF5.
         from lad_mpi.training.serve import run_header, serve  # noqa: PLC0415
 
-        header = run_header(setup, places, remarks)
+        header = run_header(setup, places, remarks, first_iteration)
         return serve(loop, output, start, header, progress, interrupt=interrupt)
 
 

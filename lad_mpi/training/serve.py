@@ -64,10 +64,11 @@ def serve(
     if start.checkpoint is not None:
         server.restore(start.checkpoint.model, start.checkpoint.rule_state)
     stopped = False
-    # Newer ones are damaged, or of a run that is replaced; the next would count as older.
-    Checkpoints(output).clear(after=-1 if start.checkpoint is None else start.first_iteration)
     try:
         with _open_log(setup, output, start, header) as log:
+            # Newer ones are damaged, or of a run that was replaced; the next would count as older.
+            newest = -1 if start.checkpoint is None else start.first_iteration
+            Checkpoints(output).clear(after=newest)
             session = _Session(loop, server, log, progress)
             try:
                 # What overflows is noticed, and named, where it matters.
@@ -137,6 +138,7 @@ class _Session:
         seconds, residuals = self._loop.collect_state(self._server)
         # The log first: a checkpoint must not be ahead of it.
         self._recorder.flush(seconds)
+        self._log.sync()
         self._checkpoints.save(
             Checkpoint(
                 self._loop.done,
@@ -178,7 +180,9 @@ class _Session:
             return self._evaluator.at_step(step)
 
 
-def run_header(setup: Setup, places: list[str], remarks: Sequence[str]) -> RunHeader:
+def run_header(
+    setup: Setup, places: list[str], remarks: Sequence[str], first_iteration: int
+) -> RunHeader:
     """Return what is known of a run before it starts.
 
     Parameters
@@ -187,13 +191,18 @@ def run_header(setup: Setup, places: list[str], remarks: Sequence[str]) -> RunHe
         The run on the server.
     places, remarks
         As for :func:`~lad_mpi.training.provenance.provenance`.
+    first_iteration : int
+        With which this launch begins.
     """
     spec = setup.spec
     return RunHeader(
         name=spec.name,
         spec_toml=to_toml(spec),
         spec_hash=spec_hash(spec),
-        provenance=provenance(spec, setup.link, places, remarks),
+        provenance={
+            **provenance(spec, setup.link, places, remarks),
+            "first_iteration": first_iteration,
+        },
     )
 
 

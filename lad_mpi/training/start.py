@@ -115,7 +115,8 @@ def _resume(lock: OutputLock, output: Path, spec: Spec) -> Start:
         log = read_head(output)
     except LogFormatError as error:
         raise UsageError(
-            f"cannot resume: {error.message}", hint="start over with --overwrite"
+            f"cannot resume: {error.message}",
+            hint="it is kept: move it away and the run begins anew, or replace it with --overwrite",
         ) from error
     wanted = spec_hash(spec)
     if log.spec_hash != wanted:

@@ -1,5 +1,6 @@
 """Commands under a real launcher: one message, one exit code, no rank left behind."""
 
+import h5py
 import numpy as np
 import pytest
 
@@ -143,3 +144,26 @@ def test_an_error_on_a_rank_of_devices_ends_the_whole_job_by_name(lad, tmp_path,
     assert done.stderr.count(f"error on rank 2: {shown}\n") == 1
     assert "error on rank 1" not in done.stderr
     assert read_log(tmp_path / "out.h5").status != "complete"
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_a_name_that_is_no_log_is_refused_once(lad, tmp_path, ranks):
+    done = lad("run", "spec.toml", "-o", "out.txt", ranks=ranks)
+    assert done.returncode == 2
+    assert done.stderr.count("lad-mpi: error") == 1
+    assert "a log's name ends in .h5" in done.stderr
+    assert "Abort" not in done.stderr
+
+
+def test_a_study_keeps_a_log_that_it_cannot_read(lad, tmp_path):
+    (tmp_path / "study.toml").write_text(STUDY.partition("[[cases]]")[0] + "[axes]\nseed = [1]\n")
+    assert lad("study", "run", "study.toml", "-o", "out").returncode == 0
+    (path,) = tmp_path.glob("out/*.h5")
+    with h5py.File(path, "r+") as file:
+        file.attrs["format_version"] = 99
+    before = path.read_bytes()
+    again = lad("study", "run", "study.toml", "-o", "out")
+    assert again.returncode == 1
+    assert "log of version 99" in again.stderr
+    assert "move it away" in again.stderr
+    assert path.read_bytes() == before

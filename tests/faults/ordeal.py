@@ -243,7 +243,8 @@ def _check_log(here: str, path: Path, *, complete: bool, tally: Tally) -> None:
         tally.findings.append(f"{here}: the log is not valid: {found}")
         return
     # A launcher may end before the last of its ranks.
-    while is_being_written(path) and not complete:
+    deadline = time.monotonic() + DEADLINE_S
+    while is_being_written(path) and not complete and time.monotonic() < deadline:
         time.sleep(0.02)
     log = read_log(path)
     allowed = {"complete"} if complete else {"interrupted", "failed", "complete"}

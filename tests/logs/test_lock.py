@@ -6,6 +6,7 @@ import errno
 import fcntl
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -61,6 +62,25 @@ def test_a_damaged_note_only_costs_the_name_of_the_holder(tmp_path):
         lock_path(tmp_path / "run.h5").write_bytes(b"\xff[")
         with pytest.raises(UsageError, match=r"written by another run\n"):
             OutputLock(tmp_path / "run.h5")
+
+
+def test_a_reader_who_looks_keeps_no_writer_away(tmp_path):
+    path = lock_path(tmp_path / "run.h5")
+    path.touch()
+    with path.open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        timer = threading.Timer(0.2, fcntl.flock, [looking, fcntl.LOCK_UN])
+        timer.start()
+        with OutputLock(tmp_path / "run.h5") as lock:
+            assert lock.is_held
+        timer.join()
+
+
+def test_a_lock_that_others_have_made_anew_is_not_removed(tmp_path):
+    with OutputLock(tmp_path / "run.h5"):
+        lock_path(tmp_path / "run.h5").unlink()
+        lock_path(tmp_path / "run.h5").write_text("another's")
+    assert lock_path(tmp_path / "run.h5").read_text() == "another's"
 
 
 def test_a_lock_file_that_is_removed_meanwhile_is_not_taken_for_the_lock(tmp_path, monkeypatch):

@@ -323,3 +323,36 @@ def test_the_schema_describes_every_dataset(complete_log):
     with h5py.File(complete_log) as file:
         file.visititems(visit)
     assert seen == described
+
+
+@pytest.mark.parametrize("end", ["append", "finish"])
+def test_what_has_taken_the_logs_place_is_left_alone(tmp_path, open_writer, block, end):
+    path = tmp_path / "run.h5"
+    writer = open_writer(path)
+    writer.append(block(0, 2))
+    path.unlink()
+    foreign = os.urandom(300_000)
+    draft = tmp_path / ".run.h5.part"
+    path.write_bytes(foreign)
+    draft.write_bytes(b"another run's")
+    with pytest.raises(RunFailedError, match="is gone: it or its folder was removed or replaced"):
+        writer.append(block(2, 1)) if end == "append" else writer.finish("interrupted")
+    assert path.read_bytes() == foreign
+    assert draft.read_bytes() == b"another run's"
+
+
+def test_a_run_that_lost_its_folder_leaves_the_next_run_alone(tmp_path, open_writer, block):
+    folder = tmp_path / "results"
+    first = open_writer(folder / "run.h5")
+    first.append(block(0, 2))
+    folder.rename(tmp_path / "aside")
+    second = open_writer(folder / "run.h5")
+    second.append(block(0, 1))
+    with pytest.raises(RunFailedError, match="is gone"):
+        first.append(block(2, 1))
+    log = read_log(folder / "run.h5")
+    assert (log.status, log.recorded) == ("running", 1)
+    second.append(block(1, 1))
+    second.finish("interrupted")
+    assert (read_log(folder / "run.h5").recorded, validate_log(folder / "run.h5")) == (2, [])
+    assert read_log(tmp_path / "aside" / "run.h5").recorded == 2

@@ -137,3 +137,38 @@ def test_a_failed_write_leaves_the_earlier_ones_and_no_draft(
     monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == ["run.checkpoint-000000400.npz"]
     assert checkpoints.load("u", "h", 500)[0].iterations == 400
+
+
+def test_no_flipped_bit_passes_for_what_was_saved(checkpoints):
+    whole = make(7, rule_state=np.arange(4.0), residuals=np.ones((2, 4), dtype=np.float32))
+    path = checkpoints.save(whole)
+    raw = path.read_bytes()
+    kept = 0
+    for place in range(len(raw)):
+        for bit in range(8):
+            path.write_bytes(raw[:place] + bytes([raw[place] ^ 1 << bit]) + raw[place + 1 :])
+            found, _ = checkpoints.load("u", "h", 7)
+            if found is None:
+                continue
+            kept += 1
+            assert found.iterations == 7
+            for name in ("model", "rule_state", "residuals"):
+                saved, loaded = getattr(whole, name), getattr(found, name)
+                assert (loaded.dtype, loaded.shape) == (saved.dtype, saved.shape)
+                assert loaded.tobytes() == saved.tobytes()
+    # Dates and the like are none of our business.
+    assert kept < 8 * len(raw) / 2
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EACCES])
+def test_one_that_cannot_be_read_now_is_not_taken_for_damaged(checkpoints, monkeypatch, number):
+    checkpoints.save(make(400))
+    checkpoints.save(make(500))
+
+    def fail(*arguments, **options):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(np, "load", fail)
+    with pytest.raises(RunFailedError, match=r"checkpoint-000000500\.npz cannot be read"):
+        checkpoints.load("u", "h", 500)
+    assert len(checkpoints.paths()) == 2

@@ -208,6 +208,24 @@ def test_starting_over_forgets_the_checkpoints_of_the_run_before(tmp_path):
     assert [p.name for p in Checkpoints(path).paths()] == ["run.checkpoint-000000005.npz"]
 
 
+def test_a_log_that_cannot_be_made_costs_no_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "run.h5"
+    start(path, flushes=2)
+    before = path.read_bytes()
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lad_mpi.logs.writer.create_growing", full)
+    for existing in (Existing.REPLACE, Existing.RESUME):
+        outcome, _ = start(path, existing=existing)
+        assert "No space left on device" in outcome.failure
+        assert path.read_bytes() == before
+        assert len(Checkpoints(path).paths()) == 1
+    monkeypatch.undo()
+    assert start(path)[1] == ["going on after 10 of 23 iterations"]
+
+
 def test_checkpoints_by_time_are_written(tmp_path, monkeypatch):
     saved = []
     monkeypatch.setattr(Checkpoints, "save", lambda self, checkpoint: saved.append(checkpoint))
