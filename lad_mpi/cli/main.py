@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from lad_mpi._version import __version__
+from lad_mpi.cli.arguments import add_json, add_overrides
 from lad_mpi.cli.measuring import add_baseline, add_rank_benches, add_scale
 from lad_mpi.errors import ExitCode, LadError, RelayedError
 from lad_mpi.launchers import announced_rank
@@ -104,14 +105,7 @@ def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
         "srun rank 0 is the server and the other ranks host the devices.",
     )
     run.add_argument("spec", type=Path, metavar="SPEC.toml")
-    run.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="A.B=V",
-        help="change one value of the spec; may be repeated",
-    )
+    add_overrides(run)
     run.add_argument(
         "-o",
         "--output",
@@ -177,7 +171,7 @@ def _add_study(commands: argparse._SubParsersAction[_Parser]) -> None:
             _add_force(action)
             _add_progress(action)
         else:
-            _add_json(action)
+            add_json(action)
         if name == "submit":
             _add_submission(action)
         action.set_defaults(module="submit" if name == "submit" else "study", function=name)
@@ -231,7 +225,7 @@ def _add_show(commands: argparse._SubParsersAction[_Parser]) -> None:
     show = _command(commands, "show", "summarise a log", "Summarise one log.")
     show.add_argument("log", type=Path, metavar="FILE.h5")
     show.add_argument("--spec", action="store_true", help="print the resolved spec only")
-    _add_json(show)
+    add_json(show)
     show.set_defaults(module="show", function="show")
 
 
@@ -243,7 +237,7 @@ def _add_validate(commands: argparse._SubParsersAction[_Parser]) -> None:
         "Check that logs (*.h5) keep the format and that specs and studies (*.toml) can be run.",
     )
     validate.add_argument("files", type=Path, nargs="+", metavar="FILE")
-    _add_json(validate)
+    add_json(validate)
     validate.set_defaults(module="show", function="validate")
 
 
@@ -258,7 +252,7 @@ def _add_components(commands: argparse._SubParsersAction[_Parser]) -> None:
     components.add_argument("kind", nargs="?", metavar="KIND", help="show this one in full")
     components.add_argument("--n", type=int, default=100, metavar="N", help="messages, for κ (100)")
     components.add_argument("--f", type=int, default=20, metavar="F", help="faulty ones (20)")
-    _add_json(components)
+    add_json(components)
     components.set_defaults(module="components", function="components")
 
 
@@ -281,7 +275,7 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
     rules.add_argument("--dtype", choices=("float64", "float32"), default="float64")
     rules.add_argument("--repeats", type=int, default=7, metavar="R", help="timed calls (7)")
     rules.add_argument("--rules", metavar="A,B", help="only these kinds")
-    _add_json(rules)
+    add_json(rules)
     rules.set_defaults(module="bench", function="bench")
     codecs = _command(
         subjects,
@@ -297,7 +291,7 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
     codecs.add_argument("--dtype", choices=("float64", "float32"), default="float32")
     codecs.add_argument("--repeats", type=int, default=7, metavar="R", help="timed calls (7)")
     codecs.add_argument("--codecs", metavar="A,B", help="only these kinds")
-    _add_json(codecs)
+    add_json(codecs)
     codecs.set_defaults(module="bench", function="codecs")
     add_rank_benches(subjects, _command)
 
@@ -321,7 +315,7 @@ def _add_doctor(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="DIR",
         help="folder of the logs (default: results); it is not made",
     )
-    _add_json(doctor)
+    add_json(doctor)
     doctor.set_defaults(module="doctor", function="doctor")
 
 
@@ -355,7 +349,3 @@ def _add_progress(parser: _Parser) -> None:
         help="a bar, plain lines for a batch log, or neither; auto takes a bar on a terminal "
         "(launchers hide the terminal from ranks, so say bar under mpirun)",
     )
-
-
-def _add_json(parser: _Parser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON for programs")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lad_mpi.cli.arguments import add_json, add_overrides
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
@@ -29,7 +31,7 @@ def add_rank_benches(subjects: _Commands, command: _Add) -> None:
         "--dimensions", default="100,10000,100000", metavar="Q,Q", help="(100,10000,100000)"
     )
     collectives.add_argument("--repeats", type=int, default=51, metavar="R", help="rounds (51)")
-    _add_json(collectives)
+    add_json(collectives)
     collectives.set_defaults(module="bench_ranks", function="collectives")
     iteration = command(
         subjects,
@@ -39,15 +41,8 @@ def add_rank_benches(subjects: _Commands, command: _Add) -> None:
         "phases against the wall clock.",
     )
     iteration.add_argument("spec", type=Path, nargs="?", metavar="SPEC.toml")
-    iteration.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="A.B=V",
-        help="change one value of the spec; may be repeated",
-    )
-    _add_json(iteration)
+    add_overrides(iteration)
+    add_json(iteration)
     iteration.set_defaults(module="bench_ranks", function="iteration")
 
 
@@ -77,7 +72,7 @@ def add_baseline(commands: _Commands, command: _Add) -> None:
         help="compare with an earlier baseline; exit code 3 if the machine has changed",
     )
     _add_drift(baseline)
-    _add_json(baseline)
+    add_json(baseline)
     baseline.set_defaults(module="baseline", function="baseline")
 
 
@@ -116,14 +111,7 @@ def add_scale(commands: _Commands, command: _Add) -> None:
         choices=("samples", "dimension", "devices"),
         help="weak: what grows with the number of device ranks (samples)",
     )
-    scale.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="A.B=V",
-        help="change one value of the spec; may be repeated",
-    )
+    add_overrides(scale)
     scale.add_argument(
         "-o", "--output", type=Path, metavar="DIR", help="folder (default: results/KIND-NAME)"
     )
@@ -150,7 +138,7 @@ def add_scale(commands: _Commands, command: _Add) -> None:
     )
     scale.add_argument("--dry-run", action="store_true", help="print the launches; run nothing")
     _add_drift(scale)
-    _add_json(scale)
+    add_json(scale)
     scale.set_defaults(module="scale", function="scale")
 
 
@@ -162,7 +150,3 @@ def _add_drift(parser: _Parser) -> None:
         metavar="X",
         help="relative change of a median, beyond its spread, that counts as one (0.15)",
     )
-
-
-def _add_json(parser: _Parser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON for programs")
