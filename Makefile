@@ -25,7 +25,7 @@ INSTALL  = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PROGRESS = $$(test -t 2 && echo bar || echo lines)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo study scaling test test-serial test-mpi test-gpu test-long test-peers lint clean
+.PHONY: help install demo study scaling test test-serial test-mpi test-slurm test-gpu test-long test-peers lint clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -82,13 +82,17 @@ scaling: $(VENV)/.installed  ## measure this machine, strong and weak scaling, c
 test: test-serial test-mpi  ## run all tests
 
 test-serial: $(VENV)/.installed-test
-	$(TEST) python -m pytest -m "not mpi"
+	$(TEST) python -m pytest -m "not mpi and not slurm"
 
 test-mpi: $(VENV)/.installed-test
 	set -e; for ranks in 2 3 5; do \
 	  $(TEST) timeout 300 $(MPIRUN) -n $$ranks python -m pytest --with-mpi -m mpi -q \
 	    -p no:cacheprovider tests/mpi; \
 	done
+
+# Apart, because MPICH's ranks now and then do not find each other on its virtual nodes.
+test-slurm: $(VENV)/.installed-test  ## submit jobs to a SLURM of four nodes, started for that
+	$(TEST) python -m pytest -m slurm tests/slurm
 
 test-gpu: $(VENV)/.installed-test  ## run the tests that need a GPU and CuPy
 	$(RUN) python -m pytest -m gpu tests/gpu
