@@ -85,7 +85,8 @@ def run_study(
             link,
             found.path,
             progress=progress,
-            existing=Existing.RESUME,
+            # That a first launch has nothing to go on from is no news.
+            existing=Existing.RESUME if found.path.exists() else Existing.REFUSE,
             interrupt=interrupt,
             remarks=remarks,
         )

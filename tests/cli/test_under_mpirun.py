@@ -98,6 +98,7 @@ def test_a_study_goes_on_past_a_failed_run_and_skips_what_is_done(lad, tmp_path)
     assert first.returncode == 1
     assert first.stdout == "2 completed, 0 complete before, 1 not completed; logs in out\n"
     assert first.stderr.count("diverging (seed 1): diverged") == 1
+    assert "no log yet" not in first.stderr
     again = lad("study", "run", "study.toml", "-o", "out", ranks=2)
     assert again.stdout == "0 completed, 2 complete before, 1 not completed; logs in out\n"
 
