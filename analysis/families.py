@@ -53,7 +53,7 @@ def load_families(collection: Collection) -> list[Family]:
         if method.table("coding").get("kind") == "cyclic":
             groups[_shared(method)].append(method)
     found = [
-        Family(_name(members[0]), tuple(sorted(members, key=load_of)))
+        Family(rule_and_codec(members[0]), tuple(sorted(members, key=load_of)))
         for members in groups.values()
         if len({load_of(method) for method in members}) > 1
     ]
@@ -65,18 +65,19 @@ def load_of(method: Method) -> int:
     return int(method.table("coding")["load"])
 
 
+def rule_and_codec(method: Method) -> str:
+    """Name a method by its pre-aggregations, rule and codec; by its code where that decodes."""
+    rule = method.table("aggregation")
+    steps = [step["kind"] if isinstance(step, dict) else step for step in rule.get("pre", [])]
+    name = " + ".join([*steps, str(rule.get("kind", method.table("coding").get("kind")))])
+    codec = _codec(method)
+    return (name if codec == "none" else f"{name}, {codec}").replace("_", " ")
+
+
 def _shared(method: Method) -> str:
     coding = {key: value for key, value in method.table("coding").items() if key != "load"}
     spec = {**method.spec, "coding": coding, "name": ""}
     return json.dumps([spec, method.ranks], sort_keys=True, default=str)
-
-
-def _name(method: Method) -> str:
-    rule = method.table("aggregation")
-    steps = [step["kind"] if isinstance(step, dict) else step for step in rule.get("pre", [])]
-    name = " + ".join([*steps, str(rule.get("kind", "decoder"))])
-    codec = _codec(method)
-    return (name if codec == "none" else f"{name}, {codec}").replace("_", " ")
 
 
 def _codec(method: Method) -> str:

@@ -170,6 +170,17 @@ def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def with_unique_labels(methods: Sequence[Method]) -> list[Method]:
+    """Add to labels that several methods share the values in which these methods differ."""
+    counts = Counter(method.label for method in methods)
+    return [
+        method
+        if counts[method.label] == 1
+        else replace(method, label=f"{method.label} ({_distinction(method, methods)})")
+        for method in methods
+    ]
+
+
 def _why_unfit(run: RunLog) -> str:
     if run.status != "complete":
         done = f"{len(run.iteration)} of {run.spec.get('iterations', '?')} iterations"
@@ -192,22 +203,12 @@ def _group(runs: Sequence[RunLog]) -> list[Method]:
         )
         for group in groups.values()
     ]
-    methods = _with_unique_labels(methods)
+    methods = with_unique_labels(methods)
     return sorted(methods, key=lambda method: natural_key(method.label))
 
 
 def _without_seed(run: RunLog) -> dict[str, Any]:
     return {key: value for key, value in run.spec.items() if key != "seed"}
-
-
-def _with_unique_labels(methods: Sequence[Method]) -> list[Method]:
-    counts = Counter(method.label for method in methods)
-    return [
-        method
-        if counts[method.label] == 1
-        else replace(method, label=f"{method.label} ({_distinction(method, methods)})")
-        for method in methods
-    ]
 
 
 def _distinction(method: Method, methods: Sequence[Method]) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from analysis.forecast import Forecast, Question
     from analysis.runs import Collection
     from analysis.scaling.load import ScalingStudy
     from analysis.scaling.summary import CaseSummary
@@ -97,6 +98,37 @@ def save_scaling_figures(
     return _save(
         {name: partial(draw, study, rows) for name, draw in SCALING_FIGURES.items()}, folder
     )
+
+
+def save_forecast_figures(forecast: Forecast, question: Question, folder: Path) -> list[Path]:
+    """Draw the figures of a forecast, as :func:`save_figures` draws those of runs.
+
+    Parameters
+    ----------
+    forecast : Forecast
+        What is drawn.
+    question : Question
+        What it answers.
+    folder : Path
+        Receives the files.
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    UsageError
+        The folder cannot be written.
+    """
+    # They need SciPy, and other figures do not.
+    from analysis.figures.forecast import forecast_iteration, forecast_target  # noqa: PLC0415
+
+    drawings: dict[str, _Drawing] = {
+        "forecast_iteration": partial(forecast_iteration, forecast, question),
+        "forecast_target": partial(forecast_target, forecast, question),
+    }
+    return _save(drawings, folder)
 
 
 def _save(figures: Mapping[str, _Drawing], folder: Path) -> list[Path]:

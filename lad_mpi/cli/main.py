@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from lad_mpi._version import __version__
 from lad_mpi.cli.arguments import add_json, add_overrides
-from lad_mpi.cli.measuring import add_baseline, add_rank_benches, add_scale
+from lad_mpi.cli.measuring import add_baseline, add_forecast, add_rank_benches, add_scale
 from lad_mpi.errors import ExitCode, LadError, RelayedError
 from lad_mpi.launchers import announced_rank
 
@@ -74,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_bench(commands)
     add_baseline(commands, _command)
     add_scale(commands, _command)
+    add_forecast(commands, _command)
     _add_doctor(commands)
     return parser
 

@@ -1,4 +1,4 @@
-"""Arguments of the commands that measure: baseline, scale, and benches on several ranks."""
+"""Arguments of the commands that measure and of what is predicted from it."""
 
 from __future__ import annotations
 
@@ -140,6 +140,52 @@ def add_scale(commands: _Commands, command: _Add) -> None:
     _add_drift(scale)
     add_json(scale)
     scale.set_defaults(module="scale", function="scale")
+
+
+def add_forecast(commands: _Commands, command: _Add) -> None:
+    """Describe ``lad-mpi forecast``."""
+    forecast = command(
+        commands,
+        "forecast",
+        "what an iteration, and an error, would cost elsewhere",
+        "Fit a cost model on the runs of scaling studies or of folders of logs, hold it against "
+        "the largest measured case, which is left out for that, and predict the time of an "
+        "iteration and to a target error at other ranks, loads, dimensions and networks. What "
+        "this assumes is listed. Exit code 1 if the case that was left out is not predicted.",
+    )
+    forecast.add_argument(
+        "study",
+        type=Path,
+        nargs="+",
+        metavar="STUDY",
+        help="folder that lad-mpi scale wrote, or that is searched for logs (*.h5)",
+    )
+    measured = "(default: those measured)"
+    forecast.add_argument("--ranks", metavar="P,P", help=f"numbers of ranks {measured}")
+    forecast.add_argument("--load", metavar="D,D", help=f"subsets a device {measured}")
+    forecast.add_argument("--dimension", metavar="Q,Q", help=f"length of the model {measured}")
+    forecast.add_argument(
+        "--network",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="in place of the communication that was measured: latency=2us,bandwidth=25GB/s; may "
+        "be repeated",
+    )
+    forecast.add_argument(
+        "--target-error", type=float, metavar="E", help="show the time to this error, too"
+    )
+    forecast.add_argument(
+        "--metric",
+        choices=("loss", "gradient_norm", "distance_to_optimum"),
+        default="loss",
+        help="which error of the logs the target is of (loss)",
+    )
+    forecast.add_argument(
+        "-o", "--output", type=Path, metavar="FOLDER", help="draw the figures into this folder"
+    )
+    add_json(forecast)
+    forecast.set_defaults(module="forecast", function="forecast")
 
 
 def _add_drift(parser: _Parser) -> None:

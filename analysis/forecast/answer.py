@@ -1,0 +1,229 @@
+"""Rows of a forecast: what every method costs at the sizes that were asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from analysis.forecast.fit import Interval
+from analysis.forecast.observe import dimension_of, header_bytes
+from analysis.forecast.target import progress_to
+from analysis.forecast.workload import grown, workload_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analysis.forecast.fit import CostModel, Prediction
+    from analysis.forecast.observe import Case, Measured
+    from analysis.forecast.target import Progress, Target
+    from analysis.forecast.workload import Workload
+    from lad_mpi.network import Network
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a forecast is asked for; what is left out is as measured.
+
+    Parameters
+    ----------
+    ranks, loads, dimensions : tuple of int
+        P, d and Q.
+    networks : tuple of Network
+        Each in turn takes the place of the measured communication.
+    target : Target or None
+        An error to be reached.
+    """
+
+    ranks: tuple[int, ...] = ()
+    loads: tuple[int, ...] = ()
+    dimensions: tuple[int, ...] = ()
+    networks: tuple[Network, ...] = ()
+    target: Target | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """One method at one size on one network.
+
+    Parameters
+    ----------
+    method : str
+        As of :class:`~analysis.forecast.observe.Case`.
+    workload : Workload
+        The sizes.
+    network : Network or None
+        None for the communication as measured.
+    iteration : Prediction
+        Time of an iteration.
+    progress : Progress or None
+        Iterations to the target; None where there is no target, or no log at this load.
+    source : Workload or None
+        Sizes of the runs whose errors these are.
+    """
+
+    method: str
+    workload: Workload
+    network: Network | None
+    iteration: Prediction
+    progress: Progress | None
+    source: Workload | None
+
+    @property
+    def to_target_s(self) -> Interval | None:
+        """Time to the target, the interval from fewest fast to most slow iterations."""
+        if self.progress is None or self.progress.iterations is None:
+            return None
+        count, seconds = self.progress.iterations, self.iteration.seconds
+        return Interval(
+            count.value * seconds.value, count.low * seconds.low, count.high * seconds.high
+        )
+
+
+def answer(measured: Measured, model: CostModel, question: Question) -> list[Row]:
+    """Predict all that was asked for, by method, then P, Q, network and d.
+
+    Raises
+    ------
+    SpecError
+        A size makes no run: d above N, k above Q.
+    """
+    rows = []
+    for method in dict.fromkeys(case.method for case in measured.cases):
+        cases = [case for case in measured.cases if case.method == method]
+        networks: Sequence[Network | None] = question.networks or (None,)
+        for ranks, dimension, network in product(
+            question.ranks or _values(cases, "ranks"),
+            question.dimensions or _values(cases, "dimension"),
+            networks,
+        ):
+            for load in _loads(cases, question):
+                row = row_at(
+                    model, cases, method, target=question.target, network=network,
+                    ranks=ranks, load=load, dimension=dimension,
+                )  # fmt: skip
+                if row is not None:
+                    rows.append(row)
+    return rows
+
+
+def row_at(
+    model: CostModel,
+    cases: Sequence[Case],
+    method: str,
+    *,
+    target: Target | None,
+    network: Network | None,
+    ranks: int,
+    load: int | None,
+    dimension: int,
+) -> Row | None:
+    """Predict one method at one size; None where its communication was not measured.
+
+    Parameters
+    ----------
+    model : CostModel
+        Fitted on these cases, among others.
+    cases : sequence of Case
+        Those of the method.
+    method : str
+        Its name.
+    target, network, ranks, load, dimension
+        As of :class:`Question`; the load is None for a code that sets its own.
+    """
+    workload = workload_at(cases, ranks=ranks, load=load, dimension=dimension)
+    if network is None and not model.covers(workload):
+        return None
+    progress, source = _progress(cases, workload, target)
+    return Row(method, workload, network, model.predict(workload, network), progress, source)
+
+
+def cheapest(rows: Sequence[Row]) -> list[tuple[Row, list[Row]]]:
+    """Return, for every P, Q and network, the row that reaches the target first.
+
+    Beside it stand the rows whose intervals meet its own: they cannot be told from it.
+    """
+    groups: dict[tuple[Any, ...], list[tuple[float, Row, Interval]]] = {}
+    for row in rows:
+        spent = row.to_target_s
+        if spent is not None:
+            key = (row.workload.ranks, row.workload.dimension, row.network)
+            groups.setdefault(key, []).append((spent.value, row, spent))
+    found = []
+    for members in groups.values():
+        _, best, spent = min(members, key=lambda member: member[0])
+        near = [row for _, row, other in members if row is not best and other.low <= spent.high]
+        found.append((best, near))
+    return found
+
+
+def workload_at(cases: Sequence[Case], *, ranks: int, load: int | None, dimension: int) -> Workload:
+    """Return the sizes of a method elsewhere than where it was measured.
+
+    Where there are more device ranks than devices, devices are added until each has
+    one, and Byzantine ones in proportion.
+    """
+    run = _closest(cases, dimension).runs[0]
+    devices = run.spec["devices"]
+    changes: dict[str, Any] = {}
+    if load is not None:
+        changes["coding.load"] = load
+    if dimension != dimension_of(run):
+        changes["problem.dimension"] = dimension
+    if ranks - 1 > devices["count"]:
+        factor = (ranks - 1) / devices["count"]
+        for name in ("byzantine", "assumed_byzantine"):
+            if name in devices:
+                changes[f"devices.{name}"] = int(devices[name] * factor)
+        changes["devices.count"] = ranks - 1
+    return workload_of(grown(run.spec, changes), ranks, dimension, header_bytes(run))
+
+
+def _closest(cases: Sequence[Case], dimension: int) -> Case:
+    alike = [case for case in cases if case.workload.dimension == dimension]
+    return max(alike or cases, key=lambda case: case.workload.dimension)
+
+
+def _values(cases: Sequence[Case], name: str) -> list[int]:
+    return sorted({int(getattr(case.workload, name)) for case in cases})
+
+
+def _loads(cases: Sequence[Case], question: Question) -> Sequence[int | None]:
+    """Return the loads to look at; a code that sets its own has None."""
+    own = sorted(
+        {
+            int(run.spec["coding"]["load"])
+            for case in cases
+            for run in case.runs
+            if "load" in run.spec["coding"]
+        }
+    )
+    if not own:
+        return [None]
+    return question.loads or own
+
+
+def _progress(
+    cases: Sequence[Case], workload: Workload, target: Target | None
+) -> tuple[Progress | None, Workload | None]:
+    """Take the errors of runs at the same load, of the closest N and Q where there are several."""
+    alike = [case for case in cases if _same_load(case, workload)]
+    if target is None or not alike:
+        return None, None
+    source = min(
+        (case.workload for case in alike),
+        key=lambda w: (w.devices != workload.devices, abs(w.dimension - workload.dimension)),
+    )
+    sizes = (source.devices, source.dimension, source.samples)
+    runs = [
+        run
+        for case in alike
+        if (case.workload.devices, case.workload.dimension, case.workload.samples) == sizes
+        for run in case.runs
+    ]
+    return progress_to(target, runs), source
+
+
+def _same_load(case: Case, workload: Workload) -> bool:
+    """Tell whether two have the same load; a code that sets its own load always has."""
+    return case.workload.load == workload.load or "load" not in case.runs[0].spec["coding"]

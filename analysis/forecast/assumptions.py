@@ -1,0 +1,125 @@
+"""What a forecast takes for granted, and how far it is from what was measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analysis.forecast.terms import COMMUNICATION, TERMS, features
+from analysis.formatting import significant
+from lad_mpi.theory import honest_dispersion
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from analysis.forecast.answer import Row
+    from analysis.forecast.fit import CostModel
+    from analysis.forecast.observe import Measured
+
+#: Sizes that lie this much above the greatest measured one are beyond it.
+_BEYOND = 1.05
+_SIZES = (("ranks", "P"), ("load", "d"), ("dimension", "Q"), ("samples", "samples a subset"))
+
+
+def assumptions(measured: Measured, model: CostModel, rows: Sequence[Row]) -> list[str]:
+    """List what the rows assume, one sentence or two each."""
+    said = [*_sizes(measured, rows), *_devices(measured, rows), *_network(measured, rows)]
+    said += [*_terms(model, rows), *_errors(rows)]
+    said.append(
+        f"the model errs by {model.error:.0%} (root mean square over {model.degrees} cases, each "
+        "predicted from the others), and no more where it extrapolates."
+    )
+    return said
+
+
+def _sizes(measured: Measured, rows: Sequence[Row]) -> Iterator[str]:
+    for name, letter in _SIZES:
+        known = max(float(getattr(case.workload, name)) for case in measured.cases)
+        asked = max(float(getattr(row.workload, name)) for row in rows)
+        if asked > _BEYOND * known:
+            yield f"{letter} = {asked:g} is {asked / known:.3g} times the most measured, {known:g}."
+
+
+def _devices(measured: Measured, rows: Sequence[Row]) -> Iterator[str]:
+    known = max(case.workload.devices for case in measured.cases)
+    largest = max((row.workload for row in rows), key=lambda w: w.devices)
+    if largest.devices > known:
+        yield (
+            f"N = {largest.devices} devices where {known} were measured, so that every rank has "
+            f"one, and in proportion f = {largest.byzantine}."
+        )
+
+
+def _network(measured: Measured, rows: Sequence[Row]) -> Iterator[str]:
+    given = list(dict.fromkeys(row.network for row in rows if row.network is not None))
+    if given:
+        yield (
+            f"communication is that of {'; '.join(map(str, given))} alone: a binomial tree, and "
+            "one link into the server. Waiting for uneven ranks, the work of MPI, and other "
+            "traffic are not in it, and nothing of it was measured."
+        )
+    known = max(case.workload.ranks for case in measured.cases)
+    if any(row.network is None and row.workload.ranks > known for row in rows):
+        yield (
+            f"communication goes on as it was measured up to P = {known}, on the links of that "
+            "machine; say which others with --network."
+        )
+
+
+def _terms(model: CostModel, rows: Sequence[Row]) -> Iterator[str]:
+    for term in TERMS:
+        told = [row for row in rows if not (term == COMMUNICATION and row.network is not None)]
+        factors = [
+            (
+                features(term, row.workload)[-1] / fit.greatest[-1] if fit.greatest[-1] else 1.0,
+                fit.proportional,
+            )
+            for row in told
+            for fit in [model.fits[term, row.workload.group(term)]]
+        ]
+        factor, proportional = max(factors, default=(1.0, False))
+        if factor <= _BEYOND:
+            continue
+        what = list(TERMS[term])[-1]
+        yield f"{term} grows with: {what}; here up to {factor:.3g} times the most measured." + (
+            " It was not varied, so all time is taken to be in proportion to it."
+            if proportional
+            else ""
+        )
+
+
+def _errors(rows: Sequence[Row]) -> Iterator[str]:
+    moved = [
+        row
+        for row in rows
+        if row.source is not None
+        and (row.source.devices, row.source.dimension)
+        != (row.workload.devices, row.workload.dimension)
+    ]
+    if not moved:
+        return
+    row = max(moved, key=_scatter)
+    old, new = row.source, row.workload
+    if old is None:
+        return
+    yield (
+        "iterations to the target are taken over from the logs, of "
+        f"N = {old.devices} and Q = {old.dimension}, to N = {new.devices} and "
+        f"Q = {new.dimension}. By the law of the dispersion honest messages scatter "
+        f"{significant(_scatter(row), 3)} times as much there at d = {new.load:g}."
+    )
+
+
+def _scatter(row: Row) -> float:
+    """Return the expected dispersion of a row over that of the runs its errors are from."""
+    if row.source is None:
+        return 1.0
+    before, after = (
+        honest_dispersion(
+            1.0,
+            num_devices=w.devices,
+            num_honest=w.devices - w.byzantine,
+            load=min(w.devices, max(1, round(w.load))),
+        )
+        for w in (row.source, row.workload)
+    )
+    return float(after / before) if before > 0 else float("inf" if after > 0 else 1.0)

@@ -1,0 +1,258 @@
+"""A cost model fitted on measured cases, and what it says of others, with intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import nnls
+from scipy.stats import t as student
+
+from analysis.forecast.terms import COMMUNICATION, TERMS, features, network_seconds
+from analysis.statistics import CONFIDENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from analysis.forecast.observe import Case
+    from analysis.forecast.workload import Workload
+    from lad_mpi.network import Network
+    from lad_mpi.types import HostFloats, HostInts
+
+#: Draws of the bootstrap. They are of a fixed seed: the same logs give the same forecast.
+DRAWS = 400
+_SEED = 1
+#: Relative error that the model has at the least, however well it fits.
+LEAST_ERROR = 0.02
+#: A column that changes by less than this share of its greatest value was not varied.
+_VARIED = 0.05
+#: Weights are of the predicted times after this many passes: by the measured ones, which
+#: are noisy, cases that happened to be fast would weigh too much and pull the fit down.
+_PASSES = 3
+_LEAST_S = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A value with the ends of its interval.
+
+    Parameters
+    ----------
+    value, low, high : float
+        In one unit.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def holds(self, value: float) -> bool:
+        """Tell whether a value is in the interval."""
+        return self.low <= value <= self.high
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """An iteration as the model has it.
+
+    Parameters
+    ----------
+    seconds : Interval
+        Training time of an iteration.
+    parts : dict of float
+        Its terms, in seconds.
+    """
+
+    seconds: Interval
+    parts: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TermFit:
+    """Coefficients of a term for one kind of components.
+
+    Parameters
+    ----------
+    kept : tuple of int
+        Columns of :func:`~analysis.forecast.terms.features` that the fit has.
+    proportional : bool
+        Whether columns were left out because they, or others, were not varied.
+    coefficients : ndarray of float64, shape (k,)
+        Seconds for one of each kept column.
+    draws : ndarray of float64, shape (draws, k)
+        The same, of the bootstrap.
+    greatest : tuple of float
+        The greatest value of each column after the first that was measured.
+    """
+
+    kept: tuple[int, ...]
+    proportional: bool
+    coefficients: HostFloats
+    draws: HostFloats
+    greatest: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CostModel:
+    """A sum of terms, each linear in a few sizes with coefficients that are not negative.
+
+    Parameters
+    ----------
+    fits : dict of TermFit
+        By term and kind of components.
+    error : float
+        Relative error of the model, root mean square over cases that were left out.
+    degrees : int
+        Number of such cases.
+    """
+
+    fits: dict[tuple[str, str], TermFit]
+    error: float
+    degrees: int
+
+    def covers(self, workload: Workload) -> bool:
+        """Tell whether the model has coefficients for all components of a workload."""
+        return _covered(self.fits, workload)
+
+    def predict(self, workload: Workload, network: Network | None = None) -> Prediction:
+        """Predict an iteration.
+
+        Parameters
+        ----------
+        workload : Workload
+            One that the model covers.
+        network : Network, optional
+            Takes the place of the communication that was measured.
+
+        Notes
+        -----
+        The interval is that of the draws of the bootstrap, each multiplied by
+        exp(s ε): s is the model's ``error`` and ε follows Student's distribution
+        with ``degrees`` degrees of freedom.
+        """
+        parts: dict[str, float] = {}
+        draws = np.zeros(DRAWS)
+        for term in TERMS:
+            if term == COMMUNICATION and network is not None:
+                parts[term] = network_seconds(workload, network)
+                draws += parts[term]
+                continue
+            fit = self.fits[term, workload.group(term)]
+            columns = np.array(features(term, workload))[list(fit.kept)]
+            parts[term] = float(columns @ fit.coefficients)
+            draws += fit.draws @ columns
+        noise = _standard_errors(self.degrees)
+        outer = (1 - CONFIDENCE) / 2
+        low, high = np.quantile(draws * np.exp(self.error * noise), [outer, 1 - outer])
+        value = sum(parts.values())
+        return Prediction(Interval(value, min(float(low), value), max(float(high), value)), parts)
+
+
+def fit_model(cases: Sequence[Case]) -> CostModel:
+    """Fit the model on cases; launches are the replicates of each.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        At least three, of which others cover at least two.
+
+    Notes
+    -----
+    Medians over launches are fitted term by term by nonnegative least squares, each
+    case weighted by the inverse of its fitted time of an iteration, so that small cases
+    count as much as large ones. The bootstrap draws launches anew within every case. The
+    error is that of every case as the others predict it, on a logarithmic scale.
+    """
+    errors = leave_one_out(cases)
+    scale = float(np.sqrt(np.mean(np.square(errors)))) if errors else 1.0
+    return CostModel(_fit_terms(cases, DRAWS), max(scale, LEAST_ERROR), max(1, len(errors)))
+
+
+def leave_one_out(cases: Sequence[Case]) -> list[float]:
+    """Return log(measured / predicted) of every case that the others cover."""
+    errors = []
+    for case in cases:
+        fits = _fit_terms([other for other in cases if other is not case], 0)
+        if _covered(fits, case.workload):
+            predicted = sum(_value(fits, term, case.workload) for term in TERMS)
+            errors.append(float(np.log(case.total_s / max(predicted, _LEAST_S))))
+    return errors
+
+
+def _covered(fits: Mapping[tuple[str, str], TermFit], workload: Workload) -> bool:
+    return all((term, workload.group(term)) in fits for term in TERMS)
+
+
+def _value(fits: Mapping[tuple[str, str], TermFit], term: str, workload: Workload) -> float:
+    fit = fits[term, workload.group(term)]
+    return float(np.array(features(term, workload))[list(fit.kept)] @ fit.coefficients)
+
+
+def _standard_errors(degrees: int) -> HostFloats:
+    """Return quantiles of Student's distribution, evenly spread and in random order."""
+    places = (np.arange(DRAWS) + 0.5) / DRAWS
+    errors: HostFloats = student.ppf(np.random.default_rng(_SEED).permutation(places), degrees)
+    return errors
+
+
+def _fit_terms(cases: Sequence[Case], draws: int) -> dict[tuple[str, str], TermFit]:
+    generator = np.random.default_rng(_SEED)
+    chosen = [
+        generator.integers(len(case.seconds), size=(draws, len(case.seconds))) for case in cases
+    ]
+    totals = [case.total_s for case in cases]
+    for _ in range(_PASSES):
+        fits = _fit_groups(cases, totals, [none[:0] for none in chosen])
+        totals = [sum(_value(fits, term, case.workload) for term in TERMS) for case in cases]
+    return _fit_groups(cases, totals, chosen)
+
+
+def _fit_groups(
+    cases: Sequence[Case], totals: Sequence[float], chosen: Sequence[HostInts]
+) -> dict[tuple[str, str], TermFit]:
+    weights = 1 / np.maximum(totals, _LEAST_S)
+    fits = {}
+    for term in TERMS:
+        for group in dict.fromkeys(case.workload.group(term) for case in cases):
+            members = [i for i, case in enumerate(cases) if case.workload.group(term) == group]
+            fits[term, group] = _fit_term(
+                term, [cases[i] for i in members], [chosen[i] for i in members], weights[members]
+            )
+    return fits
+
+
+def _fit_term(
+    term: str, cases: Sequence[Case], chosen: Sequence[HostInts], weights: HostFloats
+) -> TermFit:
+    matrix = np.array([features(term, case.workload) for case in cases])
+    kept, proportional = _choose_columns(matrix)
+    # Columns are of very different sizes; nnls is of one tolerance.
+    scales = np.maximum(matrix[:, kept].max(axis=0), 1e-300)
+    weighted = matrix[:, kept] / scales * weights[:, None]
+    samples = [np.array([launch[term] for launch in case.seconds]) for case in cases]
+    medians = np.array([np.median(values) for values in samples])
+    pairs = zip(samples, chosen, strict=True)
+    drawn = np.array([np.median(values[places], axis=1) for values, places in pairs]).T
+    solved = [nnls(weighted, row * weights)[0] for row in (medians, *drawn)]
+    coefficients, *others = [solution / scales for solution in solved]
+    return TermFit(
+        kept=tuple(kept),
+        proportional=proportional,
+        coefficients=coefficients,
+        draws=np.array(others).reshape(len(others), len(kept)),
+        greatest=tuple(matrix[:, 1:].max(axis=0).tolist()),
+    )
+
+
+def _choose_columns(matrix: HostFloats) -> tuple[list[int], bool]:
+    """Keep the columns that were varied, and of the others the one that grows fastest.
+
+    Columns that were not varied cannot be told apart, so the time that is theirs
+    goes to the one that makes it grow with the machine most.
+    """
+    greatest = matrix.max(axis=0)
+    varied = np.ptp(matrix, axis=0) > _VARIED * greatest
+    fixed = [i for i in range(len(greatest)) if not varied[i] and greatest[i] > 0]
+    kept = sorted([int(i) for i in np.flatnonzero(varied)] + fixed[-1:])
+    return kept, len(fixed) > 1

@@ -1,0 +1,218 @@
+"""Measured cases: what launches of one spec on one number of ranks took, term by term."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis.forecast.methods import find_methods
+from analysis.forecast.terms import COMMUNICATION, TERMS
+from analysis.forecast.workload import Workload, payload_bytes, workload_of
+from analysis.runs import load_collection
+from analysis.scaling import load_scaling
+from analysis.timing import after_warmup, iteration_seconds, phase_seconds
+from lad_mpi.errors import LadError, UsageError
+from lad_mpi.records.scaling import FILE_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from lad_mpi.logs import RunLog
+
+#: Three cases to fit and one to be predicted from them.
+LEAST_CASES = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """Launches of the same work.
+
+    Parameters
+    ----------
+    method : str
+        Rule, codec and what else tells the method from others, load and sizes aside.
+    workload : Workload
+        Its sizes.
+    seconds : tuple of dict of float
+        For each launch the seconds of every term: medians over iterations.
+    runs : tuple of RunLog
+        The launches' logs.
+    """
+
+    method: str
+    workload: Workload
+    seconds: tuple[Mapping[str, float], ...]
+    runs: tuple[RunLog, ...]
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        w = self.workload
+        return f"{self.method}: P={w.ranks}, N={w.devices}, d={w.load:g}, Q={w.dimension}"
+
+    @property
+    def total_s(self) -> float:
+        """Training time of an iteration: median over launches."""
+        return float(np.median([sum(launch.values()) for launch in self.seconds]))
+
+    @property
+    def oversubscribed(self) -> bool:
+        """Whether some launch had more threads than processors."""
+        return any(run.provenance.get("oversubscribed", False) for run in self.runs)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """All that a forecast starts from.
+
+    Parameters
+    ----------
+    cases : tuple of Case
+        Those that the model is fitted on.
+    runs : dict of tuple of RunLog
+        All runs by method, of oversubscribed cases too: their errors count.
+    void : tuple of str
+        Why their times make no claim; empty where they do.
+    excluded : tuple of str
+        What was left out, and why.
+    """
+
+    cases: tuple[Case, ...]
+    runs: dict[str, tuple[RunLog, ...]]
+    void: tuple[str, ...]
+    excluded: tuple[str, ...]
+
+    @property
+    def largest(self) -> Case:
+        """The largest case that the others cover: of most ranks, then load, then dimension."""
+        for case in sorted(self.cases, key=_size, reverse=True):
+            others = [other.workload for other in self.cases if other is not case]
+            known = {group for workload in others for group in workload.groups}
+            if known.issuperset(case.workload.groups):
+                return case
+        raise UsageError(
+            "no case was measured whose rule, codec and code another case has as well",
+            hint="measure each at several loads: lad-mpi scale … --over load=1,5,10,20",
+        )
+
+
+def observe(paths: Sequence[Path]) -> Measured:
+    """Read scaling studies and folders of logs, and take the times of their runs.
+
+    Raises
+    ------
+    UsageError, LogFormatError
+        There are no runs, too few cases, or the runs are of different machines.
+    """
+    runs, void, excluded = _read(paths)
+    machines = sorted({str(run.provenance.get("cpu_model", "")) for run in runs})
+    if len(machines) > 1:
+        raise UsageError(
+            f"the runs are of different machines: {', '.join(machines)}",
+            hint="one model is fitted on one machine: name its studies alone",
+        )
+    methods = find_methods(runs)
+    cases = [
+        case for method, members in methods.items() for case in _cases_of(method, members, excluded)
+    ]
+    chosen, crowded = _choose(cases, excluded)
+    return Measured(tuple(chosen), methods, (*void, *crowded), tuple(excluded))
+
+
+def term_seconds(run: RunLog) -> dict[str, float]:
+    """Split the training time of an iteration into the terms of the cost model.
+
+    What is no work of a term, the collectives of one rank included, is communication.
+    """
+    work = phase_seconds(run)
+    total = float(np.median(after_warmup(run, iteration_seconds(run))))
+    seconds = {term: work.get(term, 0.0) for term in TERMS if term != COMMUNICATION}
+    return {**seconds, COMMUNICATION: max(0.0, total - sum(seconds.values()))}
+
+
+def measured_workload(run: RunLog) -> Workload:
+    """Read off a log the sizes that its times belong to.
+
+    Raises
+    ------
+    SpecError
+        Its components are not installed.
+    """
+    dimension = dimension_of(run)
+    return workload_of(run.spec, run.ranks, dimension, header_bytes(run))
+
+
+def dimension_of(run: RunLog) -> int:
+    """Return Q, which a spec of a data set does not say."""
+    if run.final is None:
+        raise UsageError(f"{run.path.name} has no final model")
+    return int(run.final.model.size)
+
+
+def header_bytes(run: RunLog) -> float:
+    """Return what a message has beside its payload."""
+    slot = float(np.median(run.traffic["uplink_bytes"])) / int(run.spec["devices"]["count"])
+    return slot - payload_bytes(run.spec, dimension_of(run))
+
+
+def _read(paths: Iterable[Path]) -> tuple[list[RunLog], list[str], list[str]]:
+    runs: list[RunLog] = []
+    void: list[str] = []
+    excluded: list[str] = []
+    for path in paths:
+        if path.name == FILE_NAME or (path / FILE_NAME).exists():
+            study = load_scaling(path)
+            runs += [run for case in study.cases for run in case.runs]
+            void += study.void
+            excluded += [line for case in study.cases for line in case.void]
+        else:
+            collection = load_collection([path])
+            runs += [run for method in collection.methods for run in method.runs]
+            excluded += collection.describe_excluded()
+    return runs, void, excluded
+
+
+def _cases_of(method: str, runs: Sequence[RunLog], excluded: list[str]) -> list[Case]:
+    groups: dict[Workload, list[RunLog]] = {}
+    for run in runs:
+        found = _workload_or_reason(run)
+        if isinstance(found, str):
+            excluded.append(f"{run.path.name}: {found}")
+        else:
+            groups.setdefault(found, []).append(run)
+    return [
+        Case(method, workload, tuple(term_seconds(run) for run in launches), tuple(launches))
+        for workload, launches in groups.items()
+    ]
+
+
+def _workload_or_reason(run: RunLog) -> Workload | str:
+    try:
+        return measured_workload(run)
+    except LadError as error:
+        return error.message
+
+
+def _choose(cases: Sequence[Case], excluded: list[str]) -> tuple[Sequence[Case], list[str]]:
+    """Leave out oversubscribed cases where there are enough others; else make no claim."""
+    if len(cases) < LEAST_CASES:
+        raise UsageError(
+            f"{len(cases)} cases were measured; a forecast needs {LEAST_CASES}: three to fit "
+            "and the largest to be predicted from them",
+            hint="measure more: lad-mpi scale strong SPEC.toml --ranks 2,3 --over load=1,5,10,20",
+        )
+    clean = [case for case in cases if not case.oversubscribed]
+    if len(clean) == len(cases):
+        return cases, []
+    if len(clean) >= LEAST_CASES:
+        excluded += [f"{case.name}: oversubscribed" for case in cases if case.oversubscribed]
+        return clean, []
+    return cases, ["runs were oversubscribed: more threads than processors"]
+
+
+def _size(case: Case) -> tuple[Any, ...]:
+    w = case.workload
+    return w.ranks, w.load, w.dimension, w.devices, case.method

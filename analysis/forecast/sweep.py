@@ -1,0 +1,169 @@
+"""Lines of a forecast: one of P, d, Q and bandwidth is varied, the others stay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analysis.forecast.answer import Row, cheapest, row_at
+from analysis.forecast.fit import Interval
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analysis.forecast import Forecast
+    from analysis.forecast.answer import Question
+    from analysis.forecast.observe import Case
+    from lad_mpi.network import Network
+
+AXES = ("load", "ranks", "dimension", "bandwidth")
+_POINTS = 25
+#: A network is drawn from a hundredth of its bandwidth to ten times as much.
+_SLOWER, _FASTER = 1e-2, 1e1
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where a line is drawn.
+
+    Parameters
+    ----------
+    ranks, load, dimension : int
+        P, d and Q.
+    network : Network or None
+        None for the communication as measured.
+    """
+
+    ranks: int
+    load: int
+    dimension: int
+    network: Network | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A method along an axis.
+
+    Parameters
+    ----------
+    method : str
+        Its name.
+    places : tuple of float
+        Along the axis.
+    values : tuple of Interval
+        Seconds.
+    """
+
+    method: str
+    places: tuple[float, ...]
+    values: tuple[Interval, ...]
+
+
+def measured_setting(forecast: Forecast) -> Setting:
+    """Return the setting of the largest measured case."""
+    w = forecast.check.case.workload
+    return Setting(w.ranks, round(w.load), w.dimension)
+
+
+def asked_setting(forecast: Forecast, question: Question) -> Setting:
+    """Return the most ranks and the largest model asked for, at the load that is cheapest."""
+    base = measured_setting(forecast)
+    largest = max(forecast.rows, key=lambda row: (row.workload.ranks, row.workload.dimension))
+    best = [row.workload for row, _ in cheapest(forecast.rows)]
+    loads = [round(w.load) for w in best if w.ranks == largest.workload.ranks]
+    return Setting(
+        ranks=largest.workload.ranks,
+        load=(loads or list(question.loads) or [base.load])[-1],
+        dimension=largest.workload.dimension,
+        network=question.networks[0] if question.networks else None,
+    )
+
+
+def lines_along(axis: str, forecast: Forecast, setting: Setting, *, to_target: bool) -> list[Line]:
+    """Return a line a method; to a target only where its errors are known."""
+    lines = []
+    # A load is one that was run; and so is a dimension, where errors are looked at.
+    dense = axis == "ranks" or (axis == "dimension" and not to_target)
+    for method, cases in _by_method(forecast).items():
+        rows = [
+            (place, _row(forecast, cases, method, at))
+            for place, at in _settings(axis, forecast, setting, cases, dense=dense)
+        ]
+        known = [(place, _value(row, to_target=to_target)) for place, row in rows if row]
+        shown = [(place, value) for place, value in known if value is not None and value.value > 0]
+        if shown:
+            places, values = zip(*shown, strict=True)
+            lines.append(Line(method, places, values))
+    return lines
+
+
+def points_along(axis: str, forecast: Forecast, *, to_target: bool) -> list[Line]:
+    """Return the measured cases along an axis through the largest; least and greatest launch."""
+    base = measured_setting(forecast)
+    lines = []
+    for method, cases in _by_method(forecast).items():
+        shown = []
+        for case in cases:
+            w = case.workload
+            at = Setting(w.ranks, round(w.load), w.dimension)
+            place = getattr(at, axis)
+            if replace(base, **{axis: place}) != at:
+                continue
+            row = _row(forecast, cases, method, at)
+            factor = 1.0
+            if to_target:
+                if row is None or row.progress is None or row.progress.iterations is None:
+                    continue
+                factor = row.progress.iterations.value
+                if factor == 0:
+                    continue
+            totals = [factor * sum(launch.values()) for launch in case.seconds]
+            shown.append((place, Interval(factor * case.total_s, min(totals), max(totals))))
+        if shown:
+            places, values = zip(*sorted(shown, key=lambda point: point[0]), strict=True)
+            lines.append(Line(method, places, values))
+    return lines
+
+
+def _by_method(forecast: Forecast) -> dict[str, list[Case]]:
+    methods: dict[str, list[Case]] = {}
+    for case in forecast.measured.cases:
+        methods.setdefault(case.method, []).append(case)
+    return methods
+
+
+def _settings(
+    axis: str, forecast: Forecast, setting: Setting, cases: Sequence[Case], *, dense: bool
+) -> list[tuple[float, Setting]]:
+    if axis == "bandwidth":
+        if setting.network is None:
+            return []
+        own = setting.network.bandwidth_bytes_per_s
+        if not np.isfinite(own):
+            return []
+        rates = np.geomspace(_SLOWER * own, _FASTER * own, _POINTS).tolist()
+        return [
+            (rate, replace(setting, network=replace(setting.network, bandwidth_bytes_per_s=rate)))
+            for rate in rates
+        ]
+    known = {round(getattr(case.workload, axis)) for case in cases}
+    known |= {round(getattr(row.workload, axis)) for row in forecast.rows}
+    values = sorted(known | {getattr(setting, axis)})
+    if dense and len(values) > 1:
+        between = np.geomspace(values[0], values[-1], _POINTS).round().astype(int).tolist()
+        values = sorted({*values, *between})
+    return [(value, replace(setting, **{axis: value})) for value in values]
+
+
+def _row(forecast: Forecast, cases: Sequence[Case], method: str, at: Setting) -> Row | None:
+    load = at.load if "load" in cases[0].runs[0].spec["coding"] else None
+    return row_at(
+        forecast.model, cases, method, target=forecast.target, network=at.network,
+        ranks=at.ranks, load=load, dimension=at.dimension,
+    )  # fmt: skip
+
+
+def _value(row: Row, *, to_target: bool) -> Interval | None:
+    return row.to_target_s if to_target else row.iteration.seconds

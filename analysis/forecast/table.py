@@ -1,0 +1,205 @@
+"""A forecast as tables for a person and as a document for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+from analysis.forecast.answer import cheapest
+from analysis.forecast.terms import TERMS
+from analysis.formatting import NOTHING, significant, with_prefix
+from analysis.table import make_table, without_nan
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from analysis.forecast import Forecast
+    from analysis.forecast.answer import Row
+    from analysis.forecast.fit import Interval
+    from analysis.forecast.target import Progress
+
+_MS = 1e3
+_FAILED = "the model does not hold here, and nothing below can be relied on"
+
+
+def to_json(forecast: Forecast) -> str:
+    """Return all numbers at full precision as JSON; what is not a number is null."""
+    check, model = forecast.check, forecast.model
+    document = {
+        "void": forecast.measured.void,
+        "check": {
+            "case": check.case.name,
+            "predicted_s": dataclasses.asdict(check.predicted),
+            "measured_s": check.case.total_s,
+            "passed": check.passed,
+        },
+        "model": {
+            "error": model.error,
+            "cases": len(forecast.measured.cases),
+            "terms": [
+                {
+                    "term": term,
+                    "of": group,
+                    "columns": [["1", *TERMS[term]][i] for i in fit.kept],
+                    "coefficients_s": fit.coefficients.tolist(),
+                }
+                for (term, group), fit in model.fits.items()
+            ],
+        },
+        "rows": [_record(row) for row in forecast.rows],
+        "cheapest": [
+            {"best": _record(best), "not_told_apart": [_record(row) for row in near]}
+            for best, near in cheapest(forecast.rows)
+        ],
+        "assumptions": forecast.assumptions,
+        "excluded": forecast.measured.excluded,
+    }
+    return json.dumps(without_nan(document), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def print_tables(forecast: Forecast) -> None:
+    """Print check, times, times to the target, the cheapest, and what all this assumes."""
+    from rich.console import Console  # noqa: PLC0415  (only a person's terminal needs it)
+
+    # Names in brackets are names, not markup.
+    console = Console(markup=False, highlight=False)
+    for reason in forecast.measured.void:
+        console.print(f"VOID, no claim is made: {reason}", style="bold")
+    console.print(check_line(forecast), style="" if forecast.check.passed else "bold")
+    for network in dict.fromkeys(row.network for row in forecast.rows):
+        rows = [row for row in forecast.rows if row.network == network]
+        where = "communication as measured" if network is None else str(network)
+        console.print()
+        console.print(_times(rows, f"Time of an iteration, {where}"))
+        if forecast.target is not None:
+            console.print()
+            words = f"{forecast.target.metric.replace('_', ' ')} ≤ {forecast.target.value:g}"
+            console.print(_targets(rows, f"Time to {words}, {where}"))
+    _print_cheapest(console, forecast)
+    console.print("\n[low, high]: 95 % interval, of launches and of the model's error. Assumed:")
+    _print_list(console, forecast.assumptions)
+    if forecast.measured.excluded:
+        console.print(f"\nLeft out, {len(forecast.measured.excluded)}:")
+        _print_list(console, forecast.measured.excluded)
+
+
+def check_line(forecast: Forecast) -> str:
+    """Say whether the largest case was predicted without having been seen."""
+    check = forecast.check
+    found = (
+        f"check: {check.case.name} left out: predicted {_ms(check.predicted.value)} ms "
+        f"{_interval(check.predicted, _MS)}, measured {_ms(check.case.total_s)} ms, "
+    )
+    return found + ("inside" if check.passed else f"OUTSIDE: {_FAILED}")
+
+
+def describe(row: Row) -> str:
+    """Name a row by load, method and sizes."""
+    w = row.workload
+    return f"d={w.load:g}, {row.method} (P={w.ranks}, Q={with_prefix(w.dimension)})"
+
+
+def _times(rows: list[Row], title: str) -> Table:
+    body = [
+        (
+            *_key(row, rows[place - 1] if place else None),
+            _ms(row.iteration.seconds.value),
+            _interval(row.iteration.seconds, _MS),
+            _most(row),
+        )
+        for place, row in enumerate(rows)
+    ]
+    return make_table(title, ("method", "P", "d", "Q", "ms", "interval", "most of it"), body)
+
+
+def _targets(rows: list[Row], title: str) -> Table:
+    body = []
+    for place, row in enumerate(rows):
+        spent = row.to_target_s
+        body.append(
+            (
+                *_key(row, rows[place - 1] if place else None),
+                _iterations(row.progress),
+                NOTHING if spent is None else _number(spent.value),
+                NOTHING if spent is None else _interval(spent, 1.0),
+            )
+        )
+    return make_table(title, ("method", "P", "d", "Q", "iterations", "s", "interval"), body)
+
+
+def _print_cheapest(console: Console, forecast: Forecast) -> None:
+    if forecast.target is None:
+        return
+    found = cheapest(forecast.rows)
+    console.print("\nCheapest:" if found else "\nCheapest: none reaches the target.")
+    for best, near in found:
+        spent = best.to_target_s
+        if spent is None:
+            continue
+        on = "" if best.network is None else f", {best.network}"
+        line = f"{describe(best)}{on}: {_number(spent.value)} s {_interval(spent, 1.0)}"
+        others = "; ".join(f"d={row.workload.load:g}, {row.method}" for row in near)
+        _print_list(console, [line + (f". Not told apart from it: {others}" if near else "")])
+
+
+def _print_list(console: Console, lines: tuple[str, ...] | list[str]) -> None:
+    from rich.padding import Padding  # noqa: PLC0415
+
+    for line in lines:
+        console.print(Padding(line, (0, 0, 0, 2)))
+
+
+def _key(row: Row, above: Row | None) -> tuple[str, str, str, str]:
+    w = row.workload
+    name = "" if above is not None and above.method == row.method else row.method
+    return name, str(w.ranks), f"{w.load:.3g}", with_prefix(w.dimension)
+
+
+def _most(row: Row) -> str:
+    term = max(row.iteration.parts, key=lambda name: row.iteration.parts[name])
+    share = row.iteration.parts[term] / max(row.iteration.seconds.value, 1e-300)
+    return f"{term} {share:.0%}"
+
+
+def _iterations(progress: Progress | None) -> str:
+    if progress is None:
+        return "not run"
+    if progress.iterations is not None:
+        return f"{progress.iterations.value:g}"
+    if progress.reached:
+        return f"{progress.reached} of {progress.seeds} seeds"
+    return f"not in {progress.within}"
+
+
+def _interval(found: Interval, factor: float) -> str:
+    return f"[{_number(factor * found.low)}, {_number(factor * found.high)}]"
+
+
+def _ms(seconds: float) -> str:
+    return _number(_MS * seconds)
+
+
+def _number(value: float) -> str:
+    """Write three digits, and a number of up to a million without an exponent."""
+    return f"{float(f'{value:.3g}'):.0f}" if 1e3 <= value < 1e6 else significant(value, 3)
+
+
+def _record(row: Row) -> dict[str, Any]:
+    w, spent, progress = row.workload, row.to_target_s, row.progress
+    network = None if row.network is None else dataclasses.asdict(row.network)
+    return {
+        "method": row.method,
+        "ranks": w.ranks,
+        "devices": w.devices,
+        "byzantine": w.byzantine,
+        "load": w.load,
+        "dimension": w.dimension,
+        "uplink_bytes": w.uplink_bytes,
+        "network": network,
+        "iteration_s": dataclasses.asdict(row.iteration.seconds),
+        "parts_s": row.iteration.parts,
+        "progress": None if progress is None else dataclasses.asdict(progress),
+        "to_target_s": None if spent is None else dataclasses.asdict(spent),
+    }
