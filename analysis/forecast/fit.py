@@ -31,6 +31,8 @@ _VARIED = 0.05
 #: are noisy, cases that happened to be fast would weigh too much and pull the fit down.
 _PASSES = 3
 _LEAST_S = 1e-12
+#: Exponents beyond this say that nothing is known; larger ones would overflow.
+_MOST = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,8 @@ class CostModel:
             draws += fit.draws @ columns
         noise = _standard_errors(self.degrees)
         outer = (1 - CONFIDENCE) / 2
-        low, high = np.quantile(draws * np.exp(self.error * noise), [outer, 1 - outer])
+        spread = np.exp(np.clip(self.error * noise, -_MOST, _MOST))
+        low, high = np.quantile(draws * spread, [outer, 1 - outer])
         value = sum(parts.values())
         return Prediction(Interval(value, min(float(low), value), max(float(high), value)), parts)
 

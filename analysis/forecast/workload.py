@@ -183,12 +183,14 @@ def _groups(spec: Spec, ranks: int) -> tuple[tuple[str, str], ...]:
     where = f"{spec.backend.kind} {spec.backend.dtype}"
     codec, code = spec.compression.kind, spec.coding.kind
     rule = plain.get("aggregation")
+    # Where a network was emulated, times of collectives are those of that network.
+    wire = "".join(f", {key} {value}" for key, value in plain.get("network", {}).items())
     steps = code if rule is None else " ".join([*(s["kind"] for s in rule["pre"]), rule["kind"]])
     return (
         ("compute", f"{spec.problem.kind}, {where}"),
         ("encode", f"{code}, {where}"),
         ("pack", f"{codec}, {where}"),
-        ("communication", "between ranks" if ranks > 1 else "within one rank"),
+        ("communication", ("between ranks" if ranks > 1 else "within one rank") + wire),
         ("unpack", f"{codec}, {where}"),
         ("aggregate", f"{steps}, {where}"),
         ("update", where),

@@ -83,6 +83,8 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
         ranks: int = 3,
         provenance: dict[str, Any] | None = None,
         final_loss: float | None = None,
+        dimension: int = 2,
+        seconds: dict[str, float] | None = None,
         **changes: Any,
     ) -> Path:
         spec = merge(SPEC, changes)
@@ -92,18 +94,24 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
             path,
             header=RunHeader(spec["name"], tomli_w.dumps(spec), "hash", provenance or {}),
             axes=Axes(ranks, PHASES, PHASES[:-1], WARMUP),
-            dimension=2,
+            dimension=dimension,
             dtype=np.dtype("float64"),
         ) as writer:
             metrics = make_metrics(spec, rows)
             uplink = 300 if spec["compression"]["kind"] != "none" else 1000
+            uplink += 8 * COUNT * (dimension - 2)
+            table = make_seconds(rows, ranks)
+            for phase, spent in (seconds or {}).items():
+                # NaN where a rank has no such phase.
+                table[:, :, PHASES.index(phase)] *= 0
+                table[:, :, PHASES.index(phase)] += spent
             traffic = {"uplink_bytes": np.full(rows, uplink), "downlink_bytes": np.full(rows, 10)}
             refusals = np.zeros((rows, len(schema.REASONS)), dtype=np.int64)
             refusals[:, 0] = metrics["messages_rejected"]
-            writer.append(LogBlock(0, metrics, refusals, make_seconds(rows, ranks), traffic))
+            writer.append(LogBlock(0, metrics, refusals, table, traffic))
             loss = metrics["loss"][0] / 10 if final_loss is None else final_loss
             if status == "complete":
-                writer.finish(status, state=FinalState(np.zeros(2), loss, 0.0, 0.0))
+                writer.finish(status, state=FinalState(np.zeros(dimension), loss, 0.0, 0.0))
             else:
                 writer.finish(status, failure="the disk is full" if status == "failed" else "")
         return path

@@ -56,6 +56,25 @@ def lad(command, tmp_path):
 
 
 @pytest.fixture
+def alone(tmp_path, command):
+    """Run lad-mpi without a launcher, beside a tiny spec.toml."""
+
+    def call(*arguments, **environment):
+        path = f"{Path(MPIRUN).parent}:{CLEAN['PATH']}"
+        return subprocess.run(
+            [sys.executable, "-m", "lad_mpi", *arguments],
+            cwd=tmp_path,
+            env={**CLEAN, "PATH": path, **environment},
+            capture_output=True,
+            text=True,
+            timeout=110,
+            check=False,
+        )
+
+    return call
+
+
+@pytest.fixture
 def start(command, tmp_path):
     """Start lad-mpi on so many ranks, and return once a file that matches is there."""
     processes = []

@@ -16,25 +16,6 @@ MPIRUN = shutil.which("mpirun", path=str(Path(sys.executable).parent)) or shutil
 CLEAN = {key: value for key, value in os.environ.items() if not key.startswith(("PMI_", "PMIX_"))}
 
 
-@pytest.fixture
-def alone(tmp_path, command):
-    """Run lad-mpi without a launcher, beside a tiny spec.toml."""
-
-    def call(*arguments, **environment):
-        path = f"{Path(MPIRUN).parent}:{CLEAN['PATH']}"
-        return subprocess.run(
-            [sys.executable, "-m", "lad_mpi", *arguments],
-            cwd=tmp_path,
-            env={**CLEAN, "PATH": path, **environment},
-            capture_output=True,
-            text=True,
-            timeout=110,
-            check=False,
-        )
-
-    return call
-
-
 def test_a_baseline_of_two_ranks_is_written_and_compared(lad, tmp_path):
     done = lad("baseline", "--quick", "-o", "b.json", ranks=2)
     assert done.returncode == 0, done.stderr
