@@ -66,7 +66,7 @@ study: $(VENV)/.installed  ## run jobs/studies/$(STUDY).toml likewise
 # The machine is measured before and after each study; what has drifted, or is wrong, is void,
 # which the exit code 1 says and the tables show.
 SCALE = $(RUN) lad-mpi scale
-scaling: $(VENV)/.installed  ## measure this machine, strong and weak scaling, cost against load
+scaling: $(VENV)/.installed  ## measure this machine, strong and weak scaling, cost against load, forecast
 	$(RUN) $(MPIRUN) -n 2 lad-mpi baseline --quick -o $(RESULTS)/scaling/baseline.json
 	$(SCALE) strong jobs/scaling/laptop.toml --ranks $(SCALING_RANKS) --launches $(LAUNCHES) \
 	  -o $(RESULTS)/scaling/strong || test $$? = 1
@@ -78,6 +78,8 @@ scaling: $(VENV)/.installed  ## measure this machine, strong and weak scaling, c
 	  $(RUN) python -m analysis scaling $(RESULTS)/scaling/$$study \
 	    -o $(RESULTS)/scaling/$$study/figures || exit $$?; \
 	done
+	$(RUN) lad-mpi forecast $(RESULTS)/scaling/load --ranks 41 \
+	  --network latency=2us,bandwidth=25GB/s -o $(RESULTS)/scaling/forecast || test $$? = 1
 
 test: test-serial test-mpi  ## run all tests
 

@@ -57,6 +57,8 @@ def _network(measured: Measured, rows: Sequence[Row]) -> Iterator[str]:
             "one link into the server. Waiting for uneven ranks, the work of MPI, and other "
             "traffic are not in it, and nothing of it was measured."
         )
+        if any(run.spec.get("overlap") for case in measured.cases for run in case.runs):
+            yield "all of the gather is waited for, although work was overlapped with it."
     known = max(case.workload.ranks for case in measured.cases)
     if any(row.network is None and row.workload.ranks > known for row in rows):
         yield (
