@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analysis.forecast.terms import COMMUNICATION, TERMS, features
-from analysis.formatting import significant
 from lad_mpi.theory import honest_dispersion
 
 if TYPE_CHECKING:
@@ -36,7 +35,8 @@ def _sizes(measured: Measured, rows: Sequence[Row]) -> Iterator[str]:
         known = max(float(getattr(case.workload, name)) for case in measured.cases)
         asked = max(float(getattr(row.workload, name)) for row in rows)
         if asked > _BEYOND * known:
-            yield f"{letter} = {asked:g} is {asked / known:.3g} times the most measured, {known:g}."
+            times = _times(asked / known)
+            yield f"{letter} = {asked:.9g} is {times} times the most measured, {known:.9g}."
 
 
 def _devices(measured: Measured, rows: Sequence[Row]) -> Iterator[str]:
@@ -82,7 +82,7 @@ def _terms(model: CostModel, rows: Sequence[Row]) -> Iterator[str]:
         if factor <= _BEYOND:
             continue
         what = list(TERMS[term])[-1]
-        yield f"{term} grows with: {what}; here up to {factor:.3g} times the most measured." + (
+        yield f"{term} grows with: {what}; here up to {_times(factor)} times the most measured." + (
             " It was not varied, so all time is taken to be in proportion to it."
             if proportional
             else ""
@@ -107,8 +107,12 @@ def _errors(rows: Sequence[Row]) -> Iterator[str]:
         "iterations to the target are taken over from the logs, of "
         f"N = {old.devices} and Q = {old.dimension}, to N = {new.devices} and "
         f"Q = {new.dimension}. By the law of the dispersion honest messages scatter "
-        f"{significant(_scatter(row), 3)} times as much there at d = {new.load:g}."
+        f"{_times(_scatter(row))} times as much there at d = {new.load:g}."
     )
+
+
+def _times(factor: float) -> str:
+    return f"{factor:.0f}" if factor >= 100 else f"{factor:.3g}"
 
 
 def _scatter(row: Row) -> float:
