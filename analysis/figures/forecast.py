@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _HEIGHT = 5.0
 _BAND = 0.15
 _SIZE = 4
-_FEW = 50
+_FEW = 200
 _TITLES = {
     "load": "load $d$ (subsets a device)",
     "ranks": "ranks $P$ (one is the server)",
@@ -67,27 +67,31 @@ def _draw(forecast: Forecast, question: Question, *, to_target: bool) -> tuple[F
         base.network,
     )
     styles = style.method_styles(case.method for case in forecast.measured.cases)
-    shown = [axis for axis in AXES if axis != "bandwidth" or asked.network is not None]
     figure = Figure(figsize=(style.WIDTH, _HEIGHT))
-    panels = figure.subplots(2, 2).flat
-    for axis, axes in zip(AXES, panels, strict=True):
-        if axis not in shown:
+    drawn: set[str] = set()
+    for axis, axes in zip(AXES, figure.subplots(2, 2).flat, strict=True):
+        lines = lines_along(axis, forecast, asked, to_target=to_target)
+        fitted, points = [], []
+        if axis != "bandwidth":
+            points = points_along(axis, forecast, to_target=to_target)
+            fitted = lines_along(axis, forecast, base, to_target=to_target) if elsewhere else []
+        if len({place for line in (*lines, *fitted) for place in line.places}) < 2:
             axes.set_visible(False)
             continue
-        lines = lines_along(axis, forecast, asked, to_target=to_target)
+        drawn |= {line.method for line in (*lines, *fitted, *points)}
         _lines(axes, lines, styles, "-", band=True)
-        if elsewhere and axis != "bandwidth":
-            fitted = lines_along(axis, forecast, base, to_target=to_target)
-            _lines(axes, fitted, styles, "--", band=False)
-        if axis != "bandwidth":
-            _points(axes, points_along(axis, forecast, to_target=to_target), styles)
+        _lines(axes, fitted, styles, "--", band=False)
+        _points(axes, points, styles)
         _finish(axes, axis, to_target=to_target)
-    _legend(figure, styles, elsewhere=elsewhere)
+    _legend(figure, {name: styles[name] for name in styles if name in drawn}, elsewhere=elsewhere)
     _mark(figure, forecast)
     said = [f"Lines and bands: forecast and 95 % interval at {_name(asked)}, one of them varied."]
     if elsewhere:
         said.append(f"Dashed: the model at {_name(base)}, communication as measured.")
-    said.append("Marks: medians over launches there; bars: least to greatest.")
+    said.append(
+        "Full marks: medians over launches there; bars: least to greatest. Hollow marks: lines "
+        "of one point."
+    )
     said.append(f"{check_line(forecast).capitalize()}.")
     said += [f"VOID: {reason}." for reason in forecast.measured.void]
     return figure, " ".join([*said, "Assumed:", *forecast.assumptions])
@@ -98,11 +102,17 @@ def _lines(
 ) -> None:
     for line in lines:
         color = styles[line.method].color
-        marker = "." if len(line.places) == 1 else None
         values = [value.value for value in line.values]
-        axes.plot(line.places, values, look, color=color, marker=marker, linewidth=1.1)
+        low, high = ([getattr(value, end) for value in line.values] for end in ("low", "high"))
+        if len(line.places) == 1:
+            # A line of one point would not be seen.
+            (mark,) = axes.plot(line.places, values, "D", color=color, markersize=_SIZE)
+            mark.set_markerfacecolor("white")
+            if band:
+                axes.vlines(line.places, low, high, color=color, alpha=0.5, linewidth=1.0)
+            continue
+        axes.plot(line.places, values, look, color=color, linewidth=1.1)
         if band:
-            low, high = ([getattr(v, end) for v in line.values] for end in ("low", "high"))
             axes.fill_between(line.places, low, high, color=color, alpha=_BAND, linewidth=0)
 
 
@@ -140,7 +150,7 @@ def _legend(figure: Figure, styles: dict[str, style.Style], *, elsewhere: bool) 
     marks = Line2D(
         [], [], color=style.GREY, marker="o", markersize=_SIZE, linewidth=0, label="measured"
     )
-    figure.legend(handles=[*handles, marks], loc="outside lower center", ncols=4)
+    figure.legend(handles=[*handles, marks], loc="outside lower center", ncols=3)
 
 
 def _mark(figure: Figure, forecast: Forecast) -> None:

@@ -70,23 +70,26 @@ def _network(measured: Measured, rows: Sequence[Row]) -> Iterator[str]:
 def _terms(model: CostModel, rows: Sequence[Row]) -> Iterator[str]:
     for term in TERMS:
         told = [row for row in rows if not (term == COMMUNICATION and row.network is not None)]
-        factors = [
-            (
-                features(term, row.workload)[-1] / fit.greatest[-1] if fit.greatest[-1] else 1.0,
-                fit.proportional,
-            )
+        used = [
+            (features(term, row.workload)[-1], model.fits[term, row.workload.group(term)])
             for row in told
-            for fit in [model.fits[term, row.workload.group(term)]]
         ]
-        factor, proportional = max(factors, default=(1.0, False))
-        if factor <= _BEYOND:
-            continue
         what = list(TERMS[term])[-1]
-        yield f"{term} grows with: {what}; here up to {_times(factor)} times the most measured." + (
-            " It was not varied, so all time is taken to be in proportion to it."
-            if proportional
-            else ""
-        )
+        fixed = " It was not varied, so all time is taken to be in proportion to it."
+        above = [(x / fit.greatest, fit) for x, fit in used if x > _BEYOND * fit.greatest > 0]
+        below = [(x / fit.least, fit) for x, fit in used if 0 < _BEYOND * x < fit.least]
+        if above:
+            factor, fit = max(above, key=lambda found: found[0])
+            more = (
+                f"{term} grows with: {what}; here up to {_times(factor)} times the most measured."
+            )
+            yield more + (fixed if fit.proportional else "")
+        if below:
+            factor, fit = min(below, key=lambda found: found[0])
+            less = f"{term} falls with: {what}; here to {_times(factor)} of the least measured."
+            yield less + (
+                f"{fixed} What of it is constant would not fall." if fit.proportional else ""
+            )
 
 
 def _errors(rows: Sequence[Row]) -> Iterator[str]:

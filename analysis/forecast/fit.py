@@ -84,15 +84,16 @@ class TermFit:
         Seconds for one of each kept column.
     draws : ndarray of float64, shape (draws, k)
         The same, of the bootstrap.
-    greatest : tuple of float
-        The greatest value of each column after the first that was measured.
+    least, greatest : float
+        Between which the last column was measured.
     """
 
     kept: tuple[int, ...]
     proportional: bool
     coefficients: HostFloats
     draws: HostFloats
-    greatest: tuple[float, ...]
+    least: float
+    greatest: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -244,7 +245,8 @@ def _fit_term(
         proportional=proportional,
         coefficients=coefficients,
         draws=np.array(others).reshape(len(others), len(kept)),
-        greatest=tuple(matrix[:, 1:].max(axis=0).tolist()),
+        least=float(matrix[:, -1].min()),
+        greatest=float(matrix[:, -1].max()),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.forecast.answer import Row, cheapest, row_at
+from analysis.forecast.answer import Row, cheapest, row_at, workload_at
 from analysis.forecast.fit import Interval
 
 if TYPE_CHECKING:
@@ -148,6 +148,10 @@ def _settings(
             (rate, replace(setting, network=replace(setting.network, bandwidth_bytes_per_s=rate)))
             for rate in rates
         ]
+    if axis == "load" and "load" not in cases[0].runs[0].spec["coding"]:
+        # Its code sets the load.
+        sizes = workload_at(cases, ranks=setting.ranks, load=None, dimension=setting.dimension)
+        return [(sizes.load, setting)]
     known = {round(getattr(case.workload, axis)) for case in cases}
     known |= {round(getattr(row.workload, axis)) for row in forecast.rows}
     values = sorted(known | {getattr(setting, axis)})
