@@ -71,24 +71,24 @@ def _terms(model: CostModel, rows: Sequence[Row]) -> Iterator[str]:
     for term in TERMS:
         told = [row for row in rows if not (term == COMMUNICATION and row.network is not None)]
         used = [
-            (features(term, row.workload)[-1], model.fits[term, row.workload.group(term)])
+            (features(term, row.workload)[-1], group, model.fits[term, group])
             for row in told
+            for group in [row.workload.group(term)]
         ]
         what = list(TERMS[term])[-1]
-        fixed = " It was not varied, so all time is taken to be in proportion to it."
-        above = [(x / fit.greatest, fit) for x, fit in used if x > _BEYOND * fit.greatest > 0]
-        below = [(x / fit.least, fit) for x, fit in used if 0 < _BEYOND * x < fit.least]
+        above = [x / fit.greatest for x, _, fit in used if x > _BEYOND * fit.greatest > 0]
+        below = [x / fit.least for x, _, fit in used if 0 < _BEYOND * x < fit.least]
         if above:
-            factor, fit = max(above, key=lambda found: found[0])
-            more = (
-                f"{term} grows with: {what}; here up to {_times(factor)} times the most measured."
-            )
-            yield more + (fixed if fit.proportional else "")
+            most = _times(max(above))
+            yield f"{term} grows with: {what}; here up to {most} times the most measured."
         if below:
-            factor, fit = min(below, key=lambda found: found[0])
-            less = f"{term} falls with: {what}; here to {_times(factor)} of the least measured."
-            yield less + (
-                f"{fixed} What of it is constant would not fall." if fit.proportional else ""
+            yield f"{term} falls with: {what}; here to {_times(min(below))} of the least measured."
+        fixed = [group for _, group, fit in used if fit.proportional]
+        if fixed and (above or below):
+            groups = "; ".join(dict.fromkeys(fixed))
+            yield (
+                f"{term} of {groups}: that was not varied, so all time is taken to be in "
+                "proportion to it, although some of it may be constant."
             )
 
 
