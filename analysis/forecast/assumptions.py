@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from analysis.forecast.terms import COMMUNICATION, TERMS, features
@@ -106,11 +107,15 @@ def _errors(rows: Sequence[Row]) -> Iterator[str]:
     old, new = row.source, row.workload
     if old is None:
         return
+    more = _scatter(row)
+    law = ", which were all alike, scatter there"
+    if math.isfinite(more):
+        law = f" scatter {_times(more)} times as much there"
     yield (
         "iterations to the target are taken over from the logs, of "
         f"N = {old.devices} and Q = {old.dimension}, to N = {new.devices} and "
-        f"Q = {new.dimension}. By the law of the dispersion honest messages scatter "
-        f"{_times(_scatter(row))} times as much there at d = {new.load:g}."
+        f"Q = {new.dimension}. By the law of the dispersion honest messages{law} "
+        f"at d = {new.load:g}."
     )
 
 
@@ -131,4 +136,6 @@ def _scatter(row: Row) -> float:
         )
         for w in (row.source, row.workload)
     )
-    return float(after / before) if before > 0 else float("inf" if after > 0 else 1.0)
+    if before > 0:
+        return float(after / before)
+    return math.inf if after > 0 else 1.0
