@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from analysis.forecast.fit import Interval
+from analysis.forecast.interval import Interval
 from analysis.forecast.observe import dimension_of, header_bytes
 from analysis.forecast.target import progress_to
 from analysis.forecast.workload import grown, workload_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from analysis.forecast.fit import fit_model
 
 if TYPE_CHECKING:
-    from analysis.forecast.fit import Interval
+    from analysis.forecast.interval import Interval
     from analysis.forecast.observe import Case, Measured
 
 

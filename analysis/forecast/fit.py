@@ -9,6 +9,7 @@ import numpy as np
 from scipy.optimize import nnls
 from scipy.stats import t as student
 
+from analysis.forecast.interval import Interval
 from analysis.forecast.terms import COMMUNICATION, TERMS, features, network_seconds
 from analysis.statistics import CONFIDENCE
 
@@ -33,25 +34,6 @@ _PASSES = 3
 _LEAST_S = 1e-12
 #: Exponents beyond this say that nothing is known; larger ones would overflow.
 _MOST = 100.0
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A value with the ends of its interval.
-
-    Parameters
-    ----------
-    value, low, high : float
-        In one unit.
-    """
-
-    value: float
-    low: float
-    high: float
-
-    def holds(self, value: float) -> bool:
-        """Tell whether a value is in the interval."""
-        return self.low <= value <= self.high
 
 
 @dataclass(frozen=True, slots=True)

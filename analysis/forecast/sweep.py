@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.forecast.answer import Row, cheapest, row_at, workload_at
-from analysis.forecast.fit import Interval
+from analysis.forecast.interval import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from analysis.forecast import Forecast
     from analysis.forecast.answer import Row
-    from analysis.forecast.fit import Interval
+    from analysis.forecast.interval import Interval
     from analysis.forecast.target import Progress
 
 _MS = 1e3

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from lad_mpi.errors import ExitCode, ParameterError, UsageError
+from lad_mpi.launchers import announced_size
 from lad_mpi.network import parse_network
 
 if TYPE_CHECKING:
@@ -20,6 +21,11 @@ _LARGEST = 10**12
 
 def forecast(options: argparse.Namespace) -> ExitCode:
     """Fit a cost model on measured runs, check it, and predict other sizes."""
+    if announced_size() > 1:
+        raise UsageError(
+            "lad-mpi forecast reads logs, and was started on several ranks",
+            hint="call it once, without mpirun or srun",
+        )
     package = _import("analysis.forecast", "a forecast needs SciPy")
     target = None
     if options.target_error is not None:

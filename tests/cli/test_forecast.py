@@ -146,3 +146,9 @@ def test_a_scaling_study_is_measured_and_taken_to_more_ranks(alone, tmp_path):
     assert {(row["ranks"], row["devices"], row["load"]) for row in found["rows"]} == {
         (100, 99, 1), (100, 99, 5),
     }  # fmt: skip
+
+
+def test_on_several_ranks_it_is_refused_once(lad):
+    done = lad("forecast", "out", ranks=2)
+    assert done.returncode == 2
+    assert done.stderr.count("was started on several ranks") == 1
