@@ -24,9 +24,14 @@ def assumptions(measured: Measured, model: CostModel, rows: Sequence[Row]) -> li
     """List what the rows assume, one sentence or two each."""
     said = [*_sizes(measured, rows), *_devices(measured, rows), *_network(measured, rows)]
     said += [*_terms(model, rows), *_errors(rows)]
+    errors = []
+    if any(row.network is None for row in rows):
+        errors.append(f"the model errs by {model.error:.0%}")
+    if any(row.network is not None for row in rows):
+        errors.append(f"without communication the model errs by {model.work_error:.0%}")
     said.append(
-        f"the model errs by {model.error:.0%} (root mean square over {model.degrees} cases, each "
-        "predicted from the others), and no more where it extrapolates."
+        f"{' and '.join(errors)} (root mean square over {model.degrees} cases, each predicted "
+        "from the others), and no more where it extrapolates."
     )
     return said
 

@@ -88,12 +88,15 @@ class CostModel:
         By term and kind of components.
     error : float
         Relative error of the model, root mean square over cases that were left out.
+    work_error : float
+        The same without communication, which a given network takes the place of.
     degrees : int
         Number of such cases.
     """
 
     fits: dict[tuple[str, str], TermFit]
     error: float
+    work_error: float
     degrees: int
 
     def covers(self, workload: Workload) -> bool:
@@ -114,23 +117,26 @@ class CostModel:
         -----
         The interval is that of the draws of the bootstrap, each multiplied by
         exp(s ε): s is the model's ``error`` and ε follows Student's distribution
-        with ``degrees`` degrees of freedom.
+        with ``degrees`` degrees of freedom. With a network s is ``work_error``, and
+        what the network takes is added after that.
         """
         parts: dict[str, float] = {}
         draws = np.zeros(DRAWS)
         for term in TERMS:
             if term == COMMUNICATION and network is not None:
                 parts[term] = network_seconds(workload, network)
-                draws += parts[term]
                 continue
             fit = self.fits[term, workload.group(term)]
             columns = np.array(features(term, workload))[list(fit.kept)]
             parts[term] = float(columns @ fit.coefficients)
             draws += fit.draws @ columns
-        noise = _standard_errors(self.degrees)
+        error, sent = (self.error, 0.0)
+        if network is not None:
+            error, sent = self.work_error, parts[COMMUNICATION]
+        noise = error * _standard_errors(self.degrees)
+        draws = draws * np.exp(np.clip(noise, -_MOST, _MOST)) + sent
         outer = (1 - CONFIDENCE) / 2
-        spread = np.exp(np.clip(self.error * noise, -_MOST, _MOST))
-        low, high = np.quantile(draws * spread, [outer, 1 - outer])
+        low, high = np.quantile(draws, [outer, 1 - outer])
         value = sum(parts.values())
         return Prediction(Interval(value, min(float(low), value), max(float(high), value)), parts)
 
@@ -151,18 +157,26 @@ def fit_model(cases: Sequence[Case]) -> CostModel:
     error is that of every case as the others predict it, on a logarithmic scale.
     """
     errors = leave_one_out(cases)
-    scale = float(np.sqrt(np.mean(np.square(errors)))) if errors else 1.0
-    return CostModel(_fit_terms(cases, DRAWS), max(scale, LEAST_ERROR), max(1, len(errors)))
+    whole, work = np.sqrt(np.mean(np.square(errors), axis=0)) if errors else (1.0, 1.0)
+    return CostModel(
+        fits=_fit_terms(cases, DRAWS),
+        error=max(float(whole), LEAST_ERROR),
+        work_error=max(float(work), LEAST_ERROR),
+        degrees=max(1, len(errors)),
+    )
 
 
-def leave_one_out(cases: Sequence[Case]) -> list[float]:
-    """Return log(measured / predicted) of every case that the others cover."""
+def leave_one_out(cases: Sequence[Case]) -> list[tuple[float, float]]:
+    """Return log(measured / predicted) of every case that the others cover, and of its work."""
     errors = []
     for case in cases:
         fits = _fit_terms([other for other in cases if other is not case], 0)
         if _covered(fits, case.workload):
-            predicted = sum(_value(fits, term, case.workload) for term in TERMS)
-            errors.append(float(np.log(case.total_s / max(predicted, _LEAST_S))))
+            parts = {term: _value(fits, term, case.workload) for term in TERMS}
+            whole = sum(parts.values())
+            pairs = (case.total_s, whole), (case.work_s, whole - parts[COMMUNICATION])
+            was, said = np.maximum(pairs, _LEAST_S).T
+            errors.append(tuple(np.log(was / said).tolist()))
     return errors
 
 

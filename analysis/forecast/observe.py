@@ -59,6 +59,12 @@ class Case:
         return float(np.median([sum(launch.values()) for launch in self.seconds]))
 
     @property
+    def work_s(self) -> float:
+        """The same without communication."""
+        work = [sum(launch.values()) - launch[COMMUNICATION] for launch in self.seconds]
+        return float(np.median(work))
+
+    @property
     def oversubscribed(self) -> bool:
         """Whether some launch had more threads than processors."""
         return any(run.provenance.get("oversubscribed", False) for run in self.runs)

@@ -37,6 +37,7 @@ def to_json(forecast: Forecast) -> str:
         },
         "model": {
             "error": model.error,
+            "work_error": model.work_error,
             "cases": len(forecast.measured.cases),
             "terms": [
                 {
