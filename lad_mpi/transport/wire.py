@@ -8,16 +8,17 @@ one that is not the expected one is refused, and named as the reason.
 
 from __future__ import annotations
 
-import zlib
+import itertools
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
+from zlib_ng import zlib_ng
 
 from lad_mpi.compression import Channel, Codec, ColumnCodec, Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from lad_mpi.types import HostBytes, HostFloats, HostInts
 
@@ -231,10 +232,34 @@ class MessageFormat:
         return headers.view(np.uint8).reshape(len(rows), HEADER_BYTES)
 
 
+def running_checksums(
+    slots: HostBytes, start: int, stop: int, sums: Iterable[int] = itertools.repeat(0)
+) -> list[int]:
+    """Go on with the CRC-32 of each slot over a range of its bytes.
+
+    Parameters
+    ----------
+    slots : ndarray of uint8, shape (n, slot_bytes), C-contiguous
+    start, stop : int
+        The bytes, of every slot.
+    sums : iterable of int
+        CRC-32 of what goes before them; 0 where nothing does.
+    """
+    # Slices of a memoryview cost half of what rows of an array do.
+    memory, width = slots.reshape(-1).data, slots.shape[1]
+    crc32 = zlib_ng.crc32
+    places = range(0, slots.size, width)
+    return [
+        crc32(memory[at + start : at + stop], sum_) for at, sum_ in zip(places, sums, strict=False)
+    ]
+
+
+def as_stored(sums: Sequence[int]) -> HostBytes:
+    """Return checksums as they stand in slots, uint8, shape (n, 4)."""
+    return np.array(sums, dtype="<u4").view(np.uint8).reshape(-1, _CHECKSUM.stop - _CHECKSUM.start)
+
+
 def _checksums(slots: HostBytes) -> HostBytes:
     """Return the CRC-32 of all that follows the checksum of each slot, uint8, shape (n, 4)."""
-    # Nothing in the standard library is faster: adler32 is not, and hashes take two to six
-    # times as long. It finds damage; against a forger no checksum without a key would help.
-    crc32 = zlib.crc32
-    sums = [crc32(slot[_CHECKSUM.stop :]) for slot in slots]
-    return np.array(sums, dtype="<u4").view(np.uint8).reshape(len(slots), 4)
+    # It finds damage; against a forger no checksum without a key would help.
+    return as_stored(running_checksums(slots, _CHECKSUM.stop, slots.shape[1]))

@@ -119,11 +119,11 @@ def test_a_rank_that_stops_is_waited_for_no_longer_than_agreed(start, find_rank,
     time.sleep(0.5)
     os.kill(find_rank(process, rank), signal.SIGSTOP)
     began = time.monotonic()
-    _, errors = finish(process)
+    output, errors = finish(process)
     assert time.monotonic() - began > 0.9
     assert process.returncode != 0
     speaker = 1 if rank == 0 else 0
-    assert errors.count("lad-mpi: error on rank") == 1, errors
+    assert errors.count("lad-mpi: error on rank") == 1, (process.returncode, output, errors)
     assert f"lad-mpi: error on rank {speaker}: waited " in errors
     assert "safety.timeout_s" in errors
     assert read_when_unwritten(tmp_path / "out.h5").status == "interrupted"
