@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 import traceback
 from typing import TYPE_CHECKING
 
 from lad_mpi.doctor import cheap_checks, refuse_unfit
 from lad_mpi.errors import ExitCode, LadError, RelayedError, TransportError
-from lad_mpi.launchers import announced_rank, announced_size
+from lad_mpi.launchers import announced_rank, announced_size, say_before_abort
 from lad_mpi.training.interrupt import InterruptRequest
 from lad_mpi.transport import open_link
 
@@ -62,10 +61,9 @@ def _ending_all(link: Link) -> Iterator[None]:
         if link.size == 1 or (isinstance(error, LadError) and error.relayed):
             raise
         name = "" if isinstance(error, LadError) else f"{type(error).__name__}: "
-        sys.stderr.write(f"lad-mpi: error on rank {link.rank}: {name}{error}\n")
-        if not isinstance(error, (LadError, KeyboardInterrupt)):
-            traceback.print_exc()
-        sys.stderr.flush()
+        unforeseen = not isinstance(error, (LadError, KeyboardInterrupt))
+        trace = traceback.format_exc() if unforeseen else ""
+        say_before_abort(f"lad-mpi: error on rank {link.rank}: {name}{error}\n{trace}")
         link.abort(int(ExitCode.FAILED))
 
 
