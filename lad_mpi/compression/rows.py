@@ -86,8 +86,12 @@ def from_bytes(payload: HostBytes, dtype: np.dtype[Any]) -> HostFloats:
 
 def finite_rows(values: HostFloats) -> npt.NDArray[np.bool_]:
     """Tell which rows hold finite numbers only, bool, shape (n,)."""
-    finite: npt.NDArray[np.bool_] = np.all(np.isfinite(values), axis=1)
-    return finite
+    finite = np.isfinite(values)
+    # Row by row takes five times as long, and nearly always all are.
+    rows: npt.NDArray[np.bool_] = (
+        np.ones(len(values), dtype=np.bool_) if finite.all() else np.all(finite, axis=1)
+    )
+    return rows
 
 
 def refuse(vectors: HostFloats, *complaints: tuple[npt.NDArray[np.bool_], Rejection]) -> HostInts:

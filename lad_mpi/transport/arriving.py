@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lad_mpi.compression import Channel, Rejection
-from lad_mpi.transport.wire import FIELDS, MessageFormat, as_stored, running_checksums
+from lad_mpi.transport.wire import FIELDS, MessageFormat, differs_from_stored, running_checksums
 
 if TYPE_CHECKING:
     from lad_mpi.types import HostBools, HostBytes, HostFloats, HostInts
@@ -88,7 +88,7 @@ class ArrivingMessages:
         rejections : ndarray of int64, shape (n,)
             To the bit what :meth:`MessageFormat.unpack` returns.
         """
-        wrong = (self._slots[:, _CHECKSUM] != as_stored(self._sums)).any(axis=1)
+        wrong = differs_from_stored(self._sums, self._slots)
         self._take_back(wrong & ~self._refused)
         # What the payload says counts only where the envelope is sound.
         rejections = np.where(wrong, int(Rejection.CHECKSUM), self._payloads)

@@ -20,7 +20,7 @@ from lad_mpi.compression import Channel, Codec, ColumnCodec, Rejection
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from lad_mpi.types import HostBytes, HostFloats, HostInts
+    from lad_mpi.types import HostBools, HostBytes, HostFloats, HostInts
 
 MAGIC = int.from_bytes(b"LADM", "little")
 VERSION = 1
@@ -58,6 +58,7 @@ _REASONS = (
     ("reserved", Rejection.PADDING),
 )
 _CHECKSUM = FIELDS["checksum"]
+_CHECKSUM_TYPE = HEADER["checksum"]
 
 
 class MessageFormat:
@@ -126,7 +127,7 @@ class MessageFormat:
         ----------
         slots : ndarray of uint8, shape (n, slot_bytes), C-contiguous
         """
-        slots[:, _CHECKSUM] = _checksums(slots)
+        _stored_checksums(slots)[:] = running_checksums(slots, _CHECKSUM.stop, self.slot_bytes)
 
     def unpack(self, slots: HostBytes, channel: Channel) -> tuple[HostFloats, HostInts]:
         """Validate and decode messages, hostile ones included; never raises for their content.
@@ -197,8 +198,10 @@ class MessageFormat:
         reasons = np.zeros(len(slots), dtype=np.int64)
         expected = self._headers(channel)
         expected[:, _CHECKSUM] = slots[:, _CHECKSUM]
-        wrong = slots[:, :HEADER_BYTES] != expected
-        if wrong.any():
+        headers = slots[:, :HEADER_BYTES]
+        # Nearly always all are right, which bytes tell sooner than arrays.
+        if headers.tobytes() != expected.tobytes():
+            wrong = headers != expected
             for name, reason in reversed(_REASONS):
                 reasons[wrong[:, FIELDS[name]].any(axis=1)] = reason
         return reasons
@@ -206,7 +209,9 @@ class MessageFormat:
     def _check_envelopes(self, slots: HostBytes, channel: Channel) -> HostInts:
         """Return the reason against each header or checksum, 0 where there is none."""
         reasons = self.check_headers(slots, channel)
-        wrong = (slots[:, _CHECKSUM] != _checksums(slots)).any(axis=1)
+        wrong = differs_from_stored(
+            running_checksums(slots, _CHECKSUM.stop, self.slot_bytes), slots
+        )
         reasons[wrong & (reasons == int(Rejection.NONE))] = int(Rejection.CHECKSUM)
         return reasons
 
@@ -254,12 +259,14 @@ def running_checksums(
     ]
 
 
-def as_stored(sums: Sequence[int]) -> HostBytes:
-    """Return checksums as they stand in slots, uint8, shape (n, 4)."""
-    return np.array(sums, dtype="<u4").view(np.uint8).reshape(-1, _CHECKSUM.stop - _CHECKSUM.start)
-
-
-def _checksums(slots: HostBytes) -> HostBytes:
-    """Return the CRC-32 of all that follows the checksum of each slot, uint8, shape (n, 4)."""
+def differs_from_stored(sums: Sequence[int], slots: HostBytes) -> HostBools:
+    """Tell which slots do not hold the checksum that they should, bool, shape (n,)."""
     # It finds damage; against a forger no checksum without a key would help.
-    return as_stored(running_checksums(slots, _CHECKSUM.stop, slots.shape[1]))
+    differs: HostBools = _stored_checksums(slots) != np.array(sums, dtype=_CHECKSUM_TYPE)
+    return differs
+
+
+def _stored_checksums(slots: HostBytes) -> HostInts:
+    """Return the checksums of slots where they stand, shape (n,)."""
+    stored: HostInts = slots[:, _CHECKSUM].view(_CHECKSUM_TYPE)[:, 0]
+    return stored
