@@ -13,7 +13,7 @@ from lad_mpi.training.existing import Existing
 from lad_mpi.training.interrupt import InterruptRequest
 from lad_mpi.training.iteration import downlink_bytes
 from lad_mpi.training.loop import Loop
-from lad_mpi.training.outcome import Outcome, Progress
+from lad_mpi.training.outcome import NoProgress, Outcome, Progress
 from lad_mpi.training.place import describe_rank
 from lad_mpi.training.setup import Setup, prepare
 
@@ -31,7 +31,7 @@ def run_spec(
     link: Link,
     output: Path,
     *,
-    progress: Progress,
+    progress: Progress | None = None,
     existing: Existing = Existing.REFUSE,
     interrupt: InterruptRequest | None = None,
     remarks: Sequence[str] = (),
@@ -51,7 +51,7 @@ def run_spec(
         This rank's place in the world.
     output : Path
         The log file.
-    progress : Progress
+    progress : Progress, optional
         Told about every flush, on the server.
     existing : Existing
         What becomes of a log that exists already.
@@ -61,6 +61,7 @@ def run_spec(
         What the log should say about the place of the run.
     """
     link.set_timeout(spec.safety.timeout_s)
+    progress = progress or NoProgress()
     with contextlib.ExitStack() as stack:
         failure: LadError | None = None
         start: Start | None = None
