@@ -9,7 +9,7 @@ from lad_mpi.spec import parse_spec
 from lad_mpi.training import run_spec
 from lad_mpi.transport import Loopback
 
-NUM_DEVICES, DIMENSION = 1500, 20
+NUM_DEVICES, DIMENSION = 2000, 20
 MESSAGES_BYTES = NUM_DEVICES * DIMENSION * 8
 
 
@@ -35,4 +35,4 @@ def test_memory_does_not_grow_with_the_load(tmp_path, assignment, compute):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     table_bytes = NUM_DEVICES * load * np.dtype(np.int64).itemsize
-    assert peak < 12 * MESSAGES_BYTES < table_bytes, peak / MESSAGES_BYTES
+    assert peak < 16 * MESSAGES_BYTES < table_bytes, peak / MESSAGES_BYTES
