@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 from analysis import style
-from analysis.figures.notes import OVERSUBSCRIBED
+from analysis.figures.notes import mark_times
 from analysis.formatting import significant
 from analysis.summary import summarise
 from analysis.timing import COMMUNICATION
@@ -58,7 +58,4 @@ def phase_times(collection: Collection) -> tuple[Figure, str]:
         "Work is that of the slowest rank; what it leaves of the server's clock is communication "
         "and waiting. Numbers: the whole, in ms."
     )
-    if any(row.oversubscribed for row in rows):
-        axes.set_title(OVERSUBSCRIBED, color=style.GREY, loc="left")
-        caption += f" {OVERSUBSCRIBED[0].upper()}{OVERSUBSCRIBED[1:]}."
-    return figure, caption
+    return figure, caption + mark_times(axes, rows)

@@ -10,6 +10,7 @@ from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
 from analysis import style
 from analysis.formatting import significant
+from analysis.marks import emulated_note, mark
 from analysis.runs import natural_key
 from analysis.scaling.summary import gain
 from analysis.timing import COMMUNICATION
@@ -120,7 +121,7 @@ def phases_and_bounds(study: ScalingStudy, rows: Sequence[CaseSummary]) -> tuple
             significant(_MS * row.seconds.median, 3), (end, place + _BAR / 2), xytext=(3, 0),
             textcoords="offset points", va="center", fontsize=8,
         )  # fmt: skip
-    labels = [row.name + ("†" if row.oversubscribed else "") for row in reversed(rows)]
+    labels = [row.name + mark(row) for row in reversed(rows)]
     axes.set_yticks(range(len(rows)), labels)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
@@ -267,6 +268,8 @@ def _claims(study: ScalingStudy, rows: Sequence[CaseSummary]) -> str:
     said = [f"VOID: {reason}." for reason in study.void]
     if any(row.oversubscribed for row in rows):
         said.append("Hollow or †: more threads than processors, no claim is made.")
+    if note := emulated_note(rows):
+        said.append(f"{note[0].upper()}{note[1:]}.")
     void = sum(row.void for row in rows)
     if void:
         said.append(f"{void} void launches are left out.")
