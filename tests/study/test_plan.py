@@ -1,5 +1,7 @@
 """Study files expand to what a reader expects, each run to a file of its own."""
 
+from pathlib import Path
+
 import pytest
 
 from lad_mpi.errors import SpecError, UsageError
@@ -14,6 +16,16 @@ class Quiet:
 
     def update(self, iteration, iterations, loss):
         pass
+
+
+STUDIES = sorted((Path(__file__).parents[2] / "jobs" / "studies").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_the_studies_that_come_along_are_valid_and_named_after_their_files(path):
+    found = load_study(path)
+    assert found.runs
+    assert found.name == path.stem
 
 
 @pytest.fixture
