@@ -29,9 +29,14 @@ def mark(row: Timed) -> str:
     return crowded + (EMULATED if row.emulated_network else "")
 
 
+def emulated_networks(rows: Sequence[Timed]) -> list[str]:
+    """Return the networks that were emulated for rows, each once."""
+    return list(dict.fromkeys(row.emulated_network for row in rows if row.emulated_network))
+
+
 def emulated_note(rows: Sequence[Timed]) -> str:
     """Say which network was emulated for those rows that are marked; empty where there are none."""
-    networks = dict.fromkeys(row.emulated_network for row in rows if row.emulated_network)
+    networks = emulated_networks(rows)
     if not networks:
         return ""
     return (

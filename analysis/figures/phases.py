@@ -24,19 +24,15 @@ def phase_times(collection: Collection) -> tuple[Figure, str]:
     """Draw a bar a method, stacked from the times of the phases."""
     rows = summarise(collection)[::-1]
     phases = list(dict.fromkeys(phase for row in rows for phase in row.phases))
+    colors = style.phase_colors(phases, rest=COMMUNICATION)
     figure = Figure(figsize=(style.WIDTH, _MARGIN + _ROW * len(rows)))
     axes = figure.add_subplot()
     names = [row.label for row in rows]
     ends = [0.0] * len(rows)
-    for place, phase in enumerate(phases):
+    for phase in phases:
         widths = [_MS * row.phases.get(phase, 0.0) for row in rows]
-        color = (
-            style.REST_COLOR
-            if phase == COMMUNICATION
-            else style.PHASE_COLORS[place % len(style.PHASE_COLORS)]
-        )
         label = "communication, waiting" if phase == COMMUNICATION else phase
-        axes.barh(names, widths, left=ends, color=color, height=0.72, label=label)
+        axes.barh(names, widths, left=ends, color=colors[phase], height=0.72, label=label)
         ends = [end + width for end, width in zip(ends, widths, strict=True)]
     for name, end, row in zip(names, ends, rows, strict=True):
         axes.annotate(

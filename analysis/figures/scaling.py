@@ -100,12 +100,7 @@ def phases_and_bounds(study: ScalingStudy, rows: Sequence[CaseSummary]) -> tuple
             if any(_is_seen(phase.name, other) for other in rows)
         )
     )
-    colors = {
-        name: style.REST_COLOR
-        if name == COMMUNICATION
-        else style.PHASE_COLORS[place % len(style.PHASE_COLORS)]
-        for place, name in enumerate(names)
-    }
+    colors = style.phase_colors(names, rest=COMMUNICATION)
     for place, row in enumerate(reversed(rows)):
         end = bound_end = 0.0
         for phase in (phase for phase in row.phases if phase.name in colors):

@@ -7,6 +7,7 @@ from analysis import style
 from analysis.cli import main
 from analysis.figures import FIGURES
 from analysis.runs import load_collection
+from lad_mpi.training.clock import TRAINING_PHASES
 
 EMULATED = {"network": {"emulate": {"latency": "1ms", "bandwidth": "2MB/s"}}}
 NOTE = "emulated network (latency=1ms,bandwidth=2MB/s)"
@@ -36,13 +37,22 @@ def test_networks_are_methods_of_their_own(write_run, tmp_path):
     }
 
 
+def test_no_two_phases_share_a_colour():
+    phases = ["communication", *TRAINING_PHASES]
+    colors = style.phase_colors(phases, rest="communication")
+    assert list(colors) == phases
+    assert len(set(colors.values())) == len(phases)
+    assert colors["communication"] == style.REST_COLOR
+
+
 @pytest.mark.parametrize("name", ["loss_against_seconds", "phase_times"])
 def test_figures_of_times_say_it_above_and_below(write_run, name):
     draw = FIGURES[name]
     with mpl.rc_context(style.SETTINGS):
         figure, caption = draw(load_collection([write_run(**EMULATED)]))
         plain, said = draw(load_collection([write_run("real.h5")]))
-    assert figure.axes[0].get_title(loc="left").startswith(NOTE)
+    title = "emulated network: latency=1ms,bandwidth=2MB/s"
+    assert figure.axes[0].get_title(loc="left") == title
     assert f"E{NOTE[1:]}" in caption
     assert plain.axes[0].get_title(loc="left") == ""
     assert "mulated" not in said
