@@ -54,7 +54,11 @@ def test_a_network_changes_times_and_nothing_else(run, variant):
         np.testing.assert_array_equal(slow.traffic[name], values, err_msg=name)
 
 
-@pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
+# With overlap some of the server's wait is work, of which clocks miss what lies between readings.
+WAITING = {name: variant for name, variant in VARIANTS.items() if name != "overlap"}
+
+
+@pytest.mark.parametrize("variant", WAITING.values(), ids=WAITING)
 def test_no_phase_is_shorter_than_on_the_emulated_network(run, variant):
     spec = parse_spec({**SMALL, **variant, **SLOW})
     network = spec.network.emulate
@@ -64,13 +68,14 @@ def test_no_phase_is_shorter_than_on_the_emulated_network(run, variant):
         log.traffic[f"{way}_bytes"][0] for way in ("uplink", "downlink")
     )
     assert (server["broadcast"] >= network.broadcast_s(downlink_bytes, 21)).all()
-    # Work that is overlapped goes on while the messages do.
-    assert (server["gather"] + server["overlapped"] >= network.gather_s(uplink_bytes)).all()
+    assert (server["gather"] >= network.gather_s(uplink_bytes)).all()
 
 
 def test_work_is_overlapped_with_an_emulated_network_in_one_process(run):
     overlap = {**SMALL, "overlap": True, "iterations": 2}
-    real, slow = run(overlap), run({**overlap, **SLOW})
+    # So slow that work has begun before the last slice is there, whoever else wants the processor.
+    slower = {"network": {"emulate": {"bandwidth": "20MB/s"}}}
+    real, slow = run(overlap), run({**overlap, **slower})
     column = real.phases.index("overlapped")
     assert (real.seconds[:, 0, column] == 0).all()
     assert (slow.seconds[:, 0, column] > 0).all()
