@@ -16,6 +16,7 @@ from lad_mpi.training.loop import Loop
 from lad_mpi.training.outcome import NoProgress, Outcome, Progress
 from lad_mpi.training.place import describe_rank
 from lad_mpi.training.setup import Setup, prepare
+from lad_mpi.transport import EmulatedExchange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from lad_mpi.spec import Spec
     from lad_mpi.training.start import Start
-    from lad_mpi.transport import Link
+    from lad_mpi.transport import Exchange, Link
 
 
 def run_spec(
@@ -130,12 +131,7 @@ def _train(
 ) -> Outcome:
     """Run the iterations, from the first one that is missing."""
     places = setup.link.gather_texts(describe_rank(setup.backend))
-    exchange = setup.link.plan(
-        setup.layout,
-        setup.messages.slot_bytes,
-        downlink_bytes(setup),
-        lambda shape: np.zeros(shape, dtype=np.uint8),
-    )
+    exchange = _plan(setup)
     with contextlib.closing(exchange):
         loop = Loop(setup, exchange, first_iteration)
         if first_iteration > 0:
@@ -149,6 +145,20 @@ def _train(
 
         header = run_header(setup, places, remarks, first_iteration)
         return serve(loop, output, start, header, progress, interrupt=interrupt)
+
+
+def _plan(setup: Setup) -> Exchange:
+    spec, link = setup.spec, setup.link
+    exchange = link.plan(
+        setup.layout,
+        setup.messages.slot_bytes,
+        downlink_bytes(setup),
+        lambda shape: np.zeros(shape, dtype=np.uint8),
+    )
+    network = spec.network.emulate
+    if network is None:
+        return exchange
+    return EmulatedExchange(exchange, network, spec.devices.count, meet=link.meet)
 
 
 def _agree(link: Link, failure: LadError | None) -> Outcome | None:

@@ -2,6 +2,7 @@
 
 from lad_mpi.transport.arriving import ArrivingMessages
 from lad_mpi.transport.base import SERVER, Exchange, Layout, Link, SlicedGather
+from lad_mpi.transport.emulated import EmulatedExchange
 from lad_mpi.transport.launch import open_link
 from lad_mpi.transport.loopback import Loopback
 from lad_mpi.transport.wire import HEADER_BYTES, MessageFormat
@@ -10,6 +11,7 @@ __all__ = [
     "HEADER_BYTES",
     "SERVER",
     "ArrivingMessages",
+    "EmulatedExchange",
     "Exchange",
     "Layout",
     "Link",

@@ -1,0 +1,58 @@
+"""What it takes to reach a loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analysis.spent import iterations_before, seconds_before, uplink_bytes_before
+from analysis.statistics import Estimate, estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lad_mpi.logs import RunLog
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What the runs of a method spent until a model was evaluated that is good enough.
+
+    Parameters
+    ----------
+    loss : float
+        The target.
+    reached, launches : int
+        How many runs got there, of how many.
+    iterations, seconds, uplink_bytes : Estimate or None
+        Spent until then, over launches; None unless all of them got there. Seconds
+        are training time from the first iteration on, warm-up included.
+    """
+
+    loss: float
+    reached: int
+    launches: int
+    iterations: Estimate | None
+    seconds: Estimate | None
+    uplink_bytes: Estimate | None
+
+
+def reach(runs: Sequence[RunLog], loss: float) -> Reach:
+    """Return what it took to get to a loss, or below, for the first time."""
+    steps = [step for run in runs if (step := first_step(run, loss)) is not None]
+    found: list[Estimate | None] = [None] * 3
+    if len(steps) == len(runs):
+        pairs = list(zip(runs, steps, strict=True))
+        spent = (iterations_before, seconds_before, uplink_bytes_before)
+        found = [estimate([float(before(run)[step]) for run, step in pairs]) for before in spent]
+    return Reach(loss, len(steps), len(runs), *found)
+
+
+def first_step(run: RunLog, loss: float) -> int | None:
+    """Return after how many iterations the model was first evaluated as good; None if never."""
+    final = np.nan if run.final is None else run.final.loss
+    # What was not evaluated is NaN, and no better than anything.
+    good = np.flatnonzero(np.array([*run.metrics["loss"], final]) <= loss)
+    return int(good[0]) if good.size else None

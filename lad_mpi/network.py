@@ -1,0 +1,213 @@
+"""A network as two numbers, latency and bandwidth, and what an iteration's messages cost on it."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lad_mpi.errors import ParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NUMBER = re.compile(r"([0-9]*\.?[0-9]+)(?:[eE]([+-]?[0-9]+))?\s*(\S+)")
+_PREFIXES = {"": 0, "k": 3, "M": 6, "G": 9, "T": 12}
+#: Exponent of ten of each unit that quantities are written in.
+_SECONDS = {"s": 0, "ms": -3, "us": -6, "ns": -9}
+_BYTES = {f"{prefix}B/s": exponent for prefix, exponent in _PREFIXES.items()}
+#: Exponent of ten and factor by which a number of this unit is one of the base unit.
+_TIMES = {
+    **{unit: (exponent, 1.0) for unit, exponent in _SECONDS.items()},
+    # Two characters that look the same: the micro sign and the Greek letter.
+    "\u00b5s": (-6, 1.0),
+    "\u03bcs": (-6, 1.0),
+}
+_RATES = {
+    **{unit: (exponent, 1.0) for unit, exponent in _BYTES.items()},
+    **{f"{prefix}bit/s": (exponent, 1 / 8) for prefix, exponent in _PREFIXES.items()},
+    **{f"{prefix}iB/s": (0, 1024.0**power) for power, prefix in enumerate("KMGT", start=1)},
+}
+_UNITS = {"latency": _TIMES, "bandwidth": _RATES}
+_EXAMPLES = {"latency": "50us", "bandwidth": "1GB/s"}
+_DIGITS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network on which every device and the server are machines with one link each.
+
+    Parameters
+    ----------
+    latency_s : float
+        α, from the beginning of a message to the arrival of its first byte, in seconds.
+    bandwidth_bytes_per_s : float
+        β, of every link in each direction; infinite where bytes cost nothing.
+
+    Raises
+    ------
+    ParameterError
+        A latency below zero or a bandwidth that is not above zero.
+
+    Notes
+    -----
+    The linear model of Hockney, "The communication challenge for MPP" (Parallel
+    Computing 20, 1994, doi:10.1016/S0167-8191(06)80021-9): a message of b bytes
+    takes α + b/β.
+    """
+
+    latency_s: float = 0.0
+    bandwidth_bytes_per_s: float = math.inf
+
+    def __post_init__(self) -> None:
+        """Refuse what no network has."""
+        if not 0 <= self.latency_s < math.inf:
+            raise ParameterError(
+                "latency", f"must be at least 0 and finite, not {self.latency_s} s"
+            )
+        if not self.bandwidth_bytes_per_s > 0:
+            raise ParameterError(
+                "bandwidth", f"must be above 0, not {self.bandwidth_bytes_per_s} B/s"
+            )
+
+    def __str__(self) -> str:
+        return ",".join(f"{key}={text}" for key, text in self.to_texts().items())
+
+    def to_texts(self) -> dict[str, str]:
+        """Return what :func:`build_network` makes an equal network of; what costs nothing is out.
+
+        Examples
+        --------
+        >>> Network(50e-6, 1e9).to_texts()
+        {'latency': '50us', 'bandwidth': '1GB/s'}
+        """
+        texts = {}
+        if self.latency_s > 0 or math.isinf(self.bandwidth_bytes_per_s):
+            texts["latency"] = _written(self.latency_s, _SECONDS)
+        if not math.isinf(self.bandwidth_bytes_per_s):
+            texts["bandwidth"] = _written(self.bandwidth_bytes_per_s, _BYTES)
+        return texts
+
+    def gather_s(self, size_bytes: float) -> float:
+        """Return the least time until so many bytes of all devices are at the server.
+
+        Notes
+        -----
+        α + b/β with b the bytes of all messages: they travel at the same time,
+        and share the server's link.
+        """
+        return self.latency_s + size_bytes / self.bandwidth_bytes_per_s
+
+    def broadcast_s(self, size_bytes: float, num_devices: int) -> float:
+        """Return the time until all devices have so many bytes of the server.
+
+        Notes
+        -----
+        ⌈log₂(N + 1)⌉ (α + b/β): a binomial tree over the server and N devices, of
+        which whoever has the message hands it on whole.
+        """
+        # Of N + 1 participants those that have the message double with every round.
+        rounds = num_devices.bit_length()
+        return rounds * (self.latency_s + size_bytes / self.bandwidth_bytes_per_s)
+
+
+def parse_network(text: str) -> Network:
+    """Read a network from one line, as a command line has it.
+
+    Parameters
+    ----------
+    text : str
+        ``latency=…,bandwidth=…`` with quantities as for :func:`build_network`, in
+        any order; one of the two may be left out.
+
+    Raises
+    ------
+    ParameterError
+        It is not of that form.
+
+    Examples
+    --------
+    >>> parse_network("latency=2us, bandwidth=25GB/s")
+    Network(latency_s=2e-06, bandwidth_bytes_per_s=25000000000.0)
+    """
+    values: dict[str, str] = {}
+    for part in text.split(","):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or key in values:
+            raise ParameterError(
+                "network",
+                f"expected latency=…,bandwidth=…, each once, found {text!r}",
+                hint=_example(),
+            )
+        values[key] = value
+    return build_network(values)
+
+
+def build_network(values: Mapping[str, object]) -> Network:
+    """Make a network of named quantities.
+
+    Parameters
+    ----------
+    values : mapping of str to str
+        ``latency``, in s, ms, us or ns, and ``bandwidth``, in B/s, bit/s and their
+        multiples (``kB/s``, ``MiB/s``, ``Gbit/s``), or one of them. What is left out
+        costs nothing.
+
+    Raises
+    ------
+    ParameterError
+        Another key, no key at all, or a value that is no such quantity.
+
+    Examples
+    --------
+    >>> build_network({"bandwidth": "1 Gbit/s"})
+    Network(latency_s=0.0, bandwidth_bytes_per_s=125000000.0)
+    """
+    for key in values:
+        if key not in _UNITS:
+            nearest = difflib.get_close_matches(str(key), list(_UNITS), n=1)
+            meant = f"; did you mean {nearest[0]!r}?" if nearest else ""
+            raise ParameterError(key, f"a network has no such quantity{meant}", hint=_example())
+    if not values:
+        raise ParameterError("network", "names no quantity", hint=_example())
+    found = {key: _quantity(key, value) for key, value in values.items()}
+    return Network(
+        latency_s=found.get("latency", 0.0),
+        bandwidth_bytes_per_s=found.get("bandwidth", math.inf),
+    )
+
+
+def _quantity(key: str, value: object) -> float:
+    units = _UNITS[key]
+    match = _NUMBER.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None or match[3] not in units:
+        near = difflib.get_close_matches(match[3], list(units), n=1) if match else []
+        meant = f"; did you mean {match[1]}{near[0]}?" if match and near else ""
+        raise ParameterError(
+            key,
+            f"expected a number with its unit, such as {_EXAMPLES[key]!r}, found {value!r}{meant}",
+            hint=f"units: {', '.join(unit for unit in units if unit.isascii())}",
+        )
+    exponent, factor = units[match[3]]
+    # Read as one number, so that 50us is the float nearest to it and not a product.
+    number = float(f"{match[1]}e{int(match[2] or 0) + exponent}") * factor
+    if not math.isfinite(number):
+        raise ParameterError(key, f"{value} is too large for a number")
+    return number
+
+
+def _written(number: float, units: Mapping[str, int]) -> str:
+    """Write a quantity in the greatest unit in which it is at least 1, to the last bit."""
+    for unit, exponent in sorted(units.items(), key=lambda item: -item[1]):
+        scaled = number / 10.0**exponent
+        text = f"{scaled:.{_DIGITS}g}"
+        if 1 <= scaled < 10.0**_DIGITS and float(f"{text}e{exponent}") == number:
+            return f"{text}{unit}"
+    base = next(unit for unit, exponent in units.items() if exponent == 0)
+    return f"{number!r}{base}" if number else f"0{base}"
+
+
+def _example() -> str:
+    return f"such as {','.join(f'{key}={text}' for key, text in _EXAMPLES.items())}"
