@@ -20,11 +20,6 @@ SMALL = {
 SLOW = {"network": {"emulate": {"latency": "1ms", "bandwidth": "1GB/s"}}}
 
 
-class Quiet:
-    def update(self, iteration, iterations, loss):
-        pass
-
-
 @pytest.mark.parametrize("overlap", [False, True])
 def test_a_network_changes_times_alone_and_no_rank_is_faster_than_it(
     world, tmp_path_factory, overlap
@@ -32,11 +27,11 @@ def test_a_network_changes_times_alone_and_no_rank_is_faster_than_it(
     folder = tmp_path_factory.mktemp("emulated")
     spec = parse_spec({**SMALL, **SLOW, "overlap": overlap})
     link = open_link()
-    outcome = run_spec(spec, link, folder / "ranks.h5", progress=Quiet())
+    outcome = run_spec(spec, link, folder / "ranks.h5")
     assert outcome.status == "complete"
     if not link.is_server:
         return
-    run_spec(parse_spec(SMALL), Loopback(), folder / "alone.h5", progress=Quiet())
+    run_spec(parse_spec(SMALL), Loopback(), folder / "alone.h5")
     ranks, alone = read_log(folder / "ranks.h5"), read_log(folder / "alone.h5")
     assert validate_log(ranks.path) == []
     for name, values in alone.metrics.items():
@@ -70,5 +65,5 @@ def test_a_wait_longer_than_the_timeout_is_not_taken_for_a_hang(world, tmp_path_
     )
     link = open_link()
     assert spec.network.emulate.gather_s(13 * 104) > 2 * spec.safety.timeout_s
-    outcome = run_spec(spec, link, folder / "log.h5", progress=Quiet())
+    outcome = run_spec(spec, link, folder / "log.h5")
     assert outcome.status == "complete"

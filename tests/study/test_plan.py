@@ -9,15 +9,6 @@ from lad_mpi.study import load_study, run_status, select_runs
 from lad_mpi.training import run_spec
 from lad_mpi.transport import Loopback
 
-
-class Quiet:
-    def note(self, text):
-        pass
-
-    def update(self, iteration, iterations, loss):
-        pass
-
-
 STUDIES = sorted((Path(__file__).parents[2] / "jobs" / "studies").glob("*.toml"))
 
 
@@ -145,7 +136,7 @@ def test_a_log_of_another_network_does_not_count(study, tmp_path):
     real = study(small).runs[0]
     folder = tmp_path / "logs"
     assert emulated.file_name == real.file_name
-    outcome = run_spec(real.spec, Loopback(), folder / real.file_name, progress=Quiet())
+    outcome = run_spec(real.spec, Loopback(), folder / real.file_name)
     assert outcome.status == "complete"
     assert run_status(real, folder).status == "complete"
     status = run_status(emulated, folder)

@@ -18,16 +18,11 @@ SMALL = {
 SLOW = {"network": {"emulate": {"latency": "200us", "bandwidth": "2GB/s"}}}
 
 
-class Quiet:
-    def update(self, iteration, iterations, loss):
-        pass
-
-
 @pytest.fixture
 def run(tmp_path):
     def start(mapping):
         path = tmp_path / f"{len(list(tmp_path.glob('*.h5')))}.h5"
-        outcome = run_spec(parse_spec(mapping), Loopback(), path, progress=Quiet())
+        outcome = run_spec(parse_spec(mapping), Loopback(), path)
         assert outcome.status == "complete"
         assert validate_log(path) == []
         return read_log(path)
