@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from zlib_ng import zlib_ng
@@ -20,7 +20,11 @@ from lad_mpi.compression import Channel, Codec, ColumnCodec, Rejection
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    import numpy.typing as npt
+
     from lad_mpi.types import HostBools, HostBytes, HostFloats, HostInts
+
+    HostHeaders: TypeAlias = npt.NDArray[np.void]
 
 MAGIC = int.from_bytes(b"LADM", "little")
 VERSION = 1
@@ -91,6 +95,9 @@ class MessageFormat:
         self.dtype = dtype
         self.payload_bytes = codec.payload_bytes(dimension, dtype)
         self.slot_bytes = HEADER_BYTES + self.payload_bytes
+        #: Headers of the last block of devices that was asked for, and which that was.
+        self._block: tuple[int, int] | None = None
+        self._block_headers: HostHeaders = np.zeros(0, dtype=HEADER)
 
     def pack(self, vectors: HostFloats, channel: Channel, slots: HostBytes) -> None:
         """Compress vectors and write one message a row.
@@ -149,8 +156,8 @@ class MessageFormat:
         vectors, rejections = self._codec.decode(slots[:, HEADER_BYTES:], channel)
         # What the payload says counts only where the envelope is sound.
         envelope = self._check_envelopes(slots, channel)
-        refused = envelope != int(Rejection.NONE)
-        if refused.any():
+        if envelope.any():
+            refused = envelope != int(Rejection.NONE)
             rejections = np.where(refused, envelope, rejections)
             vectors[refused] = 0
         return vectors, rejections
@@ -226,15 +233,23 @@ class MessageFormat:
         return self._columns
 
     def _headers(self, channel: Channel) -> HostBytes:
-        rows = np.arange(channel.num_devices) if channel.rows is None else channel.rows
-        headers = np.zeros(len(rows), dtype=HEADER)
+        """Return the headers that a channel's messages have, uint8; the caller's to change."""
+        block = (channel.first_device, channel.num_devices)
+        if self._block != block:
+            self._block, self._block_headers = block, self._lay_out(*block)
+        headers = self._block_headers
+        headers = headers.copy() if channel.rows is None else headers[channel.rows]
+        headers["iteration"] = channel.iteration
+        return headers.view(np.uint8).reshape(len(headers), HEADER_BYTES)
+
+    def _lay_out(self, first_device: int, num_devices: int) -> HostHeaders:
+        headers = np.zeros(num_devices, dtype=HEADER)
         headers["magic"] = MAGIC
         headers["version"] = VERSION
         headers["codec"] = self._codec.wire_code
-        headers["device"] = channel.first_device + rows
-        headers["iteration"] = channel.iteration
+        headers["device"] = first_device + np.arange(num_devices)
         headers["length"] = self.payload_bytes
-        return headers.view(np.uint8).reshape(len(rows), HEADER_BYTES)
+        return headers
 
 
 def running_checksums(
