@@ -12,7 +12,7 @@ from lad_mpi.doctor import cheap_checks, refuse_unfit
 from lad_mpi.errors import ExitCode, LadError, RelayedError, TransportError
 from lad_mpi.launchers import announced_rank, announced_size
 from lad_mpi.training.interrupt import InterruptRequest
-from lad_mpi.transport import open_link
+from lad_mpi.transport import open_link, start_guardian
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,6 +35,8 @@ def whole_world() -> Iterator[tuple[Link, InterruptRequest]]:
     """
     with InterruptRequest() as interrupt:
         try:
+            if announced_size() > 1:
+                start_guardian()
             link = _open_link()
             with _ending_all(link):
                 yield link, interrupt

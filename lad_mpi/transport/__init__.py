@@ -2,6 +2,7 @@
 
 from lad_mpi.transport.arriving import ArrivingMessages
 from lad_mpi.transport.base import SERVER, Exchange, Layout, Link, SlicedGather
+from lad_mpi.transport.guardian import start_guardian
 from lad_mpi.transport.launch import open_link
 from lad_mpi.transport.loopback import Loopback
 from lad_mpi.transport.wire import HEADER_BYTES, MessageFormat
@@ -17,4 +18,5 @@ __all__ = [
     "MessageFormat",
     "SlicedGather",
     "open_link",
+    "start_guardian",
 ]
