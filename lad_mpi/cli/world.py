@@ -12,7 +12,7 @@ from lad_mpi.doctor import cheap_checks, refuse_unfit
 from lad_mpi.errors import ExitCode, LadError, RelayedError, TransportError
 from lad_mpi.launchers import announced_rank, announced_size
 from lad_mpi.training.interrupt import InterruptRequest
-from lad_mpi.transport import open_link, start_guardian
+from lad_mpi.transport import Guardian, open_link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,9 +35,10 @@ def whole_world() -> Iterator[tuple[Link, InterruptRequest]]:
     """
     with InterruptRequest() as interrupt:
         try:
-            if announced_size() > 1:
-                start_guardian()
+            guardian = Guardian() if announced_size() > 1 else None
             link = _open_link()
+            if guardian is not None:
+                guardian.tell_that_mpi_is_up()
             with _ending_all(link):
                 yield link, interrupt
                 link.close()

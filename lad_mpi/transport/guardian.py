@@ -8,7 +8,7 @@ So each rank starts a small process beside itself (``last_word.py``) before MPI 
 Three things make its word right, whatever the load of the machine and the number of nodes:
 
 - It holds the rank's ends of the pipes and the socket by which hydra notices a death.
-  Hydra learns of it when this process has spoken and gone, and all others live until then.
+  Hydra learns of it when this process has spoken, and all others live until then.
 - It is in the rank's process group. Hydra ends ranks by a SIGKILL to their groups, so of a
   rank that hydra ends nobody speaks; nor does anything stay behind.
 - It reads the signal from the kernel, which keeps it until hydra asks. A rank that
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lad_mpi.launchers import announced_rank, hydra_descriptor
+from lad_mpi.transport.last_word import MPI_IS_UP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,31 +36,41 @@ _PROGRAM = Path(__file__).with_name("last_word.py")
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH",)
 
 
-def start_guardian(environ: Mapping[str, str] | None = None) -> int | None:
-    """Start the process that speaks for this rank if it is killed or crashes.
+class Guardian:
+    """The process that speaks for this one if it is killed or crashes.
 
-    Call it before MPI is initialised. It takes about a millisecond, and ends by
-    itself when this process ends.
+    Make it before MPI is initialised. That takes about a millisecond. It ends by itself
+    when this process ends.
 
     Parameters
     ----------
     environ : Mapping of str to str, optional
         What the launcher said; by default ``os.environ``.
 
-    Returns
-    -------
-    int or None
-        Its process; None where hydra is not the launcher or there cannot be one. Then
+    Attributes
+    ----------
+    process : int
+        Its number; 0 where hydra is not the launcher or the system cannot have one. Then
         a rank that dies is named by the launcher, if at all.
     """
-    environ = os.environ if environ is None else environ
-    descriptor = hydra_descriptor(environ)
-    if descriptor is None or not hasattr(os, "pidfd_open") or not sys.executable:
-        return None
-    numbers = (announced_rank(environ), os.getpid(), descriptor)
-    program = [sys.executable, "-I", "-S", str(_PROGRAM), *map(str, numbers)]
-    kept = {name: environ[name] for name in _KEPT_VARIABLES if name in environ}
-    with contextlib.suppress(OSError):
-        # Signals that are meant for ranks reach their groups: it must not die of them.
-        return os.posix_spawn(sys.executable, program, kept, setsigmask=signal.valid_signals())
-    return None
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        environ = os.environ if environ is None else environ
+        self.process = 0
+        descriptor = hydra_descriptor(environ)
+        if descriptor is None or not hasattr(os, "pidfd_open") or not sys.executable:
+            return
+        numbers = (announced_rank(environ), os.getpid(), descriptor)
+        program = [sys.executable, "-I", "-S", str(_PROGRAM), *map(str, numbers)]
+        kept = {name: environ[name] for name in _KEPT_VARIABLES if name in environ}
+        with contextlib.suppress(OSError):
+            # Signals that are meant for ranks reach their groups: it must not die of them.
+            self.process = os.posix_spawn(
+                sys.executable, program, kept, setsigmask=signal.valid_signals()
+            )
+
+    def tell_that_mpi_is_up(self) -> None:
+        """Say that from now on an end without one of MPI must end all ranks."""
+        if self.process:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process, MPI_IS_UP)

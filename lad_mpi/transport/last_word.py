@@ -4,78 +4,88 @@
 rank, so it imports next to nothing, and nothing of this package.
 """
 
+import contextlib
 import os
 import select
 import signal
 import sys
 import time
 
-#: A death in a crash: the process itself did what it must not.
+#: The process itself did what it must not.
 _CRASHES = {"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT", "SIGSYS", "SIGTRAP"}
-#: A death by a limit or by force. What is in neither set is a request to end, and its
-#: sender knows of it.
+#: A limit, or force. What is in neither set is a request to end: its sender knows of it.
 _KILLS = {"SIGKILL", "SIGXCPU", "SIGXFSZ"}
-_HINTS = {
-    True: "PYTHONFAULTHANDLER=1 in the environment shows where in the code, and a core file "
-    "(ulimit -c unlimited) where in the library",
-    False: "by a person, a limit, or the kernel for want of memory: `dmesg`, and `sacct` under "
-    "SLURM, tell of the last",
-}
+_CRASH_HINT = (
+    "PYTHONFAULTHANDLER=1 in the environment shows where in the code, and a core file "
+    "(ulimit -c unlimited) where in the library"
+)
+_KILL_HINT = (
+    "by a person, a limit, or the kernel for want of memory: dmesg, and sacct under SLURM, "
+    "tell of the last"
+)
+#: Pending once the rank has initialised MPI. It is sent to this process alone.
+MPI_IS_UP = signal.SIGRTMIN
 #: Whoever kills ranks one after another on purpose gets at this process in the meantime.
 _PAUSE_S = 0.02
 
 
 def main() -> None:
-    """Wait for the end of a process, and speak if it was a signal that nobody asked for."""
-    rank, process = int(sys.argv[1]), int(sys.argv[2])
-    _close_all_but(int(sys.argv[3]))
-    try:
-        wait_for_end(process)
-        number = signal_of_death(process)
-    except OSError:
-        # A kernel without pidfds, or the launcher was faster: it is as if we were not here.
-        return
+    """Wait for the end of a rank; speak if it was by a signal that nobody asked for."""
+    rank, process, descriptor = map(int, sys.argv[1:])
+    _close_all_but(descriptor)
+    number, code = 0, 1
+    # Without pidfds, or where somebody has waited for the rank, it is as if we were not here.
+    with contextlib.suppress(OSError):
+        _wait_for_end(process)
+        number, code = read_end(process)
     message = describe(rank, process, number)
     if message:
         time.sleep(_PAUSE_S)
         # In one piece: other ranks may be writing to the same place.
         os.write(2, message.encode())
+    if MPI_IS_UP in signal.sigpending():
+        # Of a process that it has waited for, hydra takes an exit for an end in order, even
+        # without one of MPI, once this socket is closed after it and not with it.
+        # After an end of MPI the socket is closed at the other side, and nobody hears.
+        with contextlib.suppress(OSError):
+            os.write(descriptor, f"cmd=abort exitcode={number or code or 1}\n".encode())
 
 
-def wait_for_end(process: int) -> None:
-    """Return when a process has ended, whether it was waited for by its parent or not."""
+def read_end(process: int) -> tuple[int, int]:
+    """Return how a process ended that nobody has waited for: by signal, 0 if none, and code."""
+    descriptor = os.open(f"/proc/{process}/stat", os.O_RDONLY)
+    # The last field is what a parent would get to see (man 5 proc).
+    status = int(os.read(descriptor, 4096).split()[-1])
+    return status & 0x7F, status >> 8
+
+
+def describe(rank: int, process: int, number: int) -> str:
+    """Return what to say of a death by this signal; nothing where nothing needs to be said."""
+    named = number in signal.valid_signals() and number < signal.SIGRTMIN
+    name = signal.Signals(number).name if named else ""
+    if name in _CRASHES:
+        how, hint = f"crashed with {name}", _CRASH_HINT
+    elif name in _KILLS:
+        how, hint = f"was killed by {name}", _KILL_HINT
+    else:
+        return ""
+    host = os.uname().nodename
+    return (
+        f"lad-mpi: error on rank {rank}: its process ({process} on host {host}) {how}\n"
+        f"  hint: {hint}\n"
+    )
+
+
+def _wait_for_end(process: int) -> None:
     poll = select.poll()
     poll.register(os.pidfd_open(process), select.POLLIN)
     poll.poll()
 
 
-def signal_of_death(process: int) -> int:
-    """Return the signal that ended a process that its parent has not waited for; 0 if none did."""
-    descriptor = os.open(f"/proc/{process}/stat", os.O_RDONLY)
-    # The last field is what a parent would get to see. (`man 5 proc`)
-    return int(os.read(descriptor, 4096).split()[-1]) & 0x7F
-
-
-def describe(rank: int, process: int, number: int) -> str:
-    """Return what to say of a death by this signal; nothing where nothing needs to be said."""
-    if number not in signal.valid_signals():
-        return ""
-    name = signal.Signals(number).name if number < signal.SIGRTMIN else ""
-    if name not in _CRASHES | _KILLS:
-        return ""
-    crashed = name in _CRASHES
-    how = f"crashed with {name}" if crashed else f"was killed by {name}"
-    return (
-        f"lad-mpi: error on rank {rank}: its process ({process} on host {os.uname().nodename}) "
-        f"{how}\n  hint: {_HINTS[crashed]}\n"
-    )
-
-
 def _close_all_but(kept: int) -> None:
     """Hold nothing of the rank's but its standard streams and one more."""
-    most = os.sysconf("SC_OPEN_MAX")
     os.closerange(3, kept)
-    os.closerange(max(kept + 1, 3), most)
+    os.closerange(max(kept + 1, 3), os.sysconf("SC_OPEN_MAX"))
 
 
 if __name__ == "__main__":
