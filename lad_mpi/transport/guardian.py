@@ -11,7 +11,8 @@ Three things make its word right, whatever the load of the machine and the numbe
   Hydra learns of it when this process has spoken, and all others live until then.
 - It is in the rank's process group. Hydra ends ranks by a SIGKILL to their groups, so of a
   rank that hydra ends nobody speaks; nor does anything stay behind.
-- It reads the signal from the kernel, which keeps it until hydra asks. A rank that
+- It reads the signal from the kernel, which keeps it until hydra asks, newer ones (Linux
+  6.15) longer: if the machine is so busy that hydra comes first. A rank that
   exits, in order or with an error that it has told itself, is none of its business.
 """
 
@@ -60,17 +61,25 @@ class Guardian:
         descriptor = hydra_descriptor(environ)
         if descriptor is None or not hasattr(os, "pidfd_open") or not sys.executable:
             return
-        numbers = (announced_rank(environ), os.getpid(), descriptor)
-        program = [sys.executable, "-I", "-S", str(_PROGRAM), *map(str, numbers)]
-        kept = {name: environ[name] for name in _KEPT_VARIABLES if name in environ}
+        # A kernel without handles of processes, or no place for one more: then without it.
         with contextlib.suppress(OSError):
-            # Signals that are meant for ranks reach their groups: it must not die of them.
-            self.process = os.posix_spawn(
-                sys.executable, program, kept, setsigmask=signal.valid_signals()
-            )
+            handle = os.pidfd_open(os.getpid())
+            try:
+                os.set_inheritable(handle, True)
+                self.process = _spawn(announced_rank(environ), handle, descriptor, environ)
+            finally:
+                os.close(handle)
 
     def tell_that_mpi_is_up(self) -> None:
         """Say that from now on an end without one of MPI must end all ranks."""
         if self.process:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.process, MPI_IS_UP)
+
+
+def _spawn(rank: int, handle: int, descriptor: int, environ: Mapping[str, str]) -> int:
+    numbers = (rank, os.getpid(), handle, descriptor)
+    program = [sys.executable, "-I", "-S", str(_PROGRAM), *map(str, numbers)]
+    kept = {name: environ[name] for name in _KEPT_VARIABLES if name in environ}
+    # Signals that are meant for ranks reach their groups: it must not die of them.
+    return os.posix_spawn(sys.executable, program, kept, setsigmask=signal.valid_signals())

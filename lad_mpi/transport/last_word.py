@@ -5,9 +5,11 @@ rank, so it imports next to nothing, and nothing of this package.
 """
 
 import contextlib
+import fcntl
 import os
 import select
 import signal
+import struct
 import sys
 import time
 
@@ -27,17 +29,21 @@ _KILL_HINT = (
 MPI_IS_UP = signal.SIGRTMIN
 #: Whoever kills ranks one after another on purpose gets at this process in the meantime.
 _PAUSE_S = 0.02
+#: ``struct pidfd_info`` of the kernel in its first form, and the request for its last
+#: field, the end of a process that has been waited for; since Linux 6.15.
+_INFO = struct.Struct("=QQ11Ii")
+_INFO_EXIT = 1 << 3
+_GET_INFO = (3 << 30) | (_INFO.size << 16) | (0xFF << 8) | 11
 
 
 def main() -> None:
     """Wait for the end of a rank; speak if it was by a signal that nobody asked for."""
-    rank, process, descriptor = map(int, sys.argv[1:])
-    _close_all_but(descriptor)
-    number, code = 0, 1
-    # Without pidfds, or where somebody has waited for the rank, it is as if we were not here.
-    with contextlib.suppress(OSError):
-        _wait_for_end(process)
-        number, code = read_end(process)
+    rank, process, handle, descriptor = map(int, sys.argv[1:])
+    _close_all_but(handle, descriptor)
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    poll.poll()
+    number, code = read_end(process, handle)
     message = describe(rank, process, number)
     if message:
         time.sleep(_PAUSE_S)
@@ -51,11 +57,22 @@ def main() -> None:
             os.write(descriptor, f"cmd=abort exitcode={number or code or 1}\n".encode())
 
 
-def read_end(process: int) -> tuple[int, int]:
-    """Return how a process ended that nobody has waited for: by signal, 0 if none, and code."""
-    descriptor = os.open(f"/proc/{process}/stat", os.O_RDONLY)
-    # The last field is what a parent would get to see (man 5 proc).
-    status = int(os.read(descriptor, 4096).split()[-1])
+def read_end(process: int, handle: int) -> tuple[int, int]:
+    """Return how a process ended: by which signal, 0 if by none or if unknown, and its code.
+
+    Before somebody has waited for it one file tells, afterwards the handle of newer kernels.
+    """
+    status = 0
+    try:
+        descriptor = os.open(f"/proc/{process}/stat", os.O_RDONLY)
+        # The last field is what a parent would get to see (man 5 proc).
+        status = int(os.read(descriptor, 4096).split()[-1])
+    except OSError:
+        info = bytearray(_INFO.pack(_INFO_EXIT, *[0] * 13))
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(handle, _GET_INFO, info)
+            mask, *_, found = _INFO.unpack(info)
+            status = found if mask & _INFO_EXIT else 0
     return status & 0x7F, status >> 8
 
 
@@ -76,16 +93,13 @@ def describe(rank: int, process: int, number: int) -> str:
     )
 
 
-def _wait_for_end(process: int) -> None:
-    poll = select.poll()
-    poll.register(os.pidfd_open(process), select.POLLIN)
-    poll.poll()
-
-
-def _close_all_but(kept: int) -> None:
-    """Hold nothing of the rank's but its standard streams and one more."""
-    os.closerange(3, kept)
-    os.closerange(max(kept + 1, 3), os.sysconf("SC_OPEN_MAX"))
+def _close_all_but(*kept: int) -> None:
+    """Hold nothing of the rank's but its standard streams and what is needed."""
+    first = 3
+    for descriptor in sorted(kept):
+        os.closerange(first, descriptor)
+        first = max(first, descriptor + 1)
+    os.closerange(first, os.sysconf("SC_OPEN_MAX"))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What is said of a process that died, by whom, and what the launcher is told."""
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from lad_mpi.transport import Guardian, last_word
 
 HYDRA = {"PMI_FD": "9", "HYDI_CONTROL_FD": "7", "PMI_RANK": "2"}
 SLEEPS = [sys.executable, "-S", "-c", "import time; time.sleep(60)"]
+KILLS_ITSELF = "import os; os.kill(os.getpid(), 9)"
 
 
 @pytest.fixture
@@ -23,7 +25,8 @@ def witness():
         ours, theirs = socket.socketpair()
         process = subprocess.Popen(program)
         descriptor = theirs.fileno()
-        numbers = map(str, (2, process.pid, descriptor))
+        handle = os.pidfd_open(process.pid)
+        numbers = map(str, (2, process.pid, handle, descriptor))
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             looking = subprocess.Popen(
@@ -31,11 +34,12 @@ def witness():
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
-                pass_fds=[descriptor],
+                pass_fds=[handle, descriptor],
             )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         theirs.close()
+        os.close(handle)
         if mpi_is_up:
             looking.send_signal(last_word.MPI_IS_UP)
         # What schedulers send to the whole group.
@@ -84,11 +88,18 @@ def test_before_mpi_hydra_is_told_nothing_that_it_does_not_expect(witness):
     assert heard == ""
 
 
-def test_of_a_process_that_was_waited_for_nothing_is_known():
-    process = subprocess.Popen([sys.executable, "-S", "-c", ""])
-    process.wait()
-    with pytest.raises(FileNotFoundError):
-        last_word.read_end(process.pid)
+@pytest.mark.parametrize("program", [["-c", "raise SystemExit(3)"], ["-c", KILLS_ITSELF]])
+def test_a_death_is_known_before_and_on_newer_kernels_after_somebody_waited(program):
+    process = subprocess.Popen([sys.executable, "-S", *program])
+    handle = os.pidfd_open(process.pid)
+    select.select([handle], [], [], 20)
+    before = last_word.read_end(process.pid, handle)
+    code = process.wait()
+    after = last_word.read_end(process.pid, handle)
+    os.close(handle)
+    assert before == ((0, 3) if code == 3 else (signal.SIGKILL, 0))
+    assert after in (before, (0, 0))
+    assert last_word.describe(2, process.pid, 0) == ""
 
 
 @pytest.mark.parametrize("number", [0, -1, 1000, int(signal.SIGRTMIN), int(signal.SIGUSR2)])
