@@ -9,8 +9,10 @@ import fcntl
 import os
 import select
 import signal
+import stat
 import struct
 import sys
+import termios
 import time
 
 #: The process itself did what it must not.
@@ -29,6 +31,8 @@ _KILL_HINT = (
 MPI_IS_UP = signal.SIGRTMIN
 #: Whoever kills ranks one after another on purpose gets at this process in the meantime.
 _PAUSE_S = 0.02
+_PATIENCE_S = 0.5
+_LOOK_S = 0.001
 #: ``struct pidfd_info`` of the kernel in its first form, and the request for its last
 #: field, the end of a process that has been waited for; since Linux 6.15.
 _INFO = struct.Struct("=QQ11Ii")
@@ -49,6 +53,7 @@ def main() -> None:
         time.sleep(_PAUSE_S)
         # In one piece: other ranks may be writing to the same place.
         os.write(2, message.encode())
+    _wait_until_read()
     if MPI_IS_UP in signal.sigpending():
         # Of a process that it has waited for, hydra takes an exit for an end in order, even
         # without one of MPI, once this socket is closed after it and not with it.
@@ -91,6 +96,19 @@ def describe(rank: int, process: int, number: int) -> str:
         f"lad-mpi: error on rank {rank}: its process ({process} on host {host}) {how}\n"
         f"  hint: {hint}\n"
     )
+
+
+def _wait_until_read() -> None:
+    """Let hydra take what was written last: once it is told of an end it may not look again."""
+    deadline_s = time.monotonic() + _PATIENCE_S
+    for stream in (1, 2):
+        with contextlib.suppress(OSError):
+            waiting = bytearray(4)
+            while stat.S_ISFIFO(os.fstat(stream).st_mode) and time.monotonic() < deadline_s:
+                fcntl.ioctl(stream, termios.FIONREAD, waiting)
+                if not any(waiting):
+                    break
+                time.sleep(_LOOK_S)
 
 
 def _close_all_but(*kept: int) -> None:
