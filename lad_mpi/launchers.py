@@ -44,6 +44,16 @@ def local_rank(environ: Mapping[str, str] | None = None) -> int:
     return _first(LOCAL_RANK_VARIABLES, environ, default=0)
 
 
+def hydra_descriptor(environ: Mapping[str, str] | None = None) -> int | None:
+    """Return the descriptor by which MPICH's launcher hears of this rank; None under others.
+
+    SLURM's PMI-2 has one as well, but only hydra tells of a control descriptor.
+    """
+    environ = os.environ if environ is None else environ
+    descriptor = environ.get("PMI_FD", "")
+    return int(descriptor) if "HYDI_CONTROL_FD" in environ and descriptor.isdigit() else None
+
+
 def say_before_abort(text: str) -> None:
     """Write to standard error what must be read although all ranks are ended right after.
 

@@ -11,7 +11,7 @@ from lad_mpi.doctor import cheap_checks, refuse_unfit
 from lad_mpi.errors import ExitCode, LadError, RelayedError, TransportError
 from lad_mpi.launchers import announced_rank, announced_size, say_before_abort
 from lad_mpi.training.interrupt import InterruptRequest
-from lad_mpi.transport import open_link
+from lad_mpi.transport import Guardian, open_link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +34,10 @@ def whole_world() -> Iterator[tuple[Link, InterruptRequest]]:
     """
     with InterruptRequest() as interrupt:
         try:
+            guardian = Guardian() if announced_size() > 1 else None
             link = _open_link()
+            if guardian is not None:
+                guardian.tell_that_mpi_is_up()
             with _ending_all(link):
                 yield link, interrupt
                 link.close()

@@ -3,6 +3,7 @@
 from lad_mpi.transport.arriving import ArrivingMessages
 from lad_mpi.transport.base import SERVER, Exchange, Layout, Link, SlicedGather
 from lad_mpi.transport.emulated import EmulatedExchange
+from lad_mpi.transport.guardian import Guardian
 from lad_mpi.transport.launch import open_link
 from lad_mpi.transport.loopback import Loopback
 from lad_mpi.transport.wire import HEADER_BYTES, MessageFormat
@@ -13,6 +14,7 @@ __all__ = [
     "ArrivingMessages",
     "EmulatedExchange",
     "Exchange",
+    "Guardian",
     "Layout",
     "Link",
     "Loopback",
