@@ -44,6 +44,12 @@ def build_parser() -> argparse.ArgumentParser:
     formats = table.add_mutually_exclusive_group()
     formats.add_argument("--json", action="store_true", help="print JSON, at full precision")
     formats.add_argument("--csv", action="store_true", help="print CSV, at full precision")
+    table.add_argument(
+        "--target",
+        type=float,
+        metavar="LOSS",
+        help="also tell what it took to reach this loss: iterations, seconds, bytes",
+    )
     table.set_defaults(command=_table)
     figures = _add(commands, "figures", "figures as PDF and PNG, with captions")
     figures.add_argument(
@@ -89,16 +95,16 @@ def _add(
 
 
 def _table(options: argparse.Namespace) -> ExitCode:
-    from analysis import table  # noqa: PLC0415
+    from analysis import records, table  # noqa: PLC0415
     from analysis.runs import load_collection  # noqa: PLC0415
     from analysis.summary import summarise  # noqa: PLC0415
 
     collection = load_collection(options.paths)
-    rows = summarise(collection)
+    rows = summarise(collection, options.target)
     if options.json:
-        sys.stdout.write(table.to_json(rows, collection) + "\n")
+        sys.stdout.write(records.to_json(rows, collection) + "\n")
     elif options.csv:
-        sys.stdout.write(table.to_csv(rows, collection))
+        sys.stdout.write(records.to_csv(rows, collection))
     else:
         table.print_tables(rows, collection)
     return ExitCode.OK

@@ -51,6 +51,11 @@ class Method:
         """Whether some run had more threads than processors."""
         return any(run.provenance.get("oversubscribed", False) for run in self.runs)
 
+    @property
+    def emulated_network(self) -> str:
+        """The network that was emulated; empty where none was."""
+        return self.runs[0].emulated_network
+
     def table(self, name: str) -> Mapping[str, Any]:
         """Return a table of the spec; empty where there is none."""
         found = self.spec.get(name, {})

@@ -76,6 +76,16 @@ class Style:
     layer: int
 
 
+def phase_colors(phases: Iterable[str], rest: str) -> dict[str, str]:
+    """Give each phase its colour, by its place among those that are not the ``rest``."""
+    names = list(phases)
+    places = {name: place for place, name in enumerate(name for name in names if name != rest)}
+    return {
+        name: REST_COLOR if name == rest else PHASE_COLORS[places[name] % len(PHASE_COLORS)]
+        for name in names
+    }
+
+
 def method_styles(labels: Iterable[str]) -> dict[str, Style]:
     """Give each method its colour, and a line style once all colours are taken.
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from analysis.exact import exact_reference
 from analysis.statistics import Estimate, estimate
+from analysis.target import Reach, reach
 from analysis.timing import COMMUNICATION, after_warmup, iteration_seconds, phase_seconds
 from analysis.work import gradients_per_iteration
 
@@ -49,8 +50,12 @@ class Summary:
         Subset gradients that all devices compute in an iteration.
     oversubscribed : bool
         Whether some run had more threads than processors.
+    emulated_network : str
+        The network that was emulated; empty where none was.
     machine : str
         Models of the processors and devices that the times come from.
+    to_target : Reach or None
+        What it took to reach the loss that was asked for, if any was.
     """
 
     label: str
@@ -67,12 +72,22 @@ class Summary:
     downlink_bytes: float
     gradients: int | None
     oversubscribed: bool
+    emulated_network: str
     machine: str
+    to_target: Reach | None
 
 
-def summarise(collection: Collection) -> list[Summary]:
-    """Return a row for every method, the least final loss first."""
-    rows = [_summarise(method, collection.methods) for method in collection.methods]
+def summarise(collection: Collection, target_loss: float | None = None) -> list[Summary]:
+    """Return a row for every method, the least final loss first.
+
+    Parameters
+    ----------
+    collection : Collection
+        The runs.
+    target_loss : float, optional
+        A loss of which is told what it took to reach it.
+    """
+    rows = [_summarise(method, collection.methods, target_loss) for method in collection.methods]
     return sorted(rows, key=lambda row: row.final_loss.median)
 
 
@@ -90,7 +105,7 @@ def dispersion_ratio(run: RunLog) -> float | None:
     return float(np.mean(measured[told] / predicted[told])) if told.any() else None
 
 
-def _summarise(method: Method, methods: Sequence[Method]) -> Summary:
+def _summarise(method: Method, methods: Sequence[Method], target_loss: float | None) -> Summary:
     by_seed = method.by_seed
     reference = exact_reference(method, methods)
     seconds = estimate(
@@ -112,7 +127,9 @@ def _summarise(method: Method, methods: Sequence[Method]) -> Summary:
         downlink_bytes=_median([np.median(run.traffic["downlink_bytes"]) for run in method.runs]),
         gradients=gradients_per_iteration(method.spec),
         oversubscribed=method.oversubscribed,
+        emulated_network=method.emulated_network,
         machine="; ".join(sorted({_machine(run) for run in method.runs})),
+        to_target=None if target_loss is None else reach(method.runs, target_loss),
     )
 
 

@@ -1,18 +1,16 @@
-"""The table of a collection: for a terminal, as JSON and as CSV."""
+"""The table of a collection for a person at a terminal."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from analysis.formatting import NOTHING, significant, with_prefix
+from analysis.marks import EMULATED, emulated_note, mark
 from analysis.statistics import CONFIDENCE, Estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from rich.table import Table
 
@@ -20,39 +18,6 @@ if TYPE_CHECKING:
     from analysis.summary import Summary
 
 _SHOWN_PHASES = 3
-
-
-def records(rows: Sequence[Summary], collection: Collection) -> list[dict[str, Any]]:
-    """Return flat records at full precision, one a method and one an excluded log."""
-    found = [_record(row) for row in rows]
-    found += [
-        {
-            "method": log.name or None,
-            "status": log.status,
-            "reason": log.reason,
-            "path": str(log.path),
-            "seed": log.seed,
-        }
-        for log in collection.excluded
-    ]
-    return found
-
-
-def to_json(rows: Sequence[Summary], collection: Collection) -> str:
-    """Return the records as JSON; what is not a number is null."""
-    document = {"notes": notes(rows), "records": records(rows, collection)}
-    return json.dumps(without_nan(document), indent=2, ensure_ascii=False, allow_nan=False)
-
-
-def to_csv(rows: Sequence[Summary], collection: Collection) -> str:
-    """Return the records as CSV with all columns that occur; empty where there is no value."""
-    table = records(rows, collection)
-    columns = list(dict.fromkeys(column for record in table for column in record))
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(table)
-    return stream.getvalue()
 
 
 def notes(rows: Sequence[Summary]) -> list[str]:
@@ -79,6 +44,13 @@ def notes(rows: Sequence[Summary]) -> list[str]:
     if crowded:
         whom = "all runs" if len(crowded) == len(rows) else ", ".join(crowded)
         said.append(f"† oversubscribed ({whom}): more threads than cores; times show no scaling.")
+    if note := emulated_note(rows):
+        said.append(f"{EMULATED} {note}.")
+    if any(row.to_target for row in rows):
+        said.append(
+            "to the target: until a model was first evaluated that is as good; medians over runs, "
+            "training time with warm-up; nothing where a run did not get there."
+        )
     if len({row.machine for row in rows}) > 1:
         said.append("times come from different machines and cannot be compared.")
     return said
@@ -95,6 +67,9 @@ def print_tables(rows: Sequence[Summary], collection: Collection) -> None:
     console.print()
     console.print(_costs(rows))
     console.print()
+    if any(row.to_target for row in rows):
+        console.print(_to_target(rows))
+        console.print()
     for note in notes(rows):
         console.print(note)
     if collection.excluded:
@@ -127,7 +102,7 @@ def _costs(rows: Sequence[Summary]) -> Table:
         body.append(
             (
                 row.label,
-                significant(1e3 * row.seconds.median, 3) + ("†" if row.oversubscribed else ""),
+                significant(1e3 * row.seconds.median, 3) + mark(row),
                 *(significant(1e3 * row.phases.get(phase, math.nan), 3) for phase in shown),
                 significant(1e3 * rest, 3),
                 with_prefix(row.uplink_bytes),
@@ -137,6 +112,24 @@ def _costs(rows: Sequence[Summary]) -> Table:
     names = [_SHORT.get(phase, phase) for phase in shown]
     titles = ("method", "total", *names, "other", "uplink", "gradients")
     return make_table("Costs of an iteration: times in ms, uplink in bytes", titles, body)
+
+
+def _to_target(rows: Sequence[Summary]) -> Table:
+    targets = [(row, row.to_target) for row in rows if row.to_target is not None]
+    body = [
+        (
+            row.label,
+            f"{target.reached} of {target.launches}",
+            _or_nothing(target.iterations, 4),
+            _or_nothing(target.seconds, 3) + (mark(row) if target.seconds else ""),
+            NOTHING if target.seconds is None else interval(target.seconds),
+            NOTHING if target.uplink_bytes is None else with_prefix(target.uplink_bytes.median),
+        )
+        for row, target in targets
+    ]
+    titles = ("method", "reached", "iterations", "seconds", "interval", "uplink")
+    loss = significant(targets[0][1].loss, 4)
+    return make_table(f"To a loss of {loss}: until then, uplink in bytes", titles, body)
 
 
 _SHORT = {"communication": "comm."}
@@ -190,42 +183,3 @@ def interval(found: Estimate) -> str:
 
 def _or_nothing(found: Estimate | None, digits: int) -> str:
     return NOTHING if found is None else significant(found.median, digits)
-
-
-def _record(row: Summary) -> dict[str, Any]:
-    return {
-        "method": row.label,
-        "status": "complete",
-        "seeds": row.seeds,
-        "launches": row.launches,
-        "ranks": row.ranks,
-        **_spread("final_loss", row.final_loss),
-        **_spread("ratio_to_exact", row.ratio_to_exact),
-        "reference": row.reference,
-        **_spread("dispersion_ratio", row.dispersion_ratio),
-        **_spread("iteration_s", row.seconds),
-        **{f"{phase}_s": seconds for phase, seconds in row.phases.items()},
-        "uplink_bytes": row.uplink_bytes,
-        "downlink_bytes": row.downlink_bytes,
-        "gradients": row.gradients,
-        "oversubscribed": row.oversubscribed,
-        "machine": row.machine,
-    }
-
-
-def _spread(name: str, found: Estimate | None) -> Mapping[str, Any]:
-    return {
-        f"{name}_median": None if found is None else found.median,
-        f"{name}_low": None if found is None else found.low,
-        f"{name}_high": None if found is None else found.high,
-        f"{name}_coverage": None if found is None else found.coverage,
-    }
-
-
-def without_nan(value: Any) -> Any:
-    """Replace what is not a finite number by None, which JSON can write."""
-    if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

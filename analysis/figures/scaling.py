@@ -10,6 +10,7 @@ from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
 from analysis import style
 from analysis.formatting import significant
+from analysis.marks import emulated_note, mark
 from analysis.runs import natural_key
 from analysis.scaling.summary import gain
 from analysis.timing import COMMUNICATION
@@ -99,12 +100,7 @@ def phases_and_bounds(study: ScalingStudy, rows: Sequence[CaseSummary]) -> tuple
             if any(_is_seen(phase.name, other) for other in rows)
         )
     )
-    colors = {
-        name: style.REST_COLOR
-        if name == COMMUNICATION
-        else style.PHASE_COLORS[place % len(style.PHASE_COLORS)]
-        for place, name in enumerate(names)
-    }
+    colors = style.phase_colors(names, rest=COMMUNICATION)
     for place, row in enumerate(reversed(rows)):
         end = bound_end = 0.0
         for phase in (phase for phase in row.phases if phase.name in colors):
@@ -120,7 +116,7 @@ def phases_and_bounds(study: ScalingStudy, rows: Sequence[CaseSummary]) -> tuple
             significant(_MS * row.seconds.median, 3), (end, place + _BAR / 2), xytext=(3, 0),
             textcoords="offset points", va="center", fontsize=8,
         )  # fmt: skip
-    labels = [row.name + ("†" if row.oversubscribed else "") for row in reversed(rows)]
+    labels = [row.name + mark(row) for row in reversed(rows)]
     axes.set_yticks(range(len(rows)), labels)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
@@ -267,6 +263,8 @@ def _claims(study: ScalingStudy, rows: Sequence[CaseSummary]) -> str:
     said = [f"VOID: {reason}." for reason in study.void]
     if any(row.oversubscribed for row in rows):
         said.append("Hollow or †: more threads than processors, no claim is made.")
+    if note := emulated_note(rows):
+        said.append(f"{note[0].upper()}{note[1:]}.")
     void = sum(row.void for row in rows)
     if void:
         said.append(f"{void} void launches are left out.")

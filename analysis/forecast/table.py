@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from analysis.forecast.answer import cheapest
 from analysis.forecast.terms import TERMS
 from analysis.formatting import NOTHING, significant, with_prefix
-from analysis.table import make_table, without_nan
+from analysis.records import without_nan
+from analysis.table import make_table
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.forecast.interval import Interval
+from analysis.target import error_curve, first_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,10 +62,11 @@ class Progress:
 def progress_to(target: Target, runs: Iterable[RunLog]) -> Progress:
     """Count the iterations to a target over the seeds of one method.
 
-    Launches of a seed have the same errors, so each seed counts once.
+    Launches of a seed have the same errors, so each seed counts once. A run may have been
+    at the target before it was evaluated there.
     """
     by_seed = {run.spec["seed"]: run for run in runs}
-    counts = [iterations_to(target, run) for run in by_seed.values()]
+    counts = [first_step(run, target.value, target.metric) for run in by_seed.values()]
     reached = [count for count in counts if count is not None]
     iterations = None
     if len(reached) == len(counts):
@@ -74,20 +76,7 @@ def progress_to(target: Target, runs: Iterable[RunLog]) -> Progress:
         seeds=len(counts),
         reached=len(reached),
         within=max(run.recorded for run in by_seed.values()),
-        least=float(np.median([np.nanmin(_errors(target, run)) for run in by_seed.values()])),
+        least=float(
+            np.median([np.nanmin(error_curve(run, target.metric)) for run in by_seed.values()])
+        ),
     )
-
-
-def iterations_to(target: Target, run: RunLog) -> int | None:
-    """Return the updates after which a run was first seen at or below a target, or None.
-
-    It may have been there earlier, by up to the interval of evaluation.
-    """
-    found = np.flatnonzero(_errors(target, run) <= target.value)
-    return int(found[0]) if found.size else None
-
-
-def _errors(target: Target, run: RunLog) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Return the error after 0, 1, …, T updates; NaN where it was not evaluated."""
-    final = np.nan if run.final is None else getattr(run.final, target.metric)
-    return np.append(np.asarray(run.metrics[target.metric], dtype=np.float64), final)

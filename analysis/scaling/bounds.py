@@ -15,6 +15,7 @@ from lad_mpi.spec import parse_spec
 
 if TYPE_CHECKING:
     from lad_mpi.logs import RunLog
+    from lad_mpi.network import Network
     from lad_mpi.records import Baseline
     from lad_mpi.spec import Spec
 
@@ -48,6 +49,8 @@ class Sizes:
         Whether the rule needs the products of all pairs of messages.
     several : bool
         Whether several device ranks work at once.
+    network : Network or None
+        The network that was emulated, if any was.
     """
 
     devices: int
@@ -61,6 +64,7 @@ class Sizes:
     downlink_bytes: float
     gram: bool
     several: bool
+    network: Network | None = None
 
 
 def sizes_of(run: RunLog) -> Sizes | None:
@@ -91,6 +95,7 @@ def sizes_of(run: RunLog) -> Sizes | None:
         downlink_bytes=float(np.median(run.traffic["downlink_bytes"])),
         gram=_is_gram(spec),
         several=hosts > 1,
+        network=spec.network.emulate,
     )
 
 
@@ -122,7 +127,8 @@ def phase_bounds(sizes: Sizes, baseline: Baseline, ranks: int) -> dict[str, floa
     aggregate      reading N vectors; for rules on the Gram matrix no less than N (N + 1) Q
                    operations at the rate of GEMM
     update         three vectors read or written
-    communication  bare Bcast of the model and bare Gather of the messages
+    communication  bare Bcast of the model and bare Gather of the messages; on an emulated
+                   network, what it takes for both
     =============  =====================================================================
 
     Bytes are divided by the bandwidth of copy at a working set of as many bytes,
@@ -146,12 +152,21 @@ def phase_bounds(sizes: Sizes, baseline: Baseline, ranks: int) -> dict[str, floa
         "aggregate": max(alone.moving(vectors), alone.computing("gemm", pairs)),
         "update": alone.moving(3 * sizes.dimension * item),
     }
-    if ranks > 1:
-        sent = baseline.at("bcast", sizes.downlink_bytes)
-        received = baseline.at("gather", sizes.uplink_bytes)
-        if sent is not None and received is not None:
-            bounds[COMMUNICATION] = sent + received
+    bounds |= _communication(sizes, baseline, ranks)
     return {phase: bound for phase, bound in bounds.items() if math.isfinite(bound)}
+
+
+def _communication(sizes: Sizes, baseline: Baseline, ranks: int) -> dict[str, float]:
+    network = sizes.network
+    if network is not None:
+        sent = network.broadcast_s(sizes.downlink_bytes, sizes.devices)
+        received = network.gather_s(sizes.uplink_bytes)
+        # One rank waits for nobody, and its collectives count as phases of their own.
+        apart = {"broadcast": sent, "gather": received}
+        return {COMMUNICATION: sent + received} if ranks > 1 else apart
+    bare = [baseline.at("bcast", sizes.downlink_bytes), baseline.at("gather", sizes.uplink_bytes)]
+    measured = [seconds for seconds in bare if seconds is not None]
+    return {COMMUNICATION: sum(measured)} if ranks > 1 and len(measured) == len(bare) else {}
 
 
 class _Rates:

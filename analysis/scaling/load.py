@@ -39,6 +39,11 @@ class CaseRuns:
         """Whether some launch had more threads than processors."""
         return any(run.provenance.get("oversubscribed", False) for run in self.runs)
 
+    @property
+    def emulated_network(self) -> str:
+        """The network that was emulated, in some launch at least; empty where none was."""
+        return next((run.emulated_network for run in self.runs if run.emulated_network), "")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScalingStudy:

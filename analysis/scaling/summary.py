@@ -64,6 +64,8 @@ class CaseSummary:
         Launches that count, and that do not.
     oversubscribed : bool
         More threads than processors: no claim.
+    emulated_network : str
+        The network that was emulated; empty where none was.
     seconds : Estimate
         Training time of an iteration, over launches.
     phases : tuple of PhaseSummary
@@ -91,6 +93,7 @@ class CaseSummary:
     launches: int
     void: int
     oversubscribed: bool
+    emulated_network: str
     seconds: Estimate
     phases: tuple[PhaseSummary, ...]
     device_s: float
@@ -145,6 +148,7 @@ def _summarise(case: CaseRuns, base: CaseRuns, study: ScalingStudy) -> CaseSumma
         launches=len(case.runs),
         void=len(case.void),
         oversubscribed=case.oversubscribed,
+        emulated_network=case.emulated_network,
         seconds=seconds,
         phases=_phases(case, study),
         device_s=_median([path.device_s for path in paths]),

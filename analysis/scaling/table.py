@@ -7,8 +7,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from analysis.formatting import NOTHING, significant
+from analysis.marks import EMULATED, emulated_note, mark
+from analysis.records import without_nan
 from analysis.statistics import CONFIDENCE, Estimate
-from analysis.table import make_table, without_nan
+from analysis.table import make_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +67,8 @@ def notes(rows: Sequence[CaseSummary], study: ScalingStudy) -> list[str]:
     )
     if any(row.oversubscribed for row in rows):
         said.append("† oversubscribed: more threads than processors; no claim is made.")
+    if note := emulated_note(rows):
+        said.append(f"{EMULATED} {note}. Its bound of communication is that of the network.")
     if not study.baselines:
         said.append("no baseline was measured, so there are no bounds.")
     return said
@@ -97,7 +101,7 @@ def print_tables(rows: Sequence[CaseSummary], study: ScalingStudy) -> None:
 def _times(rows: Sequence[CaseSummary]) -> Table:
     body = [
         (
-            row.name + ("†" if row.oversubscribed else ""),
+            row.name + mark(row),
             str(row.ranks),
             f"{row.launches}/{row.launches + row.void}",
             significant(_MS * row.seconds.median, 3),
@@ -115,7 +119,7 @@ def _times(rows: Sequence[CaseSummary]) -> Table:
 def _critical(rows: Sequence[CaseSummary]) -> Table:
     body = [
         (
-            row.name + ("†" if row.oversubscribed else ""),
+            row.name + mark(row),
             significant(_MS * row.device_s, 3),
             significant(_MS * row.server_s, 3),
             f"{row.load_balance:.2f}",
@@ -131,7 +135,7 @@ def _critical(rows: Sequence[CaseSummary]) -> Table:
 def _phases(rows: Sequence[CaseSummary]) -> Table:
     body = [
         (
-            f"{row.name}{'†' if row.oversubscribed else ''}" if not place else "",
+            row.name + mark(row) if not place else "",
             phase.name,
             significant(_MS * phase.seconds.median, 3),
             _interval(phase.seconds, _MS),

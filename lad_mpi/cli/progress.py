@@ -7,6 +7,8 @@ import sys
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
+from lad_mpi.training import NoProgress
+
 if TYPE_CHECKING:
     import argparse
     from types import TracebackType
@@ -64,19 +66,13 @@ def open_progress(options: argparse.Namespace, link: Link) -> Display:
     return Bar() if kind == "bar" else Lines()
 
 
-class Silent:
+class Silent(NoProgress):
     """Shows nothing."""
 
     def begin_run(self, name: str, seed: int, iterations: int) -> None:
         """Ignore it."""
 
     def end_run(self, outcome: Outcome) -> None:
-        """Ignore it."""
-
-    def note(self, text: str) -> None:
-        """Ignore it."""
-
-    def update(self, iteration: int, iterations: int, loss: float) -> None:
         """Ignore it."""
 
     def start(self, run: Run, position: int, total: int) -> None:

@@ -26,6 +26,7 @@ _SHOWN_PROVENANCE = (
     "mpi_library",
     "mpi_ranks",
     "oversubscribed",
+    "emulated_network",
     "remarks",
     "cpu_model",
     "devices",

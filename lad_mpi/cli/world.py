@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 import traceback
 from typing import TYPE_CHECKING
 
 from lad_mpi.doctor import cheap_checks, refuse_unfit
 from lad_mpi.errors import ExitCode, LadError, RelayedError, TransportError
-from lad_mpi.launchers import announced_rank, announced_size
+from lad_mpi.launchers import announced_rank, announced_size, say_before_abort
 from lad_mpi.training.interrupt import InterruptRequest
-from lad_mpi.transport import open_link
+from lad_mpi.transport import Guardian, open_link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +34,10 @@ def whole_world() -> Iterator[tuple[Link, InterruptRequest]]:
     """
     with InterruptRequest() as interrupt:
         try:
+            guardian = Guardian() if announced_size() > 1 else None
             link = _open_link()
+            if guardian is not None:
+                guardian.tell_that_mpi_is_up()
             with _ending_all(link):
                 yield link, interrupt
                 link.close()
@@ -62,10 +64,9 @@ def _ending_all(link: Link) -> Iterator[None]:
         if link.size == 1 or (isinstance(error, LadError) and error.relayed):
             raise
         name = "" if isinstance(error, LadError) else f"{type(error).__name__}: "
-        sys.stderr.write(f"lad-mpi: error on rank {link.rank}: {name}{error}\n")
-        if not isinstance(error, (LadError, KeyboardInterrupt)):
-            traceback.print_exc()
-        sys.stderr.flush()
+        unforeseen = not isinstance(error, (LadError, KeyboardInterrupt))
+        trace = traceback.format_exc() if unforeseen else ""
+        say_before_abort(f"lad-mpi: error on rank {link.rank}: {name}{error}\n{trace}")
         link.abort(int(ExitCode.FAILED))
 
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from lad_mpi.types import Array, HostFloats, HostInts
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Assignment:
     """The subsets that each device computes in one iteration, and their weights.
 
@@ -31,8 +30,33 @@ class Assignment:
         then the imaginary parts, 2Q real numbers.
     """
 
-    subsets: HostInts
-    weights: npt.NDArray[np.inexact[Any]]
+    def __init__(self, subsets: HostInts, weights: npt.NDArray[np.inexact[Any]]) -> None:
+        self._subsets = subsets
+        self.weights = weights
+
+    @property
+    def subsets(self) -> HostInts:
+        """All subset numbers, int64, shape (N, d); an array of that size may be made for it."""
+        return self._subsets
+
+    @property
+    def max_load(self) -> int:
+        """d, the most subsets of a device."""
+        return int(self._subsets.shape[1])
+
+    def part(self, devices: slice, columns: slice) -> HostInts:
+        """Return some columns of the subsets of some devices.
+
+        Parameters
+        ----------
+        devices, columns : slice
+            Contiguous, of ``range(N)`` and ``range(d)``.
+
+        Returns
+        -------
+        ndarray of int64, shape (devices, columns)
+        """
+        return self._subsets[devices, columns]
 
     @property
     def weight_parts(self) -> tuple[HostFloats, ...]:

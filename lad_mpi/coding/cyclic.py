@@ -13,6 +13,47 @@ from lad_mpi.rng import Purpose
 
 if TYPE_CHECKING:
     from lad_mpi.rng import Streams
+    from lad_mpi.types import HostInts
+
+
+class CyclicAssignment(Assignment):
+    """Subsets in a circle, of which every device takes d neighbours.
+
+    Device i computes order[(rows[i] + j) mod N] for j = 0 … d−1. Only these two
+    permutations are kept, so that memory does not grow with the load.
+
+    Parameters
+    ----------
+    order : ndarray of int64, shape (N,)
+        π, the subsets as they lie in the circle.
+    rows : ndarray of int64, shape (N,)
+        τ, where in the circle each device begins.
+    load : int
+        d.
+    """
+
+    def __init__(self, order: HostInts, rows: HostInts, load: int) -> None:
+        self._rows = rows
+        self._load = load
+        # A whole turn and the beginning of the next, so that nobody wraps around.
+        self._circle = np.concatenate([order, order[: load - 1]])
+        self.weights = np.full((len(rows), 1), 1.0 / load)
+
+    @property
+    def subsets(self) -> HostInts:
+        """All subset numbers, int64, shape (N, d), made at every call."""
+        return self.part(slice(None), slice(None))
+
+    @property
+    def max_load(self) -> int:
+        """d, the load of every device."""
+        return self._load
+
+    def part(self, devices: slice, columns: slice) -> HostInts:
+        """Return some columns of the subsets of some devices."""
+        steps = np.arange(self._load)[columns]
+        part: HostInts = self._circle[self._rows[devices, None] + steps]
+        return part
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +120,8 @@ class Cyclic:
         iteration: int,
     ) -> Assignment:
         """Draw π and τ and lay out the subsets of every device."""
-        positions = np.arange(num_devices)[:, None] + np.arange(self.load)
-        positions %= num_devices
+        order = rows = np.arange(num_devices)
         if self.varies:
             order = streams.permutation(Purpose.SUBSET_ORDER, iteration, num_devices)
             rows = streams.permutation(Purpose.DEVICE_ROWS, iteration, num_devices)
-            subsets = order[positions[rows]]
-        else:
-            subsets = positions
-        return Assignment(subsets, np.full((num_devices, 1), 1.0 / self.load))
+        return CyclicAssignment(order, rows, self.load)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from lad_mpi.compression.base import Rejection
-from lad_mpi.compression.rows import finite_rows, from_bytes, refuse, to_bytes
+from lad_mpi.compression.rows import from_bytes, refuse_not_finite, to_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +42,7 @@ class NoCompression:
     def decode(self, payloads: HostBytes, channel: Channel) -> tuple[HostFloats, HostInts]:
         """Copy bytes into vectors and refuse what is not finite; see :meth:`Codec.decode`."""
         vectors = from_bytes(payloads, channel.dtype)
-        return vectors, refuse(vectors, (~finite_rows(vectors), Rejection.NOT_FINITE))
+        return vectors, refuse_not_finite(vectors)
 
     def column_bytes(self, columns: slice, dtype: np.dtype[Any]) -> slice:
         """Return the bytes of a payload that hold a range of columns."""
@@ -58,4 +57,4 @@ class NoCompression:
     ) -> HostInts:
         """Copy bytes into columns and refuse what is not finite; see :class:`ColumnCodec`."""
         out[...] = payloads.view(channel.dtype.newbyteorder("<"))
-        return refuse(out, (~finite_rows(out), Rejection.NOT_FINITE))
+        return refuse_not_finite(out)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lad_mpi.compression.base import Rejection
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy.typing as npt
 
-    from lad_mpi.compression.base import Channel, Rejection
+    from lad_mpi.compression.base import Channel
     from lad_mpi.types import HostBytes, HostFloats, HostInts
 
 #: Coordinates worked on at once: temporaries of a group stay in the cache, and small at any Q.
@@ -108,5 +110,15 @@ def refuse(vectors: HostFloats, *complaints: tuple[npt.NDArray[np.bool_], Reject
     rejections = np.zeros(len(vectors), dtype=np.int64)
     for rows, reason in reversed(complaints):
         rejections[rows] = reason
-    vectors[rejections != 0] = 0
+    if rejections.any():
+        vectors[rejections != 0] = 0
     return rejections
+
+
+def refuse_not_finite(vectors: HostFloats) -> HostInts:
+    """Refuse rows that hold what is not finite; see :func:`refuse`."""
+    finite = np.isfinite(vectors)
+    # Row by row takes five times as long, and nearly always all are.
+    if finite.all():
+        return np.zeros(len(vectors), dtype=np.int64)
+    return refuse(vectors, (~np.all(finite, axis=1), Rejection.NOT_FINITE))

@@ -75,6 +75,16 @@ class CodeLaws(ComponentLaws):
             assert (row[load:] == -1).all()
             assert len(set(row[:load])) == load
 
+    def test_columns(self) -> None:
+        """Some columns of some devices are what stands there among all subsets."""
+        assignment = self._assign()
+        load = assignment.max_load
+        assert assignment.subsets.shape == (_N, load)
+        for devices in (slice(0, _N), slice(3, 11), slice(_N - 1, _N)):
+            for columns in (slice(0, load), slice(0, 1), slice(load - 1, load + 5)):
+                part = assignment.part(devices, columns)
+                np.testing.assert_array_equal(part, assignment.subsets[devices, columns])
+
     def test_weights(self) -> None:
         """Equal gradients are sent as they are: the weights of a device sum to one.
 

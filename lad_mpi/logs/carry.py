@@ -16,9 +16,11 @@ from lad_mpi.errors import LogFormatError
 from lad_mpi.logs.datasets import write_attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import h5py
+
+    from lad_mpi.logs.growing import GrowingDataset
 
 _ROWS_AT_ONCE = 4096
 
@@ -54,7 +56,7 @@ def ranks_of(earlier: h5py.File, phases: Sequence[str]) -> int:
 
 
 def carry_over(
-    earlier: h5py.File, file: h5py.File, growing: dict[str, h5py.Dataset], rows: int
+    earlier: h5py.File, file: h5py.File, growing: Mapping[str, GrowingDataset], rows: int
 ) -> None:
     """Copy the first rows of a log and what names the run into a new log.
 
@@ -62,7 +64,7 @@ def carry_over(
     ----------
     earlier, file : h5py.File
         The old log and the new one, whose attributes are written.
-    growing : dict
+    growing : mapping
         Datasets of the new log, by their paths; at least as wide as the old ones.
     rows : int
         Iterations that are kept.
@@ -76,11 +78,8 @@ def carry_over(
         source = earlier[name]
         if len(source) < rows:
             raise ValueError(f"{name} has {len(source)} iterations, not {rows}")
-        dataset.resize(rows, axis=0)
         for start in range(0, rows, _ROWS_AT_ONCE):
-            values = source[start : min(start + _ROWS_AT_ONCE, rows)]
-            window = (slice(start, start + len(values)), *map(slice, values.shape[1:]))
-            dataset[window] = values
+            dataset.put(start, source[start : min(start + _ROWS_AT_ONCE, rows)])
     file.attrs["created"] = earlier.attrs["created"]
     # A restart behind the point from which the run goes on left nothing in this log.
     restarts = [start for start in earlier.attrs["restarts"] if start <= rows]

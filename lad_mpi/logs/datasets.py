@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from lad_mpi.logs import schema
+from lad_mpi.logs.growing import GrowingDataset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,13 +66,13 @@ class FinalState:
     distance_to_optimum: float
 
 
-def create_growing(file: h5py.File, axes: Axes) -> dict[str, h5py.Dataset]:
+def create_growing(file: h5py.File, axes: Axes) -> dict[str, GrowingDataset]:
     """Make the datasets that gain a row with every iteration; return them by their paths."""
-    growing: dict[str, h5py.Dataset] = {}
+    growing: dict[str, GrowingDataset] = {}
 
     def create(group: h5py.Group, variable: schema.Variable, *scales: h5py.Dataset) -> h5py.Dataset:
         dataset = _create_growing(group, variable, scales)
-        growing[dataset.name] = dataset
+        growing[dataset.name] = GrowingDataset(dataset)
         return dataset
 
     def create_iterations(group: h5py.Group) -> h5py.Dataset:

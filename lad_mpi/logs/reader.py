@@ -71,6 +71,12 @@ class LogHead:
     uuid: str
     recorded: int
 
+    @property
+    def emulated_network(self) -> str:
+        """The network that times are of, by the spec; empty where it is the real one."""
+        emulated = self.spec.get("network", {}).get("emulate", {})
+        return ",".join(f"{key}={text}" for key, text in emulated.items())
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunLog(LogHead):

@@ -345,16 +345,14 @@ class LogWriter:
                 f"a block must have exactly the datasets of the schema; see {sorted(wrong)}"
             )
         for name, values in columns.items():
-            expected = (rows, *self._growing[name].shape[1:])
+            expected = (rows, *self._growing[name].row_shape)
             if np.shape(values) != expected:
                 raise ValueError(f"{name} must have shape {expected}, not {np.shape(values)}")
         return columns
 
     def _extend(self, columns: Mapping[str, Any]) -> None:
         for name, values in columns.items():
-            dataset = self._growing[name]
-            dataset.resize(self._rows + len(values), axis=0)
-            dataset[self._rows :] = values
+            self._growing[name].put(self._rows, values)
         self._file.flush()
 
     def _check_place(self) -> None:

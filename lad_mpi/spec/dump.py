@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import tomli_w
 
 from lad_mpi.spec.components import INJECTED
+from lad_mpi.spec.model import NetworkChoice
 
 if TYPE_CHECKING:
     from lad_mpi.aggregation import Pipeline
     from lad_mpi.spec.model import Spec
 
 _ID_CHARACTERS = 10
+_NOT_IDENTITY = ("safety", "network")
 
 
 def to_mapping(spec: Spec) -> dict[str, Any]:
@@ -27,6 +29,9 @@ def to_mapping(spec: Spec) -> dict[str, Any]:
             continue
         if field.name in {"aggregation", "fallback"}:
             mapping[field.name] = _pipeline(value)
+        elif isinstance(value, NetworkChoice):
+            if value.emulate is not None:
+                mapping[field.name] = {"emulate": value.emulate.to_texts()}
         elif dataclasses.is_dataclass(value):
             mapping[field.name] = _table(value)
         else:
@@ -42,9 +47,11 @@ def to_toml(spec: Spec) -> str:
 def spec_hash(spec: Spec) -> str:
     """Return the SHA-256 of the resolved spec, in hexadecimal digits.
 
-    What guards a run is left out: whoever resumes one may want other intervals.
+    What changes no number is left out. What guards a run: whoever resumes one may want
+    other intervals. And the network that it emulates: errors are the same on any.
     """
-    identity = {key: value for key, value in to_mapping(spec).items() if key != "safety"}
+    mapping = to_mapping(spec)
+    identity = {key: value for key, value in mapping.items() if key not in _NOT_IDENTITY}
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 

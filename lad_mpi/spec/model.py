@@ -11,6 +11,7 @@ from lad_mpi.attacks import LocalAttack, OmniscientAttack, SignFlip, WireAttack
 from lad_mpi.coding import Code, Cyclic
 from lad_mpi.compression import Codec, NoCompression
 from lad_mpi.errors import ParameterError
+from lad_mpi.network import Network  # noqa: TC001
 from lad_mpi.problems import LinearRegression, Problem
 from lad_mpi.types import LARGEST_COUNT
 
@@ -144,6 +145,24 @@ class Safety:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkChoice:
+    """What the ranks talk over; it changes times only, so it is no part of a run's identity.
+
+    Parameters
+    ----------
+    emulate : Network, optional
+        A slower network, whose times are waited for; None for the one that is there.
+    """
+
+    emulate: Network | None = None
+
+    @property
+    def emulated(self) -> str:
+        """The emulated network in one line, as a log tells it; empty where there is none."""
+        return "" if self.emulate is None else str(self.emulate)
+
+
+@dataclass(frozen=True, slots=True)
 class BackendChoice:
     """The array library and the floating-point type.
 
@@ -177,7 +196,7 @@ class Spec:
     overlap : bool
         Whether messages are gathered in slices of columns, each worked on by the
         server while the next is under way. The results are the same bits.
-    problem, devices, coding, compression, attack, optimizer, logging, safety, backend
+    problem, devices, coding, compression, attack, optimizer, logging, safety, network, backend
         The components.
     aggregation : Pipeline or None
         Rule with its pre-aggregations; None for a code that decodes.
@@ -202,6 +221,7 @@ class Spec:
     optimizer: Optimizer = field(default_factory=Optimizer)
     logging: Logging = field(default_factory=Logging)
     safety: Safety = field(default_factory=Safety)
+    network: NetworkChoice = field(default_factory=NetworkChoice)
     backend: BackendChoice = field(default_factory=BackendChoice)
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from lad_mpi.attacks import AttackContext, OmniscientAttack
 from lad_mpi.coding import Code, DecodingCode
 from lad_mpi.compression import ColumnCodec
 from lad_mpi.errors import ParameterError, SpecError
+from lad_mpi.network import build_network, parse_network
 from lad_mpi.rng import Streams
 from lad_mpi.spec.components import (
     FAMILIES,
@@ -27,6 +28,7 @@ from lad_mpi.spec.model import (
     ComputeMode,
     Devices,
     Logging,
+    NetworkChoice,
     Optimizer,
     Safety,
     Spec,
@@ -72,6 +74,7 @@ def parse_spec(mapping: Mapping[str, Any]) -> Spec:
     }
     for name, cls in _SECTIONS.items():
         parts[name] = build(cls, mapping.get(name, {}), name)
+    parts["network"] = _network(mapping.get("network", {}))
     devices: Devices = parts["devices"]
     faults = devices.num_byzantine
     for name in _COMPONENTS:
@@ -109,6 +112,29 @@ def check_dimension(spec: Spec, dimension: int) -> None:
             "only messages that arrive as they were computed",
             hint='set compression.kind = "none", or take another code',
         )
+
+
+def _network(table: Mapping[str, Any]) -> NetworkChoice:
+    refuse_unknown(table, field_names(NetworkChoice), "network")
+    value = table.get("emulate", False)
+    try:
+        # TOML has no word for nothing, and a case of a study may want to take it back.
+        if value is False:
+            return NetworkChoice()
+        if isinstance(value, str):
+            return NetworkChoice(parse_network(value))
+        if isinstance(value, dict):
+            return NetworkChoice(build_network(value))
+    except ParameterError as error:
+        # What is wrong with the whole is no matter of a quantity.
+        if error.parameter != "network":
+            raise located(error, "network.emulate") from error
+        raise SpecError("network.emulate", error.message, hint=error.hint) from error
+    raise SpecError(
+        "network.emulate",
+        f"expected latency and bandwidth, or false, found {value!r}",
+        hint='such as emulate = { latency = "50us", bandwidth = "1GB/s" }',
+    )
 
 
 def _with_kind(name: str, table: Mapping[str, Any]) -> Mapping[str, Any]:

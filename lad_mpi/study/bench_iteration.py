@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lad_mpi.errors import RunFailedError
-from lad_mpi.training import PHASE_NAMES, run_spec
+from lad_mpi.training import PHASE_NAMES, NoProgress, run_spec
 
 if TYPE_CHECKING:
     from lad_mpi.logs import RunLog
@@ -53,14 +53,11 @@ class IterationCost:
         return sum(time_s for name, time_s in self.phases_s.items() if name not in PAYLOAD)
 
 
-class _Stamps:
+class _Stamps(NoProgress):
     """Reads the clock at every flush."""
 
     def __init__(self) -> None:
         self.stamps: list[tuple[int, float]] = []
-
-    def note(self, text: str) -> None:
-        """Nothing to show."""
 
     def update(self, iteration: int, iterations: int, loss: float) -> None:  # noqa: ARG002
         """Remember when so many iterations were done."""

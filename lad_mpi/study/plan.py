@@ -92,7 +92,12 @@ def load_study(path: Path) -> Study:
     runs: dict[str, Run] = {}
     for place, changed in _expand(mapping):
         run = _run(place, changed)
-        runs.setdefault(run.file_name, run)
+        if runs.setdefault(run.file_name, run) != run:
+            raise SpecError(
+                f"{place}.name",
+                "runs that differ in [network] or [safety] only have one log between them",
+                hint='name them apart, such as name = "{network.emulate.bandwidth}"',
+            )
     return Study(_slug(name), str(mapping.get("description", "")), tuple(runs.values()))
 
 

@@ -63,6 +63,9 @@ def run_status(run: Run, folder: Path) -> RunStatus:
         return RunStatus(run, path, DAMAGED, failure=error.message)
     except OSError as error:
         return RunStatus(run, path, DAMAGED, failure=f"cannot be read: {error.strerror}")
+    if log.emulated_network != run.spec.network.emulated:
+        failure = "its log is of another network: move it away, or give another folder with -o"
+        return RunStatus(run, path, FAILED, log.recorded, failure)
     return RunStatus(run, path, log.status, log.recorded, log.failure)
 
 

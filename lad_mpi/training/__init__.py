@@ -2,13 +2,14 @@
 
 from lad_mpi.training.clock import PHASE_NAMES, TRAINING_PHASES, Phase
 from lad_mpi.training.existing import Existing
-from lad_mpi.training.outcome import Outcome, Progress
+from lad_mpi.training.outcome import NoProgress, Outcome, Progress
 from lad_mpi.training.run import run_spec
 
 __all__ = [
     "PHASE_NAMES",
     "TRAINING_PHASES",
     "Existing",
+    "NoProgress",
     "Outcome",
     "Phase",
     "Progress",

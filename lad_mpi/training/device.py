@@ -12,6 +12,7 @@ from lad_mpi.compression.feedback import correct, keep
 from lad_mpi.training.clock import Clock, Phase
 
 if TYPE_CHECKING:
+    from lad_mpi.coding import Assignment
     from lad_mpi.training.setup import Setup
     from lad_mpi.types import Array, HostBools, HostBytes, HostFloats, HostInts
 
@@ -44,6 +45,7 @@ class DeviceBlock:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._first, self._count = setup.layout.block(setup.link.rank)
+        self._own = slice(self._first, self._first + self._count)
         dimension = setup.problem.dimension
         shape = (self._count, setup.message_dimension)
         xp, dtype = setup.backend.xp, setup.backend.dtype
@@ -73,22 +75,21 @@ class DeviceBlock:
         array, shape (devices of the block, Q)
             Coded vectors, valid until the next call.
         """
-        own = slice(self._first, self._first + self._count)
+        own = self._own
         fetch = self._fetch_shared if self._setup.spec.compute == "shared" else self._fetch
         with clock(Phase.COMPUTE):
             assignment = self._setup.assignment(iteration)
-            subsets = assignment.subsets[own]
-            source = fetch(model, subsets)
+            source = fetch(model, assignment)
         with clock(Phase.ENCODE):
             weights = [self._setup.backend.asarray(part[own]) for part in assignment.weight_parts]
             one_column = assignment.weights.shape[1] == 1
             self._coded.fill(0)
-        for first in range(0, subsets.shape[1], self._columns):
+        for first in range(0, assignment.max_load, self._columns):
             columns = slice(first, first + self._columns)
-            wanted = subsets[:, columns].T
-            held = wanted >= 0
-            flat = wanted[held]
             with clock(Phase.COMPUTE):
+                wanted = assignment.part(self._own, columns).T
+                held = wanted >= 0
+                flat = wanted[held]
                 source(flat, self._terms[: len(flat)])
             with clock(Phase.ENCODE):
                 for part, scales in zip(self._parts, weights, strict=True):
@@ -156,13 +157,13 @@ class DeviceBlock:
             part[rows] += terms if weights is None else terms * weights[rows, j, None]
             start += count
 
-    def _fetch(self, model: Array, subsets: HostInts) -> _Source:  # noqa: ARG002
+    def _fetch(self, model: Array, assignment: Assignment) -> _Source:  # noqa: ARG002
         gradients = self._setup.problem.gradients
         return lambda wanted, out: gradients(model, wanted, out)
 
-    def _fetch_shared(self, model: Array, subsets: HostInts) -> _Source:
+    def _fetch_shared(self, model: Array, assignment: Assignment) -> _Source:
         xp, dtype = self._setup.backend.xp, self._setup.backend.dtype
-        distinct = np.unique(subsets[subsets >= 0])
+        distinct = self._distinct(assignment)
         table = xp.empty((len(distinct), self._setup.problem.dimension), dtype=dtype)
         self._setup.problem.gradients(model, distinct, table)
 
@@ -170,3 +171,11 @@ class DeviceBlock:
             xp.take(table, xp.asarray(np.searchsorted(distinct, wanted)), axis=0, out=out)
 
         return copy
+
+    def _distinct(self, assignment: Assignment) -> HostInts:
+        """Return the subsets that any device of the block computes, ascending."""
+        # One more than there are, for the padding.
+        seen = np.zeros(self._setup.problem.num_subsets + 1, dtype=bool)
+        for first in range(0, assignment.max_load, self._columns):
+            seen[assignment.part(self._own, slice(first, first + self._columns))] = True
+        return np.flatnonzero(seen[:-1])

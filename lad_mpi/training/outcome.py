@@ -18,6 +18,16 @@ class Progress(Protocol):
         """Tell that ``iteration`` of ``iterations`` are done, with the last evaluated loss."""
 
 
+class NoProgress:
+    """Shown to nobody."""
+
+    def note(self, text: str) -> None:
+        """Ignore it."""
+
+    def update(self, iteration: int, iterations: int, loss: float) -> None:
+        """Ignore it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a run ended, the same on every rank.

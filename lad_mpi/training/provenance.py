@@ -48,6 +48,7 @@ def provenance(
         What is to be known about the place of the run.
     """
     places = [json.loads(place) for place in ranks]
+    emulated = spec.network.emulated
     return {
         "lad_mpi_version": lad_mpi.__version__,
         **{f"{package}_version": number for package, number in package_versions().items()},
@@ -67,6 +68,7 @@ def provenance(
         "cpu_model": cpu_model(),
         "scheduler": [f"{name}={value}" for name, value in public_environment(_SCHEDULERS).items()],
         "oversubscribed": oversubscribed(places),
+        **({"emulated_network": emulated} if emulated else {}),
         "remarks": list(remarks),
         "dispersion_prediction": dispersion_prediction(spec),
     }

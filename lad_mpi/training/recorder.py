@@ -100,7 +100,7 @@ class Recorder:
                     "decoder_status": self._decoder_status[:rows],
                 },
                 refusals=refusals,
-                seconds=np.ascontiguousarray(seconds[:, :rows].transpose(1, 0, 2)),
+                seconds=seconds[:, :rows].transpose(1, 0, 2),
                 traffic={
                     name: np.full(rows, value, dtype=np.int64)
                     for name, value in self._traffic.items()

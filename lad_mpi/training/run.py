@@ -13,9 +13,10 @@ from lad_mpi.training.existing import Existing
 from lad_mpi.training.interrupt import InterruptRequest
 from lad_mpi.training.iteration import downlink_bytes
 from lad_mpi.training.loop import Loop
-from lad_mpi.training.outcome import Outcome, Progress
+from lad_mpi.training.outcome import NoProgress, Outcome, Progress
 from lad_mpi.training.place import describe_rank
 from lad_mpi.training.setup import Setup, prepare
+from lad_mpi.transport import EmulatedExchange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from lad_mpi.spec import Spec
     from lad_mpi.training.start import Start
-    from lad_mpi.transport import Link
+    from lad_mpi.transport import Exchange, Link
 
 
 def run_spec(
@@ -31,7 +32,7 @@ def run_spec(
     link: Link,
     output: Path,
     *,
-    progress: Progress,
+    progress: Progress | None = None,
     existing: Existing = Existing.REFUSE,
     interrupt: InterruptRequest | None = None,
     remarks: Sequence[str] = (),
@@ -51,7 +52,7 @@ def run_spec(
         This rank's place in the world.
     output : Path
         The log file.
-    progress : Progress
+    progress : Progress, optional
         Told about every flush, on the server.
     existing : Existing
         What becomes of a log that exists already.
@@ -61,6 +62,7 @@ def run_spec(
         What the log should say about the place of the run.
     """
     link.set_timeout(spec.safety.timeout_s)
+    progress = progress or NoProgress()
     with contextlib.ExitStack() as stack:
         failure: LadError | None = None
         start: Start | None = None
@@ -129,12 +131,7 @@ def _train(
 ) -> Outcome:
     """Run the iterations, from the first one that is missing."""
     places = setup.link.gather_texts(describe_rank(setup.backend))
-    exchange = setup.link.plan(
-        setup.layout,
-        setup.messages.slot_bytes,
-        downlink_bytes(setup),
-        lambda shape: np.zeros(shape, dtype=np.uint8),
-    )
+    exchange = _plan(setup)
     with contextlib.closing(exchange):
         loop = Loop(setup, exchange, first_iteration)
         if first_iteration > 0:
@@ -148,6 +145,20 @@ def _train(
 
         header = run_header(setup, places, remarks, first_iteration)
         return serve(loop, output, start, header, progress, interrupt=interrupt)
+
+
+def _plan(setup: Setup) -> Exchange:
+    spec, link = setup.spec, setup.link
+    exchange = link.plan(
+        setup.layout,
+        setup.messages.slot_bytes,
+        downlink_bytes(setup),
+        lambda shape: np.zeros(shape, dtype=np.uint8),
+    )
+    network = spec.network.emulate
+    if network is None:
+        return exchange
+    return EmulatedExchange(exchange, network, spec.devices.count, meet=link.meet)
 
 
 def _agree(link: Link, failure: LadError | None) -> Outcome | None:

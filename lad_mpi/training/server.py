@@ -111,6 +111,8 @@ class Server:
 
     def check_honest(self, rejections: HostInts, iteration: int) -> None:
         """Stop a run in which messages of honest devices are refused; see :meth:`receive`."""
+        if not rejections.any():
+            return
         refused = self._setup.honest[rejections[self._setup.honest] != int(Rejection.NONE)]
         if len(refused):
             codec = self._setup.spec.compression.kind

@@ -125,6 +125,12 @@ def _resume(lock: OutputLock, output: Path, spec: Spec) -> Start:
             f"not {wanted[:10]})",
             hint="lad-mpi show --spec prints the spec of the log; only [safety] may differ",
         )
+    if log.emulated_network != spec.network.emulated:
+        raise UsageError(
+            f"cannot resume: {output} is of {_network(log.emulated_network)}, and times of "
+            f"{_network(spec.network.emulated)} would be mixed with its own",
+            hint="give another output with -o, or replace it with --overwrite",
+        )
     checkpoints = Checkpoints(output)
     if log.status == "complete":
         checkpoints.clear()
@@ -136,6 +142,10 @@ def _resume(lock: OutputLock, output: Path, spec: Spec) -> Start:
     else:
         notes.append(f"going on after {checkpoint.iterations} of {total} iterations")
     return Start(lock, continues=True, checkpoint=checkpoint, notes=tuple(notes))
+
+
+def _network(emulated: str) -> str:
+    return f"an emulated network ({emulated})" if emulated else "the real network"
 
 
 def _fresh(existing: Existing, note: str) -> tuple[str, ...]:

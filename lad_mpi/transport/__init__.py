@@ -2,6 +2,8 @@
 
 from lad_mpi.transport.arriving import ArrivingMessages
 from lad_mpi.transport.base import SERVER, Exchange, Layout, Link, SlicedGather
+from lad_mpi.transport.emulated import EmulatedExchange
+from lad_mpi.transport.guardian import Guardian
 from lad_mpi.transport.launch import open_link
 from lad_mpi.transport.loopback import Loopback
 from lad_mpi.transport.wire import HEADER_BYTES, MessageFormat
@@ -10,7 +12,9 @@ __all__ = [
     "HEADER_BYTES",
     "SERVER",
     "ArrivingMessages",
+    "EmulatedExchange",
     "Exchange",
+    "Guardian",
     "Layout",
     "Link",
     "Loopback",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lad_mpi.compression import Channel, Rejection
-from lad_mpi.transport.wire import FIELDS, MessageFormat
+from lad_mpi.transport.wire import FIELDS, MessageFormat, differs_from_stored, running_checksums
 
 if TYPE_CHECKING:
     from lad_mpi.types import HostBools, HostBytes, HostFloats, HostInts
@@ -70,8 +69,7 @@ class ArrivingMessages:
         if first:
             self._headers = self._messages.check_headers(self._slots, self._channel)
         end = self._messages.edges([columns])[1]
-        rows = [slot[self._summed : end] for slot in self._slots]
-        self._sums = list(map(zlib.crc32, rows, self._sums))
+        self._sums = running_checksums(self._slots, self._summed, end, self._sums)
         self._summed = end
         out = self.vectors[:, columns]
         reasons = self._messages.decode_columns(self._slots, columns, self._channel, out)
@@ -90,8 +88,7 @@ class ArrivingMessages:
         rejections : ndarray of int64, shape (n,)
             To the bit what :meth:`MessageFormat.unpack` returns.
         """
-        sums = np.array(self._sums, dtype="<u4").view(np.uint8).reshape(-1, 4)
-        wrong = (self._slots[:, _CHECKSUM] != sums).any(axis=1)
+        wrong = differs_from_stored(self._sums, self._slots)
         self._take_back(wrong & ~self._refused)
         # What the payload says counts only where the envelope is sound.
         rejections = np.where(wrong, int(Rejection.CHECKSUM), self._payloads)

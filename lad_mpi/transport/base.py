@@ -187,6 +187,9 @@ class Link(Protocol):
         ndarray, shape (devices of this rank, …)
         """
 
+    def meet(self, place: str) -> None:
+        """Return when all ranks have come here; ``place`` names it, should one not come."""
+
     def set_timeout(self, timeout_s: float) -> None:
         """Let no collective take longer than ``timeout_s`` seconds from now on; 0 for ever."""
 

@@ -106,6 +106,9 @@ class Loopback:
         """Return the rows, which are all there are."""
         return np.empty((0, *shape), dtype=dtype) if rows is None else rows
 
+    def meet(self, place: str) -> None:
+        """Nobody is waited for."""
+
     def set_timeout(self, timeout_s: float) -> None:
         """Nobody is waited for."""
 

@@ -213,6 +213,11 @@ class MpiLink:
         row.Free()
         return own
 
+    def meet(self, place: str) -> None:
+        """Return when all ranks have come here; ``place`` names it, should one not come."""
+        with self._watchdog(place):
+            self._comm.Barrier()
+
     def set_timeout(self, timeout_s: float) -> None:
         """Let no collective take longer than ``timeout_s`` seconds from now on."""
         self._watchdog.set_timeout(timeout_s)
@@ -222,8 +227,7 @@ class MpiLink:
 
         Leaving MPI waits as well, but holds the interpreter, so that no watchdog can look.
         """
-        with self._watchdog("the end"):
-            self._comm.Barrier()
+        self.meet("the end")
         self._watchdog.close()
 
     def abort(self, exit_code: int) -> None:

@@ -7,14 +7,13 @@ run no Python, so a thread beside them looks at the clock.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
 import threading
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from lad_mpi.errors import ExitCode
+from lad_mpi.launchers import say_before_abort
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,14 +100,12 @@ class Watchdog:
                     self._end(waited_s)
 
     def _end(self, waited_s: float) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(
-                f"lad-mpi: error on rank {self._rank}: waited {waited_s:.0f} s in {self.place}: "
-                "some other rank hangs, or is slower than safety.timeout_s allows\n"
-                "  hint: look for a rank that is stopped or swaps; raise safety.timeout_s where "
-                "an iteration may take as long\n"
-            )
-            sys.stderr.flush()
+        say_before_abort(
+            f"lad-mpi: error on rank {self._rank}: waited {waited_s:.0f} s in {self.place}: "
+            "some other rank hangs, or is slower than safety.timeout_s allows\n"
+            "  hint: look for a rank that is stopped or swaps; raise safety.timeout_s where "
+            "an iteration may take as long\n"
+        )
         # The library may be stuck as well; what leaves it is seen by the launcher.
         killer = threading.Timer(_GRACE_S, os._exit, [int(ExitCode.FAILED)])
         killer.daemon = True

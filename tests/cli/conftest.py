@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 MPIRUN = shutil.which("mpirun", path=str(Path(sys.executable).parent)) or shutil.which("mpirun")
 # Launched from a test that itself may have been started by a launcher.
 CLEAN = {key: value for key, value in os.environ.items() if not key.startswith(("PMI_", "PMIX_"))}
+PYTHON = sys.executable.encode()
 
 SPEC = """
 name = "tiny"
@@ -31,8 +33,9 @@ def command(tmp_path):
         pytest.skip("no mpirun beside this Python")
     (tmp_path / "spec.toml").write_text(SPEC)
 
-    def build(*arguments, ranks=3):
-        return [MPIRUN, "-n", str(ranks), sys.executable, "-m", "lad_mpi", *arguments]
+    def build(*arguments, ranks=3, wrapper=()):
+        lad = [sys.executable, "-m", "lad_mpi", *arguments]
+        return [MPIRUN, "-n", str(ranks), *wrapper, *lad]
 
     return build
 
@@ -79,9 +82,9 @@ def start(command, tmp_path):
     """Start lad-mpi on so many ranks, and return once a file that matches is there."""
     processes = []
 
-    def begin(*arguments, until, ranks=3):
+    def begin(*arguments, until, ranks=3, wrapper=()):
         process = subprocess.Popen(
-            command(*arguments, ranks=ranks),
+            command(*arguments, ranks=ranks, wrapper=wrapper),
             cwd=tmp_path,
             env=CLEAN,
             stdout=subprocess.PIPE,
@@ -118,9 +121,27 @@ def find_rank():
         while waiting:
             process = waiting.pop()
             environment = Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
-            if f"PMI_RANK={rank}".encode() in environment:
+            program = Path(f"/proc/{process}/cmdline").read_bytes()
+            # A script that starts a rank has the same variables.
+            if f"PMI_RANK={rank}".encode() in environment and program.startswith(PYTHON):
                 return process
             waiting.extend(children.get(process, []))
         raise AssertionError(f"no rank {rank} found")
+
+    return find
+
+
+@pytest.fixture
+def find_guardians(tmp_path):
+    """Find the processes that speak for ranks of the commands in this test's folder."""
+
+    def find():
+        found = []
+        for command in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                if b"last_word.py" in command.read_bytes():
+                    folder = command.with_name("cwd").readlink()
+                    found.extend([int(command.parent.name)] if folder == tmp_path else [])
+        return found
 
     return find

@@ -128,6 +128,17 @@ def test_show_and_validate_read_what_run_wrote(lad):
     assert valid.stdout.count(": valid\n") == 3
 
 
+def test_show_says_which_network_was_emulated(lad):
+    emulate = "network.emulate=bandwidth=1GB/s,latency=0.001ms"
+    done = lad("run", "spec.toml", "-o", "out.h5", "--set", emulate)
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(lad("show", "out.h5", "--json").stdout)
+    assert shown["emulated_network"] == "latency=1us,bandwidth=1GB/s"
+    assert '[network.emulate]\nlatency = "1us"' in lad("show", "out.h5", "--spec").stdout
+    lad("run", "spec.toml", "-o", "real.h5", "--set", "network.emulate=false")
+    assert "emulated_network" not in json.loads(lad("show", "real.h5", "--json").stdout)
+
+
 def test_show_says_what_is_no_log(lad):
     done = lad("show", "spec.toml")
     assert done.returncode == 1

@@ -150,16 +150,11 @@ def test_only_what_is_fatal_stops_a_run_with_the_fix_and_the_way_round():
     assert "--force" in caught.value.hint
 
 
-class Quiet:
-    def update(self, iteration, iterations, loss):
-        pass
-
-
 def test_the_least_size_of_a_log_is_below_its_size(tmp_path):
     spec = parse_spec(
         {"iterations": 3000, "problem": {"dimension": 2}, "devices": {"count": 4, "byzantine": 1}}
     )
-    run_spec(spec, Loopback(), tmp_path / "x.h5", progress=Quiet())
+    run_spec(spec, Loopback(), tmp_path / "x.h5")
     assert len(read_log(tmp_path / "x.h5").iteration) == 3000
     size = (tmp_path / "x.h5").stat().st_size
     assert size / 4 < least_log_bytes(spec, 1) <= size

@@ -97,11 +97,6 @@ def test_gradients_and_loss_agree_with_the_host(samples, dtype):
     assert results[1][1] == pytest.approx(results[0][1], rel=tolerance)
 
 
-class Quiet:
-    def update(self, iteration, iterations, loss):
-        pass
-
-
 @pytest.mark.parametrize(
     "changes",
     [
@@ -126,7 +121,7 @@ def test_a_whole_run_follows_the_host(tmp_path, changes):
         }
         spec = parse_spec({**small, **changes})
         path = tmp_path / f"{kind}.h5"
-        assert run_spec(spec, Loopback(), path, progress=Quiet()).status == "complete"
+        assert run_spec(spec, Loopback(), path).status == "complete"
         logs.append(read_log(path))
     host, device = logs
     np.testing.assert_allclose(device.final.model, host.final.model, rtol=1e-8)

@@ -58,11 +58,6 @@ VARIANTS = {
 }
 
 
-class Quiet:
-    def update(self, iteration, iterations, loss):
-        pass
-
-
 @pytest.mark.parametrize("compute", ["faithful", "shared"])
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 def test_metrics_and_model_do_not_depend_on_the_number_of_ranks(
@@ -71,11 +66,11 @@ def test_metrics_and_model_do_not_depend_on_the_number_of_ranks(
     folder = tmp_path_factory.mktemp("bits")
     spec = parse_spec({**SMALL, **variant, "compute": compute})
     link = open_link()
-    outcome = run_spec(spec, link, folder / "ranks.h5", progress=Quiet())
+    outcome = run_spec(spec, link, folder / "ranks.h5")
     assert outcome.status == "complete"
     if not link.is_server:
         return
-    run_spec(spec, Loopback(), folder / "alone.h5", progress=Quiet())
+    run_spec(spec, Loopback(), folder / "alone.h5")
     ranks, alone = read_log(folder / "ranks.h5"), read_log(folder / "alone.h5")
     assert validate_log(ranks.path) == []
     for name, values in alone.metrics.items():
@@ -103,13 +98,11 @@ def test_messages_that_are_gathered_in_slices_give_the_same_bits(world, tmp_path
     folder = tmp_path_factory.mktemp("overlap")
     wide = {**SMALL, "problem": {"dimension": 80_021}, "iterations": 3, **variant}
     link = open_link()
-    outcome = run_spec(
-        parse_spec({**wide, "overlap": True}), link, folder / "ranks.h5", progress=Quiet()
-    )
+    outcome = run_spec(parse_spec({**wide, "overlap": True}), link, folder / "ranks.h5")
     assert outcome.status == "complete"
     if not link.is_server:
         return
-    run_spec(parse_spec(wide), Loopback(), folder / "alone.h5", progress=Quiet())
+    run_spec(parse_spec(wide), Loopback(), folder / "alone.h5")
     ranks, alone = read_log(folder / "ranks.h5"), read_log(folder / "alone.h5")
     assert validate_log(ranks.path) == []
     for name, values in alone.metrics.items():
@@ -128,12 +121,10 @@ def test_a_failure_amid_slices_ends_all_ranks_in_step(world, tmp_path_factory):
     wide = {**SMALL, "problem": {"dimension": 80_021}, "overlap": True}
     diverging = {"optimizer": {"step_size": 1e200}, "aggregation": {"kind": "mean"}}
     link = open_link()
-    outcome = run_spec(parse_spec({**wide, **diverging}), link, folder / "log.h5", progress=Quiet())
+    outcome = run_spec(parse_spec({**wide, **diverging}), link, folder / "log.h5")
     assert outcome.status == "failed"
     assert "diverged" in outcome.failure
-    again = run_spec(
-        parse_spec({**wide, "iterations": 2}), link, folder / "next.h5", progress=Quiet()
-    )
+    again = run_spec(parse_spec({**wide, "iterations": 2}), link, folder / "next.h5")
     assert again.status == "complete"
 
 
@@ -145,12 +136,12 @@ def test_a_failure_on_the_server_ends_all_ranks_with_the_same_outcome(
     diverging = {"optimizer": {"step_size": 1e200}, "aggregation": {"kind": "mean"}}
     spec = parse_spec({**SMALL, **diverging, "logging": {"flush_every": flush_every}})
     link = open_link()
-    outcome = run_spec(spec, link, folder / "log.h5", progress=Quiet())
+    outcome = run_spec(spec, link, folder / "log.h5")
     assert outcome.status == "failed"
     assert "diverged" in outcome.failure
     assert link.gather_texts(outcome.failure) == [outcome.failure] * link.size
     # The world is in step: another run follows at once.
-    again = run_spec(parse_spec(SMALL), link, folder / "next.h5", progress=Quiet())
+    again = run_spec(parse_spec(SMALL), link, folder / "next.h5")
     assert again.status == "complete"
 
 
@@ -162,6 +153,6 @@ def test_data_missing_on_one_rank_only_are_reported_with_the_rank(world, tmp_pat
         lines = ["a,b,y"] + [f"{i},{i * i % 7},{i % 5}" for i in range(40)]
         data.write_text("\n".join(lines) + "\n")
     spec = parse_spec({**SMALL, "problem": {"data": str(data)}})
-    outcome = run_spec(spec, link, folder / "log.h5", progress=Quiet())
+    outcome = run_spec(spec, link, folder / "log.h5")
     assert outcome.exit_code == 2
     assert outcome.failure.startswith(f"rank {link.size - 1}: ")

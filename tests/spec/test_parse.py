@@ -8,6 +8,7 @@ from lad_mpi.aggregation import Krum, NearestNeighbourMixing, TrimmedMean
 from lad_mpi.attacks import SignFlip
 from lad_mpi.coding import Cyclic, DracoRepetition
 from lad_mpi.errors import SpecError
+from lad_mpi.network import Network
 from lad_mpi.spec import parse_spec, parse_toml_spec, run_id, to_mapping, to_toml
 
 SPECS = {
@@ -24,6 +25,10 @@ SPECS = {
         "backend": {"dtype": "float32"},
     },
     "overlap": {"overlap": True, "attack": {"kind": "alie"}},
+}
+NETWORKS = {
+    "a table": {"latency": "50us", "bandwidth": "1 Gbit/s"},
+    "a line": "bandwidth=125MB/s,latency=0.05ms",
 }
 
 
@@ -74,6 +79,26 @@ def test_the_id_tells_any_two_different_specs_apart():
     ids = {run_id(parse_spec(mapping)) for mapping in SPECS.values()}
     ids |= {run_id(parse_spec({"seed": seed})) for seed in (2, 3)}
     assert len(ids) == len(SPECS) + 2
+
+
+@pytest.mark.parametrize("emulate", NETWORKS.values(), ids=NETWORKS)
+def test_a_network_is_written_in_either_way_and_changes_no_id(emulate):
+    spec = parse_spec({"network": {"emulate": emulate}})
+    assert spec.network.emulate == Network(50e-6, 125e6)
+    assert spec.network.emulated == "latency=50us,bandwidth=125MB/s"
+    assert parse_toml_spec(to_toml(spec)) == spec
+    assert to_mapping(spec)["network"] == {
+        "emulate": {"latency": "50us", "bandwidth": "125MB/s"},
+    }
+    assert run_id(spec) == run_id(parse_spec({}))
+
+
+@pytest.mark.parametrize("network", [{}, {"emulate": False}])
+def test_no_network_is_emulated_unless_it_is_asked_for(network):
+    spec = parse_spec({"network": network})
+    assert spec == parse_spec({})
+    assert spec.network.emulate is None
+    assert "network" not in to_mapping(spec)
 
 
 REFUSED = {
@@ -188,6 +213,28 @@ REFUSED = {
         {"aggregation": {"kind": "multi_krum", "num_selected": 101}},
         "aggregation.num_selected",
         "101",
+    ),
+    "network without numbers": (
+        {"network": {"emulate": True}},
+        "network.emulate",
+        "expected latency and bandwidth, or false, found True",
+    ),
+    "empty network": ({"network": {"emulate": {}}}, "network.emulate", "names no quantity"),
+    "network of another form": (
+        {"network": {"emulate": "fast"}},
+        "network.emulate",
+        "expected latency=…,bandwidth=…",
+    ),
+    "network's key": ({"network": {"emulation": {}}}, "network.emulation", "mean 'emulate'"),
+    "network's quantity": (
+        {"network": {"emulate": {"bandwith": "1GB/s"}}},
+        "network.emulate.bandwith",
+        "did you mean 'bandwidth'?",
+    ),
+    "number without a unit": (
+        {"network": {"emulate": {"latency": 5e-5}}},
+        "network.emulate.latency",
+        "expected a number with its unit, such as '50us', found 5e-05",
     ),
     "interval": ({"logging": {"flush_every": 0}}, "logging.flush_every", "at least 1"),
 }

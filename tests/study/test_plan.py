@@ -1,9 +1,22 @@
 """Study files expand to what a reader expects, each run to a file of its own."""
 
+from pathlib import Path
+
 import pytest
 
 from lad_mpi.errors import SpecError, UsageError
-from lad_mpi.study import load_study, select_runs
+from lad_mpi.study import load_study, run_status, select_runs
+from lad_mpi.training import run_spec
+from lad_mpi.transport import Loopback
+
+STUDIES = sorted((Path(__file__).parents[2] / "jobs" / "studies").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_the_studies_that_come_along_are_valid_and_named_after_their_files(path):
+    found = load_study(path)
+    assert found.runs
+    assert found.name == path.stem
 
 
 @pytest.fixture
@@ -97,6 +110,38 @@ def test_results_stay_in_their_folder_whatever_the_name(study, name):
 def test_an_axis_may_sweep_the_kind_of_a_component(study):
     found = study('[axes]\n"aggregation.kind" = ["median", "krum"]\n')
     assert [run.spec.aggregation.rule.kind for run in found.runs] == ["median", "krum"]
+
+
+def test_networks_are_told_apart_by_the_name(study):
+    text = """
+        [base]
+        name = "LAD{0}"
+        [axes]
+        "network.emulate.bandwidth" = ["1GB/s", "10GB/s"]
+        """
+    with pytest.raises(SpecError, match="have one log between them") as caught:
+        study(text.format(""))
+    assert caught.value.key == "base.name"
+    found = study(text.replace("{0}", " {network.emulate.bandwidth}"))
+    assert [run.spec.name for run in found.runs] == ["LAD 1GB/s", "LAD 10GB/s"]
+    assert len({run.run_id for run in found.runs}) == 2
+
+
+def test_a_log_of_another_network_does_not_count(study, tmp_path):
+    small = (
+        "[base]\niterations = 2\nproblem = { dimension = 3 }\n"
+        "devices = { count = 5, byzantine = 1 }\n"
+    )
+    emulated = study(f"{small}network.emulate.latency = '1us'\n").runs[0]
+    real = study(small).runs[0]
+    folder = tmp_path / "logs"
+    assert emulated.file_name == real.file_name
+    outcome = run_spec(real.spec, Loopback(), folder / real.file_name)
+    assert outcome.status == "complete"
+    assert run_status(real, folder).status == "complete"
+    status = run_status(emulated, folder)
+    assert status.status == "failed"
+    assert "its log is of another network" in status.failure
 
 
 def test_shares_deal_out_every_run_once(study):

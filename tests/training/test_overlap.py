@@ -28,14 +28,6 @@ WIDE = {
 }
 
 
-class Quiet:
-    def note(self, text):
-        pass
-
-    def update(self, iteration, iterations, loss):
-        pass
-
-
 class Tampering(Loopback):
     """Changes a byte of a device's message on the way."""
 
@@ -75,7 +67,7 @@ class Spoil:
 def run(tmp_path):
     def start(spec, link=None):
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}.h5"
-        outcome = run_spec(spec, link or Loopback(), path, progress=Quiet())
+        outcome = run_spec(spec, link or Loopback(), path)
         return outcome, read_log(path)
 
     return start

@@ -174,6 +174,19 @@ def test_another_spec_does_not_go_on_but_other_guards_may(tmp_path):
     assert outcome.status == "complete"
 
 
+@pytest.mark.parametrize("flushes", [1, 0], ids=["interrupted", "complete"])
+def test_times_of_two_networks_are_not_mixed_in_one_log(tmp_path, flushes):
+    path = tmp_path / "run.h5"
+    start(path, flushes=flushes)
+    before = path.read_bytes()
+    outcome, _ = start(path, network={"emulate": {"latency": "1us"}})
+    assert outcome.exit_code == ExitCode.USAGE
+    assert f"{path} is of the real network" in outcome.failure
+    assert "an emulated network (latency=1us)" in outcome.failure
+    assert path.read_bytes() == before
+    assert start(path)[0].status == "complete"
+
+
 def test_guards_are_no_part_of_the_identity_of_a_run():
     plain = spec_hash(parse_spec(SMALL))
     assert plain == spec_hash(parse_spec({**SMALL, "safety": {"checkpoint_every_s": 1.0}}))

@@ -28,20 +28,12 @@ SMALL = {
 }
 
 
-class Quiet:
-    def note(self, text):
-        pass
-
-    def update(self, iteration, iterations, loss):
-        pass
-
-
 @pytest.fixture
 def run(tmp_path):
     def start(changes=(), *, progress=None, **sections):
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}.h5"
         spec = parse_spec({**SMALL, **dict(changes), **sections})
-        outcome = run_spec(spec, Loopback(), path, progress=progress or Quiet())
+        outcome = run_spec(spec, Loopback(), path, progress=progress)
         return outcome, read_log(path)
 
     return start
@@ -383,13 +375,13 @@ def test_a_signal_ends_a_run_in_order_and_handlers_are_put_back(run, number):
 def test_an_existing_log_is_kept_unless_told_otherwise(tmp_path):
     path = tmp_path / "log.h5"
     spec = parse_spec(SMALL)
-    run_spec(spec, Loopback(), path, progress=Quiet())
+    run_spec(spec, Loopback(), path)
     before = path.read_bytes()
-    outcome = run_spec(spec, Loopback(), path, progress=Quiet())
+    outcome = run_spec(spec, Loopback(), path)
     assert outcome.exit_code == ExitCode.USAGE
     assert "--overwrite" in outcome.failure
     assert path.read_bytes() == before
-    replaced = run_spec(spec, Loopback(), path, progress=Quiet(), existing=Existing.REPLACE)
+    replaced = run_spec(spec, Loopback(), path, existing=Existing.REPLACE)
     assert replaced.failure == ""
     assert path.read_bytes() != before
 
@@ -397,14 +389,14 @@ def test_an_existing_log_is_kept_unless_told_otherwise(tmp_path):
 def test_an_output_that_cannot_be_written_is_refused_before_work(tmp_path):
     blocker = tmp_path / "file"
     blocker.write_text("")
-    outcome = run_spec(parse_spec(SMALL), Loopback(), blocker / "log.h5", progress=Quiet())
+    outcome = run_spec(parse_spec(SMALL), Loopback(), blocker / "log.h5")
     assert outcome.exit_code == ExitCode.USAGE
     assert "not a folder" in outcome.failure
 
 
 def test_missing_data_are_an_outcome_that_names_the_file(tmp_path):
     spec = parse_spec({**SMALL, "problem": {"data": str(tmp_path / "absent.csv")}})
-    outcome = run_spec(spec, Loopback(), tmp_path / "log.h5", progress=Quiet())
+    outcome = run_spec(spec, Loopback(), tmp_path / "log.h5")
     assert outcome.exit_code == ExitCode.USAGE
     assert "absent.csv" in outcome.failure
     assert not (tmp_path / "log.h5").exists()

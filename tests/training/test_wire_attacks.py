@@ -26,20 +26,12 @@ ATTACKS = {
 ON_THE_WIRE = pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 
 
-class Quiet:
-    def note(self, text):
-        pass
-
-    def update(self, iteration, iterations, loss):
-        pass
-
-
 @pytest.fixture
 def run(tmp_path):
     def start(**sections):
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}.h5"
         spec = parse_spec({**SMALL, **sections})
-        outcome = run_spec(spec, Loopback(), path, progress=Quiet())
+        outcome = run_spec(spec, Loopback(), path)
         assert outcome.status == "complete", outcome.failure
         assert validate_log(path) == []
         return read_log(path)

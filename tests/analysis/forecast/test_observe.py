@@ -3,7 +3,8 @@
 import pytest
 
 from analysis.forecast import Question, Target, answer, cheapest, fit_model, observe
-from analysis.forecast.target import iterations_to, progress_to
+from analysis.forecast.target import progress_to
+from analysis.target import first_step
 from lad_mpi.errors import UsageError
 from lad_mpi.logs import read_log
 
@@ -78,11 +79,13 @@ def test_oversubscribed_cases_are_left_out_or_make_no_claim(folder, write_run, t
 def test_a_target_is_reached_where_an_evaluation_is_at_or_below_it(write_run):
     # 50, NaN, 40.5, 36.45, NaN, …: every third from the second on was not evaluated.
     run = read_log(write_run("run.h5"))
-    assert iterations_to(Target("loss", 50.0), run) == 0
-    assert iterations_to(Target("loss", 49.0), run) == 2
+    assert first_step(run, 50.0, "loss") == 0
+    assert first_step(run, 49.0, "loss") == 2
     # The final model has a tenth of the first loss, after 12 updates.
-    assert iterations_to(Target("loss", 5.0), run) == 12
-    assert iterations_to(Target("loss", 4.9), run) is None
+    assert first_step(run, 5.0, "loss") == 12
+    assert first_step(run, 4.9, "loss") is None
+    # Of the gradient it is 1 all along, and 0 at the end.
+    assert first_step(run, 0.5, "gradient_norm") == 12
 
 
 def test_seeds_count_once_and_all_of_them_have_to_reach_it(write_run):

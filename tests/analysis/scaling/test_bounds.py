@@ -6,6 +6,7 @@ import pytest
 
 from analysis.scaling.bounds import Sizes, phase_bounds, sizes_of
 from lad_mpi.logs import read_log
+from lad_mpi.network import Network
 from lad_mpi.records import Baseline, Quantity
 
 #: Caches are ten times as fast as memory; all ranks at once have half of it each.
@@ -57,6 +58,16 @@ def test_one_device_rank_is_bounded_by_what_one_can_do_alone():
 def test_float32_halves_bytes_and_doubles_the_rate():
     single = dataclasses.replace(SIZES, item_bytes=4, load=1000)
     assert phase_bounds(single, MACHINE, 3)["compute"] == pytest.approx(4 * 5e6 * 3 / 1e10)
+
+
+def test_an_emulated_network_is_its_own_bound():
+    network = Network(latency_s=1.0, bandwidth_bytes_per_s=50)
+    emulated = dataclasses.replace(SIZES, network=network)
+    # Four rounds of a tree over ten devices and the server, and one gather of all bytes.
+    assert phase_bounds(emulated, MACHINE, 3)["communication"] == pytest.approx(4 * 3.0 + 3.0)
+    alone = phase_bounds(emulated, MACHINE, 1)
+    assert (alone["broadcast"], alone["gather"]) == pytest.approx((12.0, 3.0))
+    assert "communication" not in alone
 
 
 def test_one_process_has_no_collectives_and_what_was_not_measured_bounds_nothing():

@@ -42,6 +42,15 @@ def test_oversubscribed_cases_are_marked(write_study, show):
     assert "no claim is made" in shown.out
 
 
+def test_emulated_networks_are_marked(write_study, show):
+    folder = write_study(network={"emulate": {"latency": "1ms"}})
+    _, shown = show(folder)
+    assert "p3‡" in shown.out
+    assert "emulated network (latency=1ms)" in " ".join(shown.out.split())
+    _, shown = show(folder, "--json")
+    assert {case["emulated_network"] for case in json.loads(shown.out)["cases"]} == {"latency=1ms"}
+
+
 def test_json_has_all_numbers(write_study, show):
     _, shown = show(write_study(), "--json")
     found = json.loads(shown.out)
@@ -63,6 +72,7 @@ def test_all_figures_are_drawn_with_captions(write_study, show, tmp_path, kind):
     assert drawn == FIGURES == {path.stem for path in folder.glob("*.pdf")}
     captions = (folder / "captions.md").read_text()
     assert all(f"**{name}.**" in captions for name in FIGURES)
+    assert "mulated" not in captions
     assert "p2-load=1: 3.60e+03 ms" in captions
     assert str(folder / "captions.md") in shown.out
 
@@ -78,6 +88,18 @@ def test_a_void_study_says_so_in_every_figure(write_study, tmp_path):
         figure, caption = draw(study, rows)
         assert figure.get_suptitle().startswith("VOID")
         assert "VOID: the machine drifted." in caption
+
+
+def test_an_emulated_network_is_named_in_every_caption(write_study):
+    pytest.importorskip("matplotlib")
+    from analysis.figures import SCALING_FIGURES
+    from analysis.scaling import load_scaling, summarise_scaling
+
+    study = load_scaling(write_study(over=[1, 5], network={"emulate": {"latency": "1ms"}}))
+    rows = summarise_scaling(study)
+    for draw in SCALING_FIGURES.values():
+        _, caption = draw(study, rows)
+        assert "Emulated network (latency=1ms): times include the wait" in caption
 
 
 def test_one_p_has_no_speedup_and_no_axis_no_cost(write_study, tmp_path):

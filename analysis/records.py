@@ -1,0 +1,105 @@
+"""The table of a collection for programs: JSON and CSV, at full precision."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from analysis.table import notes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from analysis.runs import Collection
+    from analysis.statistics import Estimate
+    from analysis.summary import Summary
+    from analysis.target import Reach
+
+
+def records(rows: Sequence[Summary], collection: Collection) -> list[dict[str, Any]]:
+    """Return flat records at full precision, one a method and one an excluded log."""
+    found = [_record(row) for row in rows]
+    found += [
+        {
+            "method": log.name or None,
+            "status": log.status,
+            "reason": log.reason,
+            "path": str(log.path),
+            "seed": log.seed,
+        }
+        for log in collection.excluded
+    ]
+    return found
+
+
+def to_json(rows: Sequence[Summary], collection: Collection) -> str:
+    """Return the records as JSON; what is not a number is null."""
+    document = {"notes": notes(rows), "records": records(rows, collection)}
+    return json.dumps(without_nan(document), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def to_csv(rows: Sequence[Summary], collection: Collection) -> str:
+    """Return the records as CSV with all columns that occur; empty where there is no value."""
+    table = records(rows, collection)
+    columns = list(dict.fromkeys(column for record in table for column in record))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table)
+    return stream.getvalue()
+
+
+def _record(row: Summary) -> dict[str, Any]:
+    return {
+        "method": row.label,
+        "status": "complete",
+        "seeds": row.seeds,
+        "launches": row.launches,
+        "ranks": row.ranks,
+        **_spread("final_loss", row.final_loss),
+        **_spread("ratio_to_exact", row.ratio_to_exact),
+        "reference": row.reference,
+        **_spread("dispersion_ratio", row.dispersion_ratio),
+        **_spread("iteration_s", row.seconds),
+        **{f"{phase}_s": seconds for phase, seconds in row.phases.items()},
+        "uplink_bytes": row.uplink_bytes,
+        "downlink_bytes": row.downlink_bytes,
+        "gradients": row.gradients,
+        "oversubscribed": row.oversubscribed,
+        "emulated_network": row.emulated_network,
+        "machine": row.machine,
+        **_target_record(row.to_target),
+    }
+
+
+def _target_record(target: Reach | None) -> dict[str, Any]:
+    if target is None:
+        return {}
+    return {
+        "target_loss": target.loss,
+        "target_reached": target.reached,
+        **_spread("target_iterations", target.iterations),
+        **_spread("target_s", target.seconds),
+        **_spread("target_uplink_bytes", target.uplink_bytes),
+    }
+
+
+def _spread(name: str, found: Estimate | None) -> Mapping[str, Any]:
+    return {
+        f"{name}_median": None if found is None else found.median,
+        f"{name}_low": None if found is None else found.low,
+        f"{name}_high": None if found is None else found.high,
+        f"{name}_coverage": None if found is None else found.coverage,
+    }
+
+
+def without_nan(value: Any) -> Any:
+    """Replace what is not a finite number by None, which JSON can write."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,69 @@
+"""An emulated network on real ranks: the bits of others, and no time below its own on any rank."""
+
+import numpy as np
+import pytest
+
+from lad_mpi.logs import read_log, validate_log
+from lad_mpi.spec import parse_spec
+from lad_mpi.training import run_spec
+from lad_mpi.transport import Loopback, open_link
+
+pytestmark = [pytest.mark.mpi(min_size=2), pytest.mark.timeout(100)]
+
+SMALL = {
+    "iterations": 5,
+    "problem": {"dimension": 80_021},
+    "devices": {"count": 13, "byzantine": 3},
+    "coding": {"kind": "cyclic", "load": 4},
+    "logging": {"flush_every": 3},
+}
+SLOW = {"network": {"emulate": {"latency": "1ms", "bandwidth": "1GB/s"}}}
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_a_network_changes_times_alone_and_no_rank_is_faster_than_it(
+    world, tmp_path_factory, overlap
+):
+    folder = tmp_path_factory.mktemp("emulated")
+    spec = parse_spec({**SMALL, **SLOW, "overlap": overlap})
+    link = open_link()
+    outcome = run_spec(spec, link, folder / "ranks.h5")
+    assert outcome.status == "complete"
+    if not link.is_server:
+        return
+    run_spec(parse_spec(SMALL), Loopback(), folder / "alone.h5")
+    ranks, alone = read_log(folder / "ranks.h5"), read_log(folder / "alone.h5")
+    assert validate_log(ranks.path) == []
+    for name, values in alone.metrics.items():
+        np.testing.assert_array_equal(ranks.metrics[name], values, err_msg=name)
+    np.testing.assert_array_equal(ranks.final.model, alone.final.model)
+
+    network, count = spec.network.emulate, spec.devices.count
+    gather, broadcast = (
+        ranks.seconds[:, :, ranks.phases.index(phase)] for phase in ("gather", "broadcast")
+    )
+    uplink_bytes, downlink_bytes = (
+        ranks.traffic[f"{way}_bytes"][0] for way in ("uplink", "downlink")
+    )
+    assert (broadcast >= network.broadcast_s(downlink_bytes, count)).all()
+    # With overlap the server works while devices wait.
+    waiting = gather[:, int(overlap) :]
+    assert (waiting >= network.gather_s(uplink_bytes)).all()
+
+
+def test_a_wait_longer_than_the_timeout_is_not_taken_for_a_hang(world, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("watchdog")
+    spec = parse_spec(
+        {
+            "iterations": 1,
+            "problem": {"dimension": 9},
+            "devices": {"count": 13, "byzantine": 3},
+            "safety": {"timeout_s": 1.0},
+            # The gather takes longer than the watchdog would allow.
+            "network": {"emulate": {"bandwidth": "500B/s"}},
+        }
+    )
+    link = open_link()
+    assert spec.network.emulate.gather_s(13 * 104) > 2 * spec.safety.timeout_s
+    outcome = run_spec(spec, link, folder / "log.h5")
+    assert outcome.status == "complete"

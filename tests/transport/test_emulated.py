@@ -1,0 +1,199 @@
+"""The arithmetic of waiting, by a clock that goes on when somebody sleeps or asks for the time."""
+
+import time
+
+import numpy as np
+import pytest
+
+from lad_mpi.network import Network
+from lad_mpi.transport.emulated import EmulatedExchange, Timer
+from lad_mpi.transport.loopback import Arrived, LoopbackExchange
+
+SLOW = Network(latency_s=0.5, bandwidth_bytes_per_s=1000)
+N, SLOT_BYTES, DOWNLINK_BYTES = 7, 400, 80
+#: α + N b / β, and three rounds of α + b / β.
+GATHER_S = 0.5 + N * SLOT_BYTES / 1000
+BROADCAST_S = 3 * (0.5 + DOWNLINK_BYTES / 1000)
+TICK_S = 1e-5
+
+
+class Clock:
+    def __init__(self):
+        self.now_s = 100.0
+        self.slept_s = []
+
+    def __call__(self):
+        self.now_s += TICK_S
+        return self.now_s
+
+    def sleep(self, seconds):
+        assert seconds > 0
+        self.slept_s.append(seconds)
+        self.now_s += seconds
+
+
+class Real(LoopbackExchange):
+    """Takes so long for a collective, and for a slice."""
+
+    def __init__(self, clock, takes_s):
+        super().__init__(np.zeros(DOWNLINK_BYTES, np.uint8), np.zeros((N, SLOT_BYTES), np.uint8))
+        self.clock = clock
+        self.takes_s = takes_s
+        self.done = []
+
+    def broadcast(self):
+        self.clock.now_s += self.takes_s
+        self.done.append("broadcast")
+
+    def gather(self):
+        self.clock.now_s += self.takes_s
+        self.done.append("gather")
+
+    def start_gather(self, edges):
+        self.done.append(list(edges))
+        return Slices(self)
+
+    def close(self):
+        self.done.append("close")
+
+
+class Slices(Arrived):
+    def __init__(self, real):
+        self.real = real
+        self.polls_left = 4
+
+    def wait(self, number):
+        self.real.clock.now_s += self.real.takes_s
+
+    def poll(self):
+        self.polls_left -= 1
+        return self.polls_left >= 0
+
+    def finish(self):
+        self.real.done.append("finish")
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def emulate(clock):
+    def make(takes_s=0.0, network=SLOW, late_s=0.0):
+        real = Real(clock, takes_s)
+
+        def meet(place):
+            real.done.append(f"meet for {place}")
+            clock.now_s += late_s
+
+        timer = Timer(clock, clock.sleep)
+        return real, EmulatedExchange(real, network, N, meet=meet, timer=timer)
+
+    return make
+
+
+COLLECTIVES = {"broadcast": BROADCAST_S, "gather": GATHER_S}
+
+
+@pytest.mark.parametrize("takes_s", [0.0, 0.3])
+@pytest.mark.parametrize(("name", "emulated_s"), COLLECTIVES.items())
+def test_a_collective_ends_when_the_emulated_network_has_done_it(
+    emulate, clock, name, emulated_s, takes_s
+):
+    real, exchange = emulate(takes_s)
+    before_s = clock.now_s
+    getattr(exchange, name)()
+    # What the real one took is part of it.
+    assert 0 <= clock.now_s - before_s - emulated_s < 10 * TICK_S
+    assert real.done == [f"meet for the {name} of an iteration", name]
+
+
+@pytest.mark.parametrize("name", COLLECTIVES)
+def test_it_begins_when_the_last_rank_has_come(emulate, clock, name):
+    _, exchange = emulate(late_s=50.0)
+    before_s = clock.now_s
+    getattr(exchange, name)()
+    assert clock.now_s - before_s >= 50.0 + COLLECTIVES[name]
+
+
+@pytest.mark.parametrize("name", COLLECTIVES)
+def test_nothing_is_added_where_the_real_network_is_slower(emulate, clock, name):
+    _, exchange = emulate(takes_s=9.0)
+    before_s = clock.now_s
+    getattr(exchange, name)()
+    assert clock.now_s - before_s < 9.0 + 10 * TICK_S
+    assert clock.slept_s == []
+
+
+def test_the_long_part_is_slept_and_the_end_is_not_missed(emulate, clock):
+    _, exchange = emulate()
+    exchange.gather()
+    assert sum(clock.slept_s) == pytest.approx(GATHER_S, rel=1e-3)
+    assert len(clock.slept_s) == 1
+
+
+def test_buffers_are_those_of_the_real_exchange(emulate):
+    real, exchange = emulate()
+    assert exchange.downlink is real.downlink
+    assert exchange.uplink is real.uplink
+    assert exchange.inbox is real.inbox
+    exchange.close()
+    assert real.done == ["close"]
+
+
+EDGES = [0, 100, 250, SLOT_BYTES]
+
+
+@pytest.mark.parametrize("takes_s", [0.0, 0.01])
+def test_no_slice_is_there_before_the_wire_has_brought_its_bytes_of_all_devices(
+    emulate, clock, takes_s
+):
+    real, exchange = emulate(takes_s)
+    gather = exchange.start_gather(EDGES)
+    start_s = clock.now_s
+    assert real.done[-1] == EDGES
+    for number, stop in enumerate(EDGES[1:]):
+        assert gather.poll()
+        gather.wait(number)
+        assert 0 <= clock.now_s - start_s - (0.5 + N * stop / 1000) < 1e-3
+    gather.wait(0)
+    assert not gather.poll()
+    gather.finish()
+    assert real.done[-1] == "finish"
+    assert clock.now_s - start_s < GATHER_S + 0.02
+
+
+def test_work_between_slices_is_hidden_in_the_wait_for_the_next(emulate, clock):
+    _, exchange = emulate()
+    gather = exchange.start_gather(EDGES)
+    start_s = clock.now_s
+    for number in range(3):
+        gather.wait(number)
+        assert gather.poll() == (number < 2)
+        clock.now_s += 0.2
+    gather.finish()
+    assert clock.now_s - start_s == pytest.approx(GATHER_S + 0.2, abs=2e-3)
+
+
+def test_the_end_of_a_gather_in_slices_is_that_of_one_in_a_piece(emulate, clock):
+    _, exchange = emulate()
+    gather = exchange.start_gather(EDGES)
+    start_s = clock.now_s
+    gather.finish()
+    assert 0 <= clock.now_s - start_s - GATHER_S < 10 * TICK_S
+
+
+def test_the_real_gather_is_looked_after_while_the_emulated_one_is_waited_for(emulate):
+    _, exchange = emulate()
+    gather = exchange.start_gather(EDGES)
+    gather.wait(0)
+    assert gather._gather.polls_left < 0
+
+
+def test_the_timer_of_a_run_is_never_early():
+    timer = Timer()
+    for wait_s in (0.0, 1e-5, 1e-4, 3e-4, 2e-3):
+        end_s = time.perf_counter() + wait_s
+        timer.until(end_s)
+        assert time.perf_counter() >= end_s
