@@ -66,8 +66,9 @@ def _network(measured: Measured, rows: Sequence[Row]) -> Iterator[str]:
         if any(run.spec.get("overlap") for case in measured.cases for run in case.runs):
             yield "all of the gather is waited for, although work was overlapped with it."
     emulated = sorted({r.emulated_network for case in measured.cases for r in case.runs} - {""})
-    if emulated and not all(row.network is not None for row in rows):
-        yield f"communication as measured is in part that of emulated networks, {'; '.join(emulated)}."
+    if emulated and any(row.network is None for row in rows):
+        names = "; ".join(emulated)
+        yield f"communication as measured is in part that of emulated networks, {names}."
     known = max(case.workload.ranks for case in measured.cases)
     if any(row.network is None and row.workload.ranks > known for row in rows):
         yield (
