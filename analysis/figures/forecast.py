@@ -69,20 +69,23 @@ def _draw(forecast: Forecast, question: Question, *, to_target: bool) -> tuple[F
     styles = style.method_styles(case.method for case in forecast.measured.cases)
     figure = Figure(figsize=(style.WIDTH, _HEIGHT))
     drawn: set[str] = set()
-    for axis, axes in zip(AXES, figure.subplots(2, 2).flat, strict=True):
+    free = iter(figure.subplots(2, 2).flat)
+    for axis in AXES:
         lines = lines_along(axis, forecast, asked, to_target=to_target)
         fitted, points = [], []
         if axis != "bandwidth":
             points = points_along(axis, forecast, to_target=to_target)
             fitted = lines_along(axis, forecast, base, to_target=to_target) if elsewhere else []
         if len({place for line in (*lines, *fitted) for place in line.places}) < 2:
-            axes.set_visible(False)
             continue
+        axes = next(free)
         drawn |= {line.method for line in (*lines, *fitted, *points)}
         _lines(axes, lines, styles, "-", band=True)
         _lines(axes, fitted, styles, "--", band=False)
         _points(axes, points, styles)
         _finish(axes, axis, to_target=to_target)
+    for axes in free:
+        axes.set_visible(False)
     _legend(figure, {name: styles[name] for name in styles if name in drawn}, elsewhere=elsewhere)
     _mark(figure, forecast)
     said = [f"Lines and bands: forecast and 95 % interval at {_name(asked)}, one of them varied."]

@@ -42,7 +42,7 @@ def _sizes(measured: Measured, rows: Sequence[Row]) -> Iterator[str]:
         asked = max(float(getattr(row.workload, name)) for row in rows)
         if asked > _BEYOND * known:
             times = _times(asked / known)
-            yield f"{letter} = {asked:.9g} is {times} times the most measured, {known:.9g}."
+            yield f"{letter} = {round(asked)} is {times} times the most measured, {round(known)}."
 
 
 def _devices(measured: Measured, rows: Sequence[Row]) -> Iterator[str]:
@@ -124,7 +124,7 @@ def _errors(rows: Sequence[Row]) -> Iterator[str]:
         "iterations to the target are taken over from the logs, of "
         f"N = {old.devices} and Q = {old.dimension}, to N = {new.devices} and "
         f"Q = {new.dimension}. By the law of the dispersion honest messages{law} "
-        f"at d = {new.load:g}."
+        f"at d = {round(new.load)}."
     )
 
 

@@ -51,7 +51,7 @@ class Case:
     def name(self) -> str:
         """What a person calls it."""
         w = self.workload
-        return f"{self.method}: P={w.ranks}, N={w.devices}, d={w.load:g}, Q={w.dimension}"
+        return f"{self.method}: P={w.ranks}, N={w.devices}, d={round(w.load)}, Q={w.dimension}"
 
     @property
     def total_s(self) -> float:

@@ -71,7 +71,8 @@ def asked_setting(forecast: Forecast, question: Question) -> Setting:
     """Return the most ranks and the largest model asked for, at the load that is cheapest."""
     base = measured_setting(forecast)
     largest = max(forecast.rows, key=lambda row: (row.workload.ranks, row.workload.dimension))
-    best = [row.workload for row, _ in cheapest(forecast.rows)]
+    free = {method for method, cases in _by_method(forecast).items() if _has_load(cases)}
+    best = [row.workload for row, _ in cheapest(forecast.rows) if row.method in free]
     loads = [round(w.load) for w in best if w.ranks == largest.workload.ranks]
     return Setting(
         ranks=largest.workload.ranks,
@@ -148,12 +149,12 @@ def _settings(
             (rate, replace(setting, network=replace(setting.network, bandwidth_bytes_per_s=rate)))
             for rate in rates
         ]
-    if axis == "load" and "load" not in cases[0].runs[0].spec["coding"]:
-        # Its code sets the load.
+    if axis == "load" and not _has_load(cases):
         sizes = workload_at(cases, ranks=setting.ranks, load=None, dimension=setting.dimension)
         return [(sizes.load, setting)]
+    method = cases[0].method
     known = {round(getattr(case.workload, axis)) for case in cases}
-    known |= {round(getattr(row.workload, axis)) for row in forecast.rows}
+    known |= {round(getattr(row.workload, axis)) for row in forecast.rows if row.method == method}
     values = sorted(known | {getattr(setting, axis)})
     if dense and len(values) > 1:
         between = np.geomspace(values[0], values[-1], _POINTS).round().astype(int).tolist()
@@ -162,11 +163,20 @@ def _settings(
 
 
 def _row(forecast: Forecast, cases: Sequence[Case], method: str, at: Setting) -> Row | None:
-    load = at.load if "load" in cases[0].runs[0].spec["coding"] else None
+    load = at.load if _has_load(cases) else None
+    # On few ranks there may be fewer devices than the load that a line is drawn at.
+    devices = max(at.ranks - 1, cases[0].workload.devices)
+    if load is not None and load > devices:
+        return None
     return row_at(
         forecast.model, cases, method, target=forecast.target, network=at.network,
         ranks=at.ranks, load=load, dimension=at.dimension,
     )  # fmt: skip
+
+
+def _has_load(cases: Sequence[Case]) -> bool:
+    """Tell whether a method has a load to choose; some codes set it."""
+    return "load" in cases[0].runs[0].spec["coding"]
 
 
 def _value(row: Row, *, to_target: bool) -> Interval | None:

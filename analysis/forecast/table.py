@@ -100,7 +100,7 @@ def check_line(forecast: Forecast) -> str:
 def describe(row: Row) -> str:
     """Name a row by load, method and sizes."""
     w = row.workload
-    return f"d={w.load:g}, {row.method} (P={w.ranks}, Q={with_prefix(w.dimension)})"
+    return f"d={round(w.load)}, {row.method} (P={w.ranks}, Q={with_prefix(w.dimension)})"
 
 
 def _times(rows: list[Row], title: str) -> Table:
@@ -142,7 +142,7 @@ def _print_cheapest(console: Console, forecast: Forecast) -> None:
             continue
         on = "" if best.network is None else f", {best.network}"
         line = f"{describe(best)}{on}: {_number(spent.value)} s {_interval(spent, 1.0)}"
-        others = "; ".join(f"d={row.workload.load:g}, {row.method}" for row in near)
+        others = "; ".join(f"d={round(row.workload.load)}, {row.method}" for row in near)
         _print_list(console, [line + (f". Not told apart from it: {others}" if near else "")])
 
 

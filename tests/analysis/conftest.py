@@ -38,7 +38,8 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     for key, value in changes.items():
         nested = isinstance(value, dict) and "kind" not in value and key in merged
         merged[key] = merge(merged[key], value) if nested else value
-    return merged
+    # None takes a table away, which TOML has no word for.
+    return {key: value for key, value in merged.items() if value is not None}
 
 
 def make_metrics(spec: dict[str, Any], rows: int) -> dict[str, Any]:
