@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 #: Phases below this share of an iteration are not shown to a person; records have all.
 _LEAST_SHARE = 0.01
 _MS = 1e3
+_GAINS = ("speed-up", "eff.", "interval")
 
 
 def to_json(rows: Sequence[CaseSummary], study: ScalingStudy) -> str:
@@ -56,7 +57,8 @@ def notes(rows: Sequence[CaseSummary], study: ScalingStudy) -> list[str]:
     if False in certain:
         said.append("(least … greatest): of fewer than 6 launches, too few for an interval.")
     ideal = "device ranks over those of the base" if record.kind == "strong" else "the base's time"
-    said.append(f"speed-up, eff.: against the case of fewest ranks, P; ideal is {ideal}.")
+    if _has_speedup(rows):
+        said.append(f"speed-up, eff.: against the case of fewest ranks, P; ideal is {ideal}.")
     said.append(
         "LB: mean over maximum of the device ranks' work. CE: work on the critical path over the "
         "whole."
@@ -99,6 +101,9 @@ def print_tables(rows: Sequence[CaseSummary], study: ScalingStudy) -> None:
 
 
 def _times(rows: Sequence[CaseSummary]) -> Table:
+    titles = ("case", "P", "runs", "ms", "interval", *_GAINS)
+    # A study on one number of ranks has no speed-up, and its cases have long names.
+    shown = len(titles) if _has_speedup(rows) else -len(_GAINS)
     body = [
         (
             row.name + mark(row),
@@ -109,11 +114,14 @@ def _times(rows: Sequence[CaseSummary]) -> Table:
             _median(row.speedup),
             _median(row.efficiency),
             _interval(row.efficiency, 1.0),
-        )
+        )[:shown]
         for row in rows
     ]
-    titles = ("case", "P", "runs", "ms", "interval", "speed-up", "eff.", "interval")
-    return make_table("Time of an iteration", titles, body)
+    return make_table("Time of an iteration", titles[:shown], body)
+
+
+def _has_speedup(rows: Sequence[CaseSummary]) -> bool:
+    return any(row.speedup is not None for row in rows)
 
 
 def _critical(rows: Sequence[CaseSummary]) -> Table:
@@ -128,8 +136,8 @@ def _critical(rows: Sequence[CaseSummary]) -> Table:
         )
         for row in rows
     ]
-    titles = ("case", "devices ms", "server ms", "LB", "CE", "most of the critical path")
-    return make_table("Critical path", titles, body)
+    titles = ("case", "devices", "server", "LB", "CE", "most of the critical path")
+    return make_table("Critical path, ms", titles, body)
 
 
 def _phases(rows: Sequence[CaseSummary]) -> Table:
