@@ -141,20 +141,23 @@ def _critical(rows: Sequence[CaseSummary]) -> Table:
 
 
 def _phases(rows: Sequence[CaseSummary]) -> Table:
-    body = [
-        (
-            row.name + mark(row) if not place else "",
-            phase.name,
-            significant(_MS * phase.seconds.median, 3),
-            _interval(phase.seconds, _MS),
-            NOTHING if phase.bound_s is None else significant(_MS * phase.bound_s, 3),
-            NOTHING if phase.percent is None else f"{phase.percent:.0f}",
-        )
-        for row in rows
-        for place, phase in enumerate(_shown(row))
-    ]
-    titles = ("case", "phase", "ms", "interval", "bound", "% of it")
+    body = []
+    for row in rows:
+        # A line of its own, since names grow with the axes of a study.
+        body.append((row.name + mark(row), "", "", "", ""))
+        body += [_phase(phase) for phase in _shown(row)]
+    titles = ("case and phase", "ms", "interval", "bound", "% of it")
     return make_table("Phases of an iteration, on the slowest rank", titles, body)
+
+
+def _phase(phase: PhaseSummary) -> tuple[str, ...]:
+    return (
+        f"  {phase.name}",
+        significant(_MS * phase.seconds.median, 3),
+        _interval(phase.seconds, _MS),
+        NOTHING if phase.bound_s is None else significant(_MS * phase.bound_s, 3),
+        NOTHING if phase.percent is None else f"{phase.percent:.0f}",
+    )
 
 
 def _shown(row: CaseSummary) -> list[PhaseSummary]:
