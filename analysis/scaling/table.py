@@ -141,7 +141,7 @@ def _critical(rows: Sequence[CaseSummary]) -> Table:
 
 
 def _phases(rows: Sequence[CaseSummary]) -> Table:
-    body = []
+    body: list[tuple[str, ...]] = []
     for row in rows:
         # A line of its own, since names grow with the axes of a study.
         body.append((row.name + mark(row), "", "", "", ""))
