@@ -81,7 +81,7 @@ scaling: $(VENV)/.installed  ## measure this machine, strong and weak scaling, c
 	$(RUN) lad-mpi forecast $(RESULTS)/scaling/load --ranks 41 \
 	  --network latency=2us,bandwidth=25GB/s -o $(RESULTS)/scaling/forecast || test $$? = 1
 
-test: test-serial test-mpi  ## run all tests
+test: test-serial test-mpi test-slurm  ## run all tests
 
 test-serial: $(VENV)/.installed-test
 	$(TEST) python -m pytest -m "not mpi and not slurm"
@@ -92,9 +92,9 @@ test-mpi: $(VENV)/.installed-test
 	    -p no:cacheprovider tests/mpi; \
 	done
 
-# Apart, because MPICH's ranks now and then do not find each other on its virtual nodes.
+# Where SLURM's programs are installed (Debian: slurm-wlm, munge); skipped elsewhere.
 test-slurm: $(VENV)/.installed-test  ## submit jobs to a SLURM of four nodes, started for that
-	$(TEST) python -m pytest -m slurm tests/slurm
+	$(TEST) timeout 600 python -m pytest -m slurm tests/slurm
 
 test-gpu: $(VENV)/.installed-test  ## run the tests that need a GPU and CuPy
 	$(RUN) python -m pytest -m gpu tests/gpu
