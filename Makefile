@@ -21,6 +21,9 @@ RUN      = PATH="$(BIN):$$PATH" PYTHONUNBUFFERED=1
 # One thread a rank, as the command line itself has it unless told otherwise.
 TEST     = $(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 INSTALL  = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Tests of what needs neither other processes nor a clock.
+ALONE    = $(addprefix tests/,aggregation attacks coding compression conformance metrics \
+             problems records spec theory training transport)
 # A launcher hides the terminal from the ranks, so it is looked for here.
 PROGRESS = $$(test -t 2 && echo bar || echo lines)
 
@@ -83,8 +86,10 @@ scaling: $(VENV)/.installed  ## measure this machine, strong and weak scaling, c
 
 test: test-serial test-mpi test-slurm  ## run all tests
 
+# First those that start no other processes, several at a time.
 test-serial: $(VENV)/.installed-test
-	$(TEST) python -m pytest -m "not mpi and not slurm"
+	$(TEST) python -m pytest -n auto --maxprocesses 8 -m "not mpi and not slurm" $(ALONE)
+	$(TEST) python -m pytest -m "not mpi and not slurm" $(addprefix --ignore=,$(ALONE))
 
 test-mpi: $(VENV)/.installed-test
 	set -e; for ranks in 2 3 5; do \
