@@ -1,3 +1,5 @@
+@srun@
+
 # One rank a GPU, and before them the server on a core of the first node. The suite gives
 # every rank the GPU of its place on the node.
 launch() {

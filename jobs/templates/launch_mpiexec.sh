@@ -1,13 +1,6 @@
-# The warning comes to this shell, which asks mpiexec to end, and mpiexec all ranks.
+# mpiexec tells all ranks when it is asked to end. Where it starts processes by srun, these
+# share all processors of their node: SRUN_CPUS_PER_TASK would leave them those of one rank.
+unset SRUN_CPUS_PER_TASK
 launch() {
-  local code=0 warned= launched
-  mpiexec@launcher_options@ "$@" &
-  launched=$!
-  trap 'warned=1; kill -TERM "$launched"' USR2
-  wait "$launched" || code=$?
-  if [ -n "$warned" ]; then
-    code=0
-    wait "$launched" || code=$?
-  fi
-  return "$code"
+  follow mpiexec@launcher_options@ "$@"
 }

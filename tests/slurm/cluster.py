@@ -25,7 +25,12 @@ CORES = 4
 GPUS = 2
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "sacct")
 _SYSTEM = ("/usr/sbin", "/sbin", "/usr/local/sbin")
-_START_S = 30.0
+_START_S = 60.0
+# Job numbers are below 67043328; no test has so many jobs, and no job so many steps.
+_NUMBERS = (1_000_000, 67_000_000)
+_MOST_JOBS = 200
+_MOST_STEPS = 40
+_SHARED_MEMORY = Path("/dev/shm")
 
 
 def find_missing() -> list[str]:
@@ -41,6 +46,9 @@ class Cluster:
         # Short: sockets have names of at most 108 characters.
         self.folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
         self._daemons: list[subprocess.Popen[bytes]] = []
+        # MPICH names its shared memory after job and step, and leaves it behind when it is
+        # killed. On a cluster that counts from 1 each time, jobs would find that of others.
+        self._first_job = _NUMBERS[0] + secrets.randbelow(_NUMBERS[1] - _NUMBERS[0] - _MOST_JOBS)
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "PMI", "SRUN"))},
             "PATH": os.pathsep.join([os.environ.get("PATH", ""), *_SYSTEM]),
@@ -66,6 +74,19 @@ class Cluster:
                     daemon.kill()
             time.sleep(0.05)
         shutil.rmtree(self.folder, ignore_errors=True)
+        for file in self.find_left_behind():
+            file.unlink(missing_ok=True)
+
+    def find_left_behind(self) -> list[Path]:
+        """List the shared memory that MPICH has left of jobs of this cluster."""
+        present = {path.name.rpartition("_")[0] for path in _SHARED_MEMORY.glob("mpich_shm_*")}
+        worlds = (
+            f"mpich_shm_{_fnv(f'{job}.{step}'):x}"
+            for job in range(self._first_job, self._first_job + _MOST_JOBS)
+            for step in range(_MOST_STEPS)
+        )
+        found = present.intersection(worlds)
+        return [file for name in found for file in _SHARED_MEMORY.glob(f"{name}_*")]
 
     def call(self, *command: str, folder: Path | None = None) -> str:
         """Run a command of SLURM and return what it prints."""
@@ -154,6 +175,7 @@ class Cluster:
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={first}
+FirstJobId={self._first_job}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
@@ -184,6 +206,14 @@ PartitionName=main Nodes=ALL Default=YES State=UP MaxTime=INFINITE
 """
 
 
+def _fnv(text: str) -> int:
+    """Return the 32-bit FNV-1a hash by which MPICH calls a set of ranks."""
+    value = 2166136261
+    for byte in text.encode():
+        value = (value ^ byte) * 16777619 & 0xFFFFFFFF
+    return value
+
+
 def _free_port() -> int:
     """Return the first of a row of ports that are probably free."""
     with socket.socket() as probe:
@@ -201,6 +231,7 @@ def _wait_for(happened: object, what: str) -> None:
 
 if __name__ == "__main__":
     with Cluster() as cluster:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         print(json.dumps({"SLURM_CONF": cluster.environment["SLURM_CONF"]}), flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             signal.pause()

@@ -19,6 +19,8 @@ from lad_mpi.launchers import LOCAL_RANK_VARIABLES, RANK_VARIABLES, SIZE_VARIABL
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+#: In a SLURM job: each rank on cores of its own, and none left behind by the others.
+SRUN = ("srun", "--cpu-bind=cores", "--kill-on-bad-exit=1")
 _GRACE_S = 10.0
 _LOOK_S = 0.1
 #: The last words of a launch that failed.
@@ -142,7 +144,7 @@ def default_launcher(environ: Mapping[str, str] | None = None) -> tuple[str, ...
     """
     environ = os.environ if environ is None else environ
     if environ.get("SLURM_JOB_ID"):
-        return "srun", "--cpu-bind=cores", "--kill-on-bad-exit=1"
+        return SRUN
     beside = shutil.which("mpiexec", path=str(Path(sys.executable).parent))
     found = beside or shutil.which("mpiexec", path=environ.get("PATH"))
     if found is None:

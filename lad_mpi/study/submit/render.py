@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lad_mpi.errors import UsageError
+from lad_mpi.study.scale.launcher import SRUN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -99,12 +100,15 @@ def _values(file: ClusterFile, job: Job) -> dict[str, Callable[[], str]]:
     return {
         "setup": lambda: _fill(file, job, "setup.sh").strip(),
         "launch": lambda: _fill(file, job, f"launch_{launcher}.sh").strip(),
+        "srun": lambda: _fill(file, job, "srun.sh").strip(),
+        "follow": lambda: _fill(file, job, "follow.sh").strip() if _is_warned(cluster, job) else "",
         "requeue": lambda: _fill(file, job, f"{last}.sh").strip(),
         "options": lambda: _options(cluster, job),
         "environment": lambda: _environment(cluster),
         "arguments": lambda: _arguments(job.arguments),
         # With the space before them, so that there is none where there are none.
         "launcher_options": lambda: "".join(f" {shlex.quote(o)}" for o in cluster.launcher_options),
+        "launcher": lambda: _launcher(cluster),
         "venv": lambda: _in_braces(cluster.venv),
         "mpi": lambda: _in_braces(cluster.mpi),
         "gpus_per_node": lambda: str(cluster.gpus_per_node),
@@ -115,6 +119,17 @@ def _values(file: ClusterFile, job: Job) -> dict[str, Callable[[], str]]:
         "meaning": lambda: _MEANING.get(job.kind, ""),
         "file": lambda: job.file,
     }
+
+
+def _is_warned(cluster: Cluster, job: Job) -> bool:
+    """Tell whether the shell of the job is warned: srun hands a signal to the ranks alone."""
+    return cluster.launcher == "mpiexec" or job.template == "scale"
+
+
+def _launcher(cluster: Cluster) -> str:
+    """Return the launcher as one word, for ``lad-mpi scale --launcher``."""
+    words = SRUN if cluster.launcher == "srun" else (cluster.launcher,)
+    return shlex.quote(shlex.join([*words, *cluster.launcher_options]))
 
 
 def _ranks(most: int) -> str:
@@ -149,7 +164,7 @@ def _options(cluster: Cluster, job: Job) -> str:
         parallel = f"%{cluster.array_parallel}" if cluster.array_parallel else ""
         lines.append(f"--array=0-{(job.num_tasks or 10) - 1}{parallel}")
     # "B:" is the shell of the job, which hands the signal on.
-    whom = "B:" if cluster.launcher == "mpiexec" else ""
+    whom = "B:" if _is_warned(cluster, job) else ""
     lines.append(f"--signal={whom}USR2@{cluster.warn_s}")
     lines += ["--requeue", "--open-mode=append"]
     number = "%x_%A_%a.out" if is_array else "%x_%j.out"
