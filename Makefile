@@ -79,7 +79,7 @@ scaling: $(VENV)/.installed  ## measure this machine, strong and weak scaling, c
 	    -o $(RESULTS)/scaling/$$study/figures || exit $$?; \
 	done
 
-test: test-serial test-mpi  ## run all tests
+test: test-serial test-mpi test-slurm  ## run all tests
 
 test-serial: $(VENV)/.installed-test
 	$(TEST) python -m pytest -m "not mpi and not slurm"
@@ -90,7 +90,7 @@ test-mpi: $(VENV)/.installed-test
 	    -p no:cacheprovider tests/mpi; \
 	done
 
-# Apart, because MPICH's ranks now and then do not find each other on its virtual nodes.
+# Where SLURM is not installed they are skipped, and say so.
 test-slurm: $(VENV)/.installed-test  ## submit jobs to a SLURM of four nodes, started for that
 	$(TEST) python -m pytest -m slurm tests/slurm
 
