@@ -97,7 +97,7 @@ test-mpi: $(VENV)/.installed-test
 	    -p no:cacheprovider tests/mpi; \
 	done
 
-# Where SLURM's programs are installed (Debian: slurm-wlm, munge); skipped elsewhere.
+# Where SLURM is not installed they are skipped, and say so.
 test-slurm: $(VENV)/.installed-test  ## submit jobs to a SLURM of four nodes, started for that
 	$(TEST) timeout 600 python -m pytest -m slurm tests/slurm
 

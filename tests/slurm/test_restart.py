@@ -13,7 +13,7 @@ from lad_mpi.logs import read_log
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(240)]
 
 SPEC = """
-iterations = 12000
+iterations = 4000
 problem = { dimension = 6 }
 devices = { count = 8, byzantine = 2 }
 logging = { flush_every = 100 }
@@ -53,23 +53,23 @@ def test_a_job_that_is_warned_comes_back_until_it_is_done(cluster, jobs, tmp_pat
         *SMALL, str(jobs / "run.sbatch"), "spec.toml", "-o", "run.h5", folder=tmp_path
     )
     wait_for(tmp_path / "run.h5")
-    # What --signal=USR2@120 does two minutes before the end.
-    cluster.call("scancel", "--signal=USR2", job)
+    # What --signal=B:USR2@120 does two minutes before the end.
+    cluster.call("scancel", "--batch", "--signal=USR2", job)
     state = cluster.wait(job, ENDED, timeout_s=180)
     printed = (tmp_path / f"lad-run_{job}.out").read_text()
     assert state == "COMPLETED", printed
     assert cluster.job(job)["Restarts"] == "1"
-    assert printed.count("lad-mpi: interrupted by SIGUSR2 after") == 1
+    assert printed.count("lad-mpi: interrupted by SIGTERM after") == 1
     log = read_log(tmp_path / "run.h5")
     assert log.status == "complete"
     assert len(log.restarts) == 1
-    assert f"going on after {log.restarts[0]} of 12000 iterations" in printed
+    assert f"going on after {log.restarts[0]} of 4000 iterations" in printed
     assert_same_bits(log, run_alone(tmp_path))
 
 
 def test_a_study_comes_back_too_and_ends_complete(cluster, jobs, tmp_path):
     (tmp_path / "study.toml").write_text(
-        "[axes]\nseed = [1, 2, 3]\n[base]\n" + SPEC.replace("12000", "3000").strip()
+        "[axes]\nseed = [1, 2, 3]\n[base]\n" + SPEC.replace("4000", "1500").strip()
     )
     job = cluster.submit(
         *SMALL, str(jobs / "study.sbatch"), "study.toml", "-o", "logs", folder=tmp_path
@@ -78,7 +78,7 @@ def test_a_study_comes_back_too_and_ends_complete(cluster, jobs, tmp_path):
     while not list(tmp_path.glob("logs/*.h5")):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    cluster.call("scancel", "--signal=USR2", job)
+    cluster.call("scancel", "--batch", "--signal=USR2", job)
     state = cluster.wait(job, ENDED, timeout_s=180)
     printed = (tmp_path / f"lad-study_{job}.out").read_text()
     assert state == "COMPLETED", printed

@@ -33,6 +33,13 @@ iterations = {iterations}
 seed = {seeds}
 """
 LONG = 10**7
+SRUN = ("--set", "launcher=srun")
+# Ranks on several nodes find each other through mpiexec alone, docs/cluster-guide.md says why.
+LAUNCHED = pytest.mark.parametrize(
+    "how",
+    [("--set", "launcher=mpiexec"), (*SRUN, "--set", "nodes=1", "--set", "ranks_per_node=2")],
+    ids=["mpiexec", "srun"],
+)
 DEADLINE_S = 90
 
 
@@ -114,9 +121,10 @@ def assert_as_under_mpirun(login, ranks=2):
         assert one.final.model.tobytes() == two.final.model.tobytes()
 
 
-def test_a_packed_study_is_done_by_one_job_and_sent_once(login):
+@LAUNCHED
+def test_a_packed_study_is_done_by_one_job_and_sent_once(login, how):
     login.write()
-    job = login.submit("--packed")
+    job = login.submit("--packed", *how)
     assert {row["job"] for row in login.rows()} == {job}
     assert set(login.statuses()) <= {"queued", "running", "complete"}
     # What is in the queue is not sent again.
@@ -129,10 +137,10 @@ def test_a_packed_study_is_done_by_one_job_and_sent_once(login):
 
 def test_an_array_does_what_is_missing_one_run_a_task(login):
     login.write(seeds=[1])
-    first = login.submit("--set", "nodes=1")
+    first = login.submit()
     login.wait(["complete"])
     login.write(seeds=[1, 2, 3])
-    job = login.submit("--array", "--set", "nodes=1")
+    job = login.submit("--array")
     rows = login.wait(["complete"] * 3)
     # A run that was complete keeps its job; the others are tasks of the second one.
     assert [row["job"] for row in rows] == [first, f"{job}_0", f"{job}_1"]
@@ -222,7 +230,7 @@ def test_with_gpus_the_server_is_beside_the_first_ranks_and_every_other_has_one(
     program.chmod(0o755)
     monkeypatch.setenv("VENV", str(login.folder / "venv"))
     login.write(seeds=[1])
-    job = login.submit("--set", "gpus_per_node=2", "--set", "options=[]")
+    job = login.submit(*SRUN, "--set", "gpus_per_node=2", "--set", "options=[]")
     login.cluster.wait(job, ("COMPLETED", "FAILED"))
     places = {path.name: path.read_text().strip() for path in login.folder.glob("place-*")}
     # Of rank r on a node of two GPUs the suite takes GPU r mod 2: each of the four is used by
@@ -233,12 +241,14 @@ def test_with_gpus_the_server_is_beside_the_first_ranks_and_every_other_has_one(
     )
 
 
-def test_a_warning_reaches_ranks_that_mpiexec_started(login):
-    login.write(iterations=6000, seeds=[1])
-    job = login.submit("--set", "launcher=mpiexec")
+@LAUNCHED
+def test_a_warned_job_comes_back_by_itself(login, how):
+    login.write(iterations=4000, seeds=[1])
+    job = login.submit(*how)
     login.wait(["running"])
-    # As --signal=B:USR2@120 does: to the shell of the job alone.
-    login.cluster.call("scancel", "--batch", "--signal=USR2", job)
+    # As --signal does: to the shell of the job alone with mpiexec, which is "B:", or to ranks.
+    whom = ["--batch"] if "launcher=mpiexec" in how else []
+    login.cluster.call("scancel", *whom, "--signal=USR2", job)
     login.wait(["complete"])
     login.cluster.wait(job, ("COMPLETED",))
     assert login.cluster.job(job)["Restarts"] == "1"
@@ -249,7 +259,8 @@ def test_a_warning_reaches_ranks_that_mpiexec_started(login):
 
 def test_a_job_whose_node_goes_down_begins_again_on_another(login):
     login.write(iterations=4000, seeds=[1])
-    job = login.submit("--set", "nodes=1")
+    # Ranks that are killed leave shared memory, which a job that begins again must not take up.
+    job = login.submit("--set", "nodes=1", "--set", "ranks_per_node=2")
     login.wait(["running"])
     node = str(login.cluster.job(job)["NodeList"])
     # A node that answers comes back from being down at once, so it is drained as well.
@@ -262,7 +273,7 @@ def test_a_job_whose_node_goes_down_begins_again_on_another(login):
         assert found["NodeList"] != node
     finally:
         login.cluster.call("scontrol", "update", f"NodeName={node}", "State=resume")
-    assert_as_under_mpirun(login, ranks=1)
+    assert_as_under_mpirun(login)
 
 
 def test_a_job_on_a_draining_node_ends_there_and_the_next_goes_elsewhere(login):
@@ -294,7 +305,7 @@ def test_a_job_that_meets_its_time_limit_comes_back_by_itself(login):
     found = login.cluster.job(job)
     assert (found["TimeLimit"], found["Restarts"]) == ("00:01:00", "1")
     (printed,) = login.printed().values()
-    assert printed.count("interrupted by SIGUSR2 after") == 1
+    assert printed.count("interrupted by SIGTERM after") == 1
     (log,) = login.logs()
     assert len(log.restarts) == 1
     assert f"going on after {log.restarts[0]} of {LONG} iterations" in printed

@@ -134,8 +134,9 @@ def _follow(process: subprocess.Popen[str], timeout_s: float, stopping: Callable
 def default_launcher(environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """Return what starts ranks here.
 
-    ``srun`` in a SLURM job, each rank bound to its cores; else the ``mpiexec`` beside this
-    Python or on the path, with the binding that is its default.
+    The ``mpiexec`` beside this Python, which came with the MPI that is used; else ``srun`` in
+    a SLURM job, each rank bound to its cores; else the ``mpiexec`` on the path. The binding
+    of ``mpiexec`` is its default.
 
     Raises
     ------
@@ -143,9 +144,9 @@ def default_launcher(environ: Mapping[str, str] | None = None) -> tuple[str, ...
         There is none.
     """
     environ = os.environ if environ is None else environ
-    if environ.get("SLURM_JOB_ID"):
-        return SRUN
     beside = shutil.which("mpiexec", path=str(Path(sys.executable).parent))
+    if beside is None and environ.get("SLURM_JOB_ID"):
+        return SRUN
     found = beside or shutil.which("mpiexec", path=environ.get("PATH"))
     if found is None:
         raise UsageError(

@@ -29,11 +29,17 @@ def test_the_same_words_at_every_p():
     ]  # fmt: skip
 
 
-def test_srun_inside_a_job_and_mpiexec_elsewhere(tmp_path):
-    assert default_launcher({"SLURM_JOB_ID": "7"})[0] == "srun"
-    (tmp_path / "mpiexec").write_text("#!/bin/sh\n")
-    (tmp_path / "mpiexec").chmod(0o755)
-    assert default_launcher({"PATH": str(tmp_path)})[0].endswith("/mpiexec")
+def test_the_mpiexec_of_this_python_then_srun_inside_a_job_then_any_mpiexec(tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    for folder in (tmp_path, tmp_path / "bin"):
+        (folder / "mpiexec").write_text("#!/bin/sh\n")
+        (folder / "mpiexec").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
+    job = {"SLURM_JOB_ID": "7", "PATH": str(tmp_path)}
+    assert default_launcher(job) == (str(tmp_path / "bin" / "mpiexec"),)
+    (tmp_path / "bin" / "mpiexec").unlink()
+    assert default_launcher(job)[0] == "srun"
+    assert default_launcher({"PATH": str(tmp_path)}) == (str(tmp_path / "mpiexec"),)
 
 
 def test_words_of_a_launcher_are_those_of_a_shell():

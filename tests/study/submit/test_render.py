@@ -42,7 +42,7 @@ def prepared(tmp_path, cluster, layout, overrides=(), runs=slice(None)):
 
 @pytest.mark.parametrize("name", READY)
 def test_the_ready_scripts_are_renderings(name):
-    cluster = "gpu" if name == "gpu" else "example"
+    cluster = "gpu" if name == "gpu" else "mpich"
     text = render(load_cluster(CLUSTERS / f"{cluster}.toml"), READY[name])
     hold(ROOT / "jobs" / "slurm" / f"{name}.sbatch", text)
 
