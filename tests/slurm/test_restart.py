@@ -65,23 +65,3 @@ def test_a_job_that_is_warned_comes_back_until_it_is_done(cluster, jobs, tmp_pat
     assert len(log.restarts) == 1
     assert f"going on after {log.restarts[0]} of 4000 iterations" in printed
     assert_same_bits(log, run_alone(tmp_path))
-
-
-def test_a_study_comes_back_too_and_ends_complete(cluster, jobs, tmp_path):
-    (tmp_path / "study.toml").write_text(
-        "[axes]\nseed = [1, 2, 3]\n[base]\n" + SPEC.replace("4000", "1500").strip()
-    )
-    job = cluster.submit(
-        *SMALL, str(jobs / "study.sbatch"), "study.toml", "-o", "logs", folder=tmp_path
-    )
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("logs/*.h5")):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    cluster.call("scancel", "--batch", "--signal=USR2", job)
-    state = cluster.wait(job, ENDED, timeout_s=180)
-    printed = (tmp_path / f"lad-study_{job}.out").read_text()
-    assert state == "COMPLETED", printed
-    assert cluster.job(job)["Restarts"] == "1"
-    logs = [read_log(path) for path in tmp_path.glob("logs/*.h5")]
-    assert [log.status for log in logs] == ["complete"] * 3

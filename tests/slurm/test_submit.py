@@ -35,11 +35,7 @@ seed = {seeds}
 LONG = 10**7
 SRUN = ("--set", "launcher=srun")
 # Ranks on several nodes find each other through mpiexec alone, docs/cluster-guide.md says why.
-LAUNCHED = pytest.mark.parametrize(
-    "how",
-    [("--set", "launcher=mpiexec"), (*SRUN, "--set", "nodes=1", "--set", "ranks_per_node=2")],
-    ids=["mpiexec", "srun"],
-)
+ONE_NODE = (*SRUN, "--set", "nodes=1", "--set", "ranks_per_node=2")
 DEADLINE_S = 90
 
 
@@ -121,7 +117,7 @@ def assert_as_under_mpirun(login, ranks=2):
         assert one.final.model.tobytes() == two.final.model.tobytes()
 
 
-@LAUNCHED
+@pytest.mark.parametrize("how", [(), ONE_NODE], ids=["mpiexec", "srun"])
 def test_a_packed_study_is_done_by_one_job_and_sent_once(login, how):
     login.write()
     job = login.submit("--packed", *how)
@@ -241,14 +237,12 @@ def test_with_gpus_the_server_is_beside_the_first_ranks_and_every_other_has_one(
     )
 
 
-@LAUNCHED
-def test_a_warned_job_comes_back_by_itself(login, how):
+def test_a_job_whose_ranks_srun_warns_comes_back_by_itself(login):
     login.write(iterations=4000, seeds=[1])
-    job = login.submit(*how)
+    job = login.submit(*ONE_NODE)
     login.wait(["running"])
-    # As --signal does: to the shell of the job alone with mpiexec, which is "B:", or to ranks.
-    whom = ["--batch"] if "launcher=mpiexec" in how else []
-    login.cluster.call("scancel", *whom, "--signal=USR2", job)
+    # As --signal does without "B:", which jobs of mpiexec have (test_restart.py).
+    login.cluster.call("scancel", "--signal=USR2", job)
     login.wait(["complete"])
     login.cluster.wait(job, ("COMPLETED",))
     assert login.cluster.job(job)["Restarts"] == "1"
