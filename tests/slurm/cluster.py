@@ -46,6 +46,7 @@ class Cluster:
         # Short: sockets have names of at most 108 characters.
         self.folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
         self._daemons: list[subprocess.Popen[bytes]] = []
+        self._is_started = False
         # MPICH names its shared memory after job and step, and leaves it behind when it is
         # killed. On a cluster that counts from 1 each time, jobs would find that of others.
         self._first_job = _NUMBERS[0] + secrets.randbelow(_NUMBERS[1] - _NUMBERS[0] - _MOST_JOBS)
@@ -64,6 +65,8 @@ class Cluster:
         return self
 
     def __exit__(self, *error: object) -> None:
+        with contextlib.suppress(RuntimeError, OSError, subprocess.SubprocessError):
+            self._end_jobs()
         for daemon in reversed(self._daemons):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(daemon.pid, signal.SIGTERM)
@@ -147,6 +150,16 @@ class Cluster:
             (self.folder / f"spool_n{number}").mkdir()
             self._daemon("slurmd", "-D", "-N", f"n{number}")
         _wait_for(self._is_idle, "four idle nodes")
+        self._is_started = True
+
+    def _end_jobs(self) -> None:
+        """End what runs still: it would outlive its daemons, and wait for them for ever."""
+        if not self._is_started:
+            return
+        self.call("scancel", "--user", getpass.getuser())
+        deadline = time.monotonic() + 15
+        while self.call("squeue", "--noheader") and time.monotonic() < deadline:
+            time.sleep(0.1)
 
     def _is_idle(self) -> bool:
         try:
