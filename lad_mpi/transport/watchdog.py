@@ -100,15 +100,16 @@ class Watchdog:
                     self._end(waited_s)
 
     def _end(self, waited_s: float) -> None:
+        # The library may be stuck, and so may whoever should read the message; what
+        # leaves this process is seen by the launcher.
+        killer = threading.Timer(_GRACE_S, os._exit, [int(ExitCode.FAILED)])
+        killer.daemon = True
+        killer.start()
         say_before_abort(
             f"lad-mpi: error on rank {self._rank}: waited {waited_s:.0f} s in {self.place}: "
             "some other rank hangs, or is slower than safety.timeout_s allows\n"
             "  hint: look for a rank that is stopped or swaps; raise safety.timeout_s where "
             "an iteration may take as long\n"
         )
-        # The library may be stuck as well; what leaves it is seen by the launcher.
-        killer = threading.Timer(_GRACE_S, os._exit, [int(ExitCode.FAILED)])
-        killer.daemon = True
-        killer.start()
         self._abort()
         os._exit(int(ExitCode.FAILED))
