@@ -125,7 +125,8 @@ def add_scale(commands: _Commands, command: _Add) -> None:
     scale.add_argument(
         "--launcher",
         metavar="WORDS",
-        help="what starts ranks, without -n (default: srun in a SLURM job, else mpiexec)",
+        help="what starts ranks, without -n (default: the mpiexec beside Python; without it srun "
+        "in a SLURM job, and any mpiexec elsewhere)",
     )
     scale.add_argument(
         "--baseline",
