@@ -20,3 +20,6 @@ HostBytes: TypeAlias = npt.NDArray[np.uint8]
 
 #: No run counts as far; larger numbers are slips, and would overflow somewhere else.
 LARGEST_COUNT = 2**31 - 1
+
+#: A broadcast begins with a word of the server that says what comes next.
+COMMAND_BYTES = 8

@@ -11,15 +11,12 @@ import numpy as np
 
 from analysis.work import gradients_per_iteration
 from lad_mpi.spec import parse_spec, set_dotted, to_mapping
+from lad_mpi.types import COMMAND_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lad_mpi.spec import Spec
-
-
-#: A broadcast begins with a word that says what to do.
-_COMMAND_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +126,7 @@ def workload_of(
         values=values,
         item_bytes=dtype.itemsize,
         slot_bytes=header_bytes + spec.compression.payload_bytes(values, dtype),
-        downlink_bytes=_COMMAND_BYTES + dimension * dtype.itemsize,
+        downlink_bytes=COMMAND_BYTES + dimension * dtype.itemsize,
         pairs="n²Q" in costs,
         sorts="log² n" in costs,
         groups=_groups(spec, ranks),

@@ -11,6 +11,7 @@ import numpy as np
 from lad_mpi.errors import UsageError
 from lad_mpi.study.bench_rules import Timing
 from lad_mpi.transport import HEADER_BYTES, Layout
+from lad_mpi.types import COMMAND_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from lad_mpi.transport import Link
 
 _ITEM_BYTES = 8
-_COMMAND_BYTES = 8
 _NAMES = ("suite_bcast", "bare_bcast", "suite_gather", "bare_gatherv", "bare_gather")
 
 
@@ -84,7 +84,7 @@ def bench_collectives(
     found = []
     for dimension in dimensions:
         slot_bytes = HEADER_BYTES + _ITEM_BYTES * dimension
-        downlink_bytes = _COMMAND_BYTES + _ITEM_BYTES * dimension
+        downlink_bytes = COMMAND_BYTES + _ITEM_BYTES * dimension
         exchange = link.plan(
             layout, slot_bytes, downlink_bytes, lambda shape: np.zeros(shape, dtype=np.uint8)
         )

@@ -11,6 +11,7 @@ import numpy as np
 from lad_mpi.training.clock import Clock, Phase
 from lad_mpi.training.overlap import gather_in_slices
 from lad_mpi.training.server import count_refusals
+from lad_mpi.types import COMMAND_BYTES
 
 if TYPE_CHECKING:
     from lad_mpi.training.device import DeviceBlock
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from lad_mpi.training.setup import Setup
     from lad_mpi.transport import Exchange
     from lad_mpi.types import Array, HostFloats, HostInts
-
-_COMMAND_BYTES = 8
 
 
 class Command(IntEnum):
@@ -55,12 +54,12 @@ class Step:
 
 def downlink_bytes(setup: Setup) -> int:
     """Return the size of the broadcast: a command word and the model."""
-    return _COMMAND_BYTES + setup.problem.dimension * setup.backend.dtype.itemsize
+    return COMMAND_BYTES + setup.problem.dimension * setup.backend.dtype.itemsize
 
 
 def announce(command: Command, setup: Setup, exchange: Exchange, server: Server | None) -> Command:
     """Broadcast a command and the model; return the command on every rank."""
-    word = exchange.downlink[:_COMMAND_BYTES].view(np.int64)
+    word = exchange.downlink[:COMMAND_BYTES].view(np.int64)
     if server is not None:
         word[0] = int(command)
         setup.backend.to_host(server.model, _model_in(setup, exchange))
@@ -69,7 +68,7 @@ def announce(command: Command, setup: Setup, exchange: Exchange, server: Server 
 
 
 def _model_in(setup: Setup, exchange: Exchange) -> HostFloats:
-    model: HostFloats = exchange.downlink[_COMMAND_BYTES:].view(setup.backend.dtype)
+    model: HostFloats = exchange.downlink[COMMAND_BYTES:].view(setup.backend.dtype)
     return model
 
 
