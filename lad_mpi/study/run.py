@@ -9,6 +9,7 @@ from lad_mpi.spec import parse_toml_spec, to_toml
 from lad_mpi.study.failures import clear_failure, note_failure
 from lad_mpi.study.status import COMPLETE, FAILED, run_status
 from lad_mpi.training import Existing, Outcome, Progress, run_spec
+from lad_mpi.training.checkpoint import Checkpoints
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,6 +73,8 @@ def run_study(
     for position, run in enumerate(study.runs, start=1):
         found = run_status(run, folder)
         if found.status == COMPLETE:
+            # A launch that was killed as it ended a run may have left them.
+            Checkpoints(found.path).clear()
             skipped += 1
             continue
         if interrupt.signal_name:

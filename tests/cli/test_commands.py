@@ -147,7 +147,7 @@ def test_show_says_what_is_no_log(lad):
     assert lad("validate", "spec.toml", "absent.h5").returncode == 1
 
 
-def test_a_study_runs_reports_failures_and_goes_on_where_it_stopped(lad):
+def test_a_study_runs_reports_failures_and_goes_on_where_it_stopped(lad, tmp_path):
     planned = json.loads(lad("study", "plan", "study.toml", "--json").stdout)
     assert [row["name"] for row in planned] == ["d=1", "d=2", "diverging"]
     pending = json.loads(lad("study", "status", "study.toml", "--json").stdout)
@@ -161,8 +161,12 @@ def test_a_study_runs_reports_failures_and_goes_on_where_it_stopped(lad):
     assert [row["status"] for row in status] == ["complete", "complete", "failed"]
     assert "diverged" in lad("study", "status", "study.toml").stdout
 
+    # As after a kill in the moment between the end of a log and the removal of these.
+    left = (tmp_path / planned[0]["log"]).with_suffix(".checkpoint-000000002.npz")
+    left.write_bytes(b"")
     second = lad("study", "run", "study.toml")
     assert "0 completed, 2 complete before, 1 not completed" in second.stdout
+    assert not left.exists()
 
 
 def test_a_folder_in_the_place_of_a_log_is_one_failed_run_and_not_the_end(lad, tmp_path):
