@@ -13,3 +13,5 @@ settings.register_profile(
     "long", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile(os.environ.get("LAD_MPI_TEST_PROFILE", "short"))
+
+pytest_plugins = ["cuda_on_host.fixtures"]

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
+import numpy as np
+
 from lad_mpi.rng import Purpose, unit_interval
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from lad_mpi.rng import Streams
-    from lad_mpi.types import HostBytes, HostFloats, HostInts, HostWords
+    from lad_mpi.types import Array, HostBytes, HostFloats, HostInts, HostWords
 
 
 class Rejection(IntEnum):
@@ -68,6 +68,13 @@ class Channel:
     dimension: int
     dtype: np.dtype[Any]
     rows: HostInts | None = None
+
+    @property
+    def devices(self) -> HostInts:
+        """The number of each row's device, int64, shape (n,)."""
+        rows = np.arange(self.num_devices) if self.rows is None else self.rows
+        devices: HostInts = self.first_device + rows
+        return devices
 
     def words(self, count: int) -> HostWords:
         """Draw each device's random words for the codec, uint64, shape (n, count)."""
@@ -184,4 +191,51 @@ class ColumnCodec(Codec, Protocol):
         ndarray of int64, shape (n,)
             A :class:`Rejection` for each row. What ``decode`` refuses is refused for
             some of the columns, and nothing else is; the first such range gives the reason.
+        """
+
+
+@runtime_checkable
+class GpuCodec(Codec, Protocol):
+    """A codec that also packs and unpacks on a GPU, so that vectors need not come to the host."""
+
+    def encode_on_gpu(self, vectors: Array, channel: Channel, payloads: Array) -> None:
+        """Compress and pack vectors where they are, to the bytes of :meth:`Codec.encode`.
+
+        A norm or a mean is an exception: it is summed in float64 in an order of the GPU's,
+        which depends on the dimension alone, so its last digit may differ. Beside an equal
+        norm all other bytes are equal.
+
+        Parameters
+        ----------
+        vectors : CuPy array, shape (n, Q), of the channel's dtype
+            One row a device, of any strides.
+        channel : Channel
+            The block of devices and the iteration.
+        payloads : CuPy array of uint8, shape (n, payload_bytes)
+            Receives all bytes. Those of a row are adjacent; rows may be apart by any number
+            of bytes, and begin anywhere.
+
+        Notes
+        -----
+        The work is queued on the current stream, and not waited for.
+        """
+
+    def decode_on_gpu(self, payloads: Array, channel: Channel) -> tuple[Array, HostInts]:
+        """Validate and unpack payloads where they are, to the bits of :meth:`Codec.decode`.
+
+        Nothing raises here either, whatever the bytes.
+
+        Parameters
+        ----------
+        payloads : CuPy array of uint8, shape (n, payload_bytes)
+            As for :meth:`encode_on_gpu`; not changed.
+        channel : Channel
+            The block of devices and the iteration.
+
+        Returns
+        -------
+        vectors : CuPy array, shape (n, Q), of the channel's dtype
+            Decoded vectors, C-contiguous; rows of refused payloads are zero.
+        rejections : ndarray of int64, shape (n,)
+            A :class:`Rejection` for each row, in host memory: learning them waits for the work.
         """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from lad_mpi.compression.base import Channel
-    from lad_mpi.types import HostBytes, HostFloats, HostInts
+    from lad_mpi.types import Array, HostBytes, HostFloats, HostInts
 
 _BYTES = 2
 _FORMATS = ("float16", "bfloat16")
@@ -89,6 +89,18 @@ class Cast:
         """Widen, which is exact, and refuse what is not finite; see :meth:`Codec.decode`."""
         vectors = np.empty((len(payloads), channel.dimension), dtype=channel.dtype)
         return vectors, refuse(vectors, (~self._widen(payloads, vectors), Rejection.NOT_FINITE))
+
+    def encode_on_gpu(self, vectors: Array, channel: Channel, payloads: Array) -> None:  # noqa: ARG002
+        """Round; see :meth:`GpuCodec.encode_on_gpu`."""
+        from lad_mpi.compression.cuda import numbers  # noqa: PLC0415  (for runs on a GPU)
+
+        numbers.encode(vectors, payloads, self.format)
+
+    def decode_on_gpu(self, payloads: Array, channel: Channel) -> tuple[Array, HostInts]:
+        """Widen and refuse what is not finite; see :meth:`GpuCodec.decode_on_gpu`."""
+        from lad_mpi.compression.cuda import numbers  # noqa: PLC0415  (for runs on a GPU)
+
+        return numbers.decode(payloads, channel, self.format)
 
     def column_bytes(self, columns: slice, dtype: np.dtype[Any]) -> slice:  # noqa: ARG002
         """Return the bytes of a payload that hold a range of columns."""

@@ -27,7 +27,7 @@ from lad_mpi.rng import Purpose
 
 if TYPE_CHECKING:
     from lad_mpi.compression.base import Channel
-    from lad_mpi.types import HostBools, HostBytes, HostFloats, HostInts
+    from lad_mpi.types import HostBools, HostBytes, HostFloats, HostInts, HostWords
 
     #: Seed, purpose and iteration as uint64, and the numbers of the rows' devices.
     _Keys: TypeAlias = tuple[tuple[np.uint64, np.uint64, np.uint64], HostInts]
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 BLOCK = 1024
 
 _LINE_BYTES = 64
+_WORD_BITS = 64
 _WORDS_A_CALL = 4  # Philox-4x64 makes so many from one counter
 _ROUNDS = 10
 _MULTIPLIERS = (np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157))
@@ -165,7 +166,21 @@ def scatter_chosen(
     return vectors, finite
 
 
-def random_words(count: int, channel: Channel) -> np.ndarray[Any, np.dtype[np.uint64]]:
+def chosen_marks(k: int, channel: Channel) -> HostWords:
+    """Mark what :func:`gather_chosen` chooses, one bit a coordinate.
+
+    Returns
+    -------
+    ndarray of uint64, shape (n, ⌈Q/64⌉)
+        Bit j % 64 of word j // 64 is that of coordinate j; bits beyond Q are zero.
+    """
+    stream, devices = _keys(channel)
+    marks = np.empty((len(devices), -(-channel.dimension // _WORD_BITS)), dtype=np.uint64)
+    _mark_rows(marks, (channel.dimension, k), stream, devices)
+    return marks
+
+
+def random_words(count: int, channel: Channel) -> HostWords:
     """Draw what ``channel.words(count)`` draws, uint64, shape (n, count)."""
     stream, devices = _keys(channel)
     calls = -(-count // _WORDS_A_CALL)
@@ -176,13 +191,12 @@ def random_words(count: int, channel: Channel) -> np.ndarray[Any, np.dtype[np.ui
 
 
 def _keys(channel: Channel) -> _Keys:
-    rows = np.arange(channel.num_devices) if channel.rows is None else channel.rows
     stream = (
         np.uint64(channel.streams.seed),
         np.uint64(Purpose.COMPRESSION),
         np.uint64(channel.iteration),
     )
-    return stream, channel.first_device + rows
+    return stream, channel.devices
 
 
 @_intrinsic
@@ -572,6 +586,13 @@ def _scatter(values: Any, factor: Any, vectors: Any, finite: Any, keys: Any) -> 
                 word &= word - np.uint64(1)
                 taken += 1
         finite[i] = all_finite
+
+
+@_compile
+def _mark_rows(marks: Any, sizes: tuple[int, int], stream: Any, devices: Any) -> None:
+    words = np.empty(BLOCK, np.uint64)
+    for i in range(len(marks)):
+        _choose(marks[i], words, sizes, stream, devices[i])
 
 
 @_compile

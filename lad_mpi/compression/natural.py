@@ -13,7 +13,7 @@ from lad_mpi.compression.rows import pieces, refuse
 
 if TYPE_CHECKING:
     from lad_mpi.compression.base import Channel
-    from lad_mpi.types import HostBytes, HostFloats, HostInts
+    from lad_mpi.types import Array, HostBytes, HostFloats, HostInts
 
 _NOT_FINITE = 255
 _SET_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
@@ -104,3 +104,15 @@ class Natural:
             (largest == _NOT_FINITE, Rejection.NOT_FINITE),
             (~clean_ends(signs, channel.dimension), Rejection.PADDING),
         )
+
+    def encode_on_gpu(self, vectors: Array, channel: Channel, payloads: Array) -> None:
+        """Round and part signs from exponents; see :meth:`GpuCodec.encode_on_gpu`."""
+        from lad_mpi.compression.cuda import natural  # noqa: PLC0415  (for runs on a GPU)
+
+        natural.encode(vectors, channel, payloads)
+
+    def decode_on_gpu(self, payloads: Array, channel: Channel) -> tuple[Array, HostInts]:
+        """Put signs and exponents together; see :meth:`GpuCodec.decode_on_gpu`."""
+        from lad_mpi.compression.cuda import natural  # noqa: PLC0415  (for runs on a GPU)
+
+        return natural.decode(payloads, channel)

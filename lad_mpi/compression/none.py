@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from lad_mpi.compression.base import Channel
-    from lad_mpi.types import HostBytes, HostFloats, HostInts
+    from lad_mpi.types import Array, HostBytes, HostFloats, HostInts
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,18 @@ class NoCompression:
         """Copy bytes into vectors and refuse what is not finite; see :meth:`Codec.decode`."""
         vectors = from_bytes(payloads, channel.dtype)
         return vectors, refuse_not_finite(vectors)
+
+    def encode_on_gpu(self, vectors: Array, channel: Channel, payloads: Array) -> None:  # noqa: ARG002
+        """Copy vectors into bytes; see :meth:`GpuCodec.encode_on_gpu`."""
+        from lad_mpi.compression.cuda import numbers  # noqa: PLC0415  (for runs on a GPU)
+
+        numbers.encode(vectors, payloads, "whole")
+
+    def decode_on_gpu(self, payloads: Array, channel: Channel) -> tuple[Array, HostInts]:
+        """Copy bytes and refuse what is not finite; see :meth:`GpuCodec.decode_on_gpu`."""
+        from lad_mpi.compression.cuda import numbers  # noqa: PLC0415  (for runs on a GPU)
+
+        return numbers.decode(payloads, channel, "whole")
 
     def column_bytes(self, columns: slice, dtype: np.dtype[Any]) -> slice:
         """Return the bytes of a payload that hold a range of columns."""

@@ -15,7 +15,7 @@ from lad_mpi.errors import ParameterError
 
 if TYPE_CHECKING:
     from lad_mpi.compression.base import Channel
-    from lad_mpi.types import HostBytes, HostFloats, HostInts
+    from lad_mpi.types import Array, HostBytes, HostFloats, HostInts
 
 _MOST_LEVELS = 2**31 - 1  # so that a code fits in 32 bits
 
@@ -112,3 +112,15 @@ class Qsgd:
             (beyond, Rejection.LEVEL),
             (~clean, Rejection.PADDING),
         )
+
+    def encode_on_gpu(self, vectors: Array, channel: Channel, payloads: Array) -> None:
+        """Quantise and pack; see :meth:`GpuCodec.encode_on_gpu`."""
+        from lad_mpi.compression.cuda import qsgd  # noqa: PLC0415  (for runs on a GPU)
+
+        qsgd.encode(vectors, self.levels, channel, payloads)
+
+    def decode_on_gpu(self, payloads: Array, channel: Channel) -> tuple[Array, HostInts]:
+        """Unpack and multiply by the norm; see :meth:`GpuCodec.decode_on_gpu`."""
+        from lad_mpi.compression.cuda import qsgd  # noqa: PLC0415  (for runs on a GPU)
+
+        return qsgd.decode(payloads, self.levels, channel)

@@ -13,7 +13,7 @@ from lad_mpi.errors import ParameterError
 
 if TYPE_CHECKING:
     from lad_mpi.compression.base import Channel
-    from lad_mpi.types import HostBytes, HostFloats, HostInts
+    from lad_mpi.types import Array, HostBytes, HostFloats, HostInts
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +92,15 @@ class RandK:
         factor = channel.dimension / self.k
         vectors, finite = kernels.scatter_chosen(payloads, factor, channel)
         return vectors, refuse(vectors, (~finite, Rejection.NOT_FINITE))
+
+    def encode_on_gpu(self, vectors: Array, channel: Channel, payloads: Array) -> None:
+        """Pick the chosen values; see :meth:`GpuCodec.encode_on_gpu`."""
+        from lad_mpi.compression.cuda import rand_k  # noqa: PLC0415  (imports Numba)
+
+        rand_k.encode(vectors, self.k, channel, payloads)
+
+    def decode_on_gpu(self, payloads: Array, channel: Channel) -> tuple[Array, HostInts]:
+        """Put the values back, scaled; see :meth:`GpuCodec.decode_on_gpu`."""
+        from lad_mpi.compression.cuda import rand_k  # noqa: PLC0415  (imports Numba)
+
+        return rand_k.decode(payloads, self.k, channel)

@@ -92,6 +92,14 @@ def finite_rows(values: HostFloats) -> npt.NDArray[np.bool_]:
     return finite
 
 
+def first_reasons(num_rows: int, *complaints: tuple[npt.NDArray[np.bool_], Rejection]) -> HostInts:
+    """Return the first reason to refuse each row, 0 where there is none, int64, shape (n,)."""
+    rejections = np.zeros(num_rows, dtype=np.int64)
+    for rows, reason in reversed(complaints):
+        rejections[rows] = reason
+    return rejections
+
+
 def refuse(vectors: HostFloats, *complaints: tuple[npt.NDArray[np.bool_], Rejection]) -> HostInts:
     """Set refused rows to zero, in place, and return the first reason for each.
 
@@ -107,9 +115,7 @@ def refuse(vectors: HostFloats, *complaints: tuple[npt.NDArray[np.bool_], Reject
     ndarray of int64, shape (n,)
         A :class:`Rejection` for each row, 0 where there is no complaint.
     """
-    rejections = np.zeros(len(vectors), dtype=np.int64)
-    for rows, reason in reversed(complaints):
-        rejections[rows] = reason
+    rejections = first_reasons(len(vectors), *complaints)
     if rejections.any():
         vectors[rejections != 0] = 0
     return rejections

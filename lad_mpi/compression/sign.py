@@ -14,7 +14,7 @@ from lad_mpi.compression.rows import from_bytes, pieces, refuse, to_bytes
 
 if TYPE_CHECKING:
     from lad_mpi.compression.base import Channel
-    from lad_mpi.types import HostBytes, HostFloats, HostInts
+    from lad_mpi.types import Array, HostBytes, HostFloats, HostInts
 
 _SET_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
 #: The eight signs that a byte stands for, shape (256, 8): a set bit is −1.
@@ -107,6 +107,18 @@ class Sign:
             (~clean_ends(bits, channel.dimension), Rejection.PADDING),
             (np.signbit(scale) | idle, Rejection.SCALE),
         )
+
+    def encode_on_gpu(self, vectors: Array, channel: Channel, payloads: Array) -> None:  # noqa: ARG002
+        """Average magnitudes and pack signs; see :meth:`GpuCodec.encode_on_gpu`."""
+        from lad_mpi.compression.cuda import sign  # noqa: PLC0415  (for runs on a GPU)
+
+        sign.encode(vectors, payloads)
+
+    def decode_on_gpu(self, payloads: Array, channel: Channel) -> tuple[Array, HostInts]:
+        """Give the scale its signs; see :meth:`GpuCodec.decode_on_gpu`."""
+        from lad_mpi.compression.cuda import sign  # noqa: PLC0415  (for runs on a GPU)
+
+        return sign.decode(payloads, channel)
 
 
 def _mean_magnitudes(vectors: HostFloats) -> HostFloats:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from lad_mpi.compression.base import Channel
-    from lad_mpi.types import HostBytes, HostFloats, HostInts
+    from lad_mpi.types import Array, HostBytes, HostFloats, HostInts
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,18 @@ class TopK:
             (~clean, Rejection.PADDING),
         )
         return vectors, rejections
+
+    def encode_on_gpu(self, vectors: Array, channel: Channel, payloads: Array) -> None:  # noqa: ARG002
+        """Select and pack; see :meth:`GpuCodec.encode_on_gpu`."""
+        from lad_mpi.compression.cuda import top_k  # noqa: PLC0415  (for runs on a GPU)
+
+        top_k.encode(vectors, self.k, payloads)
+
+    def decode_on_gpu(self, payloads: Array, channel: Channel) -> tuple[Array, HostInts]:
+        """Put the values where their indices say; see :meth:`GpuCodec.decode_on_gpu`."""
+        from lad_mpi.compression.cuda import top_k  # noqa: PLC0415  (for runs on a GPU)
+
+        return top_k.decode(payloads, self.k, channel)
 
 
 def _index_bits(dimension: int) -> int:

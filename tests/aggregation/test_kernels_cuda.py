@@ -5,76 +5,24 @@ What only a GPU can show is in ``tests/gpu``.
 
 from __future__ import annotations
 
-import ctypes
 import itertools
-import re
-import shutil
-import subprocess
-import tempfile
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from cuda_on_host import COMPILER, HostKernel, Nvrtc, assert_registers, options_for
 
 from lad_mpi.aggregation import Meamed, TrimmedMean, kernels_cuda
 from lad_mpi.aggregation.kernels_cuda_source import KERNEL, Case, max_rows, networks, source
 from lad_mpi.aggregation.kernels_network import bitonic_merge, merge_exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-SHIM = Path(__file__).with_name("cuda_on_host.hpp")
-COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
 # Four to a block and an odd number of columns: the last threads have none of their own.
 THREADS = 4
-
-
-class HostKernel:
-    """Stands for CuPy's RawKernel, but compiles for the host and takes NumPy's arrays."""
-
-    WRAPPER = """
-        #include "{shim}"
-        {program}
-        extern "C" void run(unsigned num_blocks, unsigned num_threads,
-                            const Real* messages, int row_stride, long long column_stride,
-                            long long num_columns, Real* result, int* refused)
-        {{
-            launch(num_blocks, num_threads, [=] {{
-                {name}(messages, row_stride, column_stride, num_columns, result, refused);
-            }});
-        }}
-    """
-
-    def __init__(self, program: str, name: str, options: tuple[str, ...]) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            library = Path(folder) / "kernel.so"
-            command = [COMPILER, *options, "-O0", "-fPIC", "-shared", "-pthread", "-w"]
-            subprocess.run(
-                # A lone dash stands for the standard input.
-                [*command, "-x", "c++", "-", "-o", library],
-                input=self.WRAPPER.format(shim=SHIM, program=program, name=name),
-                text=True,
-                check=True,
-            )
-            self._run = ctypes.CDLL(str(library)).run
-
-    def __call__(self, grid: tuple[int], block: tuple[int], arguments: tuple[Any, ...]) -> None:
-        """Launch; as CuPy does, pass a number as what its type says and an array as its place."""
-        words = {np.int32: ctypes.c_int, np.int64: ctypes.c_longlong}
-        self._run(
-            *grid,
-            *block,
-            *(
-                ctypes.c_void_p(value.ctypes.data)
-                if isinstance(value, np.ndarray)
-                else words[type(value)](value)
-                for value in arguments
-            ),
-        )
 
 
 def trimmed(n: int, f: int, dtype: str) -> Case:
@@ -108,7 +56,8 @@ class TestBitonicMerge:
 @cache
 def build(case: Case) -> HostKernel:
     """Compile a case for the host, once."""
-    return HostKernel(source(case), KERNEL, ("--std=c++14",))
+    # They are long, and the compiler slow with them.
+    return HostKernel(source(case), KERNEL, kernels_cuda.OPTIONS, level=0)
 
 
 def carry_out(case: Case, messages: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -254,41 +203,6 @@ def test_host_arrays_do_not_fit() -> None:
     assert not kernels_cuda.fits(np.zeros((10, 10)))
 
 
-class Nvrtc:
-    """NVIDIA's run-time compiler, which needs no GPU."""
-
-    def __init__(self, path: Path) -> None:
-        self._library = ctypes.CDLL(str(path))
-
-    def __call__(self, program: str, *options: str) -> str:
-        """Compile and return the log; fail with it otherwise."""
-        handle = ctypes.c_void_p()
-        self._call("CreateProgram", ctypes.byref(handle), program.encode(), None, 0, None, None)
-        given = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
-        failed = self._library.nvrtcCompileProgram(handle, len(options), given)
-        size = ctypes.c_size_t()
-        self._call("GetProgramLogSize", handle, ctypes.byref(size))
-        log = ctypes.create_string_buffer(size.value)
-        self._call("GetProgramLog", handle, log)
-        self._call("DestroyProgram", ctypes.byref(handle))
-        assert not failed, log.value.decode()
-        return log.value.decode()
-
-    def _call(self, name: str, *arguments: Any) -> None:
-        assert getattr(self._library, f"nvrtc{name}")(*arguments) == 0, name
-
-
-@pytest.fixture(scope="module")
-def nvrtc() -> Nvrtc:
-    """The compiler of the wheel nvidia-cuda-nvrtc-cu12."""
-    found = find_spec("nvidia")
-    places: Sequence[str] = (found and found.submodule_search_locations) or ()
-    libraries = [path for place in places for path in Path(place).glob("*/lib/libnvrtc.so.12")]
-    if not libraries:
-        pytest.skip("NVRTC is not installed: pip install 'lad_mpi[nvrtc]'")
-    return Nvrtc(libraries[0])
-
-
 COMPILED = [
     trimmed(5, 1, "f"),
     around_median(64, 12, "f"),
@@ -306,25 +220,9 @@ LARGEST = [around_median(largest(dtype), largest(dtype) // 5, dtype) for dtype i
 @pytest.mark.parametrize("card", ["sm_70", "sm_80", "sm_90"])
 @pytest.mark.parametrize("case", COMPILED, ids=str)
 def test_columns_stay_in_registers(case: Case, card: str, nvrtc: Nvrtc) -> None:
-    _assert_registers(nvrtc(source(case), *_options(card)))
+    assert_registers(nvrtc(source(case), *options_for(card, kernels_cuda.OPTIONS)))
 
 
 @pytest.mark.parametrize("case", LARGEST, ids=str)
 def test_the_largest_columns_stay_in_registers(case: Case, nvrtc: Nvrtc) -> None:
-    _assert_registers(nvrtc(source(case), *_options("sm_90")))
-
-
-def _options(card: str) -> tuple[str, ...]:
-    # CuPy adds the first two to whatever it compiles.
-    added = ("-ftz=true", "--device-as-default-execution-space", f"-arch={card}")
-    return (*kernels_cuda.OPTIONS, *added, "--ptxas-options=-v")
-
-
-def _assert_registers(log: str) -> None:
-    """The assembler reports registers, and no memory of a thread's own."""
-    assert re.search(r"Used \d+ registers", log), log
-    counts = re.search(
-        r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", log
-    )
-    assert counts, log
-    assert counts.groups() == ("0", "0", "0"), log
+    assert_registers(nvrtc(source(case), *options_for("sm_90", kernels_cuda.OPTIONS)))

@@ -1,0 +1,174 @@
+"""How the kernels are compiled and launched, and what comes back from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lad_mpi.arrays import namespace, to_host
+from lad_mpi.compression.rows import first_reasons
+from lad_mpi.rng import Purpose
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from lad_mpi.compression.base import Channel, Rejection
+    from lad_mpi.types import Array, HostBools, HostFloats, HostInts
+
+#: How CuPy compiles the kernels. A product that is added rounds first, as on the host.
+OPTIONS = ("--std=c++14", "--fmad=false")
+#: Threads in a block.
+THREADS = 128
+#: Coordinates that most blocks work on: eight a thread.
+CHUNK = 1024
+#: Coordinates that a block works on where it makes one number of them.
+SPAN = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A source of kernels for one case.
+
+    Parameters
+    ----------
+    names : tuple of str
+        The files that it consists of, without their endings, beside ``common``.
+    wide : bool
+        Whether numbers are float64, and not float32.
+    constants : tuple of (str, int)
+        What else the source takes as known.
+    """
+
+    names: tuple[str, ...]
+    wide: bool
+    constants: tuple[tuple[str, int], ...] = ()
+
+    def source(self) -> str:
+        """Return the CUDA C++ source."""
+        constants = {"WIDE": int(self.wide), "THREADS": THREADS, "CHUNK": CHUNK, "SPAN": SPAN}
+        constants.update(self.constants)
+        lines = [f"#define {name} {value}" for name, value in constants.items()]
+        return "\n".join([*lines, *map(_text, ("common", *self.names))])
+
+
+def program(dtype: np.dtype[Any], *names: str, **constants: int) -> Program:
+    """Return the program for a dtype, float32 or float64."""
+    return Program(names, dtype.itemsize == 8, tuple(constants.items()))
+
+
+def launch(xp: Any, of: Program, kernel: str, num_blocks: int, *arguments: Any) -> None:
+    """Queue a kernel on the current stream; nothing where there are no blocks.
+
+    Parameters
+    ----------
+    xp : module
+        CuPy.
+    of : Program
+        Where the kernel is.
+    kernel : str
+        Its name.
+    num_blocks : int
+        Blocks of :data:`THREADS` threads.
+    *arguments
+        CuPy arrays, and numbers: Python's are passed as ``long long`` or ``double``, and
+        NumPy's as what they are.
+    """
+    if num_blocks == 0:
+        return
+    passed = tuple(_passed(value) for value in arguments)
+    compiled(xp, of).get_function(kernel)((num_blocks,), (THREADS,), passed)
+
+
+@lru_cache(maxsize=64)
+def compiled(xp: Any, of: Program) -> Any:
+    """Return the module of a program, which CuPy compiles at its first launch."""
+    return xp.RawModule(code=of.source(), options=OPTIONS)
+
+
+def parts(dimension: int, span: int = CHUNK) -> int:
+    """Return how many blocks work on a row, where each works on a span of it."""
+    return -(-dimension // span)
+
+
+def as_bits(vectors: Array) -> tuple[Array, int, int]:
+    """Return the bits of vectors, and their strides in numbers: what kernels take them as."""
+    row_stride, column_stride = (stride // vectors.itemsize for stride in vectors.strides)
+    return vectors.view(bits(vectors.dtype)), row_stride, column_stride
+
+
+def bits(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype of unsigned integers that are as long as numbers of another dtype."""
+    return np.dtype(f"u{dtype.itemsize}")
+
+
+def first_numbers(payloads: Array, dtype: np.dtype[Any]) -> tuple[Array, HostFloats]:
+    """Return the number that each payload begins with, its bits on the GPU and itself on the host.
+
+    Parameters
+    ----------
+    payloads : CuPy array of uint8, shape (n, m)
+        Any bytes.
+    dtype : numpy.dtype
+        Of the numbers.
+
+    Returns
+    -------
+    CuPy array of unsigned integers and ndarray of the dtype, each of shape (n,)
+    """
+    found = payloads[:, : dtype.itemsize].copy().view(bits(dtype))[:, 0]
+    return found, to_host(found).view(dtype)
+
+
+def stream(channel: Channel) -> tuple[np.uint64, np.uint64, np.uint64]:
+    """Return what keys the random words of a channel, beside a device's number."""
+    return (
+        np.uint64(channel.streams.seed),
+        np.uint64(Purpose.COMPRESSION),
+        np.uint64(channel.iteration),
+    )
+
+
+def refuse(
+    vectors: Array, *complaints: tuple[npt.NDArray[np.bool_], Rejection]
+) -> tuple[Array, HostInts]:
+    """Set refused rows to zero, in place, and find the first reason for each.
+
+    Parameters
+    ----------
+    vectors : CuPy array, shape (n, Q)
+        Decoded vectors.
+    *complaints : tuple of (ndarray of bool, shape (n,), Rejection)
+        Rows that are refused, and why, in host memory; earlier complaints prevail.
+
+    Returns
+    -------
+    vectors : CuPy array, shape (n, Q)
+        The same array.
+    rejections : ndarray of int64, shape (n,)
+        A :class:`~lad_mpi.compression.Rejection` for each row, 0 where there is no complaint.
+    """
+    rejections = first_reasons(len(vectors), *complaints)
+    refused = np.flatnonzero(rejections)
+    if len(refused):
+        vectors[namespace(vectors).asarray(refused)] = 0
+    return vectors, rejections
+
+
+def raised(flags: Array) -> tuple[HostBools, ...]:
+    """Return flags that kernels have set, shape (n, m), as m arrays of shape (n,) on the host."""
+    return tuple((to_host(flags) != 0).T)
+
+
+def _passed(value: Any) -> Any:
+    if isinstance(value, bool | int):
+        return np.int64(value)
+    return np.float64(value) if type(value) is float else value
+
+
+@cache
+def _text(name: str) -> str:
+    return files(__package__).joinpath(f"{name}.cu").read_text(encoding="utf-8")
