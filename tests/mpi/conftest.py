@@ -3,8 +3,13 @@
 import shutil
 import tempfile
 
+import numpy as np
 import pytest
 from mpi4py import MPI
+
+from lad_mpi.logs import read_log, validate_log
+from lad_mpi.training import run_spec
+from lad_mpi.transport import Loopback, open_link
 
 RANK = MPI.COMM_WORLD.rank
 
@@ -37,3 +42,29 @@ def world():
     MPI.COMM_WORLD.Barrier()
     yield MPI.COMM_WORLD
     MPI.COMM_WORLD.Barrier()
+
+
+@pytest.fixture
+def same_bits(world, tmp_path_factory):
+    """Run a spec on all ranks and in one process, and hold the results against each other.
+
+    Given a second spec, that is the one for one process. Returns the two logs on
+    the server and None elsewhere.
+    """
+
+    def run(spec, alone=None):
+        folder = tmp_path_factory.mktemp("bits")
+        link = open_link()
+        assert run_spec(spec, link, folder / "ranks.h5").status == "complete"
+        if not link.is_server:
+            return None
+        run_spec(spec if alone is None else alone, Loopback(), folder / "alone.h5")
+        assert validate_log(folder / "ranks.h5") == []
+        ranks, one = read_log(folder / "ranks.h5"), read_log(folder / "alone.h5")
+        for name, values in one.metrics.items():
+            np.testing.assert_array_equal(ranks.metrics[name], values, err_msg=name)
+        np.testing.assert_array_equal(ranks.final.model, one.final.model)
+        np.testing.assert_array_equal(ranks.traffic["uplink_bytes"], one.traffic["uplink_bytes"])
+        return ranks, one
+
+    return run
