@@ -6,45 +6,47 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lad_mpi.arrays import namespace
+
 if TYPE_CHECKING:
-    from lad_mpi.types import HostFloats
+    from lad_mpi.types import Array
 
 
-def correct(vectors: HostFloats, residuals: HostFloats | None) -> HostFloats:
+def correct(vectors: Array, residuals: Array | None) -> Array:
     r"""Return what devices compress in place of their vectors.
 
     Parameters
     ----------
-    vectors : ndarray, shape (n, Q)
+    vectors : array, shape (n, Q)
         v_t, one row a device.
-    residuals : ndarray, shape (n, Q), optional
+    residuals : array, shape (n, Q), optional
         e_t; none, as before the first message, are zeros.
 
     Returns
     -------
-    ndarray, shape (n, Q), of the dtype of the vectors
+    array, shape (n, Q), of the dtype of the vectors
         v_t + e_t, a new array.
     """
     # Zeros are added, too: −0.0 becomes 0.0, whether the zeros are there or only meant.
     # An overflow is refused by the server, as any vector is that is not finite.
     with np.errstate(all="ignore"):
-        corrected: HostFloats = vectors + (0.0 if residuals is None else residuals)
+        corrected: Array = vectors + (0.0 if residuals is None else residuals)
     return corrected
 
 
-def keep(corrected: HostFloats, received: HostFloats) -> HostFloats:
+def keep(corrected: Array, received: Array) -> Array:
     r"""Return what is left to send.
 
     Parameters
     ----------
-    corrected : ndarray, shape (n, Q)
+    corrected : array, shape (n, Q)
         v_t + e_t.
-    received : ndarray, shape (n, Q)
+    received : array, shape (n, Q)
         C(v_t + e_t), as the receiver decodes it; zero where it refuses the message.
 
     Returns
     -------
-    ndarray, shape (n, Q), of the dtype of the vectors
+    array, shape (n, Q), of the dtype of the vectors
         e_{t+1} = v_t + e_t − C(v_t + e_t), and zeros in rows where that is not finite.
 
     Notes
@@ -59,6 +61,6 @@ def keep(corrected: HostFloats, received: HostFloats) -> HostFloats:
     gradient compression schemes", ICML 2019, arXiv:1901.09847.
     """
     with np.errstate(all="ignore"):
-        left: HostFloats = corrected - received
-    left[~np.isfinite(left).all(axis=1)] = 0
+        left: Array = corrected - received
+    left[~namespace(left).isfinite(left).all(axis=1)] = 0
     return left

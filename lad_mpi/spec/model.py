@@ -16,6 +16,7 @@ from lad_mpi.problems import LinearRegression, Problem
 from lad_mpi.types import LARGEST_COUNT
 
 ComputeMode = Literal["faithful", "shared"]
+TransferKind = Literal["direct", "staged"]
 
 
 def _at_least(least: int, **values: int) -> None:
@@ -172,10 +173,23 @@ class BackendChoice:
         Host or GPU.
     dtype : {"float64", "float32"}
         Of model, gradients and messages.
+    gpu_transfers : {"direct", "staged"}, optional
+        Whether MPI is handed arrays of the GPU or copies in host memory. Left out, it
+        is tried which of them works and is faster.
     """
 
     kind: BackendKind = "numpy"
     dtype: DtypeName = "float64"
+    gpu_transfers: TransferKind | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse to choose a way for what is not there."""
+        if self.kind == "numpy" and self.gpu_transfers is not None:
+            raise ParameterError(
+                "gpu_transfers",
+                'concerns arrays of a GPU, and there are none with backend.kind = "numpy"',
+                hint='leave it out, or set backend.kind = "cupy"',
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 from lad_mpi.aggregation import Pipeline
 from lad_mpi.attacks import AttackContext, OmniscientAttack
 from lad_mpi.coding import Code, DecodingCode
-from lad_mpi.compression import ColumnCodec
+from lad_mpi.compression import ColumnCodec, GpuCodec
 from lad_mpi.errors import ParameterError, SpecError
 from lad_mpi.network import build_network, parse_network
 from lad_mpi.rng import Streams
@@ -204,6 +204,7 @@ def _check_together(spec: Spec) -> None:
     except ParameterError as error:
         raise located(error, "coding") from error
     _check_overlap(spec)
+    _check_transfers(spec)
     _try_out(spec)
     dimension = getattr(spec.problem, "declared_dimension", None)
     if dimension is not None:
@@ -226,6 +227,16 @@ def _check_overlap(spec: Spec) -> None:
             f"what arrives in slices is worked on in host memory, and backend.kind is "
             f"{spec.backend.kind!r}",
             hint='set overlap = false, or backend.kind = "numpy"',
+        )
+
+
+def _check_transfers(spec: Spec) -> None:
+    if spec.backend.gpu_transfers == "direct" and not isinstance(spec.compression, GpuCodec):
+        raise SpecError(
+            "backend.gpu_transfers",
+            f"messages of compression.kind = {spec.compression.kind!r} are packed on the host, "
+            "so MPI cannot take them from a GPU",
+            hint='leave it out, or take another codec, such as compression.kind = "none"',
         )
 
 

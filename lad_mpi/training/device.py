@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from lad_mpi.arrays import to_host
 from lad_mpi.attacks import AttackContext, LocalAttack, WireAttack
 from lad_mpi.compression.feedback import correct, keep
 from lad_mpi.training.clock import Clock, Phase
@@ -14,7 +15,7 @@ from lad_mpi.training.clock import Clock, Phase
 if TYPE_CHECKING:
     from lad_mpi.coding import Assignment
     from lad_mpi.training.setup import Setup
-    from lad_mpi.types import Array, HostBools, HostBytes, HostFloats, HostInts
+    from lad_mpi.types import Array, HostBools, HostBytes, HostInts
 
 #: Writes the gradients of the wanted subsets into an array.
 _Source: TypeAlias = Callable[["HostInts", Any], None]
@@ -36,10 +37,10 @@ class DeviceBlock:
 
     Attributes
     ----------
-    residuals : ndarray, shape (devices of the block, Q), or None
+    residuals : array, shape (devices of the block, Q), or None
         With error feedback, what messages have lost and later ones will make up
-        for, in host memory; zeros for Byzantine devices. None before the first
-        message and without error feedback.
+        for, where they are packed; zeros for Byzantine devices. None before the
+        first message and without error feedback.
     """
 
     def __init__(self, setup: Setup) -> None:
@@ -57,10 +58,11 @@ class DeviceBlock:
         # Several columns of subsets at a time, as long as they stay in the cache.
         self._columns = max(1, _CACHED // max(1, self._count * dimension))
         self._terms: Array = xp.empty((self._columns * self._count, dimension), dtype=dtype)
-        self._staged = setup.backend.host_buffer(shape, dtype)
+        # Pinned, so that vectors leave a GPU at the speed of the bus.
+        self._staged = setup.backend.host_buffer(shape, dtype) if setup.stages else None
         block = (setup.byzantine >= self._first) & (setup.byzantine < self._first + self._count)
         self._byzantine: HostInts = setup.byzantine[block]
-        self.residuals: HostFloats | None = None
+        self.residuals: Array | None = None
         # Looked up once: a check against a protocol costs more than a small attack.
         attack = setup.spec.attack
         self._attack = attack if isinstance(attack, LocalAttack) and block.any() else None
@@ -108,30 +110,31 @@ class DeviceBlock:
         rows = self._byzantine - self._first
         coded[rows] = attack.corrupt(coded[rows], self._context(iteration))
 
-    def pack(self, coded: Array, iteration: int, slots: HostBytes) -> None:
+    def pack(self, coded: Array, iteration: int, slots: Array) -> None:
         """Compress the vectors and write one message a device."""
         setup = self._setup
-        host = coded if setup.backend.on_host else setup.backend.to_host(coded, self._staged)
+        vectors = coded if self._staged is None else setup.backend.to_host(coded, self._staged)
         channel = setup.channel(iteration, self._first, self._count)
         if not setup.has_residuals:
-            setup.messages.pack(host, channel, slots)
+            setup.packing.pack(vectors, channel, slots)
             return
-        corrected = correct(host, self.residuals)
-        setup.messages.pack(corrected, channel, slots)
-        received, _ = setup.messages.unpack(slots, channel)
+        corrected = correct(vectors, self.residuals)
+        setup.packing.pack(corrected, channel, slots)
+        received, _ = setup.packing.unpack(slots, channel)
         self.residuals = keep(corrected, received)
         # What a Byzantine device sends owes nothing to what it sent before.
         self.residuals[self._byzantine - self._first] = 0
 
-    def tamper(self, slots: HostBytes, iteration: int) -> None:
+    def tamper(self, slots: Array, iteration: int) -> None:
         """Put in place, in the slots of Byzantine devices, the bytes that these send."""
         if self._tampering is None:
             return
         rows = self._byzantine - self._first
-        valid = slots[rows]
-        slots[rows] = self._tampering.tamper(
+        valid = to_host(slots[rows])
+        tampered = self._tampering.tamper(
             valid, self._setup.messages, self._context(iteration, self._previous)
         )
+        slots[rows] = self._setup.packing.xp.asarray(tampered)
         self._previous = valid
 
     def _context(self, iteration: int, previous: HostBytes | None = None) -> AttackContext:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lad_mpi.training.server import Server
     from lad_mpi.training.setup import Setup
     from lad_mpi.transport import Exchange
-    from lad_mpi.types import Array, HostFloats, HostInts
+    from lad_mpi.types import Array, HostInts
 
 
 class Command(IntEnum):
@@ -62,14 +62,18 @@ def announce(command: Command, setup: Setup, exchange: Exchange, server: Server 
     word = exchange.downlink[:COMMAND_BYTES].view(np.int64)
     if server is not None:
         word[0] = int(command)
-        setup.backend.to_host(server.model, _model_in(setup, exchange))
+        model = _model_in(setup, exchange)
+        if setup.stages:
+            setup.backend.to_host(server.model, model)
+        else:
+            model[...] = server.model
+            setup.backend.synchronize()
     exchange.broadcast()
     return Command(int(word[0]))
 
 
-def _model_in(setup: Setup, exchange: Exchange) -> HostFloats:
-    model: HostFloats = exchange.downlink[COMMAND_BYTES:].view(setup.backend.dtype)
-    return model
+def _model_in(setup: Setup, exchange: Exchange) -> Array:
+    return exchange.downlink[COMMAND_BYTES:].view(setup.backend.dtype)
 
 
 def iterate(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lad_mpi.arrays import to_host
 from lad_mpi.training.clock import Clock
 from lad_mpi.training.device import DeviceBlock
 from lad_mpi.training.iteration import Command, announce, iterate
@@ -128,7 +129,7 @@ class Loop:
             setup.layout, residuals, (setup.message_dimension,), setup.backend.dtype
         )
         if self._devices is not None:
-            self._devices.residuals = own
+            self._devices.residuals = setup.packing.xp.asarray(own)
 
     def _hand_over(self) -> HostFloats | None:
         self.pending = 0
@@ -143,7 +144,7 @@ class Loop:
             # Before the first message nothing is left to send; the server hosts no devices.
             _, count = setup.layout.block(setup.link.rank)
             own = np.zeros((count, setup.message_dimension), dtype=setup.backend.dtype)
-        return setup.link.gather_rows(setup.layout, own)
+        return setup.link.gather_rows(setup.layout, to_host(own))
 
     def _iterate(self, server: Server | None) -> tuple[Command, Step | None]:
         return iterate(

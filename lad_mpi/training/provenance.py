@@ -27,12 +27,17 @@ if TYPE_CHECKING:
 
     from lad_mpi.spec import Spec
     from lad_mpi.transport import Link
+    from lad_mpi.transport.gpu_probe import GpuTransfers
 
 _SCHEDULERS = ("SLURM_", "PBS_", "LSB_", "OMP_", "OPENBLAS_", "MKL_", "CUDA_VISIBLE", "MPICH_")
 
 
 def provenance(
-    spec: Spec, link: Link, ranks: list[str], remarks: Sequence[str] = ()
+    spec: Spec,
+    link: Link,
+    ranks: list[str],
+    transfers: GpuTransfers,
+    remarks: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the flat record that goes into the log.
 
@@ -44,6 +49,8 @@ def provenance(
         Of the server.
     ranks : list of str
         :func:`~lad_mpi.training.place.describe_rank` of every rank.
+    transfers : GpuTransfers
+        How messages get from GPUs to MPI.
     remarks : sequence of str
         What is to be known about the place of the run.
     """
@@ -61,8 +68,8 @@ def provenance(
         "processes": [str(place["pid"]) for place in places],
         "affinity": [format_ranges(place["cpus"]) for place in places],
         "devices": [place["device"] for place in places],
-        # Messages are checked and packed on the host, so that is where MPI takes them from.
-        "gpu_transfers": "none" if spec.backend.kind == "numpy" else "staged",
+        "gpu_transfers": transfers.kind,
+        "gpu_transfers_reason": transfers.reason,
         "blas": describe_blas(),
         "blas_threads": [str(place["blas_threads"]) for place in places],
         "cpu_model": cpu_model(),

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from lad_mpi.arrays import open_backend
 from lad_mpi.errors import ExitCode, LadError, RunFailedError
 from lad_mpi.training.existing import Existing
@@ -16,6 +14,7 @@ from lad_mpi.training.loop import Loop
 from lad_mpi.training.outcome import NoProgress, Outcome, Progress
 from lad_mpi.training.place import describe_rank
 from lad_mpi.training.setup import Setup, prepare
+from lad_mpi.training.transfers import agree_on_transfers
 from lad_mpi.transport import EmulatedExchange
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from lad_mpi.spec import Spec
     from lad_mpi.training.start import Start
     from lad_mpi.transport import Exchange, Link
+    from lad_mpi.transport.gpu_probe import GpuTransfers
 
 
 def run_spec(
@@ -62,6 +62,7 @@ def run_spec(
         What the log should say about the place of the run.
     """
     link.set_timeout(spec.safety.timeout_s)
+    transfers = agree_on_transfers(spec, link)
     progress = progress or NoProgress()
     with contextlib.ExitStack() as stack:
         failure: LadError | None = None
@@ -71,7 +72,7 @@ def run_spec(
             if link.is_server:
                 start = _open_output(output, spec, existing)
                 stack.callback(start.lock.release)
-            setup = _prepare(spec, link)
+            setup = _prepare(spec, link, transfers)
         except LadError as error:
             failure = error
         refused = _agree(link, failure)
@@ -101,9 +102,10 @@ def _open_output(output: Path, spec: Spec, existing: Existing) -> Start:
     return open_output(output, spec, existing)
 
 
-def _prepare(spec: Spec, link: Link) -> Setup:
+def _prepare(spec: Spec, link: Link, transfers: GpuTransfers) -> Setup:
     try:
-        return prepare(spec, link, open_backend(spec.backend.kind, spec.backend.dtype))
+        backend = open_backend(spec.backend.kind, spec.backend.dtype)
+        return prepare(spec, link, backend, transfers)
     except MemoryError as error:
         raise RunFailedError(f"not enough memory for the data: {error}") from error
 
@@ -153,7 +155,7 @@ def _plan(setup: Setup) -> Exchange:
         setup.layout,
         setup.messages.slot_bytes,
         downlink_bytes(setup),
-        lambda shape: np.zeros(shape, dtype=np.uint8),
+        lambda shape: setup.packing.xp.zeros(shape, dtype="uint8"),
     )
     network = spec.network.emulate
     if network is None:

@@ -200,7 +200,7 @@ def run_header(
         spec_toml=to_toml(spec),
         spec_hash=spec_hash(spec),
         provenance={
-            **provenance(spec, setup.link, places, remarks),
+            **provenance(spec, setup.link, places, setup.transfers, remarks),
             "first_iteration": first_iteration,
         },
     )

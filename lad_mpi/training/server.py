@@ -50,9 +50,8 @@ class Server:
         self._attack = attack if isinstance(attack, OmniscientAttack) and anyone else None
         self._decoder = code if isinstance(code, DecodingCode) else None
         # Pinned, so that messages reach a GPU at the speed of the bus.
-        shape = (setup.spec.devices.count, setup.message_dimension)
-        on_host = setup.backend.on_host
-        self._staged = None if on_host else setup.backend.host_buffer(shape, setup.backend.dtype)
+        shape, dtype = (setup.spec.devices.count, setup.message_dimension), setup.backend.dtype
+        self._staged = setup.backend.host_buffer(shape, dtype) if setup.stages else None
 
     @property
     def rule_state(self) -> HostFloats | None:
@@ -65,8 +64,10 @@ class Server:
         self.model = backend.asarray(model).copy()
         self._rule_state = None if rule_state is None else backend.asarray(rule_state)
 
-    def receive(self, inbox: HostBytes, iteration: int) -> tuple[HostFloats, HostInts]:
+    def receive(self, inbox: Array, iteration: int) -> tuple[Array, HostInts]:
         """Validate and unpack all messages; see :meth:`MessageFormat.unpack`.
+
+        The vectors are where the messages are.
 
         Raises
         ------
@@ -76,7 +77,7 @@ class Server:
             silence would hide that.
         """
         channel = self._setup.channel(iteration, 0, len(inbox))
-        vectors, rejections = self._setup.messages.unpack(inbox, channel)
+        vectors, rejections = self._setup.packing.unpack(inbox, channel)
         self.check_honest(rejections, iteration)
         return vectors, rejections
 
@@ -122,14 +123,14 @@ class Server:
                 f"are not finite{beyond}, that of device {refused[0]} first"
             )
 
-    def deliver(self, vectors: HostFloats) -> Array:
+    def deliver(self, vectors: Array) -> Array:
         """Return the accepted messages in the backend's memory, shape (N, Q)."""
         if self._staged is None:
             return vectors
         self._staged[...] = vectors
         return self._setup.backend.asarray(self._staged)
 
-    def simulate(self, vectors: HostFloats, rejections: HostInts, iteration: int) -> None:
+    def simulate(self, vectors: Array, rejections: HostInts, iteration: int) -> None:
         """Let omniscient attackers replace their messages, in place.
 
         What they craft passes through the same codec and the same validation
@@ -144,15 +145,14 @@ class Server:
             setup.streams, iteration, setup.byzantine, devices.count, devices.byzantine
         )
         try:
-            crafted = setup.backend.to_host(attack.craft(honest, context))
+            crafted = attack.craft(honest, context)
         except ParameterError as error:
             raise RunFailedError(f"attack.{error}", hint=error.hint) from error
         channel = setup.channel(iteration, 0, devices.count, setup.byzantine)
-        slots = np.empty((len(setup.byzantine), setup.messages.slot_bytes), dtype=np.uint8)
-        setup.messages.pack(crafted, channel, slots)
-        vectors[setup.byzantine], rejections[setup.byzantine] = setup.messages.unpack(
-            slots, channel
-        )
+        packing = setup.packing
+        slots = packing.xp.empty((len(setup.byzantine), packing.slot_bytes), dtype=np.uint8)
+        packing.pack(to_host(crafted) if setup.stages else crafted, channel, slots)
+        vectors[setup.byzantine], rejections[setup.byzantine] = packing.unpack(slots, channel)
 
     def aggregate(self, messages: Array, iteration: int, begun: Arriving | None = None) -> Array:
         """Estimate ∇F by the rule, or by the decoder and, where that fails, the fallback.

@@ -12,14 +12,15 @@ from lad_mpi.aggregation.columns import column_slices
 from lad_mpi.compression import Channel
 from lad_mpi.rng import Purpose, Streams
 from lad_mpi.spec import check_dimension
-from lad_mpi.transport import Layout, MessageFormat
+from lad_mpi.transport import Layout, MessageFormat, warm_up
+from lad_mpi.transport.gpu_probe import HOST_MEMORY, GpuTransfers
 
 if TYPE_CHECKING:
     from lad_mpi.arrays import Backend
     from lad_mpi.coding import Assignment
     from lad_mpi.problems import ProblemData
     from lad_mpi.spec import Spec
-    from lad_mpi.transport import Link
+    from lad_mpi.transport import Link, Packing
     from lad_mpi.types import HostInts
 
 
@@ -45,8 +46,12 @@ class Setup:
         All randomness.
     problem : ProblemData
         The data, the same on every rank.
+    transfers : GpuTransfers
+        How messages get from a GPU to MPI.
     messages : MessageFormat
         Size and layout of a message.
+    packing : Packing
+        Who packs and unpacks messages: the host, as the format does, or the GPU.
     byzantine, honest : ndarray of int64
         Device numbers, ascending; shapes (f,) and (H,).
     """
@@ -57,7 +62,9 @@ class Setup:
     backend: Backend
     streams: Streams
     problem: ProblemData
+    transfers: GpuTransfers
     messages: MessageFormat
+    packing: Packing
     byzantine: HostInts
     honest: HostInts
     _assignments: dict[int, Assignment] = field(default_factory=dict, repr=False)
@@ -86,6 +93,11 @@ class Setup:
         )
 
     @cached_property
+    def stages(self) -> bool:
+        """Whether vectors are copied between a GPU and the host, which packs them."""
+        return self.packing.xp is not self.backend.xp
+
+    @cached_property
     def slices(self) -> list[slice]:
         """Ranges of columns in which messages are gathered; empty where they come whole.
 
@@ -104,7 +116,9 @@ class Setup:
         return self.spec.coding.message_parts * self.problem.dimension
 
 
-def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
+def prepare(
+    spec: Spec, link: Link, backend: Backend, transfers: GpuTransfers = HOST_MEMORY
+) -> Setup:
     """Load the data and fix who is who, alike on every rank.
 
     Raises
@@ -119,6 +133,7 @@ def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
     message_dimension = spec.coding.message_parts * problem.dimension
     check_dimension(spec, message_dimension)
     draw = streams.permutation(Purpose.BYZANTINE, 0, spec.devices.count)
+    messages = MessageFormat(spec.compression, message_dimension, backend.dtype)
     setup = Setup(
         spec=spec,
         link=link,
@@ -126,9 +141,20 @@ def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
         backend=backend,
         streams=streams,
         problem=problem,
-        messages=MessageFormat(spec.compression, message_dimension, backend.dtype),
+        transfers=transfers,
+        messages=messages,
+        packing=_packing(messages, backend, transfers),
         byzantine=np.sort(draw[: spec.devices.byzantine]),
         honest=np.sort(draw[spec.devices.byzantine :]),
     )
-    setup.messages.warm_up(setup.channel(0, 0, 1))
+    warm_up(setup.packing, setup.channel(0, 0, 1))
     return setup
+
+
+def _packing(messages: MessageFormat, backend: Backend, transfers: GpuTransfers) -> Packing:
+    if transfers.kind != "direct":
+        return messages
+    # Other ranks do not pay for importing it.
+    from lad_mpi.transport.gpu_packing import GpuPacking  # noqa: PLC0415
+
+    return GpuPacking(messages, backend.xp)

@@ -6,6 +6,7 @@ from lad_mpi.transport.emulated import EmulatedExchange
 from lad_mpi.transport.guardian import Guardian
 from lad_mpi.transport.launch import open_link
 from lad_mpi.transport.loopback import Loopback
+from lad_mpi.transport.packing import Packing, warm_up
 from lad_mpi.transport.wire import HEADER_BYTES, MessageFormat
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "Link",
     "Loopback",
     "MessageFormat",
+    "Packing",
     "SlicedGather",
     "open_link",
+    "warm_up",
 ]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lad_mpi.transport.bare import Bare
-    from lad_mpi.types import HostBytes, HostFloats, HostInts
+    from lad_mpi.types import Array, HostFloats, HostInts
 
 SERVER = 0
 
@@ -84,19 +84,22 @@ class SlicedGather(Protocol):
 class Exchange(Protocol):
     """The two collectives of an iteration, planned once: buffers, counts and types.
 
+    Buffers in the memory of a GPU have to be as its stream leaves them before a
+    collective begins: no library waits for the stream.
+
     Attributes
     ----------
-    downlink : ndarray of uint8, shape (downlink_bytes,)
+    downlink : array of uint8, shape (downlink_bytes,)
         What the server broadcasts; on the other ranks, what they receive.
-    uplink : ndarray of uint8, shape (devices of this rank, slot_bytes)
+    uplink : array of uint8, shape (devices of this rank, slot_bytes)
         Messages of this rank's devices.
-    inbox : ndarray of uint8, shape (N, slot_bytes), or None
+    inbox : array of uint8, shape (N, slot_bytes), or None
         All messages, in the order of devices; on the server only.
     """
 
-    downlink: HostBytes
-    uplink: HostBytes
-    inbox: HostBytes | None
+    downlink: Array
+    uplink: Array
+    inbox: Array | None
 
     def broadcast(self) -> None:
         """Send ``downlink`` from the server to all ranks."""
@@ -152,9 +155,13 @@ class Link(Protocol):
         layout: Layout,
         slot_bytes: int,
         downlink_bytes: int,
-        allocate: Callable[[tuple[int, ...]], HostBytes],
+        allocate: Callable[[tuple[int, ...]], Array],
     ) -> Exchange:
-        """Allocate the buffers of a run, by ``allocate(shape)``, and plan its collectives."""
+        """Allocate the buffers of a run, by ``allocate(shape)``, and plan its collectives.
+
+        ``allocate`` returns arrays of uint8 in the memory of the host, or of a GPU of
+        which :func:`~lad_mpi.transport.gpu_probe.probe_gpu_transfers` says ``direct``.
+        """
 
     def share(self, text: str) -> str:
         """Return the server's text on every rank. For start-up, not for data."""

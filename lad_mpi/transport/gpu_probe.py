@@ -7,6 +7,7 @@ lad_mpi.transport.gpu_probe`` is the process that tries.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -23,18 +24,24 @@ import numpy as np
 
 from lad_mpi.arrays import open_backend
 from lad_mpi.errors import BackendError
+from lad_mpi.transport.base import SERVER, Layout
+from lad_mpi.transport.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lad_mpi.arrays import Backend
+    from lad_mpi.transport.base import Exchange
 
 #: Variables by which a launcher's ranks are known; the probe is none of them.
 _LAUNCHERS = ("PMI", "OMPI_", "PRTE_", "HYD", "MPI_LOCAL", "MV2_COMM", "PALS_", "SLURM_")
-_SIZES = (1, 1001, 2**20 + 1)
-_TIMED_BYTES = 2**25
+#: Of messages that libraries send at once, announce first, and cut into pieces.
+_SIZES_BYTES = (1, 4001, 2**22 + 3)
+_TIMED_BYTES = 2**24
+_NUM_DEVICES = 2
 _REPEATS = 5
-_TIMEOUT_S = 60.0
+#: After which the processes are ended.
+PROBE_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,8 @@ class GpuTransfers:
     reason : str
         Why, for a person.
     direct_bytes_per_s, staged_bytes_per_s : float or None
-        Of a message of 32 MiB, the best of five; None where it was not measured.
+        Of a broadcast of 16 MiB and a gather of two messages of 16 MiB, the best of
+        five; None where it was not measured.
     """
 
     kind: Literal["direct", "staged", "none"]
@@ -59,8 +67,12 @@ class GpuTransfers:
     staged_bytes_per_s: float | None = None
 
 
+#: Where nobody needs a GPU.
+HOST_MEMORY = GpuTransfers("none", "arrays are in host memory")
+
+
 def probe_gpu_transfers(
-    *, command: Sequence[str] | None = None, timeout_s: float = _TIMEOUT_S
+    *, command: Sequence[str] | None = None, timeout_s: float = PROBE_TIMEOUT_S
 ) -> GpuTransfers:
     """Try in other processes whether MPI can be handed arrays of this rank's GPU.
 
@@ -113,17 +125,18 @@ def _judge(told: Sequence[Mapping[str, Any]], end: str) -> GpuTransfers:
         return GpuTransfers(**verdicts[0])
     if any("gpu" in line for line in told):
         return GpuTransfers("staged", f"MPI failed when it was handed an array of the GPU ({end})")
-    return GpuTransfers("none", f"no GPU could be opened ({end})")
+    return GpuTransfers("none", f"neither MPI nor a GPU could be opened ({end})")
 
 
 def _main() -> None:
-    # The device before MPI: some libraries look for it when they are initialised.
     try:
+        # In the order of a run: some libraries look for GPUs when they are initialised.
+        mpi = importlib.import_module("lad_mpi.transport.mpi")
         backend = open_backend("cupy", "float32")
     except BackendError as error:
         _tell(asdict(GpuTransfers("none", error.message)))
         return
-    comm = importlib.import_module("lad_mpi.transport.mpi").world()
+    comm = mpi.world()
     if comm.rank == 0:
         _tell({"gpu": backend.device_name})
     found = measure(comm, backend)
@@ -132,41 +145,94 @@ def _main() -> None:
 
 
 def measure(comm: Any, backend: Backend) -> GpuTransfers:
-    """Exchange arrays of a backend with the other rank, or with this one where it is alone.
+    """Hold the collectives of an iteration with arrays of a backend.
 
     Parameters
     ----------
     comm : mpi4py.MPI.Intracomm
-        One rank or two.
+        One rank, or two.
     backend : Backend
         Whose arrays are sent; NumPy's in tests.
     """
-    for size in _SIZES:
-        sent = backend.xp.arange(size, dtype=backend.dtype) + 1 + comm.rank
-        received = backend.xp.zeros_like(sent)
-        backend.synchronize()
-        _swap(comm, sent, received)
-        other = backend.xp.arange(size, dtype=backend.dtype) + 1 + _peer(comm)
-        wrong = not bool((received == other).all())
+    for size in _SIZES_BYTES:
+        with _planned(comm, size, backend.xp.zeros) as exchange:
+            wrong = not _delivers(comm, exchange, backend)
         if _largest(comm, wrong):
-            return GpuTransfers("staged", f"MPI delivered other contents ({size} numbers)")
-    sent = backend.xp.ones(_TIMED_BYTES // backend.dtype.itemsize, dtype=backend.dtype)
-    received = backend.xp.zeros_like(sent)
-    here, there = (backend.host_buffer(sent.shape, backend.dtype) for _ in range(2))
-
-    def staged() -> None:
-        backend.to_host(sent, out=here)
-        _swap(comm, here, there)
-        received[...] = backend.asarray(there)
-
-    direct_s = _best(comm, backend, lambda: _swap(comm, sent, received))
-    staged_s = _best(comm, backend, staged)
-    direct, by_hand = _TIMED_BYTES / direct_s, _TIMED_BYTES / staged_s
+            return GpuTransfers("staged", f"MPI delivered other contents ({size} bytes)")
+    moved = _TIMED_BYTES * (1 + _NUM_DEVICES)
+    with (
+        _planned(comm, _TIMED_BYTES, backend.xp.zeros) as ours,
+        _planned(comm, _TIMED_BYTES, backend.host_buffer) as hosts,
+    ):
+        direct_s = _best(comm, backend, lambda: _exchange(ours))
+        staged_s = _best(comm, backend, lambda: _exchange_by_hand(ours, hosts, backend))
+    direct, by_hand = moved / direct_s, moved / staged_s
     rates = f"{direct / 1e9:.1f} GB/s, {by_hand / 1e9:.1f} GB/s through the host by hand"
     ends = "two processes of this host" if comm.size > 1 else "one process to itself"
     if direct < by_hand:
         return GpuTransfers("staged", f"MPI is slower ({ends}: {rates})", direct, by_hand)
     return GpuTransfers("direct", f"{ends}: {rates}", direct, by_hand)
+
+
+@contextlib.contextmanager
+def _planned(comm: Any, size_bytes: int, allocate: Callable[..., Any]) -> Iterator[Exchange]:
+    """Plan a broadcast, and a gather of a message from each of two devices."""
+    mpi = importlib.import_module("lad_mpi.transport.mpi")
+
+    def empty(shape: tuple[int, ...]) -> Any:
+        return allocate(shape, np.uint8)
+
+    # Whoever started the processes ends them when they take too long.
+    watchdog = Watchdog(comm.rank, lambda: None, timeout_s=0)
+    exchange = mpi.MpiExchange(
+        comm,
+        Layout(_NUM_DEVICES, comm.size),
+        size_bytes,
+        empty((size_bytes,)),
+        allocate=empty,
+        watchdog=watchdog,
+    )
+    with contextlib.closing(exchange):
+        yield exchange
+
+
+def _delivers(comm: Any, exchange: Exchange, backend: Backend) -> bool:
+    """Tell whether everything arrives where it should and as it was."""
+    xp, size = backend.xp, exchange.downlink.size
+    # A period that divides no size of a piece shows pieces that change places.
+    pattern = (xp.arange(size) % 251).astype(np.uint8)
+    first, count = Layout(_NUM_DEVICES, comm.size).block(comm.rank)
+    for row in range(count):
+        exchange.uplink[row] = pattern + np.uint8(first + row)
+    if comm.rank == SERVER:
+        exchange.downlink[...] = pattern
+    backend.synchronize()
+    _exchange(exchange)
+    right = bool((exchange.downlink == pattern).all())
+    if exchange.inbox is not None:
+        for row in range(_NUM_DEVICES):
+            right &= bool((exchange.inbox[row] == pattern + np.uint8(row)).all())
+    return right
+
+
+def _exchange(exchange: Exchange) -> None:
+    exchange.broadcast()
+    exchange.gather()
+
+
+def _exchange_by_hand(gpu: Exchange, host: Exchange, backend: Backend) -> None:
+    """Exchange through buffers of the host, as a run does that stages."""
+    is_server = gpu.inbox is not None
+    if is_server:
+        backend.to_host(gpu.downlink, host.downlink)
+    host.broadcast()
+    if not is_server:
+        gpu.downlink[...] = backend.asarray(host.downlink, dtype=np.uint8)
+    if len(gpu.uplink):
+        backend.to_host(gpu.uplink, host.uplink)
+    host.gather()
+    if gpu.inbox is not None:
+        gpu.inbox[...] = backend.asarray(host.inbox, dtype=np.uint8)
 
 
 def _best(comm: Any, backend: Backend, call: Callable[[], None]) -> float:
@@ -187,14 +253,6 @@ def _largest(comm: Any, value: float) -> float:
     everyone = np.empty(comm.size)
     comm.Allgather(np.array([value], dtype=np.float64), everyone)
     return float(everyone.max())
-
-
-def _swap(comm: Any, sent: Any, received: Any) -> None:
-    comm.Sendrecv(sent, dest=_peer(comm), recvbuf=received, source=_peer(comm))
-
-
-def _peer(comm: Any) -> int:
-    return int(comm.size - 1 - comm.rank)
 
 
 def _pair_or_one() -> list[list[str]]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from lad_mpi.transport.bare import Bare
     from lad_mpi.transport.base import Layout
-    from lad_mpi.types import HostBytes, HostFloats
+    from lad_mpi.types import Array, HostFloats
 
 
 class Arrived:
@@ -32,10 +32,10 @@ class Arrived:
 class LoopbackExchange:
     """Both ends in one process: the inbox is the uplink."""
 
-    def __init__(self, downlink: HostBytes, uplink: HostBytes) -> None:
+    def __init__(self, downlink: Array, uplink: Array) -> None:
         self.downlink = downlink
         self.uplink = uplink
-        self.inbox: HostBytes | None = uplink
+        self.inbox: Array | None = uplink
 
     def broadcast(self) -> None:
         """Nothing to send: sender and receiver share the buffer."""
@@ -73,7 +73,7 @@ class Loopback:
         layout: Layout,
         slot_bytes: int,
         downlink_bytes: int,
-        allocate: Callable[[tuple[int, ...]], HostBytes],
+        allocate: Callable[[tuple[int, ...]], Array],
     ) -> LoopbackExchange:
         """Allocate the buffers of a run."""
         return LoopbackExchange(

@@ -20,7 +20,7 @@ from lad_mpi.transport.watchdog import Watchdog
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lad_mpi.types import HostBytes, HostFloats
+    from lad_mpi.types import Array, HostFloats
 
 
 #: Slices of a gather that the server asks for at once: the next is under way when one is there.
@@ -40,9 +40,9 @@ class MpiExchange:
         comm: MPI.Intracomm,
         layout: Layout,
         slot_bytes: int,
-        downlink: HostBytes,
+        downlink: Array,
         *,
-        allocate: Callable[[tuple[int, ...]], HostBytes],
+        allocate: Callable[[tuple[int, ...]], Array],
         watchdog: Watchdog,
     ) -> None:
         self._comm = comm
@@ -50,7 +50,7 @@ class MpiExchange:
         _, own = layout.block(comm.rank)
         self.downlink = downlink
         self.uplink = allocate((own, slot_bytes))
-        self.inbox: HostBytes | None = None
+        self.inbox: Array | None = None
         self._blocks = _blocks(layout)
         self._slot = MPI.BYTE.Create_contiguous(slot_bytes).Commit()
         self._slices: dict[tuple[int, ...], list[MPI.Datatype]] = {}
@@ -145,7 +145,7 @@ class MpiLink:
         layout: Layout,
         slot_bytes: int,
         downlink_bytes: int,
-        allocate: Callable[[tuple[int, ...]], HostBytes],
+        allocate: Callable[[tuple[int, ...]], Array],
     ) -> MpiExchange:
         """Allocate the buffers of a run and plan its collectives."""
         return MpiExchange(

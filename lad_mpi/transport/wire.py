@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from zlib_ng import zlib_ng
@@ -79,6 +79,10 @@ class MessageFormat:
 
     Attributes
     ----------
+    xp : module
+        ``numpy``: these are packed on the host.
+    codec : Codec
+        As given.
     payload_bytes, slot_bytes : int
         Size of a payload, and with its header.
     dtype : numpy.dtype
@@ -87,10 +91,11 @@ class MessageFormat:
         Where the fields of a message lie in its slot.
     """
 
+    xp: Any = np
     fields = FIELDS
 
     def __init__(self, codec: Codec, dimension: int, dtype: np.dtype[np.floating]) -> None:
-        self._codec = codec
+        self.codec = codec
         self._columns = codec if isinstance(codec, ColumnCodec) else None
         self.dtype = dtype
         self.payload_bytes = codec.payload_bytes(dimension, dtype)
@@ -111,21 +116,9 @@ class MessageFormat:
         slots : ndarray of uint8, shape (n, slot_bytes), C-contiguous
             Receives the messages.
         """
-        slots[:, :HEADER_BYTES] = self._headers(channel)
-        slots[:, HEADER_BYTES:] = self._codec.encode(vectors, channel)
+        slots[:, :HEADER_BYTES] = self.headers(channel)
+        slots[:, HEADER_BYTES:] = self.codec.encode(vectors, channel)
         self.seal(slots)
-
-    def warm_up(self, channel: Channel) -> None:
-        """Pack and unpack a message of zeros, so that what a codec imports and compiles is there.
-
-        Parameters
-        ----------
-        channel : Channel
-            Of one device.
-        """
-        slots = np.zeros((1, self.slot_bytes), dtype=np.uint8)
-        self.pack(np.zeros((1, channel.dimension), dtype=channel.dtype), channel, slots)
-        self.unpack(slots, channel)
 
     def seal(self, slots: HostBytes) -> None:
         """Write the checksum of each message, in place, over whatever its slot holds.
@@ -153,9 +146,10 @@ class MessageFormat:
         rejections : ndarray of int64, shape (n,)
             A :class:`~lad_mpi.compression.Rejection` for each row.
         """
-        vectors, rejections = self._codec.decode(slots[:, HEADER_BYTES:], channel)
+        vectors, rejections = self.codec.decode(slots[:, HEADER_BYTES:], channel)
         # What the payload says counts only where the envelope is sound.
-        envelope = self._check_envelopes(slots, channel)
+        sums = running_checksums(slots, _CHECKSUM.stop, self.slot_bytes)
+        envelope = self.check_envelopes(slots, sums, channel)
         if envelope.any():
             refused = envelope != int(Rejection.NONE)
             rejections = np.where(refused, envelope, rejections)
@@ -200,10 +194,29 @@ class MessageFormat:
         payloads = slots[:, self._bytes_of(columns)]
         return self._column_codec.decode_columns(payloads, columns, channel, out)
 
+    def check_envelopes(
+        self, slots: HostBytes, sums: Sequence[int] | HostInts, channel: Channel
+    ) -> HostInts:
+        """Return the reason against each header or checksum, 0 where there is none.
+
+        Parameters
+        ----------
+        slots : ndarray of uint8, shape (n, m)
+            Messages, of which the headers are looked at.
+        sums : sequence of int, shape (n,)
+            CRC-32 of all that follows the checksum in each of them.
+        channel : Channel
+            As for :meth:`unpack`.
+        """
+        reasons = self.check_headers(slots, channel)
+        wrong = differs_from_stored(sums, slots)
+        reasons[wrong & (reasons == int(Rejection.NONE))] = int(Rejection.CHECKSUM)
+        return reasons
+
     def check_headers(self, slots: HostBytes, channel: Channel) -> HostInts:
         """Return the reason against each header, int64, shape (n,), 0 where there is none."""
         reasons = np.zeros(len(slots), dtype=np.int64)
-        expected = self._headers(channel)
+        expected = self.headers(channel)
         expected[:, _CHECKSUM] = slots[:, _CHECKSUM]
         headers = slots[:, :HEADER_BYTES]
         # Nearly always all are right, which bytes tell sooner than arrays.
@@ -213,15 +226,6 @@ class MessageFormat:
                 reasons[wrong[:, FIELDS[name]].any(axis=1)] = reason
         return reasons
 
-    def _check_envelopes(self, slots: HostBytes, channel: Channel) -> HostInts:
-        """Return the reason against each header or checksum, 0 where there is none."""
-        reasons = self.check_headers(slots, channel)
-        wrong = differs_from_stored(
-            running_checksums(slots, _CHECKSUM.stop, self.slot_bytes), slots
-        )
-        reasons[wrong & (reasons == int(Rejection.NONE))] = int(Rejection.CHECKSUM)
-        return reasons
-
     def _bytes_of(self, columns: slice) -> slice:
         where = self._column_codec.column_bytes(columns, self.dtype)
         return slice(HEADER_BYTES + where.start, HEADER_BYTES + where.stop)
@@ -229,11 +233,16 @@ class MessageFormat:
     @property
     def _column_codec(self) -> ColumnCodec:
         if self._columns is None:
-            raise TypeError(f"messages of {self._codec.kind!r} cannot be taken apart by columns")
+            raise TypeError(f"messages of {self.codec.kind!r} cannot be taken apart by columns")
         return self._columns
 
-    def _headers(self, channel: Channel) -> HostBytes:
-        """Return the headers that a channel's messages have, uint8; the caller's to change."""
+    def headers(self, channel: Channel) -> HostBytes:
+        """Return the headers of a channel's messages, checksums zero, for the caller to change.
+
+        Returns
+        -------
+        ndarray of uint8, shape (n, 32)
+        """
         block = (channel.first_device, channel.num_devices)
         if self._block != block:
             self._block, self._block_headers = block, self._lay_out(*block)
@@ -246,7 +255,7 @@ class MessageFormat:
         headers = np.zeros(num_devices, dtype=HEADER)
         headers["magic"] = MAGIC
         headers["version"] = VERSION
-        headers["codec"] = self._codec.wire_code
+        headers["codec"] = self.codec.wire_code
         headers["device"] = first_device + np.arange(num_devices)
         headers["length"] = self.payload_bytes
         return headers
@@ -274,7 +283,7 @@ def running_checksums(
     ]
 
 
-def differs_from_stored(sums: Sequence[int], slots: HostBytes) -> HostBools:
+def differs_from_stored(sums: Sequence[int] | HostInts, slots: HostBytes) -> HostBools:
     """Tell which slots do not hold the checksum that they should, bool, shape (n,)."""
     # It finds damage; against a forger no checksum without a key would help.
     differs: HostBools = _stored_checksums(slots) != np.array(sums, dtype=_CHECKSUM_TYPE)

@@ -7,6 +7,7 @@ import pytest
 from lad_mpi.aggregation import Krum, NearestNeighbourMixing, TrimmedMean
 from lad_mpi.attacks import SignFlip
 from lad_mpi.coding import Cyclic, DracoRepetition
+from lad_mpi.compression import NoCompression
 from lad_mpi.errors import SpecError
 from lad_mpi.network import Network
 from lad_mpi.spec import parse_spec, parse_toml_spec, run_id, to_mapping, to_toml
@@ -25,6 +26,7 @@ SPECS = {
         "backend": {"dtype": "float32"},
     },
     "overlap": {"overlap": True, "attack": {"kind": "alie"}},
+    "a GPU": {"backend": {"kind": "cupy", "gpu_transfers": "staged"}},
 }
 NETWORKS = {
     "a table": {"latency": "50us", "bandwidth": "1 Gbit/s"},
@@ -123,6 +125,16 @@ REFUSED = {
         {"coding": {"kind": "draco_repetition"}, "fallback": {}},
         "fallback.kind",
         "is missing; expected a rule: caf, centered_clipping, geometric_median",
+    ),
+    "transfers without a GPU": (
+        {"backend": {"gpu_transfers": "direct"}},
+        "backend.gpu_transfers",
+        "concerns arrays of a GPU",
+    ),
+    "unknown transfers": (
+        {"backend": {"kind": "cupy", "gpu_transfers": "fast"}},
+        "backend.gpu_transfers",
+        "'direct' or 'staged'",
     ),
     "not a table": ({"coding": 3}, "coding", "expected a table"),
     "text for a number": (
@@ -247,6 +259,21 @@ def test_what_cannot_run_is_refused_by_its_key(mapping, key, words):
     assert caught.value.key == key
     assert words in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+def test_how_messages_leave_a_gpu_is_part_of_a_run_only_where_it_is_given():
+    left_to_the_run = parse_spec({"backend": {"kind": "cupy"}})
+    assert "gpu_transfers" not in to_toml(left_to_the_run)
+    given = parse_spec({"backend": {"kind": "cupy", "gpu_transfers": "direct"}})
+    assert run_id(given) != run_id(left_to_the_run)
+
+
+def test_a_codec_of_the_host_cannot_be_told_to_pack_on_a_gpu(monkeypatch):
+    monkeypatch.delattr(NoCompression, "encode_on_gpu")
+    with pytest.raises(SpecError, match="packed on the host") as caught:
+        parse_spec({"backend": {"kind": "cupy", "gpu_transfers": "direct"}})
+    assert caught.value.key == "backend.gpu_transfers"
+    assert parse_spec({"backend": {"kind": "cupy", "gpu_transfers": "staged"}})
 
 
 def test_a_spec_is_frozen():

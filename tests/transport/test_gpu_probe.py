@@ -25,9 +25,9 @@ class Lying:
     rank, size = 0, 1
     def __getattr__(self, name):
         return getattr(world(), name)
-    def Sendrecv(self, sent, dest, recvbuf, source):
-        recvbuf[...] = sent
-        recvbuf[-1] = 0
+    def Gatherv(self, send, receive, root):
+        world().Gatherv(send, receive, root)
+        receive[0][1, -1] ^= 1
 
 comm = Lying() if LIES else world()
 found = measure(comm, open_backend("numpy", "float32"))
@@ -82,7 +82,7 @@ def test_the_launcher_of_the_ranks_is_hidden_from_the_probe(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     code = (
         "import json, os; print(json.dumps({'kind': 'none', 'reason': ' '.join(sorted("
-        "n for n in os.environ if n.startswith(('PM', 'OMPI', 'SLURM', 'PALS', 'CUDA'))))}))"
+        "n for n in os.environ if n.startswith(('PM', 'OMPI', 'SLURM', 'PALS', 'CUDA_VISIBLE'))))}))"
     )
     assert probe(code).reason == "CUDA_VISIBLE_DEVICES"
 

@@ -1,0 +1,48 @@
+"""Who makes messages of vectors: the host, or the GPU on which the vectors are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from lad_mpi.compression import Channel
+    from lad_mpi.types import Array, HostInts
+
+
+class Packing(Protocol):
+    """Packs and unpacks messages in one kind of memory, to one layout.
+
+    :class:`~lad_mpi.transport.MessageFormat` does it on the host,
+    :class:`~lad_mpi.transport.gpu_packing.GpuPacking` on a GPU.
+    """
+
+    @property
+    def xp(self) -> Any:
+        """``numpy`` or ``cupy``: whose arrays vectors and slots are."""
+
+    @property
+    def slot_bytes(self) -> int:
+        """Size of a message."""
+
+    def pack(self, vectors: Array, channel: Channel, slots: Array) -> None:
+        """Compress vectors and write one message a row; see :meth:`MessageFormat.pack`."""
+
+    def unpack(self, slots: Array, channel: Channel) -> tuple[Array, HostInts]:
+        """Validate and decode messages; see :meth:`MessageFormat.unpack`."""
+
+
+def warm_up(packing: Packing, channel: Channel) -> None:
+    """Pack and unpack a message of zeros, so that what a codec imports and compiles is there.
+
+    Parameters
+    ----------
+    packing : Packing
+    channel : Channel
+        Of one device.
+    """
+    slots = packing.xp.zeros((1, packing.slot_bytes), dtype=np.uint8)
+    vectors = packing.xp.zeros((1, channel.dimension), dtype=channel.dtype)
+    packing.pack(vectors, channel, slots)
+    packing.unpack(slots, channel)
