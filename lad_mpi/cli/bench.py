@@ -69,6 +69,7 @@ def codecs(options: argparse.Namespace) -> ExitCode:
             options.devices,
             options.dimension,
             dtype=options.dtype,
+            backend=options.backend,
             repeats=options.repeats,
             kinds=kinds,
         )
@@ -77,11 +78,15 @@ def codecs(options: argparse.Namespace) -> ExitCode:
     if options.json:
         sys.stdout.write(json.dumps(to_codec_record(found), indent=2) + "\n")
         return ExitCode.OK
+    where, crossing = "one thread", ""
+    if found.crossing is not None:
+        where = found.device_name
+        crossing = f", to pinned memory of the host {found.speed(found.crossing):.3g} GB/s"
     sys.stdout.write(
-        f"{found.num_devices} vectors of Q = {found.dimension}, {found.dtype}, on one thread, "
+        f"{found.num_devices} vectors of Q = {found.dimension}, {found.dtype}, on {where}, "
         f"with header and checksum;\n"
         f"GB of vectors a second, medians of {len(found.copy.times_s)}; "
-        f"a copy of the vectors {found.speed(found.copy):.3g} GB/s\n\n"
+        f"a copy of the vectors {found.speed(found.copy):.3g} GB/s{crossing}\n\n"
     )
     print_table(
         [
@@ -115,7 +120,9 @@ def to_codec_record(found: CodecBench) -> dict[str, Any]:
         "dimension": found.dimension,
         "dtype": found.dtype,
         "load_average": os.getloadavg()[0],
+        "device_name": found.device_name,
         "copy": shown(found.copy),
+        "crossing": None if found.crossing is None else shown(found.crossing),
         "codecs": {
             name: {
                 "payload_bytes": timing.payload_bytes,

@@ -290,6 +290,9 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--dimension", type=int, default=1_000_000, metavar="Q", help="length (1000000)"
     )
     codecs.add_argument("--dtype", choices=("float64", "float32"), default="float32")
+    codecs.add_argument(
+        "--backend", choices=("numpy", "cupy"), default="numpy", help="cupy: on a GPU"
+    )
     codecs.add_argument("--repeats", type=int, default=7, metavar="R", help="timed calls (7)")
     codecs.add_argument("--codecs", metavar="A,B", help="only these kinds")
     add_json(codecs)

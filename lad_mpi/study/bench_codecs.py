@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lad_mpi.arrays import open_backend
 from lad_mpi.compression import (
     CODECS,
     Cast,
@@ -23,12 +24,12 @@ from lad_mpi.compression import (
 from lad_mpi.errors import ParameterError
 from lad_mpi.rng import Streams
 from lad_mpi.study.bench_rules import measure_times
-from lad_mpi.transport import MessageFormat
+from lad_mpi.transport import MessageFormat, packing_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lad_mpi.arrays import DtypeName
+    from lad_mpi.arrays import Backend, BackendKind, DtypeName
     from lad_mpi.compression import Codec
     from lad_mpi.study.bench_rules import Timing
 
@@ -62,8 +63,12 @@ class CodecBench:
         Vectors, and Q.
     dtype : {"float32", "float64"}
         Of the vectors.
+    device_name : str
+        Model of the GPU, or ``"cpu"``.
     copy : Timing
         The vectors are copied to another array.
+    crossing : Timing or None
+        They are copied from the GPU to pinned memory of the host; None without a GPU.
     codecs : dict of str to CodecTiming
         By kind and parameters, ``"rand_k k=100000"``.
     """
@@ -71,7 +76,9 @@ class CodecBench:
     num_devices: int
     dimension: int
     dtype: DtypeName
+    device_name: str
     copy: Timing
+    crossing: Timing | None
     codecs: dict[str, CodecTiming]
 
     @property
@@ -89,10 +96,11 @@ def bench_codecs(
     dimension: int,
     *,
     dtype: DtypeName = "float32",
+    backend: BackendKind = "numpy",
     repeats: int = 7,
     kinds: Sequence[str] | None = None,
 ) -> CodecBench:
-    """Time codecs on normal numbers, on one thread, headers and checksums included.
+    """Time codecs on normal numbers, on one thread or a GPU, headers and checksums included.
 
     Parameters
     ----------
@@ -100,6 +108,8 @@ def bench_codecs(
         Vectors, and Q.
     dtype : {"float32", "float64"}
         Of the vectors.
+    backend : {"numpy", "cupy"}
+        Where the vectors are, and are packed and unpacked.
     repeats : int
         Timed calls of each, after one that is not timed.
     kinds : sequence of str, optional
@@ -114,6 +124,8 @@ def bench_codecs(
     ------
     ParameterError
         A size is not positive, or a kind is unknown.
+    BackendError
+        There is no GPU.
     """
     sizes = {"num_devices": num_devices, "dimension": dimension, "repeats": repeats}
     for name, size in sizes.items():
@@ -124,27 +136,37 @@ def bench_codecs(
         if kind not in CODECS:
             raise ParameterError("codecs", f"{kind!r} is none of {', '.join(sorted(CODECS))}")
     examples = [codec for codec in _examples(dimension) if codec.kind in chosen]
-    vectors = np.random.default_rng(0).standard_normal(
-        (num_devices, dimension), dtype=np.dtype(dtype).type
+    opened = open_backend(backend, dtype)
+    xp = opened.xp
+    vectors = opened.asarray(
+        np.random.default_rng(0).standard_normal(
+            (num_devices, dimension), dtype=np.dtype(dtype).type
+        )
     )
     channel = Channel(Streams(0), 0, 0, num_devices, dimension, np.dtype(dtype))
     calls: dict[str, Callable[[], object]] = {
-        "copy": partial(np.copyto, np.empty_like(vectors), vectors)
+        "copy": partial(xp.copyto, xp.empty_like(vectors), vectors)
     }
+    if not opened.on_host:
+        pinned = opened.host_buffer(vectors.shape, vectors.dtype)
+        calls["crossing"] = partial(opened.to_host, vectors, pinned)
     formats = {
         _named(codec): MessageFormat(codec, dimension, np.dtype(dtype)) for codec in examples
     }
     for name, messages in formats.items():
-        slots = np.zeros((num_devices, messages.slot_bytes), dtype=np.uint8)
+        packing = packing_for(messages, opened)
+        slots = xp.zeros((num_devices, messages.slot_bytes), dtype=np.uint8)
         # In this order, so that there is something to decode.
-        calls[f"encode {name}"] = partial(messages.pack, vectors, channel, slots)
-        calls[f"decode {name}"] = partial(messages.unpack, slots, channel)
-    times = measure_times(calls, repeats)
+        calls[f"encode {name}"] = partial(packing.pack, vectors, channel, slots)
+        calls[f"decode {name}"] = partial(packing.unpack, slots, channel)
+    times = measure_times({name: _ended(call, opened) for name, call in calls.items()}, repeats)
     return CodecBench(
         num_devices=num_devices,
         dimension=dimension,
         dtype=dtype,
+        device_name=opened.device_name,
         copy=times["copy"],
+        crossing=times.get("crossing"),
         codecs={
             name: CodecTiming(
                 times[f"encode {name}"], times[f"decode {name}"], messages.payload_bytes
@@ -152,6 +174,16 @@ def bench_codecs(
             for name, messages in formats.items()
         },
     )
+
+
+def _ended(call: Callable[[], object], backend: Backend) -> Callable[[], object]:
+    """Return a call that is over when what it queued on a GPU is."""
+
+    def both() -> None:
+        call()
+        backend.synchronize()
+
+    return call if backend.on_host else both
 
 
 def _examples(dimension: int) -> list[Codec]:

@@ -12,7 +12,7 @@ from lad_mpi.aggregation.columns import column_slices
 from lad_mpi.compression import Channel
 from lad_mpi.rng import Purpose, Streams
 from lad_mpi.spec import check_dimension
-from lad_mpi.transport import Layout, MessageFormat, warm_up
+from lad_mpi.transport import Layout, MessageFormat, packing_for, warm_up
 from lad_mpi.transport.gpu_probe import HOST_MEMORY, GpuTransfers
 
 if TYPE_CHECKING:
@@ -143,18 +143,9 @@ def prepare(
         problem=problem,
         transfers=transfers,
         messages=messages,
-        packing=_packing(messages, backend, transfers),
+        packing=packing_for(messages, backend) if transfers.kind == "direct" else messages,
         byzantine=np.sort(draw[: spec.devices.byzantine]),
         honest=np.sort(draw[spec.devices.byzantine :]),
     )
     warm_up(setup.packing, setup.channel(0, 0, 1))
     return setup
-
-
-def _packing(messages: MessageFormat, backend: Backend, transfers: GpuTransfers) -> Packing:
-    if transfers.kind != "direct":
-        return messages
-    # Other ranks do not pay for importing it.
-    from lad_mpi.transport.gpu_packing import GpuPacking  # noqa: PLC0415
-
-    return GpuPacking(messages, backend.xp)

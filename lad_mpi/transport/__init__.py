@@ -6,7 +6,7 @@ from lad_mpi.transport.emulated import EmulatedExchange
 from lad_mpi.transport.guardian import Guardian
 from lad_mpi.transport.launch import open_link
 from lad_mpi.transport.loopback import Loopback
-from lad_mpi.transport.packing import Packing, warm_up
+from lad_mpi.transport.packing import Packing, packing_for, warm_up
 from lad_mpi.transport.wire import HEADER_BYTES, MessageFormat
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "Packing",
     "SlicedGather",
     "open_link",
+    "packing_for",
     "warm_up",
 ]

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
+    from lad_mpi.arrays import Backend
     from lad_mpi.compression import Channel
+    from lad_mpi.transport.wire import MessageFormat
     from lad_mpi.types import Array, HostInts
 
 
@@ -31,6 +33,22 @@ class Packing(Protocol):
 
     def unpack(self, slots: Array, channel: Channel) -> tuple[Array, HostInts]:
         """Validate and decode messages; see :meth:`MessageFormat.unpack`."""
+
+
+def packing_for(messages: MessageFormat, backend: Backend) -> Packing:
+    """Return what packs messages where a backend has its arrays.
+
+    Raises
+    ------
+    TypeError
+        That is a GPU, and the codec works on the host only.
+    """
+    if backend.on_host:
+        return messages
+    # Ranks on the host do not pay for importing it.
+    from lad_mpi.transport.gpu_packing import GpuPacking  # noqa: PLC0415
+
+    return GpuPacking(messages, backend.xp)
 
 
 def warm_up(packing: Packing, channel: Channel) -> None:

@@ -81,8 +81,10 @@ def test_the_launcher_of_the_ranks_is_hidden_from_the_probe(monkeypatch):
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     code = (
-        "import json, os; print(json.dumps({'kind': 'none', 'reason': ' '.join(sorted("
-        "n for n in os.environ if n.startswith(('PM', 'OMPI', 'SLURM', 'PALS', 'CUDA_VISIBLE'))))}))"
+        "import json, os\n"
+        "ours = ('PM', 'OMPI', 'SLURM', 'PALS', 'CUDA_VISIBLE')\n"
+        "found = ' '.join(sorted(name for name in os.environ if name.startswith(ours)))\n"
+        "print(json.dumps({'kind': 'none', 'reason': found}))"
     )
     assert probe(code).reason == "CUDA_VISIBLE_DEVICES"
 
