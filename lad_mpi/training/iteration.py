@@ -67,7 +67,7 @@ def announce(command: Command, setup: Setup, exchange: Exchange, server: Server 
             setup.backend.to_host(server.model, model)
         else:
             model[...] = server.model
-            setup.backend.synchronize()
+    setup.backend.synchronize()
     exchange.broadcast()
     return Command(int(word[0]))
 
@@ -127,6 +127,7 @@ def iterate(
             return command, None
         vectors, rejections, begun = received
     else:
+        # The clock has waited for the GPU, as MPI does not.
         with clock(Phase.GATHER):
             exchange.gather()
         if server is None or exchange.inbox is None:
