@@ -4,6 +4,8 @@ What only a card can show is in ``tests/gpu/test_codecs.py``; hostile payloads a
 ``tests/compression/test_hostile.py``.
 """
 
+import platform
+
 import numpy as np
 import pytest
 from codecs_on_gpu import (
@@ -15,9 +17,10 @@ from codecs_on_gpu import (
     first_numbers,
     pack,
 )
-from cuda_on_host import backwards
+from cuda_on_host import HostKernel, backwards
 
 from lad_mpi.compression import CODECS, GpuCodec, Qsgd, Rejection, Sign, TopK
+from lad_mpi.compression.cuda import launch
 from lad_mpi.compression.cuda.launch import CHUNK, SPAN
 
 ROWS = 5
@@ -55,6 +58,40 @@ class TestParity:
         assert_unpacks_as_host(standin_gpu, codec, payloads, wire)
         payloads = generator.integers(0, 256, payloads.shape, dtype=np.uint8)
         assert_unpacks_as_host(standin_gpu, codec, payloads, wire)
+
+
+def flushing(kernel):
+    """Let a kernel take small numbers for zeros, and make zeros of them, as on a card."""
+    set_modes = HostKernel(
+        """extern "C" __global__ void set_modes(unsigned modes)
+        {
+            asm volatile("ldmxcsr %0" : : "m"(modes));
+        }""",
+        "set_modes",
+    )
+
+    def launch(*arguments):
+        set_modes((1,), (1,), (np.uint32(0x9FC0),))
+        try:
+            assert not (np.full(1, 1e-40, dtype=np.float32) * np.float32(1)).any()
+            kernel(*arguments)
+        finally:
+            set_modes((1,), (1,), (np.uint32(0x1F80),))
+
+    return launch
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="of other processors")
+@EVERY_CODEC
+def test_numbers_that_cards_take_for_zeros_count(standin_gpu, monkeypatch, kind):
+    """CuPy has float32 numbers below 2⁻¹²⁶ flushed in all that it compiles; the host does not."""
+    codec, wire = CODECS_THAT_FIT[kind](101), channel(101, "float32", ROWS)
+    vectors = (normal(ROWS, 101, "float64") * 2.0**-128).astype(np.float32)
+    assert (np.abs(vectors) < 2.0**-126).any(axis=1).all()
+    compiled = launch.compiled
+    monkeypatch.setattr(launch, "compiled", lambda *names: flushing(compiled(*names)))
+    assert_packs_as_host(standin_gpu, codec, vectors, wire)
+    assert_unpacks_as_host(standin_gpu, codec, codec.encode(vectors, wire), wire)
 
 
 @EVERY_CODEC
