@@ -10,6 +10,7 @@ import struct
 
 import numpy as np
 import pytest
+from codecs_on_gpu import assert_unpacks_as_host
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -172,6 +173,17 @@ def test_nothing_beyond_a_payload_is_read(kind, dtype):
             assert (memory[64 + shift + size :] == poison).all()
             np.testing.assert_array_equal(alone[0][0], whole[0][row])
             assert alone[1][0] == whole[1][row]
+
+    holds()
+
+
+@EVERY_CODEC
+@DTYPES
+def test_a_gpu_decodes_to_the_same_bits(kind, dtype, standin_gpu):
+    @given(blocks(kind, dtype))
+    def holds(block):
+        codec, dimension, payloads = block
+        assert_unpacks_as_host(standin_gpu, codec, payloads, channel(dimension, dtype))
 
     holds()
 

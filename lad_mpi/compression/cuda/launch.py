@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from lad_mpi.compression.base import Channel, Rejection
-    from lad_mpi.types import Array, HostBools, HostFloats, HostInts
+    from lad_mpi.types import Array, HostBools, HostInts
 
 #: How CuPy compiles the kernels. A product that is added rounds first, as on the host.
 OPTIONS = ("--std=c++14", "--fmad=false")
@@ -80,13 +80,13 @@ def launch(xp: Any, of: Program, kernel: str, num_blocks: int, *arguments: Any) 
     if num_blocks == 0:
         return
     passed = tuple(_passed(value) for value in arguments)
-    compiled(xp, of).get_function(kernel)((num_blocks,), (THREADS,), passed)
+    compiled(xp, of, kernel)((num_blocks,), (THREADS,), passed)
 
 
-@lru_cache(maxsize=64)
-def compiled(xp: Any, of: Program) -> Any:
-    """Return the module of a program, which CuPy compiles at its first launch."""
-    return xp.RawModule(code=of.source(), options=OPTIONS)
+@lru_cache(maxsize=256)
+def compiled(xp: Any, of: Program, kernel: str) -> Any:
+    """Return a kernel; CuPy compiles all of a program when the first of them is needed."""
+    return _module(xp, of).get_function(kernel)
 
 
 def parts(dimension: int, span: int = CHUNK) -> int:
@@ -105,22 +105,9 @@ def bits(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(f"u{dtype.itemsize}")
 
 
-def first_numbers(payloads: Array, dtype: np.dtype[Any]) -> tuple[Array, HostFloats]:
-    """Return the number that each payload begins with, its bits on the GPU and itself on the host.
-
-    Parameters
-    ----------
-    payloads : CuPy array of uint8, shape (n, m)
-        Any bytes.
-    dtype : numpy.dtype
-        Of the numbers.
-
-    Returns
-    -------
-    CuPy array of unsigned integers and ndarray of the dtype, each of shape (n,)
-    """
-    found = payloads[:, : dtype.itemsize].copy().view(bits(dtype))[:, 0]
-    return found, to_host(found).view(dtype)
+def first_numbers(payloads: Array, dtype: np.dtype[Any]) -> Array:
+    """Return the bits of the number that each payload begins with, shape (n,)."""
+    return payloads[:, : dtype.itemsize].copy().view(bits(dtype))[:, 0]
 
 
 def stream(channel: Channel) -> tuple[np.uint64, np.uint64, np.uint64]:
@@ -161,6 +148,11 @@ def refuse(
 def raised(flags: Array) -> tuple[HostBools, ...]:
     """Return flags that kernels have set, shape (n, m), as m arrays of shape (n,) on the host."""
     return tuple((to_host(flags) != 0).T)
+
+
+@lru_cache(maxsize=64)
+def _module(xp: Any, of: Program) -> Any:
+    return xp.RawModule(code=of.source(), options=OPTIONS)
 
 
 def _passed(value: Any) -> Any:

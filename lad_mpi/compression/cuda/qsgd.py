@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lad_mpi.arrays import namespace
+from lad_mpi.arrays import namespace, to_host
 from lad_mpi.compression.base import Rejection
 from lad_mpi.compression.cuda.launch import (
     SPAN,
@@ -88,7 +88,7 @@ def quantize(
 def decode(payloads: Array, levels: int, channel: Channel) -> tuple[Array, HostInts]:
     """Unpack and multiply by the norms; see :meth:`GpuCodec.decode_on_gpu`."""
     xp, num_rows = namespace(payloads), len(payloads)
-    norm_bits, norm = first_numbers(payloads, channel.dtype)
+    norm_bits = first_numbers(payloads, channel.dtype)
     vectors = xp.empty((num_rows, channel.dimension), dtype=channel.dtype)
     flags = xp.zeros((num_rows, 3), dtype=np.int32)
     launch(
@@ -106,6 +106,7 @@ def decode(payloads: Array, levels: int, channel: Channel) -> tuple[Array, HostI
         flags,
     )
     beyond, moved, unclean = raised(flags)
+    norm = to_host(norm_bits).view(channel.dtype)
     return refuse(
         vectors,
         (~np.isfinite(norm), Rejection.NOT_FINITE),

@@ -70,8 +70,9 @@ def _chosen(xp: Any, k: int, channel: Channel) -> tuple[Array, Array]:
 
 def _marks_before(marks: HostWords) -> HostInts:
     num_rows, num_words = marks.shape
-    counts = np.zeros((num_rows, -(-num_words // _WORDS_A_CHUNK) * _WORDS_A_CHUNK), dtype=np.int64)
+    num_chunks = -(-num_words // _WORDS_A_CHUNK)
+    counts = np.zeros((num_rows, num_chunks * _WORDS_A_CHUNK), dtype=np.int64)
     counts[:, :num_words] = np.bitwise_count(marks)
-    chunks = counts.reshape(num_rows, -1, _WORDS_A_CHUNK).sum(axis=2)
+    chunks = counts.reshape(num_rows, num_chunks, _WORDS_A_CHUNK).sum(axis=2)
     before: HostInts = np.cumsum(chunks, axis=1) - chunks
     return before

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lad_mpi.arrays import namespace
+from lad_mpi.arrays import namespace, to_host
 from lad_mpi.compression.base import Rejection
 from lad_mpi.compression.cuda.launch import (
     SPAN,
@@ -48,7 +48,7 @@ def encode(vectors: Array, payloads: Array) -> None:
 def decode(payloads: Array, channel: Channel) -> tuple[Array, HostInts]:
     """Give the scales their signs; see :meth:`GpuCodec.decode_on_gpu`."""
     xp, num_rows = namespace(payloads), len(payloads)
-    scale_bits, scale = first_numbers(payloads, channel.dtype)
+    scale_bits = first_numbers(payloads, channel.dtype)
     vectors = xp.empty((num_rows, channel.dimension), dtype=channel.dtype)
     flags = xp.zeros((num_rows, 2), dtype=np.int32)
     launch(
@@ -64,6 +64,7 @@ def decode(payloads: Array, channel: Channel) -> tuple[Array, HostInts]:
         flags,
     )
     some_set, unclean = raised(flags)
+    scale = to_host(scale_bits).view(channel.dtype)
     return refuse(
         vectors,
         (~np.isfinite(scale), Rejection.NOT_FINITE),

@@ -105,8 +105,7 @@ def _bounds(vectors: Array, k: int) -> tuple[Array, Array]:
         The bits of the magnitude, and the number.
     """
     xp, (num_rows, dimension) = namespace(vectors), vectors.shape
-    of = _program(vectors)
-    digits = dict(of.constants)["DIGITS"]
+    of, digits = _program(vectors), _digits(dimension)
     bounds = xp.zeros(num_rows, dtype=np.int64)
     rooms = xp.full(num_rows, k, dtype=np.int64)
     num_blocks = num_rows * parts(dimension, 8 << digits)
@@ -135,5 +134,9 @@ def _index_bits(dimension: int) -> int:
 
 
 def _program(vectors: Array) -> Program:
-    digits = _DIGITS if vectors.shape[1] >= _LONG else _FEW_DIGITS
+    digits = _digits(vectors.shape[1])
     return program(vectors.dtype, "marks", "codes", "top_k", DIGITS=digits)
+
+
+def _digits(dimension: int) -> int:
+    return _DIGITS if dimension >= _LONG else _FEW_DIGITS
