@@ -57,7 +57,7 @@ class GpuPacking:
         slots[:, :HEADER_BYTES] = self.xp.asarray(self._messages.headers(channel))
         self._codec.encode_on_gpu(vectors, channel, slots[:, HEADER_BYTES:])
         sums = checksums(slots, _CHECKSUM.stop)
-        slots[:, _CHECKSUM] = sums.view(np.uint8).reshape(len(slots), -1)
+        slots[:, _CHECKSUM] = sums.view(np.uint8).reshape(len(slots), sums.itemsize)
 
     def unpack(self, slots: Array, channel: Channel) -> tuple[Array, HostInts]:
         """Validate and decode messages, hostile ones included; never raises for their content.
