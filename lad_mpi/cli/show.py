@@ -30,6 +30,8 @@ _SHOWN_PROVENANCE = (
     "remarks",
     "cpu_model",
     "devices",
+    "gpu_transfers",
+    "gpu_transfers_reason",
     "blas",
     "git_revision",
     "command",
@@ -73,6 +75,8 @@ def summarise(log: RunLog) -> dict[str, Any]:
         "uuid": log.uuid,
     }
     known = {key: log.provenance[key] for key in _SHOWN_PROVENANCE if key in log.provenance}
+    if known.get("gpu_transfers") == "none":
+        known = {key: value for key, value in known.items() if not key.startswith("gpu_")}
     return {**summary, **{key: _unique(value) for key, value in known.items()}}
 
 

@@ -84,9 +84,22 @@ def straight(tmp_path):
     return make
 
 
+@pytest.mark.usefixtures("standin_gpu")
+@pytest.mark.parametrize("transfers", ["direct", "staged"])
+@pytest.mark.parametrize("variant", ["plain", "stateful rule", "error feedback", "on the wire"])
+def test_so_does_one_whose_arrays_are_those_of_a_gpu(tmp_path, straight, variant, transfers):
+    """What a checkpoint keeps of them is on the host, and comes back to where it was."""
+    on_gpu = {**VARIANTS[variant], "backend": {"kind": "cupy", "gpu_transfers": transfers}}
+    check_that_an_interrupted_run_ends_alike(tmp_path, straight, on_gpu, 7)
+
+
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 @pytest.mark.parametrize("every", [0, 7])
 def test_an_interrupted_run_ends_like_one_that_was_not(tmp_path, straight, variant, every):
+    check_that_an_interrupted_run_ends_alike(tmp_path, straight, variant, every)
+
+
+def check_that_an_interrupted_run_ends_alike(tmp_path, straight, variant, every):
     path, safety = tmp_path / "run.h5", {"safety": {"checkpoint_every": every}}
     outcome, notes = start(path, variant, flushes=2, **safety)
     assert (outcome.status, outcome.exit_code) == ("interrupted", ExitCode.CHECKPOINTED)
