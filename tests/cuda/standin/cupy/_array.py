@@ -111,7 +111,10 @@ class ndarray:
 
     @shape.setter
     def shape(self, shape: Any) -> None:
-        self._host = self._host.reshape(shape, copy=False)
+        reshaped = self._host.reshape(shape)
+        if not np.may_share_memory(reshaped, self._host):
+            raise AttributeError("incompatible shape")
+        self._host = reshaped
 
     @property
     def device(self) -> Any:
@@ -293,7 +296,9 @@ class ndarray:
         return self._view(self._host.view() if dtype is None else self._host.view(supported(dtype)))
 
     def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> ndarray:
-        return self._view(self._host.reshape(*shape, order=order, copy=copy))
+        if copy is not None:
+            raise NotImplementedError("the stand-in copies where it must")
+        return self._view(self._host.reshape(*shape, order=order))
 
     def transpose(self, *axes: Any) -> ndarray:
         return self._view(self._host.transpose(*axes))
