@@ -98,8 +98,8 @@ def open_backend(
     """Open an array library and, for CuPy, the GPU of this rank.
 
     The GPU is taken from the rank within the node, as the launcher's
-    variables give it, round robin over the visible devices. Messages go to MPI
-    from host memory, so it does not matter whether MPI is initialised before.
+    variables give it, round robin over the visible devices. MPI is initialised by
+    then; what some libraries would make of a GPU chosen earlier is not asked for.
 
     Raises
     ------

@@ -44,8 +44,8 @@ def agree_on_transfers(spec: Spec, link: Link) -> GpuTransfers:
     if link.size == 1:
         return GpuTransfers("direct", "one process, whose messages stay on its GPU")
     patience_s = spec.safety.timeout_s
-    # The other ranks wait for the verdict, as long as for anything.
-    timeout_s = min(PROBE_TIMEOUT_S, patience_s / 2) if patience_s else PROBE_TIMEOUT_S
+    # The other ranks wait for the verdict, as long as for anything; it may take two tries.
+    timeout_s = min(PROBE_TIMEOUT_S, patience_s / 4) if patience_s else PROBE_TIMEOUT_S
     told = json.dumps(asdict(_probe(timeout_s))) if local_rank() == 0 else ""
     host = socket.gethostname()
     verdicts = [

@@ -106,7 +106,7 @@ def test_no_gpu_in_the_probe_is_no_reason_to_hand_arrays_over(probed):
 def test_ranks_that_wait_for_the_verdict_are_not_taken_for_lost(probed):
     agree_on_transfers(spec_on_gpu(safety={"timeout_s": 10.0}), World())
     agree_on_transfers(spec_on_gpu(safety={"timeout_s": 0.0}), World())
-    assert probed.timeouts_s == [5.0, 60.0]
+    assert probed.timeouts_s == [2.5, 60.0]
 
 
 def test_the_second_rank_of_a_host_waits_for_the_first(probed, monkeypatch):
