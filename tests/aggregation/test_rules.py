@@ -171,6 +171,16 @@ class TestHugeRows:
         assert np.linalg.norm(results[0] - GeometricMedian()(honest)) > 1e-2
 
 
+@pytest.mark.parametrize("kind", sorted(COORDINATE_WISE))
+@pytest.mark.parametrize("n", [3, 21, 100, 300])
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_rounding_takes_no_mean_beyond_the_largest_number(kind: str, n: int, sign: float) -> None:
+    """As many parts of it, each rounded upwards, exceed it."""
+    messages = np.full((n, 5), sign * np.finfo(np.float64).max)
+    result = make(kind, (n - 1) // 4)(messages)
+    np.testing.assert_allclose(result, messages[0], rtol=1e-14)
+
+
 class TestRowsThatAreNotFinite:
     """They count as rows of zeros."""
 

@@ -12,8 +12,10 @@ from cuda_on_host import (
     HostKernel,
     HostModule,
     LaunchError,
+    Nvrtc,
     backwards,
     can_contract,
+    options_for,
 )
 
 if TYPE_CHECKING:
@@ -174,29 +176,36 @@ def test_memory_of_the_size_that_a_launch_gives() -> None:
     probe((1,), (64,), (out,), shared_mem=49153)
 
 
+INTRINSICS = """
+    const unsigned i = threadIdx.x;
+    atomicAdd(&out[0], i);
+    atomicMax(&out[1], i);
+    atomicXor(&out[2], 1u << i);
+    if (i == 0) {
+        out[3] = __clz(1) + 100 * __clzll(1) + 10000 * __ffs(8);
+        out[4] = __brev(1u) + (unsigned)__popcll(~0ull);
+        out[5] = (unsigned)__umul64hi(1ull << 63, 6);
+        out[6] = __float_as_uint(-0.0f);
+        out[7] = __byte_perm(0x33221100u, 0x77665544u, 0x7041u);
+        out[8] = atomicCAS(&out[9], 0u, 5u);
+        out[10] = __float2int_rn(2.5f) + 10 * __double2int_rz(-1.5) + 100 * isfinite(1.0 / 0.0);
+        out[11] = (unsigned)(fmin(3.0f, 0.0f / 0.0f) + ldexp(1.0, 4) + sqrt(4.0f) + min(1, 2u));
+    }
+"""
+
+
 def test_atomic_operations_and_bits() -> None:
-    body = """
-        const unsigned i = threadIdx.x;
-        atomicAdd(&out[0], i);
-        atomicMax(&out[1], i);
-        atomicXor(&out[2], 1u << i);
-        if (i == 0) {
-            out[3] = __clz(1) + 100 * __clzll(1) + 10000 * __ffs(8);
-            out[4] = __brev(1u) + (unsigned)__popcll(~0ull);
-            out[5] = (unsigned)__umul64hi(1ull << 63, 6);
-            out[6] = __float_as_uint(-0.0f);
-            out[7] = __byte_perm(0x33221100u, 0x77665544u, 0x7041u);
-            out[8] = atomicCAS(&out[9], 0u, 5u);
-            out[10] = __float2int_rn(2.5f) + 10 * __double2int_rz(-1.5) + 100 * isfinite(1.0 / 0.0);
-            out[11] = (unsigned)(fmin(3.0f, 0.0f / 0.0f) + ldexp(1.0, 4) + sqrt(4.0f) + min(1, 2u));
-        }
-    """
     out = np.zeros(12, dtype=np.uint32)
-    kernel(body)((1,), (32,), (out,))
+    kernel(INTRINSICS)((1,), (32,), (out,))
     assert list(out[:3]) == [496, 31, 2**32 - 1]
     assert list(out[3:8]) == [46331, 2**31 + 64, 3, 2**31, 0x77004411]
     assert list(out[8:11]) == [0, 5, (2 - 10) % 2**32]
     assert out[11] == 3 + 16 + 2 + 1
+
+
+def test_nvrtc_has_them_too(nvrtc: Nvrtc) -> None:
+    code = f'extern "C" __global__ void probe(unsigned* out) {{ {INTRINSICS} }}'
+    assert "registers" in nvrtc(code, *options_for("sm_80", ()))
 
 
 class TestArguments:

@@ -10,6 +10,14 @@ from lad_mpi.errors import BackendError
 HERE = Path(__file__).parent
 
 
+def pytest_report_header():
+    """Name the device: what a stand-in shows is not what a card shows."""
+    try:
+        return f"GPU: {open_backend('cupy', 'float64').device_name}"
+    except BackendError as error:
+        return f"GPU: none, {error.message}"
+
+
 def pytest_collection_modifyitems(items):
     try:
         open_backend("cupy", "float64")

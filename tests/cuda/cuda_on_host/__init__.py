@@ -15,6 +15,7 @@ The fixture ``nvrtc`` shows the last, where NVIDIA's compiler is installed.
 from cuda_on_host.compiler import CACHE, COMPILER, CompileError, can_contract
 from cuda_on_host.kernels import HostKernel, HostModule, LaunchError, backwards
 from cuda_on_host.nvrtc import Nvrtc, assert_registers, options_for
+from cuda_on_host.standin import standin_cupy, standin_environment
 
 __all__ = [
     "CACHE",
@@ -28,4 +29,6 @@ __all__ = [
     "backwards",
     "can_contract",
     "options_for",
+    "standin_cupy",
+    "standin_environment",
 ]

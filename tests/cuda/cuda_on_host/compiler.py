@@ -16,7 +16,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
 #: Names a folder of libraries, for processes to share; without it each has its own.
-CACHE = "CUDA_ON_HOST_CACHE"
+CACHE = "KERNELS_ON_HOST_CACHE"
 
 # What NVRTC defines, for a card of compute capability 8.0.
 _DEFINED = ("-D__CUDACC__", "-D__CUDACC_RTC__", "-D__CUDA_ARCH__=800")

@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from typing import TYPE_CHECKING
 
 import pytest
 
-from cuda_on_host.compiler import CACHE
+from cuda_on_host.compiler import CACHE, COMPILER
 from cuda_on_host.nvrtc import Nvrtc, find_nvrtc
+from cuda_on_host.standin import standin_cupy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lad_mpi.arrays import Backend
 
 _folder: str | None = None
 
@@ -36,3 +43,14 @@ def nvrtc() -> Nvrtc:
     if found is None:
         pytest.skip("NVRTC is not installed: pip install 'lad_mpi[nvrtc]'")
     return found
+
+
+@pytest.fixture
+def standin_gpu() -> Iterator[Backend]:
+    """The backend "cupy", whose arrays the stand-in for CuPy keeps in host memory."""
+    from lad_mpi.arrays import open_backend
+
+    if COMPILER is None:
+        pytest.skip("there is no C++ compiler")
+    with standin_cupy():
+        yield open_backend("cupy", "float64")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 from contextlib import contextmanager
 from functools import cache
@@ -53,13 +54,18 @@ class HostModule:
         CUDA C++.
     options : tuple of str
         NVRTC's.
-    level : int
-        Of optimisation. Long kernels compile faster without.
+    level : int, optional
+        Of optimisation. Long kernels compile faster with none; unless given,
+        ``KERNELS_ON_HOST_LEVEL`` says it, and otherwise it is 1.
     """
 
-    def __init__(self, *, code: str, options: tuple[str, ...] = (), level: int = 1) -> None:
+    def __init__(
+        self, *, code: str, options: tuple[str, ...] = (), level: int | None = None
+    ) -> None:
         if not isinstance(options, tuple):
             raise TypeError(f"options are a tuple, as CuPy wants them, not {options!r}")
+        if level is None:
+            level = int(os.environ.get("KERNELS_ON_HOST_LEVEL", "1"))
         self._code, self._options, self._level = code, options, level
 
     def compile(self) -> None:
@@ -79,7 +85,7 @@ class HostKernel:
     """
 
     def __init__(
-        self, code: str, name: str, options: tuple[str, ...] = (), *, level: int = 1
+        self, code: str, name: str, options: tuple[str, ...] = (), *, level: int | None = None
     ) -> None:
         self._module = HostModule(code=code, options=options, level=level)
         self.name = name
@@ -133,6 +139,8 @@ class HostKernel:
             address, dtype = (0, None) if value is None else self.address(value)
             if not parameter.pointer or not (dtype is None or parameter.accepts(dtype)):
                 raise wrong
+            if parameter.size and address % min(parameter.size, 16):
+                raise LaunchError(f"argument {number} of {self.name} is not aligned")
             return np.array(address, dtype=np.uint64)
         # As CuPy does, take an int of Python for one of 64 bits.
         if not isinstance(value, np.generic | int | float | complex) or parameter.pointer:
@@ -148,8 +156,8 @@ class HostKernel:
         return isinstance(value, np.ndarray)
 
     @staticmethod
-    def address(array: Any) -> tuple[int, np.dtype[Any]]:
-        """Return where an array begins, and of what it is."""
+    def address(array: Any) -> tuple[int, np.dtype[Any] | None]:
+        """Return where an array begins, and of what it is, if that is known."""
         return array.ctypes.data, array.dtype
 
 

@@ -1,0 +1,19 @@
+"""A stand-in for what lad_mpi takes from CuPy's extensions; see ``cupy``."""
+
+from typing import Any
+
+import numpy as np
+
+
+def empty_pinned(shape: Any, dtype: Any = float, order: str = "C") -> np.ndarray:
+    return np.empty(shape, dtype, order)
+
+
+def zeros_pinned(shape: Any, dtype: Any = float, order: str = "C") -> np.ndarray:
+    return np.zeros(shape, dtype, order)
+
+
+def empty_like_pinned(
+    a: Any, dtype: Any = None, order: str = "K", subok: None = None, shape: Any = None
+) -> np.ndarray:
+    return np.empty_like(getattr(a, "_host", a), dtype, order, shape=shape)
