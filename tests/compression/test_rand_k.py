@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lad_mpi.compression import Channel, RandK, Rejection
+from lad_mpi.compression.kernels import chosen_marks
 from lad_mpi.errors import ParameterError
 from lad_mpi.rng import Streams
 
@@ -96,3 +97,12 @@ def test_a_k_that_cannot_be_is_refused():
     with pytest.raises(ParameterError) as caught:
         RandK(120).check(100)
     assert str(caught.value) == "k: must be at most the dimension 100, not 120"
+
+
+@pytest.mark.parametrize(("dimension", "k"), [(1, 1), (64, 5), (65, 65), (1000, 700)])
+def test_marks_are_of_what_is_sent(dimension, k):
+    wire = channel(dimension, 5)
+    places = np.tile(np.arange(dimension, dtype=np.float64), (5, 1))
+    sent = RandK(k).encode(places, wire).view(np.float64)
+    bits = np.unpackbits(chosen_marks(k, wire).view(np.uint8), axis=1, bitorder="little")
+    assert [np.flatnonzero(row).tolist() for row in bits] == sent.tolist()
