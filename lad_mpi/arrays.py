@@ -78,6 +78,17 @@ class Backend:
             return out
         return array.get(out=out)
 
+    def copy_in(self, host: Any, out: Array) -> None:
+        """Copy a host array into one of the backend's, and wait until that is done.
+
+        ``asarray`` does not wait where the host's memory is pinned, which then must not
+        be written to.
+        """
+        if self.on_host:
+            out[...] = host
+        else:
+            out.set(host)
+
     def host_buffer(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """Allocate a host array that MPI and the device can both reach fast (pinned for a GPU)."""
         if self.on_host:
@@ -109,15 +120,16 @@ def open_backend(
     if kind == "numpy":
         return Backend("numpy", np.dtype(dtype), np, "cpu")
     cupy = _import_cupy()
+    runtime = cupy.cuda.runtime
     try:
-        count = int(cupy.cuda.runtime.getDeviceCount())
-    except cupy.cuda.runtime.CUDARuntimeError as error:
+        count = int(runtime.getDeviceCount())
+        if count == 0:
+            raise _no_device("the driver reports none")
+        device = local_rank(environ) % count
+        cupy.cuda.Device(device).use()
+        name = runtime.getDeviceProperties(device)["name"].decode()
+    except runtime.CUDARuntimeError as error:
         raise _no_device(str(error)) from error
-    if count == 0:
-        raise _no_device("the driver reports none")
-    device = local_rank(environ) % count
-    cupy.cuda.Device(device).use()
-    name = cupy.cuda.runtime.getDeviceProperties(device)["name"].decode()
     return Backend("cupy", np.dtype(dtype), cupy, name)
 
 
@@ -135,16 +147,23 @@ def _import_cupy() -> Any:
 def _no_device(reason: str) -> BackendError:
     return BackendError(
         f'backend.kind = "cupy" needs a CUDA device, and none can be used: {reason}',
-        hint="see that nvidia-smi lists a GPU in this job and that CUDA_VISIBLE_DEVICES "
-        'does not hide it; or set backend.kind = "numpy"',
+        hint="see that nvidia-smi lists a GPU in this job, that CUDA_VISIBLE_DEVICES does not "
+        "hide it, and that no other process has it for itself (nvidia-smi -q -d COMPUTE); "
+        'or set backend.kind = "numpy"',
     )
 
 
+def is_gpu_error(error: Exception) -> bool:
+    """Whether an error is CuPy's own, which cannot be named without importing CuPy."""
+    return type(error).__module__.partition(".")[0] in ("cupy", "cupy_backends")
+
+
 def visible_gpus() -> list[str]:
-    """Return model name and PCI bus number of every GPU that this process may use.
+    """Return model name, PCI bus number and id of every GPU that this process may use.
 
     Empty where CuPy is not installed or the driver shows none. The bus number
-    tells one GPU from another on a host, whatever ``CUDA_VISIBLE_DEVICES`` calls it.
+    tells one GPU from another on a host, whatever ``CUDA_VISIBLE_DEVICES`` calls it, and
+    the beginning of the id one part of a card from another where it is divided (MIG).
     """
     try:
         runtime = _import_cupy().cuda.runtime
@@ -153,12 +172,13 @@ def visible_gpus() -> list[str]:
     except BackendError:
         return []
     except Exception as error:
-        # CuPy's own class of errors, which cannot be named without importing CuPy.
-        if type(error).__name__ != "CUDARuntimeError":
+        if not is_gpu_error(error):
             raise
         return []
 
 
 def _gpu_name(runtime: Any, device: int) -> str:
-    name = runtime.getDeviceProperties(device)["name"].decode()
-    return f"{name} {runtime.deviceGetPCIBusId(device)}"
+    properties = runtime.getDeviceProperties(device)
+    identity = bytes(properties.get("uuid", b""))[:4].hex()
+    name = f"{properties['name'].decode()} {runtime.deviceGetPCIBusId(device)}"
+    return f"{name} {identity}" if identity else name

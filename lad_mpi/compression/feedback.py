@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lad_mpi.arrays import namespace
+from lad_mpi.arrays import namespace, to_host
 
 if TYPE_CHECKING:
     from lad_mpi.types import Array
@@ -62,5 +62,8 @@ def keep(corrected: Array, received: Array) -> Array:
     """
     with np.errstate(all="ignore"):
         left: Array = corrected - received
-    left[~namespace(left).isfinite(left).all(axis=1)] = 0
+    # By their numbers: CuPy makes a mask of rows one of all coordinates, and more of it.
+    lost = np.flatnonzero(~to_host(namespace(left).isfinite(left).all(axis=1)))
+    if len(lost):
+        left[lost] = 0
     return left

@@ -10,7 +10,8 @@ from lad_mpi.doctor.finding import Finding, Severity, name_ranks
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_SHARED = "one rank a GPU: fewer ranks a host, or srun --gpus-per-task=1"
+# Not --gpus-per-task: ranks that see their own alone cannot hand arrays to each other.
+_SHARED = "one rank a GPU: fewer ranks a host, or more GPUs (sbatch --gpus-per-node)"
 
 
 def judge_gpus(facts: Sequence[RankFacts]) -> list[Finding]:
@@ -88,7 +89,8 @@ def _transfers(host: str, ranks: Sequence[RankFacts]) -> list[Finding]:
                 f"{host}: {found.kind}, {found.reason}",
                 "messages go through pinned memory of the host, which is right but slower; for "
                 "direct ones use an MPI built for CUDA, with its variable set (Cray: "
-                "MPICH_GPU_SUPPORT_ENABLED=1; MPICH: MPIR_CVAR_ENABLE_GPU=1)",
+                "MPICH_GPU_SUPPORT_ENABLED=1; MPICH: MPIR_CVAR_ENABLE_GPU=1), and an mpiexec "
+                "of its own to try it with, or backend.gpu_transfers",
                 (host,),
             )
         ]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _ID_CHARACTERS = 10
 _NOT_IDENTITY = ("safety", "network")
+_NOT_IDENTITY_OF_THE_BACKEND = "gpu_transfers"
 
 
 def to_mapping(spec: Spec) -> dict[str, Any]:
@@ -48,10 +49,12 @@ def spec_hash(spec: Spec) -> str:
     """Return the SHA-256 of the resolved spec, in hexadecimal digits.
 
     What changes no number is left out. What guards a run: whoever resumes one may want
-    other intervals. And the network that it emulates: errors are the same on any.
+    other intervals. And ways of messages, the emulated network or how they leave a GPU:
+    errors are the same on any.
     """
     mapping = to_mapping(spec)
     identity = {key: value for key, value in mapping.items() if key not in _NOT_IDENTITY}
+    identity["backend"].pop(_NOT_IDENTITY_OF_THE_BACKEND, None)
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -175,7 +175,8 @@ class BackendChoice:
         Of model, gradients and messages.
     gpu_transfers : {"direct", "staged"}, optional
         Whether MPI is handed arrays of the GPU or copies in host memory. Left out, it
-        is tried which of them works and is faster.
+        is tried which of them works and is faster. It changes times only, so it is no
+        part of a run's identity.
     """
 
     kind: BackendKind = "numpy"

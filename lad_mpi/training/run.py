@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from lad_mpi.arrays import open_backend
-from lad_mpi.errors import ExitCode, LadError, RunFailedError
+from lad_mpi.arrays import is_gpu_error, open_backend
+from lad_mpi.errors import BackendError, ExitCode, LadError, RunFailedError
 from lad_mpi.training.existing import Existing
 from lad_mpi.training.interrupt import InterruptRequest
 from lad_mpi.training.iteration import downlink_bytes
@@ -15,7 +15,7 @@ from lad_mpi.training.outcome import NoProgress, Outcome, Progress
 from lad_mpi.training.place import describe_rank
 from lad_mpi.training.setup import Setup, prepare
 from lad_mpi.training.transfers import agree_on_transfers
-from lad_mpi.transport import EmulatedExchange
+from lad_mpi.transport import EmulatedExchange, StagedExchange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,8 +61,8 @@ def run_spec(
     remarks : sequence of str
         What the log should say about the place of the run.
     """
-    link.set_timeout(spec.safety.timeout_s)
     transfers = agree_on_transfers(spec, link)
+    link.set_timeout(spec.safety.timeout_s)
     progress = progress or NoProgress()
     with contextlib.ExitStack() as stack:
         failure: LadError | None = None
@@ -108,6 +108,13 @@ def _prepare(spec: Spec, link: Link, transfers: GpuTransfers) -> Setup:
         return prepare(spec, link, backend, transfers)
     except MemoryError as error:
         raise RunFailedError(f"not enough memory for the data: {error}") from error
+    except Exception as error:
+        if not is_gpu_error(error):
+            raise
+        raise BackendError(
+            f"the GPU cannot be used: {type(error).__name__}: {error}",
+            hint="lad-mpi doctor tells what can be seen of it from here",
+        ) from error
 
 
 def _tell_start(link: Link, start: Start | None, progress: Progress) -> int | None:
@@ -150,13 +157,17 @@ def _train(
 
 
 def _plan(setup: Setup) -> Exchange:
-    spec, link = setup.spec, setup.link
+    spec, link, backend = setup.spec, setup.link, setup.backend
+    direct = setup.transfers.kind == "direct"
+    allocate = backend.xp.zeros if direct else backend.host_buffer
     exchange = link.plan(
         setup.layout,
         setup.messages.slot_bytes,
         downlink_bytes(setup),
-        lambda shape: setup.packing.xp.zeros(shape, dtype="uint8"),
+        lambda shape: allocate(shape, "uint8"),
     )
+    if not (direct or setup.stages or backend.on_host):
+        exchange = StagedExchange(exchange, backend)
     network = spec.network.emulate
     if network is None:
         return exchange

@@ -128,7 +128,10 @@ class Server:
         if self._staged is None:
             return vectors
         self._staged[...] = vectors
-        return self._setup.backend.asarray(self._staged)
+        backend = self._setup.backend
+        messages = backend.xp.empty(vectors.shape, dtype=vectors.dtype)
+        backend.copy_in(self._staged, messages)
+        return messages
 
     def simulate(self, vectors: Array, rejections: HostInts, iteration: int) -> None:
         """Let omniscient attackers replace their messages, in place.

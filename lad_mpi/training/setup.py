@@ -47,7 +47,7 @@ class Setup:
     problem : ProblemData
         The data, the same on every rank.
     transfers : GpuTransfers
-        How messages get from a GPU to MPI.
+        How what is packed on a GPU gets to MPI.
     messages : MessageFormat
         Size and layout of a message.
     packing : Packing
@@ -94,7 +94,7 @@ class Setup:
 
     @cached_property
     def stages(self) -> bool:
-        """Whether vectors are copied between a GPU and the host, which packs them."""
+        """Whether a codec of the host packs what is on a GPU, so that vectors are copied."""
         return self.packing.xp is not self.backend.xp
 
     @cached_property
@@ -143,7 +143,7 @@ def prepare(
         problem=problem,
         transfers=transfers,
         messages=messages,
-        packing=packing_for(messages, backend) if transfers.kind == "direct" else messages,
+        packing=packing_for(messages, backend),
         byzantine=np.sort(draw[: spec.devices.byzantine]),
         honest=np.sort(draw[spec.devices.byzantine :]),
     )

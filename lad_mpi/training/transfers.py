@@ -1,13 +1,14 @@
-"""How messages get from GPUs to MPI, decided once for all ranks."""
+"""How what is packed on GPUs gets to MPI, decided once for all ranks."""
 
 from __future__ import annotations
 
 import json
 import socket
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from lad_mpi.arrays import visible_gpus
 from lad_mpi.compression import GpuCodec
 from lad_mpi.launchers import local_rank
 from lad_mpi.transport.gpu_probe import (
@@ -18,8 +19,32 @@ from lad_mpi.transport.gpu_probe import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lad_mpi.spec import Spec
     from lad_mpi.transport import Link
+
+#: For ranks that wait for others to probe, which may take two tries.
+_PATIENCE_S = 3 * PROBE_TIMEOUT_S
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """What a rank tells the others.
+
+    Parameters
+    ----------
+    host : str
+        Where it is.
+    gpus : list of str
+        What it sees there.
+    verdict : dict or None
+        A :class:`GpuTransfers`, from the first rank of a host.
+    """
+
+    host: str
+    gpus: list[str]
+    verdict: dict[str, object] | None
 
 
 def agree_on_transfers(spec: Spec, link: Link) -> GpuTransfers:
@@ -27,7 +52,8 @@ def agree_on_transfers(spec: Spec, link: Link) -> GpuTransfers:
 
     The first rank of every host probes, and one that must not be handed them decides
     for all. Nothing is tried where the spec or the codec leaves no choice, or where
-    there is one process, whose messages need no MPI.
+    there is one process, whose messages need no MPI. The bits of a run are the same
+    either way. The link's timeout is changed.
 
     Returns
     -------
@@ -43,25 +69,38 @@ def agree_on_transfers(spec: Spec, link: Link) -> GpuTransfers:
         return GpuTransfers(given, "backend.gpu_transfers says so")
     if link.size == 1:
         return GpuTransfers("direct", "one process, whose messages stay on its GPU")
-    patience_s = spec.safety.timeout_s
-    # The other ranks wait for the verdict, as long as for anything; it may take two tries.
-    timeout_s = min(PROBE_TIMEOUT_S, patience_s / 4) if patience_s else PROBE_TIMEOUT_S
-    told = json.dumps(asdict(_probe(timeout_s))) if local_rank() == 0 else ""
-    host = socket.gethostname()
-    verdicts = [
-        (host, GpuTransfers(**json.loads(verdict)))
-        for host, _, verdict in (
-            text.partition(" ") for text in link.gather_texts(f"{host} {told}")
-        )
-        if verdict
-    ]
+    link.set_timeout(_PATIENCE_S)
+    verdict = asdict(_probe()) if local_rank() == 0 else None
+    word = _Word(socket.gethostname(), visible_gpus(), verdict)
+    return _judge([_Word(**json.loads(text)) for text in link.gather_texts(_told(word))])
+
+
+def _told(word: _Word) -> str:
+    return json.dumps(asdict(word))
+
+
+def _judge(words: Sequence[_Word]) -> GpuTransfers:
+    """Return what holds for all ranks; the first refusal, if there is one."""
+    seen: dict[str, list[str]] = {}
+    verdicts = []
+    for word in words:
+        if seen.setdefault(word.host, word.gpus) != word.gpus:
+            return GpuTransfers(
+                "staged",
+                f"{word.host}: ranks see different GPUs, and cannot reach into those of others; "
+                "give each all of the host's",
+            )
+        if word.verdict is not None:
+            verdicts.append((word.host, GpuTransfers(**word.verdict)))  # type: ignore[arg-type]
     for host, verdict in verdicts:
         if verdict.kind != "direct":
             return GpuTransfers("staged", f"{host}: {verdict.reason}")
+    if not verdicts:
+        return GpuTransfers("staged", "no rank was told that it is the first of its host")
     return verdicts[0][1]
 
 
 @cache
-def _probe(timeout_s: float) -> GpuTransfers:
-    """Probe once a process: a study has many runs."""
-    return probe_gpu_transfers(timeout_s=timeout_s)
+def _probe() -> GpuTransfers:
+    """Probe once a process: a study has many runs, and its later ones crowd the GPU."""
+    return probe_gpu_transfers()

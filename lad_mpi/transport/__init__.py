@@ -7,6 +7,7 @@ from lad_mpi.transport.guardian import Guardian
 from lad_mpi.transport.launch import open_link
 from lad_mpi.transport.loopback import Loopback
 from lad_mpi.transport.packing import Packing, packing_for, warm_up
+from lad_mpi.transport.staged import StagedExchange
 from lad_mpi.transport.wire import HEADER_BYTES, MessageFormat
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "MessageFormat",
     "Packing",
     "SlicedGather",
+    "StagedExchange",
     "open_link",
     "packing_for",
     "warm_up",

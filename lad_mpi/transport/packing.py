@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from lad_mpi.compression import GpuCodec
+
 if TYPE_CHECKING:
     from lad_mpi.arrays import Backend
     from lad_mpi.compression import Channel
@@ -36,14 +38,11 @@ class Packing(Protocol):
 
 
 def packing_for(messages: MessageFormat, backend: Backend) -> Packing:
-    """Return what packs messages where a backend has its arrays.
+    """Return what packs messages where a backend has its arrays, if the codec can.
 
-    Raises
-    ------
-    TypeError
-        That is a GPU, and the codec works on the host only.
+    A codec of the host works on copies in its memory, whatever the backend is.
     """
-    if backend.on_host:
+    if backend.on_host or not isinstance(messages.codec, GpuCodec):
         return messages
     # Ranks on the host do not pay for importing it.
     from lad_mpi.transport.gpu_packing import GpuPacking  # noqa: PLC0415

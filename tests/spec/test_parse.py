@@ -261,11 +261,12 @@ def test_what_cannot_run_is_refused_by_its_key(mapping, key, words):
     assert caught.value.exit_code == 2
 
 
-def test_how_messages_leave_a_gpu_is_part_of_a_run_only_where_it_is_given():
+def test_how_messages_leave_a_gpu_is_no_part_of_a_run():
     left_to_the_run = parse_spec({"backend": {"kind": "cupy"}})
     assert "gpu_transfers" not in to_toml(left_to_the_run)
     given = parse_spec({"backend": {"kind": "cupy", "gpu_transfers": "direct"}})
-    assert run_id(given) != run_id(left_to_the_run)
+    assert run_id(given) == run_id(left_to_the_run)
+    assert run_id(given) != run_id(parse_spec({}))
 
 
 def test_a_codec_of_the_host_cannot_be_told_to_pack_on_a_gpu(monkeypatch):

@@ -402,6 +402,21 @@ def test_missing_data_are_an_outcome_that_names_the_file(tmp_path):
     assert not (tmp_path / "log.h5").exists()
 
 
+def test_an_error_of_cupy_at_the_start_is_one_message_and_no_traceback(tmp_path, monkeypatch):
+    class CUDADriverError(RuntimeError):
+        __module__ = "cupy_backends.cuda.api.driver"
+
+    def fail(*_):
+        raise CUDADriverError("CUDA_ERROR_INVALID_PTX")
+
+    monkeypatch.setattr("lad_mpi.training.run.prepare", fail)
+    outcome = run_spec(parse_spec({}), Loopback(), tmp_path / "log.h5")
+    assert (outcome.status, outcome.exit_code) == ("failed", ExitCode.UNFIT)
+    assert "the GPU cannot be used: CUDADriverError: CUDA_ERROR_INVALID_PTX" in outcome.failure
+    assert "lad-mpi doctor" in outcome.failure
+    assert not (tmp_path / "log.h5").exists()
+
+
 def test_ranks_of_devices_do_not_pay_for_what_only_the_server_needs():
     code = (
         "import sys, lad_mpi.cli.run, lad_mpi.cli.study, lad_mpi.training\n"

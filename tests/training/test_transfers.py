@@ -11,25 +11,31 @@ from lad_mpi.spec import parse_spec
 from lad_mpi.training import transfers
 from lad_mpi.training.transfers import agree_on_transfers
 from lad_mpi.transport import Loopback
-from lad_mpi.transport.gpu_probe import GpuTransfers
+from lad_mpi.transport.gpu_probe import PROBE_TIMEOUT_S, GpuTransfers
 
 DIRECT = GpuTransfers("direct", "20 GB/s", 2e10, 1e10)
 CRASHED = GpuTransfers("staged", "it was killed by SIGSEGV")
 
 
-@dataclasses.dataclass
 class World:
-    """A rank that hears what ranks of other hosts have found."""
+    """A rank that hears what other ranks have found."""
 
-    others: tuple[str, ...] = ()
-    size: int = 3
+    size = 3
+
+    def __init__(self, *others):
+        self.others = others
+        self.patience_s = 1.0
+
+    def set_timeout(self, timeout_s):
+        self.patience_s = timeout_s
 
     def gather_texts(self, text):
         return [text, *self.others]
 
 
-def heard(host, found):
-    return f"{host} {json.dumps(dataclasses.asdict(found))}"
+def heard(host, found=None, gpus=("one", "two")):
+    verdict = None if found is None else dataclasses.asdict(found)
+    return json.dumps({"host": host, "gpus": gpus, "verdict": verdict})
 
 
 def spec_on_gpu(**changes):
@@ -52,15 +58,17 @@ class HostOnly:
 def probed(monkeypatch):
     """Count probes, which find what ``probed.found`` says."""
 
-    seen = SimpleNamespace(found=DIRECT, timeouts_s=[])
+    seen = SimpleNamespace(found=DIRECT, times=0)
 
-    def probe(*, timeout_s):
-        seen.timeouts_s.append(timeout_s)
+    def probe():
+        seen.times += 1
         return seen.found
 
     transfers._probe.cache_clear()
     monkeypatch.setattr(transfers, "probe_gpu_transfers", probe)
     monkeypatch.setattr(transfers, "local_rank", lambda: 0)
+    monkeypatch.setattr(transfers.socket, "gethostname", lambda: "here")
+    monkeypatch.setattr(transfers, "visible_gpus", lambda: ["one", "two"])
     yield seen
     transfers._probe.cache_clear()
 
@@ -78,24 +86,33 @@ def test_nothing_is_tried_where_there_is_no_choice(probed, spec, link, kind, why
     found = agree_on_transfers(spec, link)
     assert found.kind == kind
     assert why in found.reason
-    assert not probed.timeouts_s
+    assert not probed.times
 
 
 def test_a_codec_that_works_on_the_host_only_is_staged(probed):
     spec = dataclasses.replace(spec_on_gpu(), compression=HostOnly())
     found = agree_on_transfers(spec, World())
     assert found == GpuTransfers("staged", "compression 'host_only' packs on the host")
-    assert not probed.timeouts_s
+    assert not probed.times
 
 
 def test_it_is_tried_once_a_process_and_all_hosts_must_agree(probed):
     # The second rank of a host has nothing to say.
-    agreed = World((heard("second", DIRECT), "second "))
+    agreed = World(heard("here"), heard("there", DIRECT), heard("there"))
     assert agree_on_transfers(spec_on_gpu(), agreed) == DIRECT
-    refused = World((heard("second", CRASHED), "second "))
-    found = agree_on_transfers(spec_on_gpu(), refused)
-    assert found == GpuTransfers("staged", "second: it was killed by SIGSEGV")
-    assert len(probed.timeouts_s) == 1
+    refused = World(heard("here"), heard("there", CRASHED))
+    found = agree_on_transfers(spec_on_gpu(safety={"timeout_s": 7.0}), refused)
+    assert found == GpuTransfers("staged", "there: it was killed by SIGSEGV")
+    assert probed.times == 1
+
+
+def test_ranks_of_one_host_that_see_different_gpus_cannot_be_tried(probed):
+    """As with --gpus-per-task: the probe would see those of one rank only."""
+    found = agree_on_transfers(spec_on_gpu(), World(heard("here", gpus=("two",))))
+    assert found.kind == "staged"
+    assert "here: ranks see different GPUs" in found.reason
+    elsewhere = World(heard("there", DIRECT, gpus=("three",)))
+    assert agree_on_transfers(spec_on_gpu(), elsewhere) == DIRECT
 
 
 def test_no_gpu_in_the_probe_is_no_reason_to_hand_arrays_over(probed):
@@ -104,12 +121,13 @@ def test_no_gpu_in_the_probe_is_no_reason_to_hand_arrays_over(probed):
 
 
 def test_ranks_that_wait_for_the_verdict_are_not_taken_for_lost(probed):
-    agree_on_transfers(spec_on_gpu(safety={"timeout_s": 10.0}), World())
-    agree_on_transfers(spec_on_gpu(safety={"timeout_s": 0.0}), World())
-    assert probed.timeouts_s == [2.5, 60.0]
+    world = World()
+    agree_on_transfers(spec_on_gpu(safety={"timeout_s": 10.0}), world)
+    assert world.patience_s > 2 * PROBE_TIMEOUT_S
 
 
 def test_the_second_rank_of_a_host_waits_for_the_first(probed, monkeypatch):
     monkeypatch.setattr(transfers, "local_rank", lambda: 1)
-    assert agree_on_transfers(spec_on_gpu(), World((heard("host", DIRECT),))) == DIRECT
-    assert not probed.timeouts_s
+    assert agree_on_transfers(spec_on_gpu(), World(heard("here", DIRECT))) == DIRECT
+    assert not probed.times
+    assert agree_on_transfers(spec_on_gpu(), World()).kind == "staged"

@@ -15,6 +15,7 @@ from lad_mpi.attacks import ATTACKS, AttackContext
 from lad_mpi.compression import CODECS, Channel, Rejection
 from lad_mpi.rng import Streams
 from lad_mpi.transport import MessageFormat, packing_for, warm_up
+from lad_mpi.transport.gpu_packing import GpuPacking
 
 if TYPE_CHECKING:
     from lad_mpi.arrays import DtypeName
@@ -97,12 +98,14 @@ def test_hostile_messages_are_refused_for_the_reasons_of_the_host(
         assert len(reasons) > 6
 
 
-def test_a_codec_of_the_host_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_codec_of_the_host_packs_there(monkeypatch: pytest.MonkeyPatch) -> None:
     codec = CODECS["sign"]()
     monkeypatch.delattr(CODECS["sign"], "encode_on_gpu")
     messages = MessageFormat(codec, Q, np.dtype("float32"))
+    backend = open_backend("cupy", "float32")
+    assert packing_for(messages, backend) is messages
     with pytest.raises(TypeError, match="'sign' cannot be packed on a GPU"):
-        packing_for(messages, open_backend("cupy", "float32"))
+        GpuPacking(messages, backend.xp)
 
 
 def test_a_rank_without_devices_packs_nothing(codec: Codec) -> None:
