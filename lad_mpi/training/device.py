@@ -59,7 +59,7 @@ class DeviceBlock:
         self._columns = max(1, _CACHED // max(1, self._count * dimension))
         self._terms: Array = xp.empty((self._columns * self._count, dimension), dtype=dtype)
         # Pinned, so that vectors leave a GPU at the speed of the bus.
-        self._staged = setup.backend.host_buffer(shape, dtype) if setup.stages else None
+        self._staged = setup.backend.host_buffer(shape, dtype) if setup.copies_vectors else None
         block = (setup.byzantine >= self._first) & (setup.byzantine < self._first + self._count)
         self._byzantine: HostInts = setup.byzantine[block]
         self.residuals: Array | None = None

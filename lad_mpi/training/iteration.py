@@ -63,7 +63,7 @@ def announce(command: Command, setup: Setup, exchange: Exchange, server: Server 
     if server is not None:
         word[0] = int(command)
         model = _model_in(setup, exchange)
-        if setup.stages:
+        if setup.copies_vectors:
             setup.backend.to_host(server.model, model)
         else:
             model[...] = server.model

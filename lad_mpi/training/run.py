@@ -166,7 +166,7 @@ def _plan(setup: Setup) -> Exchange:
         downlink_bytes(setup),
         lambda shape: allocate(shape, "uint8"),
     )
-    if not (direct or setup.stages or backend.on_host):
+    if not (direct or setup.copies_vectors or backend.on_host):
         exchange = StagedExchange(exchange, backend)
     network = spec.network.emulate
     if network is None:

@@ -51,7 +51,7 @@ class Server:
         self._decoder = code if isinstance(code, DecodingCode) else None
         # Pinned, so that messages reach a GPU at the speed of the bus.
         shape, dtype = (setup.spec.devices.count, setup.message_dimension), setup.backend.dtype
-        self._staged = setup.backend.host_buffer(shape, dtype) if setup.stages else None
+        self._staged = setup.backend.host_buffer(shape, dtype) if setup.copies_vectors else None
 
     @property
     def rule_state(self) -> HostFloats | None:
@@ -154,7 +154,7 @@ class Server:
         channel = setup.channel(iteration, 0, devices.count, setup.byzantine)
         packing = setup.packing
         slots = packing.xp.empty((len(setup.byzantine), packing.slot_bytes), dtype=np.uint8)
-        packing.pack(to_host(crafted) if setup.stages else crafted, channel, slots)
+        packing.pack(to_host(crafted) if setup.copies_vectors else crafted, channel, slots)
         vectors[setup.byzantine], rejections[setup.byzantine] = packing.unpack(slots, channel)
 
     def aggregate(self, messages: Array, iteration: int, begun: Arriving | None = None) -> Array:

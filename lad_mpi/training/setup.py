@@ -93,7 +93,7 @@ class Setup:
         )
 
     @cached_property
-    def stages(self) -> bool:
+    def copies_vectors(self) -> bool:
         """Whether a codec of the host packs what is on a GPU, so that vectors are copied."""
         return self.packing.xp is not self.backend.xp
 
