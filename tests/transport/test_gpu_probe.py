@@ -1,11 +1,22 @@
 """The probe of GPU transfers: processes that crash, hang or lie are outlived."""
 
 import json
+import os
 import sys
+
+import pytest
 
 from lad_mpi.transport.gpu_probe import GpuTransfers, probe_gpu_transfers
 
 GPU = json.dumps({"gpu": "made up"})
+
+
+@pytest.fixture
+def no_launcher(monkeypatch):
+    """Leave out what the launcher of the tests has set, if there is one."""
+    for name in list(os.environ):
+        if name.startswith(("OMPI_", "PRTE_", "PMI", "PBS_", "FLUX_", "SLURM_", "CUDA_VISIBLE")):
+            monkeypatch.delenv(name)
 
 
 def probe(code, **options):
@@ -48,6 +59,7 @@ def test_a_crash_before_a_gpu_was_opened_means_none():
     assert probe("import os; os.kill(os.getpid(), 11)").kind == "none"
 
 
+@pytest.mark.usefixtures("no_launcher")
 def test_the_launcher_of_the_ranks_is_hidden_from_the_probe(monkeypatch):
     for name in ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_SIZE", "SLURM_PROCID", "PALS_RANKID"):
         monkeypatch.setenv(name, "1")
@@ -61,6 +73,7 @@ def test_the_launcher_of_the_ranks_is_hidden_from_the_probe(monkeypatch):
     assert probe(code).reason == "CUDA_VISIBLE_DEVICES"
 
 
+@pytest.mark.usefixtures("no_launcher")
 def test_the_probe_has_the_settings_of_the_library_that_the_ranks_have(monkeypatch):
     """As ``mpirun --mca`` sets them, but not what tells a rank of Open MPI who it is."""
     for name in ("OMPI_MCA_pml", "OMPI_MCA_opal_cuda_support", "PRTE_MCA_x", "MPIR_CVAR_X"):
