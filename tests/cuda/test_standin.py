@@ -190,3 +190,37 @@ def test_nothing_of_it_stays() -> None:
     assert not kernels_cuda.compiled.cache_info().currsize
     with standin_cupy() as second:
         assert second is not first
+
+
+@pytest.mark.parametrize("way", ["__dlpack__", "__cuda_array_interface__"])
+def test_what_is_handed_out_has_been_waited_for(standin_gpu: Backend, way: str) -> None:
+    """MPI takes an array as it finds it, whatever a stream is still doing to it."""
+
+    def take() -> None:
+        taken = getattr(array, way)
+        if callable(taken):
+            taken(stream=-1)
+
+    array = standin_gpu.xp.zeros(5)
+    with pytest.raises(AssertionError, match="before the work on it was waited for"):
+        take()
+    standin_gpu.synchronize()
+    take()
+    array[2] = 3
+    with pytest.raises(AssertionError, match="before the work on it was waited for"):
+        take()
+    assert float(array.sum()) == 3
+    take()
+
+
+def test_pinned_memory_must_not_change_while_it_is_copied_from(standin_gpu: Backend) -> None:
+    pinned = standin_gpu.host_buffer((4,), np.float32)
+    standin_gpu.asarray(pinned)
+    pinned[0] = 1
+    with pytest.raises(AssertionError, match="pinned memory was written to"):
+        standin_gpu.synchronize()
+    copy = standin_gpu.xp.empty(4, dtype=np.float32)
+    standin_gpu.copy_in(pinned, copy)
+    pinned[0] = 2
+    standin_gpu.synchronize()
+    assert float(copy[0]) == 1

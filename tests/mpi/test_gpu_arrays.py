@@ -55,15 +55,20 @@ def on_gpu(variant, transfers):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "uint32", "int64"])
 def test_mpi_takes_and_fills_arrays(world, dtype):
-    xp, size, rank = open_backend("cupy", "float64").xp, world.size, world.rank
+    backend, size, rank = open_backend("cupy", "float64"), world.size, world.rank
+    xp = backend.xp
     sent, received = xp.full(1001, rank + 1, dtype=dtype), xp.zeros(1001, dtype=dtype)
+    backend.synchronize()
     world.Sendrecv(sent, dest=(rank + 1) % size, recvbuf=received, source=(rank - 1) % size)
     assert bool((received == (rank - 1) % size + 1).all())
     gathered = xp.zeros((size, 1001), dtype=dtype)
+    backend.synchronize()
     world.Gather(sent, gathered if rank == 0 else None)
     expected = np.arange(1, size + 1)[:, None] * np.ones(1001) if rank == 0 else 0
     np.testing.assert_array_equal(gathered.get(), expected)
-    world.Bcast(gathered[1])
+    model = gathered[1]
+    backend.synchronize()
+    world.Bcast(model)
     assert bool((gathered[1] == 2).all())
 
 

@@ -11,8 +11,9 @@ Put this folder's parent on ``PYTHONPATH``, or use the fixture ``standin_gpu``.
 ``cuda_on_host.standin_environment`` gives the variables for other programs, for ranks under
 ``mpirun`` among them: MPI is handed the memory of the host, and so runs for real.
 
-It shows nothing of a GPU. Everything is done at once, so that a missing synchronisation
-is never seen; sums are NumPy's and not in CuPy's order; small numbers do not become zero.
+It shows nothing of a GPU. Everything is done at once, and only what is handed to others
+before it was waited for is found (``_queue``), not what streams of CuPy's own would do to
+each other; sums are NumPy's and not in CuPy's order; small numbers do not become zero.
 """
 
 from typing import Any

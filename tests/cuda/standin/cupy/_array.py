@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cupy import _queue
 from cupy._memory import allocate, place, supported
 from cupy._signatures import parse
 
@@ -45,6 +46,7 @@ class MemoryPointer:
         self.ptr, self.mem, self.device_id = ptr, owner, 0
 
     def __int__(self) -> int:
+        _queue.wait()
         return self.ptr
 
     def __add__(self, offset: int) -> MemoryPointer:
@@ -79,6 +81,8 @@ class ndarray:
 
     @classmethod
     def _of(cls, host: np.ndarray, base: Any = None) -> ndarray:
+        if base is None:
+            _queue.add()
         made = cls.__new__(cls)
         supported(host.dtype)
         made._host, made.base = host, base
@@ -125,6 +129,7 @@ class ndarray:
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
         host = self._host
+        _queue.hand_out(host.nbytes)
         return {
             "shape": host.shape,
             "typestr": host.dtype.str,
@@ -149,6 +154,7 @@ class ndarray:
     ) -> Any:
         if stream is not None and (not isinstance(stream, int) or stream < -1 or stream == 0):
             raise ValueError(f"{stream!r} is no stream of CUDA")
+        _queue.hand_out(self.nbytes)
         if dl_device not in (None, self.__dlpack_device__()):
             raise BufferError("the stand-in hands out its own memory alone")
         versioned = max_version is not None and max_version[0] >= 1
@@ -169,6 +175,8 @@ class ndarray:
     def get(
         self, stream: Any = None, order: str = "C", out: Any = None, blocking: bool = True
     ) -> np.ndarray:
+        if blocking:
+            _queue.wait()
         if out is None:
             return self._host.copy(order=order)
         if not isinstance(out, np.ndarray):
@@ -191,6 +199,7 @@ class ndarray:
             raise ValueError(f"Shape mismatch. Old shape: {self.shape}, new shape: {arr.shape}")
         if not self._host.flags.forc:
             raise RuntimeError("Cannot set to non-contiguous array")
+        _queue.wait() if stream is None else _queue.add_copy_of(arr)
         self._host[...] = arr
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
@@ -200,24 +209,30 @@ class ndarray:
         )
 
     def item(self) -> Any:
+        _queue.wait()
         return self._host.item()
 
     def tolist(self) -> Any:
+        _queue.wait()
         return self._host.tolist()
 
     def tobytes(self, order: str = "C") -> bytes:
+        _queue.wait()
         return self._host.tobytes(order)
 
     def __bool__(self) -> bool:
+        _queue.wait()
         return bool(self._host)
 
     def __int__(self) -> int:
         return int(self._host)
 
     def __float__(self) -> float:
+        _queue.wait()
         return float(self._host)
 
     def __complex__(self) -> complex:
+        _queue.wait()
         return complex(self._host)
 
     def __repr__(self) -> str:
@@ -252,6 +267,7 @@ class ndarray:
         return self._view(self._host[index])
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        _queue.add()
         index, fancy = _index(index)
         if isinstance(value, ndarray):
             self._host[index] = value._host
@@ -261,6 +277,7 @@ class ndarray:
             self[index].fill(value)
 
     def fill(self, value: Any) -> None:
+        _queue.add()
         given = value._host if isinstance(value, ndarray) else np.asarray(value)
         if given.ndim:
             raise ValueError("non-scalar numpy.ndarray cannot be used for fill")

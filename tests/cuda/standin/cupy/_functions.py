@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cupy import _array
+from cupy import _array, _queue
 from cupy._memory import allocate, place, supported
 from cupy._signatures import parse
 
@@ -128,6 +128,7 @@ class ufunc:
         for value in outs:
             if not isinstance(value, _array.ndarray | None):
                 raise TypeError(f"Unsupported type {type(value)}")
+        _queue.add()
         with np.errstate(all="ignore"):
             found = self._numpy(
                 *map(_array.host_of, inputs),
@@ -249,7 +250,9 @@ def array(
         host = np.array(_array.host_of(obj))
     else:
         # An array of this module among other things is refused by its __array__.
-        host = np.asarray(obj)
+        host = np.asanyarray(obj)
+        _queue.wait() if blocking else _queue.add_copy_of(host)
+        host = np.asarray(host)
     with np.errstate(all="ignore"):
         host = np.array(host, dtype=supported(host.dtype if dtype is None else dtype), ndmin=ndmin)
     return _array.ndarray._of(place(host, order))
@@ -265,7 +268,7 @@ def _all_ours(items: Any) -> bool:
 def asarray(
     a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, blocking: bool = False
 ) -> Any:
-    return array(a, dtype, copy=bool(copy), order=order or "K")
+    return array(a, dtype, copy=bool(copy), order=order or "K", blocking=blocking)
 
 
 def ascontiguousarray(a: Any, dtype: Any = None) -> Any:

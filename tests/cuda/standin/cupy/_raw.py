@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cuda_on_host import HostKernel
 
+from cupy import _queue
 from cupy._array import MemoryPointer, ndarray
 from cupy._memory import assert_within
 
@@ -34,6 +35,7 @@ class RawKernel(HostKernel):
     def __call__(
         self, grid: Any, block: Any, args: Any, *, shared_mem: int = 0, stream: Any = None
     ) -> None:
+        _queue.add()
         super().__call__(grid, block, args, shared_mem=shared_mem)
         for value in args:
             if isinstance(value, ndarray):

@@ -8,6 +8,7 @@ from typing import Any
 
 from cuda_on_host import CompileError, LaunchError
 
+from cupy import _queue
 from cupy.cuda import runtime
 
 compiler = SimpleNamespace(CompileException=CompileError)
@@ -28,7 +29,7 @@ class Device:
         runtime.setDevice(self.id)
 
     def synchronize(self) -> None:
-        pass
+        _queue.wait()
 
     def __int__(self) -> int:
         return self.id
@@ -61,7 +62,7 @@ class Event:
         self._at = time.perf_counter()
 
     def synchronize(self) -> None:
-        pass
+        _queue.wait()
 
     done = property(lambda self: True)
 
@@ -81,7 +82,7 @@ class Stream:
         self.ptr = 0 if null else id(self)
 
     def synchronize(self) -> None:
-        pass
+        _queue.wait()
 
     def record(self, event: Event | None = None) -> Event:
         event = Event() if event is None else event

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from cupy import _queue
+
 _current = 0
 
 
@@ -44,7 +46,7 @@ def deviceGetPCIBusId(device: int) -> str:
 
 
 def deviceSynchronize() -> None:
-    pass
+    _queue.wait()
 
 
 def memGetInfo() -> tuple[int, int]:
