@@ -203,7 +203,9 @@ def _written(number: float, units: Mapping[str, int]) -> str:
     for unit, exponent in sorted(units.items(), key=lambda item: -item[1]):
         scaled = number / 10.0**exponent
         text = f"{scaled:.{_DIGITS}g}"
-        if 1 <= scaled < 10.0**_DIGITS and float(f"{text}e{exponent}") == number:
+        # What rounds up to one digit more is written with an exponent, and there is one already.
+        plain = 1 <= scaled < 10.0**_DIGITS and "e" not in text
+        if plain and float(f"{text}e{exponent}") == number:
             return f"{text}{unit}"
     base = next(unit for unit, exponent in units.items() if exponent == 0)
     return f"{number!r}{base}" if number else f"0{base}"

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lad_mpi.errors import ParameterError
@@ -58,6 +58,7 @@ def test_a_number_without_a_unit_is_refused_whatever_its_type(value):
         build_network({"latency": value})
 
 
+@example(latency_s=999999.9999999999, bandwidth_bytes_per_s=1.0)
 @given(
     st.floats(0, 1e6, allow_subnormal=False),
     st.floats(1e-300, math.inf, allow_subnormal=False, exclude_min=True),
