@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lad_mpi.arrays import is_gpu_error, open_backend
 from lad_mpi.errors import BackendError, ExitCode, LadError, RunFailedError
@@ -18,13 +18,15 @@ from lad_mpi.training.transfers import agree_on_transfers
 from lad_mpi.transport import EmulatedExchange, StagedExchange
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from lad_mpi.spec import Spec
     from lad_mpi.training.start import Start
     from lad_mpi.transport import Exchange, Link
     from lad_mpi.transport.gpu_probe import GpuTransfers
+
+_Made = TypeVar("_Made")
 
 
 def run_spec(
@@ -61,30 +63,27 @@ def run_spec(
     remarks : sequence of str
         What the log should say about the place of the run.
     """
-    transfers = agree_on_transfers(spec, link)
     link.set_timeout(spec.safety.timeout_s)
     progress = progress or NoProgress()
     with contextlib.ExitStack() as stack:
-        failure: LadError | None = None
-        start: Start | None = None
-        setup: Setup | None = None
-        try:
-            if link.is_server:
-                start = _open_output(output, spec, existing)
-                stack.callback(start.lock.release)
-            setup = _prepare(spec, link, transfers)
-        except LadError as error:
-            failure = error
-        refused = _agree(link, failure)
-        if refused is not None or setup is None:
-            return refused or Outcome("failed", "this rank has no setup", ExitCode.FAILED)
+        start, refused = _together(link, lambda: _open_output(link, output, spec, existing))
+        if start is not None:
+            stack.callback(start.lock.release)
+        if refused is not None:
+            return refused
         first_iteration = _tell_start(link, start, progress)
         if first_iteration is None:
             return Outcome("complete")
+        # Before this rank opens its GPU, which others may then not be able to.
+        transfers = agree_on_transfers(spec, link)
+        setup, refused = _together(link, lambda: _prepare(spec, link))
+        if refused is not None or setup is None:
+            return refused or Outcome("failed", "this rank has no setup", ExitCode.FAILED)
         listening = InterruptRequest() if interrupt is None else contextlib.nullcontext(interrupt)
         request = stack.enter_context(listening)
         outcome = _train(
             setup,
+            transfers,
             output,
             start,
             first_iteration,
@@ -95,17 +94,18 @@ def run_spec(
     return _share(link, outcome)
 
 
-def _open_output(output: Path, spec: Spec, existing: Existing) -> Start:
+def _open_output(link: Link, output: Path, spec: Spec, existing: Existing) -> Start | None:
+    if not link.is_server:
+        return None
     # Only the server pays for importing HDF5.
     from lad_mpi.training.start import open_output  # noqa: PLC0415
 
     return open_output(output, spec, existing)
 
 
-def _prepare(spec: Spec, link: Link, transfers: GpuTransfers) -> Setup:
+def _prepare(spec: Spec, link: Link) -> Setup:
     try:
-        backend = open_backend(spec.backend.kind, spec.backend.dtype)
-        return prepare(spec, link, backend, transfers)
+        return prepare(spec, link, open_backend(spec.backend.kind, spec.backend.dtype))
     except MemoryError as error:
         raise RunFailedError(f"not enough memory for the data: {error}") from error
     except Exception as error:
@@ -130,6 +130,7 @@ def _tell_start(link: Link, start: Start | None, progress: Progress) -> int | No
 
 def _train(
     setup: Setup,
+    transfers: GpuTransfers,
     output: Path,
     start: Start | None,
     first_iteration: int,
@@ -140,7 +141,7 @@ def _train(
 ) -> Outcome:
     """Run the iterations, from the first one that is missing."""
     places = setup.link.gather_texts(describe_rank(setup.backend))
-    exchange = _plan(setup)
+    exchange = _plan(setup, transfers)
     with contextlib.closing(exchange):
         loop = Loop(setup, exchange, first_iteration)
         if first_iteration > 0:
@@ -152,13 +153,13 @@ def _train(
         # Only the server pays for importing HDF5.
         from lad_mpi.training.serve import run_header, serve  # noqa: PLC0415
 
-        header = run_header(setup, places, remarks, first_iteration)
+        header = run_header(setup, places, transfers, remarks, first_iteration)
         return serve(loop, output, start, header, progress, interrupt=interrupt)
 
 
-def _plan(setup: Setup) -> Exchange:
+def _plan(setup: Setup, transfers: GpuTransfers) -> Exchange:
     spec, link, backend = setup.spec, setup.link, setup.backend
-    direct = setup.transfers.kind == "direct"
+    direct = transfers.kind == "direct"
     allocate = backend.xp.zeros if direct else backend.host_buffer
     exchange = link.plan(
         setup.layout,
@@ -174,8 +175,19 @@ def _plan(setup: Setup) -> Exchange:
     return EmulatedExchange(exchange, network, spec.devices.count, meet=link.meet)
 
 
+def _together(link: Link, act: Callable[[], _Made]) -> tuple[_Made | None, Outcome | None]:
+    """Let every rank do its part, and tell all where one of them could not."""
+    made: _Made | None = None
+    failure: LadError | None = None
+    try:
+        made = act()
+    except LadError as error:
+        failure = error
+    return made, _agree(link, failure)
+
+
 def _agree(link: Link, failure: LadError | None) -> Outcome | None:
-    """Tell all ranks whether one of them could not prepare; the lowest of these speaks."""
+    """Tell all ranks whether one of them failed; the lowest of these speaks."""
     text = "" if failure is None else f"{int(failure.exit_code)} {failure}"
     texts = link.gather_texts(text)
     failed = [(rank, text) for rank, text in enumerate(texts) if text]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lad_mpi.training.loop import Loop
     from lad_mpi.training.setup import Setup
     from lad_mpi.training.start import Start
+    from lad_mpi.transport.gpu_probe import GpuTransfers
 
 
 def serve(
@@ -181,7 +182,11 @@ class _Session:
 
 
 def run_header(
-    setup: Setup, places: list[str], remarks: Sequence[str], first_iteration: int
+    setup: Setup,
+    places: list[str],
+    transfers: GpuTransfers,
+    remarks: Sequence[str],
+    first_iteration: int,
 ) -> RunHeader:
     """Return what is known of a run before it starts.
 
@@ -189,7 +194,7 @@ def run_header(
     ----------
     setup : Setup
         The run on the server.
-    places, remarks
+    places, transfers, remarks
         As for :func:`~lad_mpi.training.provenance.provenance`.
     first_iteration : int
         With which this launch begins.
@@ -200,7 +205,7 @@ def run_header(
         spec_toml=to_toml(spec),
         spec_hash=spec_hash(spec),
         provenance={
-            **provenance(spec, setup.link, places, setup.transfers, remarks),
+            **provenance(spec, setup.link, places, transfers, remarks),
             "first_iteration": first_iteration,
         },
     )

@@ -13,7 +13,6 @@ from lad_mpi.compression import Channel
 from lad_mpi.rng import Purpose, Streams
 from lad_mpi.spec import check_dimension
 from lad_mpi.transport import Layout, MessageFormat, packing_for, warm_up
-from lad_mpi.transport.gpu_probe import HOST_MEMORY, GpuTransfers
 
 if TYPE_CHECKING:
     from lad_mpi.arrays import Backend
@@ -46,8 +45,6 @@ class Setup:
         All randomness.
     problem : ProblemData
         The data, the same on every rank.
-    transfers : GpuTransfers
-        How what is packed on a GPU gets to MPI.
     messages : MessageFormat
         Size and layout of a message.
     packing : Packing
@@ -62,7 +59,6 @@ class Setup:
     backend: Backend
     streams: Streams
     problem: ProblemData
-    transfers: GpuTransfers
     messages: MessageFormat
     packing: Packing
     byzantine: HostInts
@@ -116,9 +112,7 @@ class Setup:
         return self.spec.coding.message_parts * self.problem.dimension
 
 
-def prepare(
-    spec: Spec, link: Link, backend: Backend, transfers: GpuTransfers = HOST_MEMORY
-) -> Setup:
+def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
     """Load the data and fix who is who, alike on every rank.
 
     Raises
@@ -141,7 +135,6 @@ def prepare(
         backend=backend,
         streams=streams,
         problem=problem,
-        transfers=transfers,
         messages=messages,
         packing=packing_for(messages, backend),
         byzantine=np.sort(draw[: spec.devices.byzantine]),

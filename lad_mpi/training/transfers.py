@@ -53,7 +53,7 @@ def agree_on_transfers(spec: Spec, link: Link) -> GpuTransfers:
     The first rank of every host probes, and one that must not be handed them decides
     for all. Nothing is tried where the spec or the codec leaves no choice, or where
     there is one process, whose messages need no MPI. The bits of a run are the same
-    either way. The link's timeout is changed.
+    either way.
 
     Returns
     -------
@@ -71,12 +71,10 @@ def agree_on_transfers(spec: Spec, link: Link) -> GpuTransfers:
         return GpuTransfers("direct", "one process, whose messages stay on its GPU")
     link.set_timeout(_PATIENCE_S)
     verdict = asdict(_probe()) if local_rank() == 0 else None
-    word = _Word(socket.gethostname(), visible_gpus(), verdict)
-    return _judge([_Word(**json.loads(text)) for text in link.gather_texts(_told(word))])
-
-
-def _told(word: _Word) -> str:
-    return json.dumps(asdict(word))
+    word = json.dumps(asdict(_Word(socket.gethostname(), visible_gpus(), verdict)))
+    found = _judge([_Word(**json.loads(text)) for text in link.gather_texts(word)])
+    link.set_timeout(spec.safety.timeout_s)
+    return found
 
 
 def _judge(words: Sequence[_Word]) -> GpuTransfers:

@@ -24,12 +24,14 @@ class World:
 
     def __init__(self, *others):
         self.others = others
-        self.patience_s = 1.0
+        self.timeout_s = 1.0
+        self.patience_s = 0.0
 
     def set_timeout(self, timeout_s):
-        self.patience_s = timeout_s
+        self.timeout_s = timeout_s
 
     def gather_texts(self, text):
+        self.patience_s = self.timeout_s
         return [text, *self.others]
 
 
@@ -124,6 +126,7 @@ def test_ranks_that_wait_for_the_verdict_are_not_taken_for_lost(probed):
     world = World()
     agree_on_transfers(spec_on_gpu(safety={"timeout_s": 10.0}), world)
     assert world.patience_s > 2 * PROBE_TIMEOUT_S
+    assert world.timeout_s == 10.0
 
 
 def test_the_second_rank_of_a_host_waits_for_the_first(probed, monkeypatch):
