@@ -27,7 +27,7 @@ from lad_mpi.study.bench_rules import measure_times
 from lad_mpi.transport import MessageFormat, packing_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from lad_mpi.arrays import Backend, BackendKind, DtypeName
     from lad_mpi.compression import Codec
@@ -137,28 +137,8 @@ def bench_codecs(
             raise ParameterError("codecs", f"{kind!r} is none of {', '.join(sorted(CODECS))}")
     examples = [codec for codec in _examples(dimension) if codec.kind in chosen]
     opened = open_backend(backend, dtype)
-    xp = opened.xp
-    vectors = opened.asarray(
-        np.random.default_rng(0).standard_normal(
-            (num_devices, dimension), dtype=np.dtype(dtype).type
-        )
-    )
-    channel = Channel(Streams(0), 0, 0, num_devices, dimension, np.dtype(dtype))
-    calls: dict[str, Callable[[], object]] = {
-        "copy": partial(xp.copyto, xp.empty_like(vectors), vectors)
-    }
-    if not opened.on_host:
-        pinned = opened.host_buffer(vectors.shape, vectors.dtype)
-        calls["crossing"] = partial(opened.to_host, vectors, pinned)
-    formats = {
-        _named(codec): MessageFormat(codec, dimension, np.dtype(dtype)) for codec in examples
-    }
-    for name, messages in formats.items():
-        packing = packing_for(messages, opened)
-        slots = xp.zeros((num_devices, messages.slot_bytes), dtype=np.uint8)
-        # In this order, so that there is something to decode.
-        calls[f"encode {name}"] = partial(packing.pack, vectors, channel, slots)
-        calls[f"decode {name}"] = partial(packing.unpack, slots, channel)
+    formats = {_named(codec): MessageFormat(codec, dimension, opened.dtype) for codec in examples}
+    calls = _calls(formats, opened, (num_devices, dimension))
     times = measure_times({name: _ended(call, opened) for name, call in calls.items()}, repeats)
     return CodecBench(
         num_devices=num_devices,
@@ -174,6 +154,29 @@ def bench_codecs(
             for name, messages in formats.items()
         },
     )
+
+
+def _calls(
+    formats: Mapping[str, MessageFormat], backend: Backend, shape: tuple[int, int]
+) -> dict[str, Callable[[], object]]:
+    """Return what is timed: copies of normal vectors, and each format's way there and back."""
+    xp, dtype, (num_devices, dimension) = backend.xp, backend.dtype, shape
+    normal = np.random.default_rng(0).standard_normal(shape, dtype=dtype.type)
+    vectors = backend.asarray(normal)
+    channel = Channel(Streams(0), 0, 0, num_devices, dimension, dtype)
+    calls: dict[str, Callable[[], object]] = {
+        "copy": partial(xp.copyto, xp.empty_like(vectors), vectors)
+    }
+    if not backend.on_host:
+        pinned = backend.host_buffer(shape, dtype)
+        calls["crossing"] = partial(backend.to_host, vectors, pinned)
+    for name, messages in formats.items():
+        packing = packing_for(messages, backend)
+        slots = xp.zeros((num_devices, messages.slot_bytes), dtype=np.uint8)
+        # In this order, so that there is something to decode.
+        calls[f"encode {name}"] = partial(packing.pack, vectors, channel, slots)
+        calls[f"decode {name}"] = partial(packing.unpack, slots, channel)
+    return calls
 
 
 def _ended(call: Callable[[], object], backend: Backend) -> Callable[[], object]:
