@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,3 +24,25 @@ LARGEST_COUNT = 2**31 - 1
 
 #: A broadcast begins with a word of the server that says what comes next.
 COMMAND_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A number that is recorded for every evaluated iteration; it describes itself in the log.
+
+    Parameters
+    ----------
+    name : str
+        Name of its dataset: a Python identifier in lower case.
+    units : str
+        Units in the spelling of UDUNITS; ``"1"`` for a number without one.
+    long_name : str
+        What it is, for axes and readers.
+    better : {"lower", "higher", ""}
+        Which way is better; empty if neither is.
+    """
+
+    name: str
+    units: str
+    long_name: str
+    better: Literal["lower", "higher", ""] = ""
