@@ -11,7 +11,9 @@ from typing import Any
 
 from lad_mpi.cli import numpydoc
 from lad_mpi.errors import ParameterError
+from lad_mpi.spec import FAMILIES
 from lad_mpi.spec.components import INJECTED
+from lad_mpi.spec.contracts import capabilities
 from lad_mpi.theory import AFTER_NNM, KAPPA
 
 
@@ -35,9 +37,11 @@ def describe(
     -------
     dict
         What is not known is None or empty. A κ that is not finite is None as a
-        number; its formula says so.
+        number; its formula says so. ``offers`` names the optional protocols that the
+        component keeps, and ``ignored`` what other packages offer under its name.
     """
     documentation = numpydoc.read(cls)
+    own = kind in FAMILIES[family].table
     hints = typing.get_type_hints(cls)
     return {
         "kind": kind,
@@ -58,6 +62,27 @@ def describe(
         "references": list(documentation.references),
         "links": list(documentation.links),
         "class": f"{cls.__module__}.{cls.__qualname__}",
+        "offers": capabilities(cls, FAMILIES[family].contracts),
+        "ignored": [str(offer) for offer in FAMILIES[family].offered(kind)] if own else [],
+        "problem": "",
+    }
+
+
+def describe_unusable(kind: str, problem: str) -> dict[str, Any]:
+    """Return the same keys for a kind that cannot be used, with nothing but the reason."""
+    return {
+        "kind": kind,
+        "summary": "",
+        "parameters": {},
+        "notes": "",
+        "cost": None,
+        "kappa": None,
+        "references": [],
+        "links": [],
+        "class": "",
+        "offers": [],
+        "ignored": [],
+        "problem": problem,
     }
 
 
