@@ -5,7 +5,13 @@ from lad_mpi.spec.dump import run_id, spec_hash, to_mapping, to_toml
 from lad_mpi.spec.load import is_study, load_spec, parse_toml_spec, read_toml, set_dotted
 from lad_mpi.spec.model import BackendChoice, Devices, Logging, NetworkChoice, Optimizer, Spec
 from lad_mpi.spec.packages import component_packages
-from lad_mpi.spec.parse import check_data, check_dimension, parse_spec
+from lad_mpi.spec.parse import (
+    check_data,
+    check_dimension,
+    parse_component,
+    parse_devices,
+    parse_spec,
+)
 
 __all__ = [
     "FAMILIES",
@@ -21,6 +27,8 @@ __all__ = [
     "component_packages",
     "is_study",
     "load_spec",
+    "parse_component",
+    "parse_devices",
     "parse_spec",
     "parse_toml_spec",
     "read_toml",

@@ -8,7 +8,7 @@ import inspect
 import sys
 import typing
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 #: How alike a name must be to one that is missing to be taken for a slip of it.
 _ALIKE = 0.6
-
-Offered = TypeVar("Offered")
 
 
 @cache
@@ -64,7 +62,7 @@ def capabilities(cls: type[Any], contracts: tuple[type[Any], ...]) -> list[str]:
     return [of.__name__ for of in _optional(contracts) if offers_all_of(cls, of)]
 
 
-def offers_all_of(cls: type[Any], protocol: type[Offered]) -> TypeGuard[type[Offered]]:
+def offers_all_of(cls: type[Any], protocol: type[Any]) -> bool:
     """Tell whether a class has every member of a protocol, class variables included."""
     return not any(_of_protocol(cls, protocol))
 
@@ -143,9 +141,11 @@ def _of_member(cls: type[Any], protocol: type[Any], name: str, own: set[str]) ->
 
 def _mismatch(cls: type[Any], protocol: type[Any], name: str) -> str:
     """Return what is wrong with the parameters of a method; empty if nothing is."""
-    asked = _parameters(protocol, name)
+    # What a protocol has as a static method is called on the class.
+    bound = _binds(protocol, name)
+    asked = _parameters(protocol, name, bound=bound)
     try:
-        offered = _parameters(cls, name)
+        offered = _parameters(cls, name, bound=bound and _binds(cls, name))
     except (TypeError, ValueError):
         # Of some functions that are not written in Python the parameters are not known.
         return ""
@@ -165,8 +165,7 @@ def _mismatch(cls: type[Any], protocol: type[Any], name: str) -> str:
         if not swapped:
             return ""
         reason = f"{_joined(swapped)} in another place"
-    signature = inspect.Signature([*offered.parameters.values()])
-    has = f"{name}{_bare(signature, bound=_binds(cls, name))}"
+    has = f"{name}{_bare(offered, bound=bound and _binds(cls, name))}"
     return f"has {has}, and {_described(protocol, name)} is what is called: {reason}"
 
 
@@ -226,11 +225,10 @@ def _binds(cls: type[Any], name: str) -> bool:
     return hasattr(found, "__get__") and not isinstance(found, (staticmethod, classmethod))
 
 
-def _parameters(cls: type[Any], name: str) -> inspect.Signature:
-    """Return the parameters that a caller passes to a method."""
+def _parameters(cls: type[Any], name: str, *, bound: bool) -> inspect.Signature:
+    """Return the parameters that a caller passes to a method, bound to an object or not."""
     signature = inspect.signature(getattr(cls, name))
-    skipped = int(_binds(cls, name))
-    return signature.replace(parameters=[*signature.parameters.values()][skipped:])
+    return signature.replace(parameters=[*signature.parameters.values()][int(bound) :])
 
 
 def _described(protocol: type[Any], name: str) -> str:
@@ -240,7 +238,8 @@ def _described(protocol: type[Any], name: str) -> str:
         return f"{name}: ClassVar[{_class_variables(protocol)[name].__name__}]"
     if isinstance(member, property):
         return f"{name}, a property or a field"
-    return f"{name}{_bare(_parameters(protocol, name), bound=_binds(protocol, name))}"
+    bound = _binds(protocol, name)
+    return f"{name}{_bare(_parameters(protocol, name, bound=bound), bound=bound)}"
 
 
 def _bare(signature: inspect.Signature, *, bound: bool) -> str:

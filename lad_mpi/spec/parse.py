@@ -13,7 +13,7 @@ from lad_mpi.coding import Code, DecodingCode
 from lad_mpi.compression import ColumnCodec, GpuCodec
 from lad_mpi.errors import ParameterError, SpecError
 from lad_mpi.network import build_network, parse_network
-from lad_mpi.problems import ProblemData
+from lad_mpi.problems import ProblemData, SizedProblem
 from lad_mpi.rng import Streams
 from lad_mpi.spec.components import (
     FAMILIES,
@@ -83,9 +83,7 @@ def parse_spec(mapping: Mapping[str, Any]) -> Spec:
     faults = devices.num_byzantine
     for name in _COMPONENTS:
         if name in mapping:
-            parts[name] = build_component(
-                FAMILIES[name], _with_kind(name, mapping[name]), name, num_byzantine=faults
-            )
+            parts[name] = parse_component(mapping, name)
     decodes = isinstance(parts.get("coding"), DecodingCode)
     parts["aggregation"] = _aggregation(mapping, faults, decodes=decodes)
     parts["fallback"] = _fallback(mapping, faults, parts.get("coding"))
@@ -97,7 +95,39 @@ def parse_spec(mapping: Mapping[str, Any]) -> Spec:
     return spec
 
 
-def check_data(spec: Spec, data: object) -> None:
+def parse_devices(mapping: Mapping[str, Any]) -> Devices:
+    """Build the participants of a spec, whatever its components are.
+
+    Raises
+    ------
+    SpecError
+        A value is out of range.
+    """
+    devices: Devices = build(Devices, mapping.get("devices", {}), "devices")
+    return devices
+
+
+def parse_component(mapping: Mapping[str, Any], name: str) -> Any:
+    """Build one component of a spec, whatever the others are.
+
+    Parameters
+    ----------
+    mapping : mapping
+        Tables and values as in a spec file.
+    name : {"problem", "coding", "compression", "attack"}
+        Its table.
+
+    Raises
+    ------
+    SpecError
+        It cannot be built, for instance because its package is not installed.
+    """
+    faults = parse_devices(mapping).num_byzantine
+    table = _with_kind(name, mapping.get(name, {}))
+    return build_component(FAMILIES[name], table, name, num_byzantine=faults)
+
+
+def check_data(spec: Spec, data: ProblemData) -> None:
     """Check what a problem has loaded: that it is data, in as many subsets as there are devices.
 
     Raises
@@ -106,7 +136,7 @@ def check_data(spec: Spec, data: object) -> None:
         It is something else; the class is named, and what it lacks.
     """
     found = complaints_about(data, ProblemData)
-    if not found and isinstance(data, ProblemData) and data.num_subsets != spec.devices.count:
+    if not found and data.num_subsets != spec.devices.count:
         found = (f"has {data.num_subsets} subsets, where {spec.devices.count} were asked for",)
     if found:
         cls = type(data)
@@ -230,9 +260,8 @@ def _check_together(spec: Spec) -> None:
     _check_overlap(spec)
     _check_transfers(spec)
     _try_out(spec)
-    dimension = getattr(spec.problem, "declared_dimension", None)
-    if dimension is not None:
-        check_dimension(spec, spec.coding.message_parts * dimension)
+    if isinstance(spec.problem, SizedProblem) and spec.problem.declared_dimension is not None:
+        check_dimension(spec, spec.coding.message_parts * spec.problem.declared_dimension)
 
 
 def _check_overlap(spec: Spec) -> None:

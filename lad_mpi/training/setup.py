@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lad_mpi.aggregation.columns import column_slices
-from lad_mpi.compression import Channel
+from lad_mpi.compression import Channel, FeedbackCodec
 from lad_mpi.rng import Purpose, Streams
 from lad_mpi.spec import check_data, check_dimension
 from lad_mpi.transport import Layout, MessageFormat, packing_for, warm_up
@@ -78,7 +78,8 @@ class Setup:
     @property
     def has_residuals(self) -> bool:
         """Whether devices keep what compression lost, to send it later."""
-        return bool(getattr(self.spec.compression, "error_feedback", False))
+        codec = self.spec.compression
+        return isinstance(codec, FeedbackCodec) and codec.error_feedback
 
     def channel(
         self, iteration: int, first: int, count: int, rows: HostInts | None = None

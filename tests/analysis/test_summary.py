@@ -12,6 +12,7 @@ from analysis.summary import summarise
 from analysis.timing import COMMUNICATION, iteration_seconds, phase_seconds
 from analysis.work import gradients_per_iteration
 from lad_mpi.logs import read_log
+from lad_mpi.theory import honest_dispersion
 
 
 def test_times_are_the_servers_and_work_is_the_slowest_ranks(write_run):
@@ -130,5 +131,8 @@ def test_families_differ_in_load_alone(study):
         "LAD d=10",
     ]
     assert families[0].counts == (10, 8)
-    assert families[0].random
+    assert families[0].law() == {
+        load: honest_dispersion(1.0, num_devices=10, num_honest=8, load=load)
+        for load in range(1, 10)
+    }
     assert not families[0].compressed

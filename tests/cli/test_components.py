@@ -163,7 +163,7 @@ def test_one_component_in_full(capsys, monkeypatch):
         "neighbours=\"n-f-2\" : Literal['n-f-2', 'n-f-1']",
         "How many nearest others are counted",
         "\\sum_{j \\in N_i}",
-        "O(n²Q)",
+        "O(n² Q)",
         '6 (1 + r) = 8 for neighbours="n-f-1"',
         '"Machine learning with adversaries"',
         "lad_mpi.aggregation.krum.Krum",
