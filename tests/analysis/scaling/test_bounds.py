@@ -29,7 +29,8 @@ MACHINE = Baseline(
 )  # fmt: skip
 SIZES = Sizes(
     devices=10, hosted=5, load=2, gradient=GradientWork(3, 12_000, 3000, "gemv"),
-    dimension=1000, values=1000, item_bytes=8, uplink_bytes=100, downlink_bytes=100, gram=False, several=True,
+    dimension=1000, values=1000, item_bytes=8, uplink_bytes=100, downlink_bytes=100,
+    gram=False, several=True,
 )  # fmt: skip
 
 
