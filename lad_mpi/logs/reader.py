@@ -304,9 +304,16 @@ def open_log(path: Path) -> h5py.File:
 
 
 def metric_datasets(metrics: h5py.Group) -> dict[str, h5py.Dataset]:
-    """Return the datasets of ``/metrics`` with one number an iteration, by name."""
+    """Return the datasets of ``/metrics`` with one number an iteration, by name.
+
+    Raises
+    ------
+    KeyError
+        One that every log has is missing.
+    """
     scales = {schema.ITERATION.name, schema.REASON.name}
-    return {
+    required = (variable.name for variable in (*schema.STEP_METRICS, *schema.COUNTS))
+    return {name: metrics[name] for name in required} | {
         name: item
         for name, item in metrics.items()
         if isinstance(item, h5py.Dataset) and item.ndim == 1 and name not in scales
@@ -477,11 +484,14 @@ def _read_launches(file: h5py.File, rows: int) -> tuple[Launch, ...]:
         {key: _plain(value) for key, value in group.attrs.items()}
         for group in (*(current[name] for name in earlier), current)
     ]
-    firsts = [min(int(record["first_iteration"]), rows) for record in records]
-    return tuple(
-        Launch(first, min([*firsts[number + 1 :], rows]), int(record["mpi_ranks"]), record)
-        for number, (first, record) in enumerate(zip(firsts, records, strict=True))
-    )
+    launches: list[Launch] = []
+    stop = rows
+    # From the last one back: a launch ends where the first of all later ones begins.
+    for record in reversed(records):
+        first = min(int(record["first_iteration"]), stop)
+        launches.insert(0, Launch(first, stop, int(record["mpi_ranks"]), record))
+        stop = first
+    return tuple(launches)
 
 
 def _plain(value: Any) -> Any:

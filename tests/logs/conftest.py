@@ -51,7 +51,13 @@ def make_writer(
     return LogWriter(
         path,
         header=header or make_header(),
-        axes=Axes(ranks, PHASES, PHASES[:2], options.pop("warmup_iterations", 10)),
+        axes=Axes(
+            ranks,
+            PHASES,
+            PHASES[:2],
+            options.pop("warmup_iterations", 10),
+            options.pop("metrics", schema.STEP_METRICS),
+        ),
         dimension=DIMENSION,
         dtype=np.dtype("float64"),
         **options,

@@ -19,7 +19,12 @@ PHASES = ("broadcast", "compute", "evaluate")
 def go_on(block):
     def write(path, rows, *, ranks=3, phases=PHASES, host="node3"):
         header = RunHeader(
-            ["LAD d=2"], "iterations = 5\n", "f00d", "", ["lad_mpi 0.2.0"], {"hosts": [host], "cores": 2}
+            ["LAD d=2"],
+            "iterations = 5\n",
+            "f00d",
+            "",
+            ["lad_mpi 0.2.0"],
+            {"hosts": [host], "cores": 2},
         )
         with LogWriter(
             path,
@@ -102,7 +107,8 @@ def test_launches_of_which_nothing_is_left_are_no_restarts(interrupted, go_on):
     go_on(interrupted, 3)
     go_on(interrupted, 3)
     log = read_log(interrupted)
-    assert [(launch.first, launch.stop) for launch in log.launches] == [(0, 3)] + [
+    assert [(launch.first, launch.stop) for launch in log.launches] == [
+        (0, 3),
         (3, 3),
         (3, 3),
         (3, 5),

@@ -56,9 +56,10 @@ def test_the_header_and_the_state_are_read_back(complete_log, header, state):
     assert (log.status, log.failure, log.name) == ("complete", "", "LAD d=2")
     assert (log.spec_toml, log.identity) == (header().spec_toml, "f00d")
     assert log.spec == {"name": "LAD d=2", "seed": 1, "iterations": 5}
-    assert log.provenance == header().provenance
+    expected = {**header().provenance, "first_iteration": 0, "mpi_ranks": 3}
+    assert log.provenance == expected
     assert {key: type(value) for key, value in log.provenance.items()} == {
-        key: type(value) for key, value in header().provenance.items()
+        key: type(value) for key, value in expected.items()
     }
     assert (log.ranks, log.phases) == (3, ("broadcast", "compute", "evaluate"))
     assert (log.training_phases, log.warmup_iterations) == (
@@ -67,8 +68,8 @@ def test_the_header_and_the_state_are_read_back(complete_log, header, state):
     )
     assert log.final is not None
     np.testing.assert_array_equal(log.final.model, state.model)
-    assert (log.final.loss, log.final.gradient_norm) == (0.1, 0.2)
-    assert np.isnan(log.final.distance_to_optimum)
+    assert (log.final.metrics["loss"], log.final.metrics["gradient_norm"]) == (0.1, 0.2)
+    assert np.isnan(log.final.metrics["distance_to_optimum"])
 
 
 def test_every_run_has_its_own_id(tmp_path, open_writer):

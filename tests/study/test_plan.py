@@ -5,9 +5,7 @@ from pathlib import Path
 import pytest
 
 from lad_mpi.errors import SpecError, UsageError
-from lad_mpi.study import load_study, run_status, select_runs
-from lad_mpi.training import run_spec
-from lad_mpi.transport import Loopback
+from lad_mpi.study import load_study, select_runs
 
 STUDIES = sorted((Path(__file__).parents[2] / "jobs" / "studies").glob("*.toml"))
 
@@ -115,7 +113,9 @@ def test_an_axis_may_sweep_the_kind_of_a_component(study):
 
 
 def test_networks_make_different_runs(study, tmp_path):
-    found = study('[base]\nname = "LAD"\n[axes]\n"network.emulate.bandwidth" = ["1GB/s", "2GB/s"]\n')
+    found = study(
+        '[base]\nname = "LAD"\n[axes]\n"network.emulate.bandwidth" = ["1GB/s", "2GB/s"]\n'
+    )
     assert [run.names for run in found.runs] == [("LAD",), ("LAD",)]
     assert len({run.locate(tmp_path) for run in found.runs}) == 2
 
