@@ -60,7 +60,7 @@ def summarise(log: RunLog) -> dict[str, Any]:
     rows = len(log.iteration)
     seconds = log.training_seconds()[log.is_warm()]
     summary: dict[str, Any] = {
-        "name": list(log.names),
+        "name": _unique(log.names),
         "status": log.status,
         "failure": log.failure or None,
         "seed": log.spec.get("seed"),

@@ -2,7 +2,7 @@
 
 from lad_mpi.spec.components import FAMILIES, Family
 from lad_mpi.spec.dump import to_mapping, to_toml
-from lad_mpi.spec.identity import Identity, flatten, identify, identity_of
+from lad_mpi.spec.identity import UNREADABLE_DATA, Identity, flatten, identify, identity_of
 from lad_mpi.spec.load import is_study, load_spec, parse_toml_spec, read_toml, set_dotted
 from lad_mpi.spec.model import BackendChoice, Devices, Logging, NetworkChoice, Optimizer, Spec
 from lad_mpi.spec.packages import component_packages
@@ -10,6 +10,7 @@ from lad_mpi.spec.parse import check_dimension, parse_spec
 
 __all__ = [
     "FAMILIES",
+    "UNREADABLE_DATA",
     "BackendChoice",
     "Devices",
     "Family",

@@ -127,7 +127,8 @@ def identity_of(
     """
     numbers: dict[str, Any] = {}
     times: dict[str, Any] = {}
-    no_part = (*_NO_PART, *_OF_DATA) if data_digest else _NO_PART
+    known = data_digest and data_digest != UNREADABLE_DATA
+    no_part = (*_NO_PART, *_OF_DATA) if known else _NO_PART
     for key, value in flatten(mapping).items():
         if not _is_under(key, no_part):
             (times if _is_under(key, _OF_TIMES) else numbers)[key] = value

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from lad_mpi.spec import parse_toml_spec, to_toml
+from lad_mpi.spec import UNREADABLE_DATA, identity_of, parse_toml_spec, to_mapping, to_toml
 from lad_mpi.study.failures import clear_failure, note_failure
 from lad_mpi.study.status import COMPLETE, FAILED, PENDING, run_status, study_status
 from lad_mpi.training import Existing, Outcome, Progress, run_spec
@@ -98,7 +98,7 @@ def run_study(
             names=run.names,
         )
         progress.end(run, outcome)
-        _note(found.path, outcome)
+        _note(run, folder, outcome)
         if outcome.status == COMPLETE:
             completed += 1
             continue
@@ -120,17 +120,21 @@ def _rename(found: RunStatus) -> None:
     relabel(found.path, found.run.names)
 
 
-def _note(path: Path, outcome: Outcome) -> None:
-    """Leave a word of a run that failed before it had a log, which nobody would hear of else."""
+def _note(run: Run, folder: Path, outcome: Outcome) -> None:
+    """Note why a run failed if it has no log to say so."""
     # As in run_status.
     from lad_mpi.logs import is_being_written  # noqa: PLC0415
 
+    path = run.locate(folder)
     if outcome.status == FAILED and not path.exists():
-        # Refused because another job is just beginning it, it has not failed.
+        # A run that another job is just beginning was refused and has not failed.
         if not is_being_written(path):
             note_failure(path, outcome.failure)
-    else:
-        clear_failure(path)
+        return
+    clear_failure(path)
+    # An earlier launch may not have found the data, and so did not know this identity.
+    unread = identity_of(to_mapping(run.spec), UNREADABLE_DATA, run.identity.packages)
+    clear_failure(replace(run, identity=unread).locate(folder))
 
 
 def follow_study(link: Link, folder: Path, progress: Progress, interrupt: InterruptRequest) -> None:
