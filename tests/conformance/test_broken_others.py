@@ -207,8 +207,13 @@ class Wrapped:
     def load(self, num_subsets, streams, backend):
         return self.Data(LinearRegression(dimension=10).load(num_subsets, streams, backend))
 
+    def digest(self):
+        return ""
+
 
 class Inner:
+    digest = reading = ""
+
     def __init__(self, inner):
         self.inner = inner
         self.num_subsets, self.dimension = inner.num_subsets, inner.dimension
@@ -257,6 +262,21 @@ class WrongOptimum(Wrapped):
             self.optimum = inner.optimum + 1.0
 
 
+class OtherDataThanItSays(Wrapped):
+    class Data(Inner):
+        digest = "sha256:" + 64 * "0"
+        reading = "a file"
+
+
+class DigestOfNoForm(Wrapped):
+    class Data(Inner):
+        digest = "0123"
+        reading = "a file"
+
+    def digest(self):
+        return "0123"
+
+
 PRE_AGGREGATIONS = {
     MixesOtherwise: "mixture",
     MixesInAnotherPrecision: "mixture",
@@ -299,6 +319,8 @@ PROBLEMS = {
     WrongOptimum: "optimum",
     CountsTooMany: "gradient_work",
     HasAnotherDimension: "dimension",
+    OtherDataThanItSays: "digest",
+    DigestOfNoForm: "digest",
 }
 
 

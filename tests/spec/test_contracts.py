@@ -79,6 +79,9 @@ class Component:
 
     def load(self, num_subsets, streams, backend):
         raise NotImplementedError
+
+    def digest(self):
+        return ""
 """
 SOUND = {
     "attack": ATTACK,
@@ -295,6 +298,7 @@ class Data:
     def __init__(self, num_subsets):
         self.num_subsets, self.dimension = num_subsets, 3
         self.num_samples, self.optimum = num_subsets, None
+        self.digest = self.reading = ""
 
     def initial_model(self):
         return np.zeros(3)
