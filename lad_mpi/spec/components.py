@@ -120,7 +120,7 @@ class Family:
                 f"entry point is named {kind!r}"
             )
         if message:
-            hint = f"{source} offers it; docs/extending.md shows what a {self.noun} needs"
+            hint = f"{source} offers it; docs/extending.md shows what every {self.noun} needs"
             raise UsageError(message, hint=hint)
 
 

@@ -10,6 +10,7 @@ from analysis.forecast import Question, forecast
 from analysis.forecast.workload import workload_of
 from analysis.runs import load_collection
 from analysis.scaling.bounds import phase_bounds, sizes_of
+from analysis.summary import summarise
 from lad_mpi.errors import SpecError
 from lad_mpi.logs import read_log
 from lad_mpi.problems import GradientWork
@@ -151,3 +152,15 @@ def test_a_problem_declares_what_bounds_its_gradients(write_run):
     # Operations that it did not say to be slower are bounded by the fastest there are.
     many = dataclasses.replace(sizes, load=1000)
     assert phase_bounds(many, machine, 4)["compute"] == pytest.approx(4 * 1000 * 50 / 5e9)
+
+
+def test_runs_of_a_package_that_cannot_be_imported_are_read_all_the_same(write_run, install):
+    install("broken", "import not_there", codes={"gone": "Gone"}, rules={"lost": "Lost"})
+    path = write_run(
+        coding={"kind": "gone", "load": 10}, aggregation={"kind": "lost", "pre": []}
+    ).parent
+    (row,) = summarise(load_collection([path]))
+    assert row.gradients is None
+    assert not is_exact(load_collection([path]).methods[0])
+    assert load_families(load_collection([path])) == []
+    assert sizes_of(read_log(path / "run.h5")) is None

@@ -239,6 +239,15 @@ def test_half_an_optional_protocol_is_refused(read):
     assert "column_kernel(self, num_messages) is what is called" in found
 
 
+def test_what_is_called_on_the_class_is_no_method_of_an_instance(read):
+    kappa = """
+    def kappa(self, num_messages, num_byzantine):
+        return 1.0
+"""
+    found = complaint(read, "aggregation", append=kappa)
+    assert found.startswith("has kappa(self, num_messages, num_byzantine), and kappa(num_messages,")
+
+
 def test_one_method_of_two_that_go_together_is_refused(read):
     half = "\n    def encode_on_gpu(self, vectors, channel, payloads):\n        pass\n"
     found = complaint(read, "compression", append=half)

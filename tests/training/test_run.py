@@ -267,6 +267,28 @@ def test_residuals_are_kept_for_honest_devices_alone(monkeypatch, run):
         assert np.delete(residuals, byzantine, axis=0).any(axis=1).all()
 
 
+FEEDBACK = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lad_mpi.compression import TopK
+
+
+@dataclass(frozen=True)
+class Fed(TopK):
+    kind: ClassVar[str] = "fed"
+    wire_code: ClassVar[int] = 211
+    error_feedback: ClassVar[bool] = True
+"""
+
+
+def test_a_codec_of_another_package_can_feed_errors_back(run, install):
+    install("mylab", FEEDBACK, codecs={"fed": "Fed"})
+    _, own = run(compression={"kind": "top_k", "k": 2, "error_feedback": True})
+    _, other = run(compression={"kind": "fed", "k": 2})
+    assert_same_numbers(own, other)
+
+
 @pytest.mark.parametrize("attack", ["nan", "inf"])
 def test_attackers_spoil_no_residual(run, attack):
     codec = {"kind": "cast", "error_feedback": True}
