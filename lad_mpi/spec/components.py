@@ -104,7 +104,8 @@ class Family:
         try:
             self.find(kind)
         except UsageError as error:
-            return error.message
+            names = " and ".join(map(str, self.offered(kind)))
+            return error.message if names in error.message else f"{names}: {error.message}"
         return ""
 
     def complaints(self, cls: Any) -> str:

@@ -225,11 +225,14 @@ def test_an_unknown_kind_and_impossible_faults_are_refused():
 def test_what_other_packages_offer_and_is_not_there_is_shown_with_the_reason(capsys, install):
     install("broken", "import not_there", rules={"half_mean": "HalfMean"})
     install("mylab", "", rules={"mean": "Mean"})
+    install("lab", "class Bare: pass", version="2.0", attacks={"bare": "Bare"})
     reason = "broken:HalfMean of broken 1.0 cannot be imported: ModuleNotFoundError: No module"
     ignored = "ignored: mylab:Mean of mylab 1.0: the rule 'mean' of the suite cannot be replaced"
     text = _in_one_line(shown(capsys))
     assert f"cannot be used: half_mean: {reason}" in text
     assert ignored in text
+    broken = "cannot be used: bare: lab:Bare of lab 2.0: class lab.Bare is not a dataclass"
+    assert broken in text
     one = _in_one_line(shown(capsys, "half_mean"))
     assert one.startswith("half_mean (rule, [aggregation])")
     assert reason in one
