@@ -4,6 +4,7 @@ from lad_mpi.spec.components import FAMILIES, Family
 from lad_mpi.spec.dump import run_id, spec_hash, to_mapping, to_toml
 from lad_mpi.spec.load import is_study, load_spec, parse_toml_spec, read_toml, set_dotted
 from lad_mpi.spec.model import BackendChoice, Devices, Logging, NetworkChoice, Optimizer, Spec
+from lad_mpi.spec.packages import component_packages
 from lad_mpi.spec.parse import check_dimension, parse_spec
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Optimizer",
     "Spec",
     "check_dimension",
+    "component_packages",
     "is_study",
     "load_spec",
     "parse_spec",
