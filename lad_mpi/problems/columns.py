@@ -38,8 +38,8 @@ _INDEX_NAMES = {
 }
 #: What pandas calls a column without a name when it reads one.
 _UNNAMED = re.compile(r"|Unnamed: \d+(?:_level_\d+)?")
-#: Fewest samples of which a count 0, 1, 2… is taken for a count.
-_COUNTED = 3
+#: Fewest samples of which 0, 1, 2… is a count, and integers are not distinct by chance.
+_COUNTED, _MANY = 3, 10
 #: Fewest cells that are hardly ever in order by chance.
 _LONG = 6
 _SHOWN = 6
@@ -113,7 +113,7 @@ def resolve(source: str, keys: TableKeys, names: Sequence[str] | None, width: in
     index, is_assumed = _index(source, keys, names, width, target)
     if target is None:
         target = _target(source, names, width, index)
-    elif target == index:
+    if target == index:
         raise DataError(
             f"data file {source!r}: column {target + 1} is both the target and the index",
             hint="change target or index in [problem]",
@@ -315,8 +315,8 @@ def _is_fraction(cell: str) -> bool:
 def may_be_index(features: HostFloats, *, is_named: bool) -> bool:
     """Say whether the first feature may only number the samples.
 
-    It may if it counts them, or, without a name, if it consists of distinct
-    integers that are 0…n−1 or 1…n, or stand beside no other integers. The only
+    It may if it counts them from 0 or 1, or, without a name, if it consists of distinct
+    integers without gaps, in any order, or stands beside no other integers. The only
     feature is one.
     """
     first, (count, width) = features[:, 0], features.shape
@@ -325,10 +325,11 @@ def may_be_index(features: HostFloats, *, is_named: bool) -> bool:
     counts = count >= _COUNTED and first[0] in (0, 1)
     if counts and np.array_equal(first, first[0] + np.arange(count)):
         return True
-    if is_named or count == 1 or len(np.unique(first)) < count:
+    if is_named or count < _COUNTED or len(np.unique(first)) < count:
         return False
-    is_permutation = first.min() in (0, 1) and first.max() - first.min() == count - 1
-    return is_permutation or not any(map(_is_integral, features[:, 1:].T))
+    if first.max() - first.min() == count - 1:
+        return True
+    return count >= _MANY and not any(map(_is_integral, features[:, 1:].T))
 
 
 def _is_integral(values: HostFloats) -> bool:

@@ -12,7 +12,7 @@ from array import array
 from dataclasses import dataclass
 from itertools import chain, islice
 from operator import itemgetter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import numpy as np
 
@@ -46,6 +46,7 @@ _COMMENT = ("#", "%")
 _EXCEL = re.compile(r'"?sep=."?')
 #: What separates columns: what most lines have, the first of several.
 _SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas", " ": "spaces"}
+_HEADER = "header = true or header = false"
 _QUOTED = re.compile(r'"[^"]*"')
 _WORDS = re.compile(r'"(?:[^"]|"")*"|[^ \t\n]+')
 #: What may as well be thousands.
@@ -193,18 +194,12 @@ def _layout(
             hint="remove the separators at the ends of lines",
         )
     looks = _looks(first, others, keys, head.lines)
-    # A row of numbers below a comment that fits may still be names; only values are sure.
-    commented = _commented(head, separator, width) if looks == "values" else []
+    commented = _commented(head, separator, width) if looks != "names" else []
+    if looks == "either" and keys.header is None:
+        _ask_for_header(source, (line, first), commented, head.comment_line)
     if commented and keys.header is not False:
         columns = _comment_or_names(commented, width, head, keys, source)
         return _Layout(separator, width, commented, head.comment_line, columns, is_comment=True)
-    if looks == "either" and keys.header is None:
-        two_readings(
-            source,
-            f"line {line} ({shown(first)}) names the columns",
-            "it is the first sample",
-            "header = true or header = false",
-        )
     is_header = looks == "names" if keys.header is None else keys.header
     names = _full(first, width) if is_header else None
     return _Layout(separator, width, names, line, resolve(source, keys, names, width))
@@ -239,6 +234,19 @@ def _commented(head: _Head, separator: str, width: int) -> list[str]:
     return cells if len(cells) == width and looks_of(cells, []) == "names" else []
 
 
+def _ask_for_header(source: str, row: Row, commented: list[str], comment_line: int) -> NoReturn:
+    may_be = f"line {row[0]} ({shown(row[1])}) names the columns"
+    if not commented:
+        two_readings(source, may_be, "it is the first sample", _HEADER)
+    two_readings(
+        source,
+        may_be,
+        f"line {comment_line} ({shown(commented)}) does",
+        f"header = true if line {comment_line} does, header = false if none does; or remove that "
+        "comment",
+    )
+
+
 def _comment_or_names(
     names: list[str], width: int, head: _Head, keys: TableKeys, source: str
 ) -> Columns:
@@ -255,7 +263,7 @@ def _comment_or_names(
             source,
             f"line {head.comment_line} ({shown(names)}) names the columns",
             "it is a comment",
-            "header = true or header = false",
+            _HEADER,
         )
     return plain
 
