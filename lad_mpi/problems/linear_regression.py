@@ -65,8 +65,8 @@ class LinearRegression:
         Whether the first line of a table names the columns. If left out, as it looks.
     index : bool, str or int, optional
         The column of a table that only names or numbers the samples and is no
-        feature: the first (True), none (False), or one by name or number. If
-        left out, as it looks.
+        feature: the first (``true``), none (``false``), or one by name or number.
+        If left out, as it looks.
     partition : {"shuffled", "sorted", "dirichlet"}
         How real data are split, see :func:`lad_mpi.problems.partition.partition`.
     concentration : float, optional
