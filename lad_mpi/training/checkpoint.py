@@ -27,7 +27,7 @@ from lad_mpi.files import draft_of, whole_file
 if TYPE_CHECKING:
     from lad_mpi.types import HostFloats
 
-_VERSION = 1
+_VERSION = 2
 _KEPT = 2
 _DAMAGE = (
     OSError,
@@ -54,8 +54,8 @@ class Checkpoint:
         Completed iterations.
     uuid : str
         The run's own id, as in its log.
-    spec_hash : str
-        Hash of what determines its numbers.
+    identity : str
+        Hash of what makes the run the one that it is, as in its log.
     model : ndarray, shape (Q,)
         x.
     rule_state : ndarray, shape (Q,), optional
@@ -66,7 +66,7 @@ class Checkpoint:
 
     iterations: int
     uuid: str
-    spec_hash: str
+    identity: str
     model: HostFloats
     rule_state: HostFloats | None = None
     residuals: HostFloats | None = None
@@ -110,12 +110,12 @@ class Checkpoints:
                 old.unlink()
         return path
 
-    def load(self, uuid: str, spec_hash: str, recorded: int) -> tuple[Checkpoint | None, list[str]]:
+    def load(self, uuid: str, identity: str, recorded: int) -> tuple[Checkpoint | None, list[str]]:
         """Read the newest checkpoint that a run can go on from.
 
         Parameters
         ----------
-        uuid, spec_hash : str
+        uuid, identity : str
             Those of the log.
         recorded : int
             Iterations that the log holds.
@@ -147,7 +147,7 @@ class Checkpoints:
                     ) from error
                 notes.append(f"{path.name} is damaged ({error}) and was passed over")
                 continue
-            if (found.uuid, found.spec_hash) != (uuid, spec_hash):
+            if (found.uuid, found.identity) != (uuid, identity):
                 notes.append(f"{path.name} belongs to another run and was passed over")
             elif found.iterations > recorded:
                 notes.append(
@@ -183,7 +183,7 @@ def _write(checkpoint: Checkpoint, stream: Any) -> None:
         "version": _VERSION,
         "iterations": checkpoint.iterations,
         "uuid": checkpoint.uuid,
-        "spec_hash": checkpoint.spec_hash,
+        "identity": checkpoint.identity,
     }
     parts = {name: getattr(checkpoint, name) for name in ("model", *_OPTIONAL)}
     arrays = {name: array for name, array in parts.items() if array is not None}
@@ -204,6 +204,6 @@ def _read(path: Path) -> Checkpoint:
         return Checkpoint(
             iterations=int(about["iterations"]),
             uuid=str(about["uuid"]),
-            spec_hash=str(about["spec_hash"]),
+            identity=str(about["identity"]),
             **{name: archive[name] for name in about["arrays"]},
         )
