@@ -25,14 +25,11 @@ def test_ranks_that_read_different_data_do_not_start(command, environment, tmp_p
         folder.mkdir()
         values = factor * np.arange(60.0).reshape(20, 3)
         np.savetxt(folder / "d.csv", values, delimiter=",", header="a,b,y", comments="")
-    arguments = ("run", "../spec.toml", "--set", "problem={data='d.csv'}", "-o", "../out.h5")
-    mpirun, _, _, *rest = command(*arguments)
-    here = [
-        ["-n", str(n), "-wdir", str(folder), *rest]
-        for n, folder in zip((1, 2), folders, strict=True)
-    ]
+    problem = "problem={kind='linear_regression',data='d.csv'}"
+    mpirun, _, _, *rest = command("run", "../spec.toml", "--set", problem, "-o", "../out.h5")
+    one, two = folders
     done = subprocess.run(
-        [mpirun, *here[0], ":", *here[1]],
+        [mpirun, "-n", "1", "-wdir", str(one), *rest, ":", "-n", "2", "-wdir", str(two), *rest],
         env=environment,
         capture_output=True,
         text=True,
