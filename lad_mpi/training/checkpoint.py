@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _VERSION = 2
 _KEPT = 2
+_ANY_NAME = re.compile(r".*\.checkpoint-(\d+)\.npz", re.DOTALL)
 _DAMAGE = (
     OSError,
     ValueError,
@@ -133,7 +134,9 @@ class Checkpoints:
             One cannot be read at the moment; that it is damaged is not said by that.
         """
         notes = []
-        for path in self.paths():
+        own = self.paths()
+        # A log that was renamed, or has a second name, left them under the first.
+        for path in own or self._paths(_ANY_NAME):
             try:
                 found = _read(path)
             except FileNotFoundError:
@@ -148,6 +151,8 @@ class Checkpoints:
                 notes.append(f"{path.name} is damaged ({error}) and was passed over")
                 continue
             if (found.uuid, found.identity) != (uuid, identity):
+                if not own:
+                    continue
                 notes.append(f"{path.name} belongs to another run and was passed over")
             elif found.iterations > recorded:
                 notes.append(
@@ -160,22 +165,26 @@ class Checkpoints:
     def clear(self, after: int = -1) -> None:
         """Remove checkpoints of more than ``after`` iterations; what cannot be removed stays."""
         drafts = self._folder.glob(draft_of(Path(f"{self._stem}.checkpoint-*.npz")).name)
-        newer = [path for path in self.paths() if self._iterations(path) > after]
+        newer = [path for path in self.paths() if _iterations(path) > after]
         for path in [*newer, *drafts]:
             with contextlib.suppress(OSError):
                 path.unlink()
 
     def paths(self) -> list[Path]:
         """List the checkpoints, the newest first."""
+        return self._paths(self._name)
+
+    def _paths(self, name: re.Pattern[str]) -> list[Path]:
         try:
-            found = [path for path in self._folder.iterdir() if self._name.fullmatch(path.name)]
+            found = [path for path in self._folder.iterdir() if name.fullmatch(path.name)]
         except OSError:
             return []
-        return sorted(found, key=self._iterations, reverse=True)
+        return sorted(found, key=_iterations, reverse=True)
 
-    def _iterations(self, path: Path) -> int:
-        match = self._name.fullmatch(path.name)
-        return int(match[1]) if match else -1
+
+def _iterations(path: Path) -> int:
+    match = _ANY_NAME.fullmatch(path.name)
+    return int(match[1]) if match else -1
 
 
 def _write(checkpoint: Checkpoint, stream: Any) -> None:

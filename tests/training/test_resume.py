@@ -199,6 +199,16 @@ def test_times_of_two_networks_are_not_mixed_in_one_log(tmp_path, flushes):
     assert start(path)[0].status == "complete"
 
 
+@pytest.mark.parametrize("make", [os.link, os.rename], ids=["hard link", "renamed"])
+def test_checkpoints_belong_to_the_file_whatever_its_name(tmp_path, make):
+    start(tmp_path / "run.h5", flushes=2)
+    make(tmp_path / "run.h5", tmp_path / "other.h5")
+    start(tmp_path / "stranger.h5", flushes=1)
+    outcome, notes = start(tmp_path / "other.h5")
+    assert outcome.status == "complete"
+    assert notes == ["going on after 10 of 23 iterations"]
+
+
 def write_csv(path, factor):
     values = factor * np.arange(36.0).reshape(12, 3)
     np.savetxt(path, values, delimiter=",", header="a,b,y", comments="")
