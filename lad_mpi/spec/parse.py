@@ -83,7 +83,7 @@ def parse_spec(mapping: Mapping[str, Any]) -> Spec:
     faults = devices.num_byzantine
     for name in _COMPONENTS:
         if name in mapping:
-            parts[name] = parse_component(mapping, name)
+            parts[name] = _component(mapping, name, faults)
     decodes = isinstance(parts.get("coding"), DecodingCode)
     parts["aggregation"] = _aggregation(mapping, faults, decodes=decodes)
     parts["fallback"] = _fallback(mapping, faults, parts.get("coding"))
@@ -122,9 +122,7 @@ def parse_component(mapping: Mapping[str, Any], name: str) -> Any:
     SpecError
         It cannot be built, for instance because its package is not installed.
     """
-    faults = parse_devices(mapping).num_byzantine
-    table = _with_kind(name, mapping.get(name, {}))
-    return build_component(FAMILIES[name], table, name, num_byzantine=faults)
+    return _component(mapping, name, parse_devices(mapping).num_byzantine)
 
 
 def check_data(spec: Spec, data: ProblemData) -> None:
@@ -166,6 +164,11 @@ def check_dimension(spec: Spec, dimension: int) -> None:
             "only messages that arrive as they were computed",
             hint='set compression.kind = "none", or take another code',
         )
+
+
+def _component(mapping: Mapping[str, Any], name: str, faults: int) -> Any:
+    table = _with_kind(name, mapping.get(name, {}))
+    return build_component(FAMILIES[name], table, name, num_byzantine=faults)
 
 
 def _network(table: Mapping[str, Any]) -> NetworkChoice:
