@@ -46,7 +46,7 @@ def complaints(cls: type[Any], contracts: tuple[type[Any], ...]) -> tuple[str, .
     else:
         found += _of_none(cls, contracts)
     for protocol in _optional(contracts):
-        if any(_lookup(cls, name) is not None for name in _own_members(protocol)):
+        if _means(cls, protocol, _own_members(protocol)):
             found += _of_protocol(cls, protocol)
     return tuple(dict.fromkeys(found))
 
@@ -68,14 +68,15 @@ def offers_all_of(cls: type[Any], protocol: type[Any]) -> bool:
 
 
 def _chosen(cls: type[Any], contracts: tuple[type[Any], ...]) -> list[type[Any]]:
-    """Return the contracts that a class means to keep: it has a member of theirs alone."""
+    """Return the contracts that a class means to keep."""
     if len(contracts) == 1:
         return list(contracts)
-    return [
-        contract
-        for contract in contracts
-        if any(_lookup(cls, name) is not None for name in _distinct(contract, contracts))
-    ]
+    return [of for of in contracts if _means(cls, of, _distinct(of, contracts))]
+
+
+def _means(cls: type[Any], protocol: type[Any], names: list[str]) -> bool:
+    """Tell whether a class means to keep a protocol: derives from it, or has one of the names."""
+    return protocol in cls.__mro__ or any(_lookup(cls, name) is not None for name in names)
 
 
 def _of_none(cls: type[Any], contracts: tuple[type[Any], ...]) -> Iterator[str]:
@@ -212,9 +213,12 @@ def _class_variables(protocol: type[Any]) -> dict[str, type[Any]]:
 
 
 def _lookup(cls: type[Any], name: str) -> Any:
-    """Return what a class or a base of it has under a name, as it stands there; else None."""
+    """Return what a class or a base of it has under a name, as it stands there; else None.
+
+    A class that derives from a protocol does not have by that what the protocol asks for.
+    """
     for base in cls.__mro__:
-        if name in vars(base):
+        if name in vars(base) and (_is_protocol(cls) or not _is_protocol(base)):
             return vars(base)[name]
     return None
 
@@ -250,7 +254,8 @@ def _bare(signature: inspect.Signature, *, bound: bool) -> str:
 
 
 def _names(cls: type[Any]) -> list[str]:
-    return [name for base in cls.__mro__[:-1] for name in vars(base) if name[0] != "_"]
+    bases = [base for base in cls.__mro__[:-1] if not _is_protocol(base)]
+    return [name for base in bases for name in vars(base) if name[0] != "_"]
 
 
 def _slip(names: list[str], name: str) -> str:

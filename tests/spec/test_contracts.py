@@ -135,6 +135,24 @@ def test_a_misspelt_method_is_named_with_its_signature_and_the_slip(read):
     assert found == "lacks corrupt(self, coded, context); did you misspell it as 'corrupted'?"
 
 
+def test_to_derive_from_a_protocol_is_not_to_keep_it(read):
+    head = ("import numpy as np", "import numpy as np\nfrom lad_mpi.attacks import LocalAttack")
+    derived = ("class Component:", "class Component(LocalAttack):")
+    found = complaint(read, "attack", head, derived, ("def corrupt(", "def corrupted("))
+    assert found == "lacks corrupt(self, coded, context); did you misspell it as 'corrupted'?"
+
+
+def test_to_derive_from_an_optional_protocol_is_to_keep_it(read):
+    head = ("import numpy as np", "from lad_mpi.aggregation import CoordinateWiseRule")
+    found = complaint(read, "aggregation", head, ("Component:", "Component(CoordinateWiseRule):"))
+    assert found == "lacks column_kernel(self, num_messages)"
+
+
+def test_a_sound_class_may_derive_from_its_protocol(read):
+    head = ("import numpy as np", "import numpy as np\nfrom lad_mpi.attacks import LocalAttack")
+    assert read("attack", head, ("class Component:", "class Component(LocalAttack):"))
+
+
 @pytest.mark.parametrize(
     ("family", "old", "new", "expected"),
     [
