@@ -78,7 +78,7 @@ scaling: $(VENV)/.installed  ## measure this machine, strong and weak scaling, c
 	$(SCALE) strong jobs/scaling/load.toml --ranks 2 --over load=1,5,10,20 --launches $(LAUNCHES) \
 	  -o $(RESULTS)/scaling/load || test $$? = 1
 	@for study in strong weak load; do \
-	  $(RUN) python -m analysis scaling $(RESULTS)/scaling/$$study \
+	  $(RUN) lad-mpi analysis scaling $(RESULTS)/scaling/$$study \
 	    -o $(RESULTS)/scaling/$$study/figures || exit $$?; \
 	done
 	$(RUN) lad-mpi forecast $(RESULTS)/scaling/load --ranks 41 \
@@ -88,8 +88,8 @@ test: test-serial test-mpi test-slurm  ## run all tests
 
 # First those that start no other processes, several at a time.
 test-serial: $(VENV)/.installed-test
-	$(TEST) python -m pytest -n auto --maxprocesses 8 -m "not mpi and not slurm" $(ALONE)
-	$(TEST) python -m pytest -m "not mpi and not slurm" $(addprefix --ignore=,$(ALONE))
+	$(TEST) python -m pytest -n auto --maxprocesses 8 -m "not mpi and not slurm and not wheel" $(ALONE)
+	$(TEST) python -m pytest -m "not mpi and not slurm and not wheel" $(addprefix --ignore=,$(ALONE))
 
 test-mpi: $(VENV)/.installed-test
 	set -e; for ranks in 2 3 5; do \

@@ -141,4 +141,4 @@ def _report(record: ScalingRecord, folder: Path) -> None:
         sys.stdout.write(f"void: {launch.log}: {launch.void}\n")
     for reason in record.void:
         sys.stdout.write(f"VOID: {reason}\n")
-    sys.stdout.write(f"python -m analysis scaling {shlex.quote(str(folder))}\n")
+    sys.stdout.write(f"lad-mpi analysis scaling {shlex.quote(str(folder))}\n")
