@@ -28,7 +28,7 @@ ALONE    = $(addprefix tests/,aggregation attacks coding compression conformance
 PROGRESS = $$(test -t 2 && echo bar || echo lines)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo study scaling test test-serial test-mpi test-slurm test-gpu test-long test-peers lint clean
+.PHONY: help install demo study scaling test test-serial test-mpi test-slurm test-wheel test-gpu test-long test-peers lint clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -63,8 +63,8 @@ study: $(VENV)/.installed  ## run jobs/studies/$(STUDY).toml likewise
 	@$(RUN) COLUMNS=$${COLUMNS:-$$(tput cols 2>/dev/null || echo 80)} \
 	  $(MPIRUN) -n $(RANKS) lad-mpi study run jobs/studies/$(STUDY).toml \
 	  -o $(RESULTS)/$(STUDY) --progress $(PROGRESS)
-	@$(RUN) python -m analysis table $(RESULTS)/$(STUDY)
-	@$(RUN) python -m analysis figures $(RESULTS)/$(STUDY) -o $(RESULTS)/$(STUDY)/figures
+	@$(RUN) lad-mpi analysis table $(RESULTS)/$(STUDY)
+	@$(RUN) lad-mpi analysis figures $(RESULTS)/$(STUDY) -o $(RESULTS)/$(STUDY)/figures
 
 # The machine is measured before and after each study; what has drifted, or is wrong, is void,
 # which the exit code 1 says and the tables show.
@@ -100,6 +100,9 @@ test-mpi: $(VENV)/.installed-test
 # Where SLURM is not installed they are skipped, and say so.
 test-slurm: $(VENV)/.installed-test  ## submit jobs to a SLURM of four nodes, started for that
 	$(TEST) timeout 600 python -m pytest -m slurm tests/slurm
+
+test-wheel: $(VENV)/.installed-test  ## build the wheel, and use it in an empty environment
+	$(TEST) timeout 600 python -m pytest -m wheel tests/wheel
 
 test-gpu: $(VENV)/.installed-test  ## run the tests that need a GPU and CuPy
 	$(RUN) python -m pytest -m gpu tests/gpu

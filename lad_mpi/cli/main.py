@@ -201,7 +201,7 @@ def _add_submission(action: _Parser) -> None:
         type=Path,
         required=True,
         metavar="C",
-        help="cluster file, or the name of one in jobs/clusters",
+        help="cluster file, or the name of one in jobs/clusters or of the suite: mpich, cray, …",
     )
     layout = action.add_mutually_exclusive_group()
     layout.add_argument(
