@@ -66,8 +66,8 @@ study: $(VENV)/.installed  ## run jobs/studies/$(STUDY).toml likewise
 	@$(RUN) lad-mpi analysis table $(RESULTS)/$(STUDY)
 	@$(RUN) lad-mpi analysis figures $(RESULTS)/$(STUDY) -o $(RESULTS)/$(STUDY)/figures
 
-# The machine is measured before and after each study; what has drifted, or is wrong, is void,
-# which the exit code 1 says and the tables show.
+# The machine is measured before and after each study. What rests on a quantity that has drifted
+# is void, and so is a wrong launch: then the exit code is 1, and the tables say what and why.
 SCALE = $(RUN) lad-mpi scale
 scaling: $(VENV)/.installed  ## measure this machine, strong and weak scaling, cost against load, forecast
 	$(RUN) $(MPIRUN) -n 2 lad-mpi baseline --quick -o $(RESULTS)/scaling/baseline.json

@@ -111,8 +111,8 @@ def notes(forecast: Forecast, *, to_target: bool) -> list[str]:
         said.append("Of the time to a target: of launches, the model's error, and seeds.")
     if any(interval.coverage is None for interval in spent):
         said.append(
-            "(low … high): from the fewest iterations of a seed, fast, to the most, slow. That is "
-            f"no interval: fewer than {least_count(EACH_OF_TWO)} seeds are too few for one."
+            "(low … high): from the fewest iterations of a seed, fast, to the most, slow. It is a "
+            f"range without a coverage; an interval takes {least_count(EACH_OF_TWO)} seeds."
         )
     return said
 
