@@ -11,7 +11,7 @@ from lad_mpi.errors import LogFormatError
 from lad_mpi.records.drift import DRIFT_THRESHOLD
 from lad_mpi.records.files import read_record, write_record
 
-_KIND, _VERSION = "scaling", 1
+_KIND, _VERSION = "scaling", 2
 FILE_NAME = "scaling.json"
 #: What is done, and how it is judged.
 _DONE = ("launches", "baselines", "void", "drift")
@@ -33,8 +33,8 @@ class Case:
         By how much the spec was grown, 1 in the base case.
     spec : str
         Its file, relative to the study's folder.
-    spec_hash : str
-        Hash of the spec.
+    identity : str
+        Hash of what makes a run of the case the one that it is.
     reference : str
         Log of the same spec in one process, relative to the folder.
     """
@@ -44,7 +44,7 @@ class Case:
     over: dict[str, Any]
     growth: float
     spec: str
-    spec_hash: str
+    identity: str
     reference: str
 
 
