@@ -1,4 +1,4 @@
-"""Arguments of ``python -m analysis``, and how errors reach the person at the terminal."""
+"""Arguments of ``lad-mpi analysis``, and how errors reach the person at the terminal."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from lad_mpi.errors import ExitCode, LadError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_PROGRAM = "lad-mpi analysis"
 _LOGS = ("paths", "PATH", "log, or folder that is searched for logs (*.h5)")
 
 
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LadError as error:
         if options.verbose:
             traceback.print_exception(error)
-        sys.stderr.write(f"analysis: error: {error}\n")
+        sys.stderr.write(f"{_PROGRAM}: error: {error}\n")
         return int(error.exit_code)
     except BrokenPipeError:
         # The reader of our output has gone, as with `| head`; nothing is wrong.
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m analysis", description="Tables and figures from the logs of runs."
+        prog=_PROGRAM, description="Tables and figures from the logs of runs."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     table = _add(commands, "table", "errors and costs of every method, a row each")
@@ -118,7 +119,7 @@ def _figures(options: argparse.Namespace) -> ExitCode:
     for path in figures.save_figures(collection, options.output):
         sys.stdout.write(f"{path}\n")
     for line in collection.describe_excluded():
-        sys.stderr.write(f"analysis: left out: {line}\n")
+        sys.stderr.write(f"{_PROGRAM}: left out: {line}\n")
     return ExitCode.OK
 
 

@@ -10,6 +10,7 @@ from analysis.forecast.answer import cheapest
 from analysis.forecast.terms import TERMS
 from analysis.formatting import NOTHING, significant, with_prefix
 from analysis.records import without_nan
+from analysis.statistics import CONFIDENCE, EACH_OF_TWO, least_count
 from analysis.table import make_table
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def to_json(forecast: Forecast) -> str:
             {"best": _record(best), "not_told_apart": [_record(row) for row in near]}
             for best, near in cheapest(forecast.rows)
         ],
+        "notes": notes(forecast, to_target=True),
         "assumptions": forecast.assumptions,
         "excluded": forecast.measured.excluded,
     }
@@ -80,7 +82,10 @@ def print_tables(forecast: Forecast) -> None:
             words = f"{forecast.target.metric.replace('_', ' ')} ≤ {forecast.target.value:g}"
             console.print(_targets(rows, f"Time to {words}, {where}"))
     _print_cheapest(console, forecast)
-    console.print("\n[low, high]: 95 % interval, of launches and of the model's error. Assumed:")
+    console.print()
+    for note in notes(forecast, to_target=True):
+        console.print(note)
+    console.print("Assumed:")
     _print_list(console, forecast.assumptions)
     if forecast.measured.excluded:
         console.print(f"\nLeft out, {len(forecast.measured.excluded)}:")
@@ -95,6 +100,21 @@ def check_line(forecast: Forecast) -> str:
         f"{_interval(check.predicted, _MS)}, measured {_ms(check.case.total_s)} ms, "
     )
     return found + ("inside" if check.passed else f"OUTSIDE: {_FAILED}")
+
+
+def notes(forecast: Forecast, *, to_target: bool) -> list[str]:
+    """Say how the intervals are to be read; those of times to a target only if asked."""
+    said = [f"[low, high]: {CONFIDENCE:.0%} interval, of launches and of the model's error."]
+    rows = forecast.rows if to_target else []
+    spent = [row.to_target_s for row in rows if row.to_target_s is not None]
+    if any(interval.coverage is not None for interval in spent):
+        said.append("Of the time to a target: of launches, the model's error, and seeds.")
+    if any(interval.coverage is None for interval in spent):
+        said.append(
+            "(low … high): from the fewest iterations of a seed, fast, to the most, slow. It is a "
+            f"range without a coverage; an interval takes {least_count(EACH_OF_TWO)} seeds."
+        )
+    return said
 
 
 def describe(row: Row) -> str:
@@ -176,7 +196,8 @@ def _iterations(progress: Progress | None) -> str:
 
 
 def _interval(found: Interval, factor: float) -> str:
-    return f"[{_number(factor * found.low)}, {_number(factor * found.high)}]"
+    low, high = _number(factor * found.low), _number(factor * found.high)
+    return f"({low} … {high})" if found.coverage is None else f"[{low}, {high}]"
 
 
 def _ms(seconds: float) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from analysis.formatting import NOTHING, significant
 from analysis.marks import EMULATED, emulated_note, mark
 from analysis.records import without_nan
-from analysis.statistics import CONFIDENCE, Estimate
+from analysis.scaling.summary import void_lines
+from analysis.statistics import CONFIDENCE, EACH_OF_TWO, Estimate, least_count
 from analysis.table import make_table
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def to_json(rows: Sequence[CaseSummary], study: ScalingStudy) -> str:
         "base": record.base,
         "launcher": record.launcher,
         "void": study.void,
+        "void_claims": void_lines(rows, study),
         "void_launches": [line for case in study.cases for line in case.void],
         "notes": notes(rows, study),
         "cases": [_record(row) for row in rows],
@@ -46,7 +48,8 @@ def to_json(rows: Sequence[CaseSummary], study: ScalingStudy) -> str:
 def notes(rows: Sequence[CaseSummary], study: ScalingStudy) -> list[str]:
     """Say how the numbers are to be read."""
     record = study.record
-    certain = {row.seconds.coverage is not None for row in rows}
+    shown = [estimate for row in rows for estimate in (row.seconds, row.efficiency) if estimate]
+    certain = {estimate.coverage is not None for estimate in shown}
     said = [f"{record.kind} scaling: {record.growth_rule}."]
     said.append(
         "time: of an iteration, training phases on the server's clock; median over iterations "
@@ -55,7 +58,10 @@ def notes(rows: Sequence[CaseSummary], study: ScalingStudy) -> list[str]:
     if True in certain:
         said.append(f"[low, high]: rank-based confidence interval, {CONFIDENCE:.0%} or more.")
     if False in certain:
-        said.append("(least … greatest): of fewer than 6 launches, too few for an interval.")
+        said.append(
+            f"(least … greatest): too few launches for an interval, which takes {least_count()}, "
+            f"or {least_count(EACH_OF_TWO)} of both cases that are compared."
+        )
     ideal = "device ranks over those of the base" if record.kind == "strong" else "the base's time"
     if _has_speedup(rows):
         said.append(f"speed-up, eff.: against the case of fewest ranks, P; ideal is {ideal}.")
@@ -83,8 +89,8 @@ def print_tables(rows: Sequence[CaseSummary], study: ScalingStudy) -> None:
 
     # Names in brackets are names, not markup.
     console = Console(markup=False, highlight=False)
-    for reason in study.void:
-        console.print(f"VOID, no claim is made: {reason}", style="bold")
+    for line in void_lines(rows, study):
+        console.print(f"VOID, {line}", style="bold")
     console.print(_times(rows))
     console.print()
     console.print(_critical(rows))

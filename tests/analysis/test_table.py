@@ -95,7 +95,7 @@ def test_csv_is_exact_and_holds_the_same_records(study, write_run, capsys):
 @pytest.mark.parametrize("command", ["table", "figures"])
 def test_errors_are_plain_and_exit_with_2(tmp_path, command, capsys):
     assert main([command, str(tmp_path)]) == 2
-    assert capsys.readouterr().err.startswith("analysis: error: no logs in")
+    assert capsys.readouterr().err.startswith("lad-mpi analysis: error: no logs in")
     assert main([command, str(tmp_path / "nowhere"), "-v"]) == 2
     assert "Traceback" in capsys.readouterr().err
 
