@@ -90,7 +90,8 @@ class OutputLock:
 
     def _take(self, output: Path) -> bool:
         """Try to take the lock; False where the file was removed under us."""
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        # With the mode of the log, so that whoever may replace or read one may the other.
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             taken = _flock(self._descriptor)
         except OSError as error:
@@ -132,7 +133,8 @@ def is_being_written(output: Path) -> bool | None:
     Returns
     -------
     bool or None
-        None where it cannot be told.
+        None if it cannot be told: the file system has no locks, or the reader may not
+        open the lock.
     """
     try:
         descriptor = os.open(lock_path(output), os.O_RDONLY | os.O_CLOEXEC)
