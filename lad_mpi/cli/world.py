@@ -42,7 +42,7 @@ def whole_world() -> Iterator[tuple[Link, InterruptRequest]]:
                 yield link, interrupt
                 link.close()
         finally:
-            if announced_size() > 1:
+            if announced_size() > 1 or interrupt.signal_name:
                 interrupt.ignore_late()
 
 
