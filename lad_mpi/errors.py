@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import IntEnum
 
 
@@ -130,3 +131,49 @@ class RelayedError(LadError):
         super().__init__("the server says what is wrong")
         self.relayed = True
         self.exit_code = exit_code
+
+
+def is_gpu_error(error: BaseException) -> bool:
+    """Whether an error is CuPy's own, which cannot be named without importing CuPy."""
+    return type(error).__module__.partition(".")[0] in ("cupy", "cupy_backends")
+
+
+def as_lad_error(error: BaseException) -> LadError | None:
+    """Return what to tell a person about an error; None if it is a mistake in the code.
+
+    Memory that is used up, a GPU that fails and a file that cannot be used are no
+    mistakes of the code, wherever they are met.
+
+    Parameters
+    ----------
+    error : BaseException
+        Any error.
+
+    Returns
+    -------
+    LadError or None
+        The error itself if it is one already.
+    """
+    if isinstance(error, LadError):
+        return error
+    if isinstance(error, MemoryError):
+        return RunFailedError(
+            f"not enough memory: {error}".removesuffix(": "),
+            hint='take fewer ranks a node, a smaller problem or backend.dtype = "float32"; see '
+            "the limits of the job and of ulimit -v",
+        )
+    if is_gpu_error(error):
+        return BackendError(
+            f"the GPU cannot be used: {type(error).__name__}: {error}",
+            hint="lad-mpi doctor tells what can be seen of it from here",
+        )
+    if isinstance(error, OSError):
+        where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        return LadError(f"{where}{error.strerror or error}")
+    if isinstance(error, UnicodeEncodeError):
+        return UsageError(
+            f"{error.object!r} cannot be a file name here: the system's encoding is "
+            f"{error.encoding}",
+            hint="export LC_ALL=C.UTF-8, or PYTHONUTF8=1",
+        )
+    return None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
-from lad_mpi.arrays import is_gpu_error, open_backend
-from lad_mpi.errors import BackendError, ExitCode, LadError, RunFailedError
+from lad_mpi.arrays import open_backend
+from lad_mpi.errors import ExitCode, LadError, as_lad_error
 from lad_mpi.training.existing import Existing
 from lad_mpi.training.interrupt import InterruptRequest
 from lad_mpi.training.iteration import downlink_bytes
@@ -104,17 +104,7 @@ def _open_output(link: Link, output: Path, spec: Spec, existing: Existing) -> St
 
 
 def _prepare(spec: Spec, link: Link) -> Setup:
-    try:
-        return prepare(spec, link, open_backend(spec.backend.kind, spec.backend.dtype))
-    except MemoryError as error:
-        raise RunFailedError(f"not enough memory for the data: {error}") from error
-    except Exception as error:
-        if not is_gpu_error(error):
-            raise
-        raise BackendError(
-            f"the GPU cannot be used: {type(error).__name__}: {error}",
-            hint="lad-mpi doctor tells what can be seen of it from here",
-        ) from error
+    return prepare(spec, link, open_backend(spec.backend.kind, spec.backend.dtype))
 
 
 def _tell_start(link: Link, start: Start | None, progress: Progress) -> int | None:
@@ -181,8 +171,10 @@ def _together(link: Link, act: Callable[[], _Made]) -> tuple[_Made | None, Outco
     failure: LadError | None = None
     try:
         made = act()
-    except LadError as error:
-        failure = error
+    except Exception as error:
+        failure = as_lad_error(error)
+        if failure is None:
+            raise
     return made, _agree(link, failure)
 
 

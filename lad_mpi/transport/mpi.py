@@ -20,7 +20,7 @@ from lad_mpi.transport.watchdog import Watchdog
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lad_mpi.types import Array, HostFloats
+    from lad_mpi.types import Array, HostBytes, HostFloats
 
 
 #: Slices of a gather that the server asks for at once: the next is under way when one is there.
@@ -159,24 +159,24 @@ class MpiLink:
 
     def share(self, text: str) -> str:
         """Return the server's text on every rank."""
-        encoded = np.frombuffer(text.encode(), dtype=np.uint8).copy()
+        encoded = _encoded(text)
         length = np.array([encoded.size], dtype=np.int64)
         with self._watchdog("a word of the server"):
             self._comm.Bcast(length, root=SERVER)
             data = encoded if self.is_server else np.empty(int(length[0]), dtype=np.uint8)
             self._comm.Bcast(data, root=SERVER)
-        return data.tobytes().decode()
+        return _decoded(data)
 
     def gather_texts(self, text: str) -> list[str]:
         """Return every rank's text on every rank."""
-        data = np.frombuffer(text.encode(), dtype=np.uint8).copy()
+        data = _encoded(text)
         sizes = np.empty(self.size, dtype=np.int64)
         with self._watchdog("an exchange of words"):
             self._comm.Allgather(np.array([data.size], dtype=np.int64), sizes)
             everything = np.empty(int(sizes.sum()), dtype=np.uint8)
             self._comm.Allgatherv(data, [everything, sizes.tolist()])
         pieces = np.split(everything, np.cumsum(sizes)[:-1])
-        return [piece.tobytes().decode() for piece in pieces]
+        return [_decoded(piece) for piece in pieces]
 
     def collect(self, table: HostFloats) -> HostFloats | None:
         """Gather equally shaped float64 tables on the server."""
@@ -240,6 +240,15 @@ def _blocks(layout: Layout) -> tuple[list[int], list[int]]:
     counts = layout.counts
     first = np.concatenate([[0], np.cumsum(counts)[:-1]])
     return counts.tolist(), first.tolist()
+
+
+def _encoded(text: str) -> HostBytes:
+    # Names of files may hold bytes that are not UTF-8, for which Python has half characters.
+    return np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8).copy()
+
+
+def _decoded(data: HostBytes) -> str:
+    return data.tobytes().decode("utf-8", "surrogatepass")
 
 
 def _row_bytes(rows: HostFloats) -> int:

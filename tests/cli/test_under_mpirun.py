@@ -126,7 +126,7 @@ class Broken:
 @pytest.mark.parametrize(
     ("error", "shown"),
     [
-        ("ZeroDivisionError", "ZeroDivisionError: broken on purpose"),
+        ("ZeroDivisionError", "ZeroDivisionError: broken on purpose (broken.py, line 17)"),
         ("BackendError", "broken on purpose"),
     ],
 )
