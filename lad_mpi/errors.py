@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class ExitCode(IntEnum):
@@ -170,10 +175,21 @@ def as_lad_error(error: BaseException) -> LadError | None:
     if isinstance(error, OSError):
         where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
         return LadError(f"{where}{error.strerror or error}")
-    if isinstance(error, UnicodeEncodeError):
-        return UsageError(
-            f"{error.object!r} cannot be a file name here: the system's encoding is "
-            f"{error.encoding}",
-            hint="export LC_ALL=C.UTF-8, or PYTHONUTF8=1",
+    if isinstance(error, ImportError):
+        return UnfitError(
+            f"cannot be imported: {error}",
+            hint="see that the package is whole in this environment, and that memory is left",
         )
     return None
+
+
+@contextlib.contextmanager
+def told_errors() -> Iterator[None]:
+    """Raise what :func:`as_lad_error` makes of an error, if it makes something of it."""
+    try:
+        yield
+    except Exception as error:
+        told = as_lad_error(error)
+        if told is None or told is error:
+            raise
+        raise told from error

@@ -115,6 +115,16 @@ def describe(error: BaseException) -> LadError:
         return told
     if isinstance(error, KeyboardInterrupt):
         return LadError("ended by Ctrl-C")
+    if isinstance(error, UnicodeEncodeError):
+        return LadError(
+            f"{error.object!r} cannot be a file name here: the system's encoding is "
+            f"{error.encoding}",
+            hint="export LC_ALL=C.UTF-8",
+        )
+    if type(error).__module__.partition(".")[0] == "mpi4py":
+        return LadError(
+            f"MPI failed: {error}", hint="lad-mpi doctor on the same ranks tells what it can see"
+        )
     *_, frame = traceback.extract_tb(error.__traceback__) or [None]
     where = "" if frame is None else f" ({Path(frame.filename).name}, line {frame.lineno})"
     return LadError(

@@ -51,12 +51,13 @@ class MpiExchange:
         self.downlink = downlink
         self.uplink = allocate((own, slot_bytes))
         self.inbox: Array | None = None
+        if comm.rank == SERVER:
+            self.inbox = allocate((layout.num_devices, slot_bytes))
         self._blocks = _blocks(layout)
         self._slot = MPI.BYTE.Create_contiguous(slot_bytes).Commit()
         self._slices: dict[tuple[int, ...], list[MPI.Datatype]] = {}
         self._receive = None
         if comm.rank == SERVER:
-            self.inbox = allocate((layout.num_devices, slot_bytes))
             self._receive = [self.inbox, self._blocks, self._slot]
         self._send = [self.uplink, own, self._slot]
         # Told once what they are: MPI's binding would look at the buffer at every call.
@@ -178,22 +179,27 @@ class MpiLink:
         pieces = np.split(everything, np.cumsum(sizes)[:-1])
         return [_decoded(piece) for piece in pieces]
 
-    def collect(self, table: HostFloats) -> HostFloats | None:
+    def collect(self, table: HostFloats, room: HostFloats | None = None) -> HostFloats | None:
         """Gather equally shaped float64 tables on the server."""
         table = np.ascontiguousarray(table)
-        gathered = np.empty((self.size, *table.shape)) if self.is_server else None
+        gathered = room
+        if gathered is None and self.is_server:
+            gathered = np.empty((self.size, *table.shape))
         with self._watchdog("the collection of times"):
             self._comm.Gather(table, gathered, root=SERVER)
         return gathered
 
-    def gather_rows(self, layout: Layout, rows: HostFloats) -> HostFloats | None:
+    def gather_rows(
+        self, layout: Layout, rows: HostFloats, room: HostFloats | None = None
+    ) -> HostFloats | None:
         """Collect one row a device from all ranks on the server."""
         rows = np.ascontiguousarray(rows)
         row = MPI.BYTE.Create_contiguous(_row_bytes(rows)).Commit()
-        gathered = None
+        gathered = room
         receive = None
         if self.is_server:
-            gathered = np.empty((layout.num_devices, *rows.shape[1:]), dtype=rows.dtype)
+            if gathered is None:
+                gathered = np.empty((layout.num_devices, *rows.shape[1:]), dtype=rows.dtype)
             receive = [gathered, _blocks(layout), row]
         with self._watchdog("the gather of a checkpoint"):
             self._comm.Gatherv([rows, len(rows), row], receive, root=SERVER)
