@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from lad_mpi.problems import datasets
+
 ROOT = Path(__file__).parent.parent
 DOCS = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md"])
 
@@ -131,6 +133,18 @@ SHORT = ["spec.toml"]
 def spec(folder):
     (folder / "spec.toml").write_text("iterations = 12\n")
     return folder
+
+
+def test_files_of_the_documented_writers_are_read_alike(tmp_path):
+    pytest.importorskip("pandas")
+    writers, digest = blocks(ROOT / "docs" / "data.md", "python")
+    done = run(["-c", writers], tmp_path)
+    assert done.returncode == 0, done.stderr
+    digests = {path.name: datasets.digest(str(path)) for path in tmp_path.iterdir()}
+    assert len(digests) == writers.count("to_csv(") + writers.count("np.save")
+    assert len(set(digests.values())) == 1
+    printed = run(["-c", digest], tmp_path)
+    assert printed.stdout.strip() == digests["numpy.csv"]
 
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)

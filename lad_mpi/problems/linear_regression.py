@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import difflib
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from lad_mpi.errors import DataError, ParameterError
 from lad_mpi.problems import datasets
+from lad_mpi.problems.columns import TableKeys
 from lad_mpi.problems.partition import PartitionKind, partition
 from lad_mpi.rng import Purpose
 from lad_mpi.types import LARGEST_COUNT
 
 if TYPE_CHECKING:
     from lad_mpi.arrays import Backend
+    from lad_mpi.problems.samples import Samples
     from lad_mpi.rng import Streams
     from lad_mpi.types import Array, HostFloats, HostInts
 
 _SYNTHETIC = "synthetic"
 _SYNTHETIC_DEFAULTS = {"dimension": 100, "samples_per_subset": 1, "heterogeneity": 0.1}
+_OF_TABLES = ("target", "header", "index")
 _FEATURE_SCALE = 10.0
 _CONCENTRATION = 1.0
 
@@ -56,6 +58,15 @@ class LinearRegression:
         ``"synthetic"``, ``"diabetes"`` (bundled with scikit-learn), or the
         path of a ``.npz``, ``.csv``, ``.h5`` or LIBSVM text file, see
         :func:`lad_mpi.problems.datasets.read`.
+    target : str or int, optional
+        The column of a table that is to be predicted, by name or by number,
+        counted from 1. If left out, the one named ``y``, or else the last.
+    header : bool, optional
+        Whether the first line of a table names the columns. If left out, as it looks.
+    index : bool, str or int, optional
+        The column of a table that only names or numbers the samples and is no
+        feature: the first (``true``), none (``false``), or one by name or number.
+        If left out, as it looks.
     partition : {"shuffled", "sorted", "dirichlet"}
         How real data are split, see :func:`lad_mpi.problems.partition.partition`.
     concentration : float, optional
@@ -98,6 +109,9 @@ class LinearRegression:
     samples_per_subset: int | None = None
     heterogeneity: float | None = None
     data: str = _SYNTHETIC
+    target: str | int | None = None
+    header: bool | None = None
+    index: bool | str | int | None = None
     partition: PartitionKind = "shuffled"
     concentration: float | None = None
     standardize: bool = True
@@ -157,14 +171,47 @@ class LinearRegression:
             The data cannot be read, or have fewer samples than subsets.
         """
         if self.synthetic:
-            features, targets, offsets = self._draw(num_subsets, streams)
-        else:
-            features, targets, offsets = self._read(num_subsets, streams)
-        return LinearRegressionData(features, targets, offsets, backend)
+            return LinearRegressionData(*self._draw(num_subsets, streams), backend)
+        samples = self._prepared(datasets.read(self.data, self._table_keys), num_subsets)
+        alpha = self.concentration or _CONCENTRATION
+        split = partition(
+            samples.targets, num_subsets, streams, kind=self.partition, concentration=alpha
+        )
+        return LinearRegressionData(
+            samples.features[split.order],
+            samples.targets[split.order],
+            split.offsets,
+            backend,
+            digest=samples.digest,
+            reading=samples.reading,
+        )
+
+    def digest(self) -> str:
+        """Identify the samples as read, before they are standardized or split.
+
+        Returns
+        -------
+        str
+            See :func:`lad_mpi.problems.datasets.digest`; empty for synthetic data.
+
+        Raises
+        ------
+        DataError
+            The data cannot be read.
+        """
+        return "" if self.synthetic else datasets.digest(self.data, self._table_keys)
+
+    @property
+    def _table_keys(self) -> TableKeys:
+        return TableKeys(self.target, self.header, self.index)
 
     def _check_source(self) -> None:
         names = (_SYNTHETIC, *datasets.BUNDLED)
-        if self.data in names or Path(self.data).suffix.lower() in datasets.SUFFIXES:
+        for name in ("target", "index"):
+            number = getattr(self, name)
+            if not isinstance(number, (bool, str, type(None))) and number < 1:
+                raise ParameterError(name, f"columns are counted from 1, so there is no {number}")
+        if self.data in names or datasets.suffix_of(self.data) in datasets.SUFFIXES:
             return
         nearest = difflib.get_close_matches(self.data, names, n=1)
         raise ParameterError(
@@ -190,6 +237,12 @@ class LinearRegression:
                     field.name,
                     "has no effect on synthetic data",
                     hint=f"leave {field.name} out, or set data to a file or a bundled set",
+                )
+            if self.data in datasets.BUNDLED and field.name in _OF_TABLES:
+                raise ParameterError(
+                    field.name,
+                    f"has no effect on {self.data!r}, which is bundled",
+                    hint=f"leave {field.name} out",
                 )
 
     def _write_out_defaults(self) -> None:
@@ -218,22 +271,20 @@ class LinearRegression:
             targets[rows] = (features[rows] * model).sum(axis=1) + generator.standard_normal(m)
         return features, targets, offsets
 
-    def _read(self, num_subsets: int, streams: Streams) -> tuple[HostFloats, HostFloats, HostInts]:
-        samples = datasets.read(self.data)
-        features, targets = samples.features, samples.targets
-        if len(targets) < num_subsets:
+    def _prepared(self, samples: Samples, num_subsets: int) -> Samples:
+        """Return samples with the features that are trained on; takes the memory of the others."""
+        features, count = samples.features, len(samples.targets)
+        if count < num_subsets:
             raise DataError(
-                f"data {self.data!r} has {len(targets)} samples, too few for {num_subsets} "
-                "subsets of at least one",
-                hint=f"set devices.count to {len(targets)} or less",
+                f"data {self.data!r} has {count} samples, too few for {num_subsets} subsets of "
+                "at least one",
+                hint=f"set devices.count to {count} or less",
             )
         if self.standardize:
-            features = _standardized(features, self.data)
+            _standardize(features, self.data)
         if self.intercept:
-            features = np.column_stack([features, np.ones(len(features))])
-        alpha = self.concentration or _CONCENTRATION
-        split = partition(targets, num_subsets, streams, kind=self.partition, concentration=alpha)
-        return features[split.order], targets[split.order], split.offsets
+            features = np.column_stack([features, np.ones(count)])
+        return replace(samples, features=features)
 
 
 class LinearRegressionData:
@@ -249,6 +300,8 @@ class LinearRegressionData:
         Subset k holds the rows ``offsets[k]`` to ``offsets[k + 1]``, at least one.
     backend : Backend
         Array library and dtype.
+    digest, reading : str
+        Of the data that were read; empty if they were drawn.
 
     Raises
     ------
@@ -257,8 +310,17 @@ class LinearRegressionData:
     """
 
     def __init__(
-        self, features: HostFloats, targets: HostFloats, offsets: HostInts, backend: Backend
+        self,
+        features: HostFloats,
+        targets: HostFloats,
+        offsets: HostInts,
+        backend: Backend,
+        *,
+        digest: str = "",
+        reading: str = "",
     ) -> None:
+        self.digest = digest
+        self.reading = reading
         sizes = np.diff(offsets)
         self._backend = backend
         self._features = backend.asarray(_narrowed(features, backend))
@@ -390,10 +452,12 @@ class LinearRegressionData:
             out[start : start + step] = features.mean(axis=1)
 
 
-def _standardized(features: HostFloats, source: str) -> HostFloats:
+def _standardize(features: HostFloats, source: str) -> None:
+    """Shift and scale columns to mean 0 and variance 1, in place."""
+    largest = np.maximum(features.max(axis=0), -features.min(axis=0))
     with np.errstate(over="ignore", invalid="ignore"):
-        centred = features - features.mean(axis=0)
-        deviations = centred.std(axis=0)
+        features -= features.mean(axis=0)
+        deviations = features.std(axis=0)
     if not np.isfinite(deviations).all():
         column = int(np.argmin(np.isfinite(deviations)))
         raise DataError(
@@ -402,10 +466,9 @@ def _standardized(features: HostFloats, source: str) -> HostFloats:
             hint="rescale that feature",
         )
     # Rounding leaves a constant feature with a tiny deviation, which must not be blown up.
-    noise = 1e-13 * np.abs(features).max(axis=0)
-    constant = deviations <= noise
-    scaled: HostFloats = np.where(constant, 0.0, centred / np.where(constant, 1.0, deviations))
-    return scaled
+    constant = deviations <= 1e-13 * largest
+    features /= np.where(constant, 1.0, deviations)
+    features[:, constant] = 0.0
 
 
 def _narrowed(values: HostFloats, backend: Backend) -> HostFloats:
