@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lad_mpi.errors import ExitCode, LadError, UsageError
+from lad_mpi.errors import ExitCode, UsageError
+from lad_mpi.terminal import run_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,18 +20,9 @@ _LOGS = ("paths", "PATH", "log, or folder that is searched for logs (*.h5)")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    options = build_parser().parse_args(arguments)
-    try:
-        return int(options.command(options))
-    except LadError as error:
-        if options.verbose:
-            traceback.print_exception(error)
-        sys.stderr.write(f"{_PROGRAM}: error: {error}\n")
-        return int(error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output has gone, as with `| head`; nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(ExitCode.OK)
+    return run_command(
+        build_parser(), arguments, lambda options: options.command(options), name=_PROGRAM
+    )
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -140,7 +140,7 @@ def add_scale(commands: _Commands, command: _Add) -> None:
     scale.add_argument("--dry-run", action="store_true", help="print the launches; run nothing")
     _add_drift(scale)
     add_json(scale)
-    scale.set_defaults(module="scale", function="scale")
+    scale.set_defaults(module="scale", function="scale", prints=False)
 
 
 def add_forecast(commands: _Commands, command: _Add) -> None:

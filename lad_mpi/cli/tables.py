@@ -26,4 +26,4 @@ def print_table(
     for row in rows:
         table.add_row(*(str(row[key]) for key in columns))
     # Names in brackets are names, not markup.
-    Console(markup=False, highlight=False).print(table)
+    Console(markup=False, emoji=False, highlight=False).print(table)

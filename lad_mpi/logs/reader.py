@@ -35,6 +35,8 @@ _SWMR_FLAG = 4
 
 #: Failure of a run that had no time to write one.
 KILLED = "its writer is gone and left the log unfinished: killed, or out of disk space"
+#: What is said of a log that states that it is being written, if nobody can tell.
+RUNNING_OR_KILLED = "running or killed: the lock of the log cannot be read"
 
 
 _WAYS: tuple[Literal["", "lower", "higher"], ...] = ("", "lower", "higher")
@@ -52,8 +54,8 @@ class LogHead:
         The file.
     status : {"running", "complete", "interrupted", "failed"}
         The outcome. A run that was killed could not write one: it is
-        ``"interrupted"`` where nobody holds the lock of the log any more, and
-        ``"running"`` where the file system has no locks to tell by.
+        ``"interrupted"`` if nobody holds the lock of the log any more, and
+        ``"running"`` if the lock cannot be read; ``failure`` then says so.
     failure : str
         Why it failed or was interrupted; may be empty unless it failed.
     names : tuple of str
@@ -401,8 +403,12 @@ def _read_with(path: Path, read: Callable[[Path, h5py.File], _Head]) -> _Head:
                 f"{path} is damaged or incomplete: {error}",
                 hint="lad-mpi validate lists what is wrong with it",
             ) from error
-    unfinished = found.status == schema.STATUSES[0]
-    if unfinished and unwritten and is_being_written(path) is False:
+    if found.status != schema.STATUSES[0]:
+        return found
+    written = is_being_written(path)
+    if written is None:
+        return replace(found, failure=RUNNING_OR_KILLED)
+    if unwritten and not written:
         return replace(found, status="interrupted", failure=KILLED)
     return found
 

@@ -24,7 +24,7 @@ from mpi4py import MPI  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lad_mpi.types import Array, HostFloats
+    from lad_mpi.types import Array, HostBytes, HostFloats
 
 
 _THREAD_LEVELS = {
@@ -61,12 +61,13 @@ class MpiExchange:
         self.downlink = downlink
         self.uplink = allocate((own, slot_bytes))
         self.inbox: Array | None = None
+        if comm.rank == SERVER:
+            self.inbox = allocate((layout.num_devices, slot_bytes))
         self._blocks = _blocks(layout)
         self._slot = MPI.BYTE.Create_contiguous(slot_bytes).Commit()
         self._slices: dict[tuple[int, ...], list[MPI.Datatype]] = {}
         self._receive = None
         if comm.rank == SERVER:
-            self.inbox = allocate((layout.num_devices, slot_bytes))
             self._receive = [self.inbox, self._blocks, self._slot]
         self._send = [self.uplink, own, self._slot]
         # Told once what they are: MPI's binding would look at the buffer at every call.
@@ -169,41 +170,46 @@ class MpiLink:
 
     def share(self, text: str) -> str:
         """Return the server's text on every rank."""
-        encoded = np.frombuffer(text.encode(), dtype=np.uint8).copy()
+        encoded = _encoded(text)
         length = np.array([encoded.size], dtype=np.int64)
         with self._watchdog("a word of the server"):
             self._comm.Bcast(length, root=SERVER)
             data = encoded if self.is_server else np.empty(int(length[0]), dtype=np.uint8)
             self._comm.Bcast(data, root=SERVER)
-        return data.tobytes().decode()
+        return _decoded(data)
 
     def gather_texts(self, text: str) -> list[str]:
         """Return every rank's text on every rank."""
-        data = np.frombuffer(text.encode(), dtype=np.uint8).copy()
+        data = _encoded(text)
         sizes = np.empty(self.size, dtype=np.int64)
         with self._watchdog("an exchange of words"):
             self._comm.Allgather(np.array([data.size], dtype=np.int64), sizes)
             everything = np.empty(int(sizes.sum()), dtype=np.uint8)
             self._comm.Allgatherv(data, [everything, sizes.tolist()])
         pieces = np.split(everything, np.cumsum(sizes)[:-1])
-        return [piece.tobytes().decode() for piece in pieces]
+        return [_decoded(piece) for piece in pieces]
 
-    def collect(self, table: HostFloats) -> HostFloats | None:
+    def collect(self, table: HostFloats, room: HostFloats | None = None) -> HostFloats | None:
         """Gather equally shaped float64 tables on the server."""
         table = np.ascontiguousarray(table)
-        gathered = np.empty((self.size, *table.shape)) if self.is_server else None
+        gathered = room
+        if gathered is None and self.is_server:
+            gathered = np.empty((self.size, *table.shape))
         with self._watchdog("the collection of times"):
             self._comm.Gather(table, gathered, root=SERVER)
         return gathered
 
-    def gather_rows(self, layout: Layout, rows: HostFloats) -> HostFloats | None:
+    def gather_rows(
+        self, layout: Layout, rows: HostFloats, room: HostFloats | None = None
+    ) -> HostFloats | None:
         """Collect one row a device from all ranks on the server."""
         rows = np.ascontiguousarray(rows)
         row = MPI.BYTE.Create_contiguous(_row_bytes(rows)).Commit()
-        gathered = None
+        gathered = room
         receive = None
         if self.is_server:
-            gathered = np.empty((layout.num_devices, *rows.shape[1:]), dtype=rows.dtype)
+            if gathered is None:
+                gathered = np.empty((layout.num_devices, *rows.shape[1:]), dtype=rows.dtype)
             receive = [gathered, _blocks(layout), row]
         with self._watchdog("the gather of a checkpoint"):
             self._comm.Gatherv([rows, len(rows), row], receive, root=SERVER)
@@ -250,6 +256,15 @@ def _blocks(layout: Layout) -> tuple[list[int], list[int]]:
     counts = layout.counts
     first = np.concatenate([[0], np.cumsum(counts)[:-1]])
     return counts.tolist(), first.tolist()
+
+
+def _encoded(text: str) -> HostBytes:
+    # Names of files may hold bytes that are not UTF-8, for which Python has half characters.
+    return np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8).copy()
+
+
+def _decoded(data: HostBytes) -> str:
+    return data.tobytes().decode("utf-8", "surrogatepass")
 
 
 def _row_bytes(rows: HostFloats) -> int:
