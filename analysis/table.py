@@ -6,14 +6,14 @@ import math
 from typing import TYPE_CHECKING
 
 from analysis.formatting import NOTHING, significant, with_prefix
+from analysis.layout import make_table, open_console
 from analysis.marks import EMULATED, emulated_note, mark
 from analysis.statistics import CONFIDENCE, Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.table import Table
-
+    from analysis.layout import Grid
     from analysis.runs import Collection
     from analysis.summary import Summary
 
@@ -58,11 +58,9 @@ def notes(rows: Sequence[Summary]) -> list[str]:
 
 def print_tables(rows: Sequence[Summary], collection: Collection) -> None:
     """Print the errors, the costs, and how to read them."""
-    from rich.console import Console  # noqa: PLC0415  (only a person's terminal needs it)
     from rich.padding import Padding  # noqa: PLC0415
 
-    # Names in brackets are names, not markup.
-    console = Console(markup=False, highlight=False)
+    console = open_console()
     console.print(_errors(rows))
     console.print()
     console.print(_costs(rows))
@@ -78,7 +76,7 @@ def print_tables(rows: Sequence[Summary], collection: Collection) -> None:
             console.print(Padding(line, (0, 0, 0, 2)))
 
 
-def _errors(rows: Sequence[Summary]) -> Table:
+def _errors(rows: Sequence[Summary]) -> Grid:
     body = [
         (
             row.label,
@@ -94,7 +92,7 @@ def _errors(rows: Sequence[Summary]) -> Table:
     return make_table("Errors", titles, body)
 
 
-def _costs(rows: Sequence[Summary]) -> Table:
+def _costs(rows: Sequence[Summary]) -> Grid:
     shown = _main_phases(rows)
     body = []
     for row in rows:
@@ -114,7 +112,7 @@ def _costs(rows: Sequence[Summary]) -> Table:
     return make_table("Costs of an iteration: times in ms, uplink in bytes", titles, body)
 
 
-def _to_target(rows: Sequence[Summary]) -> Table:
+def _to_target(rows: Sequence[Summary]) -> Grid:
     targets = [(row, row.to_target) for row in rows if row.to_target is not None]
     body = [
         (
@@ -141,32 +139,6 @@ def _main_phases(rows: Sequence[Summary]) -> list[str]:
     worst = {phase: max(row.phases.get(phase, 0.0) for row in rows) for phase in phases}
     greatest = sorted(phases, key=lambda phase: -worst[phase])[:_SHOWN_PHASES]
     return [phase for phase in phases if phase in greatest]
-
-
-def make_table(title: str, titles: Sequence[str], body: Sequence[Sequence[str]]) -> Table:
-    """Lay out a table for a terminal: names left, numbers right."""
-    from rich import box  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
-    for column, name in enumerate(titles):
-        table.add_column(
-            name,
-            justify="right" if column else "left",
-            overflow="fold",
-            no_wrap=column > 0,
-        )
-    for cells in body:
-        table.add_row(*cells)
-    return table
 
 
 def interval(found: Estimate) -> str:
