@@ -57,14 +57,13 @@ class Grid:
         from rich.text import Text  # noqa: PLC0415
 
         groups = self._split(options.max_width)
-        if not groups:
-            yield Text(self.title, style="bold")
-            yield from self._blocks()
-            return
+        yield Text(self.title, style="bold")
         for number, columns in enumerate(groups):
             if number:
-                yield Text("")
-            yield self._table(columns, self.title if not number else f"{self.title} (continued)")
+                yield Text(f"\n{self.title} (continued)", style="bold")
+            yield self._table(columns)
+        if not groups:
+            yield from self._blocks()
 
     def _split(self, width: int) -> list[list[int]]:
         """Share the columns out among tables that fit; no tables where a column fits nowhere."""
@@ -90,15 +89,12 @@ class Grid:
     def _cells(self, column: int) -> list[str]:
         return [row[column] for row in self.body]
 
-    def _table(self, columns: Sequence[int], title: str) -> Table:
+    def _table(self, columns: Sequence[int]) -> Table:
         from rich import box  # noqa: PLC0415
         from rich.table import Table  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
         table = Table(
-            title=Text(title),
-            title_justify="left",
-            title_style="bold",
             box=box.SIMPLE_HEAD,
             show_edge=False,
             pad_edge=False,

@@ -73,7 +73,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     return Estimate(median, ordered[rank - 1], ordered[-rank], count, coverage)
 
 
-def estimate_over(groups: Mapping[object, Sequence[float]]) -> Estimate:
+def estimate_over(groups: Mapping[int, Sequence[float]]) -> Estimate:
     """Return the median of values that are not all independent, such as launches of seeds.
 
     Launches of one seed share its data and its faulty devices, so they say nothing

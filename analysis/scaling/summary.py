@@ -66,6 +66,9 @@ class CaseSummary:
         More threads than processors: no claim.
     emulated_network : str
         The network that was emulated; empty where none was.
+    shared_compute, overlap : bool
+        Redundant gradients were computed once a rank; messages were gathered while the
+        server worked.
     seconds : Estimate
         Training time of an iteration, over launches.
     phases : tuple of PhaseSummary
@@ -94,6 +97,8 @@ class CaseSummary:
     void: int
     oversubscribed: bool
     emulated_network: str
+    shared_compute: bool
+    overlap: bool
     seconds: Estimate
     phases: tuple[PhaseSummary, ...]
     device_s: float
@@ -149,6 +154,8 @@ def _summarise(case: CaseRuns, base: CaseRuns, study: ScalingStudy) -> CaseSumma
         void=len(case.void),
         oversubscribed=case.oversubscribed,
         emulated_network=case.emulated_network,
+        shared_compute=case.shared_compute,
+        overlap=case.overlap,
         seconds=seconds,
         phases=_phases(case, study),
         device_s=_median([path.device_s for path in paths]),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.formatting import NOTHING, significant
 from analysis.layout import make_table, open_console
-from analysis.marks import EMULATED, emulated_note, mark
+from analysis.marks import EMULATED, mark, time_notes
 from analysis.records import without_nan
 from analysis.statistics import CONFIDENCE, Estimate
 
@@ -68,8 +68,9 @@ def notes(rows: Sequence[CaseSummary], study: ScalingStudy) -> list[str]:
     )
     if any(row.oversubscribed for row in rows):
         said.append("† oversubscribed: more threads than processors; no claim is made.")
-    if note := emulated_note(rows):
-        said.append(f"{EMULATED} {note}. Its bound of communication is that of the network.")
+    for sign, note in time_notes(rows).items():
+        bound = " Its bound of communication is that of the network." if sign == EMULATED else ""
+        said.append(f"{sign} {note}.{bound}")
     if not study.baselines:
         said.append("no baseline was measured, so there are no bounds.")
     return said
