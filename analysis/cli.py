@@ -119,6 +119,8 @@ def _figures(options: argparse.Namespace) -> ExitCode:
         sys.stdout.write(f"{path}\n")
     for line in collection.describe_excluded():
         sys.stderr.write(f"analysis: left out: {line}\n")
+    for note in collection.notes:
+        sys.stderr.write(f"analysis: {note}\n")
     return ExitCode.OK
 
 

@@ -168,30 +168,26 @@ def _method(draft: _Draft, label: str) -> Method:
     # Of a seed, runs that carry the name come first: theirs are the times to show.
     carry = {run.uuid for run in draft.carriers}
     runs = sorted(draft.group, key=lambda run: (_seed(run), run.uuid not in carry))
-    suffix = label.removeprefix(draft.name)
     return Method(
         label=label,
         spec={key: value for key, value in runs[0].spec.items() if key != "seed"},
         runs=tuple(runs),
         origin=origin_of(runs[0]),
-        timings=tuple(_timings([run for run in runs if run.uuid in carry], draft.name, suffix)),
+        timings=tuple(_timings([run for run in runs if run.uuid in carry], label)),
     )
 
 
-def _timings(runs: Sequence[RunLog], name: str, suffix: str) -> list[Timing]:
+def _timings(runs: Sequence[RunLog], label: str) -> list[Timing]:
     groups: dict[Conditions, list[tuple[RunLog, Launch]]] = defaultdict(list)
     for run in runs:
         for launch in launches_of(run):
             groups[conditions_of(run, launch)].append((run, launch))
-    # Under a joint name, launches are better known by the names of their own runs.
-    joint = not all(name in run.names for run in runs)
-    names = [_joined(run for run, _ in group) if joint else name for group in groups.values()]
-    facts = [key.facts() for key in groups]
     # Times of oversubscribed launches have a mark.
-    labels = tell_apart([one + suffix for one in names], facts, last_resort="oversubscribed")
+    facts = [conditions.facts() for conditions in groups]
+    labels = tell_apart([label] * len(groups), facts, last_resort="oversubscribed")
     timings = [
-        Timing(label, conditions, tuple(group))
-        for label, (conditions, group) in zip(labels, groups.items(), strict=True)
+        Timing(unique, conditions, tuple(group))
+        for unique, (conditions, group) in zip(labels, groups.items(), strict=True)
     ]
     return sorted(timings, key=lambda timing: (timing.conditions.ranks, natural_key(timing.label)))
 

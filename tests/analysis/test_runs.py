@@ -78,6 +78,8 @@ def test_runs_of_another_origin_share_no_number(write_run, tmp_path, change, fac
     assert len(losses[0] & losses[1]) == 0
     (differs,) = {fact.partition("=")[0] for fact in facts}
     assert any(f"differ in {differs}." in note for note in collection.notes)
+    uncommitted = any("changes that were not committed" in note for note in collection.notes)
+    assert uncommitted == ("git_dirty" in change.get("provenance", {}))
 
 
 @pytest.mark.parametrize(
@@ -168,12 +170,15 @@ def test_names_of_networks_share_errors_and_keep_their_times(write_run, tmp_path
         assert {run.emulated_network for run in method.by_seed.values()} == {network}
 
 
-def test_under_a_joint_name_times_have_the_names_of_their_runs(write_run, tmp_path):
+def test_times_under_a_joint_name_are_told_apart(write_run, tmp_path):
     write_run("a.h5", seed=1, name="one")
     write_run("b.h5", seed=2, name="two", compute="shared")
     (method,) = load_collection([tmp_path]).methods
     assert method.label == "one / two"
-    assert [timing.label for timing in method.timings] == ["one", "two"]
+    assert [timing.label for timing in method.timings] == [
+        "one / two (compute=faithful)",
+        "one / two (compute=shared)",
+    ]
 
 
 def test_a_run_counts_once_however_often_its_log_was_copied(write_run, tmp_path):
