@@ -110,6 +110,8 @@ def _figures(options: argparse.Namespace) -> ExitCode:
         sys.stdout.write(f"{path}\n")
     for line in collection.describe_excluded():
         sys.stderr.write(f"{_PROGRAM}: left out: {line}\n")
+    for note in collection.notes:
+        sys.stderr.write(f"{_PROGRAM}: {note}\n")
     return ExitCode.OK
 
 

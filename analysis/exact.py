@@ -23,8 +23,8 @@ TOLERANCE = 1e-6
 def exact_reference(method: Method, methods: Sequence[Method]) -> Method | None:
     """Return the method of exact recovery that a method is compared with.
 
-    It has the same problem, devices, optimizer, iterations and dtype, and a seed
-    in common; of several, the one with the most seeds in common.
+    It has the same problem, data, devices, optimizer, iterations, dtype, packages and
+    revision, and a seed in common; of several, the one with the most seeds in common.
 
     Returns
     -------
@@ -92,6 +92,7 @@ def _conditions(method: Method) -> tuple[Any, ...]:
         method.table("optimizer"),
         method.spec.get("iterations"),
         method.table("backend").get("dtype"),
+        method.origin,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from dataclasses import dataclass
@@ -109,9 +108,7 @@ def _variance_factor(method: Method, load: int) -> float:
 
 
 def _shared(method: Method) -> str:
-    coding = {key: value for key, value in method.table("coding").items() if key != "load"}
-    spec = {**method.spec, "coding": coding, "name": ""}
-    return json.dumps([spec, method.ranks], sort_keys=True, default=str)
+    return method.numbers_key("coding.load")
 
 
 def _codec(method: Method) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 #: Coverage that an interval must reach to be called a confidence interval.
 CONFIDENCE = 0.95
@@ -86,6 +86,35 @@ def estimate(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimat
     if coverage is None:
         return Estimate(median, ordered[0], ordered[-1], count, None)
     return Estimate(median, ordered[rank - 1], ordered[-rank], count, coverage)
+
+
+def estimate_over(groups: Mapping[int, Sequence[float]]) -> Estimate:
+    """Return the median of values that are not all independent, such as launches of seeds.
+
+    Launches of one seed share its data and its faulty devices, so they say nothing
+    about other seeds. Each group counts as one value, its median, and the interval is
+    over groups. The values of a single group are independent of each other: they are
+    replicates of the same thing, and the interval is over them.
+
+    Parameters
+    ----------
+    groups : mapping of sequence of float
+        Values by what they share, at least one.
+
+    Returns
+    -------
+    Estimate
+        Its ``count`` is that of groups, or of values where there is one group.
+
+    Notes
+    -----
+    Davison and Hinkley, "Bootstrap methods and their application", section 3.8: of
+    nested data, the outermost level decides the variance. A rank-based interval needs no
+    resampling, and covers what it states for any number of groups.
+    """
+    if len(groups) == 1:
+        return estimate(next(iter(groups.values())))
+    return estimate([estimate(values).median for values in groups.values()])
 
 
 def _midpoint(low: float, high: float) -> float:

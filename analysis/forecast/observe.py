@@ -177,7 +177,7 @@ def _read(paths: Iterable[Path]) -> tuple[list[RunLog], list[str], list[str]]:
             excluded += [line for case in study.cases for line in case.void]
         else:
             collection = load_collection([path])
-            runs += [run for method in collection.methods for run in method.runs]
+            runs += collection.runs
             excluded += collection.describe_excluded()
     return runs, void, excluded
 

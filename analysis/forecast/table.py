@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 from analysis.forecast.answer import cheapest
 from analysis.forecast.terms import TERMS
 from analysis.formatting import NOTHING, significant, with_prefix
+from analysis.layout import make_table, open_console
 from analysis.records import without_nan
 from analysis.statistics import CONFIDENCE, EACH_OF_TWO, least_count
-from analysis.table import make_table
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
     from analysis.forecast import Forecast
     from analysis.forecast.answer import Row
     from analysis.forecast.interval import Interval
     from analysis.forecast.target import Progress
+    from analysis.layout import Grid
 
 _MS = 1e3
 _FAILED = "the model does not hold here, and nothing below can be relied on"
@@ -65,10 +65,7 @@ def to_json(forecast: Forecast) -> str:
 
 def print_tables(forecast: Forecast) -> None:
     """Print check, times, times to the target, the cheapest, and what all this assumes."""
-    from rich.console import Console  # noqa: PLC0415  (only a person's terminal needs it)
-
-    # Names in brackets are names, not markup.
-    console = Console(markup=False, highlight=False)
+    console = open_console()
     for reason in forecast.measured.void:
         console.print(f"VOID, no claim is made: {reason}", style="bold")
     console.print(check_line(forecast), style="" if forecast.check.passed else "bold")
@@ -123,7 +120,7 @@ def describe(row: Row) -> str:
     return f"d={round(w.load)}, {row.method} (P={w.ranks}, Q={with_prefix(w.dimension)})"
 
 
-def _times(rows: list[Row], title: str) -> Table:
+def _times(rows: list[Row], title: str) -> Grid:
     body = [
         (
             *_key(row, rows[place - 1] if place else None),
@@ -136,7 +133,7 @@ def _times(rows: list[Row], title: str) -> Table:
     return make_table(title, ("method", "P", "d", "Q", "ms", "interval", "most of it"), body)
 
 
-def _targets(rows: list[Row], title: str) -> Table:
+def _targets(rows: list[Row], title: str) -> Grid:
     body = []
     for place, row in enumerate(rows):
         spent = row.to_target_s

@@ -44,6 +44,16 @@ class CaseRuns:
         """The network that was emulated, in some launch at least; empty where none was."""
         return next((run.emulated_network for run in self.runs if run.emulated_network), "")
 
+    @property
+    def shared_compute(self) -> bool:
+        """Whether redundant gradients were computed once a rank."""
+        return any(run.spec.get("compute") == "shared" for run in self.runs)
+
+    @property
+    def overlap(self) -> bool:
+        """Whether messages were gathered while the server worked."""
+        return any(run.spec.get("overlap", False) for run in self.runs)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScalingStudy:

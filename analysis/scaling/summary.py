@@ -70,6 +70,9 @@ class CaseSummary:
         More threads than processors: no claim.
     emulated_network : str
         The network that was emulated; empty where none was.
+    shared_compute, overlap : bool
+        Redundant gradients were computed once a rank; messages were gathered while the
+        server worked.
     seconds : Estimate
         Training time of an iteration, over launches.
     phases : tuple of PhaseSummary
@@ -101,6 +104,8 @@ class CaseSummary:
     void: int
     oversubscribed: bool
     emulated_network: str
+    shared_compute: bool
+    overlap: bool
     seconds: Estimate
     phases: tuple[PhaseSummary, ...]
     device_s: float
@@ -200,6 +205,8 @@ def _summarise(timed: _Timed, base: _Timed, study: ScalingStudy) -> CaseSummary:
         void=len(case.void),
         oversubscribed=case.oversubscribed,
         emulated_network=case.emulated_network,
+        shared_compute=case.shared_compute,
+        overlap=case.overlap,
         seconds=estimate(timed.totals),
         phases=tuple(
             PhaseSummary(name, found, verdict.bounds.get(name), verdict.lost.get(name, ""))

@@ -7,17 +7,16 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from analysis.formatting import NOTHING, significant
-from analysis.marks import EMULATED, emulated_note, mark
+from analysis.layout import make_table, open_console
+from analysis.marks import EMULATED, mark, time_notes
 from analysis.records import without_nan
 from analysis.scaling.summary import void_lines
 from analysis.statistics import CONFIDENCE, EACH_OF_TWO, Estimate, least_count
-from analysis.table import make_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.table import Table
-
+    from analysis.layout import Grid
     from analysis.scaling.load import ScalingStudy
     from analysis.scaling.summary import CaseSummary, PhaseSummary
 
@@ -75,8 +74,9 @@ def notes(rows: Sequence[CaseSummary], study: ScalingStudy) -> list[str]:
     )
     if any(row.oversubscribed for row in rows):
         said.append("† oversubscribed: more threads than processors; no claim is made.")
-    if note := emulated_note(rows):
-        said.append(f"{EMULATED} {note}. Its bound of communication is that of the network.")
+    for sign, note in time_notes(rows).items():
+        bound = " Its bound of communication is that of the network." if sign == EMULATED else ""
+        said.append(f"{sign} {note}.{bound}")
     if not study.baselines:
         said.append("no baseline was measured, so there are no bounds.")
     return said
@@ -84,11 +84,9 @@ def notes(rows: Sequence[CaseSummary], study: ScalingStudy) -> list[str]:
 
 def print_tables(rows: Sequence[CaseSummary], study: ScalingStudy) -> None:
     """Print times, phases beside their bounds, and how to read them; 80 columns will do."""
-    from rich.console import Console  # noqa: PLC0415  (only a person's terminal needs it)
     from rich.padding import Padding  # noqa: PLC0415
 
-    # Names in brackets are names, not markup.
-    console = Console(markup=False, highlight=False)
+    console = open_console()
     for line in void_lines(rows, study):
         console.print(f"VOID, {line}", style="bold")
     console.print(_times(rows))
@@ -106,7 +104,7 @@ def print_tables(rows: Sequence[CaseSummary], study: ScalingStudy) -> None:
             console.print(Padding(line, (0, 0, 0, 2)))
 
 
-def _times(rows: Sequence[CaseSummary]) -> Table:
+def _times(rows: Sequence[CaseSummary]) -> Grid:
     titles = ("case", "P", "runs", "ms", "interval", *_GAINS)
     # A study on one number of ranks has no speed-up, and its cases have long names.
     shown = len(titles) if _has_speedup(rows) else -len(_GAINS)
@@ -130,7 +128,7 @@ def _has_speedup(rows: Sequence[CaseSummary]) -> bool:
     return any(row.speedup is not None for row in rows)
 
 
-def _critical(rows: Sequence[CaseSummary]) -> Table:
+def _critical(rows: Sequence[CaseSummary]) -> Grid:
     body = [
         (
             row.name + mark(row),
@@ -146,7 +144,7 @@ def _critical(rows: Sequence[CaseSummary]) -> Table:
     return make_table("Critical path, ms", titles, body)
 
 
-def _phases(rows: Sequence[CaseSummary]) -> Table:
+def _phases(rows: Sequence[CaseSummary]) -> Grid:
     body: list[tuple[str, ...]] = []
     for row in rows:
         # A line of its own, since names grow with the axes of a study.

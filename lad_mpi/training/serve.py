@@ -166,6 +166,8 @@ class _Session:
         errors = self._evaluator.at_model(self._server.model)
         self._log.finish("complete", state=FinalState(to_host(self._server.model), errors))
         self._checkpoints.clear()
+        # The last update came after the last evaluation: this is the loss of the final model.
+        self._progress.update(loop.done, self._spec.iterations, errors["loss"])
         return Outcome("complete")
 
     def _is_due(self) -> bool:

@@ -15,7 +15,7 @@ from lad_mpi.errors import ExitCode
 from lad_mpi.logs import read_log, validate_log
 from lad_mpi.rng import Purpose, Streams
 from lad_mpi.spec import parse_spec
-from lad_mpi.training import TRAINING_PHASES, Existing, run_spec
+from lad_mpi.training import TRAINING_PHASES, Existing, NoProgress, run_spec
 from lad_mpi.training.device import DeviceBlock
 from lad_mpi.transport import Loopback
 
@@ -37,6 +37,23 @@ def run(tmp_path):
         return outcome, read_log(path)
 
     return start
+
+
+class LastLoss(NoProgress):
+    """Remembers what a person saw last."""
+
+    shown = None
+
+    def update(self, iteration, iterations, loss):
+        self.shown = (iteration, iterations, loss)
+
+
+@pytest.mark.parametrize(("evaluate_every", "flush_every"), [(1, 50), (5, 4), (100, 5)])
+def test_the_last_loss_that_is_shown_is_that_of_the_final_model(run, evaluate_every, flush_every):
+    progress = LastLoss()
+    logging = {"evaluate_every": evaluate_every, "flush_every": flush_every}
+    _, log = run(progress=progress, logging=logging)
+    assert progress.shown == (12, 12, log.final.metrics["loss"])
 
 
 def assert_same_numbers(one, two):
@@ -368,6 +385,8 @@ def test_a_decoder_that_fails_is_logged_where_a_rule_steps_in(run):
 
 
 class SignalAfter:
+    """Sends a signal at the first update."""
+
     def __init__(self, number):
         self.number = number
 
@@ -375,7 +394,9 @@ class SignalAfter:
         pass
 
     def update(self, iteration, iterations, loss):
-        os.kill(os.getpid(), self.number)
+        if self.number is not None:
+            number, self.number = self.number, None
+            os.kill(os.getpid(), number)
 
 
 def test_a_signal_in_the_last_iteration_leaves_a_complete_run(run):
