@@ -227,6 +227,30 @@ def test_bucketing(seed: int, n: int, size: int) -> None:
     np.testing.assert_allclose(found, buckets, atol=1e-14)
 
 
+def test_bucketing_twice_draws_two_independent_permutations() -> None:
+    """Of 8 buckets, two merge with probability 1/7, whatever the first bucketing drew.
+
+    The streams of the two stages once shared words: where the messages 8 + b and 8 + c came
+    together, buckets b and c merged with probability 0.60.
+    """
+
+    def together(num_rows: int, iteration: int, stage: int) -> np.ndarray:
+        means = Bucketing(size=2).sample(
+            np.eye(num_rows), Streams(3), iteration=iteration, stage=stage
+        )
+        same: np.ndarray = means.T @ means > 0
+        return same
+
+    trials = merged = 0
+    for iteration in range(1500):
+        first, second = together(16, iteration, 0), together(8, iteration, 1)
+        pairs = np.triu(first[8:, 8:], k=1)
+        trials += np.count_nonzero(pairs)
+        merged += np.count_nonzero(second[pairs])
+    # Binomial: six standard deviations miss once in 10^8.
+    assert abs(merged / trials - 1 / 7) < 6 * math.sqrt(1 / 7 * 6 / 7 / trials)
+
+
 class TestManyColumns:
     """With more columns than two blocks, pieces are measured plainly and on several threads."""
 
