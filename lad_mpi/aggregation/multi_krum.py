@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least
 from lad_mpi.aggregation.cost import Cost, Term
-from lad_mpi.aggregation.gram import measure
+from lad_mpi.aggregation.gram import measure, nearest
 from lad_mpi.aggregation.krum import Neighbours, check_neighbours, krum_scores
 from lad_mpi.errors import ParameterError
 
@@ -84,6 +82,4 @@ class MultiKrum:
                 f"must be at most the number of messages {num_messages}, not {count}",
             )
         scores = krum_scores(geometry.squared_distances, self.num_byzantine, self.neighbours)
-        chosen = np.zeros(num_messages, dtype=bool)
-        chosen[np.argsort(scores, kind="stable")[:count]] = True
-        return geometry.mean_of(chosen)
+        return geometry.mean_of(nearest(scores[None], count)[0])

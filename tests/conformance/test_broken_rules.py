@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from lad_mpi import conformance
-from lad_mpi.aggregation import check_messages, finite_rows
+from lad_mpi.aggregation import Aggregated, check_messages, finite_rows
 from lad_mpi.conformance import rules as rules_module
 from lad_mpi.conformance.rules import RuleLaws
 from lad_mpi.errors import ParameterError
+from lad_mpi.types import Metric
 
 counter = itertools.count()
 
@@ -276,6 +277,38 @@ class AnotherRuleInGramSpace(Sound):
         return geometry.rows.messages[geometry.tightest].copy()
 
 
+@dataclass(frozen=True)
+class Reports(Sound):
+    """Sound, and reports how many rows it trimmed."""
+
+    reported: ClassVar = (Metric("rule_trimmed", "1", "rows trimmed"),)
+
+    def aggregate(self, messages, state):
+        return Aggregated(self(messages), None, (2.0 * self.num_byzantine,))
+
+
+class ReportsTooMuch(Reports):
+    def aggregate(self, messages, state):
+        return Aggregated(self(messages), None, (1.0, 2.0))
+
+
+class ReportsUnderAnyName(Reports):
+    reported: ClassVar = (Metric("loss", "1", "rows trimmed"),)
+
+
+class ReportsOfAnotherRule(Reports):
+    def aggregate(self, messages, state):
+        return Aggregated(messages.mean(axis=0), None, (0.0,))
+
+
+class ReportsOtherwiseInGramSpace(Reports):
+    def from_geometry(self, geometry):
+        return self(geometry.rows.messages)
+
+    def aggregate_geometry(self, geometry):
+        return Aggregated(self.from_geometry(geometry), None, (-1.0,))
+
+
 #: Each law, and the rules that break it.
 class ForgetsTheNumberOfMessages(Sound):
     def column_kernel(self):
@@ -317,6 +350,8 @@ BROKEN = {
     "kappa": [Boasts, BoastsBelowWhatIsPossible],
     "state": [ChangesItsState],
     "from_geometry": [AnotherRuleInGramSpace],
+    "report": [ReportsTooMuch, ReportsUnderAnyName, ReportsOfAnotherRule],
+    "report_from_geometry": [ReportsOtherwiseInGramSpace],
     "column_kernel": [
         AddsSingleColumnsPairwise,
         LooksAcrossColumns,
@@ -339,7 +374,7 @@ def test_every_law_of_rules_has_been_seen_to_fail():
     assert set(BROKEN) == set(conformance.laws(RuleLaws))
 
 
-@pytest.mark.parametrize("rule", [Sound, ByColumns])
+@pytest.mark.parametrize("rule", [Sound, ByColumns, Reports])
 def test_the_sound_rule_keeps_all_laws(complaint, rule):
     suite = conformance.rule(rule)
     said = {law: complaint(suite, law) for law in conformance.laws(suite)}
@@ -360,6 +395,8 @@ def test_only_laws_that_apply_are_tried():
     assert "kappa" in laws
     assert "state" not in laws
     assert "column_kernel" not in laws
+    assert "report" not in laws
+    assert "report" in conformance.laws(conformance.rule(Reports))
     assert "column_kernel" in conformance.laws(conformance.rule(ByColumns))
     assert "kappa" not in conformance.laws(conformance.rule(CanBeChanged))
     assert "state" in conformance.laws(conformance.rule(ChangesItsState))
