@@ -12,7 +12,7 @@ from typing import Any
 from lad_mpi.cli import numpydoc
 from lad_mpi.errors import ParameterError
 from lad_mpi.spec.components import INJECTED
-from lad_mpi.theory import AFTER_NNM, KAPPA
+from lad_mpi.theory import AFTER_NNM, KAPPA, PUBLISHED
 
 
 def describe(
@@ -35,7 +35,8 @@ def describe(
     -------
     dict
         What is not known is None or empty. A κ that is not finite is None as a
-        number; its formula says so.
+        number; its formula says so. ``published`` is the published κ if a sharper one
+        is known.
     """
     documentation = numpydoc.read(cls)
     hints = typing.get_type_hints(cls)
@@ -66,7 +67,7 @@ def _kappa(
 ) -> dict[str, Any] | None:
     """Return the κ that a rule declares itself, else the one in the theory's table."""
     declared = getattr(cls, "kappa", None)
-    condition, value = "", math.nan
+    condition, value, published = "", math.nan, None
     if callable(declared):
         formula = (inspect.getdoc(declared) or "declared").partition("\n")[0].rstrip(".")
         # One that is not defined there is not known there; the others are shown all the same.
@@ -76,6 +77,11 @@ def _kappa(
         bound = KAPPA[kind]
         formula, condition = bound.formula, bound.condition
         value = bound.value(num_devices, num_byzantine)
+        if kind in PUBLISHED and PUBLISHED[kind].formula != formula:
+            published = {
+                "formula": PUBLISHED[kind].formula,
+                "value": PUBLISHED[kind].value(num_devices, num_byzantine),
+            }
     else:
         formula = AFTER_NNM if (family, kind) == ("pre", "nnm") else ""
     if not formula:
@@ -86,6 +92,7 @@ def _kappa(
         "n": num_devices,
         "f": num_byzantine,
         "value": value if math.isfinite(value) else None,
+        "published": published,
     }
 
 

@@ -129,7 +129,7 @@ def test_rows_at_random_are_exact_in_float32_with_no_fault_and_mostly_with_all()
     seed=st.integers(0, 2**32 - 1),
 )
 def test_what_is_called_exact_is_within_the_promised_error(
-    code, dtype, faults, margin, corruption, dimension, adjacent, seed
+    *, code, dtype, faults, margin, corruption, dimension, adjacent, seed
 ):
     size = 2 * faults + 2 + margin
     outcome = trial(
