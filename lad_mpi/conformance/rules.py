@@ -128,11 +128,12 @@ class RuleLaws(AggregationLaws):
     def test_kappa(self, num_messages: int, most: int) -> None:
         """Its error stays within the κ that it declares, and κ is not below f/(n − 2f).
 
-        No rule can have a lower one. Several attacks, weak and strong, are tried.
+        No rule can have a lower one. Several attacks, weak and strong, are tried, and
+        messages in two places, where trimmed means and medians attain theirs.
         """
         f = self.faults(num_messages, most)
         declared = self.subject.kappa(num_messages, f)
-        assert declared >= lower_bound(num_messages, f)
+        assert declared >= lower_bound(num_messages, f) * (1 - 1e-9)
         assert worst_ratio(self.make(f), num_messages, f) <= declared * (1 + 1e-9)
 
 

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from lad_mpi.training.setup import Setup
     from lad_mpi.training.start import Start
     from lad_mpi.transport.gpu_probe import GpuTransfers
-    from lad_mpi.types import Metric
 
 
 def serve(
@@ -66,7 +65,7 @@ def serve(
     stopped = False
     try:
         # Within the log as well, so that it tells what the person is told.
-        with told_errors(), _open_log(setup, start, header, metrics) as log, told_errors():
+        with told_errors(), _open_log(setup, server, start, header) as log, told_errors():
             # Newer ones are damaged, or of a run that was replaced; the next would count as older.
             newest = -1 if start.checkpoint is None else start.first_iteration
             Checkpoints(start.output).clear(after=newest)
@@ -217,9 +216,7 @@ def run_header(
     )
 
 
-def _open_log(
-    setup: Setup, start: Start, header: RunHeader, metrics: tuple[Metric, ...]
-) -> LogWriter:
+def _open_log(setup: Setup, server: Server, start: Start, header: RunHeader) -> LogWriter:
     spec = setup.spec
     return LogWriter(
         start.output,
@@ -229,7 +226,7 @@ def _open_log(
             PHASE_NAMES,
             TRAINING_PHASES,
             spec.logging.warmup_iterations,
-            metrics,
+            (*STEP_METRICS, *server.metrics),
         ),
         dimension=setup.problem.dimension,
         dtype=setup.backend.dtype,

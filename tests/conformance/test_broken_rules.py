@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from lad_mpi import conformance
+from lad_mpi import conformance, theory
 from lad_mpi.aggregation import Aggregated, check_messages, finite_rows
 from lad_mpi.conformance import rules as rules_module
 from lad_mpi.conformance.rules import RuleLaws
@@ -41,8 +41,7 @@ class Sound:
 
     @staticmethod
     def kappa(num_messages, num_byzantine):
-        r = num_byzantine / (num_messages - 2 * num_byzantine)
-        return 6 * r * (1 + r)
+        return num_byzantine / (num_messages - 2 * num_byzantine)
 
 
 class SortsInPlace(Sound):
@@ -196,6 +195,18 @@ class BoastsBelowWhatIsPossible(Sound):
         return 0.0
 
 
+class BoastsALittle(Sound):
+    """Declares nine tenths of the κ of a median, which the median attains."""
+
+    def __call__(self, messages):
+        check_messages(messages, self.num_byzantine)
+        return np.median(finite_rows(messages), axis=0)
+
+    @staticmethod
+    def kappa(num_messages, num_byzantine):
+        return 0.9 * theory.kappa("median", num_messages, num_byzantine)
+
+
 @dataclass
 class CanBeChanged:
     num_byzantine: int = 0
@@ -347,7 +358,7 @@ BROKEN = {
     "largest_float32": [Normalises],
     "not_finite": [LetsNanThrough],
     "only_row_not_finite": [LetsNanThrough],
-    "kappa": [Boasts, BoastsBelowWhatIsPossible],
+    "kappa": [Boasts, BoastsALittle, BoastsBelowWhatIsPossible],
     "state": [ChangesItsState],
     "from_geometry": [AnotherRuleInGramSpace],
     "report": [ReportsTooMuch, ReportsUnderAnyName, ReportsOfAnotherRule],
