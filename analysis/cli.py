@@ -1,4 +1,4 @@
-"""Arguments of ``python -m analysis``, and how errors reach the person at the terminal."""
+"""Arguments of ``lad-mpi analysis``, and how errors reach the person at the terminal."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from lad_mpi.terminal import path_argument, run_command
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_PROGRAM = "lad-mpi analysis"
 _LOGS = ("paths", "PATH", "log, or folder that is searched for logs (*.h5)")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     return run_command(
-        build_parser(), arguments, lambda options: options.command(options), name="analysis"
+        build_parser(), arguments, lambda options: options.command(options), name=_PROGRAM
     )
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m analysis", description="Tables and figures from the logs of runs."
+        prog=_PROGRAM, description="Tables and figures from the logs of runs."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     table = _add(commands, "table", "errors and costs of every method, a row each")
@@ -114,7 +115,9 @@ def _figures(options: argparse.Namespace) -> ExitCode:
     for path in figures.save_figures(collection, options.output):
         sys.stdout.write(f"{path}\n")
     for line in collection.describe_excluded():
-        sys.stderr.write(f"analysis: left out: {line}\n")
+        sys.stderr.write(f"{_PROGRAM}: left out: {line}\n")
+    for note in collection.notes:
+        sys.stderr.write(f"{_PROGRAM}: {note}\n")
     return ExitCode.OK
 
 

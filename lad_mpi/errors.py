@@ -117,6 +117,10 @@ class TransportError(LadError):
     exit_code = ExitCode.UNFIT
 
 
+class SharedMemoryError(TransportError):
+    """A host whose shared memory is too small for MPI; all its ranks find that, others do not."""
+
+
 class SchedulerError(LadError):
     """A command of the scheduler that is missing, fails, or answers what nobody understands."""
 

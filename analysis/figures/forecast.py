@@ -16,7 +16,7 @@ from analysis.forecast.sweep import (
     measured_setting,
     points_along,
 )
-from analysis.forecast.table import check_line
+from analysis.forecast.table import check_line, notes
 from analysis.formatting import with_prefix
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ def _draw(forecast: Forecast, question: Question, *, to_target: bool) -> tuple[F
         axes.set_visible(False)
     _legend(figure, {name: styles[name] for name in styles if name in drawn}, elsewhere=elsewhere)
     _mark(figure, forecast)
-    said = [f"Lines and bands: forecast and 95 % interval at {_name(asked)}, one of them varied."]
+    said = [f"Lines and bands: forecast and interval at {_name(asked)}, one of them varied."]
+    said += notes(forecast, to_target=to_target)
     if elsewhere:
         said.append(f"Dashed: the model at {_name(base)}, communication as measured.")
     said.append(

@@ -15,7 +15,6 @@ from analysis.families import load_families, load_of
 from analysis.figures.notes import seeds_caption, spread_caption
 from analysis.statistics import estimate
 from analysis.summary import final_loss
-from lad_mpi.theory import honest_dispersion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,8 +85,9 @@ def error_against_load(collection: Collection) -> tuple[Figure, str] | None:
     figure.legend(handles=right.get_legend_handles_labels()[0], loc="outside lower right")
     caption = (
         "What redundancy buys. Left: final loss against load d. Right: squares relative to β² at "
-        "the same model, averaged over iterations; the line is the expected dispersion "
-        "N(H−1)(N−d)/(Hd(N−1)²) of uncompressed messages; zeros, at d = N, are not drawn. "
+        "the same model, averaged over iterations; the line is the expected dispersion of "
+        "uncompressed messages by the law of the code, for cyclic coding "
+        "N(H−1)(N−d)/(Hd(N−1)²); zeros, at d = N, are not drawn. "
         "Colours are those of the methods in the other figures. "
         f"{seeds_caption(collection)} {spread_caption(collection, 'Bars')}"
     )
@@ -174,15 +174,11 @@ def _draw_exact(axes: Axes, families: Sequence[Family], collection: Collection) 
 
 
 def _draw_laws(axes: Axes, families: Sequence[Family]) -> None:
-    sizes = {family.counts for family in families if family.random and not family.compressed}
-    for place, (count, honest) in enumerate(sorted(sizes)):
-        loads = list(range(1, count))
-        law = [
-            honest_dispersion(1.0, num_devices=count, num_honest=honest, load=load)
-            for load in loads
-        ]
+    laws = [family.law() for family in families if not family.compressed]
+    different = {tuple(law.items()) for law in laws if law}
+    for place, law in enumerate(sorted(different)):
         label = None if place else "law of the dispersion"
-        axes.plot(loads, law, color="black", linewidth=0.9, zorder=1, label=label)
+        axes.plot(*zip(*law, strict=True), color="black", linewidth=0.9, zorder=1, label=label)
 
 
 def _finish(axes: Axes, loads: Sequence[int]) -> None:

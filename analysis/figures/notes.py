@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analysis import style
-from analysis.marks import emulated_networks, emulated_note
+from analysis.marks import emulated_networks, time_notes
 from analysis.statistics import CONFIDENCE, estimate
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def mark_times(axes: Axes, rows: Sequence[Timed]) -> str:
     # A long title would take its room from the axes.
     above = [*crowded, *(f"emulated network: {name}" for name in emulated_networks(rows))]
     axes.set_title("\n".join(above), color=style.GREY, loc="left")
-    said = [note for note in (*crowded, emulated_note(rows)) if note]
+    said = [note for note in (*crowded, *time_notes(rows).values()) if note]
     return "".join(f" {note[0].upper()}{note[1:]}." for note in said)
 
 

@@ -22,7 +22,7 @@ _MS = 1e3
 
 def phase_times(collection: Collection) -> tuple[Figure, str]:
     """Draw a bar a method, stacked from the times of the phases."""
-    rows = summarise(collection)[::-1]
+    rows = [time for row in summarise(collection) for time in row.times][::-1]
     phases = list(dict.fromkeys(phase for row in rows for phase in row.phases))
     colors = style.phase_colors(phases, rest=COMMUNICATION)
     figure = Figure(figsize=(style.WIDTH, _MARGIN + _ROW * len(rows)))
@@ -30,13 +30,14 @@ def phase_times(collection: Collection) -> tuple[Figure, str]:
     names = [row.label for row in rows]
     ends = [0.0] * len(rows)
     for phase in phases:
-        widths = [_MS * row.phases.get(phase, 0.0) for row in rows]
+        # Only means add up to the whole.
+        widths = [_MS * row.phases[phase].mean if phase in row.phases else 0.0 for row in rows]
         label = "communication, waiting" if phase == COMMUNICATION else phase
         axes.barh(names, widths, left=ends, color=colors[phase], height=0.72, label=label)
         ends = [end + width for end, width in zip(ends, widths, strict=True)]
-    for name, end, row in zip(names, ends, rows, strict=True):
+    for name, end in zip(names, ends, strict=True):
         axes.annotate(
-            significant(_MS * row.seconds.median, 3),
+            significant(end, 3),
             (end, name),
             xytext=(3, 0),
             textcoords="offset points",
@@ -50,8 +51,8 @@ def phase_times(collection: Collection) -> tuple[Figure, str]:
     axes.set_xlabel("time of an iteration (ms)")
     figure.legend(loc="outside right center")
     caption = (
-        "Training time of an iteration: medians over iterations after warm-up, and over runs. "
+        "Training time of an iteration: means over iterations after warm-up, medians over runs. "
         "Work is that of the slowest rank; what it leaves of the server's clock is communication "
         "and waiting. Numbers: the whole, in ms."
     )
-    return figure, caption + mark_times(axes, rows)
+    return figure, caption + mark_times(axes, [row.conditions for row in rows])

@@ -12,7 +12,7 @@ from analysis import style
 from analysis.formatting import significant
 from analysis.marks import emulated_note, mark
 from analysis.runs import natural_key
-from analysis.scaling.summary import gain
+from analysis.scaling.summary import void_lines
 from analysis.timing import COMMUNICATION
 
 if TYPE_CHECKING:
@@ -48,16 +48,17 @@ def speedup_and_efficiency(
     for name, members in groups.items():
         base = members[0]
         color = colors[name].color
-        hosts = [row.device_ranks / base.device_ranks for row in members]
-        gained = [gain(base.seconds, row.seconds, is_base=row is base) for row in members]
-        shown = gained if strong else [_scaled(row.seconds, _MS) for row in members]
-        ideal = hosts if strong else [1.0] * len(hosts)
-        efficiency = [_scaled(g, 1 / i) for g, i in zip(gained, ideal, strict=True)]
-        _draw(left, members, shown, color)
-        _draw(right, members, efficiency, color)
+        # What is not claimed is not drawn; in weak scaling, times are.
+        claimed = [row for row in members if row.efficiency is not None]
+        hosts = [row.device_ranks / base.device_ranks for row in claimed]
         if strong:
-            model = _amdahl(members)
-            ranks = [row.ranks for row in members]
+            _draw(left, claimed, [row.speedup for row in claimed if row.speedup], color)
+        else:
+            _draw(left, members, [_scaled(row.seconds, _MS) for row in members], color)
+        _draw(right, claimed, [row.efficiency for row in claimed if row.efficiency], color)
+        if strong and claimed:
+            model = _amdahl(base, claimed)
+            ranks = [row.ranks for row in claimed]
             left.plot(ranks, model, color=color, linestyle=":", linewidth=1.0, zorder=1)
             relative = [m / h for m, h in zip(model, hosts, strict=True)]
             right.plot(ranks, relative, color=color, linestyle=":", linewidth=1.0, zorder=1)
@@ -206,9 +207,8 @@ def _draw(
     axes.plot(at, medians, color=color, linewidth=0.8, zorder=1, label=label)
 
 
-def _amdahl(members: Sequence[CaseSummary]) -> list[float]:
+def _amdahl(base: CaseSummary, members: Sequence[CaseSummary]) -> list[float]:
     """Return the speed-up if only the base's work of devices is divided."""
-    base = members[0]
     total, divided = base.seconds.median, min(base.device_s, base.seconds.median)
     return [
         total / (total - divided + divided * base.device_ranks / row.device_ranks)
@@ -260,7 +260,7 @@ def _mark_void(figure: Figure, study: ScalingStudy) -> None:
 
 
 def _claims(study: ScalingStudy, rows: Sequence[CaseSummary]) -> str:
-    said = [f"VOID: {reason}." for reason in study.void]
+    said = [f"VOID, {line}." for line in void_lines(rows, study)]
     if any(row.oversubscribed for row in rows):
         said.append("Hollow or †: more threads than processors, no claim is made.")
     if note := emulated_note(rows):
@@ -272,9 +272,14 @@ def _claims(study: ScalingStudy, rows: Sequence[CaseSummary]) -> str:
 
 
 def _bars(rows: Sequence[CaseSummary]) -> str:
-    if all(row.seconds.coverage is not None for row in rows):
+    drawn = [found for row in rows for found in (row.seconds, row.efficiency) if found]
+    certain = {found.coverage is not None for found in drawn}
+    if certain == {True}:
         return "rank-based 95 % confidence intervals"
-    return "least to greatest of fewer than 6 launches"
+    few = "least to greatest, of too few launches for an interval"
+    if certain == {False}:
+        return few
+    return f"rank-based 95 % confidence intervals of times; of others {few}"
 
 
 def _scaled(value: Estimate, factor: float) -> Estimate:

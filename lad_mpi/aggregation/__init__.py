@@ -3,12 +3,18 @@
 from lad_mpi.aggregation.arc import AdaptiveClipping
 from lad_mpi.aggregation.arriving import Arriving
 from lad_mpi.aggregation.base import (
+    Aggregated,
     CoordinateWiseRule,
+    CostedPreAggregation,
+    CostedRule,
     GramSpaceMixing,
+    GramSpaceReportingRule,
     GramSpaceRule,
     MixingPreAggregation,
     PreAggregation,
     RandomisedPreAggregation,
+    ReportingRule,
+    RobustRule,
     Rule,
     StatefulRule,
     check_messages,
@@ -19,6 +25,7 @@ from lad_mpi.aggregation.caf import CovarianceFilter
 from lad_mpi.aggregation.centered_clipping import CenteredClipping
 from lad_mpi.aggregation.checks import finite_rows
 from lad_mpi.aggregation.clip import Clip
+from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.geometric_median import GeometricMedian, GeometricMedianSolution
 from lad_mpi.aggregation.krum import Krum
 from lad_mpi.aggregation.mda import MinimumDiameterAveraging
@@ -62,15 +69,20 @@ __all__ = [
     "PRE_AGGREGATIONS",
     "RULES",
     "AdaptiveClipping",
+    "Aggregated",
     "Arriving",
     "Bucketing",
     "CenteredClipping",
     "Clip",
     "CoordinateWiseRule",
+    "Cost",
+    "CostedPreAggregation",
+    "CostedRule",
     "CovarianceFilter",
     "GeometricMedian",
     "GeometricMedianSolution",
     "GramSpaceMixing",
+    "GramSpaceReportingRule",
     "GramSpaceRule",
     "Krum",
     "Meamed",
@@ -85,9 +97,12 @@ __all__ = [
     "Pipeline",
     "PreAggregation",
     "RandomisedPreAggregation",
+    "ReportingRule",
+    "RobustRule",
     "Rule",
     "SmallestMaximumEigenvalueAveraging",
     "StatefulRule",
+    "Term",
     "TrimmedMean",
     "check_messages",
     "check_minority",

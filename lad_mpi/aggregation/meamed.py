@@ -13,6 +13,7 @@ from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least, finite_rows
 from lad_mpi.aggregation.columns import column_blocks
 from lad_mpi.aggregation.coordinates import column_mean, compiled
+from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.arrays import namespace
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Meamed:
     num_byzantine: int = 0
 
     kind: ClassVar[str] = "meamed"
-    cost: ClassVar[str] = "O(n log² n · Q)"
+    cost: ClassVar[Cost] = Cost(Term(n=1, log_n=2, Q=1))
 
     def __post_init__(self) -> None:
         """Refuse a negative number of faults."""
@@ -94,6 +95,8 @@ def _around_median(ordered: Array, num_dropped: int) -> Array:
     median = 0.5 * ordered[(n - 1) // 2].astype(np.float64)
     median += 0.5 * ordered[n // 2].astype(np.float64)
     low, high = ordered[:f], ordered[n - f :]
-    with np.errstate(over="ignore"):
-        nearer = xp.where(median - low <= high - median, low, high)
+    # Their middle is rounded as the median is, so that equal distances are seen to be equal.
+    middle = 0.5 * low.astype(np.float64)
+    middle += 0.5 * high.astype(np.float64)
+    nearer = xp.where(median <= middle, low, high)
     return xp.concatenate([nearer, ordered[f : n - f]])

@@ -9,6 +9,7 @@ import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least
+from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.gram import nearest
 from lad_mpi.aggregation.mixture import Mixture
 from lad_mpi.aggregation.rows import measure_lengths
@@ -54,7 +55,7 @@ class MoNNA:
     reference: int = 0
 
     kind: ClassVar[str] = "monna"
-    cost: ClassVar[str] = "O(nQ)"
+    cost: ClassVar[Cost] = Cost(Term(n=1, Q=1))
 
     def __post_init__(self) -> None:
         """Refuse parameters out of range."""
@@ -87,6 +88,6 @@ class MoNNA:
         with np.errstate(over="ignore", divide="ignore"):
             distances = lengths / rows.shrinkage
         # The row itself comes first, whatever rounding makes of the others.
-        distances[self.reference] = -1.0
+        distances[self.reference] = -np.inf
         count = num_messages - self.num_byzantine
         return Mixture(rows, trusted, nearest(distances[None], count)[0] / count).whole()

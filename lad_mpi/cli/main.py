@@ -66,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_baseline(commands, _command)
     add_scale(commands, _command)
     add_forecast(commands, _command)
+    _add_analysis(commands)
     _add_doctor(commands)
     return parser
 
@@ -185,7 +186,7 @@ def _add_submission(action: _Parser) -> None:
         type=path_argument,
         required=True,
         metavar="C",
-        help="cluster file, or the name of one in jobs/clusters",
+        help="cluster file, or the name of one in jobs/clusters or of the suite: mpich, cray, …",
     )
     layout = action.add_mutually_exclusive_group()
     layout.add_argument(
@@ -283,6 +284,15 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
     add_json(codecs)
     codecs.set_defaults(module="bench", function="codecs")
     add_rank_benches(subjects, _command)
+
+
+def _add_analysis(commands: argparse._SubParsersAction[_Parser]) -> None:
+    # No word begins so, so that none is an option here: the analysis has a parser of its own.
+    analysis = commands.add_parser(
+        "analysis", help="tables and figures from logs", add_help=False, prefix_chars="\0"
+    )
+    analysis.add_argument("words", nargs=argparse.REMAINDER)
+    analysis.set_defaults(module="analysis", function="analysis", verbose=False)
 
 
 def _add_doctor(commands: argparse._SubParsersAction[_Parser]) -> None:

@@ -86,7 +86,7 @@ def add_scale(commands: _Commands, command: _Add) -> None:
         "Launch a spec on several numbers of ranks, several times, in random order, inside the "
         "current allocation. Every launch has to give the bits of the one-process run, or its "
         "times are void. A baseline is measured before and after. The same command goes on "
-        "where it was interrupted; python -m analysis scaling DIR shows the result.",
+        "where it was interrupted; lad-mpi analysis scaling DIR shows the result.",
     )
     scale.add_argument(
         "kind",

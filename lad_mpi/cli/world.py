@@ -8,8 +8,14 @@ import traceback
 from typing import TYPE_CHECKING
 
 from lad_mpi.doctor import cheap_checks, refuse_unfit
-from lad_mpi.errors import ExitCode, LadError, RelayedError, TransportError
-from lad_mpi.launchers import announced_rank, announced_size, say_before_abort
+from lad_mpi.errors import (
+    ExitCode,
+    LadError,
+    RelayedError,
+    SharedMemoryError,
+    TransportError,
+)
+from lad_mpi.launchers import announced_rank, announced_size, local_rank, say_before_abort
 from lad_mpi.terminal import describe
 from lad_mpi.training.interrupt import InterruptRequest
 from lad_mpi.transport import Guardian, open_link
@@ -55,7 +61,10 @@ def whole_world(*, verbose: bool = False) -> Iterator[tuple[Link, InterruptReque
 def _open_link() -> Link:
     try:
         return open_link()
-    except TransportError:
+    except TransportError as error:
+        # Of another host the first rank may know nothing.
+        if isinstance(error, SharedMemoryError) and announced_rank() > 0 and local_rank() == 0:
+            say_before_abort(f"lad-mpi: error: {error}\n")
         # Launchers end all ranks when the first one leaves, perhaps before the message is out.
         if announced_rank() > 0:
             time.sleep(_PAUSE_S)

@@ -88,6 +88,10 @@ class DracoCyclicReal:
         weights = window_weights(num_devices, load)
         return Assignment(subsets, np.tile(weights, (num_devices, 1)))
 
+    def recovers_exactly(self, num_devices: int, num_byzantine: int) -> bool:  # noqa: ARG002
+        """Tell that the decoder recovers ∇F, or says that it could not."""
+        return True
+
     def decode(
         self,
         messages: Array,
@@ -107,7 +111,7 @@ class DracoCyclicReal:
         epsilon = float(np.finfo(messages.dtype).eps)
         evidence = Evidence(checks, nodes, projections, epsilon)
         located = locate_errors(evidence, num_byzantine)
-        return conclude(messages, evidence, located, assignment.weights[0])
+        return conclude(messages, evidence, located, assignment.weights[0], num_byzantine)
 
     def _window(self, num_devices: int, num_byzantine: int) -> int:
         if self.load is not None:

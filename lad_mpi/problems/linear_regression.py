@@ -12,6 +12,7 @@ import numpy as np
 
 from lad_mpi.errors import DataError, ParameterError
 from lad_mpi.problems import datasets
+from lad_mpi.problems.base import GradientWork
 from lad_mpi.problems.columns import TableKeys
 from lad_mpi.problems.partition import PartitionKind, partition
 from lad_mpi.rng import Purpose
@@ -151,6 +152,14 @@ class LinearRegression:
     def declared_dimension(self) -> int | None:
         """Q where it is known before any data are read, else None."""
         return self.dimension
+
+    @property
+    def gradient_work(self) -> GradientWork | None:
+        """Two products of a subset's (m, Q) features with a vector; None for real data."""
+        if self.samples_per_subset is None or self.dimension is None:
+            return None
+        numbers = self.samples_per_subset * self.dimension
+        return GradientWork(self.samples_per_subset, 4 * numbers, numbers, "gemv")
 
     def load(self, num_subsets: int, streams: Streams, backend: Backend) -> LinearRegressionData:
         """Draw or read the samples and split them into subsets.

@@ -8,13 +8,15 @@ from lad_mpi.theory.dispersion import (
     message_mean_error,
     published_order_as_printed,
     published_order_corrected,
+    sampled_dispersion,
     squared_error_bound,
 )
-from lad_mpi.theory.kappa import AFTER_NNM, KAPPA, Bound, kappa, lower_bound
+from lad_mpi.theory.kappa import AFTER_NNM, KAPPA, PUBLISHED, Bound, kappa, lower_bound
 
 __all__ = [
     "AFTER_NNM",
     "KAPPA",
+    "PUBLISHED",
     "Bound",
     "coded_variance",
     "honest_dispersion",
@@ -25,5 +27,6 @@ __all__ = [
     "message_mean_error",
     "published_order_as_printed",
     "published_order_corrected",
+    "sampled_dispersion",
     "squared_error_bound",
 ]

@@ -1,4 +1,4 @@
-"""MPI: the only module that imports mpi4py. Importing it initialises MPI."""
+"""MPI: the only module that imports mpi4py. Importing it loads the library; see `initialise`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import mpi4py
 import numpy as np
-from mpi4py import MPI
 
 from lad_mpi.errors import ExitCode
 from lad_mpi.transport.bare import Bare
 from lad_mpi.transport.base import SERVER, Layout
+from lad_mpi.transport.shared_memory import check_shared_memory
 from lad_mpi.transport.sliced import PostedSlices
 from lad_mpi.transport.watchdog import Watchdog
+
+# Not at import: it may crash, so `initialise` looks at the place first.
+mpi4py.rc(initialize=False, finalize=True)
+from mpi4py import MPI  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +27,12 @@ if TYPE_CHECKING:
     from lad_mpi.types import Array, HostBytes, HostFloats
 
 
+_THREAD_LEVELS = {
+    "single": MPI.THREAD_SINGLE,
+    "funneled": MPI.THREAD_FUNNELED,
+    "serialized": MPI.THREAD_SERIALIZED,
+    "multiple": MPI.THREAD_MULTIPLE,
+}
 #: Slices of a gather that the server asks for at once: the next is under way when one is there.
 _SLICES_AHEAD = 2
 
@@ -261,8 +271,23 @@ def _row_bytes(rows: HostFloats) -> int:
     return int(np.prod(rows.shape[1:], dtype=np.int64)) * rows.dtype.itemsize
 
 
+def initialise() -> None:
+    """Initialise MPI unless that has been done, as ``mpi4py.rc`` says; it ends with the process.
+
+    Raises
+    ------
+    SharedMemoryError
+        The shared memory of this host is too small: MPI would crash.
+    """
+    if MPI.Is_initialized():
+        return
+    check_shared_memory(MPI.Get_library_version())
+    MPI.Init_thread(_THREAD_LEVELS[mpi4py.rc.thread_level if mpi4py.rc.threads else "single"])
+
+
 def world() -> MPI.Intracomm:
-    """Return the communicator of all ranks."""
+    """Return the communicator of all ranks; MPI is initialised before that."""
+    initialise()
     return MPI.COMM_WORLD
 
 
@@ -278,19 +303,16 @@ def describe() -> dict[str, str]:
     -------
     dict of str to str
         ``library`` (the library's own description in full, on one line),
-        ``standard``, ``thread_level`` (``"multiple"`` lets any thread call MPI),
-        ``processor`` (MPI's name of this host) and ``mpi4py``.
+        ``standard`` and ``mpi4py``; where MPI is initialised also ``thread_level``
+        (``"multiple"`` lets any thread call MPI) and ``processor`` (MPI's name of this host).
     """
-    levels = {
-        MPI.THREAD_SINGLE: "single",
-        MPI.THREAD_FUNNELED: "funneled",
-        MPI.THREAD_SERIALIZED: "serialized",
-        MPI.THREAD_MULTIPLE: "multiple",
-    }
-    return {
+    found = {
         "library": " ".join(MPI.Get_library_version().rstrip("\0").split()),
         "standard": ".".join(map(str, MPI.Get_version())),
-        "thread_level": levels[MPI.Query_thread()],
-        "processor": MPI.Get_processor_name(),
         "mpi4py": mpi4py.__version__,
     }
+    if MPI.Is_initialized():
+        level = MPI.Query_thread()
+        found["thread_level"] = next(n for n, known in _THREAD_LEVELS.items() if known == level)
+        found["processor"] = MPI.Get_processor_name()
+    return found
