@@ -257,6 +257,17 @@ def test_half_an_optional_protocol_is_refused(read):
     assert "column_kernel(self, num_messages) is what is called" in found
 
 
+def test_a_class_variable_of_a_generic_type_is_checked_too(read):
+    more = """
+    reported: ClassVar[list] = ["rule_steps"]
+
+    def aggregate(self, messages, state):
+        return self(messages), None, (1.0,)
+"""
+    found = complaint(read, "aggregation", append=more)
+    assert found == "has reported = ['rule_steps']; make it one of type tuple"
+
+
 def test_what_is_called_on_the_class_is_no_method_of_an_instance(read):
     kappa = """
     def kappa(self, num_messages, num_byzantine):

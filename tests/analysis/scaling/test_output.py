@@ -117,3 +117,15 @@ def test_a_folder_without_a_study_is_told(tmp_path, show):
     code, shown = show(tmp_path)
     assert code == ExitCode.USAGE
     assert "scaling.json cannot be read" in shown.err
+
+
+def test_captions_tell_intervals_from_ranges_where_launches_are_void(write_study):
+    """Five launches of p3 count, so neither its time nor its efficiency has an interval."""
+    pytest.importorskip("matplotlib")
+    from analysis.figures import SCALING_FIGURES
+    from analysis.scaling import load_scaling, summarise_scaling
+
+    study = load_scaling(write_study(launches=7, void={"p3-1.h5", "p3-2.h5"}))
+    _, caption = SCALING_FIGURES["speedup_and_efficiency"](study, summarise_scaling(study))
+    said = "95% or more; least to greatest of fewer than 6 launches, or of efficiency fewer than 7"
+    assert said in caption
