@@ -1,37 +1,86 @@
-"""Methods that differ in their load alone."""
+"""What methods are called by what they are: their setting, their rule, and their load."""
 
 from __future__ import annotations
 
-import json
+import re
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
 
-from analysis.runs import natural_key
+from analysis.runs import flatten, natural_key
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
     from analysis.runs import Collection, Method
+
+#: Parts of a spec that are told by other words, or change neither data nor errors.
+_APART = {
+    "name", "seed", "problem", "devices", "coding", "compression", "attack", "aggregation",
+    "logging", "safety", "network", "compute", "overlap", "backend.gpu_transfers",
+}  # fmt: skip
+_FEW = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A method in the words of the field, as short as its company allows.
+
+    Parameters
+    ----------
+    method : Method
+        The method.
+    data : str
+        Its problem, in full.
+    setting : str
+        Those of data, N, f and attack that not all methods share; empty where all do.
+    rule : str
+        Pre-aggregations, rule, codec, and what else sets it apart from others but load;
+        the code where that decodes.
+    load : int or None
+        d; None for a code that sets its own.
+    """
+
+    method: Method
+    data: str
+    setting: str
+    rule: str
+    load: int | None
+
+    @property
+    def family(self) -> str:
+        """The name that methods share which differ in load alone."""
+        return joined(self.rule, self.setting)
+
+    @property
+    def variant(self) -> str:
+        """The name among methods of the same setting."""
+        return self.rule if self.load is None else f"{self.rule}, d = {self.load}"
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Methods with cyclic coding that differ in nothing but load, and name.
+    """Methods that differ in nothing but load, and name.
 
     Parameters
     ----------
-    name : str
-        Their rule and codec.
+    name, rule, setting, data : str
+        As of :class:`Identity`.
     members : tuple of Method
         In the order of their loads.
     """
 
     name: str
+    rule: str
+    setting: str
+    data: str
     members: tuple[Method, ...]
 
     @property
     def compressed(self) -> bool:
         """Whether messages pass through a lossy codec."""
-        return _codec(self.members[0]) != "none"
+        return bool(self.members[0].table("compression").get("kind", "none") != "none")
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -43,42 +92,189 @@ class Family:
     @property
     def random(self) -> bool:
         """Whether the assignment is drawn anew every iteration."""
-        return self.members[0].table("coding").get("assignment") == "random"
+        return bool(self.members[0].table("coding").get("assignment") == "random")
+
+
+def identify(methods: Sequence[Method]) -> list[Identity]:
+    """Name methods by what they are; no two have the same setting, rule and load."""
+    settings = {name: _brief([of(m.spec) for m in methods]) for name, of in _SETTING.items()}
+    varying = {name: texts for name, texts in settings.items() if len(set(texts)) > 1}
+    where = [
+        joined(*(_told(name, texts[place]) for name, texts in varying.items()))
+        for place in range(len(methods))
+    ]
+    rules = _rules(methods, where)
+    return [
+        Identity(method, _data(method.spec), setting, rule, load_of(method))
+        for method, setting, rule in zip(methods, where, rules, strict=True)
+    ]
 
 
 def load_families(collection: Collection) -> list[Family]:
     """Find all families of at least two loads, in natural order of their names."""
-    groups: dict[str, list[Method]] = defaultdict(list)
-    for method in collection.methods:
-        if method.table("coding").get("kind") == "cyclic":
-            groups[_shared(method)].append(method)
-    found = [
-        Family(rule_and_codec(members[0]), tuple(sorted(members, key=load_of)))
-        for members in groups.values()
-        if len({load_of(method) for method in members}) > 1
-    ]
-    return sorted(found, key=lambda family: natural_key(family.name))
+    groups: dict[str, list[Identity]] = defaultdict(list)
+    for found in identify(collection.methods):
+        if found.load is not None:
+            groups[found.family].append(found)
+    families = []
+    for name, members in groups.items():
+        first, ordered = members[0], sorted(members, key=lambda member: member.load or 0)
+        if len({member.load for member in members}) > 1:
+            ours = tuple(member.method for member in ordered)
+            families.append(Family(name, first.rule, first.setting, first.data, ours))
+    return sorted(families, key=lambda family: natural_key(family.name))
 
 
-def load_of(method: Method) -> int:
-    """Return d of a method with cyclic coding."""
-    return int(method.table("coding")["load"])
+def load_of(method: Method) -> int | None:
+    """Return d; None of a code that sets its own."""
+    load = method.table("coding").get("load")
+    return None if load is None else int(load)
 
 
 def rule_and_codec(method: Method) -> str:
     """Name a method by its pre-aggregations, rule and codec; by its code where that decodes."""
-    rule = method.table("aggregation")
-    steps = [step["kind"] if isinstance(step, dict) else step for step in rule.get("pre", [])]
-    name = " + ".join([*steps, str(rule.get("kind", method.table("coding").get("kind")))])
-    codec = _codec(method)
-    return (name if codec == "none" else f"{name}, {codec}").replace("_", " ")
+    return _without_parameters(_rule(method.runs[0].spec))
 
 
-def _shared(method: Method) -> str:
-    coding = {key: value for key, value in method.table("coding").items() if key != "load"}
-    spec = {**method.spec, "coding": coding, "name": ""}
-    return json.dumps([spec, method.ranks], sort_keys=True, default=str)
+def setting_of(specs: Iterable[Mapping[str, Any]]) -> str:
+    """Say N, f, attack and data of runs; of what they do not share, what there is.
+
+    Examples
+    --------
+    >>> devices = [{"devices": {"count": 10, "byzantine": f}} for f in (1, 3)]
+    >>> setting_of(devices)
+    'N = 10 devices, f = 1 to 3 of them Byzantine; attack: unknown; data: unknown'
+    """
+    found = list(specs)
+    count, faults, attack, data = (
+        sorted({_SETTING[name](spec) for spec in found}, key=natural_key)
+        for name in ("N", "f", "attack", "data")
+    )
+    return (
+        f"N = {_range(count)} devices, f = {_range(faults)} of them Byzantine; "
+        f"attack: {_several(attack)}; data: {_several(data)}"
+    )
 
 
-def _codec(method: Method) -> str:
-    return str(method.table("compression").get("kind", "none"))
+def joined(*parts: str) -> str:
+    """Join the parts that are not empty by commas."""
+    return ", ".join(part for part in parts if part)
+
+
+def _rules(methods: Sequence[Method], where: Sequence[str]) -> list[str]:
+    """Name rules and codecs; add in which other parts methods of the same name differ."""
+    others = [
+        {"rule": _rule(method.spec), "code": _code(method.spec), **_rest(method.spec)}
+        for method in methods
+    ]
+    names = [rule_and_codec(method) for method in methods]
+    places: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for place, name in enumerate(zip(names, where, strict=True)):
+        places[name].append(place)
+    for alike in places.values():
+        keys = dict.fromkeys(key for place in alike for key in others[place])
+        for key in keys:
+            values = _brief([others[place].get(key, "none") for place in alike])
+            if len(set(values)) == 1:
+                continue
+            for place, value in zip(alike, values, strict=True):
+                if key == "rule":
+                    names[place] = value
+                else:
+                    names[place] = joined(names[place], f"{key.replace('_', ' ')} {value}")
+    # Methods may differ in what no spec says: then their labels tell them apart.
+    known: dict[tuple[str, str, int | None], int] = {}
+    for place, (method, setting) in enumerate(zip(methods, where, strict=True)):
+        first = known.setdefault((setting, names[place], load_of(method)), place)
+        if first != place:
+            names[place] = joined(names[place], method.label)
+    return names
+
+
+def _brief(texts: Sequence[str]) -> list[str]:
+    """Leave out parameters unless they are what differs."""
+    short = [_without_parameters(text) for text in texts]
+    return short if len(set(short)) == len(set(texts)) else list(texts)
+
+
+def _without_parameters(text: str) -> str:
+    return re.sub(r" \([^()]*\)", "", text)
+
+
+def _told(name: str, value: str) -> str:
+    return (
+        f"{name} = {value}" if len(name) == 1 else f"{name} {value}" if name == "attack" else value
+    )
+
+
+def _component(table: Mapping[str, Any], default: str = "unknown") -> str:
+    """Write a component with its numbers and words; its switches are left out."""
+    parameters = [
+        str(value) if key == "data" else f"{key.replace('_', ' ')} {_value(value)}"
+        for key, value in table.items()
+        if key not in {"kind", "pre"} and not isinstance(value, (bool, list, dict))
+    ]
+    name = str(table.get("kind", default)).replace("_", " ")
+    return f"{name} ({', '.join(parameters)})" if parameters else name
+
+
+def _value(value: object) -> str:
+    # Of a file only its name is of use to a reader.
+    if isinstance(value, str):
+        return PurePath(value).name
+    return f"{value:g}".replace("-", "−") if isinstance(value, float) else str(value)
+
+
+def _table(spec: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = spec.get(name, {})
+    return found if isinstance(found, dict) else {}
+
+
+def _data(spec: Mapping[str, Any]) -> str:
+    return _component(_table(spec, "problem"))
+
+
+def _code(spec: Mapping[str, Any]) -> str:
+    coding = {key: value for key, value in _table(spec, "coding").items() if key != "load"}
+    return _component(coding)
+
+
+def _rule(spec: Mapping[str, Any]) -> str:
+    rule = _table(spec, "aggregation")
+    steps = [step if isinstance(step, dict) else {"kind": step} for step in rule.get("pre", [])]
+    # A code without a load to choose is what sets a method apart, if it does not do all.
+    code = [] if rule and "load" in _table(spec, "coding") else [_code(spec)]
+    last = [_component(rule)] if rule else []
+    name = " + ".join([*code, *map(_component, steps), *last])
+    codec = _component(_table(spec, "compression"), "none")
+    return name if codec == "none" else f"{name}, {codec}"
+
+
+def _rest(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Return all other values of a spec, by the last word of their keys."""
+    assumed = _table(spec, "devices").get("assumed_byzantine")
+    told = {} if assumed is None else {"assumed f": str(assumed)}
+    tables = {key: value for key, value in spec.items() if key not in _APART}
+    flat = {key: value for key, value in flatten(tables).items() if key not in _APART}
+    return told | {key.rpartition(".")[2]: str(value) for key, value in flat.items()}
+
+
+_SETTING: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "data": _data,
+    "N": lambda spec: str(_table(spec, "devices").get("count", "?")),
+    "f": lambda spec: str(_table(spec, "devices").get("byzantine", 0)),
+    "attack": lambda spec: _component(_table(spec, "attack")),
+}
+
+
+def _range(values: Sequence[str]) -> str:
+    return values[0] if len(values) == 1 else f"{values[0]} to {values[-1]}"
+
+
+def _several(values: Sequence[str]) -> str:
+    brief = _brief(values)
+    return (
+        " or ".join(brief if len(brief) > 1 else values)
+        if len(values) <= _FEW
+        else (f"{len(values)} of them, as named")
+    )

@@ -155,7 +155,7 @@ def natural_key(text: str) -> tuple[tuple[int, int | str], ...]:
     ['D=5', 'd=10']
     """
     parts = re.split(r"(\d+)", text)
-    return tuple((1, int(part)) if part.isdigit() else (0, part.lower()) for part in parts)
+    return tuple((1, int(part)) if part.isdecimal() else (0, part.lower()) for part in parts)
 
 
 def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
