@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lad_mpi.errors import LadError, UsageError
 from lad_mpi.logs import find_logs, read_log
+from lad_mpi.spec import flatten
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -156,23 +157,6 @@ def natural_key(text: str) -> tuple[tuple[int, int | str], ...]:
     """
     parts = re.split(r"(\d+)", text)
     return tuple((1, int(part)) if part.isdecimal() else (0, part.lower()) for part in parts)
-
-
-def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a nested table with dotted keys.
-
-    Examples
-    --------
-    >>> flatten({"coding": {"load": 2}})
-    {'coding.load': 2}
-    """
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        if isinstance(value, dict):
-            flat.update(flatten(value, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = value
-    return flat
 
 
 def with_unique_labels(methods: Sequence[Method]) -> list[Method]:

@@ -135,7 +135,7 @@ def _summarise(method: Method, methods: Sequence[Method], target_loss: float | N
 
 def final_loss(run: RunLog) -> float:
     """Return the loss of the final model."""
-    return float("nan") if run.final is None else run.final.loss
+    return float("nan") if run.final is None else run.final.metrics["loss"]
 
 
 def _ratio(method: Method, reference: Method) -> Estimate:

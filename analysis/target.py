@@ -78,6 +78,6 @@ def error_curve(run: RunLog, metric: str) -> HostFloats:
     metric : {"loss", "gradient_norm", "distance_to_optimum"}
         Which error.
     """
-    final = np.nan if run.final is None else getattr(run.final, metric)
+    final = np.nan if run.final is None else run.final.metrics.get(metric, np.nan)
     curve: HostFloats = np.array([*run.metrics[metric], final])
     return curve

@@ -1,3 +1,3 @@
 """The version of the suite, read by the build and written into every log."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -193,4 +193,4 @@ class Bar(Silent):
 
 
 def _numbered(run: Run, position: int, total: int) -> str:
-    return f"[{position:>{len(str(total))}}/{total}] {run.spec.name}"
+    return f"[{position:>{len(str(total))}}/{total}] {run.title}"

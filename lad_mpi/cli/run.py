@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lad_mpi.cli.progress import open_progress
 from lad_mpi.cli.world import inspect_place, on_server, whole_world
 from lad_mpi.errors import ExitCode, UsageError
-from lad_mpi.spec import load_spec, parse_toml_spec, run_id, to_toml
+from lad_mpi.spec import identify, load_spec, parse_toml_spec, to_toml
 from lad_mpi.training import Existing, run_spec
 
 if TYPE_CHECKING:
@@ -69,4 +69,4 @@ def log_path(output: Path, spec: Spec) -> Path:
             f"{output}: a log's name ends in .h5, and there is no folder of this name",
             hint=f"-o {output.with_suffix('.h5')}",
         )
-    return output / f"run-{run_id(spec)}.h5"
+    return output / f"run-{identify(spec).run_id}.h5"

@@ -27,6 +27,7 @@ _SHOWN_PROVENANCE = (
     "mpi_ranks",
     "oversubscribed",
     "emulated_network",
+    "data_reading",
     "remarks",
     "cpu_model",
     "devices",
@@ -59,19 +60,21 @@ def summarise(log: RunLog) -> dict[str, Any]:
     rows = len(log.iteration)
     seconds = log.training_seconds()[log.is_warm()]
     summary: dict[str, Any] = {
-        "name": log.name,
+        "name": _unique(log.names),
         "status": log.status,
         "failure": log.failure or None,
         "seed": log.spec.get("seed"),
         "iterations": f"{rows} of {log.spec.get('iterations')}",
-        "final_loss": None if log.final is None else _number(log.final.loss),
+        "final_loss": None if log.final is None else _number(log.final.metrics["loss"]),
         "s_per_iteration_median": (float(np.median(seconds)) if seconds.size else None),
         "uplink_bytes_per_iteration": int(log.traffic["uplink_bytes"][0]) if rows else None,
         "downlink_bytes_per_iteration": int(log.traffic["downlink_bytes"][0]) if rows else None,
         "messages_rejected": int(log.metrics["messages_rejected"].sum()),
         "refusals": [f"{n} {why}" for why, n in total_refusals(log).items()] or None,
         "restarts": [f"at iteration {start}" for start in log.restarts] or None,
-        "spec_hash": log.spec_hash,
+        "identity": log.identity,
+        "data_digest": "unknown" if log.data_digest is None else log.data_digest or None,
+        "packages": list(log.packages),
         "uuid": log.uuid,
     }
     known = {key: log.provenance[key] for key in _SHOWN_PROVENANCE if key in log.provenance}

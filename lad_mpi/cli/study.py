@@ -71,10 +71,10 @@ def plan(options: argparse.Namespace) -> ExitCode:
     folder = study_folder(options, study)
     rows = [
         {
-            "name": run.spec.name,
+            "name": run.title,
             "seed": run.spec.seed,
             "id": run.run_id,
-            "log": str(folder / run.file_name),
+            "log": str(run.locate(folder)),
         }
         for run in study.runs
     ]
@@ -110,7 +110,7 @@ def status(options: argparse.Namespace) -> ExitCode:
     found = join_queue(states, submissions, queue, folder)
     rows = [
         {
-            "name": one.state.run.spec.name,
+            "name": one.state.run.title,
             "seed": one.state.run.spec.seed,
             "id": one.state.run.run_id,
             "status": one.status,
@@ -141,7 +141,7 @@ def study_folder(options: argparse.Namespace, study: Study) -> Path:
 
 def _report(result: StudyResult, folder: Path, *, quiet: bool) -> None:
     for run, outcome in result.failed:
-        sys.stderr.write(f"{run.spec.name} (seed {run.spec.seed}): {outcome.failure}\n")
+        sys.stderr.write(f"{run.title} (seed {run.spec.seed}): {outcome.failure}\n")
     if not quiet:
         sys.stdout.write(
             f"{result.completed} completed, {result.skipped} complete before, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -65,6 +66,20 @@ class ProblemLaws(ComponentLaws):
         """Another seed gives other data. Data from a file need not keep this."""
         other = self.load(dtype, seed=6)
         assert (_gradients(self.load(dtype)) != _gradients(other)).all()
+
+    def test_digest(self) -> None:
+        """Its digest names the data that are read, alike for every seed, dtype and split.
+
+        It is a part of the run's identity. It is empty only if nothing is read;
+        what is read is also described.
+        """
+        digest = self.example().digest()
+        assert digest == self.example().digest()
+        assert digest == "" or re.fullmatch("sha256:[0-9a-f]{64}", digest)
+        for data in (self.load("float64"), self.load("float32", seed=6)):
+            assert data.digest == digest
+            assert isinstance(data.reading, str)
+            assert bool(data.reading) == bool(digest)
 
     def test_global_generators(self) -> None:
         """It neither draws from nor seeds a global generator of random numbers."""

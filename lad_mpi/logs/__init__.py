@@ -5,20 +5,29 @@ No other part of the suite but the reader of data sets imports h5py.
 
 from lad_mpi.logs.carry import Continuation
 from lad_mpi.logs.datasets import Axes, FinalState
-from lad_mpi.logs.lock import OutputLock, is_being_written
-from lad_mpi.logs.reader import KILLED, LogHead, RunLog, find_logs, read_head, read_log
-from lad_mpi.logs.schema import FORMAT, VERSION, WARMUP_ITERATIONS
+from lad_mpi.logs.lock import OutputLock, is_being_written, real_path
+from lad_mpi.logs.reader import KILLED, Launch, LogHead, RunLog, find_logs, read_head, read_log
+from lad_mpi.logs.schema import (
+    FORMAT,
+    MODEL_METRICS,
+    STEP_METRICS,
+    VERSION,
+    WARMUP_ITERATIONS,
+)
 from lad_mpi.logs.validate import validate_log
-from lad_mpi.logs.writer import LogBlock, LogWriter, RunHeader
+from lad_mpi.logs.writer import LogBlock, LogWriter, RunHeader, relabel
 
 __all__ = [
     "FORMAT",
     "KILLED",
+    "MODEL_METRICS",
+    "STEP_METRICS",
     "VERSION",
     "WARMUP_ITERATIONS",
     "Axes",
     "Continuation",
     "FinalState",
+    "Launch",
     "LogBlock",
     "LogHead",
     "LogWriter",
@@ -29,5 +38,7 @@ __all__ = [
     "is_being_written",
     "read_head",
     "read_log",
+    "real_path",
+    "relabel",
     "validate_log",
 ]

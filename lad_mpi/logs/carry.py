@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lad_mpi.errors import LogFormatError
 from lad_mpi.logs.datasets import write_attributes
 
@@ -73,7 +71,14 @@ def carry_over(
     ------
     ValueError
         The old log has fewer rows.
+    LogFormatError
+        It lacks a dataset.
     """
+    if growing.keys() - {item.name for item in _datasets(earlier)}:
+        raise LogFormatError(
+            "the log has other metrics than this release records",
+            hint="resume with the release that wrote it, or start over with --overwrite",
+        )
     for name, dataset in growing.items():
         source = earlier[name]
         if len(source) < rows:
@@ -81,10 +86,12 @@ def carry_over(
         for start in range(0, rows, _ROWS_AT_ONCE):
             dataset.put(start, source[start : min(start + _ROWS_AT_ONCE, rows)])
     file.attrs["created"] = earlier.attrs["created"]
-    # A restart behind the point from which the run goes on left nothing in this log.
-    restarts = [start for start in earlier.attrs["restarts"] if start <= rows]
-    file.attrs["restarts"] = np.array([*restarts, rows], dtype=np.int64)
     _carry_provenance(earlier["provenance"], file["provenance"])
+
+
+def _datasets(file: h5py.File) -> list[h5py.Dataset]:
+    groups = (file[name] for name in ("metrics", "timing", "traffic"))
+    return [item for group in groups for item in group.values()]
 
 
 def _carry_provenance(earlier: h5py.Group, provenance: h5py.Group) -> None:

@@ -14,7 +14,7 @@ from lad_mpi.logs.growing import GrowingDataset
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lad_mpi.types import HostFloats
+    from lad_mpi.types import HostFloats, Metric
 
 _CHUNK_ROWS = 512
 _CHUNK_BYTES = 2**17
@@ -23,7 +23,7 @@ _NOT_A_VARIABLE = "This is a netCDF dimension but not a netCDF variable.{:>10}"
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """Ranks and phases of a run.
+    """Ranks, phases and metrics of a run.
 
     Parameters
     ----------
@@ -35,12 +35,15 @@ class Axes:
         Those that count as training time.
     warmup_iterations : int
         Leading iterations of a launch that are marked as warm-up.
+    metrics : sequence of Metric
+        What is recorded of an evaluated iteration.
     """
 
     ranks: int
     phases: Sequence[str]
     training_phases: Sequence[str]
     warmup_iterations: int
+    metrics: Sequence[Metric] = schema.STEP_METRICS
 
     def __post_init__(self) -> None:
         """Refuse training phases that are no phases."""
@@ -56,14 +59,12 @@ class FinalState:
     ----------
     model : ndarray, shape (Q,), float32 or float64
         The model.
-    loss, gradient_norm, distance_to_optimum : float
-        Its errors; NaN where they are not known.
+    metrics : mapping of str to float
+        Its metrics by name; NaN where one is not known.
     """
 
     model: HostFloats
-    loss: float
-    gradient_norm: float
-    distance_to_optimum: float
+    metrics: Mapping[str, float]
 
 
 def create_growing(file: h5py.File, axes: Axes) -> dict[str, GrowingDataset]:
@@ -82,7 +83,7 @@ def create_growing(file: h5py.File, axes: Axes) -> dict[str, GrowingDataset]:
 
     metrics = file.create_group("metrics")
     iteration = create_iterations(metrics)
-    for variable in schema.METRICS:
+    for variable in (*map(schema.variable_of, axes.metrics), *schema.COUNTS):
         create(metrics, variable, iteration)
     reasons = _create_scale(metrics, schema.REASON, _strings(schema.REASONS))
     create(metrics, schema.REFUSALS, iteration, reasons)
@@ -102,8 +103,8 @@ def create_growing(file: h5py.File, axes: Axes) -> dict[str, GrowingDataset]:
     return growing
 
 
-def create_state(file: h5py.File, state: FinalState) -> None:
-    """Write the final model and its errors."""
+def create_state(file: h5py.File, state: FinalState, metrics: Sequence[Metric]) -> None:
+    """Write the final model and its metrics, of which it may lack some."""
     model = np.asarray(state.model)
     group = file.create_group("state")
     # netCDF's way to name a dimension without storing its values.
@@ -113,9 +114,11 @@ def create_state(file: h5py.File, state: FinalState) -> None:
     dataset = group.create_dataset(schema.MODEL.name, data=model)
     dataset.dims[0].attach_scale(scale)
     _describe(dataset, schema.MODEL)
-    for variable in schema.FINAL:
-        value = np.float64(getattr(state, variable.name))
-        _describe(group.create_dataset(variable.name, data=value), variable)
+    for metric in metrics:
+        if metric.name in state.metrics:
+            value = np.float64(state.metrics[metric.name])
+            dataset = group.create_dataset(metric.name, data=value)
+            _describe(dataset, schema.variable_of(metric))
 
 
 def write_attributes(group: h5py.Group, values: Mapping[str, Any]) -> None:

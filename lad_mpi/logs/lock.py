@@ -4,6 +4,11 @@ A run holds an advisory lock (flock) on a file beside its log, ``.NAME.lock``,
 for as long as it writes. The kernel releases it when the process ends, however
 it ends, so a lock is never left behind: a log that says ``running`` and whose
 lock is free was killed.
+
+NAME is that of the file itself, found through symbolic links. A hard link is
+another name of the same file, which no path leads back from. So the writer also
+marks the file: it holds a shared lock on one byte far behind the file's end
+(an open file description lock, which does not meet HDF5's flock).
 """
 
 from __future__ import annotations
@@ -14,25 +19,57 @@ import fcntl
 import json
 import os
 import socket
+import struct
 from datetime import datetime, timezone
+from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from lad_mpi.errors import UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import TracebackType
 
 #: What file systems without locks answer, NFS and Lustre mounted without them.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL)
+#: ``struct flock``: type, whence, start, length, process.
+_FLOCK = struct.Struct("hhqqi0q")
+#: The byte that a writer marks.
+_MARKED_BYTE = 2**62
 _MOST_BYTES = 4096
 _PATIENCE_S = 1.0
 
 
 def lock_path(output: Path) -> Path:
-    """Return the file whose lock stands for an output."""
+    """Return the file whose lock stands for an output, whichever link names it."""
+    output = real_path(output)
     return output.with_name(f".{output.name}.lock")
+
+
+def real_path(output: Path) -> Path:
+    """Follow symbolic links to the file itself, which need not exist."""
+    return Path(os.path.realpath(output))
+
+
+class WriterMark:
+    """A mark on an open log that it is being written; the kernel removes it with the process.
+
+    Parameters
+    ----------
+    path : Path
+        The log. File systems that know no such locks are left unmarked.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, _marked_byte(fcntl.F_RDLCK))
+
+    def release(self) -> None:
+        """Remove the mark."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 class OutputLock:
@@ -109,6 +146,12 @@ class OutputLock:
             self._close()
             return False
         self.is_held = True
+        if _is_marked(output):
+            self.release()
+            raise UsageError(
+                f"{output} is being written by another run, under another name of the file",
+                hint="wait until it has ended, end it, or give another output with -o",
+            )
         me = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
@@ -127,13 +170,35 @@ class OutputLock:
 
 
 def is_being_written(output: Path) -> bool | None:
-    """Tell whether some run holds the lock of an output.
+    """Tell whether some run writes an output, under this name or another.
 
     Returns
     -------
     bool or None
         None where it cannot be told.
     """
+    return True if _is_marked(output) else _is_locked(output)
+
+
+def _is_marked(output: Path) -> bool:
+    try:
+        descriptor = os.open(output, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _marked_byte(fcntl.F_WRLCK))
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+
+
+def _marked_byte(kind: int) -> bytes:
+    return _FLOCK.pack(kind, os.SEEK_SET, _MARKED_BYTE, 1, 0)
+
+
+def _is_locked(output: Path) -> bool | None:
     try:
         descriptor = os.open(lock_path(output), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -6,7 +6,7 @@ import struct
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import h5py
 import numpy as np
@@ -15,6 +15,7 @@ from lad_mpi.errors import LogFormatError, UsageError
 from lad_mpi.logs import schema
 from lad_mpi.logs.datasets import FinalState
 from lad_mpi.logs.lock import is_being_written
+from lad_mpi.types import Metric
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -36,6 +37,8 @@ _SWMR_FLAG = 4
 KILLED = "its writer is gone and left the log unfinished: killed, or out of disk space"
 
 
+_WAYS: tuple[Literal["", "lower", "higher"], ...] = ("", "lower", "higher")
+
 _Head = TypeVar("_Head", bound="LogHead")
 
 
@@ -53,23 +56,44 @@ class LogHead:
         ``"running"`` where the file system has no locks to tell by.
     failure : str
         Why it failed or was interrupted; may be empty unless it failed.
-    name, spec_toml, spec_hash, uuid : str
-        Label of the method, resolved spec, its hash, and the run's own id.
+    names : tuple of str
+        Labels of the method; several if cases of a study are the same run.
+    spec_toml, uuid : str
+        The resolved spec, and the run's own id.
     spec : dict
         The spec, parsed.
+    identity : str
+        Hash of what makes the run the one that it is; of format 2, which has none,
+        the hash of the spec.
+    data_digest : str or None
+        Digest of the data that were read; empty if none were. None in logs of
+        format 2, which do not tell.
+    packages : tuple of str
+        ``"name version"`` of every package that provides a component. In logs of
+        format 2 it is this suite alone.
     recorded : int
         T, how many iterations the log holds.
+    format_version : int
+        Of the log.
     """
 
     path: Path
     status: str
     failure: str
-    name: str
+    names: tuple[str, ...]
     spec: dict[str, Any]
     spec_toml: str
-    spec_hash: str
+    identity: str
+    data_digest: str | None
+    packages: tuple[str, ...]
     uuid: str
     recorded: int
+    format_version: int
+
+    @property
+    def name(self) -> str:
+        """The first of the names."""
+        return self.names[0]
 
     @property
     def emulated_network(self) -> str:
@@ -79,49 +103,83 @@ class LogHead:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Launch:
+    """One launch of a run, to which its times belong.
+
+    Parameters
+    ----------
+    first, stop : int
+        It made the iterations from ``first`` to before ``stop`` that the log holds:
+        none if a later launch went on from an earlier point.
+    ranks : int
+        Number of ranks.
+    provenance : dict
+        Where and with what it was made.
+    """
+
+    first: int
+    stop: int
+    ranks: int
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class RunLog(LogHead):
     """All that a log says.
 
     Parameters
     ----------
-    path, status, failure, name, spec, spec_toml, spec_hash, uuid, recorded
+    path, status, failure, names, spec, spec_toml, identity, data_digest, packages, uuid,
+    recorded, format_version
         As in :class:`LogHead`.
     iteration : ndarray of int64, shape (T,)
         Iterations that were recorded.
     metrics : dict of ndarray, shape (T,)
-        By the names of :data:`~lad_mpi.logs.schema.METRICS`.
+        All that the log holds on iteration, by name.
+    metric_info : dict of Metric
+        What the metrics say of themselves, by name.
     refusals : dict of ndarray of int64, shape (T,)
         Refused messages by reason; the sum over all is ``messages_rejected``.
     seconds : ndarray of float64, shape (T, ranks, phases)
         Times; NaN where a rank has no such phase.
-    ranks : int
-        Number of ranks.
     phases, training_phases : tuple of str
         Names along the last axis of ``seconds``, and those that count as training.
     warmup_iterations : int
         Leading iterations of every launch that are marked as warm-up.
-    restarts : tuple of int
-        Iterations with which the run went on after an interruption.
+    launches : tuple of Launch
+        In their order; at least one.
     traffic : dict of ndarray, shape (T,)
         By the names of :data:`~lad_mpi.logs.schema.TRAFFIC`, in bytes.
     final : FinalState or None
         The model after the last update; None where the run did not get there.
-    provenance : dict
-        Where and with what the run was made.
     """
 
     iteration: HostInts
     metrics: dict[str, Any]
+    metric_info: dict[str, Metric]
     refusals: dict[str, HostInts]
     seconds: HostFloats
-    ranks: int
     phases: tuple[str, ...]
     training_phases: tuple[str, ...]
     warmup_iterations: int
-    restarts: tuple[int, ...]
+    launches: tuple[Launch, ...]
     traffic: dict[str, Any]
     final: FinalState | None
-    provenance: dict[str, Any]
+
+    @property
+    def ranks(self) -> int:
+        """Number of ranks of the largest launch."""
+        return int(self.seconds.shape[1])
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Where and with what the last launch was made."""
+        return self.launches[-1].provenance
+
+    @property
+    def restarts(self) -> tuple[int, ...]:
+        """Iterations with which launches after the first one went on."""
+        return tuple(launch.first for launch in self.launches[1:] if launch.first < launch.stop)
 
     def training_seconds(self) -> HostFloats:
         """Return the training time of every iteration, warm-up included.
@@ -147,8 +205,8 @@ class RunLog(LogHead):
     def is_warm(self) -> HostBools:
         """Tell which iterations come after the warm-up of their launch, bool, shape (T,)."""
         warm = np.ones(len(self.iteration), dtype=bool)
-        for start in (0, *self.restarts):
-            warm[start : start + self.warmup_iterations] = False
+        for launch in self.launches:
+            warm[launch.first : min(launch.first + self.warmup_iterations, launch.stop)] = False
         return warm
 
 
@@ -245,6 +303,23 @@ def open_log(path: Path) -> h5py.File:
     return file
 
 
+def metric_datasets(metrics: h5py.Group) -> dict[str, h5py.Dataset]:
+    """Return the datasets of ``/metrics`` with one number an iteration, by name.
+
+    Raises
+    ------
+    KeyError
+        One that every log has is missing.
+    """
+    scales = {schema.ITERATION.name, schema.REASON.name}
+    required = (variable.name for variable in (*schema.STEP_METRICS, *schema.COUNTS))
+    return {name: metrics[name] for name in required} | {
+        name: item
+        for name, item in metrics.items()
+        if isinstance(item, h5py.Dataset) and item.ndim == 1 and name not in scales
+    }
+
+
 def count_rows(file: h5py.File) -> int:
     """Count the iterations that every dataset holds.
 
@@ -256,7 +331,7 @@ def count_rows(file: h5py.File) -> int:
     growing = file.attrs["status"] == "running"
     datasets = [file["timing/seconds"]]
     datasets += [file[group]["iteration"] for group in ("metrics", "timing", "traffic")]
-    datasets += [file["metrics"][v.name] for v in (*schema.METRICS, schema.REFUSALS)]
+    datasets += [*metric_datasets(file["metrics"]).values(), file["metrics"][schema.REFUSALS.name]]
     datasets += [file["traffic"][variable.name] for variable in schema.TRAFFIC]
     lengths = {dataset.name: len(dataset) for dataset in datasets}
     rows = min(lengths.values())
@@ -298,9 +373,10 @@ def _check_format(path: Path, file: h5py.File) -> None:
     version = file.attrs.get("format_version")
     if not isinstance(version, np.integer):
         raise LogFormatError(f"{path} has no root attribute format_version")
-    if version != schema.VERSION:
+    if version not in schema.READABLE:
+        readable = " and ".join(map(str, schema.READABLE))
         raise LogFormatError(
-            f"{path} is a log of version {version}; this release reads version {schema.VERSION}",
+            f"{path} is a log of version {version}; this release reads versions {readable}",
             hint="read it with the lad_mpi that wrote it; its provenance names the version",
         )
 
@@ -336,13 +412,22 @@ def _read_head(path: Path, file: h5py.File) -> LogHead:
 
 
 def _head(path: Path, file: h5py.File) -> dict[str, Any]:
-    text = {name: str(file.attrs[name]) for name in schema.TEXT_ATTRIBUTES}
+    version = int(file.attrs["format_version"])
+    text = {name: str(file.attrs[name]) for name in schema.TEXT_ATTRIBUTES[version]}
+    lists = {name: tuple(map(str, file.attrs[name])) for name in schema.LIST_ATTRIBUTES[version]}
+    if version == 2:
+        suite = file["provenance"].attrs.get("lad_mpi_version", "unknown")
+        lists = {"names": (text["name"],), "packages": (f"lad_mpi {suite}",)}
+        text |= {"identity": text["spec_hash"]}
     return {
         "path": path,
         "spec": tomllib.loads(text["spec"]),
         "spec_toml": text["spec"],
         "recorded": count_rows(file),
-        **{name: text[name] for name in ("status", "failure", "name", "spec_hash", "uuid")},
+        "format_version": version,
+        "data_digest": text.get("data_digest"),
+        **{name: text[name] for name in ("status", "failure", "identity", "uuid")},
+        **lists,
     }
 
 
@@ -350,20 +435,20 @@ def _read(path: Path, file: h5py.File) -> RunLog:
     head = _head(path, file)
     rows = head["recorded"]
     seconds = file["timing/seconds"]
+    metrics = metric_datasets(file["metrics"])
     return RunLog(
         **head,
         iteration=file["metrics/iteration"][:rows],
-        metrics={v.name: file["metrics"][v.name][:rows] for v in schema.METRICS},
+        metrics={name: dataset[:rows] for name, dataset in metrics.items()},
+        metric_info={name: _read_metric(name, dataset) for name, dataset in metrics.items()},
         refusals=_read_refusals(file["metrics"], rows),
         seconds=seconds[:rows],
-        ranks=len(file["timing/rank"]),
         phases=tuple(file["timing/phase"].asstr()[:]),
         training_phases=tuple(map(str, seconds.attrs["training_phases"])),
         warmup_iterations=int(seconds.attrs["warmup_iterations"]),
-        restarts=tuple(map(int, file.attrs["restarts"])),
+        launches=_read_launches(file, rows),
         traffic={v.name: file["traffic"][v.name][:rows] for v in schema.TRAFFIC},
         final=_read_final(file),
-        provenance={key: _plain(value) for key, value in file["provenance"].attrs.items()},
     )
 
 
@@ -377,10 +462,36 @@ def _read_final(file: h5py.File) -> FinalState | None:
     if "state" not in file:
         return None
     group = file["state"]
+    numbers = {name: item for name, item in group.items() if item.shape == ()}
     return FinalState(
-        group[schema.MODEL.name][:],
-        **{variable.name: float(group[variable.name][()]) for variable in schema.FINAL},
+        group[schema.MODEL.name][:], {name: float(item[()]) for name, item in numbers.items()}
     )
+
+
+def _read_metric(name: str, dataset: h5py.Dataset) -> Metric:
+    about = {key: str(dataset.attrs.get(key, "")) for key in ("units", "long_name", "better")}
+    # Logs of format 2 do not say which way is better.
+    known = {metric.name: metric.better for metric in schema.STEP_METRICS}
+    stated = about["better"] or known.get(name, "")
+    better = next((way for way in _WAYS if way == stated), _WAYS[0])
+    return Metric(name, about["units"] or "1", about["long_name"] or name, better)
+
+
+def _read_launches(file: h5py.File, rows: int) -> tuple[Launch, ...]:
+    current = file["provenance"]
+    earlier = sorted(current, key=lambda name: int(name.rpartition("_")[2]))
+    records = [
+        {key: _plain(value) for key, value in group.attrs.items()}
+        for group in (*(current[name] for name in earlier), current)
+    ]
+    launches: list[Launch] = []
+    stop = rows
+    # From the last one back: a launch ends where the first of all later ones begins.
+    for record in reversed(records):
+        first = min(int(record["first_iteration"]), stop)
+        launches.insert(0, Launch(first, stop, int(record["mpi_ranks"]), record))
+        stop = first
+    return tuple(launches)
 
 
 def _plain(value: Any) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 
 from lad_mpi.coding.base import DecodeStatus
 from lad_mpi.compression.base import Rejection
+from lad_mpi.types import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,8 +22,12 @@ if TYPE_CHECKING:
 #: Root attribute ``format`` of every log.
 FORMAT = "lad_mpi-log"
 
-#: Root attribute ``format_version``. A reader reads its own version and no other.
-VERSION = 2
+#: Root attribute ``format_version`` of the logs that are written.
+VERSION = 3
+
+#: Versions that are read. Version 2 has a ``name`` instead of ``names`` and a
+#: ``spec_hash`` instead of ``identity``; it does not tell which data were read.
+READABLE = (2, 3)
 
 #: Values of the root attribute ``status``; all but the first end a log.
 STATUSES = ("running", "complete", "interrupted", "failed")
@@ -36,17 +41,16 @@ WARMUP_ITERATIONS = 10
 #: The phase in which devices carry out attacks of their own; simulation, not training.
 ATTACK_PHASE = "attack"
 
-#: Root attributes that are text.
-TEXT_ATTRIBUTES = (
-    "format",
-    "uuid",
-    "status",
-    "failure",
-    "name",
-    "spec",
-    "spec_hash",
-    "created",
-)
+_TEXTS = ("format", "uuid", "status", "failure", "spec", "created")
+
+#: Root attributes that are text, by version.
+TEXT_ATTRIBUTES = {
+    2: (*_TEXTS, "name", "spec_hash"),
+    3: (*_TEXTS, "identity", "data_digest"),
+}
+
+#: Root attributes that are lists of text, by version.
+LIST_ATTRIBUTES: dict[int, tuple[str, ...]] = {2: (), 3: ("names", "packages")}
 
 #: Value of the iteration scale where nothing was written.
 NO_ITERATION = -1
@@ -83,23 +87,28 @@ PHASE = Variable("phase", "str", "1", "phase of the iteration")
 REASON = Variable("reason", "str", "1", "reason for which a message is refused")
 PARAMETER = Variable("parameter", "", "1", "model parameter")
 
-#: Datasets of ``/metrics``, on iteration: at the iterate before the update of
-#: the iteration; NaN where it was not evaluated.
-METRICS = (
-    Variable("loss", "float64", "1", "global loss F(x)"),
-    Variable("gradient_norm", "float64", "1", "norm of the true gradient of F"),
-    Variable("distance_to_optimum", "float64", "1", "distance of the model to the optimum"),
-    Variable(
-        "aggregation_error", "float64", "1", "norm of the aggregate minus the true gradient of F"
-    ),
-    Variable("beta_squared", "float64", "1", "mean squared deviation of the subset gradients"),
-    Variable("honest_dispersion", "float64", "1", "mean squared deviation of the honest messages"),
-    Variable(
+#: What is known of a model alone.
+MODEL_METRICS = (
+    Metric("loss", "1", "global loss F(x)", "lower"),
+    Metric("gradient_norm", "1", "norm of the true gradient of F", "lower"),
+    Metric("distance_to_optimum", "1", "distance of the model to the optimum", "lower"),
+)
+
+#: What is known of an iteration, at the model before its update.
+STEP_METRICS = (
+    *MODEL_METRICS,
+    Metric("aggregation_error", "1", "norm of the aggregate minus the true gradient of F", "lower"),
+    Metric("beta_squared", "1", "mean squared deviation of the subset gradients"),
+    Metric("honest_dispersion", "1", "mean squared deviation of the honest messages"),
+    Metric(
         "honest_dispersion_predicted",
-        "float64",
         "1",
         "expected mean squared deviation of the honest messages",
     ),
+)
+
+#: Counts of ``/metrics``, on iteration, which every log has.
+COUNTS = (
     Variable("messages_rejected", "int64", "1", "messages refused by the server"),
     Variable(
         "decoder_status",
@@ -125,10 +134,14 @@ TRAFFIC = (
     Variable("downlink_bytes", "int64", "bytes", "bytes sent from the server to devices"),
 )
 
-#: Datasets of ``/state``, after the last update.
+#: Dataset of ``/state``, after the last update; beside it a number for every metric of the model.
 MODEL = Variable("model", "", "1", "final model")
-FINAL = (
-    Variable("loss", "float64", "1", "global loss F of the final model"),
-    Variable("gradient_norm", "float64", "1", "norm of the true gradient at the final model"),
-    Variable("distance_to_optimum", "float64", "1", "distance of the final model to the optimum"),
-)
+
+
+def variable_of(metric: Metric) -> Variable:
+    """Return the dataset of a metric, which is NaN where the metric was not evaluated.
+
+    It says itself which way is better, so that readers need no list of metrics.
+    """
+    attributes = {"better": metric.better} if metric.better else {}
+    return Variable(metric.name, "float64", metric.units, metric.long_name, attributes)

@@ -10,7 +10,7 @@ import numpy as np
 
 from lad_mpi.errors import LogFormatError
 from lad_mpi.logs import schema
-from lad_mpi.logs.reader import count_rows, open_log
+from lad_mpi.logs.reader import count_rows, metric_datasets, open_log
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_STEP_METRICS = tuple(map(schema.variable_of, schema.STEP_METRICS))
 _ON_ITERATION = {
-    "metrics": (schema.ITERATION, *schema.METRICS, schema.REFUSALS),
+    "metrics": (schema.ITERATION, *_STEP_METRICS, *schema.COUNTS, schema.REFUSALS),
     "timing": (schema.ITERATION, schema.SECONDS),
     "traffic": (schema.ITERATION, *schema.TRAFFIC),
 }
 _SCALES = (("timing", schema.RANK), ("timing", schema.PHASE), ("metrics", schema.REASON))
-_STATE = (schema.MODEL, *schema.FINAL)
+_LOSS = schema.variable_of(schema.MODEL_METRICS[0])
+_STATE = (schema.MODEL, _LOSS)
 
 
 def validate_log(path: Path) -> list[str]:
@@ -60,9 +62,13 @@ def validate_log(path: Path) -> list[str]:
 
 
 def _check_attributes(file: h5py.File) -> Iterator[str]:
-    for name in schema.TEXT_ATTRIBUTES:
+    version = int(file.attrs["format_version"])
+    for name in schema.TEXT_ATTRIBUTES[version]:
         if not isinstance(file.attrs.get(name), str):
             yield f"root attribute {name} is missing or not text"
+    for name in schema.LIST_ATTRIBUTES[version]:
+        if not _is_list_of_text(file.attrs.get(name)):
+            yield f"root attribute {name} is missing or not a list of text"
     status = file.attrs.get("status")
     if status not in schema.STATUSES:
         yield f"status is {status!r}, which is none of {', '.join(schema.STATUSES)}"
@@ -70,13 +76,19 @@ def _check_attributes(file: h5py.File) -> Iterator[str]:
         tomllib.loads(str(file.attrs.get("spec", "")))
     except tomllib.TOMLDecodeError as error:
         yield f"root attribute spec is not TOML: {error}"
-    restarts = file.attrs.get("restarts")
-    if not isinstance(restarts, np.ndarray) or restarts.dtype != np.int64:
-        yield "root attribute restarts is missing or not a list of iterations"
-    elif (np.diff(restarts, prepend=0) < 0).any():
-        yield "root attribute restarts does not ascend from 0"
-    if not isinstance(file.get("provenance"), h5py.Group):
+    provenance = file.get("provenance")
+    if not isinstance(provenance, h5py.Group):
         yield "group /provenance is missing"
+        return
+    for group in (provenance, *provenance.values()):
+        for name, least in (("first_iteration", 0), ("mpi_ranks", 1)):
+            value = group.attrs.get(name)
+            if not isinstance(value, np.integer) or value < least:
+                yield f"attribute {name} of {group.name} is missing or not a number from {least} on"
+
+
+def _is_list_of_text(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.size > 0 and value.dtype.kind == "O"
 
 
 def _check_layout(file: h5py.File) -> Iterator[str]:
@@ -110,6 +122,9 @@ def _check_dataset(file: h5py.File, group: str, variable: schema.Variable) -> It
     if not right:
         yield f"{name} is of dtype {dataset.dtype}, not {variable.dtype or 'float64 or float32'}"
     expected = {"units": variable.units, "long_name": variable.long_name, **variable.attributes}
+    if file.attrs["format_version"] < schema.VERSION:
+        # Earlier versions describe some datasets in other words.
+        expected = {"units": variable.units}
     for key, value in expected.items():
         if not np.array_equal(dataset.attrs.get(key, ""), value):
             yield f"{name} has {key} = {dataset.attrs.get(key)!r}, not {value!r}"
@@ -144,12 +159,13 @@ def _check_values(file: h5py.File) -> Iterator[str]:
 
 
 def _check_metrics(metrics: h5py.Group, rows: int, evaluate_every: int | None) -> Iterator[str]:
-    for variable in schema.METRICS:
-        values = metrics[variable.name][:rows]
+    never_negative = {variable.name for variable in (*_STEP_METRICS, *schema.COUNTS)} - {"loss"}
+    for name, dataset in metric_datasets(metrics).items():
+        values = dataset[:rows]
         if np.isinf(values).any():
-            yield f"/metrics/{variable.name} has infinite values"
-        if variable.name != "loss" and (values < 0).any():
-            yield f"/metrics/{variable.name} has negative values"
+            yield f"/metrics/{name} has infinite values"
+        if name in never_negative and (values < 0).any():
+            yield f"/metrics/{name} has negative values"
     if evaluate_every:
         missing = int(np.isnan(metrics["loss"][:rows:evaluate_every]).sum())
         if missing:
@@ -203,7 +219,7 @@ def _check_outcome(file: h5py.File) -> Iterator[str]:
     written = len(file["metrics/iteration"])
     if written != expected:
         yield f"the run is complete, but has {written} iterations; its spec asks for {expected}"
-    for variable in (schema.MODEL, schema.FINAL[0]):
+    for variable in _STATE:
         if not np.isfinite(file["state"][variable.name][()]).all():
             yield f"the run is complete, but /state/{variable.name} is not finite"
 

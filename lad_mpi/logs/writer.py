@@ -8,7 +8,6 @@ import shutil
 import uuid
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -26,12 +25,13 @@ from lad_mpi.logs.datasets import (
     text,
     write_attributes,
 )
-from lad_mpi.logs.lock import OutputLock
+from lad_mpi.logs.lock import OutputLock, WriterMark, real_path
 from lad_mpi.logs.reader import open_log
 from lad_mpi.logs.reason import reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
 
     from lad_mpi.types import HostFloats, HostInts
@@ -45,20 +45,26 @@ class RunHeader:
 
     Parameters
     ----------
-    name : str
-        Label of the method.
+    names : sequence of str
+        Labels of the method; several if cases of a study are the same run.
     spec_toml : str
         The resolved spec.
-    spec_hash : str
-        Its content hash.
+    identity : str
+        Hash of what makes the run the one that it is.
+    data_digest : str
+        Digest of the data that are read; empty if none are.
+    packages : sequence of str
+        ``"name version"`` of every package that provides a component.
     provenance : mapping
         Where and with what the run was made; flat, of str, int, float, bool and
-        lists of str.
+        lists of str. The writer adds ``first_iteration`` and ``mpi_ranks``.
     """
 
-    name: str
+    names: Sequence[str]
     spec_toml: str
-    spec_hash: str
+    identity: str
+    data_digest: str
+    packages: Sequence[str]
     provenance: Mapping[str, Any]
 
 
@@ -71,7 +77,8 @@ class LogBlock:
     first_iteration : int
         Iteration of the first row.
     metrics : dict of ndarray, shape (n,)
-        One array for every name in :data:`~lad_mpi.logs.schema.METRICS`.
+        One array for every metric of the log, and for every count of
+        :data:`~lad_mpi.logs.schema.COUNTS`.
     refusals : ndarray of int64, shape (n, reasons)
         Refused messages by :data:`~lad_mpi.logs.schema.REASONS`.
     seconds : ndarray of float64, shape (n, ranks, phases)
@@ -97,11 +104,11 @@ class LogWriter:
     Parameters
     ----------
     path : Path
-        The file; missing folders are made.
+        The file, or a symbolic link to it; missing folders are made.
     header : RunHeader
-        Name, spec and provenance.
+        Names, spec and provenance.
     axes : Axes
-        Ranks and phases.
+        Ranks, phases and metrics.
     dimension : int
         Q, number of model parameters.
     dtype : numpy.dtype
@@ -121,7 +128,7 @@ class LogWriter:
     Attributes
     ----------
     path : Path
-        The file.
+        The file itself, where symbolic links lead.
     uuid : str
         The run's own id; a run that goes on keeps it.
 
@@ -147,7 +154,7 @@ class LogWriter:
         continuation: Continuation | None = None,
         lock: OutputLock | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.path = real_path(path)
         self._model = ((dimension,), np.dtype(dtype))
         # Without SWMR the older format is the safer one: it has no mark of an
         # open file, which would make a killed one unreadable.
@@ -155,6 +162,7 @@ class LogWriter:
         self._rows = 0
         self._file: Any = None
         self._own_lock: OutputLock | None = None
+        self._mark: WriterMark | None = None
         # Nobody else writes here while the lock is held: one name is enough.
         self._draft = draft_of(self.path)
         try:
@@ -168,6 +176,7 @@ class LogWriter:
                 # Before it has its name: a log must be readable from the first moment on.
                 self._file.swmr_mode = True
             self.sync()
+            self._mark = WriterMark(self._draft)
             put_in_place(self._draft, self.path)
         except BaseException as error:
             self._give_up()
@@ -252,7 +261,7 @@ class LogWriter:
             shutil.copyfile(self.path, self._draft)
             self._file = h5py.File(self._draft, "r+", libver=self._libver)
             if state is not None:
-                create_state(self._file, state)
+                create_state(self._file, state, self._metrics)
             self._file.attrs["failure"] = text(failure)
             self._file.attrs["status"] = status
             # A flush may fail and leave a file that can be closed; a close may not.
@@ -295,7 +304,7 @@ class LogWriter:
     def _create(self, header: RunHeader, axes: Axes, continuation: Continuation | None) -> Any:
         """Make the draft of the log, with the rows that are carried over."""
         with contextlib.ExitStack() as stack:
-            earlier = None
+            earlier, launched = None, axes.ranks
             if continuation is not None:
                 earlier = stack.enter_context(open_log(self.path))
                 axes = replace(axes, ranks=max(axes.ranks, ranks_of(earlier, axes.phases)))
@@ -309,15 +318,22 @@ class LogWriter:
                     "uuid": self.uuid,
                     "status": schema.STATUSES[0],
                     "failure": "",
-                    "name": header.name,
+                    "names": list(header.names),
                     "spec": header.spec_toml,
-                    "spec_hash": header.spec_hash,
+                    "identity": header.identity,
+                    "data_digest": header.data_digest,
+                    "packages": list(header.packages),
                     "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                    "restarts": np.zeros(0, dtype=np.int64),
                 },
             )
-            write_attributes(self._file.create_group("provenance"), header.provenance)
+            launch = {
+                "first_iteration": 0 if continuation is None else continuation.rows,
+                "mpi_ranks": launched,
+            }
+            provenance = self._file.create_group("provenance")
+            write_attributes(provenance, {**header.provenance, **launch})
             self._growing = create_growing(self._file, axes)
+            self._metrics = axes.metrics
             self._shape = (axes.ranks, len(axes.phases))
             if earlier is not None and continuation is not None:
                 carry_over(earlier, self._file, self._growing, continuation.rows)
@@ -394,6 +410,9 @@ class LogWriter:
         self._release()
 
     def _release(self) -> None:
+        if self._mark is not None:
+            self._mark.release()
+            self._mark = None
         if self._own_lock is not None:
             self._own_lock.release()
             self._own_lock = None
@@ -418,6 +437,28 @@ class LogWriter:
                     with os.fdopen(memory, "wb") as copy:
                         shutil.copyfileobj(file, copy)
             self._file.close()
+
+
+def relabel(path: Path, names: Sequence[str]) -> None:
+    """Give a log of a run that has ended other labels, in one step.
+
+    Raises
+    ------
+    UsageError
+        A run writes it, or it cannot be written.
+    """
+    path = real_path(path)
+    draft = draft_of(path)
+    try:
+        with OutputLock(path):
+            shutil.copyfile(path, draft)
+            with h5py.File(draft, "r+") as file:
+                write_attributes(file, {"names": list(names)})
+            put_in_place(draft, path)
+    except (OSError, RuntimeError) as error:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise UsageError(f"cannot rename the run in {path}: {reason(error)}") from error
 
 
 def _widened(seconds: HostFloats, ranks: int) -> HostFloats:

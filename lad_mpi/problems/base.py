@@ -33,6 +33,14 @@ class ProblemData(Protocol):
     def optimum(self) -> Array | None:
         """A minimiser of F, shape (Q,), float64 on the host; None where it is not known."""
 
+    @property
+    def digest(self) -> str:
+        """What :meth:`Problem.digest` says, of the data that were really loaded."""
+
+    @property
+    def reading(self) -> str:
+        """How the data were read, in a line for the log; empty if nothing is read."""
+
     def initial_model(self) -> Array:
         """Return the model that training starts from, shape (Q,), in the backend's dtype."""
 
@@ -69,4 +77,18 @@ class Problem(Protocol):
         ------
         DataError
             The data cannot be read, or cannot be split into that many subsets.
+        """
+
+    def digest(self) -> str:
+        """Identify the content of the data that are read, as ``"sha256:…"``.
+
+        It depends on the values as read alone: not on the name or format of a
+        file, the seed, or the number of subsets. It is empty if nothing is read,
+        because all data are drawn from the seed. Callers may ask often, so an
+        implementation should remember what it found for a file that is unchanged.
+
+        Raises
+        ------
+        DataError
+            The data cannot be read.
         """

@@ -7,8 +7,10 @@ Whatever is wrong with a file, the reader says where and what to do, by a
 from __future__ import annotations
 
 import csv
+import hashlib
 import importlib
 import math
+import stat
 import zipfile
 import zlib
 from array import array
@@ -44,6 +46,18 @@ _UNREADABLE = (
 )
 
 
+#: What is not a file, by its type in a status.
+_NODES = {
+    stat.S_IFDIR: "folder",
+    stat.S_IFIFO: "pipe",
+    stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+    stat.S_IFSOCK: "socket",
+}
+#: Samples that are hashed at once.
+_HASHED_ROWS = 4096
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
     """A data set for regression.
@@ -54,10 +68,48 @@ class Samples:
         One row a sample.
     targets : ndarray of float64, shape (n,)
         What is to be predicted.
+    reading : str
+        How they were read, in a line for the log.
+    digest : str
+        ``"sha256:"`` and 64 hexadecimal digits: the SHA-256 of shape, dtype and
+        bytes of features and targets.
     """
 
     features: HostFloats
     targets: HostFloats
+    reading: str
+    digest: str
+
+
+#: What is known of a file as long as it is unchanged.
+_digests: dict[tuple[object, ...], str] = {}
+#: At most one data set: what :func:`digest` has read and :func:`read` has not yet handed out.
+_waiting: dict[tuple[object, ...], Samples] = {}
+
+
+def digest(source: str) -> str:
+    """Identify a data set by its values, see :class:`Samples`.
+
+    A file is read once for its digest and for the call of :func:`read` that
+    follows. It is read again only when it has changed.
+
+    Parameters
+    ----------
+    source : str
+        As for :func:`read`.
+
+    Raises
+    ------
+    DataError
+        As for :func:`read`.
+    """
+    key = _state(source)
+    if key not in _digests:
+        key, samples = _read(source)
+        _digests[key] = samples.digest
+        _waiting.clear()
+        _waiting[key] = samples
+    return _digests[key]
 
 
 def read(source: str) -> Samples:
@@ -78,24 +130,59 @@ def read(source: str) -> Samples:
         The data are missing, malformed, of the wrong shape or not finite, or
         scikit-learn is needed and not there.
     """
+    # Whatever is waiting and is not taken here would be held in vain.
+    waiting = _waiting.pop(_state(source), None)
+    _waiting.clear()
+    return waiting or _read(source)[1]
+
+
+def _state(source: str) -> tuple[object, ...]:
+    """Return what tells a data set from others and from its earlier content."""
     if source in BUNDLED:
-        features, targets = _sklearn_datasets(source).load_diabetes(return_X_y=True)
-        return Samples(features, targets)
+        return (source,)
+    path = _file(source)
+    status = path.stat()
+    return (
+        str(path.resolve()),
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
+
+
+def _file(source: str) -> Path:
     try:
         path = Path(source).expanduser()
-        path.exists()
+        mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        raise DataError(
+            f"data file {source!r} does not exist",
+            hint=f"relative paths start from the working directory, {str(Path.cwd())!r}",
+        ) from error
     except (OSError, RuntimeError, ValueError) as error:
         raise DataError(f"data file {source!r}: {error}") from error
+    if not stat.S_ISREG(mode):
+        raise DataError(
+            f"data file {source!r} is a {_NODES.get(stat.S_IFMT(mode), 'special file')}",
+            hint="data are read from regular files only",
+        )
+    return path
+
+
+def _read(source: str) -> tuple[tuple[object, ...], Samples]:
+    """Return the samples and the state of the file that they were read from."""
+    state = _state(source)
+    if source in BUNDLED:
+        features, targets = _sklearn_datasets(source).load_diabetes(return_X_y=True)
+        return state, _samples(features, targets, "bundled with scikit-learn")
+    path = _file(source)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(
             f"data file {source!r}: the name does not tell the format",
             hint=f"name it with one of the endings {', '.join(SUFFIXES)}",
-        )
-    if not path.is_file():
-        raise DataError(
-            f"data file {source!r}: " + ("is no file" if path.exists() else "does not exist"),
-            hint=f"relative paths start from the working directory, {str(Path.cwd())!r}",
         )
     try:
         features, targets = reader(path, source)
@@ -105,7 +192,13 @@ def read(source: str) -> Samples:
             f"{str(error) or type(error).__name__}",
             hint="see that the file is whole, may be read and has the format of its ending",
         ) from error
-    return _checked(features, targets, source)
+    samples = _checked(features, targets, source, path.suffix)
+    if _state(source) != state:
+        raise DataError(
+            f"data file {source!r} changed while it was read",
+            hint="start again when nothing writes to it",
+        )
+    return state, samples
 
 
 def _read_npz(path: Path, source: str) -> tuple[Any, Any]:
@@ -229,7 +322,7 @@ _READERS: dict[str, Callable[[Path, str], tuple[Any, Any]]] = {
 SUFFIXES = tuple(_READERS)
 
 
-def _checked(features: Any, targets: Any, source: str) -> Samples:
+def _checked(features: Any, targets: Any, source: str, form: str) -> Samples:
     for name, found in (("X", features), ("y", targets)):
         dtype = getattr(found, "dtype", None)
         if dtype is None or dtype.kind not in "biuf":
@@ -258,4 +351,17 @@ def _checked(features: Any, targets: Any, source: str) -> Samples:
             f"data file {source!r}: {place} of sample {sample} (counted from 0) is {value}",
             hint="leave out or fill in such samples before the run",
         )
-    return Samples(X, y)
+    return _samples(X, y, form)
+
+
+def _samples(features: HostFloats, targets: HostFloats, form: str) -> Samples:
+    sha = hashlib.sha256()
+    for values in (features, targets):
+        sha.update(f"<f8 {values.shape}\n".encode())
+        # In blocks, because rows that do not lie one after another have to be copied.
+        for start in range(0, len(values), _HASHED_ROWS):
+            rows = np.ascontiguousarray(values[start : start + _HASHED_ROWS], dtype="<f8")
+            sha.update(rows.reshape(-1).data)
+    count, width = features.shape
+    reading = f"{form}, {count} samples x {width} features"
+    return Samples(features, targets, reading, f"sha256:{sha.hexdigest()}")

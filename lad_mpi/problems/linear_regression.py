@@ -157,10 +157,29 @@ class LinearRegression:
             The data cannot be read, or have fewer samples than subsets.
         """
         if self.synthetic:
-            features, targets, offsets = self._draw(num_subsets, streams)
-        else:
-            features, targets, offsets = self._read(num_subsets, streams)
-        return LinearRegressionData(features, targets, offsets, backend)
+            return LinearRegressionData(*self._draw(num_subsets, streams), backend)
+        samples = datasets.read(self.data)
+        return LinearRegressionData(
+            *self._split(samples, num_subsets, streams),
+            backend,
+            digest=samples.digest,
+            reading=samples.reading,
+        )
+
+    def digest(self) -> str:
+        """Identify the samples as read, before they are standardized or split.
+
+        Returns
+        -------
+        str
+            See :func:`lad_mpi.problems.datasets.digest`; empty for synthetic data.
+
+        Raises
+        ------
+        DataError
+            The data cannot be read.
+        """
+        return "" if self.synthetic else datasets.digest(self.data)
 
     def _check_source(self) -> None:
         names = (_SYNTHETIC, *datasets.BUNDLED)
@@ -218,8 +237,9 @@ class LinearRegression:
             targets[rows] = (features[rows] * model).sum(axis=1) + generator.standard_normal(m)
         return features, targets, offsets
 
-    def _read(self, num_subsets: int, streams: Streams) -> tuple[HostFloats, HostFloats, HostInts]:
-        samples = datasets.read(self.data)
+    def _split(
+        self, samples: datasets.Samples, num_subsets: int, streams: Streams
+    ) -> tuple[HostFloats, HostFloats, HostInts]:
         features, targets = samples.features, samples.targets
         if len(targets) < num_subsets:
             raise DataError(
@@ -249,6 +269,8 @@ class LinearRegressionData:
         Subset k holds the rows ``offsets[k]`` to ``offsets[k + 1]``, at least one.
     backend : Backend
         Array library and dtype.
+    digest, reading : str
+        Of the data that were read; empty if they were drawn.
 
     Raises
     ------
@@ -257,8 +279,17 @@ class LinearRegressionData:
     """
 
     def __init__(
-        self, features: HostFloats, targets: HostFloats, offsets: HostInts, backend: Backend
+        self,
+        features: HostFloats,
+        targets: HostFloats,
+        offsets: HostInts,
+        backend: Backend,
+        *,
+        digest: str = "",
+        reading: str = "",
     ) -> None:
+        self.digest = digest
+        self.reading = reading
         sizes = np.diff(offsets)
         self._backend = backend
         self._features = backend.asarray(_narrowed(features, backend))

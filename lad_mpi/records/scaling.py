@@ -10,7 +10,7 @@ from typing import Any
 from lad_mpi.errors import LogFormatError
 from lad_mpi.records.files import read_record, write_record
 
-_KIND, _VERSION = "scaling", 1
+_KIND, _VERSION = "scaling", 2
 FILE_NAME = "scaling.json"
 
 
@@ -30,8 +30,8 @@ class Case:
         By how much the spec was grown, 1 in the base case.
     spec : str
         Its file, relative to the study's folder.
-    spec_hash : str
-        Hash of the spec.
+    identity : str
+        Hash of what makes a run of the case the one that it is.
     reference : str
         Log of the same spec in one process, relative to the folder.
     """
@@ -41,7 +41,7 @@ class Case:
     over: dict[str, Any]
     growth: float
     spec: str
-    spec_hash: str
+    identity: str
     reference: str
 
 

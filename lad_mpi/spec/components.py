@@ -7,7 +7,6 @@ import difflib
 import typing
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -18,6 +17,7 @@ from lad_mpi.coding import CODES
 from lad_mpi.compression import CODECS
 from lad_mpi.errors import ParameterError, SpecError
 from lad_mpi.problems import PROBLEMS
+from lad_mpi.spec.offers import offers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -47,7 +47,8 @@ class Family:
 
     def members(self) -> dict[str, type[Any]]:
         """Return own and third-party members; a third party cannot replace an own one."""
-        return {**_from_entry_points(self.group), **self.table}
+        found = {offer.kind: offer.cls for offer in offers(self.group) if offer.cls is not None}
+        return {**found, **self.table}
 
 
 FAMILIES: dict[str, Family] = {
@@ -58,11 +59,6 @@ FAMILIES: dict[str, Family] = {
     "aggregation": Family("rule", "lad_mpi.rules", RULES),
     "pre": Family("pre-aggregation", "lad_mpi.pre_aggregations", PRE_AGGREGATIONS),
 }
-
-
-@cache
-def _from_entry_points(group: str) -> dict[str, type[Any]]:
-    return {point.name: point.load() for point in entry_points(group=group)}
 
 
 def build_component(

@@ -1,10 +1,8 @@
-"""From a spec back to TOML, and to the hash that identifies it."""
+"""From a spec back to TOML."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from typing import TYPE_CHECKING, Any
 
 import tomli_w
@@ -15,10 +13,6 @@ from lad_mpi.spec.model import NetworkChoice
 if TYPE_CHECKING:
     from lad_mpi.aggregation import Pipeline
     from lad_mpi.spec.model import Spec
-
-_ID_CHARACTERS = 10
-_NOT_IDENTITY = ("safety", "network")
-_NOT_IDENTITY_OF_THE_BACKEND = "gpu_transfers"
 
 
 def to_mapping(spec: Spec) -> dict[str, Any]:
@@ -43,25 +37,6 @@ def to_mapping(spec: Spec) -> dict[str, Any]:
 def to_toml(spec: Spec) -> str:
     """Return the resolved spec as TOML text that parses to an equal spec."""
     return tomli_w.dumps(to_mapping(spec))
-
-
-def spec_hash(spec: Spec) -> str:
-    """Return the SHA-256 of the resolved spec, in hexadecimal digits.
-
-    What changes no number is left out. What guards a run: whoever resumes one may want
-    other intervals. And ways of messages, the emulated network or how they leave a GPU:
-    errors are the same on any.
-    """
-    mapping = to_mapping(spec)
-    identity = {key: value for key, value in mapping.items() if key not in _NOT_IDENTITY}
-    identity["backend"].pop(_NOT_IDENTITY_OF_THE_BACKEND, None)
-    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def run_id(spec: Spec) -> str:
-    """Return the short form of :func:`spec_hash` that file names carry."""
-    return spec_hash(spec)[:_ID_CHARACTERS]
 
 
 def _table(component: Any) -> dict[str, Any]:

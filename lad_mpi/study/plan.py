@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lad_mpi.errors import SpecError, UsageError
-from lad_mpi.spec import parse_spec, read_toml, run_id, set_dotted, to_mapping
+from lad_mpi.spec import identify, parse_spec, read_toml, set_dotted, to_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from lad_mpi.spec import Spec
+    from lad_mpi.spec import Identity, Spec
 
 _KEYS = ("name", "description", "base", "axes", "cases")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_.]+)\}")
@@ -32,18 +32,37 @@ class Run:
     ----------
     spec : Spec
         What is run.
-    file_name : str
-        Name of its log: a readable part, the seed and the id of the content,
-        so that no two different runs share one.
+    names : tuple of str
+        Its labels: several if cases of the study are the same run.
+    identity : Identity
+        What makes it the run that it is.
     """
 
     spec: Spec
-    file_name: str
+    names: tuple[str, ...]
+    identity: Identity
 
     @property
     def run_id(self) -> str:
-        """Short form of the content's hash, by which a run is called."""
-        return run_id(self.spec)
+        """Short form of the identity, by which a run is called."""
+        return self.identity.run_id
+
+    @property
+    def title(self) -> str:
+        """All its names in one line."""
+        return " = ".join(self.names)
+
+    def locate(self, folder: Path) -> Path:
+        """Return where its log is, or will be.
+
+        The name of a log has a readable part, the seed and the id of the run. The
+        id alone decides: a log keeps its file if the run is renamed.
+        """
+        ending = f"-s{self.spec.seed}-{self.run_id}.h5"
+        path = folder / f"{_slug(self.names[0]) or 'run'}{ending}"
+        if path.exists():
+            return path
+        return min(folder.glob(f"*{ending}"), default=path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +90,8 @@ def load_study(path: Path) -> Study:
     ``[base]`` is a spec. ``[axes]`` maps dotted keys to lists, of which all
     combinations are taken. Each ``[[cases]]`` changes the base and may have
     ``axes`` of its own; a study without cases has one, the base. A name may
-    contain dotted keys in braces: ``"LAD d={coding.load}"``.
+    contain dotted keys in braces: ``"LAD d={coding.load}"``. Cases that are the
+    same run under several names are one run.
 
     Raises
     ------
@@ -91,13 +111,11 @@ def load_study(path: Path) -> Study:
         raise SpecError("name", f"expected a name with letters or digits, found {name!r}")
     runs: dict[str, Run] = {}
     for place, changed in _expand(mapping):
-        run = _run(place, changed)
-        if runs.setdefault(run.file_name, run) != run:
-            raise SpecError(
-                f"{place}.name",
-                "runs that differ in [network] or [safety] only have one log between them",
-                hint='name them apart, such as name = "{network.emulate.bandwidth}"',
-            )
+        spec = _spec(place, changed)
+        identity = identify(spec)
+        known = runs.get(identity.digest, Run(spec, (), identity))
+        names = tuple(dict.fromkeys([*known.names, spec.name]))
+        runs[identity.digest] = dataclasses.replace(known, names=names)
     return Study(_slug(name), str(mapping.get("description", "")), tuple(runs.values()))
 
 
@@ -158,15 +176,14 @@ def _expand(mapping: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield place, changed
 
 
-def _run(place: str, mapping: dict[str, Any]) -> Run:
+def _spec(place: str, mapping: dict[str, Any]) -> Spec:
     try:
         spec = parse_spec(mapping)
         resolved = to_mapping(spec)
         name = _PLACEHOLDER.sub(lambda found: str(_lookup(resolved, found[1])), spec.name)
-        spec = dataclasses.replace(spec, name=name)
+        return dataclasses.replace(spec, name=name)
     except SpecError as error:
         raise SpecError(f"{place}: {error.key}", _without_key(error), hint=error.hint) from error
-    return Run(spec, f"{_slug(name) or 'run'}-s{spec.seed}-{run_id(spec)}.h5")
 
 
 def _without_key(error: SpecError) -> str:

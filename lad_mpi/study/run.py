@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from lad_mpi.spec import parse_toml_spec, to_toml
+from lad_mpi.spec import UNREADABLE_DATA, identity_of, parse_toml_spec, to_mapping, to_toml
 from lad_mpi.study.failures import clear_failure, note_failure
-from lad_mpi.study.status import COMPLETE, FAILED, run_status
+from lad_mpi.study.status import COMPLETE, FAILED, PENDING, run_status, study_status
 from lad_mpi.training import Existing, Outcome, Progress, run_spec
 from lad_mpi.training.checkpoint import Checkpoints
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lad_mpi.study.plan import Run, Study
+    from lad_mpi.study.status import RunStatus
     from lad_mpi.training.interrupt import InterruptRequest
     from lad_mpi.transport import Link
 
@@ -67,12 +68,16 @@ def run_study(
     call :func:`follow_study`, and learn from the server what comes next. The logs
     repeat the ``remarks`` about the place.
     """
+    for state in study_status(study, folder):
+        if state.status == PENDING and state.failure:
+            progress.note(f"{state.run.title} (seed {state.run.spec.seed}): {state.failure}")
     completed, skipped = 0, 0
     failed: list[tuple[Run, Outcome]] = []
     interrupted = False
     for position, run in enumerate(study.runs, start=1):
         found = run_status(run, folder)
         if found.status == COMPLETE:
+            _rename(found)
             # A launch that was killed as it ended a run may have left them.
             Checkpoints(found.path).clear()
             skipped += 1
@@ -82,19 +87,18 @@ def run_study(
             break
         progress.start(run, position, len(study.runs))
         link.share(to_toml(run.spec))
-        # A log that is not complete belongs to this run, by its content id.
         outcome = run_spec(
             run.spec,
             link,
             found.path,
             progress=progress,
-            # That a first launch has nothing to go on from is no news.
             existing=Existing.RESUME if found.path.exists() else Existing.REFUSE,
             interrupt=interrupt,
             remarks=remarks,
+            names=run.names,
         )
         progress.end(run, outcome)
-        _note(found.path, outcome)
+        _note(run, folder, outcome)
         if outcome.status == COMPLETE:
             completed += 1
             continue
@@ -106,17 +110,31 @@ def run_study(
     return StudyResult(completed, skipped, tuple(failed), interrupted)
 
 
-def _note(path: Path, outcome: Outcome) -> None:
-    """Leave a word of a run that failed before it had a log, which nobody would hear of else."""
+def _rename(found: RunStatus) -> None:
+    """Give a complete log the labels that its run has now."""
+    if found.names == found.run.names:
+        return
+    # As in run_status.
+    from lad_mpi.logs import relabel  # noqa: PLC0415
+
+    relabel(found.path, found.run.names)
+
+
+def _note(run: Run, folder: Path, outcome: Outcome) -> None:
+    """Note why a run failed if it has no log to say so."""
     # As in run_status.
     from lad_mpi.logs import is_being_written  # noqa: PLC0415
 
+    path = run.locate(folder)
     if outcome.status == FAILED and not path.exists():
-        # Refused because another job is just beginning it, it has not failed.
+        # A run that another job is just beginning was refused and has not failed.
         if not is_being_written(path):
             note_failure(path, outcome.failure)
-    else:
-        clear_failure(path)
+        return
+    clear_failure(path)
+    # An earlier launch may not have found the data, and so did not know this identity.
+    unread = identity_of(to_mapping(run.spec), UNREADABLE_DATA, run.identity.packages)
+    clear_failure(replace(run, identity=unread).locate(folder))
 
 
 def follow_study(link: Link, folder: Path, progress: Progress, interrupt: InterruptRequest) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lad_mpi.errors import LadError
+from lad_mpi.spec import identity_of
 from lad_mpi.study.failures import read_failure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from lad_mpi.logs import LogHead
+    from lad_mpi.spec import Identity
     from lad_mpi.study.plan import Run, Study
 
 PENDING = "pending"
@@ -33,12 +38,14 @@ class RunStatus:
         Where its log is, or will be.
     status : str
         ``"pending"`` where there is no log, ``"failed"`` where a study noted why there
-        is none, ``"damaged"`` where it cannot be read, otherwise the status that the
-        log states.
+        is none, ``"damaged"`` where it cannot be read or is of another run, otherwise
+        the status that the log states.
     iterations : int
         How many iterations the log holds.
     failure : str
-        Why it failed or cannot be read.
+        Why it failed or cannot be read; of a pending run, which earlier run it replaces.
+    names : tuple of str
+        Labels that its log has.
     """
 
     run: Run
@@ -46,6 +53,7 @@ class RunStatus:
     status: str
     iterations: int = 0
     failure: str = ""
+    names: tuple[str, ...] = ()
 
 
 def run_status(run: Run, folder: Path) -> RunStatus:
@@ -53,7 +61,7 @@ def run_status(run: Run, folder: Path) -> RunStatus:
     # Ranks that follow a study never look at logs, and need not import HDF5.
     from lad_mpi.logs import read_head  # noqa: PLC0415
 
-    path = folder / run.file_name
+    path = run.locate(folder)
     try:
         if not path.exists():
             failure = read_failure(path)
@@ -63,12 +71,50 @@ def run_status(run: Run, folder: Path) -> RunStatus:
         return RunStatus(run, path, DAMAGED, failure=error.message)
     except OSError as error:
         return RunStatus(run, path, DAMAGED, failure=f"cannot be read: {error.strerror}")
-    if log.emulated_network != run.spec.network.emulated:
-        failure = "its log is of another network: move it away, or give another folder with -o"
-        return RunStatus(run, path, FAILED, log.recorded, failure)
-    return RunStatus(run, path, log.status, log.recorded, log.failure)
+    # The id in a file's name is no proof of what the file holds.
+    if differences := run.identity.differences(_identity(log)):
+        failure = f"its log is of another run: {'; '.join(differences)}"
+        return RunStatus(run, path, DAMAGED, log.recorded, failure)
+    return RunStatus(run, path, log.status, log.recorded, log.failure, log.names)
 
 
 def study_status(study: Study, folder: Path) -> list[RunStatus]:
-    """Look at the logs of all runs, in the order of the study."""
-    return [run_status(run, folder) for run in study.runs]
+    """Look at the logs of all runs, in the order of the study.
+
+    A pending run whose spec was run before, on other data or with other packages,
+    says so.
+    """
+    states = [run_status(run, folder) for run in study.runs]
+    pending = [state for state in states if state.status == PENDING]
+    if not pending:
+        return states
+    earlier = _other_logs(folder, {state.path for state in states})
+    return [
+        replace(state, failure=_superseded(state.run, earlier)) if state in pending else state
+        for state in states
+    ]
+
+
+def _other_logs(folder: Path, known: set[Path]) -> list[LogHead]:
+    from lad_mpi.logs import read_head  # noqa: PLC0415
+
+    found = []
+    for path in sorted(set(folder.glob("*.h5")) - known):
+        with contextlib.suppress(LadError, OSError):
+            found.append(read_head(path))
+    return found
+
+
+def _superseded(run: Run, earlier: Sequence[LogHead]) -> str:
+    """Say in what an earlier log of the same spec differs; empty if there is none."""
+    for log in earlier:
+        other = _identity(log)
+        if (other.numbers, other.times) == (run.identity.numbers, run.identity.times):
+            return f"{log.path.name} is of an earlier run: " + "; ".join(
+                run.identity.differences(other)
+            )
+    return ""
+
+
+def _identity(log: LogHead) -> Identity:
+    return identity_of(log.spec, log.data_digest, log.packages)

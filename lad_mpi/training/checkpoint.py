@@ -27,8 +27,9 @@ from lad_mpi.files import draft_of, whole_file
 if TYPE_CHECKING:
     from lad_mpi.types import HostFloats
 
-_VERSION = 1
+_VERSION = 2
 _KEPT = 2
+_ANY_NAME = re.compile(r".*\.checkpoint-(\d+)\.npz", re.DOTALL)
 _DAMAGE = (
     OSError,
     ValueError,
@@ -54,8 +55,8 @@ class Checkpoint:
         Completed iterations.
     uuid : str
         The run's own id, as in its log.
-    spec_hash : str
-        Hash of what determines its numbers.
+    identity : str
+        Hash of what makes the run the one that it is, as in its log.
     model : ndarray, shape (Q,)
         x.
     rule_state : ndarray, shape (Q,), optional
@@ -66,7 +67,7 @@ class Checkpoint:
 
     iterations: int
     uuid: str
-    spec_hash: str
+    identity: str
     model: HostFloats
     rule_state: HostFloats | None = None
     residuals: HostFloats | None = None
@@ -110,12 +111,12 @@ class Checkpoints:
                 old.unlink()
         return path
 
-    def load(self, uuid: str, spec_hash: str, recorded: int) -> tuple[Checkpoint | None, list[str]]:
+    def load(self, uuid: str, identity: str, recorded: int) -> tuple[Checkpoint | None, list[str]]:
         """Read the newest checkpoint that a run can go on from.
 
         Parameters
         ----------
-        uuid, spec_hash : str
+        uuid, identity : str
             Those of the log.
         recorded : int
             Iterations that the log holds.
@@ -133,7 +134,9 @@ class Checkpoints:
             One cannot be read at the moment; that it is damaged is not said by that.
         """
         notes = []
-        for path in self.paths():
+        own = self.paths()
+        # A log that was renamed, or has a second name, left them under the first.
+        for path in own or self._paths(_ANY_NAME):
             try:
                 found = _read(path)
             except FileNotFoundError:
@@ -147,7 +150,9 @@ class Checkpoints:
                     ) from error
                 notes.append(f"{path.name} is damaged ({error}) and was passed over")
                 continue
-            if (found.uuid, found.spec_hash) != (uuid, spec_hash):
+            if (found.uuid, found.identity) != (uuid, identity):
+                if not own:
+                    continue
                 notes.append(f"{path.name} belongs to another run and was passed over")
             elif found.iterations > recorded:
                 notes.append(
@@ -160,22 +165,26 @@ class Checkpoints:
     def clear(self, after: int = -1) -> None:
         """Remove checkpoints of more than ``after`` iterations; what cannot be removed stays."""
         drafts = self._folder.glob(draft_of(Path(f"{self._stem}.checkpoint-*.npz")).name)
-        newer = [path for path in self.paths() if self._iterations(path) > after]
+        newer = [path for path in self.paths() if _iterations(path) > after]
         for path in [*newer, *drafts]:
             with contextlib.suppress(OSError):
                 path.unlink()
 
     def paths(self) -> list[Path]:
         """List the checkpoints, the newest first."""
+        return self._paths(self._name)
+
+    def _paths(self, name: re.Pattern[str]) -> list[Path]:
         try:
-            found = [path for path in self._folder.iterdir() if self._name.fullmatch(path.name)]
+            found = [path for path in self._folder.iterdir() if name.fullmatch(path.name)]
         except OSError:
             return []
-        return sorted(found, key=self._iterations, reverse=True)
+        return sorted(found, key=_iterations, reverse=True)
 
-    def _iterations(self, path: Path) -> int:
-        match = self._name.fullmatch(path.name)
-        return int(match[1]) if match else -1
+
+def _iterations(path: Path) -> int:
+    match = _ANY_NAME.fullmatch(path.name)
+    return int(match[1]) if match else -1
 
 
 def _write(checkpoint: Checkpoint, stream: Any) -> None:
@@ -183,7 +192,7 @@ def _write(checkpoint: Checkpoint, stream: Any) -> None:
         "version": _VERSION,
         "iterations": checkpoint.iterations,
         "uuid": checkpoint.uuid,
-        "spec_hash": checkpoint.spec_hash,
+        "identity": checkpoint.identity,
     }
     parts = {name: getattr(checkpoint, name) for name in ("model", *_OPTIONAL)}
     arrays = {name: array for name, array in parts.items() if array is not None}
@@ -204,6 +213,6 @@ def _read(path: Path) -> Checkpoint:
         return Checkpoint(
             iterations=int(about["iterations"]),
             uuid=str(about["uuid"]),
-            spec_hash=str(about["spec_hash"]),
+            identity=str(about["identity"]),
             **{name: archive[name] for name in about["arrays"]},
         )

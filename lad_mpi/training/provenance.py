@@ -25,16 +25,14 @@ from lad_mpi.training.evaluate import dispersion_prediction
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lad_mpi.spec import Spec
-    from lad_mpi.transport import Link
+    from lad_mpi.training.setup import Setup
     from lad_mpi.transport.gpu_probe import GpuTransfers
 
 _SCHEDULERS = ("SLURM_", "PBS_", "LSB_", "OMP_", "OPENBLAS_", "MKL_", "CUDA_VISIBLE", "MPICH_")
 
 
 def provenance(
-    spec: Spec,
-    link: Link,
+    setup: Setup,
     ranks: list[str],
     transfers: GpuTransfers,
     remarks: Sequence[str] = (),
@@ -43,10 +41,8 @@ def provenance(
 
     Parameters
     ----------
-    spec : Spec
-        The run.
-    link : Link
-        Of the server.
+    setup : Setup
+        The run on the server.
     ranks : list of str
         :func:`~lad_mpi.training.place.describe_rank` of every rank.
     transfers : GpuTransfers
@@ -55,6 +51,7 @@ def provenance(
         What is to be known about the place of the run.
     """
     places = [json.loads(place) for place in ranks]
+    spec, link = setup.spec, setup.link
     emulated = spec.network.emulated
     return {
         "lad_mpi_version": lad_mpi.__version__,
@@ -63,7 +60,6 @@ def provenance(
         "python_version": platform.python_version(),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "mpi_library": link.library or "none: a single process",
-        "mpi_ranks": link.size,
         "hosts": [place["host"] for place in places],
         "processes": [str(place["pid"]) for place in places],
         "affinity": [format_ranges(place["cpus"]) for place in places],
@@ -76,6 +72,7 @@ def provenance(
         "scheduler": [f"{name}={value}" for name, value in public_environment(_SCHEDULERS).items()],
         "oversubscribed": oversubscribed(places),
         **({"emulated_network": emulated} if emulated else {}),
+        **({"data_reading": setup.problem.reading} if setup.problem.reading else {}),
         "remarks": list(remarks),
         "dispersion_prediction": dispersion_prediction(spec),
     }

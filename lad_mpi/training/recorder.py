@@ -11,19 +11,11 @@ from lad_mpi.compression import Rejection
 from lad_mpi.logs import LogBlock
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lad_mpi.coding import DecodeStatus
     from lad_mpi.logs import LogWriter
-    from lad_mpi.types import HostFloats, HostInts
-
-EVALUATED = (
-    "loss",
-    "gradient_norm",
-    "distance_to_optimum",
-    "aggregation_error",
-    "beta_squared",
-    "honest_dispersion",
-    "honest_dispersion_predicted",
-)
+    from lad_mpi.types import HostFloats, HostInts, Metric
 
 
 class Recorder:
@@ -37,6 +29,8 @@ class Recorder:
         Most iterations between two flushes.
     first_iteration : int
         With which the log goes on.
+    metrics : sequence of Metric
+        What is evaluated.
     uplink_bytes, downlink_bytes : int
         Traffic of an iteration.
     """
@@ -46,13 +40,14 @@ class Recorder:
         log: LogWriter,
         capacity: int,
         first_iteration: int,
+        metrics: Sequence[Metric],
         *,
         uplink_bytes: int,
         downlink_bytes: int,
     ) -> None:
         self._log = log
         self._traffic = {"uplink_bytes": uplink_bytes, "downlink_bytes": downlink_bytes}
-        self._evaluated = {name: np.full(capacity, math.nan) for name in EVALUATED}
+        self._evaluated = {metric.name: np.full(capacity, math.nan) for metric in metrics}
         self._decoder_status = np.zeros(capacity, dtype=np.int64)
         self._refusals = np.zeros((capacity, len(Rejection)), dtype=np.int64)
         self._first = first_iteration
@@ -66,7 +61,7 @@ class Recorder:
         Parameters
         ----------
         evaluated : dict of float
-            By the names of ``EVALUATED``.
+            By the names of the metrics.
         refusals : ndarray of int64, shape (reasons,)
             Messages by :class:`~lad_mpi.compression.Rejection`.
         decoder_status : DecodeStatus
@@ -89,7 +84,7 @@ class Recorder:
         rows = self._rows
         if rows == 0:
             return
-        # The first reason is that there is none.
+        # `Rejection.NONE` is not a reason, so column 0 is skipped.
         refusals = self._refusals[:rows, 1:].copy()
         self._log.append(
             LogBlock(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import socket
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from lad_mpi.arrays import is_gpu_error, open_backend
-from lad_mpi.errors import BackendError, ExitCode, LadError, RunFailedError
+from lad_mpi.errors import BackendError, DataError, ExitCode, LadError, RunFailedError
 from lad_mpi.training.existing import Existing
 from lad_mpi.training.interrupt import InterruptRequest
 from lad_mpi.training.iteration import downlink_bytes
@@ -38,6 +40,7 @@ def run_spec(
     existing: Existing = Existing.REFUSE,
     interrupt: InterruptRequest | None = None,
     remarks: Sequence[str] = (),
+    names: Sequence[str] = (),
 ) -> Outcome:
     """Run a spec and write its log; every rank of the world calls this together.
 
@@ -62,11 +65,13 @@ def run_spec(
         That of the command, already open; without it the run listens for itself.
     remarks : sequence of str
         What the log should say about the place of the run.
+    names : sequence of str
+        Labels that the log gets; that of the spec if left out.
     """
     link.set_timeout(spec.safety.timeout_s)
     progress = progress or NoProgress()
     with contextlib.ExitStack() as stack:
-        start, refused = _together(link, lambda: _open_output(link, output, spec, existing))
+        start, refused = _together(link, lambda: _open_output(link, output, spec, existing, names))
         if start is not None:
             stack.callback(start.lock.release)
         if refused is not None:
@@ -79,12 +84,14 @@ def run_spec(
         setup, refused = _together(link, lambda: _prepare(spec, link))
         if refused is not None or setup is None:
             return refused or Outcome("failed", "this rank has no setup", ExitCode.FAILED)
+        _, refused = _together(link, partial(_check_data, setup, start))
+        if refused is not None:
+            return refused
         listening = InterruptRequest() if interrupt is None else contextlib.nullcontext(interrupt)
         request = stack.enter_context(listening)
         outcome = _train(
             setup,
             transfers,
-            output,
             start,
             first_iteration,
             progress=progress,
@@ -94,13 +101,15 @@ def run_spec(
     return _share(link, outcome)
 
 
-def _open_output(link: Link, output: Path, spec: Spec, existing: Existing) -> Start | None:
+def _open_output(
+    link: Link, output: Path, spec: Spec, existing: Existing, names: Sequence[str]
+) -> Start | None:
     if not link.is_server:
         return None
     # Only the server pays for importing HDF5.
     from lad_mpi.training.start import open_output  # noqa: PLC0415
 
-    return open_output(output, spec, existing)
+    return open_output(output, spec, existing, names)
 
 
 def _prepare(spec: Spec, link: Link) -> Setup:
@@ -117,6 +126,34 @@ def _prepare(spec: Spec, link: Link) -> Setup:
         ) from error
 
 
+def _check_data(setup: Setup, start: Start | None) -> None:
+    """Compare the data of all ranks, which may have read copies of their own.
+
+    Raises
+    ------
+    DataError
+        They differ, or have changed since the run was identified.
+    """
+    places = setup.link.gather_texts(f"{setup.problem.digest} {socket.gethostname()}")
+    if not setup.link.is_server:
+        return
+    read = [place.split(" ") for place in places]
+    other = next((rank for rank, (digest, _) in enumerate(read) if digest != read[0][0]), None)
+    if other is not None:
+        raise DataError(
+            f"the ranks read different data: rank 0 on {read[0][1]} has the digest "
+            f"{read[0][0]}, rank {other} on {read[other][1]} has {read[other][0]}",
+            hint="give every host the same file; a relative path starts from the working "
+            "directory of each rank",
+        )
+    if start is not None and read[0][0] != start.identity.data_digest:
+        raise DataError(
+            f"the data changed while the run started: the digest was "
+            f"{start.identity.data_digest} and is {read[0][0]}",
+            hint="start it again",
+        )
+
+
 def _tell_start(link: Link, start: Start | None, progress: Progress) -> int | None:
     """Tell all ranks with which iteration the run begins; None where it is complete."""
     word = ""
@@ -131,7 +168,6 @@ def _tell_start(link: Link, start: Start | None, progress: Progress) -> int | No
 def _train(
     setup: Setup,
     transfers: GpuTransfers,
-    output: Path,
     start: Start | None,
     first_iteration: int,
     *,
@@ -153,8 +189,8 @@ def _train(
         # Only the server pays for importing HDF5.
         from lad_mpi.training.serve import run_header, serve  # noqa: PLC0415
 
-        header = run_header(setup, places, transfers, remarks, first_iteration)
-        return serve(loop, output, start, header, progress, interrupt=interrupt)
+        header = run_header(setup, start, places, transfers, remarks)
+        return serve(loop, start, header, progress, interrupt=interrupt)
 
 
 def _plan(setup: Setup, transfers: GpuTransfers) -> Exchange:
@@ -195,7 +231,7 @@ def _agree(link: Link, failure: LadError | None) -> Outcome | None:
         return None
     rank, text = failed[0]
     code, _, message = text.partition(" ")
-    # What every rank meets alike is no matter of a rank.
+    # A failure that all ranks share is not that of one rank.
     where = "" if len(failed) == link.size or rank == 0 else f"rank {rank}: "
     return Outcome("failed", where + message, ExitCode(int(code)))
 

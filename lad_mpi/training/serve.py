@@ -11,8 +11,8 @@ import numpy as np
 
 from lad_mpi.arrays import to_host
 from lad_mpi.errors import ExitCode, LadError
-from lad_mpi.logs import Axes, Continuation, FinalState, LogWriter, RunHeader
-from lad_mpi.spec import spec_hash, to_toml
+from lad_mpi.logs import STEP_METRICS, Axes, Continuation, FinalState, LogWriter, RunHeader
+from lad_mpi.spec import to_toml
 from lad_mpi.training.checkpoint import Checkpoint, Checkpoints
 from lad_mpi.training.clock import PHASE_NAMES, TRAINING_PHASES, Phase
 from lad_mpi.training.evaluate import Evaluator
@@ -24,7 +24,6 @@ from lad_mpi.training.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from lad_mpi.training.interrupt import InterruptRequest
     from lad_mpi.training.iteration import Step
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 
 def serve(
     loop: Loop,
-    output: Path,
     start: Start,
     header: RunHeader,
     progress: Progress,
@@ -49,8 +47,6 @@ def serve(
     ----------
     loop : Loop
         This rank's part in the iterations.
-    output : Path
-        The log file.
     start : Start
         Where the run begins, and the right to write the log.
     header : RunHeader
@@ -66,11 +62,11 @@ def serve(
         server.restore(start.checkpoint.model, start.checkpoint.rule_state)
     stopped = False
     try:
-        with _open_log(setup, output, start, header) as log:
+        with _open_log(setup, start, header) as log:
             # Newer ones are damaged, or of a run that was replaced; the next would count as older.
             newest = -1 if start.checkpoint is None else start.first_iteration
-            Checkpoints(output).clear(after=newest)
-            session = _Session(loop, server, log, progress)
+            Checkpoints(start.output).clear(after=newest)
+            session = _Session(loop, server, log, start.identity.digest, progress)
             try:
                 # What overflows is noticed, and named, where it matters.
                 with np.errstate(over="ignore", invalid="ignore"):
@@ -95,8 +91,11 @@ def serve(
 class _Session:
     """One launch of a run, from the open log to its end."""
 
-    def __init__(self, loop: Loop, server: Server, log: LogWriter, progress: Progress) -> None:
+    def __init__(
+        self, loop: Loop, server: Server, log: LogWriter, identity: str, progress: Progress
+    ) -> None:
         self._loop = loop
+        self._identity = identity
         self._server = server
         self._log = log
         self._progress = progress
@@ -106,6 +105,7 @@ class _Session:
             log,
             loop.capacity,
             loop.done,
+            STEP_METRICS,
             uplink_bytes=self._spec.devices.count * loop.setup.messages.slot_bytes,
             downlink_bytes=loop.exchange.downlink.nbytes,
         )
@@ -144,7 +144,7 @@ class _Session:
             Checkpoint(
                 self._loop.done,
                 self._log.uuid,
-                spec_hash(self._spec),
+                self._identity,
                 to_host(self._server.model),
                 self._server.rule_state,
                 residuals,
@@ -160,7 +160,7 @@ class _Session:
             self._log.finish("interrupted", failure=done)
             return Outcome("interrupted", f"interrupted {done}", ExitCode.CHECKPOINTED)
         errors = self._evaluator.at_model(self._server.model)
-        self._log.finish("complete", state=FinalState(to_host(self._server.model), **errors))
+        self._log.finish("complete", state=FinalState(to_host(self._server.model), errors))
         self._checkpoints.clear()
         return Outcome("complete")
 
@@ -183,40 +183,44 @@ class _Session:
 
 def run_header(
     setup: Setup,
+    start: Start,
     places: list[str],
     transfers: GpuTransfers,
     remarks: Sequence[str],
-    first_iteration: int,
 ) -> RunHeader:
-    """Return what is known of a run before it starts.
+    """Return what is known of a run before its first iteration.
 
     Parameters
     ----------
     setup : Setup
         The run on the server.
+    start : Start
+        Where this launch begins.
     places, transfers, remarks
         As for :func:`~lad_mpi.training.provenance.provenance`.
-    first_iteration : int
-        With which this launch begins.
     """
-    spec = setup.spec
     return RunHeader(
-        name=spec.name,
-        spec_toml=to_toml(spec),
-        spec_hash=spec_hash(spec),
-        provenance={
-            **provenance(spec, setup.link, places, transfers, remarks),
-            "first_iteration": first_iteration,
-        },
+        names=start.names,
+        spec_toml=to_toml(setup.spec),
+        identity=start.identity.digest,
+        data_digest=start.identity.data_digest or "",
+        packages=start.identity.packages,
+        provenance=provenance(setup, places, transfers, remarks),
     )
 
 
-def _open_log(setup: Setup, output: Path, start: Start, header: RunHeader) -> LogWriter:
+def _open_log(setup: Setup, start: Start, header: RunHeader) -> LogWriter:
     spec = setup.spec
     return LogWriter(
-        output,
+        start.output,
         header=header,
-        axes=Axes(setup.link.size, PHASE_NAMES, TRAINING_PHASES, spec.logging.warmup_iterations),
+        axes=Axes(
+            setup.link.size,
+            PHASE_NAMES,
+            TRAINING_PHASES,
+            spec.logging.warmup_iterations,
+            STEP_METRICS,
+        ),
         dimension=setup.problem.dimension,
         dtype=setup.backend.dtype,
         swmr=spec.logging.swmr,

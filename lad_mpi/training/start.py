@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lad_mpi.errors import LogFormatError, UsageError
-from lad_mpi.logs import OutputLock, read_head
-from lad_mpi.spec import spec_hash
+from lad_mpi.logs import OutputLock, read_head, real_path
+from lad_mpi.spec import identify, identity_of
 from lad_mpi.training.checkpoint import Checkpoints
 from lad_mpi.training.existing import Existing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from lad_mpi.spec import Spec
+    from lad_mpi.spec import Identity, Spec
     from lad_mpi.training.checkpoint import Checkpoint
 
 
@@ -25,6 +26,12 @@ class Start:
 
     Parameters
     ----------
+    output : Path
+        The log file itself, where symbolic links lead.
+    identity : Identity
+        What makes the run the one that it is.
+    names : tuple of str
+        Labels that the log gets.
     lock : OutputLock
         The right to write the output, held until the run has ended.
     replaces, continues : bool
@@ -37,6 +44,9 @@ class Start:
         What the person at the terminal should know about it.
     """
 
+    output: Path
+    identity: Identity
+    names: tuple[str, ...]
     lock: OutputLock
     replaces: bool = False
     continues: bool = False
@@ -50,15 +60,27 @@ class Start:
         return 0 if self.checkpoint is None else self.checkpoint.iterations
 
 
-def open_output(output: Path, spec: Spec, existing: Existing) -> Start:
+def open_output(output: Path, spec: Spec, existing: Existing, names: Sequence[str] = ()) -> Start:
     """Take the right to write an output, and see from where the run starts.
+
+    Parameters
+    ----------
+    output : Path
+        The log file, or a symbolic link to it.
+    spec : Spec
+        The run.
+    existing : Existing
+        What becomes of a log that exists already.
+    names : sequence of str
+        Labels that the log gets; that of the spec if left out.
 
     Raises
     ------
     UsageError
         Another run writes it, it is taken, it cannot be written, or it belongs to
-        another spec.
+        another run.
     """
+    output = real_path(output)
     _check_writable(output)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +91,8 @@ def open_output(output: Path, spec: Spec, existing: Existing) -> Start:
             hint="give an output in a folder of yours with -o",
         ) from error
     try:
-        start = _start(lock, output, spec, existing)
+        start = Start(output, identify(spec), tuple(names) or (spec.name,), lock)
+        start = _look(start, existing)
         if lock.is_held:
             return start
         note = f"the file system of {output} has no locks: keep other runs away from it"
@@ -96,21 +119,24 @@ def _check_writable(output: Path) -> None:
         )
 
 
-def _start(lock: OutputLock, output: Path, spec: Spec, existing: Existing) -> Start:
+def _look(start: Start, existing: Existing) -> Start:
+    output = start.output
     if not output.exists():
-        return Start(lock, notes=_fresh(existing, "there is no log yet: the run begins"))
+        notes = _fresh(existing, "there is no log yet: the run begins")
+        return replace(start, notes=notes)
     if existing == Existing.REPLACE:
-        return Start(lock, replaces=True)
+        return replace(start, replaces=True)
     if existing == Existing.REFUSE:
         raise UsageError(
             f"{output} exists already and is kept",
             hint="go on with it by --resume, replace it with --overwrite, or give another "
             "output with -o",
         )
-    return _resume(lock, output, spec)
+    return _resume(start)
 
 
-def _resume(lock: OutputLock, output: Path, spec: Spec) -> Start:
+def _resume(start: Start) -> Start:
+    output = start.output
     try:
         log = read_head(output)
     except LogFormatError as error:
@@ -118,34 +144,24 @@ def _resume(lock: OutputLock, output: Path, spec: Spec) -> Start:
             f"cannot resume: {error.message}",
             hint="it is kept: move it away and the run begins anew, or replace it with --overwrite",
         ) from error
-    wanted = spec_hash(spec)
-    if log.spec_hash != wanted:
+    earlier = identity_of(log.spec, log.data_digest, log.packages)
+    if differences := start.identity.differences(earlier):
         raise UsageError(
-            f"cannot resume: {output} is the log of another spec ({log.spec_hash[:10]}, "
-            f"not {wanted[:10]})",
-            hint="lad-mpi show --spec prints the spec of the log; only [safety] may differ",
-        )
-    if log.emulated_network != spec.network.emulated:
-        raise UsageError(
-            f"cannot resume: {output} is of {_network(log.emulated_network)}, and times of "
-            f"{_network(spec.network.emulated)} would be mixed with its own",
-            hint="give another output with -o, or replace it with --overwrite",
+            f"cannot resume: {output} is the log of another run:\n  " + "\n  ".join(differences),
+            hint="give another output with -o, or replace it with --overwrite; "
+            "lad-mpi show --spec prints the spec of the log",
         )
     checkpoints = Checkpoints(output)
     if log.status == "complete":
         checkpoints.clear()
-        return Start(lock, is_complete=True, notes=(f"{output} is complete already",))
-    checkpoint, notes = checkpoints.load(log.uuid, log.spec_hash, log.recorded)
+        return replace(start, is_complete=True, notes=(f"{output} is complete already",))
+    checkpoint, notes = checkpoints.load(log.uuid, log.identity, log.recorded)
     total = log.spec.get("iterations")
     if checkpoint is None:
         notes.append("there is no checkpoint: the run begins again")
     else:
         notes.append(f"going on after {checkpoint.iterations} of {total} iterations")
-    return Start(lock, continues=True, checkpoint=checkpoint, notes=tuple(notes))
-
-
-def _network(emulated: str) -> str:
-    return f"an emulated network ({emulated})" if emulated else "the real network"
+    return replace(start, continues=True, checkpoint=checkpoint, notes=tuple(notes))
 
 
 def _fresh(existing: Existing, note: str) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PHASES = ["broadcast", "compute", "gather", "aggregate", "evaluate"]
+PACKAGES = ["lad_mpi 0.2.0"]
 COUNT, BYZANTINE, ITERATIONS, WARMUP = 10, 2, 12, 2
 
 SPEC: dict[str, Any] = {
@@ -50,7 +51,8 @@ def make_metrics(spec: dict[str, Any], rows: int) -> dict[str, Any]:
     predicted = honest_dispersion(
         beta_squared, num_devices=COUNT, num_honest=COUNT - BYZANTINE, load=load
     )
-    metrics = {variable.name: np.zeros(rows, variable.dtype) for variable in schema.METRICS}
+    metrics = {metric.name: np.zeros(rows) for metric in schema.STEP_METRICS}
+    metrics |= {count.name: np.zeros(rows, np.int64) for count in schema.COUNTS}
     metrics |= {
         "loss": loss,
         "gradient_norm": np.ones(rows),
@@ -59,9 +61,8 @@ def make_metrics(spec: dict[str, Any], rows: int) -> dict[str, Any]:
         "honest_dispersion": predicted * 1.5,
         "honest_dispersion_predicted": predicted,
     }
-    for name in schema.METRICS:
-        if name.dtype == "float64":
-            metrics[name.name][1::3] = np.nan
+    for metric in schema.STEP_METRICS:
+        metrics[metric.name][1::3] = np.nan
     return metrics
 
 
@@ -93,7 +94,9 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
         path = tmp_path / "study" / file
         with LogWriter(
             path,
-            header=RunHeader(spec["name"], tomli_w.dumps(spec), "hash", provenance or {}),
+            header=RunHeader(
+                [spec["name"]], tomli_w.dumps(spec), "hash", "", PACKAGES, provenance or {}
+            ),
             axes=Axes(ranks, PHASES, PHASES[:-1], WARMUP),
             dimension=dimension,
             dtype=np.dtype("float64"),
@@ -112,7 +115,7 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
             writer.append(LogBlock(0, metrics, refusals, table, traffic))
             loss = metrics["loss"][0] / 10 if final_loss is None else final_loss
             if status == "complete":
-                writer.finish(status, state=FinalState(np.zeros(dimension), loss, 0.0, 0.0))
+                writer.finish(status, state=FinalState(np.zeros(dimension), {"loss": loss}))
             else:
                 writer.finish(status, failure="the disk is full" if status == "failed" else "")
         return path

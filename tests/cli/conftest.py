@@ -27,6 +27,12 @@ coding = { kind = "cyclic", load = 3 }
 
 
 @pytest.fixture
+def environment():
+    """Return the environment without what a launcher of the tests has set."""
+    return CLEAN
+
+
+@pytest.fixture
 def command(tmp_path):
     """Build the command line of lad-mpi on so many ranks, with spec.toml at hand."""
     if MPIRUN is None:

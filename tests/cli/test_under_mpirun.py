@@ -1,5 +1,7 @@
 """Commands under a real launcher: one message, one exit code, no rank left behind."""
 
+import subprocess
+
 import h5py
 import numpy as np
 import pytest
@@ -15,6 +17,29 @@ def test_a_run_ends_well_and_speaks_once(lad, tmp_path, ranks):
     log = read_log(tmp_path / "out.h5")
     assert log.provenance["mpi_ranks"] == ranks
     assert log.seconds.shape[1] == ranks
+
+
+def test_ranks_that_read_different_data_do_not_start(command, environment, tmp_path):
+    folders = [tmp_path / name for name in ("one", "two")]
+    for factor, folder in enumerate(folders, start=1):
+        folder.mkdir()
+        values = factor * np.arange(60.0).reshape(20, 3)
+        np.savetxt(folder / "d.csv", values, delimiter=",", header="a,b,y", comments="")
+    problem = "problem={kind='linear_regression',data='d.csv'}"
+    mpirun, _, _, *rest = command("run", "../spec.toml", "--set", problem, "-o", "../out.h5")
+    one, two = folders
+    done = subprocess.run(
+        [mpirun, "-n", "1", "-wdir", str(one), *rest, ":", "-n", "2", "-wdir", str(two), *rest],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("the ranks read different data: rank 0 on ") == 1
+    assert done.stderr.count("sha256:") == 2
+    assert not (tmp_path / "out.h5").exists()
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 5])

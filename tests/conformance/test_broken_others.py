@@ -158,8 +158,13 @@ class Wrapped:
     def load(self, num_subsets, streams, backend):
         return self.Data(LinearRegression(dimension=10).load(num_subsets, streams, backend))
 
+    def digest(self):
+        return ""
+
 
 class Inner:
+    digest = reading = ""
+
     def __init__(self, inner):
         self.inner = inner
         self.num_subsets, self.dimension = inner.num_subsets, inner.dimension
@@ -196,6 +201,21 @@ class WrongOptimum(Wrapped):
             self.optimum = inner.optimum + 1.0
 
 
+class OtherDataThanItSays(Wrapped):
+    class Data(Inner):
+        digest = "sha256:" + 64 * "0"
+        reading = "a file"
+
+
+class DigestOfNoForm(Wrapped):
+    class Data(Inner):
+        digest = "0123"
+        reading = "a file"
+
+    def digest(self):
+        return "0123"
+
+
 PRE_AGGREGATIONS = {
     MixesOtherwise: "mixture",
     MixesInAnotherPrecision: "mixture",
@@ -227,6 +247,8 @@ PROBLEMS = {
     TwiceTheLoss: "slope",
     DependsOnTheOthers: "rows",
     WrongOptimum: "optimum",
+    OtherDataThanItSays: "digest",
+    DigestOfNoForm: "digest",
 }
 
 

@@ -28,16 +28,14 @@ def make_header(iterations: int = 5) -> RunHeader:
         "hosts": ["node1", "node2"],
         "modules": [],
     }
-    return RunHeader("LAD d=2", spec, "f00d", provenance)
+    return RunHeader(["LAD d=2"], spec, "f00d", "", ["lad_mpi 0.2.0"], provenance)
 
 
 def make_block(first: int, rows: int, *, seed: int = 0) -> LogBlock:
     generator = np.random.default_rng(seed + first)
     metrics: dict[str, Any] = {
-        variable.name: generator.random(rows)
-        if variable.dtype == "float64"
-        else generator.integers(0, 2, rows)
-        for variable in schema.METRICS
+        **{metric.name: generator.random(rows) for metric in schema.STEP_METRICS},
+        **{count.name: generator.integers(0, 2, rows) for count in schema.COUNTS},
     }
     refusals = generator.integers(0, 3, (rows, len(schema.REASONS)))
     metrics["messages_rejected"] = refusals.sum(axis=1)
@@ -53,7 +51,13 @@ def make_writer(
     return LogWriter(
         path,
         header=header or make_header(),
-        axes=Axes(ranks, PHASES, PHASES[:2], options.pop("warmup_iterations", 10)),
+        axes=Axes(
+            ranks,
+            PHASES,
+            PHASES[:2],
+            options.pop("warmup_iterations", 10),
+            options.pop("metrics", schema.STEP_METRICS),
+        ),
         dimension=DIMENSION,
         dtype=np.dtype("float64"),
         **options,
@@ -77,7 +81,8 @@ def open_writer() -> Callable[..., LogWriter]:
 
 @pytest.fixture
 def state() -> FinalState:
-    return FinalState(np.array([1.0, 1 / 3, -2.0, 1e-300]), 0.1, 0.2, float("nan"))
+    metrics = {"loss": 0.1, "gradient_norm": 0.2, "distance_to_optimum": float("nan")}
+    return FinalState(np.array([1.0, 1 / 3, -2.0, 1e-300]), metrics)
 
 
 @pytest.fixture

@@ -18,7 +18,14 @@ PHASES = ("broadcast", "compute", "evaluate")
 @pytest.fixture
 def go_on(block):
     def write(path, rows, *, ranks=3, phases=PHASES, host="node3"):
-        header = RunHeader("LAD d=2", "iterations = 5\n", "f00d", {"hosts": [host], "cores": 2})
+        header = RunHeader(
+            ["LAD d=2"],
+            "iterations = 5\n",
+            "f00d",
+            "",
+            ["lad_mpi 0.2.0"],
+            {"hosts": [host], "cores": 2},
+        )
         with LogWriter(
             path,
             header=header,
@@ -95,12 +102,25 @@ def test_how_every_launch_was_made_is_kept(interrupted, go_on):
         assert list(launches["launch_0"].attrs["modules"]) == []
 
 
-def test_restarts_of_which_nothing_is_left_are_forgotten(interrupted, go_on):
+def test_launches_of_which_nothing_is_left_are_no_restarts(interrupted, go_on):
     go_on(interrupted, 4)
     go_on(interrupted, 3)
     go_on(interrupted, 3)
-    assert read_log(interrupted).restarts == (3, 3)
+    log = read_log(interrupted)
+    assert [(launch.first, launch.stop) for launch in log.launches] == [
+        (0, 3),
+        (3, 3),
+        (3, 3),
+        (3, 5),
+    ]
+    assert log.restarts == (3,)
     assert validate_log(interrupted) == []
+
+
+def test_a_launch_has_its_own_ranks(interrupted, go_on):
+    go_on(interrupted, 3, ranks=1)
+    log = read_log(interrupted)
+    assert [launch.ranks for launch in log.launches] == [3, 1]
 
 
 def test_the_warm_up_of_every_launch_is_marked(interrupted, go_on):

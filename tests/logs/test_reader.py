@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
 from lad_mpi.errors import LogFormatError, UsageError
-from lad_mpi.logs import VERSION, find_logs, read_head, read_log
+from lad_mpi.logs import STEP_METRICS, VERSION, find_logs, read_head, read_log, validate_log
 from lad_mpi.logs.schema import REASONS
+from lad_mpi.types import Metric
 
 
 def test_xarray_reads_labelled_data_without_our_code(complete_log):
@@ -76,7 +79,7 @@ def test_a_newer_version_is_refused_by_number(complete_log):
     with h5py.File(complete_log, "r+") as file:
         file.attrs["format_version"] = VERSION + 1
     with pytest.raises(
-        LogFormatError, match=f"of version {VERSION + 1}; .* reads version {VERSION}"
+        LogFormatError, match=f"of version {VERSION + 1}; .* reads versions 2 and {VERSION}"
     ):
         read_log(complete_log)
     with h5py.File(complete_log, "r+") as file:
@@ -88,7 +91,7 @@ def test_a_newer_version_is_refused_by_number(complete_log):
 def test_an_older_version_is_refused_by_number(complete_log):
     with h5py.File(complete_log, "r+") as file:
         file.attrs["format_version"] = 1
-    with pytest.raises(LogFormatError, match="of version 1; this release reads version 2"):
+    with pytest.raises(LogFormatError, match="of version 1; this release reads versions 2 and 3"):
         read_log(complete_log)
 
 
@@ -147,3 +150,35 @@ def test_the_head_is_what_the_whole_log_says(complete_log, tmp_path, open_writer
         for field in dataclasses.fields(head):
             assert getattr(head, field.name) == getattr(log, field.name)
         assert head.recorded == len(log.iteration)
+
+
+def test_a_log_of_version_2_is_read_and_says_what_is_unknown(tmp_path):
+    packed = Path(__file__).parent / "data" / "version-2.h5.gz"
+    path = tmp_path / "version-2.h5"
+    path.write_bytes(gzip.decompress(packed.read_bytes()))
+    assert validate_log(path) == []
+    log = read_log(path)
+    assert (log.format_version, log.status, log.names) == (2, "complete", ("LAD of 0.1",))
+    assert log.data_digest is None
+    assert log.packages == ("lad_mpi 0.1.0",)
+    # It was begun in one process and resumed on three ranks.
+    assert [(one.first, one.stop, one.ranks) for one in log.launches] == [(0, 4, 1), (4, 12, 3)]
+    assert log.metric_info["loss"].better == "lower"
+    assert log.final.metrics["loss"] == pytest.approx(17.0188, abs=1e-4)
+    np.testing.assert_array_equal(np.flatnonzero(~log.is_warm()), [0, 1, 4, 5])
+
+
+def test_metrics_are_an_open_set_and_say_which_way_is_better(tmp_path, open_writer, block, state):
+    path = tmp_path / "run.h5"
+    accuracy = Metric("test_accuracy", "1", "share of test samples classified rightly", "higher")
+    with open_writer(path, metrics=(*STEP_METRICS, accuracy)) as writer:
+        rows = block(0, 5)
+        values = np.linspace(0.1, 0.9, 5)
+        writer.append(dataclasses.replace(rows, metrics={**rows.metrics, "test_accuracy": values}))
+        final = {**state.metrics, "test_accuracy": 0.95}
+        writer.finish("complete", state=dataclasses.replace(state, metrics=final))
+    log = read_log(path)
+    assert validate_log(path) == []
+    np.testing.assert_array_equal(log.metrics["test_accuracy"], values)
+    assert log.metric_info["test_accuracy"] == accuracy
+    assert log.final.metrics["test_accuracy"] == 0.95

@@ -54,11 +54,12 @@ def test_rows_are_read_back(tmp_path, open_writer, block, swmr, sizes):
 def test_the_header_and_the_state_are_read_back(complete_log, header, state):
     log = read_log(complete_log)
     assert (log.status, log.failure, log.name) == ("complete", "", "LAD d=2")
-    assert (log.spec_toml, log.spec_hash) == (header().spec_toml, "f00d")
+    assert (log.spec_toml, log.identity) == (header().spec_toml, "f00d")
     assert log.spec == {"name": "LAD d=2", "seed": 1, "iterations": 5}
-    assert log.provenance == header().provenance
+    expected = {**header().provenance, "first_iteration": 0, "mpi_ranks": 3}
+    assert log.provenance == expected
     assert {key: type(value) for key, value in log.provenance.items()} == {
-        key: type(value) for key, value in header().provenance.items()
+        key: type(value) for key, value in expected.items()
     }
     assert (log.ranks, log.phases) == (3, ("broadcast", "compute", "evaluate"))
     assert (log.training_phases, log.warmup_iterations) == (
@@ -67,8 +68,8 @@ def test_the_header_and_the_state_are_read_back(complete_log, header, state):
     )
     assert log.final is not None
     np.testing.assert_array_equal(log.final.model, state.model)
-    assert (log.final.loss, log.final.gradient_norm) == (0.1, 0.2)
-    assert np.isnan(log.final.distance_to_optimum)
+    assert (log.final.metrics["loss"], log.final.metrics["gradient_norm"]) == (0.1, 0.2)
+    assert np.isnan(log.final.metrics["distance_to_optimum"])
 
 
 def test_every_run_has_its_own_id(tmp_path, open_writer):
@@ -214,7 +215,7 @@ def test_the_dtype_of_the_model_is_kept(tmp_path, header):
         dimension=1,
         dtype=model.dtype,
     ) as writer:
-        writer.finish("complete", state=FinalState(model, 1.0, 1.0, 1.0))
+        writer.finish("complete", state=FinalState(model, {"loss": 1.0}))
     final = read_log(tmp_path / "run.h5").final
     assert final is not None
     assert final.model.dtype == np.float32
@@ -231,12 +232,15 @@ _WRITE_FOR_EVER = """
 
     ROWS, RANKS, PHASES = 7, 8, ["compute", "gather"]
     writer = LogWriter(Path(sys.argv[1]),
-        header=RunHeader("x", "iterations = 10000000", "", {}),
+        header=RunHeader(["x"], "iterations = 10000000", "", "", ["lad_mpi 0.2.0"], {}),
         axes=Axes(RANKS, PHASES, PHASES, 10), dimension=1, dtype=np.dtype("float64"))
     for first in itertools.count(0, ROWS):
         t = np.arange(first, first + ROWS)
         block = LogBlock(first,
-            {v.name: (t % 3).astype(v.dtype) for v in schema.METRICS},
+            {
+                **{metric.name: t % 3.0 for metric in schema.STEP_METRICS},
+                **{count.name: (t % 3).astype(np.int64) for count in schema.COUNTS},
+            },
             np.outer(t % 3, np.arange(len(schema.REASONS)) == 1),
             np.broadcast_to(t[:, None, None] + 0.5, (ROWS, RANKS, len(PHASES))),
             {v.name: t for v in schema.TRAFFIC})
@@ -310,7 +314,7 @@ def test_a_full_disk_is_a_plain_message(tmp_path):
 def test_the_schema_describes_every_dataset(complete_log):
     described = {"iteration", "rank", "phase", "parameter", "model", "seconds"}
     described |= {"reason", "refusals"}
-    for table in (schema.METRICS, schema.TRAFFIC, schema.FINAL):
+    for table in (schema.STEP_METRICS, schema.COUNTS, schema.TRAFFIC):
         described |= {variable.name for variable in table}
     seen = set()
 

@@ -1,3 +1,5 @@
+import hashlib
+import os
 import sys
 
 import h5py
@@ -105,11 +107,25 @@ def test_missing_file(data_file):
 def test_directory(data_file):
     data_file.unlink()
     data_file.mkdir()
-    assert "is no file" in refusal(data_file)
+    assert "is a folder" in refusal(data_file)
+
+
+def test_a_pipe_is_refused_at_once(tmp_path):
+    path = tmp_path / "d.csv"
+    os.mkfifo(path)
+    assert "is a pipe" in refusal(path)
+
+
+def test_a_device_is_refused(tmp_path):
+    path = tmp_path / "d.csv"
+    path.symlink_to("/dev/zero")
+    assert "is a device" in refusal(path)
 
 
 def test_unknown_ending(tmp_path):
-    assert "format" in refusal(tmp_path / "data.xlsx")
+    path = tmp_path / "data.xlsx"
+    path.touch()
+    assert "format" in refusal(path)
 
 
 def test_npz_without_the_arrays(tmp_path):
@@ -237,3 +253,99 @@ def test_diabetes():
     pytest.importorskip("sklearn")
     found = datasets.read("diabetes")
     assert (found.features.shape, found.targets.shape) == ((442, 10), (442,))
+    assert found.digest == datasets.digest("diabetes")
+    assert found.reading == "bundled with scikit-learn, 442 samples x 10 features"
+
+
+def test_the_digest_is_the_documented_one(tmp_path):
+    write_npz(tmp_path / "d.npz")
+    features, targets = X.astype("<f8").tobytes(), Y.astype("<f8").tobytes()
+    content = b"<f8 (3, 2)\n" + features + b"<f8 (3,)\n" + targets
+    expected = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    assert datasets.digest(str(tmp_path / "d.npz")) == expected
+    assert datasets.read(str(tmp_path / "d.npz")).digest == expected
+
+
+def test_the_digest_is_of_values_and_not_of_the_file(data_file, tmp_path, monkeypatch):
+    write_npz(tmp_path / "other.npz")
+    expected = datasets.digest(str(tmp_path / "other.npz"))
+    assert datasets.digest(str(data_file)) == expected
+    monkeypatch.chdir(tmp_path)
+    assert datasets.digest(data_file.name) == expected
+
+
+def test_the_digest_does_not_depend_on_the_layout_in_memory(tmp_path):
+    X = np.random.default_rng(0).normal(size=(10_000, 3))
+    for name, array in (("rows", X), ("columns", np.asfortranarray(X))):
+        np.savez(tmp_path / f"{name}.npz", X=array, y=X[:, 0])
+    assert datasets.digest(str(tmp_path / "rows.npz")) == datasets.digest(
+        str(tmp_path / "columns.npz")
+    )
+
+
+@pytest.mark.parametrize(
+    ("features", "targets"),
+    [
+        (np.nextafter(X, 9), Y),
+        (X[::-1], Y[::-1]),
+        (X[:, ::-1], Y),
+        (X[:2], Y[:2]),
+        (X, -Y),
+        (np.concatenate([X, X]), np.concatenate([Y, Y])),
+    ],
+)
+def test_other_samples_have_another_digest(tmp_path, features, targets):
+    write_npz(tmp_path / "d.npz")
+    before = datasets.digest(str(tmp_path / "d.npz"))
+    np.savez(tmp_path / "d.npz", X=features, y=targets)
+    assert datasets.digest(str(tmp_path / "d.npz")) != before
+
+
+@pytest.fixture
+def readings(monkeypatch):
+    """Count how often files are read."""
+    readings = []
+
+    def counting(path, source, *, read=datasets._READERS[".npz"]):
+        readings.append(source)
+        return read(path, source)
+
+    monkeypatch.setitem(datasets._READERS, ".npz", counting)
+    return readings
+
+
+def test_a_file_is_read_once_for_its_digest_and_its_samples(tmp_path, readings):
+    path = tmp_path / "d.npz"
+    write_npz(path)
+    assert datasets.digest(str(path)) == datasets.digest(str(path))
+    samples = datasets.read(str(path))
+    assert len(readings) == 1
+    assert samples.digest == datasets.digest(str(path))
+    assert len(readings) == 1
+    # What was handed out is not kept, so that samples are in memory once.
+    assert datasets.read(str(path)) is not samples
+    assert len(readings) == 2
+
+
+def test_a_file_that_was_replaced_is_read_again(tmp_path, readings):
+    path = tmp_path / "d.npz"
+    write_npz(path)
+    before = datasets.digest(str(path))
+    np.savez(tmp_path / "new.npz", X=X, y=Y + 1)
+    (tmp_path / "new.npz").replace(path)
+    samples = datasets.read(str(path))
+    np.testing.assert_array_equal(samples.targets, Y + 1)
+    assert samples.digest == datasets.digest(str(path)) != before
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "d.npz"
+    write_npz(path)
+
+    def changing(path, source, *, read=datasets._READERS[".npz"]):
+        found = read(path, source)
+        path.write_bytes(b"something else")
+        return found
+
+    monkeypatch.setitem(datasets._READERS, ".npz", changing)
+    assert "changed while it was read" in refusal(path)

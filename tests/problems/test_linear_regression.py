@@ -272,6 +272,16 @@ def test_diabetes():
     assert data.loss(data.optimum) < 1500 < data.loss(data.initial_model())
 
 
+def test_what_is_read_has_a_digest_and_what_is_drawn_has_none(regression_file):
+    problem = LinearRegression(data=regression_file)
+    for num_subsets, seed in ((5, 1), (7, 2)):
+        data = problem.load(num_subsets, Streams(seed), FLOAT64)
+        assert data.digest == problem.digest() != ""
+        assert "23 samples x 3 features" in data.reading
+    drawn = draw()
+    assert drawn.digest == LinearRegression().digest() == drawn.reading == ""
+
+
 def test_fewer_samples_than_subsets(regression_file):
     with pytest.raises(DataError, match="23 samples, too few for 24") as caught:
         LinearRegression(data=regression_file).load(24, Streams(1), FLOAT64)

@@ -5,9 +5,7 @@ from pathlib import Path
 import pytest
 
 from lad_mpi.errors import SpecError, UsageError
-from lad_mpi.study import load_study, run_status, select_runs
-from lad_mpi.training import run_spec
-from lad_mpi.transport import Loopback
+from lad_mpi.study import load_study, select_runs
 
 STUDIES = sorted((Path(__file__).parents[2] / "jobs" / "studies").glob("*.toml"))
 
@@ -64,12 +62,12 @@ def test_cases_change_the_base_have_axes_of_their_own_and_names_with_values(stud
     assert found.runs[2].spec.attack.kind == "ipm"
 
 
-def test_file_names_differ_wherever_specs_do_and_equal_runs_are_one(study):
+def test_file_names_differ_wherever_specs_do_and_equal_runs_are_one(study, tmp_path):
     found = study(
         '[axes]\nseed = [1, 1, 2]\n"attack.scale" = [-1.0, -2.0]\n[base.attack]\n'
         'kind = "sign_flip"\n'
     )
-    assert len({run.file_name for run in found.runs}) == len(found.runs) == 4
+    assert len({run.locate(tmp_path) for run in found.runs}) == len(found.runs) == 4
 
 
 @pytest.mark.parametrize(
@@ -99,9 +97,11 @@ def test_an_axis_over_tables_replaces_them(study):
 
 
 @pytest.mark.parametrize("name", ["../../x", "/absolute", "日本"])
-def test_results_stay_in_their_folder_whatever_the_name(study, name):
+def test_results_stay_in_their_folder_whatever_the_name(study, name, tmp_path):
     found = study(f"name = '{name}'\n[base]\nname = '{name * 90}'\n")
-    for part in (found.name, found.runs[0].file_name):
+    path = found.runs[0].locate(tmp_path)
+    assert path.parent == tmp_path
+    for part in (found.name, path.name):
         assert "/" not in part
         assert not part.startswith((".", "-"))
         assert len(part.encode()) < 255
@@ -112,36 +112,21 @@ def test_an_axis_may_sweep_the_kind_of_a_component(study):
     assert [run.spec.aggregation.rule.kind for run in found.runs] == ["median", "krum"]
 
 
-def test_networks_are_told_apart_by_the_name(study):
-    text = """
-        [base]
-        name = "LAD{0}"
-        [axes]
-        "network.emulate.bandwidth" = ["1GB/s", "10GB/s"]
-        """
-    with pytest.raises(SpecError, match="have one log between them") as caught:
-        study(text.format(""))
-    assert caught.value.key == "base.name"
-    found = study(text.replace("{0}", " {network.emulate.bandwidth}"))
-    assert [run.spec.name for run in found.runs] == ["LAD 1GB/s", "LAD 10GB/s"]
-    assert len({run.run_id for run in found.runs}) == 2
-
-
-def test_a_log_of_another_network_does_not_count(study, tmp_path):
-    small = (
-        "[base]\niterations = 2\nproblem = { dimension = 3 }\n"
-        "devices = { count = 5, byzantine = 1 }\n"
+def test_networks_make_different_runs(study, tmp_path):
+    found = study(
+        '[base]\nname = "LAD"\n[axes]\n"network.emulate.bandwidth" = ["1GB/s", "2GB/s"]\n'
     )
-    emulated = study(f"{small}network.emulate.latency = '1us'\n").runs[0]
-    real = study(small).runs[0]
-    folder = tmp_path / "logs"
-    assert emulated.file_name == real.file_name
-    outcome = run_spec(real.spec, Loopback(), folder / real.file_name)
-    assert outcome.status == "complete"
-    assert run_status(real, folder).status == "complete"
-    status = run_status(emulated, folder)
-    assert status.status == "failed"
-    assert "its log is of another network" in status.failure
+    assert [run.names for run in found.runs] == [("LAD",), ("LAD",)]
+    assert len({run.locate(tmp_path) for run in found.runs}) == 2
+
+
+def test_cases_that_are_the_same_run_are_one_run_with_both_names(study):
+    found = study(
+        "[[cases]]\nname = 'LAD'\n[[cases]]\nname = 'ours'\nlogging.flush_every = 7\n"
+        "[[cases]]\nname = 'LAD'\nsafety.timeout_s = 1.0\n"
+    )
+    assert [run.names for run in found.runs] == [("LAD", "ours")]
+    assert found.runs[0].title == "LAD = ours"
 
 
 def test_shares_deal_out_every_run_once(study):

@@ -17,7 +17,7 @@ MODEL = np.array([1 / 3, -0.0, 1e-310, 1.7e308])
 
 def make(iterations, **changes):
     return Checkpoint(
-        **{"iterations": iterations, "uuid": "u", "spec_hash": "h", "model": MODEL, **changes}
+        **{"iterations": iterations, "uuid": "u", "identity": "h", "model": MODEL, **changes}
     )
 
 
@@ -100,7 +100,7 @@ def test_a_damaged_one_is_passed_over_and_named(checkpoints, damage):
     ("changes", "recorded", "why"),
     [
         ({"uuid": "another"}, 500, "belongs to another run"),
-        ({"spec_hash": "another"}, 500, "belongs to another run"),
+        ({"identity": "another"}, 500, "belongs to another run"),
         ({}, 499, "the log holds only 499 iterations"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 
 from lad_mpi.errors import ExitCode
 from lad_mpi.logs import OutputLock, read_log, validate_log
-from lad_mpi.spec import parse_spec, spec_hash
+from lad_mpi.spec import parse_spec
 from lad_mpi.training import Existing, run_spec
 from lad_mpi.training.checkpoint import Checkpoints
 from lad_mpi.training.interrupt import InterruptRequest
@@ -63,7 +63,7 @@ def start(path, changes=(), *, flushes=0, existing=Existing.RESUME, **sections):
 def assert_same_run(one, two):
     """Everything but times, launches and ids is the same, bit for bit."""
     left, right = read_log(one), read_log(two)
-    assert left.spec_hash == right.spec_hash
+    assert left.identity == right.identity
     for kind in ("metrics", "refusals", "traffic"):
         a, b = getattr(left, kind), getattr(right, kind)
         assert a.keys() == b.keys()
@@ -71,7 +71,7 @@ def assert_same_run(one, two):
             assert values.tobytes() == b[name].tobytes(), name
     np.testing.assert_array_equal(left.iteration, right.iteration)
     assert left.final.model.tobytes() == right.final.model.tobytes()
-    assert left.final.loss == right.final.loss
+    assert left.final.metrics["loss"] == right.final.metrics["loss"]
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def test_another_spec_does_not_go_on_but_other_guards_may(tmp_path):
     before = path.read_bytes()
     outcome, _ = start(path, seed=2)
     assert outcome.exit_code == ExitCode.USAGE
-    assert "is the log of another spec" in outcome.failure
+    assert "is the log of another run:\n  seed was 1 and is 2\n" in outcome.failure
     assert path.read_bytes() == before
     outcome, _ = start(path, safety={"timeout_s": 5.0, "checkpoint_every": 3})
     assert outcome.status == "complete"
@@ -194,16 +194,85 @@ def test_times_of_two_networks_are_not_mixed_in_one_log(tmp_path, flushes):
     before = path.read_bytes()
     outcome, _ = start(path, network={"emulate": {"latency": "1us"}})
     assert outcome.exit_code == ExitCode.USAGE
-    assert f"{path} is of the real network" in outcome.failure
-    assert "an emulated network (latency=1us)" in outcome.failure
+    assert "network.emulate.latency was not set and is '1us'" in outcome.failure
     assert path.read_bytes() == before
     assert start(path)[0].status == "complete"
 
 
-def test_guards_are_no_part_of_the_identity_of_a_run():
-    plain = spec_hash(parse_spec(SMALL))
-    assert plain == spec_hash(parse_spec({**SMALL, "safety": {"checkpoint_every_s": 1.0}}))
-    assert plain != spec_hash(parse_spec({**SMALL, "seed": 2}))
+@pytest.mark.parametrize("make", [os.link, os.rename], ids=["hard link", "renamed"])
+def test_checkpoints_belong_to_the_file_whatever_its_name(tmp_path, make):
+    start(tmp_path / "run.h5", flushes=2)
+    make(tmp_path / "run.h5", tmp_path / "other.h5")
+    start(tmp_path / "stranger.h5", flushes=1)
+    outcome, notes = start(tmp_path / "other.h5")
+    assert outcome.status == "complete"
+    assert notes == ["going on after 10 of 23 iterations"]
+
+
+def write_csv(path, factor):
+    values = factor * np.arange(36.0).reshape(12, 3)
+    np.savetxt(path, values, delimiter=",", header="a,b,y", comments="")
+
+
+def test_data_that_were_replaced_are_not_gone_on_with(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path, data = tmp_path / "run.h5", tmp_path / "data.csv"
+    problem = {"data": "data.csv"}
+    write_csv(data, 1.0)
+    start(path, flushes=1, problem=problem)
+    old = read_log(path).data_digest
+    before = path.read_bytes()
+    write_csv(data, 2.0)
+    outcome, _ = start(path, problem=problem)
+    assert outcome.exit_code == ExitCode.USAGE
+    new = parse_spec({**SMALL, "problem": problem}).problem.digest()
+    assert f"the data had the digest {old} and have {new}" in outcome.failure
+    assert path.read_bytes() == before
+    # The content counts: the same data under another name go on.
+    write_csv(tmp_path / "copy.csv", 1.0)
+    assert start(path, problem={"data": "copy.csv"})[0].status == "complete"
+
+
+def test_a_run_may_be_renamed_as_it_goes_on(tmp_path):
+    path = tmp_path / "run.h5"
+    start(path, flushes=1, name="before")
+    assert start(path, name="after")[0].status == "complete"
+    assert read_log(path).names == ("after",)
+
+
+def test_a_symbolic_link_is_the_log_that_it_leads_to(tmp_path):
+    path, link = tmp_path / "run.h5", tmp_path / "elsewhere" / "link.h5"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    start(path, flushes=1)
+    outcome, notes = start(link)
+    assert outcome.status == "complete"
+    assert "going on after" in notes[-1]
+    assert link.is_symlink()
+    assert read_log(path).status == "complete"
+    assert list(link.parent.iterdir()) == [link]
+
+
+@pytest.mark.parametrize("make", [os.symlink, os.link], ids=["symbolic", "hard"])
+@pytest.mark.parametrize("existing", [Existing.RESUME, Existing.REPLACE])
+def test_a_living_run_is_safe_through_a_link(tmp_path, make, existing):
+    path, link = tmp_path / "run.h5", tmp_path / "link.h5"
+    seen = []
+
+    class Intruder(Watcher):
+        def update(self, iteration, iterations, loss):
+            if not seen:
+                make(path, link)
+                intruder, _ = start(link, existing=existing)
+                seen.append((intruder, read_log(link).status))
+
+    outcome = run_spec(parse_spec(SMALL), Loopback(), path, progress=Intruder())
+    assert outcome.status == "complete"
+    [(intruder, status)] = seen
+    assert intruder.exit_code == ExitCode.USAGE
+    assert "is being written by another run" in intruder.failure
+    assert status == "running"
+    assert read_log(path).status == "complete"
 
 
 def test_a_log_that_cannot_be_read_is_not_resumed(tmp_path):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lad_mpi.errors import SpecError, UsageError
 from lad_mpi.records import Case
-from lad_mpi.spec import parse_spec, run_id, set_dotted, spec_hash, to_mapping
+from lad_mpi.spec import identify, parse_spec, set_dotted, to_mapping
 from lad_mpi.spec.load import parse_value
 from lad_mpi.study.scale.grow import RULES, device_ranks, grow
 from lad_mpi.transport import Layout
@@ -157,15 +157,16 @@ def _case(
     if rule is not None and factor != 1:
         mapping["name"] = f"{mapping['name']} ({rule} × {factor})"
     spec = parse_spec(mapping)
+    identity = identify(spec)
     Layout(spec.devices.count, ranks)
     case = Case(
         name=f"p{ranks}{axes}",
         ranks=ranks,
         over=dict(point),
         growth=float(factor) if rule is not None else 1.0,
-        spec=f"specs/{run_id(spec)}.toml",
-        spec_hash=spec_hash(spec),
-        reference=f"reference/{run_id(spec)}.h5",
+        spec=f"specs/{identity.run_id}.toml",
+        identity=identity.digest,
+        reference=f"reference/{identity.run_id}.h5",
     )
     return case, spec
 

@@ -54,7 +54,7 @@ def _wrong_run(found: RunLog, expected: RunLog, ranks: int) -> str:
         return f"it is {found.status}: {found.failure or 'no reason given'}"
     if found.ranks != ranks:
         return f"it had {found.ranks} ranks instead of {ranks}"
-    if found.spec_hash != expected.spec_hash:
+    if found.identity != expected.identity:
         return "its spec is another one than that of the reference"
     if found.restarts:
         return "it was interrupted and resumed, so its times are of several launches"

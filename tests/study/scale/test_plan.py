@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lad_mpi.errors import SpecError, UsageError
-from lad_mpi.spec import parse_spec, spec_hash, to_mapping
+from lad_mpi.spec import identify, parse_spec, to_mapping
 from lad_mpi.study.scale import parse_axis, plan_scaling, planned_launches
 from lad_mpi.study.scale.grow import RULES, device_ranks, grow
 
@@ -31,7 +31,7 @@ def test_strong_scaling_is_one_spec_on_all_ranks():
     plan = plan_scaling("strong", SPEC, [5, 2, 3, 2])
     assert [case.ranks for case, _ in plan.cases] == [2, 3, 5]
     assert {spec for _, spec in plan.cases} == {SPEC}
-    assert len({(case.spec, case.reference, case.spec_hash) for case, _ in plan.cases}) == 1
+    assert len({(case.spec, case.reference, case.identity) for case, _ in plan.cases}) == 1
     assert plan.base.name == "p2"
     assert "nothing grows" in plan.growth_rule
 
@@ -115,7 +115,7 @@ def test_axes_multiply_and_each_point_has_its_own_reference():
     assert len({case.reference for case, _ in plan.cases}) == 4
     for case, spec in plan.cases:
         assert (spec.coding.load, spec.seed) == (case.over["coding.load"], case.over["seed"])
-        assert case.spec_hash == spec_hash(spec)
+        assert case.identity == identify(spec).digest
 
 
 def test_equal_points_are_refused():

@@ -1,0 +1,160 @@
+"""What makes two runs the same run: what they compute, on what data, with which code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lad_mpi._version import __version__
+from lad_mpi.errors import DataError
+from lad_mpi.spec.dump import to_mapping
+from lad_mpi.spec.packages import component_packages
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lad_mpi.spec.model import Spec
+
+_ID_CHARACTERS = 10
+#: Keys that change no number and no time: labels, files and safeguards.
+_NO_PART = ("name", "safety", "logging.flush_every", "logging.swmr")
+#: Keys that change what times mean, and no other number.
+_OF_TIMES = (
+    "compute",
+    "overlap",
+    "network",
+    "backend.gpu_transfers",
+    "logging.warmup_iterations",
+)
+#: Keys that say where data are and how they are read: the digest says which they are.
+_OF_DATA = ("problem.data", "problem.target", "problem.header", "problem.index")
+#: The digest of data that could not be read when the identity was asked for.
+UNREADABLE_DATA = "unreadable"
+_SUITE = "lad_mpi"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """All that decides the numbers of a run, and what its times mean.
+
+    Labels, flush intervals and safeguards are no part of it. Neither is the number
+    of ranks: the numbers do not depend on it, and a run may be resumed on another.
+
+    Parameters
+    ----------
+    numbers : mapping
+        Keys of the resolved spec that decide numbers, dotted, with their values.
+    times : mapping
+        Those that only change what times mean.
+    data_digest : str
+        Digest of the data that are read; empty if none are, and None where a log
+        does not tell.
+    packages : tuple of str
+        ``"name version"`` of every package that provides a component, sorted.
+    """
+
+    numbers: Mapping[str, Any] = field(hash=False)
+    times: Mapping[str, Any] = field(hash=False)
+    data_digest: str | None
+    packages: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the whole, in hexadecimal digits."""
+        whole = [self.numbers, self.times, self.data_digest, self.packages]
+        canonical = json.dumps(whole, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    @property
+    def run_id(self) -> str:
+        """The short form of :attr:`digest` that file names carry."""
+        return self.digest[:_ID_CHARACTERS]
+
+    def numbers_key(self, *without: str) -> str:
+        """Return a key that runs share if they have the same numbers, but for the named keys."""
+        kept = {key: value for key, value in self.numbers.items() if key not in without}
+        return json.dumps([kept, self.data_digest, self.packages], sort_keys=True, default=str)
+
+    def differences(self, earlier: Identity) -> list[str]:
+        """Name what differs from an earlier run: the key, the old value and the new one."""
+        old, new = {**earlier.numbers, **earlier.times}, {**self.numbers, **self.times}
+        found = [
+            f"{key} was {_shown(old, key)} and is {_shown(new, key)}"
+            for key in sorted(old.keys() | new.keys())
+            if old.get(key) != new.get(key)
+        ]
+        if self.data_digest != earlier.data_digest:
+            found.append(
+                f"the data had the digest {earlier.data_digest or 'none'} and "
+                f"have {self.data_digest or 'none'}"
+            )
+        if self.packages != earlier.packages:
+            found.append(
+                f"the packages were {', '.join(earlier.packages) or 'unknown'} and "
+                f"are {', '.join(self.packages)}"
+            )
+        return found
+
+
+def identify(spec: Spec) -> Identity:
+    """Return the identity that a run of a spec has now; reads the data if there are any.
+
+    Data that cannot be read have the digest :data:`UNREADABLE_DATA`: a study can
+    be planned without them.
+    """
+    try:
+        digest = spec.problem.digest()
+    except DataError:
+        digest = UNREADABLE_DATA
+    packages = {_SUITE: __version__, **component_packages(spec)}
+    named = tuple(sorted(f"{name} {version}" for name, version in packages.items()))
+    return identity_of(to_mapping(spec), digest, named)
+
+
+def identity_of(
+    mapping: Mapping[str, Any], data_digest: str | None, packages: tuple[str, ...]
+) -> Identity:
+    """Return the identity of a run from its resolved spec, as a log holds it.
+
+    Parameters
+    ----------
+    mapping : mapping
+        The resolved spec, as :func:`~lad_mpi.spec.dump.to_mapping` gives it.
+    data_digest, packages
+        As for :class:`Identity`.
+    """
+    numbers: dict[str, Any] = {}
+    times: dict[str, Any] = {}
+    known = data_digest and data_digest != UNREADABLE_DATA
+    no_part = (*_NO_PART, *_OF_DATA) if known else _NO_PART
+    for key, value in flatten(mapping).items():
+        if not _is_under(key, no_part):
+            (times if _is_under(key, _OF_TIMES) else numbers)[key] = value
+    return Identity(numbers, times, data_digest, packages)
+
+
+def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a nested table with dotted keys.
+
+    Examples
+    --------
+    >>> flatten({"coding": {"load": 2}})
+    {'coding.load': 2}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, dict):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _is_under(key: str, tables: tuple[str, ...]) -> bool:
+    return any(key == table or key.startswith(f"{table}.") for table in tables)
+
+
+def _shown(values: Mapping[str, Any], key: str) -> str:
+    return repr(values[key]) if key in values else "not set"
