@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from analysis.runs import flatten, natural_key
+from analysis.runs import natural_key
+from lad_mpi.spec import flatten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from analysis.runs import Collection, Method
 
@@ -97,15 +98,10 @@ class Family:
 
 def identify(methods: Sequence[Method]) -> list[Identity]:
     """Name methods by what they are; no two have the same setting, rule and load."""
-    settings = {name: _brief([of(m.spec) for m in methods]) for name, of in _SETTING.items()}
-    varying = {name: texts for name, texts in settings.items() if len(set(texts)) > 1}
-    where = [
-        joined(*(_told(name, texts[place]) for name, texts in varying.items()))
-        for place in range(len(methods))
-    ]
+    where = _settings([method.spec for method in methods])
     rules = _rules(methods, where)
     return [
-        Identity(method, _data(method.spec), setting, rule, load_of(method))
+        Identity(method, _component(_table(method.spec, "problem")), setting, rule, load_of(method))
         for method, setting, rule in zip(methods, where, rules, strict=True)
     ]
 
@@ -146,13 +142,13 @@ def setting_of(specs: Iterable[Mapping[str, Any]]) -> str:
     'N = 10 devices, f = 1 to 3 of them Byzantine; attack: unknown; data: unknown'
     """
     found = list(specs)
-    count, faults, attack, data = (
-        sorted({_SETTING[name](spec) for spec in found}, key=natural_key)
-        for name in ("N", "f", "attack", "data")
+    count, faults = zip(*map(_counts, found), strict=True)
+    attack, data = (
+        _several([_table(spec, name) for spec in found]) for name in ("attack", "problem")
     )
     return (
         f"N = {_range(count)} devices, f = {_range(faults)} of them Byzantine; "
-        f"attack: {_several(attack)}; data: {_several(data)}"
+        f"attack: {attack}; data: {data}"
     )
 
 
@@ -174,7 +170,7 @@ def _rules(methods: Sequence[Method], where: Sequence[str]) -> list[str]:
     for alike in places.values():
         keys = dict.fromkeys(key for place in alike for key in others[place])
         for key in keys:
-            values = _brief([others[place].get(key, "none") for place in alike])
+            values = [others[place].get(key, "none") for place in alike]
             if len(set(values)) == 1:
                 continue
             for place, value in zip(alike, values, strict=True):
@@ -191,31 +187,57 @@ def _rules(methods: Sequence[Method], where: Sequence[str]) -> list[str]:
     return names
 
 
-def _brief(texts: Sequence[str]) -> list[str]:
-    """Leave out parameters unless they are what differs."""
-    short = [_without_parameters(text) for text in texts]
-    return short if len(set(short)) == len(set(texts)) else list(texts)
+def _settings(specs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Write of data, N, f and attack what not all specs share."""
+    counts = list(zip(*map(_counts, specs), strict=True))
+    parts = [
+        _differing([_table(spec, "problem") for spec in specs]),
+        [f"N = {count}" for count in counts[0]],
+        [f"f = {faults}" for faults in counts[1]],
+        [f"attack {text}" for text in _differing([_table(spec, "attack") for spec in specs])],
+    ]
+    varying = [texts for texts in parts if len(set(texts)) > 1]
+    return [joined(*(texts[place] for texts in varying)) for place in range(len(specs))]
+
+
+def _differing(tables: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Write components by their kinds, and the values in which those of one kind differ."""
+    kinds = {str(table.get("kind", "unknown")): _values(table) for table in tables}
+    differing = {
+        kind: [
+            key
+            for key in values
+            if len({_values(t).get(key) for t in tables if t.get("kind") == kind}) > 1
+        ]
+        for kind, values in kinds.items()
+    }
+    texts = []
+    for table in tables:
+        kind, values = str(table.get("kind", "unknown")), _values(table)
+        own = ", ".join(values[key] for key in differing[kind] if key in values)
+        name = kind.replace("_", " ")
+        texts.append(own if own and len(kinds) == 1 else f"{name} ({own})" if own else name)
+    return texts
 
 
 def _without_parameters(text: str) -> str:
     return re.sub(r" \([^()]*\)", "", text)
 
 
-def _told(name: str, value: str) -> str:
-    return (
-        f"{name} = {value}" if len(name) == 1 else f"{name} {value}" if name == "attack" else value
-    )
-
-
 def _component(table: Mapping[str, Any], default: str = "unknown") -> str:
     """Write a component with its numbers and words; its switches are left out."""
-    parameters = [
-        str(value) if key == "data" else f"{key.replace('_', ' ')} {_value(value)}"
-        for key, value in table.items()
-        if key not in {"kind", "pre"} and not isinstance(value, (bool, list, dict))
-    ]
     name = str(table.get("kind", default)).replace("_", " ")
-    return f"{name} ({', '.join(parameters)})" if parameters else name
+    told = [text for key, text in _values(table).items() if not isinstance(table[key], bool)]
+    return f"{name} ({', '.join(told)})" if told else name
+
+
+def _values(table: Mapping[str, Any]) -> dict[str, str]:
+    """Return the parameters of a component as text, by their keys."""
+    return {
+        key: _value(value) if key == "data" else f"{key.replace('_', ' ')} {_value(value)}"
+        for key, value in table.items()
+        if key not in {"kind", "pre"} and not isinstance(value, (list, dict))
+    }
 
 
 def _value(value: object) -> str:
@@ -228,10 +250,6 @@ def _value(value: object) -> str:
 def _table(spec: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     found = spec.get(name, {})
     return found if isinstance(found, dict) else {}
-
-
-def _data(spec: Mapping[str, Any]) -> str:
-    return _component(_table(spec, "problem"))
 
 
 def _code(spec: Mapping[str, Any]) -> str:
@@ -256,25 +274,23 @@ def _rest(spec: Mapping[str, Any]) -> dict[str, str]:
     told = {} if assumed is None else {"assumed f": str(assumed)}
     tables = {key: value for key, value in spec.items() if key not in _APART}
     flat = {key: value for key, value in flatten(tables).items() if key not in _APART}
-    return told | {key.rpartition(".")[2]: str(value) for key, value in flat.items()}
+    return told | {key.rpartition(".")[2]: _value(value) for key, value in flat.items()}
 
 
-_SETTING: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "data": _data,
-    "N": lambda spec: str(_table(spec, "devices").get("count", "?")),
-    "f": lambda spec: str(_table(spec, "devices").get("byzantine", 0)),
-    "attack": lambda spec: _component(_table(spec, "attack")),
-}
+def _counts(spec: Mapping[str, Any]) -> tuple[int, int]:
+    """Return N and f."""
+    devices = _table(spec, "devices")
+    return int(devices.get("count", 0)), int(devices.get("byzantine", 0))
 
 
-def _range(values: Sequence[str]) -> str:
-    return values[0] if len(values) == 1 else f"{values[0]} to {values[-1]}"
+def _range(values: Sequence[int]) -> str:
+    low, high = min(values), max(values)
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
-def _several(values: Sequence[str]) -> str:
-    brief = _brief(values)
-    return (
-        " or ".join(brief if len(brief) > 1 else values)
-        if len(values) <= _FEW
-        else (f"{len(values)} of them, as named")
-    )
+def _several(tables: Sequence[Mapping[str, Any]]) -> str:
+    full = sorted({_component(table) for table in tables})
+    if len(full) == 1:
+        return full[0]
+    brief = sorted(set(_differing(tables)), key=natural_key)
+    return " or ".join(brief) if len(brief) <= _FEW else f"{len(brief)}, as named"

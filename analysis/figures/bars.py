@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
 from matplotlib.patches import Patch
 
 from analysis import style
@@ -21,9 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Heights of a row in inches: of one bar, and of one with its bounds below.
+#: Heights of rows in inches: of a bar, and of one with its bounds below.
 _ROW, _PAIR = 0.2, 0.34
-_LEAST_HEIGHT = 0.7
+_LEAST_HEIGHT = 0.5
 _MARGIN = 0.55
 _BAR = 0.76
 #: More rows are parted into two columns.
@@ -71,48 +70,76 @@ class Row:
         return {name for name, part in self.parts.items() if part >= _LEAST_SHARE * self.whole}
 
 
+@dataclass(frozen=True, slots=True)
+class _Bar:
+    """A row as it is drawn: its name in lines, its phases without those too short to be seen."""
+
+    name: str
+    whole: float
+    above: dict[str, float]
+    below: dict[str, float]
+
+    @property
+    def height(self) -> float:
+        """Return the room it takes, in inches."""
+        lines = self.name.count("\n") + 1
+        return max(_PAIR if self.below else _ROW, lines * canvas.LINE + 0.04)
+
+
 def draw_bars(rows: Sequence[Row]) -> Figure:
     """Draw bars from top to bottom, in one column or two, with the legend of the phases."""
     columns = 1 if len(rows) <= _MOST_ROWS else 2
     deep = -(-len(rows) // columns)
-    names = [canvas.plain(row.name, _NAMES[columns], canvas.SMALL) for row in rows]
-    bounded = any(row.bounds for row in rows)
-    least = _PAIR if bounded else _ROW
-    tall = [max(least, (name.count("\n") + 1) * canvas.LINE + 0.04) for name in names]
-    parts = [slice(start, start + deep) for start in range(0, len(rows), deep)]
-    # Axes are as tall in their units as in inches.
-    height = max(_LEAST_HEIGHT, *(sum(tall[part]) for part in parts))
-    figure = canvas.new_figure(_MARGIN + height)
     seen = {COMMUNICATION}.union(*(row.seen() for row in rows))
-    above = [_pooled(row.stacked(), seen) for row in rows]
-    below = [_pooled(row.bounds, seen) for row in rows]
-    phases = list(dict.fromkeys(phase for parts in (*above, *below) for phase in parts))
+    bars = [
+        _Bar(
+            canvas.plain(row.name, _NAMES[columns], canvas.SMALL),
+            row.whole,
+            _pooled(row.stacked(), seen),
+            _pooled(row.bounds, seen),
+        )
+        for row in rows
+    ]
+    phases = list(dict.fromkeys(phase for bar in bars for phase in (*bar.above, *bar.below)))
     phases.sort(key=lambda phase: (phase == COMMUNICATION, phase == _OTHERS))
     colors = style.phase_colors(phases, rest=COMMUNICATION)
-    ends = [sum(parts.values()) for parts in (*above, *below)]
+    blocks = [bars[start : start + deep] for start in range(0, len(bars), deep)]
+    height = max(_LEAST_HEIGHT, *(sum(bar.height for bar in block) for block in blocks))
+    figure = canvas.new_figure(_MARGIN + height)
+    ends = [sum(parts.values()) for bar in bars for parts in (bar.above, bar.below)]
     longest = max(filter(math.isfinite, ends), default=0.0)
-    for part, axes in zip(parts, figure.subplots(1, columns, squeeze=False)[0], strict=True):
-        places = np.cumsum([0.0, *tall[part][:-1]]) + np.array(tall[part]) / 2
-        for row, place in zip(range(len(rows))[part], places, strict=True):
-            upper = place - (least * _BAR / 4 if bounded else 0.0)
-            _stack(axes, above[row], upper, least * _BAR / (2 if bounded else 1), colors)
-            _stack(axes, below[row], place + least * _BAR / 4, least * _BAR / 3, colors)
-            axes.annotate(
-                _number(rows[row].whole), (rows[row].whole, upper), xytext=(3, 0),
-                textcoords="offset points", va="center", fontsize=canvas.SMALL,
-            )  # fmt: skip
-        axes.set_yticks(places, names[part], fontsize=canvas.SMALL, parse_math=False)
+    for block, axes in zip(blocks, figure.subplots(1, columns, squeeze=False)[0], strict=True):
+        _draw_column(axes, block, colors)
+        # Axes are as tall in their units as in inches.
         axes.set_ylim(height, 0)
         axes.set_xlim(0, _ROOM[columns] * longest or 1.0)
-        axes.set_xlabel("time of an iteration (ms)")
-        axes.grid(visible=False, axis="y")
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
     entries: dict[str, Artist] = {
         _REST if name == COMMUNICATION else name: Patch(color=colors[name]) for name in phases
     }
     canvas.legend(figure, entries)
     return figure
+
+
+def _draw_column(axes: Axes, bars: Sequence[_Bar], colors: Mapping[str, str]) -> None:
+    top, places = 0.0, []
+    for bar in bars:
+        place = top + bar.height / 2
+        # With bounds, the bar is a little higher and they are a little lower than the middle.
+        upper = place - (_ROW * _BAR / 2 if bar.below else 0.0)
+        _stack(axes, bar.above, upper, _ROW * _BAR, colors)
+        _stack(axes, bar.below, upper + _ROW * _BAR, _ROW * _BAR / 2, colors)
+        axes.annotate(
+            _number(bar.whole), (bar.whole, upper), xytext=(3, 0), textcoords="offset points",
+            va="center", fontsize=canvas.SMALL,
+        )  # fmt: skip
+        places.append(place)
+        top += bar.height
+    names = [bar.name for bar in bars]
+    axes.set_yticks(places, names, fontsize=canvas.SMALL, parse_math=False)
+    axes.set_xlabel("time of an iteration (ms)")
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
 
 
 def _number(value: float) -> str:

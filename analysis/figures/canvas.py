@@ -39,7 +39,7 @@ _POINTS = 72
 #: Width of the sample of a line, with the gaps around it, in points.
 _SAMPLE = 42
 _BESIDE = 130
-_BELOW = 260
+_BELOW = 200
 _ALARM = "#AA0000"
 #: Ticks closer than this share of an axis have labels that touch.
 _APART = 0.07
@@ -101,11 +101,11 @@ def grid(arrangement: Arrangement) -> Grid:
     count = len(arrangement.panels)
     columns = next((few for few, most in _COLUMNS.items() if count <= most), 4)
     rows = -(-count // columns)
-    room = style.WIDTH * _POINTS / columns - 24
+    shared = arrangement.one_data
+    room = style.WIDTH * _POINTS / columns - (24 if shared else 50)
     titles = [plain(panel.title, room) for panel in arrangement.panels]
     lines = max(title.count("\n") + bool(title) for title in titles)
     figure = new_figure(0.4 + rows * (_HEIGHTS[columns] + lines * 1.3 * _TEXT / _POINTS))
-    shared = arrangement.one_data
     free = list(figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared).flat)
     for place, (axes, title) in enumerate(zip(free, titles, strict=False)):
         axes.set_title(title, loc="left", fontsize=_TEXT, parse_math=False)
@@ -122,12 +122,14 @@ def plain(name: str, points: float, size: float = _TEXT) -> str:
     It is to be drawn with ``parse_math=False``.
     """
     shown = "".join(c if ord(c) in _glyphs() else c.encode("unicode_escape").decode() for c in name)
+    # No line ends within d = 5.
+    shown = shown.replace(" = ", "\u00a0=\u00a0")
     length = len(shown)
     lines = [shown]
     while (widest := max(_width(line, size) for line in lines)) > points and length > 1:
         length = max(1, min(length - 1, int(length * points / widest)))
         lines = textwrap.wrap(shown, length) or [shown]
-    return "\n".join(lines)
+    return "\n".join(lines).replace("\u00a0=\u00a0", " = ")
 
 
 def sample(**look: Any) -> Line2D:
@@ -138,7 +140,7 @@ def sample(**look: Any) -> Line2D:
 def legend(
     figure: Figure, entries: Mapping[str, Artist], *, beside: bool = False, size: float = _TEXT
 ) -> Legend:
-    """Name what was drawn, beside the axes or below; make room for many names.
+    """Name what was drawn, beside the axes or below; make room for many names and long ones.
 
     Parameters
     ----------
@@ -147,10 +149,11 @@ def legend(
     entries : mapping of Artist
         A sample by its name.
     beside : bool
-        Whether it stands to the right of the axes.
+        Whether it stands to the right of the axes, if names are short.
     size : float
         Of the font, in points.
     """
+    beside = beside and all(_width(name, size) <= _BESIDE for name in entries)
     names = [plain(name, _BESIDE if beside else _BELOW, size) for name in entries]
     widest = max((_width(line, size) for name in names for line in name.split("\n")), default=0.0)
     columns = max(1, int((style.WIDTH * _POINTS - 10) / (widest + _SAMPLE)))
@@ -186,8 +189,9 @@ def heading(figure: Figure, *lines: str, alarm: str = "") -> None:
 
 
 def title(axes: Axes, text: str) -> None:
-    """Name a row of panels above its first, across all of them."""
-    shown = plain(text, style.WIDTH * _POINTS - 60)
+    """Name a row of panels above its first."""
+    # A longer one would part the first panel from the second.
+    shown = plain(text, style.WIDTH * _POINTS * 0.4)
     axes.set_title(shown, loc="left", fontsize=_TEXT, parse_math=False)
 
 

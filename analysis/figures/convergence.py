@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from analysis import style
     from analysis.figures.panels import Arrangement, Panel
-    from analysis.runs import Collection, Method
+    from analysis.runs import Collection
     from lad_mpi.logs import RunLog
     from lad_mpi.types import HostFloats
 
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 _WIDE = 5.0
 #: A line leaves the axes where its loss is so many times what all began with.
 _LOST = 30.0
-_BAND = 0.1
+#: Opacity of a band, and of all bands of a panel together.
+_BAND, _BANDS = 0.1, 1.0
 _BYTES = "uplink of all devices"
 _OTHERS = "other methods"
 _PALE: dict[str, Any] = {"color": "#DCDCDC", "linewidth": 0.6}
@@ -80,18 +81,17 @@ def against_bytes(collection: Collection) -> tuple[Figure, str] | None:
     return _draw(collection, uplink_bytes_before, _BYTES, caption)
 
 
-def loss_curve(method: Method, spent: Callable[[RunLog], HostFloats]) -> Curve:
+def loss_curve(runs: Sequence[RunLog], spent: Callable[[RunLog], HostFloats]) -> Curve:
     """Return the loss of a method over what was spent, at evaluated and finite points only.
 
     Parameters
     ----------
-    method : Method
-        Its runs evaluate the same iterations.
+    runs : sequence of RunLog
+        One a seed; they evaluate the same iterations.
     spent : callable
         Gives what a run has spent before each iteration, and after the last,
         shape (T + 1,).
     """
-    runs = list(method.by_seed.values())
     losses = np.array([[*run.metrics["loss"], final_loss(run)] for run in runs])
     costs = np.array([spent(run) for run in runs])
     evaluated = np.isfinite(losses).all(axis=0)
@@ -113,7 +113,7 @@ def _draw(
     timed: bool = False,
 ) -> tuple[Figure, str] | None:
     methods = collection.methods
-    found = {method.label: loss_curve(method, spent) for method in methods}
+    found = {m.label: loss_curve(list(m.by_seed.values()), spent) for m in methods}
     curves = {name: curve for name, curve in found.items() if curve.x.size}
     if not curves:
         return None
@@ -157,7 +157,8 @@ def _draw_panel(
         curve, look = curves[method], styles[name]
         shown = curve.x >= first
         x, median = curve.x[shown], curve.median[shown]
-        band: dict[str, Any] = {"color": look.color, "alpha": _BAND, "linewidth": 0}
+        alpha = min(_BAND, _BANDS / len(panel.names))
+        band: dict[str, Any] = {"color": look.color, "alpha": alpha, "linewidth": 0}
         axes.fill_between(x, curve.low[shown], curve.high[shown], **band)
         axes.plot(
             x, median, color=look.color, linestyle=look.line, zorder=2 + look.layer / 10,

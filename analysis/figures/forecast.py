@@ -74,8 +74,8 @@ class _Sweep:
         return {line.method for line in (*self.lines, *self.fitted, *self.points)}
 
     @property
-    def goes_somewhere(self) -> bool:
-        return len({place for line in (*self.lines, *self.fitted) for place in line.places}) > 1
+    def places(self) -> set[float]:
+        return {place for line in (*self.lines, *self.fitted) for place in line.places}
 
 
 def _draw(
@@ -96,7 +96,7 @@ def _draw(
             points = points_along(axis, forecast, to_target=to_target)
             fitted = lines_along(axis, forecast, base, to_target=to_target) if elsewhere else []
         sweep = _Sweep(axis, *(_only(chosen, found) for found in (lines, fitted, points)))
-        sweeps += [sweep] if sweep.goes_somewhere else []
+        sweeps += [sweep] if len(sweep.places) > 1 else []
     if not sweeps:
         return None
     looks = style.line_styles((method, None) for method in chosen)
@@ -110,7 +110,7 @@ def _draw(
         _lines(axes, sweep.lines, styles, "-", band=True)
         _lines(axes, sweep.fitted, styles, "--", band=False)
         _points(axes, sweep.points, styles)
-        _finish(axes, sweep.axis, to_target=to_target)
+        _finish(axes, sweep, to_target=to_target)
     drawn = {method for sweep in sweeps for method in sweep.methods}
     canvas.legend(figure, _entries([m for m in chosen if m in drawn], styles, elsewhere=elsewhere))
     specs = [run.spec for case in forecast.measured.cases for run in case.runs]
@@ -174,14 +174,17 @@ def _points(axes: Axes, lines: Sequence[Line], styles: Mapping[str, style.Style]
             axes.plot(place, value.value, look.marker, color=look.color, markersize=_SIZE)
 
 
-def _finish(axes: Axes, axis: str, *, to_target: bool) -> None:
+def _finish(axes: Axes, sweep: _Sweep, *, to_target: bool) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlabel(_TITLES[axis])
+    axes.set_xlabel(_TITLES[sweep.axis])
     axes.set_ylabel("time to the target" if to_target else "time of an iteration")
-    x = EngFormatter(unit="B/s" if axis == "bandwidth" else "", sep="")
+    x = EngFormatter(unit="B/s" if sweep.axis == "bandwidth" else "", sep="")
     _ticks(axes.xaxis, axes.get_xlim(), x)
     _ticks(axes.yaxis, axes.get_ylim(), EngFormatter(unit="s"))
+    if sweep.axis == "load":
+        # Loads are few whole numbers, those that were run.
+        canvas.mark_places(axes.xaxis, sorted(sweep.places), log=True)
 
 
 def _ticks(axis: Axis, limits: tuple[float, float], formatter: EngFormatter) -> None:

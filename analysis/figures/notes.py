@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analysis.marks import emulated_networks, emulated_note
+from analysis.marks import EMULATED, OVERSUBSCRIBED, emulated_networks, emulated_note
 from analysis.statistics import CONFIDENCE, estimate
 
 if TYPE_CHECKING:
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 _OVERSUBSCRIBED = "oversubscribed: more threads than cores, times show no scaling"
 
 
-def times_heading(rows: Sequence[Timed]) -> list[str]:
-    """Say above the axes what times are not."""
-    crowded = [_OVERSUBSCRIBED] if any(row.oversubscribed for row in rows) else []
-    return [*crowded, *(f"emulated network: {name}" for name in emulated_networks(rows))]
+def times_heading(rows: Sequence[Timed], *, marked: bool = False) -> list[str]:
+    """Say above the axes what times are not, with the marks if names have them."""
+    said = [(OVERSUBSCRIBED, _OVERSUBSCRIBED)] if any(row.oversubscribed for row in rows) else []
+    said += [(EMULATED, f"emulated network: {name}") for name in emulated_networks(rows)]
+    return [f"{sign} {text}" if marked else text for sign, text in said]
 
 
 def times_caption(rows: Sequence[Timed]) -> str:

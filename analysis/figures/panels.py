@@ -150,7 +150,8 @@ def arrange(lines: Sequence[Line], among: Sequence[Line] = ()) -> Arrangement:
     for split in (_BY_DATA, _BY_SETTING, *([] if among else [_BY_RULE])):
         if _fits(lines, split, mixed=bool(among)):
             return _arranged(lines, lines, split, among)
-    split = _BY_SETTING if len({line.setting for line in lines}) <= MOST_PANELS else _BY_DATA
+    settings = len({line.setting for line in lines})
+    split = _BY_SETTING if 1 < settings <= MOST_PANELS else _BY_DATA
     best = sorted(lines, key=lambda line: line.loss)
     names = set(list(dict.fromkeys(map(split.name, best)))[:MOST_LINES])
     return _arranged([line for line in lines if split.name(line) in names], lines, split, among)
@@ -173,7 +174,7 @@ def _arranged(
     ordered = sorted(shown, key=lambda line: (natural_key(split.rule(line)), line.load or 0))
     keys = {split.name(line): (split.rule(line), line.load) for line in ordered}
     # The rule of most lines has the first colour, whose shades can be told apart best.
-    counts = Counter(split.rule(line) for line in among or lines)
+    counts = Counter(split.rule(line) for line in among or shown)
     rules = sorted(counts, key=lambda rule: (-counts[rule], natural_key(rule)))
     styles = style.line_styles(keys.values(), rules)
     titles = sorted({split.title(line) for line in shown}, key=natural_key)

@@ -33,7 +33,7 @@ def phase_times(collection: Collection) -> tuple[Figure, str]:
     ]
     figure = draw_bars(bars)
     specs = [method.spec for method in collection.methods]
-    canvas.heading(figure, setting_of(specs), *times_heading(rows))
+    canvas.heading(figure, setting_of(specs), *times_heading(rows, marked=True))
     caption = (
         "Training time of an iteration: medians over iterations after warm-up, and over runs. "
         "Work is that of the slowest rank; what it leaves of the server's clock is communication "

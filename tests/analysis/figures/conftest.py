@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from analysis.figures import FIGURES, canvas
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from matplotlib.figure import Figure
     from matplotlib.text import Text
+
+    from analysis.runs import Collection
 
 #: Pixels by which boxes may touch: text has no sharp edges.
 SLACK = 1.5
@@ -45,11 +49,12 @@ def laid_out() -> Callable[[Figure], list[str]]:
     """Check that all of a figure can be seen and read; return the names in its legend."""
 
     def check(figure: Figure) -> list[str]:
-        figure.canvas.draw()
+        with canvas.settings():
+            figure.canvas.draw()
         inner = [axes.get_window_extent() for axes in figure.axes]
-        assert all(min(box.width, box.height) > 0.6 * figure.dpi for box in inner)
-        boxes = {text: text.get_window_extent() for text in texts(figure) if text.get_text().strip()}
-        boxes = {text: box for text, box in boxes.items() if text.get_visible()}
+        assert all(min(box.width, box.height) > 0.4 * figure.dpi for box in inner)
+        shown = [text for text in texts(figure) if text.get_visible() and text.get_text().strip()]
+        boxes = {text: text.get_window_extent() for text in shown}
         edge = figure.bbox
         for text, box in boxes.items():
             inside = (
@@ -71,10 +76,21 @@ def laid_out() -> Callable[[Figure], list[str]]:
 
 
 @pytest.fixture
-def write_methods(write_run: Callable[..., Path]) -> Callable[..., None]:
-    """Write logs of rules at loads: as many methods as asked for, of the names given."""
+def draw() -> Callable[..., Any]:
+    """Draw a figure of a collection as it is when it is saved."""
 
-    def write(count: int, name: Callable[[str, int], str] = "{} d={}".format, **changes: Any) -> None:
+    def drawn(name: str, collection: Collection) -> tuple[Figure, str] | None:
+        with canvas.settings():
+            return FIGURES[name](collection)
+
+    return drawn
+
+
+@pytest.fixture
+def write_methods(write_run: Callable[..., Path]) -> Callable[..., None]:
+    """Write logs of rules at loads, as many methods as asked for."""
+
+    def write(count: int) -> None:
         rules = ("mean", "median", "krum", "trimmed_mean", "meamed", "geometric_median")
         loads = (1, 2, 3, 5, 10)
         steps = ([], ["nnm"])
@@ -84,10 +100,9 @@ def write_methods(write_run: Callable[..., Path]) -> Callable[..., None]:
             rule = rules[which % len(rules)]
             write_run(
                 f"{place}.h5",
-                name=name(f"{rule}{'-nnm' * step}", load),
+                name=f"{rule}{'-nnm' * step} d={load}",
                 coding={"load": load},
                 aggregation={"kind": rule, "pre": steps[step]},
-                **changes,
             )
 
     return write
