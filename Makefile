@@ -28,7 +28,7 @@ ALONE    = $(addprefix tests/,aggregation attacks coding compression conformance
 PROGRESS = $$(test -t 2 && echo bar || echo lines)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo study scaling test test-serial test-mpi test-slurm test-gpu test-long test-peers lint clean
+.PHONY: help install demo study scaling test test-serial test-mpi test-slurm test-wheel test-gpu test-long test-peers lint clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -63,11 +63,11 @@ study: $(VENV)/.installed  ## run jobs/studies/$(STUDY).toml likewise
 	@$(RUN) COLUMNS=$${COLUMNS:-$$(tput cols 2>/dev/null || echo 80)} \
 	  $(MPIRUN) -n $(RANKS) lad-mpi study run jobs/studies/$(STUDY).toml \
 	  -o $(RESULTS)/$(STUDY) --progress $(PROGRESS)
-	@$(RUN) python -m analysis table $(RESULTS)/$(STUDY)
-	@$(RUN) python -m analysis figures $(RESULTS)/$(STUDY) -o $(RESULTS)/$(STUDY)/figures
+	@$(RUN) lad-mpi analysis table $(RESULTS)/$(STUDY)
+	@$(RUN) lad-mpi analysis figures $(RESULTS)/$(STUDY) -o $(RESULTS)/$(STUDY)/figures
 
-# The machine is measured before and after each study; what has drifted, or is wrong, is void,
-# which the exit code 1 says and the tables show.
+# The machine is measured before and after each study. What rests on a quantity that has drifted
+# is void, and so is a wrong launch: then the exit code is 1, and the tables say what and why.
 SCALE = $(RUN) lad-mpi scale
 scaling: $(VENV)/.installed  ## measure this machine, strong and weak scaling, cost against load, forecast
 	$(RUN) $(MPIRUN) -n 2 lad-mpi baseline --quick -o $(RESULTS)/scaling/baseline.json
@@ -78,7 +78,7 @@ scaling: $(VENV)/.installed  ## measure this machine, strong and weak scaling, c
 	$(SCALE) strong jobs/scaling/load.toml --ranks 2 --over load=1,5,10,20 --launches $(LAUNCHES) \
 	  -o $(RESULTS)/scaling/load || test $$? = 1
 	@for study in strong weak load; do \
-	  $(RUN) python -m analysis scaling $(RESULTS)/scaling/$$study \
+	  $(RUN) lad-mpi analysis scaling $(RESULTS)/scaling/$$study \
 	    -o $(RESULTS)/scaling/$$study/figures || exit $$?; \
 	done
 	$(RUN) lad-mpi forecast $(RESULTS)/scaling/load --ranks 41 \
@@ -88,8 +88,8 @@ test: test-serial test-mpi test-slurm  ## run all tests
 
 # First those that start no other processes, several at a time.
 test-serial: $(VENV)/.installed-test
-	$(TEST) python -m pytest -n auto --maxprocesses 8 -m "not mpi and not slurm" $(ALONE)
-	$(TEST) python -m pytest -m "not mpi and not slurm" $(addprefix --ignore=,$(ALONE))
+	$(TEST) python -m pytest -n auto --maxprocesses 8 -m "not mpi and not slurm and not wheel" $(ALONE)
+	$(TEST) python -m pytest -m "not mpi and not slurm and not wheel" $(addprefix --ignore=,$(ALONE))
 
 test-mpi: $(VENV)/.installed-test
 	set -e; for ranks in 2 3 5; do \
@@ -100,6 +100,9 @@ test-mpi: $(VENV)/.installed-test
 # Where SLURM is not installed they are skipped, and say so.
 test-slurm: $(VENV)/.installed-test  ## submit jobs to a SLURM of four nodes, started for that
 	$(TEST) timeout 600 python -m pytest -m slurm tests/slurm
+
+test-wheel: $(VENV)/.installed-test  ## build the wheel, and use it in an empty environment
+	$(TEST) timeout 600 python -m pytest -m wheel tests/wheel
 
 test-gpu: $(VENV)/.installed-test  ## run the tests that need a GPU and CuPy
 	$(RUN) python -m pytest -m gpu tests/gpu

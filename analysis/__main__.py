@@ -1,4 +1,4 @@
-"""``python -m analysis``."""
+"""``python -m analysis``, the same as ``lad-mpi analysis``."""
 
 import sys
 

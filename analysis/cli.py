@@ -1,43 +1,34 @@
-"""Arguments of ``python -m analysis``, and how errors reach the person at the terminal."""
+"""Arguments of ``lad-mpi analysis``, and how errors reach the person at the terminal."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.plotting import import_figures
-from lad_mpi.errors import ExitCode, LadError
+from lad_mpi.errors import ExitCode
+from lad_mpi.terminal import run_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_PROGRAM = "lad-mpi analysis"
 _LOGS = ("paths", "PATH", "log, or folder that is searched for logs (*.h5)")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    options = build_parser().parse_args(arguments)
-    try:
-        return int(options.command(options))
-    except LadError as error:
-        if options.verbose:
-            traceback.print_exception(error)
-        sys.stderr.write(f"analysis: error: {error}\n")
-        return int(error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output has gone, as with `| head`; nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(ExitCode.OK)
+    return run_command(
+        build_parser(), arguments, lambda options: options.command(options), name=_PROGRAM
+    )
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m analysis", description="Tables and figures from the logs of runs."
+        prog=_PROGRAM, description="Tables and figures from the logs of runs."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     table = _add(commands, "table", "errors and costs of every method, a row each")
@@ -118,7 +109,9 @@ def _figures(options: argparse.Namespace) -> ExitCode:
     for path in figures.save_figures(collection, options.output):
         sys.stdout.write(f"{path}\n")
     for line in collection.describe_excluded():
-        sys.stderr.write(f"analysis: left out: {line}\n")
+        sys.stderr.write(f"{_PROGRAM}: left out: {line}\n")
+    for note in collection.notes:
+        sys.stderr.write(f"{_PROGRAM}: {note}\n")
     return ExitCode.OK
 
 

@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lad_mpi.coding import ExactCode
+from lad_mpi.errors import LadError
+from lad_mpi.spec import parse_component, parse_devices
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -19,8 +23,8 @@ TOLERANCE = 1e-6
 def exact_reference(method: Method, methods: Sequence[Method]) -> Method | None:
     """Return the method of exact recovery that a method is compared with.
 
-    It has the same problem, devices, optimizer, iterations and dtype, and a seed
-    in common; of several, the one with the most seeds in common.
+    It has the same problem, data, devices, optimizer, iterations, dtype, packages and
+    revision, and a seed in common; of several, the one with the most seeds in common.
 
     Returns
     -------
@@ -41,16 +45,35 @@ def exact_reference(method: Method, methods: Sequence[Method]) -> Method | None:
 def is_exact(method: Method) -> bool:
     """Tell whether a method should recover ∇F exactly, and its logs say that it did.
 
-    It should with a DRACO code, or with the load N; both without compression.
+    It should if its code says so of itself, and its codec loses nothing.
     """
-    coding = method.table("coding")
-    kind = str(coding.get("kind", ""))
-    everything = coding.get("load") == method.table("devices").get("count")
-    if not (kind.startswith("draco_") or (kind == "cyclic" and everything)):
-        return False
-    if method.table("compression").get("kind", "none") != "none":
+    if not (_has_exact_code(method) and is_lossless(method)):
         return False
     return all(_was_exact(run) for run in method.runs)
+
+
+def is_lossless(method: Method) -> bool:
+    """Tell whether the messages of a method arrive as they were computed.
+
+    Not where its codec is not installed, so that nobody can say so.
+    """
+    final = method.runs[0].final
+    try:
+        codec = parse_component(method.spec, "compression")
+    except LadError:
+        return False
+    return final is not None and bool(codec.delta(final.model.size) == 0)
+
+
+def _has_exact_code(method: Method) -> bool:
+    try:
+        devices = parse_devices(method.spec)
+        code = parse_component(method.spec, "coding")
+    except LadError:
+        return False
+    return isinstance(code, ExactCode) and code.recovers_exactly(
+        devices.count, devices.num_byzantine
+    )
 
 
 def _was_exact(run: RunLog) -> bool:
@@ -69,6 +92,7 @@ def _conditions(method: Method) -> tuple[Any, ...]:
         method.table("optimizer"),
         method.spec.get("iterations"),
         method.table("backend").get("dtype"),
+        method.origin,
     )
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from analysis.exact import is_lossless
 from analysis.runs import natural_key
-from lad_mpi.spec import flatten
+from lad_mpi.coding import DispersionCode
+from lad_mpi.errors import LadError
+from lad_mpi.spec import flatten, parse_component, parse_devices
+from lad_mpi.theory import sampled_dispersion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -81,7 +86,7 @@ class Family:
     @property
     def compressed(self) -> bool:
         """Whether messages pass through a lossy codec."""
-        return bool(self.members[0].table("compression").get("kind", "none") != "none")
+        return not is_lossless(self.members[0])
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -90,10 +95,18 @@ class Family:
         count = int(devices["count"])
         return count, count - int(devices.get("byzantine", 0))
 
-    @property
-    def random(self) -> bool:
-        """Whether the assignment is drawn anew every iteration."""
-        return bool(self.members[0].table("coding").get("assignment") == "random")
+    def law(self) -> dict[int, float]:
+        """Return the expected dispersion of messages in units of β², by load up to N − 1.
+
+        Loads for which the code has no law are left out.
+        """
+        count, honest = self.counts
+        found = {}
+        for load in range(1, count):
+            factor = _variance_factor(self.members[0], load)
+            if math.isfinite(factor):
+                found[load] = sampled_dispersion(factor, 0.0, num_devices=count, num_honest=honest)
+        return found
 
 
 def identify(methods: Sequence[Method]) -> list[Identity]:
@@ -127,9 +140,9 @@ def load_of(method: Method) -> int | None:
     return None if load is None else int(load)
 
 
-def rule_and_codec(method: Method) -> str:
-    """Name a method by its pre-aggregations, rule and codec; by its code where that decodes."""
-    return _without_parameters(_rule(method.runs[0].spec))
+def rule_and_codec(spec: Mapping[str, Any]) -> str:
+    """Name a spec by its pre-aggregations, rule and codec; by its code where that decodes."""
+    return _without_parameters(_rule(spec))
 
 
 def setting_of(specs: Iterable[Mapping[str, Any]]) -> str:
@@ -160,10 +173,15 @@ def joined(*parts: str) -> str:
 def _rules(methods: Sequence[Method], where: Sequence[str]) -> list[str]:
     """Name rules and codecs; add in which other parts methods of the same name differ."""
     others = [
-        {"rule": _rule(method.spec), "code": _code(method.spec), **_rest(method.spec)}
+        {
+            "rule": _rule(method.spec),
+            "code": _code(method.spec),
+            **_rest(method.spec),
+            **method.origin.facts(),
+        }
         for method in methods
     ]
-    names = [rule_and_codec(method) for method in methods]
+    names = [rule_and_codec(method.spec) for method in methods]
     places: dict[tuple[str, str], list[int]] = defaultdict(list)
     for place, name in enumerate(zip(names, where, strict=True)):
         places[name].append(place)
@@ -218,6 +236,19 @@ def _differing(tables: Sequence[Mapping[str, Any]]) -> list[str]:
         name = kind.replace("_", " ")
         texts.append(own if own and len(kinds) == 1 else f"{name} ({own})" if own else name)
     return texts
+
+
+def _variance_factor(method: Method, load: int) -> float:
+    """Return V/β² of a method's code at another load; NaN where it has none."""
+    changed = {**method.spec, "coding": {**method.table("coding"), "load": load}}
+    try:
+        devices = parse_devices(changed)
+        code = parse_component(changed, "coding")
+    except LadError:
+        return math.nan
+    if not isinstance(code, DispersionCode):
+        return math.nan
+    return code.variance_factor(devices.count, devices.num_byzantine)
 
 
 def _without_parameters(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Marks on times that are not those of ranks with processors and a network of their own."""
+"""Marks on times that are not those of devices with processors and a network of their own."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ if TYPE_CHECKING:
 
 OVERSUBSCRIBED = "†"
 EMULATED = "‡"
+SHARED = "§"
+OVERLAP = "¶"
 
 
 class Timed(Protocol):
-    """What has times: a method, a case of a study, a row of a table."""
+    """What has times: a method, a case of a study, the conditions of a row of a table."""
 
     @property
     def oversubscribed(self) -> bool:
@@ -22,11 +24,24 @@ class Timed(Protocol):
     def emulated_network(self) -> str:
         """The network that was emulated, ``latency=…,bandwidth=…``; empty where none was."""
 
+    @property
+    def shared_compute(self) -> bool:
+        """Whether redundant gradients were computed once a rank."""
+
+    @property
+    def overlap(self) -> bool:
+        """Whether messages were gathered while the server worked."""
+
 
 def mark(row: Timed) -> str:
     """Return the marks behind a name or a time; empty where nothing is to be said."""
-    crowded = OVERSUBSCRIBED if row.oversubscribed else ""
-    return crowded + (EMULATED if row.emulated_network else "")
+    marks = {
+        OVERSUBSCRIBED: row.oversubscribed,
+        EMULATED: bool(row.emulated_network),
+        SHARED: row.shared_compute,
+        OVERLAP: row.overlap,
+    }
+    return "".join(sign for sign, applies in marks.items() if applies)
 
 
 def emulated_networks(rows: Sequence[Timed]) -> list[str]:
@@ -43,3 +58,19 @@ def emulated_note(rows: Sequence[Timed]) -> str:
         f"emulated network ({'; '.join(networks)}): times include the wait for it, "
         "and are those of no real network"
     )
+
+
+def time_notes(rows: Sequence[Timed]) -> dict[str, str]:
+    """Return what the marks on rows mean, by mark, without that of oversubscription."""
+    said = {EMULATED: emulated_note(rows)}
+    if any(row.shared_compute for row in rows):
+        said[SHARED] = (
+            'compute = "shared": a rank computes a gradient once for all of its devices, '
+            "so compute takes less time than the devices' gradients would"
+        )
+    if any(row.overlap for row in rows):
+        said[OVERLAP] = (
+            "overlap: messages arrive while the server works, so communication is only what "
+            "no work hides"
+        )
+    return {sign: note for sign, note in said.items() if note}

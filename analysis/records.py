@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -15,13 +16,17 @@ if TYPE_CHECKING:
 
     from analysis.runs import Collection
     from analysis.statistics import Estimate
-    from analysis.summary import Summary
-    from analysis.target import Reach
+    from analysis.summary import Summary, TimeSummary
+    from analysis.target import Reach, TimeToReach
 
 
 def records(rows: Sequence[Summary], collection: Collection) -> list[dict[str, Any]]:
-    """Return flat records at full precision, one a method and one an excluded log."""
-    found = [_record(row) for row in rows]
+    """Return flat records at full precision: one a method and timing, one an excluded log.
+
+    A method that was timed under several conditions has a record for each. Its errors
+    are the same numbers in all of them: count them once a ``method``.
+    """
+    found = [_record(row, time) for row in rows for time in row.times]
     found += [
         {
             "method": log.name or None,
@@ -37,7 +42,7 @@ def records(rows: Sequence[Summary], collection: Collection) -> list[dict[str, A
 
 def to_json(rows: Sequence[Summary], collection: Collection) -> str:
     """Return the records as JSON; what is not a number is null."""
-    document = {"notes": notes(rows), "records": records(rows, collection)}
+    document = {"notes": [*notes(rows), *collection.notes], "records": records(rows, collection)}
     return json.dumps(without_nan(document), indent=2, ensure_ascii=False, allow_nan=False)
 
 
@@ -52,38 +57,44 @@ def to_csv(rows: Sequence[Summary], collection: Collection) -> str:
     return stream.getvalue()
 
 
-def _record(row: Summary) -> dict[str, Any]:
+def _record(row: Summary, time: TimeSummary) -> dict[str, Any]:
     return {
         "method": row.label,
         "status": "complete",
         "seeds": row.seeds,
-        "launches": row.launches,
-        "ranks": row.ranks,
+        "runs": row.runs,
         **_spread("final_loss", row.final_loss),
         **_spread("ratio_to_exact", row.ratio_to_exact),
         "reference": row.reference,
         **_spread("dispersion_ratio", row.dispersion_ratio),
-        **_spread("iteration_s", row.seconds),
-        **{f"{phase}_s": seconds for phase, seconds in row.phases.items()},
+        "dispersion_prediction": row.dispersion_prediction,
         "uplink_bytes": row.uplink_bytes,
         "downlink_bytes": row.downlink_bytes,
         "gradients": row.gradients,
-        "oversubscribed": row.oversubscribed,
-        "emulated_network": row.emulated_network,
-        "machine": row.machine,
-        **_target_record(row.to_target),
+        "timed_as": time.label,
+        **dataclasses.asdict(time.conditions),
+        "timed_seeds": time.seeds,
+        "launches": time.launches,
+        "after_warmup": time.warm,
+        **_spread("iteration_s", time.seconds),
+        "iteration_s_mean": time.mean_s,
+        **{f"{phase}_s": part.median for phase, part in time.phases.items()},
+        **{f"{phase}_s_mean": part.mean for phase, part in time.phases.items()},
+        **_target_record(row.to_target, time.to_target),
     }
 
 
-def _target_record(target: Reach | None) -> dict[str, Any]:
+def _target_record(target: Reach | None, timed: TimeToReach | None) -> dict[str, Any]:
     if target is None:
         return {}
     return {
         "target_loss": target.loss,
         "target_reached": target.reached,
         **_spread("target_iterations", target.iterations),
-        **_spread("target_s", target.seconds),
         **_spread("target_uplink_bytes", target.uplink_bytes),
+        "target_timed_seeds": timed.seeds if timed else 0,
+        **_spread("target_iteration_s", timed.iteration_s if timed else None),
+        **_spread("target_s", timed.seconds if timed else None),
     }
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 #: Coverage that an interval must reach to be called a confidence interval.
 CONFIDENCE = 0.95
+#: What each of two intervals must reach for both to hold at once so often (Bonferroni).
+EACH_OF_TWO = 1 - (1 - CONFIDENCE) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +28,9 @@ class Estimate:
     count : int
         n, number of values.
     coverage : float or None
-        Probability that the interval holds the median of the population, at least
-        ``CONFIDENCE``; None where n is too small for that, and the interval is
-        the least and the greatest value.
+        Probability that the interval holds the median of the population, at least what was
+        asked for; None where n is too small for that, and the interval is the least and
+        the greatest value.
     """
 
     median: float
@@ -38,13 +40,26 @@ class Estimate:
     coverage: float | None
 
 
-def estimate(values: Sequence[float]) -> Estimate:
+def least_count(confidence: float = CONFIDENCE) -> int:
+    """Return how many values an interval needs at the least.
+
+    Examples
+    --------
+    >>> least_count(0.95), least_count(0.975)
+    (6, 7)
+    """
+    return math.ceil(1 - math.log2(1 - confidence))
+
+
+def estimate(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
     r"""Return the median with the narrowest rank-based confidence interval.
 
     Parameters
     ----------
     values : sequence of float
         Independent values, at least one.
+    confidence : float
+        Coverage that the interval must reach.
 
     Returns
     -------
@@ -59,7 +74,7 @@ def estimate(values: Sequence[float]) -> Estimate:
 
     with equality for continuous distributions (Conover, "Practical nonparametric
     statistics", 3rd ed., section 3.2). The greatest r that keeps it at
-    ``CONFIDENCE`` or above is taken; 95 % needs six values.
+    ``confidence`` or above is taken; :func:`least_count` says how many values that needs.
     """
     if not values:
         raise ValueError("an estimate needs at least one value")
@@ -67,10 +82,39 @@ def estimate(values: Sequence[float]) -> Estimate:
     count = len(ordered)
     middle = count // 2
     median = ordered[middle] if count % 2 else _midpoint(ordered[middle - 1], ordered[middle])
-    rank, coverage = _interval_rank(count)
+    rank, coverage = _interval_rank(count, confidence)
     if coverage is None:
         return Estimate(median, ordered[0], ordered[-1], count, None)
     return Estimate(median, ordered[rank - 1], ordered[-rank], count, coverage)
+
+
+def estimate_over(groups: Mapping[int, Sequence[float]]) -> Estimate:
+    """Return the median of values that are not all independent, such as launches of seeds.
+
+    Launches of one seed share its data and its faulty devices, so they say nothing
+    about other seeds. Each group counts as one value, its median, and the interval is
+    over groups. The values of a single group are independent of each other: they are
+    replicates of the same thing, and the interval is over them.
+
+    Parameters
+    ----------
+    groups : mapping of sequence of float
+        Values by what they share, at least one.
+
+    Returns
+    -------
+    Estimate
+        Its ``count`` is that of groups, or of values where there is one group.
+
+    Notes
+    -----
+    Davison and Hinkley, "Bootstrap methods and their application", section 3.8: of
+    nested data, the outermost level decides the variance. A rank-based interval needs no
+    resampling, and covers what it states for any number of groups.
+    """
+    if len(groups) == 1:
+        return estimate(next(iter(groups.values())))
+    return estimate([estimate(values).median for values in groups.values()])
 
 
 def _midpoint(low: float, high: float) -> float:
@@ -78,13 +122,13 @@ def _midpoint(low: float, high: float) -> float:
     return low / 2 + high / 2
 
 
-def _interval_rank(count: int) -> tuple[int, float | None]:
+def _interval_rank(count: int, confidence: float) -> tuple[int, float | None]:
     rank, coverage = 0, None
     outside = 0
     for i in range(count // 2):
         outside += math.comb(count, i)
         inside = 1 - 2 * outside / 2**count
-        if inside < CONFIDENCE:
+        if inside < confidence:
             break
         rank, coverage = i + 1, inside
     return rank, coverage

@@ -1,23 +1,82 @@
-"""One row of numbers a method."""
+"""One row of errors a method, and one row of times for every way in which it was timed."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analysis.exact import exact_reference
-from analysis.statistics import Estimate, estimate
-from analysis.target import Reach, reach
-from analysis.timing import COMMUNICATION, after_warmup, iteration_seconds, phase_seconds
+from analysis.methods import loss_of
+from analysis.statistics import Estimate, estimate, estimate_over
+from analysis.target import Reach, TimeToReach, reach, time_to_reach
+from analysis.timing import counted_iterations, iteration_seconds, split_iterations
 from analysis.work import gradients_per_iteration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from analysis.runs import Collection, Method
-    from lad_mpi.logs import RunLog
+    from analysis.facts import Conditions
+    from analysis.methods import Method, Timing
+    from analysis.runs import Collection
+    from lad_mpi.logs import Launch, RunLog
+    from lad_mpi.types import HostFloats
+
+#: What a method's dispersion is compared with if the prediction is an upper bound.
+UPPER_BOUND = "upper bound"
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseTime:
+    """What a phase takes of an iteration.
+
+    Parameters
+    ----------
+    median, mean : float
+        Over the iterations of a launch; of both, the median over launches, in seconds.
+    """
+
+    median: float
+    mean: float
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSummary:
+    """What an iteration cost under the same conditions.
+
+    Parameters
+    ----------
+    label : str
+        The method; with the conditions if it was timed under several.
+    conditions : Conditions
+        What the times mean.
+    seeds, launches : int
+        Numbers of seeds and of launches that times come from.
+    seconds : Estimate
+        Training time of an iteration: median over iterations, then as
+        :func:`~analysis.statistics.estimate_over` seeds.
+    mean_s : float
+        The same of the mean over iterations.
+    phases : dict of PhaseTime
+        Its parts as of :func:`~analysis.timing.split_iterations`. Means add up to
+        ``mean_s`` if there is one launch; medians add up to nothing.
+    warm : bool
+        Whether iterations after warm-up were timed; if not, warm-up itself was.
+    to_target : TimeToReach or None
+        Time to the loss that was asked for, if any was.
+    """
+
+    label: str
+    conditions: Conditions
+    seeds: int
+    launches: int
+    seconds: Estimate
+    mean_s: float
+    phases: dict[str, PhaseTime]
+    warm: bool
+    to_target: TimeToReach | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +87,8 @@ class Summary:
     ----------
     label : str
         The method.
-    seeds, launches, ranks : int
-        Numbers of seeds, of complete runs, and of ranks of a run.
+    seeds, runs : int
+        Numbers of seeds and of complete runs.
     final_loss : Estimate
         F of the final model, over seeds.
     ratio_to_exact : Estimate or None
@@ -39,42 +98,32 @@ class Summary:
     dispersion_ratio : Estimate or None
         Measured over predicted dispersion of the honest messages, averaged over
         iterations; over seeds.
-    seconds : Estimate
-        Training time of an iteration, over launches.
-    phases : dict of float
-        Its parts as of :func:`~analysis.timing.phase_seconds`, in seconds: medians
-        over launches, and what these leave of ``seconds``.
+    dispersion_prediction : str
+        What the prediction is: ``"exact"``, ``"upper bound"``, or empty if the log does
+        not tell.
     uplink_bytes, downlink_bytes : float
         Traffic of an iteration.
     gradients : int or None
         Subset gradients that all devices compute in an iteration.
-    oversubscribed : bool
-        Whether some run had more threads than processors.
-    emulated_network : str
-        The network that was emulated; empty where none was.
-    machine : str
-        Models of the processors and devices that the times come from.
     to_target : Reach or None
         What it took to reach the loss that was asked for, if any was.
+    times : tuple of TimeSummary
+        What an iteration cost, by what the times mean.
     """
 
     label: str
     seeds: int
-    launches: int
-    ranks: int
+    runs: int
     final_loss: Estimate
     ratio_to_exact: Estimate | None
     reference: str | None
     dispersion_ratio: Estimate | None
-    seconds: Estimate
-    phases: dict[str, float]
+    dispersion_prediction: str
     uplink_bytes: float
     downlink_bytes: float
     gradients: int | None
-    oversubscribed: bool
-    emulated_network: str
-    machine: str
     to_target: Reach | None
+    times: tuple[TimeSummary, ...]
 
 
 def summarise(collection: Collection, target_loss: float | None = None) -> list[Summary]:
@@ -97,7 +146,7 @@ _PREDICTED = "honest_dispersion_predicted"
 def dispersion_ratio(run: RunLog) -> float | None:
     """Return measured over predicted dispersion, averaged over iterations.
 
-    Every ratio has the expectation one where the prediction is exact. Iterations
+    Every ratio has the expectation one if the prediction is exact. Iterations
     in which no dispersion is predicted say nothing.
     """
     measured, predicted = run.metrics["honest_dispersion"], run.metrics[_PREDICTED]
@@ -105,57 +154,76 @@ def dispersion_ratio(run: RunLog) -> float | None:
     return float(np.mean(measured[told] / predicted[told])) if told.any() else None
 
 
+def final_loss(run: RunLog) -> float:
+    """Return the loss of the final model."""
+    return loss_of(run)
+
+
 def _summarise(method: Method, methods: Sequence[Method], target_loss: float | None) -> Summary:
     by_seed = method.by_seed
+    runs = list(by_seed.values())
     reference = exact_reference(method, methods)
-    seconds = estimate(
-        [float(np.median(after_warmup(run, iteration_seconds(run)))) for run in method.runs]
-    )
-    ratios = [ratio for run in by_seed.values() if (ratio := dispersion_ratio(run)) is not None]
+    ratios = [ratio for run in runs if (ratio := dispersion_ratio(run)) is not None]
     return Summary(
         label=method.label,
         seeds=len(by_seed),
-        launches=len(method.runs),
-        ranks=method.ranks,
-        final_loss=estimate([final_loss(run) for run in by_seed.values()]),
+        runs=len(method.runs),
+        final_loss=estimate([loss_of(run) for run in runs]),
         ratio_to_exact=None if reference is None else _ratio(method, reference),
         reference=None if reference is None else reference.label,
         dispersion_ratio=estimate(ratios) if ratios else None,
-        seconds=seconds,
-        phases=_phases(method, seconds.median),
-        uplink_bytes=_median([np.median(run.traffic["uplink_bytes"]) for run in method.runs]),
-        downlink_bytes=_median([np.median(run.traffic["downlink_bytes"]) for run in method.runs]),
+        dispersion_prediction=str(runs[0].provenance.get("dispersion_prediction", "")),
+        uplink_bytes=_traffic(runs, "uplink_bytes"),
+        downlink_bytes=_traffic(runs, "downlink_bytes"),
         gradients=gradients_per_iteration(method.spec),
-        oversubscribed=method.oversubscribed,
-        emulated_network=method.emulated_network,
-        machine="; ".join(sorted({_machine(run) for run in method.runs})),
-        to_target=None if target_loss is None else reach(method.runs, target_loss),
+        to_target=None if target_loss is None else reach(method, target_loss),
+        times=tuple(_summarise_times(timing, target_loss) for timing in method.timings),
     )
 
 
-def final_loss(run: RunLog) -> float:
-    """Return the loss of the final model."""
-    return float("nan") if run.final is None else run.final.metrics["loss"]
+def _summarise_times(timing: Timing, target_loss: float | None) -> TimeSummary:
+    # A launch that did not get beyond its warm-up counts only if all are like it.
+    warm = [one for one in timing.launches if _is_warm(*one)]
+    launches = warm or timing.launches
+    parts = [split_iterations(*one) for one in launches]
+    seconds = [iteration_seconds(run)[counted_iterations(run, made)] for run, made in launches]
+
+    def over_launches(
+        values: Sequence[HostFloats], statistic: Callable[[HostFloats], object]
+    ) -> Estimate:
+        by_seed: dict[int, list[float]] = defaultdict(list)
+        for (run, _), value in zip(launches, values, strict=True):
+            by_seed[run.spec["seed"]].append(float(statistic(value)))  # type: ignore[arg-type]
+        return estimate_over(by_seed)
+
+    return TimeSummary(
+        label=timing.label,
+        conditions=timing.conditions,
+        seeds=len({run.spec["seed"] for run, _ in launches}),
+        launches=len(launches),
+        seconds=over_launches(seconds, np.median),
+        mean_s=over_launches(seconds, np.mean).median,
+        phases={
+            phase: PhaseTime(
+                over_launches([part[phase] for part in parts], np.median).median,
+                over_launches([part[phase] for part in parts], np.mean).median,
+            )
+            for phase in parts[0]
+        },
+        warm=bool(warm),
+        to_target=None if target_loss is None else time_to_reach(timing, target_loss),
+    )
+
+
+def _is_warm(run: RunLog, launch: Launch) -> bool:
+    return bool(run.is_warm()[launch.first : launch.stop].any())
 
 
 def _ratio(method: Method, reference: Method) -> Estimate:
     own, other = method.by_seed, reference.by_seed
     seeds = own.keys() & other.keys()
-    return estimate([final_loss(own[seed]) / final_loss(other[seed]) for seed in seeds])
+    return estimate([loss_of(own[seed]) / loss_of(other[seed]) for seed in seeds])
 
 
-def _phases(method: Method, total: float) -> dict[str, float]:
-    parts = [phase_seconds(run) for run in method.runs]
-    medians = {phase: _median([part[phase] for part in parts]) for phase in parts[0]}
-    # Medians do not add up; the rest is again what the work leaves of the whole.
-    del medians[COMMUNICATION]
-    return {**medians, COMMUNICATION: max(0.0, total - sum(medians.values()))}
-
-
-def _machine(run: RunLog) -> str:
-    models = [run.provenance.get("cpu_model", ""), *run.provenance.get("devices", ())]
-    return ", ".join(model for model in dict.fromkeys(models) if model not in {"", "cpu"})
-
-
-def _median(values: Sequence[Any]) -> float:
-    return float(np.median(values))
+def _traffic(runs: Sequence[RunLog], name: str) -> float:
+    return float(np.median([np.median(run.traffic[name]) for run in runs]))

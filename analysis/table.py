@@ -2,171 +2,79 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from analysis.formatting import NOTHING, significant, with_prefix
-from analysis.marks import EMULATED, emulated_note, mark
+from analysis.labels import some_of
+from analysis.layout import make_table, open_console
+from analysis.marks import OVERSUBSCRIBED, mark, time_notes
 from analysis.statistics import CONFIDENCE, Estimate
+from analysis.summary import UPPER_BOUND
+from analysis.timing import COMMUNICATION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from rich.table import Table
-
+    from analysis.layout import Grid
     from analysis.runs import Collection
-    from analysis.summary import Summary
+    from analysis.summary import Summary, TimeSummary
 
+_MS = 1e3
+#: So many phases are shown to a person; records have all.
 _SHOWN_PHASES = 3
+#: A mean that is further from its median than this is shown beside it.
+_NOTABLE = 0.25
+_TIMES = (
+    "times: medians over iterations after warm-up, of the server's clock, training phases only; "
+    "then over launches, and over seeds. Medians of parts do not add up to the total. "
+    "P: ranks; runs: launches."
+)
+_PHASES = (
+    "phases: the largest, on the slowest rank; comm.: what all phases leave of an iteration, "
+    "communication and waiting."
+)
+#: Stands behind a dispersion whose prediction is an upper bound.
+_BOUNDED = "*"
 
 
 def notes(rows: Sequence[Summary]) -> list[str]:
     """Say how the numbers are to be read."""
-    estimates = [row.final_loss for row in rows]
-    intervals = {found.coverage is not None for found in estimates}
-    said = ["final loss, × exact, dispersion: medians over seeds; times: medians over runs."]
-    if True in intervals:
-        said.append(
-            f"[low, high]: rank-based confidence interval of the median, {CONFIDENCE:.0%} or more."
-        )
-    if False in intervals:
-        said.append("(least … greatest): of fewer than 6 seeds, too few for an interval.")
+    said = ["final loss, × exact, dispersion: medians over seeds."]
+    said += _interval_notes(_shown_estimates(rows))
     references = sorted({row.reference for row in rows if row.reference})
     if references:
         said.append(f"× exact: against {' or '.join(references)} with the same seed.")
-    if any(row.dispersion_ratio for row in rows):
-        said.append("dispersion: measured over predicted, of honest messages; 1 is expected.")
-    said.append(
-        "times: the server's clock through an iteration, training phases only; work: on the "
-        "slowest rank; comm.: the rest, communication and waiting."
-    )
-    crowded = [row.label for row in rows if row.oversubscribed]
-    if crowded:
-        whom = "all runs" if len(crowded) == len(rows) else ", ".join(crowded)
-        said.append(f"† oversubscribed ({whom}): more threads than cores; times show no scaling.")
-    if note := emulated_note(rows):
-        said.append(f"{EMULATED} {note}.")
+    said += _dispersion_notes(rows)
+    said += _time_notes([time for row in rows for time in row.times])
     if any(row.to_target for row in rows):
         said.append(
-            "to the target: until a model was first evaluated that is as good; medians over runs, "
-            "training time with warm-up; nothing where a run did not get there."
+            "to the target: until a model was first evaluated that is as good; medians over "
+            "seeds, of a seed the median over its launches; nothing if a seed did not get there."
         )
-    if len({row.machine for row in rows}) > 1:
-        said.append("times come from different machines and cannot be compared.")
+        said.append(
+            "seconds to the target: training time with warm-up, of runs that were timed under "
+            "the same conditions from their first iteration on; ms each: seconds over iterations."
+        )
     return said
 
 
 def print_tables(rows: Sequence[Summary], collection: Collection) -> None:
-    """Print the errors, the costs, and how to read them."""
-    from rich.console import Console  # noqa: PLC0415  (only a person's terminal needs it)
-    from rich.padding import Padding  # noqa: PLC0415
+    """Print the errors, the costs, and how to read them; a terminal of any width will do."""
+    from rich.padding import Padding  # noqa: PLC0415  (only a person's terminal needs it)
 
-    # Names in brackets are names, not markup.
-    console = Console(markup=False, highlight=False)
-    console.print(_errors(rows))
-    console.print()
-    console.print(_costs(rows))
-    console.print()
+    console = open_console()
+    tables = [_errors(rows), _costs(rows)]
     if any(row.to_target for row in rows):
-        console.print(_to_target(rows))
+        tables += _to_target(rows)
+    for table in tables:
+        console.print(table)
         console.print()
-    for note in notes(rows):
+    for note in (*notes(rows), *collection.notes):
         console.print(note)
     if collection.excluded:
         console.print(f"\nLeft out, {len(collection.excluded)} logs:")
         for line in collection.describe_excluded():
             console.print(Padding(line, (0, 0, 0, 2)))
-
-
-def _errors(rows: Sequence[Summary]) -> Table:
-    body = [
-        (
-            row.label,
-            str(row.seeds),
-            significant(row.final_loss.median, 4),
-            interval(row.final_loss),
-            _or_nothing(row.ratio_to_exact, 4),
-            _or_nothing(row.dispersion_ratio, 3),
-        )
-        for row in rows
-    ]
-    titles = ("method", "seeds", "final loss", "interval", "× exact", "dispersion")
-    return make_table("Errors", titles, body)
-
-
-def _costs(rows: Sequence[Summary]) -> Table:
-    shown = _main_phases(rows)
-    body = []
-    for row in rows:
-        rest = sum(value for phase, value in row.phases.items() if phase not in shown)
-        body.append(
-            (
-                row.label,
-                significant(1e3 * row.seconds.median, 3) + mark(row),
-                *(significant(1e3 * row.phases.get(phase, math.nan), 3) for phase in shown),
-                significant(1e3 * rest, 3),
-                with_prefix(row.uplink_bytes),
-                NOTHING if row.gradients is None else str(row.gradients),
-            )
-        )
-    names = [_SHORT.get(phase, phase) for phase in shown]
-    titles = ("method", "total", *names, "other", "uplink", "gradients")
-    return make_table("Costs of an iteration: times in ms, uplink in bytes", titles, body)
-
-
-def _to_target(rows: Sequence[Summary]) -> Table:
-    targets = [(row, row.to_target) for row in rows if row.to_target is not None]
-    body = [
-        (
-            row.label,
-            f"{target.reached} of {target.launches}",
-            _or_nothing(target.iterations, 4),
-            _or_nothing(target.seconds, 3) + (mark(row) if target.seconds else ""),
-            NOTHING if target.seconds is None else interval(target.seconds),
-            NOTHING if target.uplink_bytes is None else with_prefix(target.uplink_bytes.median),
-        )
-        for row, target in targets
-    ]
-    titles = ("method", "reached", "iterations", "seconds", "interval", "uplink")
-    loss = significant(targets[0][1].loss, 4)
-    return make_table(f"To a loss of {loss}: until then, uplink in bytes", titles, body)
-
-
-_SHORT = {"communication": "comm."}
-
-
-def _main_phases(rows: Sequence[Summary]) -> list[str]:
-    """Return the phases that cost most anywhere, in the order of an iteration."""
-    phases = list(dict.fromkeys(phase for row in rows for phase in row.phases))
-    worst = {phase: max(row.phases.get(phase, 0.0) for row in rows) for phase in phases}
-    greatest = sorted(phases, key=lambda phase: -worst[phase])[:_SHOWN_PHASES]
-    return [phase for phase in phases if phase in greatest]
-
-
-def make_table(title: str, titles: Sequence[str], body: Sequence[Sequence[str]]) -> Table:
-    """Lay out a table for a terminal: names left, numbers right."""
-    from rich import box  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
-    for column, name in enumerate(titles):
-        table.add_column(
-            name,
-            justify="right" if column else "left",
-            overflow="fold",
-            no_wrap=column > 0,
-        )
-    for cells in body:
-        table.add_row(*cells)
-    return table
 
 
 def interval(found: Estimate) -> str:
@@ -179,6 +87,174 @@ def interval(found: Estimate) -> str:
     """
     low, high = significant(found.low, 4), significant(found.high, 4)
     return f"({low} … {high})" if found.coverage is None else f"[{low}, {high}]"
+
+
+def _errors(rows: Sequence[Summary]) -> Grid:
+    body = [
+        (
+            row.label,
+            str(row.seeds),
+            significant(row.final_loss.median, 4),
+            interval(row.final_loss),
+            _or_nothing(row.ratio_to_exact, 4),
+            _or_nothing(row.dispersion_ratio, 3) + (_BOUNDED if _is_bounded(row) else ""),
+        )
+        for row in rows
+    ]
+    titles = ("method", "seeds", "final loss", "interval", "× exact", "dispersion")
+    return make_table("Errors", titles, body)
+
+
+def _costs(rows: Sequence[Summary]) -> Grid:
+    shown = _shown_phases([time for row in rows for time in row.times])
+    body = [
+        (
+            time.label,
+            str(time.conditions.ranks),
+            str(time.launches),
+            _milliseconds(time.seconds.median, time.mean_s) + mark(time.conditions),
+            *(_phase(time, phase) for phase in shown),
+            with_prefix(row.uplink_bytes),
+            NOTHING if row.gradients is None else str(row.gradients),
+        )
+        for row in rows
+        for time in row.times
+    ]
+    names = [_SHORT.get(phase, phase) for phase in shown]
+    titles = ("method", "P", "runs", "total", *names, "uplink", "gradients")
+    return make_table("Costs of an iteration: times in ms, uplink in bytes", titles, body)
+
+
+def _to_target(rows: Sequence[Summary]) -> Iterator[Grid]:
+    targets = [(row.label, row.to_target) for row in rows if row.to_target is not None]
+    loss = significant(targets[0][1].loss, 4)
+    yield make_table(
+        f"To a loss of {loss}: until then, uplink in bytes",
+        ("method", "reached", "iterations", "interval", "uplink"),
+        [
+            (
+                label,
+                f"{target.reached} of {target.seeds}",
+                _or_nothing(target.iterations, 4),
+                _interval_or_nothing(target.iterations),
+                NOTHING if target.uplink_bytes is None else with_prefix(target.uplink_bytes.median),
+            )
+            for label, target in targets
+        ],
+    )
+    times = [(time, time.to_target) for row in rows for time in row.times]
+    yield make_table(
+        f"Time to a loss of {loss}",
+        ("method", "seeds", "iterations", "ms each", "seconds", "interval"),
+        [
+            (
+                time.label,
+                NOTHING if found is None else str(found.seeds),
+                NOTHING if found is None else significant(found.iterations.median, 4),
+                NOTHING if found is None else significant(_MS * found.iteration_s.median, 3),
+                NOTHING
+                if found is None
+                else significant(found.seconds.median, 3) + mark(time.conditions),
+                NOTHING if found is None else interval(found.seconds),
+            )
+            for time, found in times
+        ],
+    )
+
+
+_SHORT = {COMMUNICATION: "comm."}
+
+
+def _shown_phases(times: Sequence[TimeSummary]) -> list[str]:
+    """Return the phases that take the largest shares anywhere, in the order of an iteration."""
+    phases = dict.fromkeys(phase for time in times for phase in time.phases)
+    # Communication comes last, whichever phases a method has.
+    ordered = [phase for phase in phases if phase != COMMUNICATION] + [COMMUNICATION]
+    share = {phase: max(_share(time, phase) for time in times) for phase in ordered}
+    largest = sorted(ordered, key=lambda phase: -share[phase])[:_SHOWN_PHASES]
+    return [phase for phase in ordered if phase in largest]
+
+
+def _share(time: TimeSummary, phase: str) -> float:
+    return time.phases[phase].mean / time.mean_s if phase in time.phases else 0.0
+
+
+def _phase(time: TimeSummary, phase: str) -> str:
+    found = time.phases.get(phase)
+    return NOTHING if found is None else _milliseconds(found.median, found.mean)
+
+
+def _milliseconds(median: float, mean: float) -> str:
+    text = significant(_MS * median, 3)
+    return f"{text} ({significant(_MS * mean, 3)})" if _differs(median, mean) else text
+
+
+def _differs(median: float, mean: float) -> bool:
+    return abs(mean - median) > _NOTABLE * median
+
+
+def _shown_estimates(rows: Sequence[Summary]) -> list[Estimate]:
+    found = [row.final_loss for row in rows]
+    found += [
+        row.to_target.iterations for row in rows if row.to_target and row.to_target.iterations
+    ]
+    found += [time.to_target.seconds for row in rows for time in row.times if time.to_target]
+    return found
+
+
+def _interval_notes(estimates: Sequence[Estimate]) -> list[str]:
+    said = []
+    if any(found.coverage is not None for found in estimates):
+        said.append(
+            f"[low, high]: rank-based confidence interval of the median, {CONFIDENCE:.0%} or more."
+        )
+    if any(found.coverage is None for found in estimates):
+        said.append("(least … greatest): of fewer than 6 values, too few for an interval.")
+    return said
+
+
+def _dispersion_notes(rows: Sequence[Summary]) -> list[str]:
+    found = [row for row in rows if row.dispersion_ratio is not None]
+    if not found:
+        return []
+    said = "dispersion: measured over predicted, of honest messages"
+    if any(row.dispersion_prediction == "exact" for row in found):
+        said += "; 1 is expected"
+    bounded = any(_is_bounded(row) for row in found)
+    return [f"{said}{f'; {_BOUNDED} at most 1, as the prediction is a bound' if bounded else ''}."]
+
+
+def _is_bounded(row: Summary) -> bool:
+    return row.dispersion_ratio is not None and row.dispersion_prediction == UPPER_BOUND
+
+
+def _time_notes(times: Sequence[TimeSummary]) -> list[str]:
+    said = [_TIMES, _PHASES]
+    pairs = [(time.seconds.median, time.mean_s) for time in times]
+    pairs += [(part.median, part.mean) for time in times for part in time.phases.values()]
+    if any(_differs(median, mean) for median, mean in pairs):
+        said.append(
+            "(mean): the mean over iterations, where it is more than a quarter from the median."
+        )
+    crowded = [time.label for time in times if time.conditions.oversubscribed]
+    if crowded:
+        whom = "all runs" if len(crowded) == len(times) else some_of(crowded)
+        said.append(
+            f"{OVERSUBSCRIBED} oversubscribed ({whom}): more threads than cores; times show no "
+            "scaling."
+        )
+    said += [
+        f"{sign} {note}." for sign, note in time_notes([time.conditions for time in times]).items()
+    ]
+    if cold := [time.label for time in times if not time.warm]:
+        said.append(f"times of warm-up, as there are no others: {some_of(cold)}.")
+    if len({time.conditions.machine for time in times}) > 1:
+        said.append("times come from different machines and cannot be compared.")
+    return said
+
+
+def _interval_or_nothing(found: Estimate | None) -> str:
+    return NOTHING if found is None else interval(found)
 
 
 def _or_nothing(found: Estimate | None, digits: int) -> str:

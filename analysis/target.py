@@ -2,53 +2,106 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.spent import iterations_before, seconds_before, uplink_bytes_before
-from analysis.statistics import Estimate, estimate
+from analysis.spent import seconds_before, uplink_bytes_before
+from analysis.statistics import Estimate, estimate, estimate_over
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from analysis.methods import Method, Timing
     from lad_mpi.logs import RunLog
     from lad_mpi.types import HostFloats
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What the runs of a method spent until a model was evaluated that is good enough.
+    """What a method spent until a model was evaluated that is good enough.
 
     Parameters
     ----------
     loss : float
         The target.
-    reached, launches : int
-        How many runs got there, of how many.
-    iterations, seconds, uplink_bytes : Estimate or None
-        Spent until then, over launches; None unless all of them got there. Seconds
-        are training time from the first iteration on, warm-up included.
+    reached, seeds : int
+        How many seeds got there, of how many.
+    iterations, uplink_bytes : Estimate or None
+        Spent until then, over seeds; None unless all of them got there.
     """
 
     loss: float
     reached: int
-    launches: int
+    seeds: int
     iterations: Estimate | None
-    seconds: Estimate | None
     uplink_bytes: Estimate | None
 
 
-def reach(runs: Sequence[RunLog], loss: float) -> Reach:
+@dataclass(frozen=True, slots=True)
+class TimeToReach:
+    """How long it took under the same conditions, by the runs that were made under them.
+
+    Parameters
+    ----------
+    seeds : int
+        Of these runs.
+    iterations : Estimate
+        Until the model was good enough, over seeds.
+    iteration_s, seconds : Estimate
+        Mean training time of these iterations, and training time of all of them, warm-up
+        included; the median over the launches of a seed, then over seeds.
+    """
+
+    seeds: int
+    iterations: Estimate
+    iteration_s: Estimate
+    seconds: Estimate
+
+
+def reach(method: Method, loss: float) -> Reach:
     """Return what it took to get to a loss, or below, for the first time."""
-    steps = [step for run in runs if (step := first_step(run, loss)) is not None]
-    found: list[Estimate | None] = [None] * 3
+    runs = list(method.by_seed.values())
+    steps = [(run, step) for run in runs if (step := first_step(run, loss)) is not None]
+    iterations = uplink_bytes = None
     if len(steps) == len(runs):
-        pairs = list(zip(runs, steps, strict=True))
-        spent = (iterations_before, seconds_before, uplink_bytes_before)
-        found = [estimate([float(before(run)[step]) for run, step in pairs]) for before in spent]
-    return Reach(loss, len(steps), len(runs), *found)
+        iterations = estimate([float(step) for _, step in steps])
+        uplink_bytes = estimate([float(uplink_bytes_before(run)[step]) for run, step in steps])
+    return Reach(loss, len(steps), len(runs), iterations, uplink_bytes)
+
+
+def time_to_reach(timing: Timing, loss: float) -> TimeToReach | None:
+    """Return how long it took to get to a loss, or below, for the first time.
+
+    Launches of one seed have the same iterations, and share all that makes seeds
+    differ. So each seed counts once, with the median over its launches.
+
+    Returns
+    -------
+    TimeToReach or None
+        None if no run was made under these conditions from the first iteration on to
+        the last, or one of those that were did not get there.
+    """
+    steps: dict[int, int] = {}
+    seconds: dict[int, list[float]] = defaultdict(list)
+    for run in timing.whole_runs:
+        step = first_step(run, loss)
+        if step is None:
+            return None
+        seed = run.spec["seed"]
+        steps[seed] = step
+        seconds[seed].append(float(seconds_before(run)[step]))
+    if not steps:
+        return None
+    each = {
+        seed: [spent / max(1, steps[seed]) for spent in found] for seed, found in seconds.items()
+    }
+    return TimeToReach(
+        seeds=len(steps),
+        iterations=estimate([float(step) for step in steps.values()]),
+        iteration_s=estimate_over(each),
+        seconds=estimate_over(seconds),
+    )
 
 
 def first_step(run: RunLog, error: float, metric: str = "loss") -> int | None:

@@ -30,7 +30,6 @@ import numpy as np
 
 from lad_mpi.aggregation import PRE_AGGREGATIONS, RULES
 from lad_mpi.arrays import open_backend
-from lad_mpi.cli.main import print_error
 from lad_mpi.cli.tables import print_table
 from lad_mpi.errors import ExitCode, LadError
 
@@ -151,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 repeats=options.repeats,
             )
     except LadError as error:
-        print_error(error, verbose=False)
+        sys.stderr.write(f"error: {error}\n")
         return int(error.exit_code)
     for result in results:
         result["read_over_copy"] = result["read_bytes_per_s"] / copy

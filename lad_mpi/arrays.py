@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lad_mpi.errors import BackendError
+from lad_mpi.errors import BackendError, is_gpu_error
 from lad_mpi.launchers import local_rank
 
 if TYPE_CHECKING:
@@ -151,11 +151,6 @@ def _no_device(reason: str) -> BackendError:
         "hide it, and that no other process has it for itself (nvidia-smi -q -d COMPUTE); "
         'or set backend.kind = "numpy"',
     )
-
-
-def is_gpu_error(error: Exception) -> bool:
-    """Whether an error is CuPy's own, which cannot be named without importing CuPy."""
-    return type(error).__module__.partition(".")[0] in ("cupy", "cupy_backends")
 
 
 def visible_gpus() -> list[str]:

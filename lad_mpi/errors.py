@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class ExitCode(IntEnum):
@@ -111,6 +117,10 @@ class TransportError(LadError):
     exit_code = ExitCode.UNFIT
 
 
+class SharedMemoryError(TransportError):
+    """A host whose shared memory is too small for MPI; all its ranks find that, others do not."""
+
+
 class SchedulerError(LadError):
     """A command of the scheduler that is missing, fails, or answers what nobody understands."""
 
@@ -130,3 +140,60 @@ class RelayedError(LadError):
         super().__init__("the server says what is wrong")
         self.relayed = True
         self.exit_code = exit_code
+
+
+def is_gpu_error(error: BaseException) -> bool:
+    """Whether an error is CuPy's own, which cannot be named without importing CuPy."""
+    return type(error).__module__.partition(".")[0] in ("cupy", "cupy_backends")
+
+
+def as_lad_error(error: BaseException) -> LadError | None:
+    """Return what to tell a person about an error; None if it is a mistake in the code.
+
+    Memory that is used up, a GPU that fails and a file that cannot be used are no
+    mistakes of the code, wherever they are met.
+
+    Parameters
+    ----------
+    error : BaseException
+        Any error.
+
+    Returns
+    -------
+    LadError or None
+        The error itself if it is one already.
+    """
+    if isinstance(error, LadError):
+        return error
+    if isinstance(error, MemoryError):
+        return RunFailedError(
+            f"not enough memory: {error}".removesuffix(": "),
+            hint='take fewer ranks a node, a smaller problem or backend.dtype = "float32"; see '
+            "the limits of the job and of ulimit -v",
+        )
+    if is_gpu_error(error):
+        return BackendError(
+            f"the GPU cannot be used: {type(error).__name__}: {error}",
+            hint="lad-mpi doctor tells what can be seen of it from here",
+        )
+    if isinstance(error, OSError):
+        where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        return LadError(f"{where}{error.strerror or error}")
+    if isinstance(error, ImportError):
+        return UnfitError(
+            f"cannot be imported: {error}",
+            hint="see that the package is whole in this environment, and that memory is left",
+        )
+    return None
+
+
+@contextlib.contextmanager
+def told_errors() -> Iterator[None]:
+    """Raise what :func:`as_lad_error` makes of an error, if it makes something of it."""
+    try:
+        yield
+    except Exception as error:
+        told = as_lad_error(error)
+        if told is None or told is error:
+            raise
+        raise told from error

@@ -39,7 +39,9 @@ def whole_file(path: Path, *, text: bool = False) -> Iterator[IO[Any]]:
     """
     draft = draft_of(path)
     try:
-        with draft.open("w" if text else "wb", encoding="utf-8" if text else None) as stream:
+        # Escapes, which JSON has as well, stand for bytes of file names that are not UTF-8.
+        encoding, errors = ("utf-8", "backslashreplace") if text else (None, None)
+        with draft.open("w" if text else "wb", encoding=encoding, errors=errors) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -25,6 +26,13 @@ LOCAL_RANK_VARIABLES = (
     "PALS_LOCAL_RANKID",
     "SLURM_LOCALID",
 )
+LOCAL_SIZE_VARIABLES = (
+    "OMPI_COMM_WORLD_LOCAL_SIZE",
+    "MPI_LOCALNRANKS",
+    "MV2_COMM_WORLD_LOCAL_SIZE",
+)
+#: SLURM's ranks on each node of a step, ``2(x3),1``.
+_SLURM_LAYOUT = re.compile(r"(\d+)(?:\(x(\d+)\))?")
 
 _HEARD_AFTER_S = 0.5
 
@@ -42,6 +50,21 @@ def announced_rank(environ: Mapping[str, str] | None = None) -> int:
 def local_rank(environ: Mapping[str, str] | None = None) -> int:
     """Return the rank within the node as the launcher says; 0 where it says nothing."""
     return _first(LOCAL_RANK_VARIABLES, environ, default=0)
+
+
+def local_size(environ: Mapping[str, str] | None = None) -> int:
+    """Return the number of ranks on this node as the launcher says; 0 where nobody knows.
+
+    Without a launcher there is one.
+    """
+    environ = os.environ if environ is None else environ
+    if announced_size(environ) == 1:
+        return 1
+    node = environ.get("SLURM_NODEID", "")
+    layout = environ.get("SLURM_STEP_TASKS_PER_NODE", "")
+    tasks = [int(n) for n, times in _SLURM_LAYOUT.findall(layout) for _ in range(int(times or 1))]
+    last = tasks[int(node)] if node.isdigit() and int(node) < len(tasks) else 0
+    return _first(LOCAL_SIZE_VARIABLES, environ, default=last)
 
 
 def hydra_descriptor(environ: Mapping[str, str] | None = None) -> int | None:

@@ -88,7 +88,7 @@ def cpu_model() -> str:
     """Return the processor's name; the architecture where it has none."""
     try:
         # Line by line: on hundreds of cores the whole file takes milliseconds.
-        with Path("/proc/cpuinfo").open() as lines:
+        with Path("/proc/cpuinfo").open(errors="replace") as lines:
             for line in lines:
                 if line.startswith("model name"):
                     return line.partition(":")[2].strip()
@@ -161,6 +161,6 @@ def _own_groups() -> dict[str, str]:
 def read_or_empty(path: Path) -> str:
     """Return what a file of the kernel says, stripped; nothing where it cannot be read."""
     try:
-        return path.read_text().strip()
+        return path.read_text(errors="replace").strip()
     except OSError:
         return ""

@@ -5,8 +5,12 @@ same in both; the long profile is for what decodes hostile bytes.
 """
 
 import os
+import sys
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from lad_mpi.spec.offers import imported, offers
 
 settings.register_profile("short", max_examples=60, deadline=None)
 settings.register_profile(
@@ -15,3 +19,39 @@ settings.register_profile(
 settings.load_profile(os.environ.get("LAD_MPI_TEST_PROFILE", "short"))
 
 pytest_plugins = ["cuda_on_host.fixtures"]
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Install a package of one module, for this process and those that it starts.
+
+    Given are its name, the module's text, and for each group of entry points the kinds
+    with their classes.
+    """
+    modules = set(sys.modules)
+
+    def forget():
+        offers.cache_clear()
+        imported.cache_clear()
+
+    def install(name, text, *, version="1.0", **points):
+        folder = tmp_path / name
+        metadata = folder / f"{name}-{version}.dist-info"
+        metadata.mkdir(parents=True)
+        (metadata / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
+        groups = [
+            f"[lad_mpi.{group}]\n" + "".join(f"{kind} = {name}:{cls}\n" for kind, cls in of.items())
+            for group, of in points.items()
+        ]
+        (metadata / "entry_points.txt").write_text("".join(groups))
+        (folder / f"{name}.py").write_text(text)
+        monkeypatch.syspath_prepend(folder)
+        monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        forget()
+
+    yield install
+    for module in set(sys.modules) - modules:
+        del sys.modules[module]
+    forget()

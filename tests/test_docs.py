@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from lad_mpi.problems import datasets
+
 ROOT = Path(__file__).parent.parent
 DOCS = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md"])
 
@@ -59,8 +61,12 @@ def test_components_of_another_package_run_and_are_listed(mylab):
     assert shown["uplink_bytes_per_iteration"] == 20 * (32 + 16)
     listed = run(["-m", "lad_mpi", "components", "--json"], mylab, path=mylab)
     found = {row["kind"]: row for rows in json.loads(listed.stdout).values() for row in rows}
-    assert found.keys() >= {"half_mean", "half_precision", "shift", "quadratic"}
-    assert found["half_mean"]["cost"] == "O(Q n log n)"
+    assert found.keys() >= {"half_mean", "half_precision", "shift", "spread", "quadratic"}
+    assert found["half_mean"]["cost"] == "O(n log n · Q)"
+    offers = {kind: row["offers"] for kind, row in found.items()}
+    assert offers["half_mean"] == ["CostedRule"]
+    assert offers["spread"] == ["ExactCode", "DispersionCode"]
+    assert offers["quadratic"] == ["SizedProblem", "CountedProblem"]
     # What it does not declare is unknown, and no reason to leave it out.
     assert found["half_mean"]["kappa"] is None
     assert found["shift"]["cost"] is None
@@ -75,6 +81,19 @@ def test_components_of_another_package_keep_the_laws_by_one_line_each(mylab):
     assert done.returncode == 0, done.stdout
     assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 150
     assert "skipped" not in done.stdout
+
+
+def test_a_misspelt_method_is_refused_in_the_words_of_the_documentation(mylab):
+    module = mylab / "mylab.py"
+    module.write_text(module.read_text().replace("def corrupt(", "def corrupted("))
+    done = run(["-m", "lad_mpi", "run", "mine.toml"], mylab, path=mylab)
+    assert done.returncode == 2
+    (message,) = (b for b in blocks(ROOT / "docs" / "extending.md", "text") if "lacks" in b)
+    words = "class mylab.Shift lacks corrupt(self, coded, context); did you misspell it as"
+    assert words in message
+    assert words in done.stderr
+    hint = message.splitlines()[1]
+    assert hint in done.stderr
 
 
 def test_a_broken_law_is_named_in_the_last_lines_of_the_report(mylab):
@@ -131,6 +150,18 @@ SHORT = ["spec.toml"]
 def spec(folder):
     (folder / "spec.toml").write_text("iterations = 12\n")
     return folder
+
+
+def test_files_of_the_documented_writers_are_read_alike(tmp_path):
+    pytest.importorskip("pandas")
+    writers, digest = blocks(ROOT / "docs" / "data.md", "python")
+    done = run(["-c", writers], tmp_path)
+    assert done.returncode == 0, done.stderr
+    digests = {path.name: datasets.digest(str(path)) for path in tmp_path.iterdir()}
+    assert len(digests) == writers.count("to_csv(") + writers.count("np.save")
+    assert len(set(digests.values())) == 1
+    printed = run(["-c", digest], tmp_path)
+    assert printed.stdout.strip() == digests["numpy.csv"]
 
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)

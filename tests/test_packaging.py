@@ -1,6 +1,7 @@
 """What is declared in one place must agree with what is declared in another."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -32,10 +33,15 @@ def split(requirement):
     return name.lower(), bound
 
 
+def pip_part():
+    """Return the lines that conda writes to a file and hands to ``pip install -r``."""
+    (entry,) = (entry for entry in CONDA if isinstance(entry, dict))
+    return entry["pip"]
+
+
 def conda():
     plain = [entry for entry in CONDA if isinstance(entry, str)]
-    by_pip = next(entry["pip"] for entry in CONDA if isinstance(entry, dict))
-    return dict(split(entry) for entry in plain + by_pip if not entry.startswith("--"))
+    return dict(split(entry) for entry in plain + pip_part() if not entry.startswith("-"))
 
 
 def pip():
@@ -58,6 +64,23 @@ def test_conda_and_pip_ask_for_the_same_versions():
     bounds = conda()
     assert {name: bounds[name] for name in pip()} == pip()
     assert bounds["python"] == PROJECT["requires-python"].removeprefix(">=")
+
+
+def test_pip_takes_what_conda_hands_to_it(tmp_path):
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("\n".join(pip_part()))
+    # All is installed here already, so that nothing is looked up; conda starts pip in this folder.
+    offline = ["--no-index", "--no-build-isolation", "--disable-pip-version-check"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--dry-run", *offline, "-r", str(requirements)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Would install lad_mpi" in done.stdout
 
 
 def test_one_version_of_byzfl_is_compared_with():

@@ -153,7 +153,7 @@ def legend(
     size : float
         Of the font, in points.
     """
-    beside = beside and all(_width(name, size) <= _BESIDE for name in entries)
+    beside = beside and not any("\n" in plain(name, _BESIDE, size) for name in entries)
     names = [plain(name, _BESIDE if beside else _BELOW, size) for name in entries]
     widest = max((_width(line, size) for name in names for line in name.split("\n")), default=0.0)
     columns = max(1, int((style.WIDTH * _POINTS - 10) / (widest + _SAMPLE)))

@@ -17,7 +17,7 @@ from analysis.figures.notes import (
     times_caption,
     times_heading,
 )
-from analysis.figures.panels import arrange, method_lines
+from analysis.figures.panels import arrange, errors_of, lines_of, times_of
 from analysis.spent import iterations_before, seconds_before, uplink_bytes_before
 from analysis.statistics import estimate
 from analysis.summary import final_loss
@@ -113,11 +113,12 @@ def _draw(
     timed: bool = False,
 ) -> tuple[Figure, str] | None:
     methods = collection.methods
-    found = {m.label: loss_curve(list(m.by_seed.values()), spent) for m in methods}
+    sources = times_of(methods) if timed else errors_of(methods)
+    found = {source.label: loss_curve(source.runs, spent) for source in sources}
     curves = {name: curve for name, curve in found.items() if curve.x.size}
     if not curves:
         return None
-    arrangement = arrange([line for line in method_lines(methods) if line.label in curves])
+    arrangement = arrange([line for line in lines_of(sources) if line.label in curves])
     panels = canvas.grid(arrangement)
     first = _start(list(curves.values()))
     lost: dict[str, None] = {}
@@ -129,11 +130,12 @@ def _draw(
             axes.xaxis.set_major_formatter(EngFormatter(unit="B"))
     panels.label(label, "loss $F(x)$")
     canvas.legend(panels.figure, _entries(arrangement, curves), beside=len(arrangement.panels) == 1)
-    notes = times_heading(methods) if timed else []
-    canvas.heading(panels.figure, setting_of(method.spec for method in methods), *notes)
+    conditions = [one.conditions for method in methods for one in method.timings] if timed else []
+    setting = setting_of(method.spec for method in methods)
+    canvas.heading(panels.figure, setting, *times_heading(conditions))
     said = [
         caption,
-        times_caption(methods) if timed else "",
+        times_caption(conditions),
         seeds_caption(collection),
         spread_caption(collection, "Bands"),
         f"Above the axes at last: {'; '.join(lost)}." if lost else "",

@@ -19,7 +19,7 @@ from analysis.forecast.sweep import (
     measured_setting,
     points_along,
 )
-from analysis.forecast.table import check_line
+from analysis.forecast.table import check_line, notes
 from analysis.formatting import with_prefix
 
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ def _draw(
     canvas.heading(figure, f"measured: {setting_of(specs)}", alarm=_alarm(forecast))
     said = [
         caption,
-        f"Lines and bands: forecast and 95 % interval at {_name(asked)}, one of them varied.",
+        f"Lines and bands: forecast and interval at {_name(asked)}, one of them varied.",
+        *notes(forecast, to_target=to_target),
         f"Dashed: the model at {_name(base)}, communication as measured." if elsewhere else "",
         "Full marks: medians over launches there; bars: least to greatest.",
         "Hollow marks: lines of one point.",

@@ -13,10 +13,9 @@ from analysis.exact import exact_reference
 from analysis.families import load_families, load_of, setting_of
 from analysis.figures import canvas
 from analysis.figures.notes import left_out_caption, seeds_caption, spread_caption
-from analysis.figures.panels import Line, arrange, method_lines
+from analysis.figures.panels import Line, arrange, errors_of, lines_of
 from analysis.statistics import estimate
 from analysis.summary import final_loss
-from lad_mpi.theory import honest_dispersion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,7 +71,9 @@ def error_against_load(collection: Collection) -> tuple[Figure, str] | None:
     families = {family.name: family for family in load_families(collection)}
     if not families:
         return None
-    arrangement = arrange([_line(f) for f in families.values()], method_lines(collection.methods))
+    arrangement = arrange(
+        [_line(f) for f in families.values()], lines_of(errors_of(collection.methods))
+    )
     rows = len(arrangement.panels)
     figure = canvas.new_figure(0.3 + rows * _HEIGHT)
     entries: dict[str, Artist] = {
@@ -93,7 +94,8 @@ def error_against_load(collection: Collection) -> tuple[Figure, str] | None:
     said = [
         "What redundancy buys. Left: final loss against load d.",
         "Middle and right: squares relative to β² at the same model, averaged over iterations.",
-        "The law is the expected dispersion N(H−1)(N−d)/(Hd(N−1)²) of uncompressed messages.",
+        "The law of the code is the expected dispersion of uncompressed messages.",
+        "For cyclic coding it is N(H−1)(N−d)/(Hd(N−1)²).",
         "Triangles at the bottom: zeros, for which a logarithmic axis has no place."
         if _ZERO in entries
         else "",
@@ -200,15 +202,15 @@ def _draw_exact(
 
 
 def _draw_laws(axes: Axes, families: Sequence[Family]) -> dict[str, Artist]:
-    entries: dict[str, Artist] = {}
     most = max(load_of(method) or 0 for family in families for method in family.members)
-    for count, honest in sorted({f.counts for f in families if f.random and not f.compressed}):
-        loads = [load for load in range(1, count) if load <= _MARGIN * most]
-        law = [
-            honest_dispersion(1.0, num_devices=count, num_honest=honest, load=load)
-            for load in loads
-        ]
-        (entries["law of the dispersion"],) = axes.plot(loads, law, **_LAW)
+    laws = [family.law() for family in families if not family.compressed]
+    entries: dict[str, Artist] = {}
+    for law in sorted({tuple(law.items()) for law in laws if law}):
+        loads, values = zip(*law, strict=True)
+        shown = [place for place, load in enumerate(loads) if load <= _MARGIN * most]
+        (entries["law of the dispersion"],) = axes.plot(
+            [loads[place] for place in shown], [values[place] for place in shown], **_LAW
+        )
     return entries
 
 

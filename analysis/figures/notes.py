@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analysis.marks import EMULATED, OVERSUBSCRIBED, emulated_networks, emulated_note
+from analysis.marks import (
+    EMULATED,
+    OVERLAP,
+    OVERSUBSCRIBED,
+    SHARED,
+    emulated_networks,
+    time_notes,
+)
 from analysis.statistics import CONFIDENCE, estimate
 
 if TYPE_CHECKING:
@@ -15,19 +22,23 @@ if TYPE_CHECKING:
     from analysis.runs import Collection
 
 _OVERSUBSCRIBED = "oversubscribed: more threads than cores, times show no scaling"
+_SHARED = "shared compute: a rank computes a gradient once for all of its devices"
+_OVERLAP = "overlap: messages arrive while the server works"
 
 
 def times_heading(rows: Sequence[Timed], *, marked: bool = False) -> list[str]:
     """Say above the axes what times are not, with the marks if names have them."""
     said = [(OVERSUBSCRIBED, _OVERSUBSCRIBED)] if any(row.oversubscribed for row in rows) else []
     said += [(EMULATED, f"emulated network: {name}") for name in emulated_networks(rows)]
+    said += [(SHARED, _SHARED)] if any(row.shared_compute for row in rows) else []
+    said += [(OVERLAP, _OVERLAP)] if any(row.overlap for row in rows) else []
     return [f"{sign} {text}" if marked else text for sign, text in said]
 
 
 def times_caption(rows: Sequence[Timed]) -> str:
     """Say the same in the caption."""
     crowded = [_OVERSUBSCRIBED] if any(row.oversubscribed for row in rows) else []
-    return " ".join(sentence(note) for note in (*crowded, emulated_note(rows)) if note)
+    return " ".join(sentence(note) for note in (*crowded, *time_notes(rows).values()))
 
 
 def sentence(text: str) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from analysis.runs import Method
+    from lad_mpi.logs import RunLog
 
 #: As many lines can be told apart in one legend, and panels on a page.
 MOST_LINES = 12
@@ -117,18 +118,60 @@ _BY_RULE = _Split(
 )
 
 
-def method_lines(methods: Sequence[Method]) -> list[Line]:
-    """Return a line a method."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """Runs that a line is drawn from.
+
+    Parameters
+    ----------
+    label : str
+        Of the line.
+    method : Method
+        Theirs.
+    runs : tuple of RunLog
+        One a seed.
+    conditions : str
+        What their times mean, if those of the method mean several things; else empty.
+    """
+
+    label: str
+    method: Method
+    runs: tuple[RunLog, ...]
+    conditions: str = ""
+
+
+def errors_of(methods: Sequence[Method]) -> list[Source]:
+    """Return the errors of methods, of which all runs of a seed have the same."""
+    return [Source(method.label, method, tuple(method.by_seed.values())) for method in methods]
+
+
+def times_of(methods: Sequence[Method]) -> list[Source]:
+    """Return the times of methods, apart for all that they mean; of runs timed as a whole."""
+    sources = []
+    for method in methods:
+        for timing in method.timings:
+            runs = {run.spec["seed"]: run for run in reversed(timing.whole_runs)}
+            several = timing.label.removeprefix(method.label) if len(method.timings) > 1 else ""
+            if runs:
+                ours = tuple(runs[seed] for seed in sorted(runs))
+                sources.append(Source(timing.label, method, ours, several.strip(" ()")))
+    return sources
+
+
+def lines_of(sources: Sequence[Source]) -> list[Line]:
+    """Return a line a source."""
+    methods = {source.method.label: source.method for source in sources}
+    found = {one.method.label: one for one in identify(list(methods.values()))}
     return [
         Line(
-            label=found.method.label,
-            data=found.data,
-            setting=found.setting,
-            rule=found.rule,
-            load=found.load,
-            loss=min(final_loss(run) for run in found.method.runs),
+            label=source.label,
+            data=found[source.method.label].data,
+            setting=found[source.method.label].setting,
+            rule=joined(found[source.method.label].rule, source.conditions),
+            load=found[source.method.label].load,
+            loss=min(final_loss(run) for run in source.runs),
         )
-        for found in identify(methods)
+        for source in sources
     ]
 
 

@@ -22,21 +22,24 @@ _MS = 1e3
 
 def phase_times(collection: Collection) -> tuple[Figure, str]:
     """Draw a bar a method, stacked from the times of the phases."""
-    rows = sorted(summarise(collection), key=lambda row: natural_key(row.label))
+    times = [time for row in summarise(collection) for time in row.times]
+    times.sort(key=lambda time: natural_key(time.label))
+    # Only means add up to the whole.
     bars = [
         Row(
-            name=f"{row.label}{mark(row)}",
-            whole=_MS * row.seconds.median,
-            parts={name: _MS * seconds for name, seconds in row.phases.items()},
+            name=f"{time.label}{mark(time.conditions)}",
+            whole=_MS * time.mean_s,
+            parts={name: _MS * phase.mean for name, phase in time.phases.items()},
         )
-        for row in rows
+        for time in times
     ]
     figure = draw_bars(bars)
+    conditions = [time.conditions for time in times]
     specs = [method.spec for method in collection.methods]
-    canvas.heading(figure, setting_of(specs), *times_heading(rows, marked=True))
+    canvas.heading(figure, setting_of(specs), *times_heading(conditions, marked=True))
     caption = (
-        "Training time of an iteration: medians over iterations after warm-up, and over runs. "
+        "Training time of an iteration: means over iterations after warm-up, medians over runs. "
         "Work is that of the slowest rank; what it leaves of the server's clock is communication "
         "and waiting. Numbers: the whole, in ms."
     )
-    return figure, f"{caption} {times_caption(rows)}".strip()
+    return figure, f"{caption} {times_caption(conditions)}".strip()

@@ -13,8 +13,9 @@ from analysis.figures.bars import Row, draw_bars
 from analysis.figures.notes import sentence
 from analysis.figures.panels import MOST_LINES
 from analysis.formatting import significant
-from analysis.marks import emulated_note, mark
+from analysis.marks import mark, time_notes
 from analysis.runs import natural_key
+from analysis.scaling.summary import void_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -68,7 +69,7 @@ def speedup_and_efficiency(
         axes.set_ylim(bottom=0)
         _scale(axes, every, log=every[-1] > _WIDE * every[0])
     canvas.legend(figure, entries)
-    _head(figure, study)
+    _head(figure, study, rows)
     bases = "; ".join(
         f"{members[0].name}: {significant(_MS * members[0].seconds.median, 3)} ms"
         for members in groups.values()
@@ -98,7 +99,7 @@ def phases_and_bounds(study: ScalingStudy, rows: Sequence[CaseSummary]) -> tuple
             for row in rows
         ]
     )
-    _head(figure, study)
+    _head(figure, study, rows)
     lower = (
         "Lower bar: the bounds of the same phases, by bandwidth, rate and bare collectives of the "
         "baseline."
@@ -145,7 +146,7 @@ def cost_along_axis(study: ScalingStudy, rows: Sequence[CaseSummary]) -> tuple[F
     if all(loss > 0 for loss in losses):
         right.set_yscale("log")
     canvas.legend(figure, _entries(colors, [row for rows in groups.values() for row in rows]))
-    _head(figure, study)
+    _head(figure, study, rows)
     said = [
         f"Cost and error against {key}.",
         f"Left: time of an iteration, medians over launches; bars: {_bars(rows)}.",
@@ -255,18 +256,19 @@ def _scale(axes: Axes, places: Sequence[float], *, log: bool) -> None:
     canvas.mark_places(axes.xaxis, places, log=log)
 
 
-def _head(figure: Figure, study: ScalingStudy) -> None:
+def _head(figure: Figure, study: ScalingStudy, rows: Sequence[CaseSummary]) -> None:
     specs = [run.spec for case in study.cases for run in case.runs]
-    void = "VOID: no claim is made, see the caption" if study.void else ""
-    canvas.heading(figure, setting_of(specs), alarm=void)
+    alarm = "VOID: no claim is made, see the caption" if study.void else ""
+    if not alarm and void_lines(rows, study):
+        alarm = "VOID in part: what is void is not drawn, see the caption"
+    canvas.heading(figure, setting_of(specs), alarm=alarm)
 
 
 def _claims(study: ScalingStudy, rows: Sequence[CaseSummary]) -> str:
-    said = [f"VOID: {reason}." for reason in study.void]
+    said = [f"VOID, {line}." for line in void_lines(rows, study)]
     if any(row.oversubscribed for row in rows):
         said.append("Hollow or †: more threads than processors, no claim is made.")
-    if note := emulated_note(rows):
-        said.append(sentence(note))
+    said += [sentence(note) for note in time_notes(rows).values()]
     void = sum(row.void for row in rows)
     if void:
         said.append(f"{void} void launches are left out.")
@@ -274,9 +276,14 @@ def _claims(study: ScalingStudy, rows: Sequence[CaseSummary]) -> str:
 
 
 def _bars(rows: Sequence[CaseSummary]) -> str:
-    if all(row.seconds.coverage is not None for row in rows):
+    drawn = [found for row in rows for found in (row.seconds, row.efficiency) if found]
+    certain = {found.coverage is not None for found in drawn}
+    if certain == {True}:
         return "rank-based 95 % confidence intervals"
-    return "least to greatest of fewer than 6 launches"
+    few = "least to greatest, of too few launches for an interval"
+    if certain == {False}:
+        return few
+    return f"rank-based 95 % confidence intervals of times; of others {few}"
 
 
 def _scaled(value: Estimate, factor: float) -> Estimate:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from analysis.forecast.interval import Interval
 from analysis.forecast.observe import dimension_of, header_bytes
 from analysis.forecast.target import progress_to
 from analysis.forecast.workload import grown, workload_of
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from analysis.forecast.fit import CostModel, Prediction
+    from analysis.forecast.interval import Interval
     from analysis.forecast.observe import Case, Measured
     from analysis.forecast.target import Progress, Target
     from analysis.forecast.workload import Workload
@@ -71,13 +71,10 @@ class Row:
 
     @property
     def to_target_s(self) -> Interval | None:
-        """Time to the target, the interval from fewest fast to most slow iterations."""
+        """Time to the target; a range where there are too few seeds for an interval."""
         if self.progress is None or self.progress.iterations is None:
             return None
-        count, seconds = self.progress.iterations, self.iteration.seconds
-        return Interval(
-            count.value * seconds.value, count.low * seconds.low, count.high * seconds.high
-        )
+        return self.progress.iterations.times(self.iteration.surer)
 
 
 def answer(measured: Measured, model: CostModel, question: Question) -> list[Row]:

@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 from analysis.forecast.terms import COMMUNICATION, TERMS, features
-from lad_mpi.theory import honest_dispersion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +22,7 @@ _SIZES = (("ranks", "P"), ("load", "d"), ("dimension", "Q"), ("samples", "sample
 def assumptions(measured: Measured, model: CostModel, rows: Sequence[Row]) -> list[str]:
     """List what the rows assume, one sentence or two each."""
     said = [*_sizes(measured, rows), *_devices(measured, rows), *_network(measured, rows)]
-    said += [*_terms(model, rows), *_errors(rows)]
+    said += [*_costs(rows), *_terms(model, rows), *_errors(rows)]
     errors = []
     if any(row.network is None for row in rows):
         errors.append(f"the model errs by {model.error:.0%}")
@@ -77,6 +76,12 @@ def _network(measured: Measured, rows: Sequence[Row]) -> Iterator[str]:
         )
 
 
+def _costs(rows: Sequence[Row]) -> Iterator[str]:
+    kinds = sorted({kind for row in rows for kind in row.workload.undeclared})
+    if kinds:
+        yield f"{', '.join(kinds)}: no cost is declared, and the work is taken to grow as N Q."
+
+
 def _terms(model: CostModel, rows: Sequence[Row]) -> Iterator[str]:
     for term in TERMS:
         told = [row for row in rows if not (term == COMMUNICATION and row.network is not None)]
@@ -112,7 +117,7 @@ def _errors(rows: Sequence[Row]) -> Iterator[str]:
     ]
     if not moved:
         return
-    row = max(moved, key=_scatter)
+    row = max(moved, key=lambda row: (not math.isnan(_scatter(row)), _scatter(row)))
     old, new = row.source, row.workload
     if old is None:
         return
@@ -120,11 +125,11 @@ def _errors(rows: Sequence[Row]) -> Iterator[str]:
     law = ", which were all alike, scatter there"
     if math.isfinite(more):
         law = f" scatter {_times(more)} times as much there"
+    law = f" By the law of the dispersion honest messages{law} at d = {round(new.load)}."
     yield (
         "iterations to the target are taken over from the logs, of "
         f"N = {old.devices} and Q = {old.dimension}, to N = {new.devices} and "
-        f"Q = {new.dimension}. By the law of the dispersion honest messages{law} "
-        f"at d = {round(new.load)}."
+        f"Q = {new.dimension}.{'' if math.isnan(more) else law}"
     )
 
 
@@ -133,18 +138,13 @@ def _times(factor: float) -> str:
 
 
 def _scatter(row: Row) -> float:
-    """Return the expected dispersion of a row over that of the runs its errors are from."""
+    """Return the expected dispersion of a row over that of the runs its errors are from.
+
+    NaN if the code has no law.
+    """
     if row.source is None:
         return 1.0
-    before, after = (
-        honest_dispersion(
-            1.0,
-            num_devices=w.devices,
-            num_honest=w.devices - w.byzantine,
-            load=min(w.devices, max(1, round(w.load))),
-        )
-        for w in (row.source, row.workload)
-    )
-    if before > 0:
-        return float(after / before)
-    return math.inf if after > 0 else 1.0
+    before, after = row.source.scatter, row.workload.scatter
+    if before == 0:
+        return 1.0 if after == 0 else math.inf
+    return after / before

@@ -11,7 +11,7 @@ from scipy.stats import t as student
 
 from analysis.forecast.interval import Interval
 from analysis.forecast.terms import COMMUNICATION, TERMS, features, network_seconds
-from analysis.statistics import CONFIDENCE
+from analysis.statistics import CONFIDENCE, EACH_OF_TWO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,12 +43,15 @@ class Prediction:
     Parameters
     ----------
     seconds : Interval
-        Training time of an iteration.
+        Training time of an iteration, with coverage ``CONFIDENCE``.
+    surer : Interval
+        The same with coverage ``EACH_OF_TWO``, for products with another interval.
     parts : dict of float
         Its terms, in seconds.
     """
 
     seconds: Interval
+    surer: Interval
     parts: dict[str, float]
 
 
@@ -135,10 +138,15 @@ class CostModel:
             error, sent = self.work_error, parts[COMMUNICATION]
         noise = error * _standard_errors(self.degrees)
         draws = draws * np.exp(np.clip(noise, -_MOST, _MOST)) + sent
-        outer = (1 - CONFIDENCE) / 2
-        low, high = np.quantile(draws, [outer, 1 - outer])
         value = sum(parts.values())
-        return Prediction(Interval(value, min(float(low), value), max(float(high), value)), parts)
+        seconds, surer = (_interval(value, draws, wanted) for wanted in (CONFIDENCE, EACH_OF_TWO))
+        return Prediction(seconds, surer, parts)
+
+
+def _interval(value: float, draws: HostFloats, coverage: float) -> Interval:
+    outer = (1 - coverage) / 2
+    low, high = np.quantile(draws, [outer, 1 - outer])
+    return Interval(value, min(float(low), value), max(float(high), value), coverage)
 
 
 def fit_model(cases: Sequence[Case]) -> CostModel:

@@ -7,7 +7,8 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from analysis.families import rule_and_codec
-from analysis.runs import Method, natural_key, with_unique_labels
+from analysis.labels import natural_key, tell_apart
+from lad_mpi.spec import flatten
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,11 +29,10 @@ def find_methods(runs: Sequence[RunLog]) -> dict[str, tuple[RunLog, ...]]:
     groups: dict[str, list[RunLog]] = defaultdict(list)
     for run in runs:
         groups[json.dumps(_without_sizes(run.spec), sort_keys=True, default=str)].append(run)
-    methods = []
-    for members in groups.values():
-        method = Method("", _without_sizes(members[0].spec), 0, tuple(members))
-        methods.append(Method(rule_and_codec(method), method.spec, 0, method.runs))
-    named = {method.label: method.runs for method in with_unique_labels(methods)}
+    specs = [_without_sizes(members[0].spec) for members in groups.values()]
+    names = [rule_and_codec(members[0].spec) for members in groups.values()]
+    labels = tell_apart(names, [flatten(spec) for spec in specs])
+    named = {label: tuple(runs) for label, runs in zip(labels, groups.values(), strict=True)}
     return {label: named[label] for label in sorted(named, key=natural_key)}
 
 

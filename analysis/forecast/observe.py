@@ -11,7 +11,7 @@ from analysis.forecast.methods import find_methods
 from analysis.forecast.terms import COMMUNICATION, TERMS
 from analysis.forecast.workload import Workload, payload_bytes, workload_of
 from analysis.runs import load_collection
-from analysis.scaling import load_scaling
+from analysis.scaling import load_scaling, summarise_scaling
 from analysis.timing import after_warmup, iteration_seconds, phase_seconds
 from lad_mpi.errors import LadError, UsageError
 from lad_mpi.records.scaling import FILE_NAME
@@ -172,11 +172,12 @@ def _read(paths: Iterable[Path]) -> tuple[list[RunLog], list[str], list[str]]:
         if path.name == FILE_NAME or (path / FILE_NAME).exists():
             study = load_scaling(path)
             runs += [run for case in study.cases for run in case.runs]
-            void += study.void
+            drifts = [reason for row in summarise_scaling(study) for reason in row.drift]
+            void += dict.fromkeys([*study.void, *drifts])
             excluded += [line for case in study.cases for line in case.void]
         else:
             collection = load_collection([path])
-            runs += [run for method in collection.methods for run in method.runs]
+            runs += collection.runs
             excluded += collection.describe_excluded()
     return runs, void, excluded
 

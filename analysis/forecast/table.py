@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 from analysis.forecast.answer import cheapest
 from analysis.forecast.terms import TERMS
 from analysis.formatting import NOTHING, significant, with_prefix
+from analysis.layout import make_table, open_console
 from analysis.records import without_nan
-from analysis.table import make_table
+from analysis.statistics import CONFIDENCE, EACH_OF_TWO, least_count
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
     from analysis.forecast import Forecast
     from analysis.forecast.answer import Row
     from analysis.forecast.interval import Interval
     from analysis.forecast.target import Progress
+    from analysis.layout import Grid
 
 _MS = 1e3
 _FAILED = "the model does not hold here, and nothing below can be relied on"
@@ -55,6 +56,7 @@ def to_json(forecast: Forecast) -> str:
             {"best": _record(best), "not_told_apart": [_record(row) for row in near]}
             for best, near in cheapest(forecast.rows)
         ],
+        "notes": notes(forecast, to_target=True),
         "assumptions": forecast.assumptions,
         "excluded": forecast.measured.excluded,
     }
@@ -63,10 +65,7 @@ def to_json(forecast: Forecast) -> str:
 
 def print_tables(forecast: Forecast) -> None:
     """Print check, times, times to the target, the cheapest, and what all this assumes."""
-    from rich.console import Console  # noqa: PLC0415  (only a person's terminal needs it)
-
-    # Names in brackets are names, not markup.
-    console = Console(markup=False, highlight=False)
+    console = open_console()
     for reason in forecast.measured.void:
         console.print(f"VOID, no claim is made: {reason}", style="bold")
     console.print(check_line(forecast), style="" if forecast.check.passed else "bold")
@@ -80,7 +79,10 @@ def print_tables(forecast: Forecast) -> None:
             words = f"{forecast.target.metric.replace('_', ' ')} ≤ {forecast.target.value:g}"
             console.print(_targets(rows, f"Time to {words}, {where}"))
     _print_cheapest(console, forecast)
-    console.print("\n[low, high]: 95 % interval, of launches and of the model's error. Assumed:")
+    console.print()
+    for note in notes(forecast, to_target=True):
+        console.print(note)
+    console.print("Assumed:")
     _print_list(console, forecast.assumptions)
     if forecast.measured.excluded:
         console.print(f"\nLeft out, {len(forecast.measured.excluded)}:")
@@ -97,13 +99,28 @@ def check_line(forecast: Forecast) -> str:
     return found + ("inside" if check.passed else f"OUTSIDE: {_FAILED}")
 
 
+def notes(forecast: Forecast, *, to_target: bool) -> list[str]:
+    """Say how the intervals are to be read; those of times to a target only if asked."""
+    said = [f"[low, high]: {CONFIDENCE:.0%} interval, of launches and of the model's error."]
+    rows = forecast.rows if to_target else []
+    spent = [row.to_target_s for row in rows if row.to_target_s is not None]
+    if any(interval.coverage is not None for interval in spent):
+        said.append("Of the time to a target: of launches, the model's error, and seeds.")
+    if any(interval.coverage is None for interval in spent):
+        said.append(
+            "(low … high): from the fewest iterations of a seed, fast, to the most, slow. It is a "
+            f"range without a coverage; an interval takes {least_count(EACH_OF_TWO)} seeds."
+        )
+    return said
+
+
 def describe(row: Row) -> str:
     """Name a row by load, method and sizes."""
     w = row.workload
     return f"d={round(w.load)}, {row.method} (P={w.ranks}, Q={with_prefix(w.dimension)})"
 
 
-def _times(rows: list[Row], title: str) -> Table:
+def _times(rows: list[Row], title: str) -> Grid:
     body = [
         (
             *_key(row, rows[place - 1] if place else None),
@@ -116,7 +133,7 @@ def _times(rows: list[Row], title: str) -> Table:
     return make_table(title, ("method", "P", "d", "Q", "ms", "interval", "most of it"), body)
 
 
-def _targets(rows: list[Row], title: str) -> Table:
+def _targets(rows: list[Row], title: str) -> Grid:
     body = []
     for place, row in enumerate(rows):
         spent = row.to_target_s
@@ -176,7 +193,8 @@ def _iterations(progress: Progress | None) -> str:
 
 
 def _interval(found: Interval, factor: float) -> str:
-    return f"[{_number(factor * found.low)}, {_number(factor * found.high)}]"
+    low, high = _number(factor * found.low), _number(factor * found.high)
+    return f"({low} … {high})" if found.coverage is None else f"[{low}, {high}]"
 
 
 def _ms(seconds: float) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.forecast.interval import Interval
+from analysis.statistics import EACH_OF_TWO, estimate
 from analysis.target import error_curve, first_step
 
 if TYPE_CHECKING:
@@ -42,8 +43,9 @@ class Progress:
     Parameters
     ----------
     iterations : Interval or None
-        Updates up to the target: median, least and greatest over seeds; None where a
-        seed did not reach it.
+        Updates up to the target, over seeds: median, and an interval that with that of
+        another quantity makes one of ``CONFIDENCE``, or the least and the greatest where
+        there are too few seeds. None where a seed did not reach it.
     seeds, reached : int
         All seeds, and those that reached it.
     within : int
@@ -70,7 +72,8 @@ def progress_to(target: Target, runs: Iterable[RunLog]) -> Progress:
     reached = [count for count in counts if count is not None]
     iterations = None
     if len(reached) == len(counts):
-        iterations = Interval(float(np.median(reached)), float(min(reached)), float(max(reached)))
+        found = estimate([float(count) for count in reached], EACH_OF_TWO)
+        iterations = Interval(found.median, found.low, found.high, found.coverage)
     return Progress(
         iterations=iterations,
         seeds=len(counts),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,14 +11,6 @@ if TYPE_CHECKING:
     from lad_mpi.network import Network
 
 COMMUNICATION = "communication"
-
-
-def _aggregate(w: Workload) -> float:
-    if w.pairs:
-        return float(w.devices**2 * w.values)
-    if w.sorts:
-        return float(w.devices * math.log2(max(2, w.devices)) ** 2 * w.values)
-    return float(w.devices * w.values)
 
 
 def _vector_and_message_bytes(w: Workload) -> float:
@@ -37,7 +28,7 @@ TERMS: dict[str, dict[str, Callable[[Workload], float]]] = {
         "log₂ P × downlink + uplink bytes": lambda w: w.hops * w.downlink_bytes + w.uplink_bytes,
     },
     "unpack": {"bytes unpacked": lambda w: w.devices * _vector_and_message_bytes(w)},
-    "aggregate": {"work of the rule": _aggregate},
+    "aggregate": {"work of the rule": lambda w: w.rule_work},
     "update": {"Q": lambda w: float(w.dimension)},
 }
 

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.work import gradients_per_iteration
+from analysis.work import assignment_of, declared_costs
+from lad_mpi.aggregation import Cost, Term
+from lad_mpi.coding import DispersionCode
+from lad_mpi.problems import CountedProblem
 from lad_mpi.spec import parse_spec, set_dotted, to_mapping
+from lad_mpi.theory import sampled_dispersion
 from lad_mpi.types import COMMAND_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lad_mpi.coding import Assignment
     from lad_mpi.spec import Spec
 
 
@@ -47,10 +52,14 @@ class Workload:
         Of a message as sent.
     downlink_bytes : float
         Of the broadcast.
-    pairs : bool
-        Whether the rule takes the products of all pairs of messages.
-    sorts : bool
-        Whether it sorts the messages by coordinate.
+    rule_work : float
+        What the time of the rule grows with: the leading term of the costs that its parts
+        declare, and N Q if none is declared.
+    undeclared : tuple of str
+        Parts of the rule that declare no cost.
+    scatter : float
+        Expected dispersion of honest messages, before compression, in units of β²; NaN if
+        the code has no law.
     groups : tuple of (str, str)
         For each term of the cost model the kinds of components that its coefficients
         belong to.
@@ -68,8 +77,9 @@ class Workload:
     item_bytes: int
     slot_bytes: float
     downlink_bytes: float
-    pairs: bool
-    sorts: bool
+    rule_work: float
+    undeclared: tuple[str, ...]
+    scatter: float
     groups: tuple[tuple[str, str], ...]
 
     @property
@@ -112,23 +122,26 @@ def workload_of(
     count, dtype = spec.devices.count, np.dtype(spec.backend.dtype)
     hosted = -(-count // max(1, ranks - 1))
     values = dimension * spec.coding.message_parts
-    load = _load_of(spec, mapping)
-    costs = _costs(spec)
+    assignment = assignment_of(spec)
+    load = float(assignment.loads.mean())
+    shared = spec.compute == "shared"
+    costs = declared_costs(spec)
     return Workload(
         ranks=ranks,
         devices=count,
         byzantine=spec.devices.byzantine,
         load=load,
         dimension=dimension,
-        samples=getattr(spec.problem, "samples_per_subset", None) or 1,
+        samples=_samples(spec),
         hosted=hosted,
-        gradients=_distinct(spec, hosted, load) if spec.compute == "shared" else hosted * load,
+        gradients=_distinct(spec, assignment, hosted) if shared else hosted * load,
         values=values,
         item_bytes=dtype.itemsize,
         slot_bytes=header_bytes + spec.compression.payload_bytes(values, dtype),
         downlink_bytes=COMMAND_BYTES + dimension * dtype.itemsize,
-        pairs="n²Q" in costs,
-        sorts="log² n" in costs,
+        rule_work=_leading(costs).size(count, spec.devices.num_byzantine, values),
+        undeclared=tuple(kind for kind, cost in costs if cost is None),
+        scatter=_scatter(spec),
         groups=_groups(spec, ranks),
     )
 
@@ -148,31 +161,47 @@ def payload_bytes(mapping: Mapping[str, Any], dimension: int) -> int:
     return int(spec.compression.payload_bytes(values, np.dtype(spec.backend.dtype)))
 
 
-def _load_of(spec: Spec, mapping: Mapping[str, Any]) -> float:
-    load = getattr(spec.coding, "load", None)
-    if isinstance(load, int):
-        return float(load)
-    return (gradients_per_iteration(mapping) or 0) / spec.devices.count
+def _leading(costs: list[tuple[str, Cost | None]]) -> Term:
+    every_message_once = Term(n=1, Q=1)
+    terms = [term for _, cost in costs if cost is not None for term in cost.terms]
+    return Cost(every_message_once, *terms).leading
 
 
-def _distinct(spec: Spec, hosted: int, load: float) -> float:
-    """Return how many subsets are needed on a rank, on average over random assignments.
+def _samples(spec: Spec) -> int:
+    work = spec.problem.gradient_work if isinstance(spec.problem, CountedProblem) else None
+    return 1 if work is None else work.samples
 
-    Of N rows of the cyclic code d hold a subset; n of them, drawn without replacement,
-    all miss it with probability C(N−d, n) / C(N, n). Fixed rows follow one another.
+
+def _scatter(spec: Spec) -> float:
+    code, devices = spec.coding, spec.devices
+    if not isinstance(code, DispersionCode):
+        return math.nan
+    return sampled_dispersion(
+        code.variance_factor(devices.count, devices.num_byzantine),
+        0.0,
+        num_devices=devices.count,
+        num_honest=devices.count - devices.byzantine,
+    )
+
+
+def _distinct(spec: Spec, assignment: Assignment, hosted: int) -> float:
+    """Return how many subsets are needed on the fullest rank, on average over assignments.
+
+    A code that varies deals its N rows out at random: of the rows that hold a subset, h in
+    number, n of N miss all with probability C(N−h, n) / C(N, n). Other codes deal out the
+    same rows always, and the first rank hosts the first of them.
     """
     count = spec.devices.count
-    if getattr(spec.coding, "assignment", "random") == "fixed":
-        return min(count, hosted + load - 1)
-    missed = math.comb(count - round(load), hosted) / math.comb(count, hosted)
-    return count * (1 - missed)
-
-
-def _costs(spec: Spec) -> str:
-    pipeline = spec.aggregation or spec.fallback
-    if pipeline is None:
-        return ""
-    return " ".join(str(getattr(part, "cost", "")) for part in (*pipeline.pre, pipeline.rule))
+    if not spec.coding.varies:
+        part = assignment.part(slice(0, hosted), slice(None))
+        return float(len(np.unique(part[part >= 0])))
+    subsets = assignment.subsets
+    holders = np.bincount(subsets[subsets >= 0], minlength=count)
+    ways = math.comb(count, hosted)
+    return sum(
+        int(number) * (1 - math.comb(count - int(held), hosted) / ways)
+        for held, number in zip(*np.unique(holders, return_counts=True), strict=True)
+    )
 
 
 def _groups(spec: Spec, ranks: int) -> tuple[tuple[str, str], ...]:

@@ -1,7 +1,7 @@
 """Scaling studies: times, speed-up, efficiency, and the bounds that they stand beside."""
 
 from analysis.scaling.load import CaseRuns, ScalingStudy, load_scaling
-from analysis.scaling.summary import CaseSummary, PhaseSummary, summarise_scaling
+from analysis.scaling.summary import CaseSummary, PhaseSummary, summarise_scaling, void_lines
 
 __all__ = [
     "CaseRuns",
@@ -10,4 +10,5 @@ __all__ = [
     "ScalingStudy",
     "load_scaling",
     "summarise_scaling",
+    "void_lines",
 ]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analysis.timing import COMMUNICATION
-from analysis.work import gradients_per_iteration
+from analysis.work import assignment_of, declared_costs
 from lad_mpi.errors import LadError
+from lad_mpi.problems import CountedProblem, GradientWork
 from lad_mpi.spec import parse_spec
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ class Sizes:
         Devices of the rank that hosts most.
     load : float
         d, subset gradients a device.
-    samples : int
-        m, samples a subset.
+    gradient : GradientWork
+        The least that the gradient of a subset takes.
     dimension : int
         Q.
     values : int
@@ -56,7 +57,7 @@ class Sizes:
     devices: int
     hosted: int
     load: float
-    samples: int
+    gradient: GradientWork
     dimension: int
     values: int
     item_bytes: int
@@ -70,30 +71,29 @@ class Sizes:
 def sizes_of(run: RunLog) -> Sizes | None:
     """Read off a log what its bounds depend on; None where its spec says too little.
 
-    Bounds are known for synthetic linear regression on the host.
+    Bounds are known on the host, for problems that say how much work a gradient is.
     """
     try:
         spec = parse_spec(run.spec)
     except LadError:
         return None
-    gradients = gradients_per_iteration(run.spec)
-    dimension = getattr(spec.problem, "dimension", None)
-    if gradients is None or dimension is None or spec.problem.kind != "linear_regression":
+    if spec.backend.kind != "numpy" or not isinstance(spec.problem, CountedProblem):
         return None
-    if spec.backend.kind != "numpy":
+    dimension, gradient = spec.problem.declared_dimension, spec.problem.gradient_work
+    if dimension is None or gradient is None:
         return None
     hosts = max(1, run.ranks - 1)
     return Sizes(
         devices=spec.devices.count,
         hosted=-(-spec.devices.count // hosts),
-        load=gradients / spec.devices.count,
-        samples=getattr(spec.problem, "samples_per_subset", None) or 1,
+        load=float(assignment_of(spec).loads.mean()),
+        gradient=gradient,
         dimension=dimension,
         values=dimension * spec.coding.message_parts,
         item_bytes=np.dtype(spec.backend.dtype).itemsize,
         uplink_bytes=float(np.median(run.traffic["uplink_bytes"])),
         downlink_bytes=float(np.median(run.traffic["downlink_bytes"])),
-        gram=_is_gram(spec),
+        gram=_takes_pairs(spec),
         several=hosts > 1,
         network=spec.network.emulate,
     )
@@ -118,9 +118,8 @@ def phase_bounds(sizes: Sizes, baseline: Baseline, ranks: int) -> dict[str, floa
     =============  =====================================================================
     phase          bound
     =============  =====================================================================
-    compute        the greater of reading min(N, n d) subsets once, and 4 n d m Q
-                   operations at the rate of GEMV in a cache: a gradient is two
-                   products with a vector
+    compute        the greater of reading min(N, n d) subsets once, and of n d gradients at
+                   the rate in a cache of the product that the problem names
     encode         reading n d vectors from a cache, and writing n
     pack           reading n vectors and writing n messages
     unpack         reading N messages and writing N vectors
@@ -138,13 +137,13 @@ def phase_bounds(sizes: Sizes, baseline: Baseline, ranks: int) -> dict[str, floa
     alone = _Rates(baseline, sizes.item_bytes, together=False)
     n, d, item = sizes.hosted, sizes.load, sizes.item_bytes
     vectors, own = sizes.devices * sizes.values * item, n * sizes.values * item
-    subsets = min(sizes.devices, n * d) * sizes.samples * sizes.dimension * item
+    subsets = min(sizes.devices, n * d) * sizes.gradient.numbers * item
     messages = sizes.uplink_bytes / sizes.devices * n
     pairs = sizes.devices * (sizes.devices + 1) * sizes.values if sizes.gram else 0
     bounds = {
         "compute": max(
             machine.moving(subsets),
-            machine.computing("gemv", 4 * n * d * sizes.samples * sizes.dimension),
+            machine.computing(sizes.gradient.product, n * d * sizes.gradient.operations),
         ),
         "encode": machine.cached(d * own) + machine.moving(own),
         "pack": machine.moving(own + messages),
@@ -195,12 +194,5 @@ class _Rates:
         return math.nan if rate is None else work / rate
 
 
-def _is_gram(spec: Spec) -> bool:
-    pipeline = spec.aggregation or spec.fallback
-    if pipeline is None:
-        return False
-    return any("n²Q" in _cost(part) for part in (*pipeline.pre, pipeline.rule))
-
-
-def _cost(component: Any) -> str:
-    return str(getattr(component, "cost", ""))
+def _takes_pairs(spec: Spec) -> bool:
+    return any(cost is not None and cost.takes_pairs for _, cost in declared_costs(spec))

@@ -44,6 +44,16 @@ class CaseRuns:
         """The network that was emulated, in some launch at least; empty where none was."""
         return next((run.emulated_network for run in self.runs if run.emulated_network), "")
 
+    @property
+    def shared_compute(self) -> bool:
+        """Whether redundant gradients were computed once a rank."""
+        return any(run.spec.get("compute") == "shared" for run in self.runs)
+
+    @property
+    def overlap(self) -> bool:
+        """Whether messages were gathered while the server worked."""
+        return any(run.spec.get("overlap", False) for run in self.runs)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScalingStudy:
@@ -57,14 +67,15 @@ class ScalingStudy:
         What was done.
     cases : tuple of CaseRuns
         In the order of the record.
-    baselines : dict of Baseline
-        By ranks: what was measured before the launches.
+    baselines, later_baselines : dict of Baseline
+        By ranks: what was measured before the launches, and after them.
     """
 
     folder: Path
     record: ScalingRecord
     cases: tuple[CaseRuns, ...]
     baselines: dict[int, Baseline]
+    later_baselines: dict[int, Baseline]
 
     @property
     def void(self) -> list[str]:
@@ -73,6 +84,8 @@ class ScalingStudy:
         missing = self.record.launches_each * len(self.cases) - len(self.record.launches)
         if missing > 0:
             found.append(f"{missing} launches have not been made: the study is not finished")
+        elif self.baselines.keys() != self.later_baselines.keys():
+            found.append("the machine was not measured after the launches: go on with the study")
         return found
 
 
@@ -90,12 +103,15 @@ def load_scaling(folder: Path) -> ScalingStudy:
     if not any(case.runs for case in cases):
         reasons = "\n  ".join(line for case in cases for line in case.void)
         raise UsageError(f"{folder}: no launch has times that count\n  {reasons}".rstrip())
-    baselines = {
-        int(ranks): read_baseline(place / files["before"])
-        for ranks, files in record.baselines.items()
-        if "before" in files
-    }
-    return ScalingStudy(place, record, cases, baselines)
+    before, after = (
+        {
+            int(ranks): read_baseline(place / files[when])
+            for ranks, files in record.baselines.items()
+            if when in files
+        }
+        for when in ("before", "after")
+    )
+    return ScalingStudy(place, record, cases, before, after)
 
 
 def _load_case(folder: Path, record: ScalingRecord, case: Case) -> CaseRuns:

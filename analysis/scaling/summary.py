@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.scaling.bounds import phase_bounds, sizes_of
+from analysis.scaling.drift import Verdict, judge_drift
 from analysis.scaling.path import CriticalPath, critical_path
-from analysis.statistics import Estimate, estimate
+from analysis.statistics import EACH_OF_TWO, Estimate, estimate
 from analysis.summary import final_loss
 from analysis.timing import phase_seconds
 
@@ -31,12 +32,15 @@ class PhaseSummary:
     seconds : Estimate
         Of an iteration, on the slowest rank; medians over iterations, over launches.
     bound_s : float or None
-        The least time by the baseline; None where there is no bound.
+        The least time by the baseline; None where there is no bound, or a void one.
+    void : str
+        Why the bound is void; empty where it is not.
     """
 
     name: str
     seconds: Estimate
     bound_s: float | None
+    void: str = ""
 
     @property
     def percent(self) -> float | None:
@@ -66,6 +70,9 @@ class CaseSummary:
         More threads than processors: no claim.
     emulated_network : str
         The network that was emulated; empty where none was.
+    shared_compute, overlap : bool
+        Redundant gradients were computed once a rank; messages were gathered while the
+        server worked.
     seconds : Estimate
         Training time of an iteration, over launches.
     phases : tuple of PhaseSummary
@@ -81,6 +88,9 @@ class CaseSummary:
     speedup, efficiency : Estimate or None
         With the interval that the two intervals allow at the widest; None where no
         claim can be made.
+    drift : tuple of str
+        Why the machine's drift voids the times of the case, or of its base, for a
+        comparison; empty where it does not.
     final_loss : float
         F of the final model.
     """
@@ -94,6 +104,8 @@ class CaseSummary:
     void: int
     oversubscribed: bool
     emulated_network: str
+    shared_compute: bool
+    overlap: bool
     seconds: Estimate
     phases: tuple[PhaseSummary, ...]
     device_s: float
@@ -104,18 +116,60 @@ class CaseSummary:
     base: str
     speedup: Estimate | None
     efficiency: Estimate | None
+    drift: tuple[str, ...]
     final_loss: float
 
 
 def summarise_scaling(study: ScalingStudy) -> list[CaseSummary]:
     """Return a row for every case with launches that count, in the order of the study."""
     counted = [case for case in study.cases if case.runs]
-    return [_summarise(case, _base_of(case, counted), study) for case in counted]
+    timed = {case.case.name: _time(case, study) for case in counted}
+    return [
+        _summarise(timed[case.case.name], timed[_base_of(case, counted).case.name], study)
+        for case in counted
+    ]
 
 
-def seconds_of(case: CaseRuns) -> Estimate:
-    """Return the training time of an iteration, over launches."""
-    return estimate([critical_path(run).total_s for run in case.runs])
+def void_lines(rows: Sequence[CaseSummary], study: ScalingStudy) -> list[str]:
+    """Say what makes no claim and why: the study, or single cases and bounds of phases."""
+    lines = [f"no claim is made: {reason}" for reason in study.void]
+    if lines:
+        return lines
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        for reason in row.drift:
+            reasons.setdefault(f"no speed-up or efficiency: {reason}", []).append(row.name)
+        for phase in row.phases:
+            if phase.void:
+                text = f"no bound of {phase.name}: {phase.void}"
+                reasons.setdefault(text, []).append(row.name)
+    return [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Timed:
+    """A case with what its launches took."""
+
+    runs: CaseRuns
+    paths: tuple[CriticalPath, ...]
+    phases: dict[str, Estimate]
+    verdict: Verdict
+
+    @property
+    def hosts(self) -> int:
+        return max(1, self.runs.case.ranks - 1)
+
+    @property
+    def totals(self) -> list[float]:
+        return [path.total_s for path in self.paths]
+
+
+def _time(case: CaseRuns, study: ScalingStudy) -> _Timed:
+    parts = [phase_seconds(run) for run in case.runs]
+    phases = {name: estimate([part[name] for part in parts]) for name in parts[0]}
+    medians = {name: found.median for name, found in phases.items()}
+    paths = tuple(critical_path(run) for run in case.runs)
+    return _Timed(case, paths, phases, judge_drift(case, study, medians))
 
 
 def _base_of(case: CaseRuns, counted: Sequence[CaseRuns]) -> CaseRuns:
@@ -124,17 +178,19 @@ def _base_of(case: CaseRuns, counted: Sequence[CaseRuns]) -> CaseRuns:
     return min(alike, key=lambda other: other.case.ranks)
 
 
-def _summarise(case: CaseRuns, base: CaseRuns, study: ScalingStudy) -> CaseSummary:
-    paths = [critical_path(run) for run in case.runs]
-    seconds = estimate([path.total_s for path in paths])
-    claim = not (study.void or case.oversubscribed or base.oversubscribed)
-    hosts, base_hosts = (max(1, one.case.ranks - 1) for one in (case, base))
+def _summarise(timed: _Timed, base: _Timed, study: ScalingStudy) -> CaseSummary:
+    case, paths, verdict = timed.runs, timed.paths, timed.verdict
+    drift = tuple(dict.fromkeys(one.drift for one in (verdict, base.verdict) if one.drift))
+    crowded = case.oversubscribed or base.runs.oversubscribed
     speedup = efficiency = None
-    if claim:
-        gained = gain(seconds_of(base), seconds, is_base=case is base)
+    if not (study.void or drift or crowded):
+        gained = gain(base.totals, timed.totals)
+        if timed is base:
+            # Of itself it is 1, and nothing else.
+            gained = dataclasses.replace(gained, median=1.0, low=1.0, high=1.0)
         ideal = 1.0
         if study.record.kind == "strong":
-            speedup, ideal = gained, hosts / base_hosts
+            speedup, ideal = gained, timed.hosts / base.hosts
         efficiency = Estimate(
             gained.median / ideal, gained.low / ideal, gained.high / ideal,
             gained.count, gained.coverage,
@@ -142,38 +198,46 @@ def _summarise(case: CaseRuns, base: CaseRuns, study: ScalingStudy) -> CaseSumma
     return CaseSummary(
         name=case.case.name,
         ranks=case.case.ranks,
-        device_ranks=hosts,
+        device_ranks=timed.hosts,
         over=dict(case.case.over),
         growth=case.case.growth,
         launches=len(case.runs),
         void=len(case.void),
         oversubscribed=case.oversubscribed,
         emulated_network=case.emulated_network,
-        seconds=seconds,
-        phases=_phases(case, study),
+        shared_compute=case.shared_compute,
+        overlap=case.overlap,
+        seconds=estimate(timed.totals),
+        phases=tuple(
+            PhaseSummary(name, found, verdict.bounds.get(name), verdict.lost.get(name, ""))
+            for name, found in timed.phases.items()
+        ),
         device_s=_median([path.device_s for path in paths]),
         server_s=_median([path.server_s for path in paths]),
         load_balance=_median([path.load_balance for path in paths]),
         communication_efficiency=_median([path.communication_efficiency for path in paths]),
         critical=_critical(paths),
-        base=base.case.name,
+        base=base.runs.case.name,
         speedup=speedup,
         efficiency=efficiency,
+        drift=drift,
         final_loss=final_loss(case.runs[0]),
     )
 
 
-def gain(base: Estimate, seconds: Estimate, *, is_base: bool) -> Estimate:
-    """Return the base's time over a case's; of the base itself that is 1, and nothing else."""
-    if is_base:
-        return Estimate(1.0, 1.0, 1.0, base.count, base.coverage)
-    return ratio(base, seconds)
+def gain(base_s: Sequence[float], seconds: Sequence[float]) -> Estimate:
+    """Return the median time of a base over that of a case, from their launches.
+
+    The interval has ``CONFIDENCE``, which takes more launches than one of a time.
+    """
+    return ratio(estimate(base_s, EACH_OF_TWO), estimate(seconds, EACH_OF_TWO))
 
 
 def ratio(over: Estimate, under: Estimate) -> Estimate:
     """Divide two medians; the interval is the widest that the two intervals allow.
 
-    Its coverage is that of both intervals holding at once, by Bonferroni's inequality.
+    Its coverage is that of both intervals holding at once, by Bonferroni's inequality: at
+    least ``CONFIDENCE`` if each has ``EACH_OF_TWO``.
     """
     coverage = None
     if over.coverage is not None and under.coverage is not None:
@@ -184,19 +248,6 @@ def ratio(over: Estimate, under: Estimate) -> Estimate:
         over.high / under.low,
         min(over.count, under.count),
         coverage,
-    )
-
-
-def _phases(case: CaseRuns, study: ScalingStudy) -> tuple[PhaseSummary, ...]:
-    parts = [phase_seconds(run) for run in case.runs]
-    baseline, sizes = study.baselines.get(case.case.ranks), sizes_of(case.runs[0])
-    bounds: dict[str, float] = {}
-    # Measured with more threads than processors, a machine shows no bounds.
-    if baseline is not None and sizes is not None and not baseline.oversubscribed:
-        bounds = phase_bounds(sizes, baseline, case.case.ranks)
-    return tuple(
-        PhaseSummary(name, estimate([part[name] for part in parts]), bounds.get(name))
-        for name in parts[0]
     )
 
 

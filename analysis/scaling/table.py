@@ -7,16 +7,16 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from analysis.formatting import NOTHING, significant
-from analysis.marks import EMULATED, emulated_note, mark
+from analysis.layout import make_table, open_console
+from analysis.marks import EMULATED, mark, time_notes
 from analysis.records import without_nan
-from analysis.statistics import CONFIDENCE, Estimate
-from analysis.table import make_table
+from analysis.scaling.summary import void_lines
+from analysis.statistics import CONFIDENCE, EACH_OF_TWO, Estimate, least_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.table import Table
-
+    from analysis.layout import Grid
     from analysis.scaling.load import ScalingStudy
     from analysis.scaling.summary import CaseSummary, PhaseSummary
 
@@ -36,6 +36,7 @@ def to_json(rows: Sequence[CaseSummary], study: ScalingStudy) -> str:
         "base": record.base,
         "launcher": record.launcher,
         "void": study.void,
+        "void_claims": void_lines(rows, study),
         "void_launches": [line for case in study.cases for line in case.void],
         "notes": notes(rows, study),
         "cases": [_record(row) for row in rows],
@@ -46,7 +47,8 @@ def to_json(rows: Sequence[CaseSummary], study: ScalingStudy) -> str:
 def notes(rows: Sequence[CaseSummary], study: ScalingStudy) -> list[str]:
     """Say how the numbers are to be read."""
     record = study.record
-    certain = {row.seconds.coverage is not None for row in rows}
+    shown = [estimate for row in rows for estimate in (row.seconds, row.efficiency) if estimate]
+    certain = {estimate.coverage is not None for estimate in shown}
     said = [f"{record.kind} scaling: {record.growth_rule}."]
     said.append(
         "time: of an iteration, training phases on the server's clock; median over iterations "
@@ -55,7 +57,10 @@ def notes(rows: Sequence[CaseSummary], study: ScalingStudy) -> list[str]:
     if True in certain:
         said.append(f"[low, high]: rank-based confidence interval, {CONFIDENCE:.0%} or more.")
     if False in certain:
-        said.append("(least … greatest): of fewer than 6 launches, too few for an interval.")
+        said.append(
+            f"(least … greatest): too few launches for an interval, which takes {least_count()}, "
+            f"or {least_count(EACH_OF_TWO)} of both cases that are compared."
+        )
     ideal = "device ranks over those of the base" if record.kind == "strong" else "the base's time"
     if _has_speedup(rows):
         said.append(f"speed-up, eff.: against the case of fewest ranks, P; ideal is {ideal}.")
@@ -69,8 +74,9 @@ def notes(rows: Sequence[CaseSummary], study: ScalingStudy) -> list[str]:
     )
     if any(row.oversubscribed for row in rows):
         said.append("† oversubscribed: more threads than processors; no claim is made.")
-    if note := emulated_note(rows):
-        said.append(f"{EMULATED} {note}. Its bound of communication is that of the network.")
+    for sign, note in time_notes(rows).items():
+        bound = " Its bound of communication is that of the network." if sign == EMULATED else ""
+        said.append(f"{sign} {note}.{bound}")
     if not study.baselines:
         said.append("no baseline was measured, so there are no bounds.")
     return said
@@ -78,13 +84,11 @@ def notes(rows: Sequence[CaseSummary], study: ScalingStudy) -> list[str]:
 
 def print_tables(rows: Sequence[CaseSummary], study: ScalingStudy) -> None:
     """Print times, phases beside their bounds, and how to read them; 80 columns will do."""
-    from rich.console import Console  # noqa: PLC0415  (only a person's terminal needs it)
     from rich.padding import Padding  # noqa: PLC0415
 
-    # Names in brackets are names, not markup.
-    console = Console(markup=False, highlight=False)
-    for reason in study.void:
-        console.print(f"VOID, no claim is made: {reason}", style="bold")
+    console = open_console()
+    for line in void_lines(rows, study):
+        console.print(f"VOID, {line}", style="bold")
     console.print(_times(rows))
     console.print()
     console.print(_critical(rows))
@@ -100,7 +104,7 @@ def print_tables(rows: Sequence[CaseSummary], study: ScalingStudy) -> None:
             console.print(Padding(line, (0, 0, 0, 2)))
 
 
-def _times(rows: Sequence[CaseSummary]) -> Table:
+def _times(rows: Sequence[CaseSummary]) -> Grid:
     titles = ("case", "P", "runs", "ms", "interval", *_GAINS)
     # A study on one number of ranks has no speed-up, and its cases have long names.
     shown = len(titles) if _has_speedup(rows) else -len(_GAINS)
@@ -124,7 +128,7 @@ def _has_speedup(rows: Sequence[CaseSummary]) -> bool:
     return any(row.speedup is not None for row in rows)
 
 
-def _critical(rows: Sequence[CaseSummary]) -> Table:
+def _critical(rows: Sequence[CaseSummary]) -> Grid:
     body = [
         (
             row.name + mark(row),
@@ -140,7 +144,7 @@ def _critical(rows: Sequence[CaseSummary]) -> Table:
     return make_table("Critical path, ms", titles, body)
 
 
-def _phases(rows: Sequence[CaseSummary]) -> Table:
+def _phases(rows: Sequence[CaseSummary]) -> Grid:
     body: list[tuple[str, ...]] = []
     for row in rows:
         # A line of its own, since names grow with the axes of a study.

@@ -4,11 +4,14 @@ from lad_mpi.aggregation.arc import AdaptiveClipping
 from lad_mpi.aggregation.arriving import Arriving
 from lad_mpi.aggregation.base import (
     CoordinateWiseRule,
+    CostedPreAggregation,
+    CostedRule,
     GramSpaceMixing,
     GramSpaceRule,
     MixingPreAggregation,
     PreAggregation,
     RandomisedPreAggregation,
+    RobustRule,
     Rule,
     StatefulRule,
     check_messages,
@@ -19,6 +22,7 @@ from lad_mpi.aggregation.caf import CovarianceFilter
 from lad_mpi.aggregation.centered_clipping import CenteredClipping
 from lad_mpi.aggregation.checks import finite_rows
 from lad_mpi.aggregation.clip import Clip
+from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.geometric_median import GeometricMedian, GeometricMedianSolution
 from lad_mpi.aggregation.krum import Krum
 from lad_mpi.aggregation.mda import MinimumDiameterAveraging
@@ -67,6 +71,9 @@ __all__ = [
     "CenteredClipping",
     "Clip",
     "CoordinateWiseRule",
+    "Cost",
+    "CostedPreAggregation",
+    "CostedRule",
     "CovarianceFilter",
     "GeometricMedian",
     "GeometricMedianSolution",
@@ -85,9 +92,11 @@ __all__ = [
     "Pipeline",
     "PreAggregation",
     "RandomisedPreAggregation",
+    "RobustRule",
     "Rule",
     "SmallestMaximumEigenvalueAveraging",
     "StatefulRule",
+    "Term",
     "TrimmedMean",
     "check_messages",
     "check_minority",

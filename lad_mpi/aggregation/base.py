@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
+from lad_mpi.aggregation.cost import Cost  # noqa: TC001  (a class variable is checked by it)
 from lad_mpi.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -103,6 +104,34 @@ class GramSpaceRule(Rule, Protocol):
 
 
 @runtime_checkable
+class CostedRule(Rule, Protocol):
+    """A rule that states what its arithmetic grows with.
+
+    Forecasts scale the time of the rule by it, bounds tell by it whether all pairs of
+    messages are compared, and ``lad-mpi components`` shows it.
+    """
+
+    cost: ClassVar[Cost]
+
+
+@runtime_checkable
+class RobustRule(Rule, Protocol):
+    """A rule with a proven robustness coefficient κ; see :mod:`lad_mpi.theory.kappa`."""
+
+    @staticmethod
+    def kappa(num_messages: int, num_byzantine: int) -> float:
+        """Return κ for n messages of which f may be arbitrary.
+
+        The first line of its docstring is the formula that ``lad-mpi components`` shows.
+
+        Raises
+        ------
+        ParameterError
+            It is not known for these.
+        """
+
+
+@runtime_checkable
 class PreAggregation(Protocol):
     """A map of n messages to n' messages, applied before a rule."""
 
@@ -114,6 +143,13 @@ class PreAggregation(Protocol):
 
     def __call__(self, messages: Array) -> Array:
         """Transform messages of shape (n, Q) into (n', Q), of the same library and dtype."""
+
+
+@runtime_checkable
+class CostedPreAggregation(PreAggregation, Protocol):
+    """A pre-aggregation that states what its arithmetic grows with, as a :class:`CostedRule`."""
+
+    cost: ClassVar[Cost]
 
 
 @runtime_checkable

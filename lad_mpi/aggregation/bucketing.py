@@ -10,6 +10,7 @@ import numpy as np
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least, finite_rows
 from lad_mpi.aggregation.columns import column_blocks, over_columns
+from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.arrays import namespace
 from lad_mpi.errors import ParameterError
 from lad_mpi.rng import Purpose, Streams
@@ -59,7 +60,7 @@ class Bucketing:
     size: int = 2
 
     kind: ClassVar[str] = "bucketing"
-    cost: ClassVar[str] = "O(nQ)"
+    cost: ClassVar[Cost] = Cost(Term(n=1, Q=1))
 
     def __post_init__(self) -> None:
         """Refuse parameters out of range."""

@@ -11,6 +11,7 @@ import numpy as np
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least
 from lad_mpi.aggregation.columns import serial_linear_algebra
+from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.gram import measure
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class CovarianceFilter:
     num_byzantine: int = 0
 
     kind: ClassVar[str] = "caf"
-    cost: ClassVar[str] = "O(n²Q + f n³)"
+    cost: ClassVar[Cost] = Cost(Term(n=2, Q=1), Term(n=3, f=1))
 
     def __post_init__(self) -> None:
         """Refuse a negative number of faults."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least, check_positive
+from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.mixture import Mixture
 from lad_mpi.aggregation.rows import measure_lengths
 
@@ -64,7 +65,7 @@ class CenteredClipping:
     iterations: int = 1
 
     kind: ClassVar[str] = "centered_clipping"
-    cost: ClassVar[str] = "O(L n Q), L steps"
+    cost: ClassVar[Cost] = Cost(Term(n=1, Q=1, steps="L"))
 
     def __post_init__(self) -> None:
         """Refuse parameters out of range."""

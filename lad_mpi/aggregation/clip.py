@@ -9,6 +9,7 @@ import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least, check_positive
+from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.rows import measure_lengths, shrink
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Clip:
     threshold: float = 2.0
 
     kind: ClassVar[str] = "clip"
-    cost: ClassVar[str] = "O(nQ)"
+    cost: ClassVar[Cost] = Cost(Term(n=1, Q=1))
 
     def __post_init__(self) -> None:
         """Refuse parameters out of range."""

@@ -11,6 +11,7 @@ import numpy as np
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least
 from lad_mpi.aggregation.columns import serial_linear_algebra
+from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.gram import measure, nearest
 from lad_mpi.aggregation.mixture import Mixture
 from lad_mpi.aggregation.rows import lengths, measure_lengths
@@ -113,7 +114,7 @@ class GeometricMedian:
     start: Literal["majority", "zero"] = "majority"
 
     kind: ClassVar[str] = "geometric_median"
-    cost: ClassVar[str] = "O(n²Q + T n²), T steps"
+    cost: ClassVar[Cost] = Cost(Term(n=2, Q=1), Term(n=2, steps="T"))
 
     def __post_init__(self) -> None:
         """Refuse parameters out of range."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least
+from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.gram import measure
 from lad_mpi.errors import ParameterError
 
@@ -60,7 +61,7 @@ class Krum:
     neighbours: Neighbours = "n-f-2"
 
     kind: ClassVar[str] = "krum"
-    cost: ClassVar[str] = "O(n²Q)"
+    cost: ClassVar[Cost] = Cost(Term(n=2, Q=1))
 
     def __post_init__(self) -> None:
         """Refuse parameters out of range."""

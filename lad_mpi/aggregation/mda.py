@@ -10,6 +10,7 @@ import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least, check_num_subsets
+from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.gram import measure
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class MinimumDiameterAveraging:
     max_subsets: int = 1_000_000
 
     kind: ClassVar[str] = "mda"
-    cost: ClassVar[str] = "O(n²Q + n² C(n, f))"
+    cost: ClassVar[Cost] = Cost(Term(n=2, Q=1), Term(n=2, choices=1))
 
     def __post_init__(self) -> None:
         """Refuse parameters out of range."""

@@ -13,6 +13,7 @@ from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least, finite_rows
 from lad_mpi.aggregation.columns import column_blocks
 from lad_mpi.aggregation.coordinates import column_mean, compiled
+from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.arrays import namespace
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Meamed:
     num_byzantine: int = 0
 
     kind: ClassVar[str] = "meamed"
-    cost: ClassVar[str] = "O(n log² n · Q)"
+    cost: ClassVar[Cost] = Cost(Term(n=1, log_n=2, Q=1))
 
     def __post_init__(self) -> None:
         """Refuse a negative number of faults."""

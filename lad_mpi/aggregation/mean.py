@@ -9,6 +9,7 @@ from lad_mpi.aggregation import kernels_cuda
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least
 from lad_mpi.aggregation.coordinates import band_kernel, band_mean, column_mean, compiled
+from lad_mpi.aggregation.cost import Cost, Term
 
 if TYPE_CHECKING:
     from lad_mpi.aggregation.coordinates import Kernel
@@ -41,7 +42,7 @@ class Mean:
     num_byzantine: int = 0
 
     kind: ClassVar[str] = "mean"
-    cost: ClassVar[str] = "O(nQ)"
+    cost: ClassVar[Cost] = Cost(Term(n=1, Q=1))
 
     def __post_init__(self) -> None:
         """Refuse a negative number of faults."""

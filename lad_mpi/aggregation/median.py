@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least
 from lad_mpi.aggregation.coordinates import band_kernel, band_mean
+from lad_mpi.aggregation.cost import Cost, Term
 
 if TYPE_CHECKING:
     from lad_mpi.aggregation.coordinates import Kernel
@@ -47,7 +48,7 @@ class Median:
     num_byzantine: int = 0
 
     kind: ClassVar[str] = "median"
-    cost: ClassVar[str] = "O(n log² n · Q)"
+    cost: ClassVar[Cost] = Cost(Term(n=1, log_n=2, Q=1))
 
     def __post_init__(self) -> None:
         """Refuse a negative number of faults."""

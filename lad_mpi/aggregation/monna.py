@@ -9,6 +9,7 @@ import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least
+from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.gram import nearest
 from lad_mpi.aggregation.mixture import Mixture
 from lad_mpi.aggregation.rows import measure_lengths
@@ -54,7 +55,7 @@ class MoNNA:
     reference: int = 0
 
     kind: ClassVar[str] = "monna"
-    cost: ClassVar[str] = "O(nQ)"
+    cost: ClassVar[Cost] = Cost(Term(n=1, Q=1))
 
     def __post_init__(self) -> None:
         """Refuse parameters out of range."""

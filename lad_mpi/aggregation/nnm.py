@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least
+from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.gram import measure, nearest
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class NearestNeighbourMixing:
     num_byzantine: int = 0
 
     kind: ClassVar[str] = "nnm"
-    cost: ClassVar[str] = "O(n²Q)"
+    cost: ClassVar[Cost] = Cost(Term(n=2, Q=1))
 
     def __post_init__(self) -> None:
         """Refuse a negative number of faults."""

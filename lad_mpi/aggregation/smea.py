@@ -10,6 +10,7 @@ import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least, check_num_subsets
+from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.gram import measure
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class SmallestMaximumEigenvalueAveraging:
     max_subsets: int = 100_000
 
     kind: ClassVar[str] = "smea"
-    cost: ClassVar[str] = "O(n²Q + n³ C(n, f))"
+    cost: ClassVar[Cost] = Cost(Term(n=2, Q=1), Term(n=3, choices=1))
 
     def __post_init__(self) -> None:
         """Refuse parameters out of range."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def baseline(options: argparse.Namespace) -> ExitCode:
     """Measure a baseline on all ranks, write it and show it."""
-    with whole_world() as (link, _):
+    with whole_world(verbose=options.verbose) as (link, _):
         path = Path(on_server(link, lambda: str(_prepare(options, link))))
         effort = QUICK if options.quick else FULL
         found = measure_baseline(link, path.parent, effort, quick=options.quick)

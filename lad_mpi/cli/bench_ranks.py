@@ -32,7 +32,7 @@ _US = 1e6
 def collectives(options: argparse.Namespace) -> ExitCode:
     """Time the suite's collectives beside the bare ones."""
     dimensions = _sizes(options)
-    with whole_world() as (link, _):
+    with whole_world(verbose=options.verbose) as (link, _):
         if link.size == 1:
             raise UsageError(
                 "one rank has nobody to send to", hint="mpirun -n 3 lad-mpi bench collectives"
@@ -45,7 +45,7 @@ def collectives(options: argparse.Namespace) -> ExitCode:
 
 def iteration(options: argparse.Namespace) -> ExitCode:
     """Show what an iteration costs beside its payload."""
-    with whole_world() as (link, interrupt):
+    with whole_world(verbose=options.verbose) as (link, interrupt):
         text = on_server(link, lambda: to_toml(_spec(options)))
         found = bench_iteration(parse_toml_spec(text), link, interrupt)
         if found is not None:

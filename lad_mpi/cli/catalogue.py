@@ -7,12 +7,21 @@ import dataclasses
 import inspect
 import math
 import typing
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
+from lad_mpi.aggregation import RobustRule
 from lad_mpi.cli import numpydoc
 from lad_mpi.errors import ParameterError
+from lad_mpi.spec import FAMILIES
 from lad_mpi.spec.components import INJECTED
+from lad_mpi.spec.contracts import capabilities, offers_all_of
 from lad_mpi.theory import AFTER_NNM, KAPPA
+
+
+class Costed(Protocol):
+    """A component that says what it costs, in terms or in words."""
+
+    cost: ClassVar[object]
 
 
 def describe(
@@ -35,9 +44,11 @@ def describe(
     -------
     dict
         What is not known is None or empty. A κ that is not finite is None as a
-        number; its formula says so.
+        number; its formula says so. ``offers`` names the optional protocols that the
+        component keeps, and ``ignored`` what other packages offer under its name.
     """
     documentation = numpydoc.read(cls)
+    own = kind in FAMILIES[family].table
     hints = typing.get_type_hints(cls)
     return {
         "kind": kind,
@@ -53,11 +64,32 @@ def describe(
             if field.init and field.name != INJECTED
         },
         "notes": documentation.notes,
-        "cost": getattr(cls, "cost", None),
+        "cost": str(cls.cost) if offers_all_of(cls, Costed) else None,
         "kappa": _kappa(family, kind, cls, num_devices, num_byzantine),
         "references": list(documentation.references),
         "links": list(documentation.links),
         "class": f"{cls.__module__}.{cls.__qualname__}",
+        "offers": capabilities(cls, FAMILIES[family].contracts),
+        "ignored": [str(offer) for offer in FAMILIES[family].offered(kind)] if own else [],
+        "problem": "",
+    }
+
+
+def describe_unusable(kind: str, problem: str) -> dict[str, Any]:
+    """Return the same keys for a kind that cannot be used, with nothing but the reason."""
+    return {
+        "kind": kind,
+        "summary": "",
+        "parameters": {},
+        "notes": "",
+        "cost": None,
+        "kappa": None,
+        "references": [],
+        "links": [],
+        "class": "",
+        "offers": [],
+        "ignored": [],
+        "problem": problem,
     }
 
 
@@ -65,13 +97,12 @@ def _kappa(
     family: str, kind: str, cls: type[Any], num_devices: int, num_byzantine: int
 ) -> dict[str, Any] | None:
     """Return the κ that a rule declares itself, else the one in the theory's table."""
-    declared = getattr(cls, "kappa", None)
     condition, value = "", math.nan
-    if callable(declared):
-        formula = (inspect.getdoc(declared) or "declared").partition("\n")[0].rstrip(".")
+    if offers_all_of(cls, RobustRule):
+        formula = (inspect.getdoc(cls.kappa) or "declared").partition("\n")[0].rstrip(".")
         # One that is not defined there is not known there; the others are shown all the same.
         with contextlib.suppress(ParameterError, ArithmeticError):
-            value = float(declared(num_devices, num_byzantine))
+            value = float(cls.kappa(num_devices, num_byzantine))
     elif family == "aggregation" and kind in KAPPA:
         bound = KAPPA[kind]
         formula, condition = bound.formula, bound.condition

@@ -8,7 +8,7 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from lad_mpi.cli.catalogue import describe
+from lad_mpi.cli.catalogue import describe, describe_unusable
 from lad_mpi.cli.tables import print_table
 from lad_mpi.errors import ExitCode, ParameterError, UsageError
 from lad_mpi.spec import FAMILIES
@@ -32,16 +32,9 @@ def components(options: argparse.Namespace) -> ExitCode:
         lower_bound(options.n, options.f)
     except ParameterError as error:
         raise UsageError(f"--f: {error.message}") from error
-    found = {
-        name: [
-            describe(name, kind, cls, num_devices=options.n, num_byzantine=options.f)
-            for kind, cls in sorted(family.members().items())
-            if options.kind in {None, kind}
-        ]
-        for name, family in FAMILIES.items()
-    }
+    found = {name: _rows(name, options) for name in FAMILIES}
     if options.kind is not None and not any(found.values()):
-        kinds = {kind for family in FAMILIES.values() for kind in family.members()}
+        kinds = {kind for family in FAMILIES.values() for kind in family.kinds()}
         raise UsageError(
             f"unknown component {options.kind!r}{suggestion(options.kind, kinds)}",
             hint=f"known: {listing(kinds)}",
@@ -57,6 +50,17 @@ def components(options: argparse.Namespace) -> ExitCode:
     return ExitCode.OK
 
 
+def _rows(name: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Describe the members of a family that are asked for, those that cannot be used last."""
+    family = FAMILIES[name]
+    rows = [
+        describe(name, kind, cls, num_devices=options.n, num_byzantine=options.f)
+        for kind, cls in sorted(family.members().items())
+    ]
+    rows += [describe_unusable(*item) for item in sorted(family.unusable().items())]
+    return [row for row in rows if options.kind in {None, row["kind"]}]
+
+
 def _print_list(found: dict[str, list[dict[str, Any]]], num_devices: int, num_faults: int) -> None:
     for name, rows in found.items():
         with_kappa = any(row["kappa"] for row in rows)
@@ -70,15 +74,35 @@ def _print_list(found: dict[str, list[dict[str, Any]]], num_devices: int, num_fa
                 + (f"\nκ {_kappa(row['kappa'])}" if with_kappa else ""),
             }
             for row in rows
+            if not row["problem"]
         ]
         columns = {"kind": "kind, reference", "what": "what it is, parameters", "cost": title}
         print_table(shown, columns=columns, spaced=True)
+        for row in rows:
+            _print_remarks(name, row)
         sys.stdout.write("\n")
     sys.stdout.write(_wrapped(_LEGEND, indent=0) + "\n")
 
 
+def _print_remarks(family: str, row: dict[str, Any]) -> None:
+    """Say of what other packages offer why it is not there."""
+    noun = FAMILIES[family].noun
+    said = [
+        f"ignored: {offer}: the {noun} {row['kind']!r} of the suite cannot be replaced"
+        for offer in row["ignored"]
+    ]
+    if row["problem"]:
+        said.append(f"cannot be used: {row['kind']}: {row['problem']}")
+    sys.stdout.writelines(f"{_wrapped(line, indent=0, hanging=2)}\n" for line in said)
+
+
 def _print_one(family: str, row: dict[str, Any]) -> None:
     title = f"{row['kind']} ({FAMILIES[family].noun}, [{_place(family)}])"
+    if row["problem"]:
+        sys.stdout.write(f"{title}\n\n")
+        _print_remarks(family, row)
+        sys.stdout.write("\n")
+        return
     parts = [title, "", _wrapped(row["summary"] or _UNKNOWN, indent=0)]
     if row["parameters"]:
         parts.append("\nparameters")
@@ -98,8 +122,12 @@ def _print_one(family: str, row: dict[str, Any]) -> None:
             parts.append(f"  {_UNKNOWN}")
     parts.append("references")
     parts += [_wrapped(text, indent=2, hanging=2) for text in row["references"] or [_UNKNOWN]]
+    if row["offers"]:
+        parts.append(f"optional protocols\n  {', '.join(row['offers'])}")
     parts.append(f"class\n  {row['class']}")
-    sys.stdout.write("\n".join(parts) + "\n\n")
+    sys.stdout.write("\n".join(parts) + "\n")
+    _print_remarks(family, row)
+    sys.stdout.write("\n")
 
 
 def _kappa(kappa: dict[str, Any] | None) -> str:

@@ -39,7 +39,7 @@ _COUNTED = {
 def doctor(options: argparse.Namespace) -> ExitCode:
     """Examine all ranks and print one report."""
     try:
-        with whole_world() as (link, _):
+        with whole_world(verbose=options.verbose) as (link, _):
             report = examine(link, options.output)
             if report is not None:
                 _print(report, options)

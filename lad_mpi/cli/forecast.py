@@ -7,6 +7,7 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
+from lad_mpi.cli.analysis import import_analysis
 from lad_mpi.errors import ExitCode, ParameterError, UsageError
 from lad_mpi.launchers import announced_size
 from lad_mpi.network import parse_network
@@ -56,7 +57,7 @@ def forecast(options: argparse.Namespace) -> ExitCode:
 def _import(name: str, needs: str) -> Any:
     """Import a part of the analysis, whose libraries a run does without."""
     try:
-        return importlib.import_module(name)
+        return import_analysis(name)
     except ImportError as error:
         raise UsageError(
             f"{needs}, which cannot be imported ({error})", hint="pip install 'lad_mpi[analysis]'"

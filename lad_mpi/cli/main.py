@@ -8,17 +8,16 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
-import signal
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from lad_mpi._version import __version__
 from lad_mpi.cli.arguments import add_json, add_overrides
 from lad_mpi.cli.measuring import add_baseline, add_forecast, add_rank_benches, add_scale
-from lad_mpi.errors import ExitCode, LadError, RelayedError
+from lad_mpi.errors import ExitCode
 from lad_mpi.launchers import announced_rank
+from lad_mpi.terminal import open_streams, run_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,22 +39,14 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     limit_threads()
-    parser = build_parser()
-    options = parser.parse_args(arguments)
-    try:
-        command = importlib.import_module(f"lad_mpi.cli.{options.module}")
-        return int(getattr(command, options.function)(options))
-    except LadError as error:
-        if announced_rank() == 0 and not isinstance(error, RelayedError):
-            print_error(error, verbose=options.verbose)
-        return int(error.exit_code)
-    except KeyboardInterrupt:
-        # Before there was anything to end in order.
-        return 128 + signal.SIGINT
-    except BrokenPipeError:
-        # The reader of our output has gone, as with `| head`; nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(ExitCode.OK)
+    return run_command(build_parser(), arguments, _act, name="lad-mpi")
+
+
+def _act(options: argparse.Namespace) -> int:
+    if not (options.prints or options.json or options.dry_run):
+        open_streams(output_matters=False)
+    command = importlib.import_module(f"lad_mpi.cli.{options.module}")
+    return int(getattr(command, options.function)(options))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -75,15 +66,9 @@ def build_parser() -> argparse.ArgumentParser:
     add_baseline(commands, _command)
     add_scale(commands, _command)
     add_forecast(commands, _command)
+    _add_analysis(commands)
     _add_doctor(commands)
     return parser
-
-
-def print_error(error: LadError, *, verbose: bool) -> None:
-    """Write an error for a person; with its traceback if asked for."""
-    if verbose:
-        traceback.print_exception(error)
-    sys.stderr.write(f"lad-mpi: error: {error}\n")
 
 
 def limit_threads() -> None:
@@ -127,7 +112,7 @@ def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     _add_force(run)
     _add_progress(run)
-    run.set_defaults(module="run", function="run")
+    run.set_defaults(module="run", function="run", prints=False)
 
 
 def _add_study(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -175,7 +160,8 @@ def _add_study(commands: argparse._SubParsersAction[_Parser]) -> None:
             add_json(action)
         if name == "submit":
             _add_submission(action)
-        action.set_defaults(module="submit" if name == "submit" else "study", function=name)
+        module = "submit" if name == "submit" else "study"
+        action.set_defaults(module=module, function=name, prints=name in ("plan", "status"))
 
 
 def _add_selection(action: _Parser) -> None:
@@ -200,7 +186,7 @@ def _add_submission(action: _Parser) -> None:
         type=Path,
         required=True,
         metavar="C",
-        help="cluster file, or the name of one in jobs/clusters",
+        help="cluster file, or the name of one in jobs/clusters or of the suite: mpich, cray, …",
     )
     layout = action.add_mutually_exclusive_group()
     layout.add_argument(
@@ -300,6 +286,15 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
     add_rank_benches(subjects, _command)
 
 
+def _add_analysis(commands: argparse._SubParsersAction[_Parser]) -> None:
+    # No word begins so, so that none is an option here: the analysis has a parser of its own.
+    analysis = commands.add_parser(
+        "analysis", help="tables and figures from logs", add_help=False, prefix_chars="\0"
+    )
+    analysis.add_argument("words", nargs=argparse.REMAINDER)
+    analysis.set_defaults(module="analysis", function="analysis", verbose=False)
+
+
 def _add_doctor(commands: argparse._SubParsersAction[_Parser]) -> None:
     doctor = _command(
         commands,
@@ -333,6 +328,8 @@ def _command(
 ) -> _Parser:
     parser = commands.add_parser(name, help=short, description=text)
     parser.add_argument("-v", "--verbose", action="store_true", help=verbose)
+    # Whether the command is there for what it prints, which must not be lost then.
+    parser.set_defaults(prints=True, json=False, dry_run=False)
     return parser
 
 

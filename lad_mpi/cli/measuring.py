@@ -85,7 +85,7 @@ def add_scale(commands: _Commands, command: _Add) -> None:
         "Launch a spec on several numbers of ranks, several times, in random order, inside the "
         "current allocation. Every launch has to give the bits of the one-process run, or its "
         "times are void. A baseline is measured before and after. The same command goes on "
-        "where it was interrupted; python -m analysis scaling DIR shows the result.",
+        "where it was interrupted; lad-mpi analysis scaling DIR shows the result.",
     )
     scale.add_argument(
         "kind",
@@ -140,7 +140,7 @@ def add_scale(commands: _Commands, command: _Add) -> None:
     scale.add_argument("--dry-run", action="store_true", help="print the launches; run nothing")
     _add_drift(scale)
     add_json(scale)
-    scale.set_defaults(module="scale", function="scale")
+    scale.set_defaults(module="scale", function="scale", prints=False)
 
 
 def add_forecast(commands: _Commands, command: _Add) -> None:

@@ -148,7 +148,9 @@ class Bar(Silent):
         )
 
         # Under a launcher the stream is a pipe, but the person asked for a bar.
-        console = Console(stderr=True, force_terminal=True, markup=False, highlight=False)
+        console = Console(
+            stderr=True, force_terminal=True, markup=False, emoji=False, highlight=False
+        )
         self._progress: RichProgress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace) -> ExitCode:
     """Run one spec on all ranks."""
-    with whole_world() as (link, interrupt):
+    with whole_world(verbose=options.verbose) as (link, interrupt):
         text = on_server(link, lambda: to_toml(load_spec(options.spec, options.overrides)))
         if options.dry_run:
             if link.is_server:

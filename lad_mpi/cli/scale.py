@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lad_mpi.cli.analysis import import_analysis
 from lad_mpi.errors import ExitCode, UsageError
 from lad_mpi.launchers import announced_size
 from lad_mpi.spec import load_spec
@@ -62,11 +63,13 @@ def scale(options: argparse.Namespace) -> ExitCode:
         except StoppedError:
             sys.stderr.write("interrupted; the same command goes on with what is missing\n")
             return ExitCode.CHECKPOINTED
+    void = _void_claims(record, folder)
     if options.json:
-        sys.stdout.write(json.dumps(dataclasses.asdict(record), indent=2) + "\n")
+        document = {**dataclasses.asdict(record), "void_claims": void}
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
     else:
-        _report(record, folder)
-    voided = record.void or any(launch.void for launch in record.launches)
+        _report(record, void, folder)
+    voided = void or any(launch.void for launch in record.launches)
     return ExitCode.FAILED if voided else ExitCode.OK
 
 
@@ -131,7 +134,17 @@ def _print_plan(
         sys.stdout.write(f"{shlex.join(command)}\n")
 
 
-def _report(record: ScalingRecord, folder: Path) -> None:
+def _void_claims(record: ScalingRecord, folder: Path) -> list[str]:
+    """Return what makes no claim and why, as the analysis has it."""
+    if all(launch.void for launch in record.launches):
+        return record.void
+    scaling = import_analysis("analysis.scaling")
+    study = scaling.load_scaling(folder)
+    lines: list[str] = scaling.void_lines(scaling.summarise_scaling(study), study)
+    return lines
+
+
+def _report(record: ScalingRecord, claims: list[str], folder: Path) -> None:
     void = [launch for launch in record.launches if launch.void]
     sys.stdout.write(
         f"{len(record.launches)} launches of {len(record.cases)} cases, {len(void)} void; "
@@ -139,6 +152,6 @@ def _report(record: ScalingRecord, folder: Path) -> None:
     )
     for launch in void:
         sys.stdout.write(f"void: {launch.log}: {launch.void}\n")
-    for reason in record.void:
-        sys.stdout.write(f"VOID: {reason}\n")
-    sys.stdout.write(f"python -m analysis scaling {shlex.quote(str(folder))}\n")
+    for claim in claims:
+        sys.stdout.write(f"VOID, {claim}\n")
+    sys.stdout.write(f"lad-mpi analysis scaling {shlex.quote(str(folder))}\n")

@@ -123,7 +123,8 @@ def _unfinished(path: Path) -> str:
     log = read_head(path)
     if log.status == "complete":
         return ""
-    return f", {log.status} after {log.recorded} of {log.spec.get('iterations')} iterations"
+    done = f", {log.status} after {log.recorded} of {log.spec.get('iterations')} iterations"
+    return f"{done} ({log.failure})" if log.status == "running" and log.failure else done
 
 
 def _number(value: float) -> float | None:

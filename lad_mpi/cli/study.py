@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace) -> ExitCode:
     """Run a study on all ranks."""
-    with whole_world() as (link, interrupt):
+    with whole_world(verbose=options.verbose) as (link, interrupt):
         studies: list[Study] = []
 
         def load() -> str:

@@ -25,5 +25,5 @@ def print_table(
         table.add_column(title, justify="right" if key in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(str(row[key]) for key in columns))
-    # Names in brackets are names, not markup.
-    Console(markup=False, highlight=False).print(table)
+    # Names with brackets or colons are names, not markup or emoji.
+    Console(markup=False, emoji=False, highlight=False).print(table)

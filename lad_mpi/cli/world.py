@@ -8,8 +8,15 @@ import traceback
 from typing import TYPE_CHECKING
 
 from lad_mpi.doctor import cheap_checks, refuse_unfit
-from lad_mpi.errors import ExitCode, LadError, RelayedError, TransportError
-from lad_mpi.launchers import announced_rank, announced_size, say_before_abort
+from lad_mpi.errors import (
+    ExitCode,
+    LadError,
+    RelayedError,
+    SharedMemoryError,
+    TransportError,
+)
+from lad_mpi.launchers import announced_rank, announced_size, local_rank, say_before_abort
+from lad_mpi.terminal import describe
 from lad_mpi.training.interrupt import InterruptRequest
 from lad_mpi.transport import Guardian, open_link
 
@@ -27,10 +34,15 @@ _PAUSE_S = 2.0
 
 
 @contextlib.contextmanager
-def whole_world() -> Iterator[tuple[Link, InterruptRequest]]:
+def whole_world(*, verbose: bool = False) -> Iterator[tuple[Link, InterruptRequest]]:
     """Open the link, and end all ranks if an exception leaves this one.
 
     Without that the others would wait for this rank forever.
+
+    Parameters
+    ----------
+    verbose : bool
+        Show where in the code an error arose.
     """
     with InterruptRequest() as interrupt:
         try:
@@ -38,18 +50,21 @@ def whole_world() -> Iterator[tuple[Link, InterruptRequest]]:
             link = _open_link()
             if guardian is not None:
                 guardian.tell_that_mpi_is_up()
-            with _ending_all(link):
+            with _ending_all(link, verbose=verbose):
                 yield link, interrupt
                 link.close()
         finally:
-            if announced_size() > 1:
+            if announced_size() > 1 or interrupt.signal_name:
                 interrupt.ignore_late()
 
 
 def _open_link() -> Link:
     try:
         return open_link()
-    except TransportError:
+    except TransportError as error:
+        # Of another host the first rank may know nothing.
+        if isinstance(error, SharedMemoryError) and announced_rank() > 0 and local_rank() == 0:
+            say_before_abort(f"lad-mpi: error: {error}\n")
         # Launchers end all ranks when the first one leaves, perhaps before the message is out.
         if announced_rank() > 0:
             time.sleep(_PAUSE_S)
@@ -57,16 +72,14 @@ def _open_link() -> Link:
 
 
 @contextlib.contextmanager
-def _ending_all(link: Link) -> Iterator[None]:
+def _ending_all(link: Link, *, verbose: bool) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
         if link.size == 1 or (isinstance(error, LadError) and error.relayed):
             raise
-        name = "" if isinstance(error, LadError) else f"{type(error).__name__}: "
-        unforeseen = not isinstance(error, (LadError, KeyboardInterrupt))
-        trace = traceback.format_exc() if unforeseen else ""
-        say_before_abort(f"lad-mpi: error on rank {link.rank}: {name}{error}\n{trace}")
+        trace = traceback.format_exc() if verbose else ""
+        say_before_abort(f"{trace}lad-mpi: error on rank {link.rank}: {describe(error)}\n")
         link.abort(int(ExitCode.FAILED))
 
 

@@ -1,6 +1,14 @@
 """Gradient codes: who computes which subsets, and how the server decodes."""
 
-from lad_mpi.coding.base import Assignment, Code, Decoded, DecodeStatus, DecodingCode
+from lad_mpi.coding.base import (
+    Assignment,
+    Code,
+    Decoded,
+    DecodeStatus,
+    DecodingCode,
+    DispersionCode,
+    ExactCode,
+)
 from lad_mpi.coding.cyclic import Cyclic
 from lad_mpi.coding.draco_cyclic import DracoCyclic
 from lad_mpi.coding.draco_cyclic_real import DracoCyclicReal
@@ -22,7 +30,9 @@ __all__ = [
     "DecodeStatus",
     "Decoded",
     "DecodingCode",
+    "DispersionCode",
     "DracoCyclic",
     "DracoCyclicReal",
     "DracoRepetition",
+    "ExactCode",
 ]

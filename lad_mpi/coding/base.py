@@ -162,6 +162,38 @@ class Code(Protocol):
 
 
 @runtime_checkable
+class ExactCode(Code, Protocol):
+    """A code that says for which sizes it gives ∇F exactly.
+
+    The analysis measures other methods by those that are exact.
+    """
+
+    def recovers_exactly(self, num_devices: int, num_byzantine: int) -> bool:
+        """Tell whether f arbitrary messages keep nothing of ∇F from the server.
+
+        Either the decoder recovers ∇F from the N messages, if they arrive as they were
+        computed, or every honest device sends ∇F itself.
+        """
+
+
+@runtime_checkable
+class DispersionCode(Code, Protocol):
+    """A code whose messages scatter about ∇F by a known law.
+
+    The law holds for codes that send every device's coded vector as one part, with a
+    mean over all N devices that is ∇F, and deal the N vectors out to the devices at
+    random: which of them are the honest ones is then a sample without replacement.
+    """
+
+    def variance_factor(self, num_devices: int, num_byzantine: int) -> float:
+        r"""Return V/β², or NaN if no law holds for these parameters.
+
+        :math:`V = E \lVert g_i - \nabla F \rVert^2` over the assignment, and
+        :math:`β^2 = \frac1N \sum_k \lVert \nabla f_k - \nabla F \rVert^2`.
+        """
+
+
+@runtime_checkable
 class DecodingCode(Code, Protocol):
     """A code that recovers ∇F itself, so that no aggregation rule is needed."""
 

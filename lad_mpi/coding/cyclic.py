@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -48,6 +49,11 @@ class CyclicAssignment(Assignment):
     def max_load(self) -> int:
         """d, the load of every device."""
         return self._load
+
+    @property
+    def loads(self) -> HostInts:
+        """D for each device, int64, shape (N,)."""
+        return np.full(len(self._rows), self._load, dtype=np.int64)
 
     def part(self, devices: slice, columns: slice) -> HostInts:
         """Return some columns of the subsets of some devices."""
@@ -125,3 +131,16 @@ class Cyclic:
             order = streams.permutation(Purpose.SUBSET_ORDER, iteration, num_devices)
             rows = streams.permutation(Purpose.DEVICE_ROWS, iteration, num_devices)
         return CyclicAssignment(order, rows, self.load)
+
+    def recovers_exactly(self, num_devices: int, num_byzantine: int) -> bool:  # noqa: ARG002
+        """Tell whether every device computes all subsets."""
+        return self.load == num_devices
+
+    def variance_factor(self, num_devices: int, num_byzantine: int) -> float:  # noqa: ARG002
+        r"""Return :math:`(N - d) / (d (N - 1))` for a random assignment, NaN for a fixed one.
+
+        That is :func:`lad_mpi.theory.coded_variance` in units of β².
+        """
+        if not self.varies:
+            return math.nan
+        return (num_devices - self.load) / (self.load * max(1, num_devices - 1))

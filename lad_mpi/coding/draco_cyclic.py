@@ -79,6 +79,10 @@ class DracoCyclic:
         weights = encoding_weights(num_devices, load)
         return Assignment(subsets, np.tile(weights, (num_devices, 1)))
 
+    def recovers_exactly(self, num_devices: int, num_byzantine: int) -> bool:  # noqa: ARG002
+        """Tell that the decoder recovers ∇F, or says that it could not."""
+        return True
+
     def decode(
         self,
         messages: Array,

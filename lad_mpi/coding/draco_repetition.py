@@ -87,6 +87,10 @@ class DracoRepetition:
             subsets[first : first + size, :size] = np.arange(first, first + size)
         return Assignment(subsets, 1.0 / np.repeat(sizes, sizes)[:, None])
 
+    def recovers_exactly(self, num_devices: int, num_byzantine: int) -> bool:  # noqa: ARG002
+        """Tell that the decoder recovers ∇F, or says that it could not."""
+        return True
+
     def decode(
         self,
         messages: Array,

@@ -1,6 +1,6 @@
 """Compressors: vectors to packed bytes and back."""
 
-from lad_mpi.compression.base import Channel, Codec, ColumnCodec, GpuCodec, Rejection
+from lad_mpi.compression.base import Channel, Codec, ColumnCodec, FeedbackCodec, GpuCodec, Rejection
 from lad_mpi.compression.cast import Cast
 from lad_mpi.compression.natural import Natural
 from lad_mpi.compression.none import NoCompression
@@ -26,6 +26,7 @@ __all__ = [
     "Channel",
     "Codec",
     "ColumnCodec",
+    "FeedbackCodec",
     "GpuCodec",
     "Natural",
     "NoCompression",

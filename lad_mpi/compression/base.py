@@ -158,6 +158,15 @@ class Codec(Protocol):
 
 
 @runtime_checkable
+class FeedbackCodec(Codec, Protocol):
+    """A codec that lets devices send later what a message lost."""
+
+    @property
+    def error_feedback(self) -> bool:
+        """Whether devices keep what a message lost and add it to the next vector."""
+
+
+@runtime_checkable
 class ColumnCodec(Codec, Protocol):
     """A codec whose payloads hold the coordinates in order, each range of them in bytes of its own.
 

@@ -12,6 +12,7 @@ from lad_mpi.compression import Channel, NoCompression
 from lad_mpi.conformance.component import ComponentLaws, moves_no_global_generator
 from lad_mpi.conformance.suite import build
 from lad_mpi.rng import Streams
+from lad_mpi.spec.contracts import offers_all_of
 from lad_mpi.transport import MessageFormat
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class AttackLaws(ComponentLaws):
         Makes an attack.
     """
 
+    family: ClassVar[str] = "attack"
     maker: ClassVar[Callable[[], Any]]
 
     def example(self) -> Any:
@@ -64,17 +66,6 @@ class AttackLaws(ComponentLaws):
         slots = _packed(own, devices)
         slots.setflags(write=False)
         return attack.tamper(slots, _messages(own.dtype), _context(devices))
-
-    def test_one_sort(self) -> None:
-        """It has one of ``corrupt``, ``craft`` and ``tamper``.
-
-        The first is of a device alone, the second of all together, the third of
-        a device alone with its packed message. They differ in what they may
-        know, and in whose time they are counted as.
-        """
-        attack = self.example()
-        sorts = (LocalAttack, OmniscientAttack, WireAttack)
-        assert sum(isinstance(attack, sort) for sort in sorts) == 1
 
     @_DTYPES
     def test_shape_and_dtype(self, dtype: str) -> None:
@@ -186,12 +177,14 @@ def attack(
     make : callable, optional
         Makes an attack.
     """
-    inapplicable = set()
-    if hasattr(cls, "craft"):
-        inapplicable.add("block")
-    if not hasattr(cls, "tamper"):
-        inapplicable.add("resumed")
-    return build(AttackLaws, cls, without, inapplicable, maker=staticmethod(make or cls))
+    return build(
+        AttackLaws,
+        cls,
+        without,
+        {"resumed": WireAttack},
+        {"block"} if offers_all_of(cls, OmniscientAttack) else (),
+        maker=staticmethod(make or cls),
+    )
 
 
 def _context(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pytest
 
-from lad_mpi.coding import Code, DecodeStatus, DecodingCode
+from lad_mpi.coding import Code, DecodeStatus, DecodingCode, DispersionCode, ExactCode
 from lad_mpi.conformance.component import ComponentLaws, moves_no_global_generator
 from lad_mpi.conformance.suite import build
 from lad_mpi.rng import Streams
+from lad_mpi.theory import sampled_dispersion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
     from lad_mpi.types import HostFloats
 
 _N, _F, _Q = 23, 3, 5
+#: Iterations over which the scatter of messages is averaged, and devices that count as honest.
+_DRAWS, _FIRST = 400, 9
 _DECODING = (
-    "decoder",
     "exact",
     "faults",
     "too_many_faults",
@@ -38,6 +41,7 @@ class CodeLaws(ComponentLaws):
         Makes a code that fits 23 devices with 3 faults.
     """
 
+    family: ClassVar[str] = "coding"
     maker: ClassVar[Callable[[], Any]]
 
     def example(self) -> Any:
@@ -104,9 +108,50 @@ class CodeLaws(ComponentLaws):
         np.testing.assert_allclose(messages[:, :_Q], expected.real, atol=1e-12)
         np.testing.assert_allclose(messages[:, _Q:], expected.imag[:, : messages.shape[1] - _Q])
 
-    def test_decoder(self) -> None:
-        """A code with a method ``decode`` is a decoding code."""
-        assert isinstance(self.example(), DecodingCode)
+    def test_recovers_exactly(self) -> None:
+        """It gives ∇F exactly if it says so; if it does not, some device sends something else.
+
+        Honest devices send ∇F itself, or a decoder makes it of what they and f others send.
+        """
+        code = self.example()
+        gradients = np.random.default_rng(0).normal(size=(_N, _Q))
+        gradient, assignment = gradients.mean(axis=0), self._assign()
+        messages = assignment.encode(gradients)
+        claimed = code.recovers_exactly(_N, _F)
+        if not isinstance(code, DecodingCode):
+            sent = messages.shape == gradients.shape and np.allclose(messages, gradient, atol=1e-12)
+            assert claimed == sent
+        elif claimed:
+            messages[[2, 5, 11]] *= -3.0
+            decoded = self._decode(messages, assignment, _F)
+            np.testing.assert_allclose(decoded.gradient, gradient, atol=1e-10)
+
+    def test_variance_factor(self) -> None:
+        """Messages scatter as it says: V about ∇F, and no matter which devices are honest.
+
+        In units of β², on average over iterations. The mean of all N messages is ∇F in each.
+        """
+        code = self.example()
+        factor = code.variance_factor(_N, _F)
+        if math.isnan(factor):
+            return
+        gradients = np.random.default_rng(0).normal(size=(_N, _Q))
+        gradient = gradients.mean(axis=0)
+        unit = float(((gradients - gradient) ** 2).sum(axis=1).mean())
+        drawn = np.empty((_DRAWS, 2))
+        for iteration in range(_DRAWS):
+            messages = self._assign(iteration).encode(gradients)
+            assert messages.shape == gradients.shape
+            np.testing.assert_allclose(messages.mean(axis=0), gradient, atol=1e-12)
+            first = messages[:_FIRST] - messages[:_FIRST].mean(axis=0)
+            drawn[iteration] = [
+                ((messages - gradient) ** 2).sum(axis=1).mean(),
+                (first**2).sum(axis=1).mean(),
+            ]
+        about_its_mean = sampled_dispersion(factor, 0.0, num_devices=_N, num_honest=_FIRST)
+        slack = 6 * drawn.std(axis=0, ddof=1) / math.sqrt(_DRAWS) / unit + 1e-12
+        off = np.abs(drawn.mean(axis=0) / unit - [factor, about_its_mean])
+        assert (off <= slack).all()
 
     @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-4), ("float64", 1e-12)])
     @pytest.mark.parametrize("num_byzantine", [0, _F])
@@ -214,5 +259,9 @@ def code(
     make : callable, optional
         Makes a code for 23 devices of which 3 are faulty.
     """
-    inapplicable = () if hasattr(cls, "decode") else _DECODING
-    return build(CodeLaws, cls, without, inapplicable, maker=staticmethod(make or cls))
+    optional = {
+        **dict.fromkeys(_DECODING, DecodingCode),
+        "recovers_exactly": ExactCode,
+        "variance_factor": DispersionCode,
+    }
+    return build(CodeLaws, cls, without, optional, maker=staticmethod(make or cls))

@@ -5,24 +5,39 @@ from __future__ import annotations
 import dataclasses
 import random
 import typing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pytest
 
 from lad_mpi.conformance.suite import Laws
-from lad_mpi.spec.components import INJECTED, check_type, field_names
+from lad_mpi.spec.components import FAMILIES, INJECTED, check_type, field_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 class ComponentLaws(Laws):
-    """Laws of a frozen description that a spec can state."""
+    """Laws of a frozen description that a spec can state.
+
+    Attributes
+    ----------
+    family : str
+        Its family's name in :data:`lad_mpi.spec.FAMILIES`.
+    """
+
+    family: ClassVar[str]
 
     def example(self) -> Any:
         """Return a component with parameters of no importance."""
         raise NotImplementedError
+
+    def test_contract(self) -> None:
+        """It offers what its family asks for, with the parameters that the suite passes.
+
+        That goes for optional protocols too: who offers a part of one has to offer it all.
+        """
+        assert not FAMILIES[self.family].complaints(self.subject)
 
     def test_frozen(self) -> None:
         """A component is a frozen value: equal to and hashed as another of equal parameters.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pytest
 
-from lad_mpi.aggregation import PreAggregation, RandomisedPreAggregation
+from lad_mpi.aggregation import MixingPreAggregation, PreAggregation, RandomisedPreAggregation
 from lad_mpi.conformance.aggregation import AggregationLaws
 from lad_mpi.conformance.suite import build
 from lad_mpi.rng import Streams
@@ -26,6 +26,7 @@ class PreAggregationLaws(AggregationLaws):
     """
 
     counter: ClassVar[Callable[[int], int]]
+    family: ClassVar[str] = "pre"
 
     def result_shape(self, shape: tuple[int, int]) -> tuple[int, ...]:
         """Return (n', Q)."""
@@ -96,16 +97,12 @@ def pre_aggregation(
     count : callable
         Number n' of messages that come out for n that go in; n if left out.
     """
-    inapplicable = set()
-    if not hasattr(cls, "sample"):
-        inapplicable.add("draws")
-    if not hasattr(cls, "mixture"):
-        inapplicable.add("mixture")
+    optional = {"draws": RandomisedPreAggregation, "mixture": MixingPreAggregation}
     return build(
         PreAggregationLaws,
         cls,
         without,
-        inapplicable,
+        optional,
         maker=staticmethod(make or (lambda num_byzantine: cls(num_byzantine=num_byzantine))),
         tolerates=tolerates,
         counter=staticmethod(count),

@@ -11,7 +11,7 @@ import pytest
 from lad_mpi.arrays import open_backend
 from lad_mpi.conformance.component import ComponentLaws, moves_no_global_generator
 from lad_mpi.conformance.suite import build
-from lad_mpi.problems import Problem, ProblemData
+from lad_mpi.problems import CountedProblem, Problem, ProblemData, SizedProblem
 from lad_mpi.rng import Streams
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class ProblemLaws(ComponentLaws):
         Makes a problem.
     """
 
+    family: ClassVar[str] = "problem"
     maker: ClassVar[Callable[[], Any]]
 
     def example(self) -> Any:
@@ -52,6 +53,23 @@ class ProblemLaws(ComponentLaws):
         assert data.num_subsets == _SUBSETS
         assert data.initial_model().shape == (data.dimension,)
         assert data.initial_model().dtype == np.dtype(dtype)
+
+    def test_dimension(self) -> None:
+        """The dimension that it declares is that of its data, if it declares one."""
+        declared = self.example().declared_dimension
+        assert declared in {None, self.load("float64").dimension}
+
+    def test_gradient_work(self) -> None:
+        """The work that it declares is of as many samples as a subset of its data has.
+
+        A gradient has a number of its own for each parameter, so that no less is done.
+        """
+        work = self.example().gradient_work
+        data = self.load("float64")
+        if work is not None:
+            assert work.samples * _SUBSETS == data.num_samples
+            assert work.operations >= data.dimension
+            assert work.numbers > 0
 
     @_DTYPES
     def test_repeatable(self, dtype: str) -> None:
@@ -158,7 +176,8 @@ def problem(
     make : callable, optional
         Makes a problem that can be split into 7 subsets.
     """
-    return build(ProblemLaws, cls, without, maker=staticmethod(make or cls))
+    optional = {"dimension": SizedProblem, "gradient_work": CountedProblem}
+    return build(ProblemLaws, cls, without, optional, maker=staticmethod(make or cls))
 
 
 def _gradients(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pytest
 
-from lad_mpi.aggregation import Rule
+from lad_mpi.aggregation import (
+    CoordinateWiseRule,
+    GramSpaceRule,
+    RobustRule,
+    Rule,
+    StatefulRule,
+)
 from lad_mpi.aggregation.gram import measure
 from lad_mpi.conformance.aggregation import AggregationLaws
 from lad_mpi.conformance.robustness import worst_ratio
@@ -20,6 +26,8 @@ if TYPE_CHECKING:
 
 class RuleLaws(AggregationLaws):
     """Laws of rules: n messages of length Q in, one vector of length Q out."""
+
+    family: ClassVar[str] = "aggregation"
 
     def result_shape(self, shape: tuple[int, int]) -> tuple[int, ...]:
         """Return (Q,)."""
@@ -123,16 +131,11 @@ def rule(
     >>> from lad_mpi.aggregation import Median
     >>> TestMedian = conformance.rule(Median, without={"mean_without_faults"})
     """
-    inapplicable = set()
-    if not hasattr(cls, "advance"):
-        inapplicable.add("state")
-    if not callable(getattr(cls, "kappa", None)):
-        inapplicable.add("kappa")
-    if not hasattr(cls, "column_kernel"):
-        inapplicable.add("column_kernel")
-    if not hasattr(cls, "from_geometry"):
-        inapplicable.add("from_geometry")
+    optional = {
+        "state": StatefulRule,
+        "kappa": RobustRule,
+        "column_kernel": CoordinateWiseRule,
+        "from_geometry": GramSpaceRule,
+    }
     maker = make or (lambda num_byzantine: cls(num_byzantine=num_byzantine))
-    return build(
-        RuleLaws, cls, without, inapplicable, maker=staticmethod(maker), tolerates=tolerates
-    )
+    return build(RuleLaws, cls, without, optional, maker=staticmethod(maker), tolerates=tolerates)

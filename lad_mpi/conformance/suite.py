@@ -11,9 +11,10 @@ import pytest
 
 from lad_mpi.errors import ParameterError
 from lad_mpi.spec.components import listing, suggestion
+from lad_mpi.spec.contracts import offers_all_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
 
 _PREFIX = "test_"
 
@@ -61,6 +62,7 @@ def build(
     family: type[Suite],
     subject: type[Any],
     without: Collection[str],
+    optional: Mapping[str, type[Any]],
     inapplicable: Collection[str] = (),
     **attributes: Any,
 ) -> type[Suite]:
@@ -74,8 +76,10 @@ def build(
         The component.
     without : collection of str
         Names of laws that it need not keep.
+    optional : mapping of str to type
+        Names of laws of what a component need not offer, with the protocol that has it.
     inapplicable : collection of str
-        Names of laws that say nothing of such a component.
+        Names of other laws that say nothing of such a component.
     **attributes
         What the laws need to know besides, as attributes of the class.
 
@@ -97,10 +101,11 @@ def build(
             raise ParameterError(
                 "without", f"unknown law {law!r}{suggestion(law, known)}; known: {listing(known)}"
             )
+    absent = {law for law, protocol in optional.items() if not offers_all_of(subject, protocol)}
     # A name that is None hides the method of the base from pytest.
     methods = {
         _PREFIX + law: None
-        if law in {*without, *inapplicable}
+        if law in {*without, *inapplicable, *absent}
         else _reporting(family, law, statement)
         for law, statement in known.items()
     }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lad_mpi.doctor.facts import RankFacts, Space, by_host
 from lad_mpi.doctor.finding import Finding, Severity
+from lad_mpi.transport.shared_memory import is_checked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -144,7 +145,8 @@ def judge_temporary(facts: Sequence[RankFacts]) -> list[Finding]:
 
 def _shared_memory(host: str, ranks: Sequence[RankFacts]) -> list[Finding]:
     spaces = [r.shared_memory for r in ranks if r.shared_memory is not None]
-    if not spaces or len(ranks) == 1:
+    # Of libraries whose need is known it was looked at before MPI began.
+    if not spaces or len(ranks) == 1 or is_checked(ranks[0].mpi.get("library", "")):
         return []
     least = min(space.free_bytes for space in spaces)
     if least >= _SHARED_BYTES_PER_RANK * len(ranks):

@@ -134,8 +134,12 @@ def write_attributes(group: h5py.Group, values: Mapping[str, Any]) -> None:
 
 
 def text(value: str) -> str:
-    """Return what HDF5 can hold of a text: its strings end at the first NUL."""
-    return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    """Return what HDF5 can hold of a text: UTF-8 up to the first NUL.
+
+    Bytes of names and of the environment that are not UTF-8 are written as escapes.
+    """
+    whole = value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return whole.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _create_growing(

@@ -127,7 +127,8 @@ class OutputLock:
 
     def _take(self, output: Path) -> bool:
         """Try to take the lock; False where the file was removed under us."""
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        # With the mode of the log, so that whoever may replace or read one may the other.
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             taken = _flock(self._descriptor)
         except OSError as error:
@@ -175,7 +176,8 @@ def is_being_written(output: Path) -> bool | None:
     Returns
     -------
     bool or None
-        None where it cannot be told.
+        None if it cannot be told: the file system has no locks, or the reader may not
+        open the lock.
     """
     return True if _is_marked(output) else _is_locked(output)
 

@@ -33,8 +33,13 @@ _SUPERBLOCK = struct.Struct("<8s B 2x B 16x Q")
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SWMR_FLAG = 4
 
+#: What a rank that hosts devices does before it gathers, besides attacks.
+_DEVICE_WORK = ("compute", "encode", "pack")
+
 #: Failure of a run that had no time to write one.
 KILLED = "its writer is gone and left the log unfinished: killed, or out of disk space"
+#: What is said of a log that states that it is being written, if nobody can tell.
+RUNNING_OR_KILLED = "running or killed: the lock of the log cannot be read"
 
 
 _WAYS: tuple[Literal["", "lower", "higher"], ...] = ("", "lower", "higher")
@@ -52,8 +57,8 @@ class LogHead:
         The file.
     status : {"running", "complete", "interrupted", "failed"}
         The outcome. A run that was killed could not write one: it is
-        ``"interrupted"`` where nobody holds the lock of the log any more, and
-        ``"running"`` where the file system has no locks to tell by.
+        ``"interrupted"`` if nobody holds the lock of the log any more, and
+        ``"running"`` if the lock cannot be read; ``failure`` then says so.
     failure : str
         Why it failed or was interrupted; may be empty unless it failed.
     names : tuple of str
@@ -184,11 +189,11 @@ class RunLog(LogHead):
     def training_seconds(self) -> HostFloats:
         """Return the training time of every iteration, warm-up included.
 
-        It is read off the server's clock, which runs through the whole iteration:
-        while devices work, the server waits in the gather. A device's clock would
-        count the server's evaluation, for which it waits in the broadcast. What
-        devices of other ranks spend on attacks of their own is in the server's wait
-        and no part of a training: that of the slowest rank is taken out.
+        The server's clock runs through the whole iteration: while devices work, the
+        server waits in the gather. A device's clock would count the server's evaluation,
+        for which it waits in the broadcast. A training has no attacks, so what they add
+        to the server's wait is taken out: with attacks it ends when the last rank has
+        done its work and its attacks, without when the last rank has done its work.
 
         Returns
         -------
@@ -198,9 +203,17 @@ class RunLog(LogHead):
         training = [self.phases.index(phase) for phase in self.training_phases]
         seconds: HostFloats = np.nansum(self.seconds[:, 0][:, training], axis=1)
         if self.ranks > 1 and schema.ATTACK_PHASE in self.phases:
-            attacks = self.seconds[:, 1:, self.phases.index(schema.ATTACK_PHASE)]
-            seconds -= np.fmax.reduce(np.nan_to_num(attacks), axis=1)
+            seconds -= self._attack_delay()
         return np.maximum(seconds, 0.0)
+
+    def _attack_delay(self) -> HostFloats:
+        """Return by how much attacks on other ranks than the server's made it wait longer."""
+        devices = np.nan_to_num(self.seconds[:, 1:])
+        columns = [self.phases.index(phase) for phase in _DEVICE_WORK if phase in self.phases]
+        work = devices[:, :, columns].sum(axis=2)
+        attacked = work + devices[:, :, self.phases.index(schema.ATTACK_PHASE)]
+        delay: HostFloats = attacked.max(axis=1) - work.max(axis=1)
+        return delay
 
     def is_warm(self) -> HostBools:
         """Tell which iterations come after the warm-up of their launch, bool, shape (T,)."""
@@ -401,8 +414,12 @@ def _read_with(path: Path, read: Callable[[Path, h5py.File], _Head]) -> _Head:
                 f"{path} is damaged or incomplete: {error}",
                 hint="lad-mpi validate lists what is wrong with it",
             ) from error
-    unfinished = found.status == schema.STATUSES[0]
-    if unfinished and unwritten and is_being_written(path) is False:
+    if found.status != schema.STATUSES[0]:
+        return found
+    written = is_being_written(path)
+    if written is None:
+        return replace(found, failure=RUNNING_OR_KILLED)
+    if unwritten and not written:
         return replace(found, status="interrupted", failure=KILLED)
     return found
 

@@ -1,6 +1,6 @@
 """Learning problems: data split into subsets, their gradients and their loss."""
 
-from lad_mpi.problems.base import Problem, ProblemData
+from lad_mpi.problems.base import CountedProblem, GradientWork, Problem, ProblemData, SizedProblem
 from lad_mpi.problems.linear_regression import LinearRegression, LinearRegressionData
 
 #: Every problem of the suite by the name that a spec uses.
@@ -10,8 +10,11 @@ PROBLEMS: dict[str, type[Problem]] = {
 
 __all__ = [
     "PROBLEMS",
+    "CountedProblem",
+    "GradientWork",
     "LinearRegression",
     "LinearRegressionData",
     "Problem",
     "ProblemData",
+    "SizedProblem",
 ]

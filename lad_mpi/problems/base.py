@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from lad_mpi.arrays import Backend
     from lad_mpi.rng import Streams
     from lad_mpi.types import Array, HostInts
+
+
+@dataclass(frozen=True, slots=True)
+class GradientWork:
+    """The least that the gradient of one subset takes.
+
+    Parameters
+    ----------
+    samples : int
+        m, samples of a subset.
+    operations : float
+        Floating-point operations.
+    numbers : float
+        Numbers that are read of the subset's data.
+    product : {"gemm", "gemv"}
+        Kernel at whose measured rate operations can be done at most: products of
+        matrices, or of a matrix with a vector, which is slower.
+    """
+
+    samples: int
+    operations: float
+    numbers: float
+    product: Literal["gemm", "gemv"] = "gemm"
 
 
 @runtime_checkable
@@ -92,3 +116,24 @@ class Problem(Protocol):
         DataError
             The data cannot be read.
         """
+
+
+@runtime_checkable
+class SizedProblem(Problem, Protocol):
+    """A problem whose dimension may be known before its data are read."""
+
+    @property
+    def declared_dimension(self) -> int | None:
+        """Q, or None if only the data tell."""
+
+
+@runtime_checkable
+class CountedProblem(SizedProblem, Protocol):
+    """A problem that says how much work a gradient is.
+
+    Bounds of the compute phase and forecasts of it are made from this.
+    """
+
+    @property
+    def gradient_work(self) -> GradientWork | None:
+        """The work on one subset, of which all are alike; None if only the data tell."""

@@ -6,31 +6,36 @@ Whatever is wrong with a file, the reader says where and what to do, by a
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import importlib
-import math
 import stat
 import zipfile
 import zlib
-from array import array
-from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lad_mpi.errors import DataError
+from lad_mpi.problems import libsvm
+from lad_mpi.problems.columns import TableKeys
+from lad_mpi.problems.samples import Samples, check_samples, make_samples
+from lad_mpi.problems.table import read_table
+from lad_mpi.problems.text import HDF5, LOOKED_AT, ZIP, beginning, open_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from lad_mpi.types import HostFloats
 
 #: Names of data sets that need no file.
 BUNDLED = ("diabetes",)
+#: Endings of text files, which may be followed by ``.gz``.
+_TEXT = (".csv", ".tsv", ".txt", *libsvm.SUFFIXES)
+#: Endings of the files that can be read.
+SUFFIXES = (".npz", ".h5", *_TEXT)
 
-#: What the libraries below raise for files that they cannot make sense of.
+#: What libraries raise for files that they cannot make sense of.
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -40,11 +45,11 @@ _UNREADABLE = (
     RuntimeError,
     OverflowError,
     MemoryError,
-    csv.Error,
     zipfile.BadZipFile,
     zlib.error,
 )
-
+#: What reading text raises for a file that is damaged or too large.
+_UNREADABLE_TEXT = (OSError, EOFError, UnicodeError, MemoryError, zlib.error)
 
 #: What is not a file, by its type in a status.
 _NODES = {
@@ -54,32 +59,7 @@ _NODES = {
     stat.S_IFBLK: "device",
     stat.S_IFSOCK: "socket",
 }
-#: Samples that are hashed at once.
-_HASHED_ROWS = 4096
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Samples:
-    """A data set for regression.
-
-    Parameters
-    ----------
-    features : ndarray of float64, shape (n, p)
-        One row a sample.
-    targets : ndarray of float64, shape (n,)
-        What is to be predicted.
-    reading : str
-        How they were read, in a line for the log.
-    digest : str
-        ``"sha256:"`` and 64 hexadecimal digits: the SHA-256 of shape, dtype and
-        bytes of features and targets.
-    """
-
-    features: HostFloats
-    targets: HostFloats
-    reading: str
-    digest: str
-
+_LEFT_TO_THE_FILE = TableKeys()
 
 #: What is known of a file as long as it is unchanged.
 _digests: dict[tuple[object, ...], str] = {}
@@ -87,15 +67,22 @@ _digests: dict[tuple[object, ...], str] = {}
 _waiting: dict[tuple[object, ...], Samples] = {}
 
 
-def digest(source: str) -> str:
-    """Identify a data set by its values, see :class:`Samples`.
+def suffix_of(source: str) -> str:
+    """Return the ending of a name in small letters, without ``.gz`` after that of a text."""
+    path = Path(source.lower())
+    inner = Path(path.stem).suffix
+    return inner if path.suffix == ".gz" and inner in _TEXT else path.suffix
+
+
+def digest(source: str, keys: TableKeys = _LEFT_TO_THE_FILE) -> str:
+    """Identify a data set by its values, see :class:`~lad_mpi.problems.samples.Samples`.
 
     A file is read once for its digest and for the call of :func:`read` that
     follows. It is read again only when it has changed.
 
     Parameters
     ----------
-    source : str
+    source, keys
         As for :func:`read`.
 
     Raises
@@ -103,52 +90,61 @@ def digest(source: str) -> str:
     DataError
         As for :func:`read`.
     """
-    key = _state(source)
-    if key not in _digests:
-        key, samples = _read(source)
-        _digests[key] = samples.digest
+    state = _state(source, keys)
+    if state not in _digests:
+        state, samples = _read(source, keys)
+        _digests[state] = samples.digest
         _waiting.clear()
-        _waiting[key] = samples
-    return _digests[key]
+        _waiting[state] = samples
+    return _digests[state]
 
 
-def read(source: str) -> Samples:
+def read(source: str, keys: TableKeys = _LEFT_TO_THE_FILE) -> Samples:
     """Read a data set.
 
     Parameters
     ----------
     source : str
         ``"diabetes"`` (bundled with scikit-learn), or the path of a file:
-        ``.npz`` or ``.h5`` with arrays ``X`` (n × p) and ``y`` (n);
-        ``.csv``, comma-separated numbers with or without a header, the target
-        in the column ``y`` or else the last one; or ``.libsvm``, ``.svm``,
-        ``.txt`` in LIBSVM's text format.
+        ``.npz`` or ``.h5`` with arrays ``X`` (n × p) and ``y`` (n); a table of
+        numbers as ``.csv``, ``.tsv`` or ``.txt``, see
+        :func:`lad_mpi.problems.table.read_table`; or LIBSVM's text format as
+        ``.libsvm``, ``.svm`` or ``.txt``. Texts may be compressed by gzip. What a
+        file contains counts more than its name.
+    keys : TableKeys
+        How a table is laid out, where that is not left to the file.
 
     Raises
     ------
     DataError
-        The data are missing, malformed, of the wrong shape or not finite, or
-        scikit-learn is needed and not there.
+        The data are missing, malformed, of the wrong shape or not finite, they
+        have two readings, or scikit-learn is needed and not there.
+
+    Notes
+    -----
+    Nothing is ever unpickled.
     """
     # Whatever is waiting and is not taken here would be held in vain.
-    waiting = _waiting.pop(_state(source), None)
+    waiting = _waiting.pop(_state(source, keys), None)
     _waiting.clear()
-    return waiting or _read(source)[1]
+    return waiting or _read(source, keys)[1]
 
 
-def _state(source: str) -> tuple[object, ...]:
+def _state(source: str, keys: TableKeys) -> tuple[object, ...]:
     """Return what tells a data set from others and from its earlier content."""
     if source in BUNDLED:
-        return (source,)
+        return (source, repr(keys))
     path = _file(source)
-    status = path.stat()
+    found = path.stat()
     return (
         str(path.resolve()),
-        status.st_dev,
-        status.st_ino,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
+        # As text, because True and 1 are equal and say different things.
+        repr(keys),
+        found.st_dev,
+        found.st_ino,
+        found.st_size,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
     )
 
 
@@ -157,12 +153,9 @@ def _file(source: str) -> Path:
         path = Path(source).expanduser()
         mode = path.stat().st_mode
     except FileNotFoundError as error:
-        raise DataError(
-            f"data file {source!r} does not exist",
-            hint=f"relative paths start from the working directory, {str(Path.cwd())!r}",
-        ) from error
+        raise DataError(f"data file {source!r} does not exist", hint=_start_of_paths()) from error
     except (OSError, RuntimeError, ValueError) as error:
-        raise DataError(f"data file {source!r}: {error}") from error
+        raise DataError(f"data file {source!r}: {error}", hint=_start_of_paths()) from error
     if not stat.S_ISREG(mode):
         raise DataError(
             f"data file {source!r} is a {_NODES.get(stat.S_IFMT(mode), 'special file')}",
@@ -171,29 +164,38 @@ def _file(source: str) -> Path:
     return path
 
 
-def _read(source: str) -> tuple[tuple[object, ...], Samples]:
+def _start_of_paths() -> str:
+    try:
+        return f"relative paths start from the working directory, {str(Path.cwd())!r}"
+    except OSError:
+        return "the working directory no longer exists: start from another one"
+
+
+def _read(source: str, keys: TableKeys) -> tuple[tuple[object, ...], Samples]:
     """Return the samples and the state of the file that they were read from."""
-    state = _state(source)
+    state = _state(source, keys)
     if source in BUNDLED:
-        features, targets = _sklearn_datasets(source).load_diabetes(return_X_y=True)
-        return state, _samples(features, targets, "bundled with scikit-learn")
-    path = _file(source)
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
+        _refuse_keys(source, keys, "bundled data")
+        X, y = _sklearn_datasets(source).load_diabetes(return_X_y=True)
+        return state, make_samples(X, y, ["bundled with scikit-learn"])
+    path, suffix = _file(source), suffix_of(source)
+    if suffix not in SUFFIXES:
         raise DataError(
             f"data file {source!r}: the name does not tell the format",
             hint=f"name it with one of the endings {', '.join(SUFFIXES)}",
         )
     try:
-        features, targets = reader(path, source)
-    except _UNREADABLE as error:
-        raise DataError(
-            f"data file {source!r} cannot be read as {path.suffix}: "
-            f"{str(error) or type(error).__name__}",
-            hint="see that the file is whole, may be read and has the format of its ending",
-        ) from error
-    samples = _checked(features, targets, source, path.suffix)
-    if _state(source) != state:
+        head = beginning(path)
+        if head.startswith(HDF5) or suffix == ".h5":
+            X, y, notes = _read_binary(path, source, keys, is_hdf5=True)
+        elif head.startswith(ZIP) or suffix == ".npz":
+            X, y, notes = _read_binary(path, source, keys, is_hdf5=False)
+        else:
+            X, y, notes = _read_text(path, source, keys, suffix)
+    except _UNREADABLE_TEXT as error:
+        raise _unreadable(source, suffix, error) from error
+    samples = make_samples(*check_samples(X, y, source), notes)
+    if _state(source, keys) != state:
         raise DataError(
             f"data file {source!r} changed while it was read",
             hint="start again when nothing writes to it",
@@ -201,102 +203,82 @@ def _read(source: str) -> tuple[tuple[object, ...], Samples]:
     return state, samples
 
 
-def _read_npz(path: Path, source: str) -> tuple[Any, Any]:
-    # NumPy takes anything that is no archive for a pickle, and advises to trust it.
+def _unreadable(source: str, form: str, error: BaseException) -> DataError:
+    return DataError(
+        f"data file {source!r} cannot be read as {form}: {str(error) or type(error).__name__}",
+        hint="see that the file is whole, may be read and has the format of its ending",
+    )
+
+
+def _read_binary(
+    path: Path, source: str, keys: TableKeys, *, is_hdf5: bool
+) -> tuple[Any, Any, list[str]]:
+    form = "HDF5" if is_hdf5 else "NPZ"
+    _refuse_keys(source, keys, form)
+    try:
+        X, y = _read_hdf5(path, source) if is_hdf5 else _read_npz(path, source)
+    except _UNREADABLE as error:
+        raise _unreadable(source, form, error) from error
+    return X, y, [form]
+
+
+def _read_npz(path: Path, source: str) -> tuple[Any, ...]:
+    # NumPy takes anything that is not an archive for a pickle, and advises to trust it.
     if not zipfile.is_zipfile(path):
         raise DataError(
-            f"data file {source!r} is no .npz archive",
-            hint="write it with numpy.savez(path, X=features, y=targets)",
+            f"data file {source!r} is not an .npz archive",
+            hint="write it with numpy.savez(path, X=features, y=targets); save a sheet as CSV",
         )
     with np.load(path, allow_pickle=False) as archive:
-        return _named(archive, "X", source), _named(archive, "y", source)
+        try:
+            return tuple(_named(archive, name, source, "NPZ") for name in "Xy")
+        except ValueError as error:
+            raise DataError(
+                f"data file {source!r}: {error}",
+                hint="store X and y as float64; Python objects are never unpickled",
+            ) from error
 
 
-def _read_hdf5(path: Path, source: str) -> tuple[Any, Any]:
+def _read_hdf5(path: Path, source: str) -> tuple[Any, ...]:
     # Specs of synthetic problems, read on every rank, need no HDF5.
     import h5py  # noqa: PLC0415
 
     with h5py.File(path, "r") as file:
         datasets = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
-        return _named(datasets, "X", source)[()], _named(datasets, "y", source)[()]
+        return tuple(_named(datasets, name, source, "HDF5")[()] for name in "Xy")
 
 
-def _named(arrays: Mapping[str, Any], name: str, source: str) -> Any:
+def _named(arrays: Mapping[str, Any], name: str, source: str, form: str) -> Any:
     if name not in arrays:
         found = ", ".join(map(repr, arrays)) or "none"
         raise DataError(
-            f"data file {source!r} has no array {name!r}; its arrays: {found}",
+            f"data file {source!r}, read as {form}, has no array {name!r}; its arrays: {found}",
             hint="it must hold the features as X (n × p) and the targets as y (n)",
         )
     return arrays[name]
 
 
-def _read_csv(path: Path, source: str) -> tuple[Any, Any]:
-    values = array("d")
-    names: list[str] = []
-    width = 0
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        rows = csv.reader(stream)
-        for row in rows:
-            if not row:
-                continue
-            if not width:
-                width = len(row)
-                if not any(map(_is_number, row)):
-                    names = [cell.strip() for cell in row]
-                    continue
-            if len(row) != width:
-                raise DataError(
-                    f"data file {source!r}, line {rows.line_num}: {len(row)} columns where "
-                    f"the lines before have {width}",
-                    hint="every line must have the same number of comma-separated columns",
-                )
-            values.extend(_numbers(row, names, rows.line_num, source))
-    if width < 2:
+def _read_text(
+    path: Path, source: str, keys: TableKeys, suffix: str
+) -> tuple[HostFloats, HostFloats, list[str]]:
+    with open_lines(path, source) as (stream, notes):
+        head = list(islice(stream, LOOKED_AT))
+        lines = chain(head, stream)
+        if suffix in libsvm.SUFFIXES or any(map(libsvm.is_line, head)):
+            _refuse_keys(source, keys, "LIBSVM text")
+            load = _sklearn_datasets(source).load_svmlight_file
+            X, y, found = libsvm.read_libsvm(lines, source, load)
+        else:
+            X, y, found = read_table(lines, source, keys)
+        return X, y, [*found, *notes]
+
+
+def _refuse_keys(source: str, keys: TableKeys, form: str) -> None:
+    if keys:
         raise DataError(
-            f"data file {source!r} has {width} columns; at least one feature and the target "
-            "are needed",
-            hint="columns are separated by commas",
+            f"data {source!r}: target, header and index are for tables, and this is {form}",
+            hint="leave them out of [problem]",
         )
-    if names.count("y") > 1:
-        raise DataError(
-            f"data file {source!r}: {names.count('y')} columns are named 'y'",
-            hint="name one column 'y', or none to take the last as the target",
-        )
-    table = np.frombuffer(values, dtype=np.float64).reshape(-1, width)
-    target = names.index("y") if "y" in names else width - 1
-    return np.delete(table, target, axis=1), table[:, target].copy()
-
-
-def _numbers(row: list[str], names: list[str], line: int, source: str) -> list[float]:
-    try:
-        numbers = [float(cell) for cell in row]
-    except ValueError:
-        numbers = []
-    if numbers and all(map(math.isfinite, numbers)):
-        return numbers
-    column = next(
-        i for i, cell in enumerate(row) if not (_is_number(cell) and math.isfinite(float(cell)))
-    )
-    name = f" ({names[column]!r})" if names else ""
-    raise DataError(
-        f"data file {source!r}, line {line}, column {column + 1}{name}: expected a finite "
-        f"number, found {row[column]!r}",
-        hint="columns are separated by commas; leave out or fill in samples that lack a number",
-    )
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _read_libsvm(path: Path, source: str) -> tuple[Any, Any]:
-    features, targets = _sklearn_datasets(source).load_svmlight_file(str(path))
-    return features.toarray(), targets
 
 
 def _sklearn_datasets(source: str) -> Any:
@@ -307,61 +289,3 @@ def _sklearn_datasets(source: str) -> Any:
             f"data {source!r} needs scikit-learn, which cannot be imported ({error})",
             hint="pip install 'lad_mpi[data]'",
         ) from error
-
-
-_READERS: dict[str, Callable[[Path, str], tuple[Any, Any]]] = {
-    ".npz": _read_npz,
-    ".csv": _read_csv,
-    ".h5": _read_hdf5,
-    ".libsvm": _read_libsvm,
-    ".svm": _read_libsvm,
-    ".txt": _read_libsvm,
-}
-
-#: Endings of the files that can be read.
-SUFFIXES = tuple(_READERS)
-
-
-def _checked(features: Any, targets: Any, source: str, form: str) -> Samples:
-    for name, found in (("X", features), ("y", targets)):
-        dtype = getattr(found, "dtype", None)
-        if dtype is None or dtype.kind not in "biuf":
-            raise DataError(
-                f"data file {source!r}: {name} must hold real numbers, "
-                f"not {dtype or type(found).__name__}",
-                hint=f"store {name} as float64",
-            )
-    X, y = np.asarray(features, dtype=np.float64), np.asarray(targets, dtype=np.float64)
-    if X.ndim != 2 or y.ndim != 1 or len(X) != len(y) or X.size == 0:
-        raise DataError(
-            f"data file {source!r}: expected features of shape (n, p) and targets of shape (n,), "
-            f"none of them empty; found {X.shape} and {y.shape}",
-            hint="store one row of X and one number of y for every sample",
-        )
-    bad = ~(np.isfinite(X).all(axis=1) & np.isfinite(y))
-    if bad.any():
-        sample = int(np.argmax(bad))
-        in_row = np.flatnonzero(~np.isfinite(X[sample]))
-        place, value = (
-            (f"feature {in_row[0]}", X[sample, in_row[0]])
-            if in_row.size
-            else ("the target", y[sample])
-        )
-        raise DataError(
-            f"data file {source!r}: {place} of sample {sample} (counted from 0) is {value}",
-            hint="leave out or fill in such samples before the run",
-        )
-    return _samples(X, y, form)
-
-
-def _samples(features: HostFloats, targets: HostFloats, form: str) -> Samples:
-    sha = hashlib.sha256()
-    for values in (features, targets):
-        sha.update(f"<f8 {values.shape}\n".encode())
-        # In blocks, because rows that do not lie one after another have to be copied.
-        for start in range(0, len(values), _HASHED_ROWS):
-            rows = np.ascontiguousarray(values[start : start + _HASHED_ROWS], dtype="<f8")
-            sha.update(rows.reshape(-1).data)
-    count, width = features.shape
-    reading = f"{form}, {count} samples x {width} features"
-    return Samples(features, targets, reading, f"sha256:{sha.hexdigest()}")

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import difflib
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from lad_mpi.errors import DataError, ParameterError
 from lad_mpi.problems import datasets
+from lad_mpi.problems.base import GradientWork
+from lad_mpi.problems.columns import TableKeys
 from lad_mpi.problems.partition import PartitionKind, partition
 from lad_mpi.rng import Purpose
 from lad_mpi.types import LARGEST_COUNT
 
 if TYPE_CHECKING:
     from lad_mpi.arrays import Backend
+    from lad_mpi.problems.samples import Samples
     from lad_mpi.rng import Streams
     from lad_mpi.types import Array, HostFloats, HostInts
 
 _SYNTHETIC = "synthetic"
 _SYNTHETIC_DEFAULTS = {"dimension": 100, "samples_per_subset": 1, "heterogeneity": 0.1}
+_OF_TABLES = ("target", "header", "index")
 _FEATURE_SCALE = 10.0
 _CONCENTRATION = 1.0
 
@@ -56,6 +59,15 @@ class LinearRegression:
         ``"synthetic"``, ``"diabetes"`` (bundled with scikit-learn), or the
         path of a ``.npz``, ``.csv``, ``.h5`` or LIBSVM text file, see
         :func:`lad_mpi.problems.datasets.read`.
+    target : str or int, optional
+        The column of a table that is to be predicted, by name or by number,
+        counted from 1. If left out, the one named ``y``, or else the last.
+    header : bool, optional
+        Whether the first line of a table names the columns. If left out, as it looks.
+    index : bool, str or int, optional
+        The column of a table that only names or numbers the samples and is no
+        feature: the first (``true``), none (``false``), or one by name or number.
+        If left out, as it looks.
     partition : {"shuffled", "sorted", "dirichlet"}
         How real data are split, see :func:`lad_mpi.problems.partition.partition`.
     concentration : float, optional
@@ -98,6 +110,9 @@ class LinearRegression:
     samples_per_subset: int | None = None
     heterogeneity: float | None = None
     data: str = _SYNTHETIC
+    target: str | int | None = None
+    header: bool | None = None
+    index: bool | str | int | None = None
     partition: PartitionKind = "shuffled"
     concentration: float | None = None
     standardize: bool = True
@@ -138,6 +153,14 @@ class LinearRegression:
         """Q where it is known before any data are read, else None."""
         return self.dimension
 
+    @property
+    def gradient_work(self) -> GradientWork | None:
+        """Two products of a subset's (m, Q) features with a vector; None for real data."""
+        if self.samples_per_subset is None or self.dimension is None:
+            return None
+        numbers = self.samples_per_subset * self.dimension
+        return GradientWork(self.samples_per_subset, 4 * numbers, numbers, "gemv")
+
     def load(self, num_subsets: int, streams: Streams, backend: Backend) -> LinearRegressionData:
         """Draw or read the samples and split them into subsets.
 
@@ -158,9 +181,15 @@ class LinearRegression:
         """
         if self.synthetic:
             return LinearRegressionData(*self._draw(num_subsets, streams), backend)
-        samples = datasets.read(self.data)
+        samples = self._prepared(datasets.read(self.data, self._table_keys), num_subsets)
+        alpha = self.concentration or _CONCENTRATION
+        split = partition(
+            samples.targets, num_subsets, streams, kind=self.partition, concentration=alpha
+        )
         return LinearRegressionData(
-            *self._split(samples, num_subsets, streams),
+            samples.features[split.order],
+            samples.targets[split.order],
+            split.offsets,
             backend,
             digest=samples.digest,
             reading=samples.reading,
@@ -179,11 +208,19 @@ class LinearRegression:
         DataError
             The data cannot be read.
         """
-        return "" if self.synthetic else datasets.digest(self.data)
+        return "" if self.synthetic else datasets.digest(self.data, self._table_keys)
+
+    @property
+    def _table_keys(self) -> TableKeys:
+        return TableKeys(self.target, self.header, self.index)
 
     def _check_source(self) -> None:
         names = (_SYNTHETIC, *datasets.BUNDLED)
-        if self.data in names or Path(self.data).suffix.lower() in datasets.SUFFIXES:
+        for name in ("target", "index"):
+            number = getattr(self, name)
+            if not isinstance(number, (bool, str, type(None))) and number < 1:
+                raise ParameterError(name, f"columns are counted from 1, so there is no {number}")
+        if self.data in names or datasets.suffix_of(self.data) in datasets.SUFFIXES:
             return
         nearest = difflib.get_close_matches(self.data, names, n=1)
         raise ParameterError(
@@ -209,6 +246,12 @@ class LinearRegression:
                     field.name,
                     "has no effect on synthetic data",
                     hint=f"leave {field.name} out, or set data to a file or a bundled set",
+                )
+            if self.data in datasets.BUNDLED and field.name in _OF_TABLES:
+                raise ParameterError(
+                    field.name,
+                    f"has no effect on {self.data!r}, which is bundled",
+                    hint=f"leave {field.name} out",
                 )
 
     def _write_out_defaults(self) -> None:
@@ -237,23 +280,20 @@ class LinearRegression:
             targets[rows] = (features[rows] * model).sum(axis=1) + generator.standard_normal(m)
         return features, targets, offsets
 
-    def _split(
-        self, samples: datasets.Samples, num_subsets: int, streams: Streams
-    ) -> tuple[HostFloats, HostFloats, HostInts]:
-        features, targets = samples.features, samples.targets
-        if len(targets) < num_subsets:
+    def _prepared(self, samples: Samples, num_subsets: int) -> Samples:
+        """Return samples with the features that are trained on; takes the memory of the others."""
+        features, count = samples.features, len(samples.targets)
+        if count < num_subsets:
             raise DataError(
-                f"data {self.data!r} has {len(targets)} samples, too few for {num_subsets} "
-                "subsets of at least one",
-                hint=f"set devices.count to {len(targets)} or less",
+                f"data {self.data!r} has {count} samples, too few for {num_subsets} subsets of "
+                "at least one",
+                hint=f"set devices.count to {count} or less",
             )
         if self.standardize:
-            features = _standardized(features, self.data)
+            _standardize(features, self.data)
         if self.intercept:
-            features = np.column_stack([features, np.ones(len(features))])
-        alpha = self.concentration or _CONCENTRATION
-        split = partition(targets, num_subsets, streams, kind=self.partition, concentration=alpha)
-        return features[split.order], targets[split.order], split.offsets
+            features = np.column_stack([features, np.ones(count)])
+        return replace(samples, features=features)
 
 
 class LinearRegressionData:
@@ -421,10 +461,12 @@ class LinearRegressionData:
             out[start : start + step] = features.mean(axis=1)
 
 
-def _standardized(features: HostFloats, source: str) -> HostFloats:
+def _standardize(features: HostFloats, source: str) -> None:
+    """Shift and scale columns to mean 0 and variance 1, in place."""
+    largest = np.maximum(features.max(axis=0), -features.min(axis=0))
     with np.errstate(over="ignore", invalid="ignore"):
-        centred = features - features.mean(axis=0)
-        deviations = centred.std(axis=0)
+        features -= features.mean(axis=0)
+        deviations = features.std(axis=0)
     if not np.isfinite(deviations).all():
         column = int(np.argmin(np.isfinite(deviations)))
         raise DataError(
@@ -433,10 +475,9 @@ def _standardized(features: HostFloats, source: str) -> HostFloats:
             hint="rescale that feature",
         )
     # Rounding leaves a constant feature with a tiny deviation, which must not be blown up.
-    noise = 1e-13 * np.abs(features).max(axis=0)
-    constant = deviations <= noise
-    scaled: HostFloats = np.where(constant, 0.0, centred / np.where(constant, 1.0, deviations))
-    return scaled
+    constant = deviations <= 1e-13 * largest
+    features /= np.where(constant, 1.0, deviations)
+    features[:, constant] = 0.0
 
 
 def _narrowed(values: HostFloats, backend: Backend) -> HostFloats:

@@ -11,7 +11,7 @@ from lad_mpi.records.baseline import ALONE
 if TYPE_CHECKING:
     from lad_mpi.records.baseline import Baseline, Quantity
 
-#: Change of a median that voids what was measured in between.
+#: Change of a median that voids what was measured in between and rests on the quantity.
 DRIFT_THRESHOLD = 0.15
 
 
@@ -32,6 +32,11 @@ class Drift:
     where: str
     before: float
     after: float
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """What tells its quantity from the others of a baseline."""
+        return self.name, self.size_bytes, self.where
 
     @property
     def change(self) -> float:

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from lad_mpi.errors import LogFormatError
+from lad_mpi.records.drift import DRIFT_THRESHOLD
 from lad_mpi.records.files import read_record, write_record
 
 _KIND, _VERSION = "scaling", 2
 FILE_NAME = "scaling.json"
+#: What is done, and how it is judged.
+_DONE = ("launches", "baselines", "void", "drift")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,8 @@ class ScalingRecord:
         By ranks, as text: the files ``before`` and ``after``, relative to the folder.
     void : list of str
         Why the whole study is void; empty where it counts.
+    drift : float
+        Relative change of a quantity between the baselines that voids what rests on it.
     """
 
     kind: str
@@ -125,12 +130,13 @@ class ScalingRecord:
     launches: list[Launch] = field(default_factory=list)
     baselines: dict[str, dict[str, str]] = field(default_factory=dict)
     void: list[str] = field(default_factory=list)
+    drift: float = DRIFT_THRESHOLD
 
     @property
     def plan(self) -> dict[str, Any]:
         """What must be the same for a study to go on: everything but what has been done."""
         whole = dataclasses.asdict(self)
-        return {key: whole[key] for key in whole if key not in {"launches", "baselines", "void"}}
+        return {key: whole[key] for key in whole if key not in _DONE}
 
     def case(self, name: str) -> Case:
         """Return a case by its name."""
@@ -163,7 +169,9 @@ def read_scaling(folder: Path) -> ScalingRecord:
     found = read_record(path, _KIND, _VERSION)
     try:
         names = [f.name for f in dataclasses.fields(ScalingRecord)]
-        content = {name: found[name] for name in names}
+        # Version 0.1 of the suite did not record it.
+        content = {name: found[name] for name in names if name != "drift"}
+        content["drift"] = found.get("drift", DRIFT_THRESHOLD)
         content["cases"] = [Case(**case) for case in found["cases"]]
         content["launches"] = [Launch(**launch) for launch in found["launches"]]
         return ScalingRecord(**content)

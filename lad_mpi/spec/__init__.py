@@ -6,7 +6,13 @@ from lad_mpi.spec.identity import UNREADABLE_DATA, Identity, flatten, identify, 
 from lad_mpi.spec.load import is_study, load_spec, parse_toml_spec, read_toml, set_dotted
 from lad_mpi.spec.model import BackendChoice, Devices, Logging, NetworkChoice, Optimizer, Spec
 from lad_mpi.spec.packages import component_packages
-from lad_mpi.spec.parse import check_dimension, parse_spec
+from lad_mpi.spec.parse import (
+    check_data,
+    check_dimension,
+    parse_component,
+    parse_devices,
+    parse_spec,
+)
 
 __all__ = [
     "FAMILIES",
@@ -19,6 +25,7 @@ __all__ = [
     "NetworkChoice",
     "Optimizer",
     "Spec",
+    "check_data",
     "check_dimension",
     "component_packages",
     "flatten",
@@ -26,6 +33,8 @@ __all__ = [
     "identity_of",
     "is_study",
     "load_spec",
+    "parse_component",
+    "parse_devices",
     "parse_spec",
     "parse_toml_spec",
     "read_toml",

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from lad_mpi.aggregation import PRE_AGGREGATIONS, RULES
-from lad_mpi.attacks import ATTACKS
-from lad_mpi.coding import CODES
-from lad_mpi.compression import CODECS
-from lad_mpi.errors import ParameterError, SpecError
-from lad_mpi.problems import PROBLEMS
-from lad_mpi.spec.offers import offers
+from lad_mpi.aggregation import PRE_AGGREGATIONS, RULES, PreAggregation, Rule
+from lad_mpi.attacks import ATTACKS, LocalAttack, OmniscientAttack, WireAttack
+from lad_mpi.coding import CODES, Code
+from lad_mpi.compression import CODECS, Codec
+from lad_mpi.errors import ParameterError, SpecError, UsageError
+from lad_mpi.problems import PROBLEMS, Problem
+from lad_mpi.spec.contracts import complaints
+from lad_mpi.spec.offers import Offer, imported, offers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -38,26 +39,103 @@ class Family:
     group : str
         Entry-point group through which other packages add to it.
     table : mapping of str to type
-        The suite's own members by kind.
+        The suite's own members by kind. Nothing else can take these names.
+    contracts : tuple of type
+        Protocols of which a member keeps exactly one; see
+        :func:`lad_mpi.spec.contracts.complaints`.
     """
 
     noun: str
     group: str
     table: Mapping[str, type[Any]]
+    contracts: tuple[type[Any], ...]
+
+    def kinds(self) -> set[str]:
+        """Return the names of all own members and of all that other packages offer."""
+        return {*self.table, *(offer.kind for offer in offers(self.group))}
+
+    def find(self, kind: str) -> type[Any]:
+        """Return the member of a kind, checked against its contract.
+
+        Parameters
+        ----------
+        kind : str
+            One of :meth:`kinds`.
+
+        Raises
+        ------
+        UsageError
+            It cannot be imported, two packages offer it, or it breaks its contract.
+        """
+        if kind in self.table:
+            cls = self.table[kind]
+            self._check(cls, kind, "the suite")
+            return cls
+        first, *others = found = self.offered(kind)
+        if others:
+            raise UsageError(
+                f"more than one package offers the {self.noun} {kind!r}: "
+                f"{' and '.join(map(str, found))}",
+                hint="uninstall all but one of them",
+            )
+        offered = imported(first)
+        if isinstance(offered, str):
+            raise UsageError(
+                f"{first} {offered}",
+                hint=f"repair or uninstall {first.distribution}, or take another {self.noun}",
+            )
+        self._check(offered, kind, f"{first.distribution} {first.version}")
+        return offered
+
+    def offered(self, kind: str) -> list[Offer]:
+        """Return what other packages offer under a name."""
+        return [offer for offer in offers(self.group) if offer.kind == kind]
 
     def members(self) -> dict[str, type[Any]]:
-        """Return own and third-party members; a third party cannot replace an own one."""
-        found = {offer.kind: offer.cls for offer in offers(self.group) if offer.cls is not None}
-        return {**found, **self.table}
+        """Return all members that can be used, own ones and those of other packages."""
+        return {kind: self.find(kind) for kind in self.kinds() - self.unusable().keys()}
+
+    def unusable(self) -> dict[str, str]:
+        """Return why kinds that other packages offer cannot be used, one line each."""
+        reasons = {kind: self._why_not(kind) for kind in self.kinds()}
+        return {kind: reason for kind, reason in reasons.items() if reason}
+
+    def _why_not(self, kind: str) -> str:
+        try:
+            self.find(kind)
+        except UsageError as error:
+            names = " and ".join(map(str, self.offered(kind)))
+            return error.message if names in error.message else f"{names}: {error.message}"
+        return ""
+
+    def complaints(self, cls: Any) -> str:
+        """Return why a class is no member, in one line; empty if it can be one."""
+        found: tuple[str, ...] = complaints(cls, self.contracts)
+        return f"class {cls.__module__}.{cls.__qualname__} {'; it '.join(found)}" if found else ""
+
+    def _check(self, cls: type[Any], kind: str, source: str) -> None:
+        message = self.complaints(cls)
+        if not message and cls.kind != kind:
+            message = (
+                f"class {cls.__module__}.{cls.__qualname__} has kind = {cls.kind!r}, and its "
+                f"entry point is named {kind!r}"
+            )
+        if message:
+            hint = f"{source} offers it; docs/extending.md shows what every {self.noun} needs"
+            raise UsageError(message, hint=hint)
 
 
 FAMILIES: dict[str, Family] = {
-    "problem": Family("problem", "lad_mpi.problems", PROBLEMS),
-    "coding": Family("code", "lad_mpi.codes", CODES),
-    "compression": Family("codec", "lad_mpi.codecs", CODECS),
-    "attack": Family("attack", "lad_mpi.attacks", ATTACKS),
-    "aggregation": Family("rule", "lad_mpi.rules", RULES),
-    "pre": Family("pre-aggregation", "lad_mpi.pre_aggregations", PRE_AGGREGATIONS),
+    "problem": Family("problem", "lad_mpi.problems", PROBLEMS, (Problem,)),
+    "coding": Family("code", "lad_mpi.codes", CODES, (Code,)),
+    "compression": Family("codec", "lad_mpi.codecs", CODECS, (Codec,)),
+    "attack": Family(
+        "attack", "lad_mpi.attacks", ATTACKS, (LocalAttack, OmniscientAttack, WireAttack)
+    ),
+    "aggregation": Family("rule", "lad_mpi.rules", RULES, (Rule,)),
+    "pre": Family(
+        "pre-aggregation", "lad_mpi.pre_aggregations", PRE_AGGREGATIONS, (PreAggregation,)
+    ),
 }
 
 
@@ -80,20 +158,23 @@ def build_component(
     Raises
     ------
     SpecError
-        Unknown kind or parameter, wrong type, or a value out of range.
+        Unknown kind or parameter, wrong type, or a value out of range; or the kind is of
+        another package, and cannot be imported or breaks its family's contract.
     """
-    members = family.members()
+    kinds = family.kinds()
     if "kind" not in table:
-        raise SpecError(
-            f"{place}.kind", f"is missing; expected a {family.noun}: {listing(members)}"
-        )
+        raise SpecError(f"{place}.kind", f"is missing; expected a {family.noun}: {listing(kinds)}")
     kind = table["kind"]
-    if not isinstance(kind, str) or kind not in members:
+    if not isinstance(kind, str) or kind not in kinds:
         raise SpecError(
             f"{place}.kind",
-            f"unknown {family.noun} {kind!r}{suggestion(kind, members)}",
-            hint=f"known: {listing(members)}",
+            f"unknown {family.noun} {kind!r}{suggestion(kind, kinds)}",
+            hint=f"known: {listing(kinds)}",
         )
+    try:
+        cls = family.find(kind)
+    except UsageError as error:
+        raise SpecError(f"{place}.kind", error.message, hint=error.hint) from error
     values = {key: value for key, value in table.items() if key != "kind"}
     if INJECTED in values:
         raise SpecError(
@@ -101,13 +182,16 @@ def build_component(
             "the number of faults is set in one place, devices.byzantine",
             hint="to study a misjudged number, set devices.assumed_byzantine",
         )
-    cls = members[kind]
     injected = {INJECTED: num_byzantine} if INJECTED in field_names(cls) else {}
-    return build(cls, values, place, injected=injected)
+    return build(cls, values, place, injected=injected, kind=kind)
 
 
 def build(
-    cls: type[Any], values: Mapping[str, Any], place: str, injected: Mapping[str, Any] | None = None
+    cls: type[Any],
+    values: Mapping[str, Any],
+    place: str,
+    injected: Mapping[str, Any] | None = None,
+    kind: str = "",
 ) -> Any:
     """Make a frozen dataclass from checked values; see :func:`build_component`."""
     injected = injected or {}
@@ -134,8 +218,9 @@ def build(
         ]
         if not missing:
             raise
-        needs = getattr(cls, "kind", cls.__name__)
-        raise SpecError(f"{place}.{missing[0]}", f"is missing, and {needs!r} needs it") from error
+        raise SpecError(
+            f"{place}.{missing[0]}", f"is missing, and {kind or cls.__name__!r} needs it"
+        ) from error
 
 
 def located(error: ParameterError, place: str) -> SpecError:

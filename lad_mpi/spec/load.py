@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -79,8 +80,12 @@ def apply_override(mapping: dict[str, Any], override: str) -> None:
     Raises
     ------
     SpecError
-        It is not of that form.
+        It is not of that form, or not UTF-8, which logs are.
     """
+    try:
+        override = os.fsencode(override).decode("utf-8")
+    except UnicodeError as error:
+        raise SpecError("--set", f"expected text in UTF-8, found {override!r}") from error
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise SpecError("--set", f"expected table.key=value, found {override!r}")

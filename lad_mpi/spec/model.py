@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from lad_mpi.aggregation import Pipeline, TrimmedMean
 from lad_mpi.arrays import BackendKind, DtypeName  # noqa: TC001  (types are read at run time)
@@ -13,7 +13,11 @@ from lad_mpi.compression import Codec, NoCompression
 from lad_mpi.errors import ParameterError
 from lad_mpi.network import Network  # noqa: TC001
 from lad_mpi.problems import LinearRegression, Problem
+from lad_mpi.spec.components import FAMILIES
 from lad_mpi.types import LARGEST_COUNT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ComputeMode = Literal["faithful", "shared"]
 TransferKind = Literal["direct", "staged"]
@@ -240,9 +244,23 @@ class Spec:
     backend: BackendChoice = field(default_factory=BackendChoice)
 
     def __post_init__(self) -> None:
-        """Refuse values outside the streams' keys and empty runs."""
+        """Refuse values outside the streams' keys, empty runs, and what is no component."""
         if not 0 <= self.seed < 2**63:
             raise ParameterError("seed", f"must be between 0 and 2**63 - 1, not {self.seed}")
         _at_least(1, iterations=self.iterations)
         if not self.name.strip() or not self.name.isprintable():
             raise ParameterError("name", "must be a non-empty line of printable characters")
+        for place, family, component in self._components():
+            if faults := FAMILIES[family].complaints(type(component)):
+                raise ParameterError(place, faults)
+
+    def _components(self) -> Iterator[tuple[str, str, object]]:
+        """Yield each component, after its place and its family."""
+        yield "problem", "problem", self.problem
+        yield "coding", "coding", self.coding
+        yield "compression", "compression", self.compression
+        yield "attack", "attack", self.attack
+        for place, pipeline in (("aggregation", self.aggregation), ("fallback", self.fallback)):
+            if pipeline is not None:
+                yield place, "aggregation", pipeline.rule
+                yield from ((f"{place}.pre", "pre", step) for step in pipeline.pre)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+_UNKNOWN = "unknown"
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A component that an entry point names.
+    """A component that an entry point names, not imported yet.
 
     Parameters
     ----------
@@ -20,18 +22,15 @@ class Offer:
         What the entry point refers to, ``"mylab:Shift"``.
     distribution, version : str
         The package that declares it, as its metadata have them.
-    cls : type or None
-        The class; None if it cannot be had.
-    reason : str
-        Why it cannot be used; empty if it can.
+    point : EntryPoint
+        The entry point.
     """
 
     kind: str
     target: str
     distribution: str
     version: str
-    cls: type[Any] | None
-    reason: str = ""
+    point: EntryPoint = field(repr=False)
 
     def __str__(self) -> str:
         return f"{self.target} of {self.distribution} {self.version}"
@@ -39,29 +38,34 @@ class Offer:
 
 @cache
 def offers(group: str) -> tuple[Offer, ...]:
-    """Import what all entry points of a group name; one that cannot be imported ends nothing."""
+    """Find all entry points of a group, by name; nothing is imported."""
     points = sorted(entry_points(group=group), key=lambda point: (point.name, point.value))
     return tuple(_offer(point) for point in points)
 
 
-def _offer(point: EntryPoint) -> Offer:
-    cls, reason = _load(point)
-    distribution, version = "unknown", "unknown"
-    if point.dist is not None:
-        # A folder may hold metadata of which only the name of the folder is known.
-        distribution = point.dist.name or distribution
-        version = point.dist.version or version
-    return Offer(point.name, point.value, distribution, version, cls, reason)
+@cache
+def imported(offer: Offer) -> type[Any] | str:
+    """Import what an offer names.
 
-
-def _load(point: EntryPoint) -> tuple[type[Any] | None, str]:
+    Returns
+    -------
+    type or str
+        The class; or in one line why it cannot be had, whatever importing it raised.
+    """
     try:
-        found = point.load()
+        found = offer.point.load()
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # noqa: BLE001  (whatever importing it raises is its own)
+    except BaseException as error:  # noqa: BLE001  (of another package's code)
         lines = str(error).strip().splitlines()
-        return None, ": ".join(["cannot be imported", type(error).__name__, *lines[:1]])
+        return f"cannot be imported: {': '.join([type(error).__name__, *lines[:1]])}"
     if not isinstance(found, type):
-        return None, f"is not a class but of type {type(found).__name__}"
-    return found, ""
+        return f"is of type {type(found).__name__}, and has to be a class"
+    return found
+
+
+def _offer(point: EntryPoint) -> Offer:
+    name = version = None
+    if point.dist is not None:
+        name, version = point.dist.name, point.dist.version
+    return Offer(point.name, point.value, name or _UNKNOWN, version or _UNKNOWN, point)

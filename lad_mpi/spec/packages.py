@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from importlib.metadata import packages_distributions, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from lad_mpi.spec.components import FAMILIES
-from lad_mpi.spec.offers import offers
+from lad_mpi.spec.offers import imported, offers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,25 +33,31 @@ def component_packages(spec: Spec) -> dict[str, str]:
         that no entry point offers is looked up by its module. If no distribution has
         that module either, the module stands for it, and the version is ``unknown``.
     """
-    classes = {type(part) for part in _parts(spec)}
-    found = dict(_distribution(cls) for cls in classes if _module(cls) != _OWN)
-    return dict(sorted(found.items()))
+    others = [part for part in _components(spec) if _module(type(part)) != _OWN]
+    return dict(sorted(_distribution(part) for part in others))
 
 
-def _parts(value: Any) -> Iterator[Any]:
-    """Yield each dataclass within a value, the value included."""
-    if dataclasses.is_dataclass(value):
+@runtime_checkable
+class _Component(Protocol):
+    kind: ClassVar[str]
+
+
+def _components(value: Any) -> Iterator[_Component]:
+    """Yield each component within a value, the value included."""
+    if isinstance(value, _Component):
         yield value
+    if dataclasses.is_dataclass(value):
         value = [getattr(value, field.name) for field in dataclasses.fields(value)]
     if isinstance(value, (list, tuple)):
         for part in value:
-            yield from _parts(part)
+            yield from _components(part)
 
 
-def _distribution(cls: type[Any]) -> tuple[str, str]:
+def _distribution(component: _Component) -> tuple[str, str]:
+    cls = type(component)
     for family in FAMILIES.values():
         for offer in offers(family.group):
-            if offer.cls is cls:
+            if offer.kind == component.kind and imported(offer) is cls:
                 return offer.distribution, offer.version
     module = _module(cls)
     for name in packages_distributions().get(module, []):

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lad_mpi.aggregation import Pipeline
-from lad_mpi.attacks import AttackContext, OmniscientAttack
+from lad_mpi.attacks import AttackContext, LocalAttack, OmniscientAttack
 from lad_mpi.coding import Code, DecodingCode
 from lad_mpi.compression import ColumnCodec, GpuCodec
 from lad_mpi.errors import ParameterError, SpecError
 from lad_mpi.network import build_network, parse_network
+from lad_mpi.problems import ProblemData, SizedProblem
 from lad_mpi.rng import Streams
 from lad_mpi.spec.components import (
     FAMILIES,
@@ -23,6 +24,7 @@ from lad_mpi.spec.components import (
     located,
     refuse_unknown,
 )
+from lad_mpi.spec.contracts import complaints_about
 from lad_mpi.spec.model import (
     BackendChoice,
     ComputeMode,
@@ -35,7 +37,9 @@ from lad_mpi.spec.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from lad_mpi.types import Array
 
 _SECTIONS = {
     "devices": Devices,
@@ -79,9 +83,7 @@ def parse_spec(mapping: Mapping[str, Any]) -> Spec:
     faults = devices.num_byzantine
     for name in _COMPONENTS:
         if name in mapping:
-            parts[name] = build_component(
-                FAMILIES[name], _with_kind(name, mapping[name]), name, num_byzantine=faults
-            )
+            parts[name] = _component(mapping, name, faults)
     decodes = isinstance(parts.get("coding"), DecodingCode)
     parts["aggregation"] = _aggregation(mapping, faults, decodes=decodes)
     parts["fallback"] = _fallback(mapping, faults, parts.get("coding"))
@@ -91,6 +93,56 @@ def parse_spec(mapping: Mapping[str, Any]) -> Spec:
         raise located(error, "") from error
     _check_together(spec)
     return spec
+
+
+def parse_devices(mapping: Mapping[str, Any]) -> Devices:
+    """Build the participants of a spec, whatever its components are.
+
+    Raises
+    ------
+    SpecError
+        A value is out of range.
+    """
+    devices: Devices = build(Devices, mapping.get("devices", {}), "devices")
+    return devices
+
+
+def parse_component(mapping: Mapping[str, Any], name: str) -> Any:
+    """Build one component of a spec, whatever the others are.
+
+    Parameters
+    ----------
+    mapping : mapping
+        Tables and values as in a spec file.
+    name : {"problem", "coding", "compression", "attack"}
+        Its table.
+
+    Raises
+    ------
+    SpecError
+        It cannot be built, for instance because its package is not installed.
+    """
+    return _component(mapping, name, parse_devices(mapping).num_byzantine)
+
+
+def check_data(spec: Spec, data: ProblemData) -> None:
+    """Check what a problem has loaded: that it is data, in as many subsets as there are devices.
+
+    Raises
+    ------
+    SpecError
+        It is something else; the class is named, and what it lacks.
+    """
+    found = complaints_about(data, ProblemData)
+    if not found and data.num_subsets != spec.devices.count:
+        found = (f"has {data.num_subsets} subsets, where {spec.devices.count} were asked for",)
+    if found:
+        cls = type(data)
+        raise SpecError(
+            "problem.kind",
+            f"class {cls.__module__}.{cls.__qualname__}, of which {spec.problem.kind!r} loads its "
+            f"data, {'; it '.join(found)}",
+        )
 
 
 def check_dimension(spec: Spec, dimension: int) -> None:
@@ -112,6 +164,11 @@ def check_dimension(spec: Spec, dimension: int) -> None:
             "only messages that arrive as they were computed",
             hint='set compression.kind = "none", or take another code',
         )
+
+
+def _component(mapping: Mapping[str, Any], name: str, faults: int) -> Any:
+    table = _with_kind(name, mapping.get(name, {}))
+    return build_component(FAMILIES[name], table, name, num_byzantine=faults)
 
 
 def _network(table: Mapping[str, Any]) -> NetworkChoice:
@@ -206,9 +263,8 @@ def _check_together(spec: Spec) -> None:
     _check_overlap(spec)
     _check_transfers(spec)
     _try_out(spec)
-    dimension = getattr(spec.problem, "declared_dimension", None)
-    if dimension is not None:
-        check_dimension(spec, spec.coding.message_parts * dimension)
+    if isinstance(spec.problem, SizedProblem) and spec.problem.declared_dimension is not None:
+        check_dimension(spec, spec.coding.message_parts * spec.problem.declared_dimension)
 
 
 def _check_overlap(spec: Spec) -> None:
@@ -243,21 +299,41 @@ def _check_transfers(spec: Spec) -> None:
 def _try_out(spec: Spec) -> None:
     """Let rules and attacks see as many messages as they will get, of one coordinate.
 
-    What does not fit their number is then refused here and not in the first iteration.
+    What does not fit their number, or gives back another number, is then refused here
+    and not in the first iteration.
     """
     count, faults = spec.devices.count, spec.devices.byzantine
     if count > _TRIED_OUT:
         return
     for place in ("aggregation", "fallback"):
         pipeline: Pipeline | None = getattr(spec, place)
-        try:
-            if pipeline is not None:
-                pipeline(np.zeros((count, 1)))
-        except ParameterError as error:
-            raise located(error, place) from error
-    if isinstance(spec.attack, OmniscientAttack) and faults:
-        context = AttackContext(Streams(spec.seed), 0, np.arange(faults), count, faults)
-        try:
-            spec.attack.craft(np.zeros((count - faults, 1)), context)
-        except ParameterError as error:
-            raise located(error, "attack") from error
+        if pipeline is not None:
+            _try(place, pipeline, count, (1,))
+    if not faults:
+        return
+    context = AttackContext(Streams(spec.seed), 0, np.arange(faults), count, faults)
+    attack = spec.attack
+    if isinstance(attack, OmniscientAttack):
+        _try("attack", lambda honest: attack.craft(honest, context), count - faults, (faults, 1))
+    if isinstance(attack, LocalAttack):
+        _try("attack", lambda coded: attack.corrupt(coded, context), faults, (faults, 1))
+
+
+def _try(place: str, call: Callable[[Array], Array], rows: int, shape: tuple[int, ...]) -> None:
+    messages = np.zeros((rows, 1))
+    try:
+        found = np.shape(call(messages))
+    except ParameterError as error:
+        raise located(error, place) from error
+    except Exception as error:
+        raise SpecError(
+            f"{place}.kind",
+            f"fails on messages of shape {messages.shape}: {type(error).__name__}: {error}",
+        ) from error
+    # An array that is too small would be repeated, without a word.
+    if found != shape:
+        raise SpecError(
+            f"{place}.kind",
+            f"makes of messages of shape {messages.shape} an array of shape {found}; "
+            f"it has to be {shape}",
+        )

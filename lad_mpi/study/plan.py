@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 _KEYS = ("name", "description", "base", "axes", "cases")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_.]+)\}")
-#: File systems end at 255 bytes, and a character may take four.
-_SLUG_CHARACTERS = 50
+#: File systems end at 255 bytes. A character may take four, and the draft of a checkpoint
+#: needs 63 beside the slug.
+_SLUG_CHARACTERS = 47
 
 
 @dataclass(frozen=True, slots=True)

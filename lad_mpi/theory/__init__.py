@@ -8,6 +8,7 @@ from lad_mpi.theory.dispersion import (
     message_mean_error,
     published_order_as_printed,
     published_order_corrected,
+    sampled_dispersion,
     squared_error_bound,
 )
 from lad_mpi.theory.kappa import AFTER_NNM, KAPPA, Bound, kappa, lower_bound
@@ -25,5 +26,6 @@ __all__ = [
     "message_mean_error",
     "published_order_as_printed",
     "published_order_corrected",
+    "sampled_dispersion",
     "squared_error_bound",
 ]

@@ -93,7 +93,7 @@ def honest_dispersion(
     """
     _check_honest(num_honest, num_devices)
     variance = coded_variance(gradient_variance, num_devices=num_devices, load=load)
-    return variance * (num_devices * (num_honest - 1) / (num_honest * max(1, num_devices - 1)))
+    return variance * _about_their_mean(num_devices, num_honest)
 
 
 def honest_mean_error(
@@ -174,10 +174,45 @@ def message_dispersion(
 
     The second term does not vanish at d = N: redundancy does not undo compression.
     """
-    spread = honest_dispersion(
-        gradient_variance, num_devices=num_devices, num_honest=num_honest, load=load
-    )
     variance = coded_variance(gradient_variance, num_devices=num_devices, load=load)
+    return sampled_dispersion(
+        variance,
+        squared_gradient_norm,
+        num_devices=num_devices,
+        num_honest=num_honest,
+        delta=delta,
+    )
+
+
+def sampled_dispersion(
+    variance: Floats,
+    squared_gradient_norm: Floats,
+    *,
+    num_devices: int,
+    num_honest: int,
+    delta: float = 0.0,
+) -> Floats:
+    r"""Return what :func:`message_dispersion` does, for any code whose V is known.
+
+    Parameters
+    ----------
+    variance : float or ndarray
+        V, expected squared error of one coded vector, of N that are dealt out at random
+        and whose mean is ∇F.
+    squared_gradient_norm, num_devices, num_honest, delta
+        As in :func:`message_dispersion`.
+
+    Returns
+    -------
+    float or ndarray
+
+    Raises
+    ------
+    ParameterError
+        A count or δ is out of range.
+    """
+    _check_honest(num_honest, num_devices)
+    spread = variance * _about_their_mean(num_devices, num_honest)
     noise = _codec_noise(variance, squared_gradient_norm, delta)
     return spread + ((num_honest - 1) / num_honest) * noise
 
@@ -326,6 +361,10 @@ def published_order_corrected(
     _check_honest(num_honest, num_devices)
     variance = coded_variance(1.0, num_devices=num_devices, load=load)
     return gradient_variance * math.sqrt(kappa * variance * num_devices / num_honest)
+
+
+def _about_their_mean(num_devices: int, num_honest: int) -> float:
+    return num_devices * (num_honest - 1) / (num_honest * max(1, num_devices - 1))
 
 
 def _codec_noise(variance: Floats, squared_gradient_norm: Floats, delta: float) -> Floats:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import json
 import os
 import re
@@ -87,6 +88,10 @@ class Checkpoints:
         self._stem = log.stem
         self._name = re.compile(re.escape(log.stem) + r"\.checkpoint-(\d+)\.npz")
 
+    def path(self, iterations: int) -> Path:
+        """Return the file of a checkpoint after so many iterations."""
+        return self._folder / f"{self._stem}.checkpoint-{iterations:09d}.npz"
+
     def save(self, checkpoint: Checkpoint) -> Path:
         """Write a checkpoint and remove those before the last one.
 
@@ -95,8 +100,7 @@ class Checkpoints:
         RunFailedError
             It cannot be written; the earlier ones are still there.
         """
-        name = f"{self._stem}.checkpoint-{checkpoint.iterations:09d}.npz"
-        path = self._folder / name
+        path = self.path(checkpoint.iterations)
         try:
             with whole_file(path) as stream:
                 _write(checkpoint, stream)
@@ -164,7 +168,8 @@ class Checkpoints:
 
     def clear(self, after: int = -1) -> None:
         """Remove checkpoints of more than ``after`` iterations; what cannot be removed stays."""
-        drafts = self._folder.glob(draft_of(Path(f"{self._stem}.checkpoint-*.npz")).name)
+        stem = glob.escape(self._stem)
+        drafts = self._folder.glob(draft_of(Path(f"{stem}.checkpoint-*.npz")).name)
         newer = [path for path in self.paths() if _iterations(path) > after]
         for path in [*newer, *drafts]:
             with contextlib.suppress(OSError):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lad_mpi.coding import Cyclic
+from lad_mpi.coding import DispersionCode
 from lad_mpi.metrics import dispersion, distance, norm, subset_statistics
-from lad_mpi.theory import message_dispersion
+from lad_mpi.theory import sampled_dispersion
 from lad_mpi.training.server import diverged
 
 if TYPE_CHECKING:
@@ -25,12 +25,19 @@ NO_PREDICTION = "none"
 def dispersion_prediction(spec: Spec) -> str:
     """Return what the law says of a run's messages: ``exact``, ``upper bound`` or ``none``.
 
-    It holds for the random assignment of the cyclic code and for unbiased codecs.
+    It holds for codes that declare one, and for unbiased codecs.
     """
-    code, codec = spec.coding, spec.compression
-    if not (isinstance(code, Cyclic) and code.varies and codec.unbiased):
+    if math.isnan(_variance_factor(spec)) or not spec.compression.unbiased:
         return NO_PREDICTION
-    return "exact" if codec.delta_is_exact else "upper bound"
+    return "exact" if spec.compression.delta_is_exact else "upper bound"
+
+
+def _variance_factor(spec: Spec) -> float:
+    """Return V/β² of the run's code, NaN if it declares none."""
+    code, devices = spec.coding, spec.devices
+    if not isinstance(code, DispersionCode):
+        return math.nan
+    return code.variance_factor(devices.count, devices.num_byzantine)
 
 
 class Evaluator:
@@ -51,8 +58,7 @@ class Evaluator:
         )
         optimum = problem.optimum
         self._optimum = None if optimum is None else setup.backend.asarray(optimum, dtype=float)
-        code = setup.spec.coding
-        self._load = code.load if isinstance(code, Cyclic) else 0
+        self._variance_factor = _variance_factor(setup.spec)
         self._prediction = dispersion_prediction(setup.spec)
         self._delta = setup.spec.compression.delta(problem.dimension)
 
@@ -102,12 +108,11 @@ class Evaluator:
         if self._prediction == NO_PREDICTION:
             return math.nan
         devices = self._setup.spec.devices
-        return message_dispersion(
-            beta_squared,
+        return sampled_dispersion(
+            beta_squared * self._variance_factor,
             gradient_norm**2,
             num_devices=devices.count,
             num_honest=devices.count - devices.byzantine,
-            load=self._load,
             delta=self._delta,
         )
 

@@ -17,17 +17,18 @@ class InterruptRequest:
 
     Launchers send signals to all ranks, but only the server decides: it
     announces the end with its next broadcast, so that no rank waits for
-    another. A second signal has its usual effect.
+    another. Schedulers repeat signals and send several kinds while an iteration
+    takes long, so only a second SIGINT (Ctrl-C) has its usual effect.
 
     Attributes
     ----------
     signal_name : str
-        The signal that came; empty while none did.
+        The first signal that came; empty while none did.
     """
 
     def __init__(self) -> None:
         self.signal_name = ""
-        self._previous: dict[signal.Signals, object] = {}
+        self._previous: dict[int, object] = {}
 
     def __enter__(self) -> InterruptRequest:
         for number in _SIGNALS:
@@ -40,23 +41,25 @@ class InterruptRequest:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._restore()
+        self._restore(*_SIGNALS)
 
     def ignore_late(self) -> None:
-        """Ignore further signals; for a process of several ranks that is about to end.
+        """Ignore what schedulers send; for a process that is about to end.
 
         A signal reaches the ranks one after another, and MPI ends after Python's
-        handlers are gone: a late copy must not kill a rank that is done.
+        handlers are gone. A late copy must not kill a rank that is done, nor change
+        the exit code.
         """
         self._previous.clear()
         for number in _LATE:
             signal.signal(number, signal.SIG_IGN)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        self.signal_name = signal.Signals(number).name
-        self._restore()
+        self.signal_name = self.signal_name or signal.Signals(number).name
+        if number == signal.SIGINT:
+            self._restore(number)
 
-    def _restore(self) -> None:
-        while self._previous:
-            number, handler = self._previous.popitem()
-            signal.signal(number, handler)  # type: ignore[arg-type]
+    def _restore(self, *numbers: int) -> None:
+        for number in numbers:
+            if number in self._previous:
+                signal.signal(number, self._previous.pop(number))  # type: ignore[arg-type]

@@ -60,6 +60,9 @@ class Loop:
             synchronize=setup.backend.synchronize,
         )
         self._devices = DeviceBlock(setup) if setup.link.hosts_devices else None
+        # At the start, where ranks can still agree that a run does not fit into memory.
+        shape = (setup.link.size, *self.clock.table.shape)
+        self._seconds = np.empty(shape) if self._devices is None else None
 
     def follow(self) -> None:
         """Do what the server announces, until it announces the end; on ranks of devices."""
@@ -117,8 +120,14 @@ class Loop:
         residuals : ndarray, shape (N, Q), or None
             Of all devices, where they have any.
         """
+        setup = self.setup
+        room = None
+        if setup.has_residuals and self._devices is None:
+            # Before the other ranks wait for it.
+            shape = (setup.layout.num_devices, setup.message_dimension)
+            room = np.empty(shape, dtype=setup.backend.dtype)
         seconds = self.collect(Command.CHECKPOINT, server)
-        return seconds, self._gather_residuals()
+        return seconds, self._gather_residuals(room)
 
     def restore(self, residuals: HostFloats | None) -> None:
         """Hand every rank its devices' residuals, which the server has read; on all ranks."""
@@ -133,9 +142,9 @@ class Loop:
 
     def _hand_over(self) -> HostFloats | None:
         self.pending = 0
-        return self.setup.link.collect(self.clock.table)
+        return self.setup.link.collect(self.clock.table, self._seconds)
 
-    def _gather_residuals(self) -> HostFloats | None:
+    def _gather_residuals(self, room: HostFloats | None = None) -> HostFloats | None:
         if not self.setup.has_residuals:
             return None
         setup = self.setup
@@ -144,7 +153,7 @@ class Loop:
             # Before the first message nothing is left to send; the server hosts no devices.
             _, count = setup.layout.block(setup.link.rank)
             own = np.zeros((count, setup.message_dimension), dtype=setup.backend.dtype)
-        return setup.link.gather_rows(setup.layout, to_host(own))
+        return setup.link.gather_rows(setup.layout, to_host(own), room)
 
     def _iterate(self, server: Server | None) -> tuple[Command, Step | None]:
         return iterate(

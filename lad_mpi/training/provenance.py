@@ -98,6 +98,7 @@ def _git(root: Path, *arguments: str) -> str:
             ["git", "-C", str(root), *arguments],  # noqa: S607
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=10,
             check=False,
         )

@@ -7,14 +7,15 @@ import socket
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from lad_mpi.arrays import is_gpu_error, open_backend
-from lad_mpi.errors import BackendError, DataError, ExitCode, LadError, RunFailedError
+from lad_mpi.arrays import open_backend
+from lad_mpi.errors import DataError, ExitCode, LadError, told_errors
 from lad_mpi.training.existing import Existing
 from lad_mpi.training.interrupt import InterruptRequest
 from lad_mpi.training.iteration import downlink_bytes
 from lad_mpi.training.loop import Loop
 from lad_mpi.training.outcome import NoProgress, Outcome, Progress
 from lad_mpi.training.place import describe_rank
+from lad_mpi.training.server import Server
 from lad_mpi.training.setup import Setup, prepare
 from lad_mpi.training.transfers import agree_on_transfers
 from lad_mpi.transport import EmulatedExchange, StagedExchange
@@ -113,17 +114,7 @@ def _open_output(
 
 
 def _prepare(spec: Spec, link: Link) -> Setup:
-    try:
-        return prepare(spec, link, open_backend(spec.backend.kind, spec.backend.dtype))
-    except MemoryError as error:
-        raise RunFailedError(f"not enough memory for the data: {error}") from error
-    except Exception as error:
-        if not is_gpu_error(error):
-            raise
-        raise BackendError(
-            f"the GPU cannot be used: {type(error).__name__}: {error}",
-            hint="lad-mpi doctor tells what can be seen of it from here",
-        ) from error
+    return prepare(spec, link, open_backend(spec.backend.kind, spec.backend.dtype))
 
 
 def _check_data(setup: Setup, start: Start | None) -> None:
@@ -176,21 +167,32 @@ def _train(
     remarks: Sequence[str],
 ) -> Outcome:
     """Run the iterations, from the first one that is missing."""
-    places = setup.link.gather_texts(describe_rank(setup.backend))
-    exchange = _plan(setup, transfers)
-    with contextlib.closing(exchange):
-        loop = Loop(setup, exchange, first_iteration)
+    link = setup.link
+    places = link.gather_texts(describe_rank(setup.backend))
+    with contextlib.ExitStack() as stack:
+        made, refused = _together(link, lambda: _allocate(setup, transfers, first_iteration, stack))
+        if refused is not None or made is None:
+            return refused or Outcome("failed", "this rank has no buffers", ExitCode.FAILED)
+        loop, server = made
         if first_iteration > 0:
             checkpoint = None if start is None else start.checkpoint
             loop.restore(None if checkpoint is None else checkpoint.residuals)
-        if start is None:
+        if start is None or server is None:
             loop.follow()
             return Outcome("complete")
         # Only the server pays for importing HDF5.
         from lad_mpi.training.serve import run_header, serve  # noqa: PLC0415
 
         header = run_header(setup, start, places, transfers, remarks)
-        return serve(loop, start, header, progress, interrupt=interrupt)
+        return serve(loop, server, start, header, progress, interrupt=interrupt)
+
+
+def _allocate(
+    setup: Setup, transfers: GpuTransfers, first_iteration: int, stack: contextlib.ExitStack
+) -> tuple[Loop, Server | None]:
+    """Take the memory that this rank needs as long as the run lasts."""
+    exchange = stack.enter_context(contextlib.closing(_plan(setup, transfers)))
+    return Loop(setup, exchange, first_iteration), Server(setup) if setup.link.is_server else None
 
 
 def _plan(setup: Setup, transfers: GpuTransfers) -> Exchange:
@@ -216,7 +218,8 @@ def _together(link: Link, act: Callable[[], _Made]) -> tuple[_Made | None, Outco
     made: _Made | None = None
     failure: LadError | None = None
     try:
-        made = act()
+        with told_errors():
+            made = act()
     except LadError as error:
         failure = error
     return made, _agree(link, failure)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lad_mpi.arrays import to_host
-from lad_mpi.errors import ExitCode, LadError
+from lad_mpi.errors import ExitCode, LadError, told_errors
 from lad_mpi.logs import STEP_METRICS, Axes, Continuation, FinalState, LogWriter, RunHeader
 from lad_mpi.spec import to_toml
 from lad_mpi.training.checkpoint import Checkpoint, Checkpoints
@@ -20,7 +20,6 @@ from lad_mpi.training.iteration import Command
 from lad_mpi.training.outcome import Outcome, Progress
 from lad_mpi.training.provenance import provenance
 from lad_mpi.training.recorder import Recorder
-from lad_mpi.training.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from lad_mpi.training.interrupt import InterruptRequest
     from lad_mpi.training.iteration import Step
     from lad_mpi.training.loop import Loop
+    from lad_mpi.training.server import Server
     from lad_mpi.training.setup import Setup
     from lad_mpi.training.start import Start
     from lad_mpi.transport.gpu_probe import GpuTransfers
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 def serve(
     loop: Loop,
+    server: Server,
     start: Start,
     header: RunHeader,
     progress: Progress,
@@ -47,6 +48,8 @@ def serve(
     ----------
     loop : Loop
         This rank's part in the iterations.
+    server : Server
+        Holds the model.
     start : Start
         Where the run begins, and the right to write the log.
     header : RunHeader
@@ -57,22 +60,23 @@ def serve(
         Looked at between iterations.
     """
     setup = loop.setup
-    server = Server(setup)
     if start.checkpoint is not None:
         server.restore(start.checkpoint.model, start.checkpoint.rule_state)
     stopped = False
     try:
-        with _open_log(setup, start, header) as log:
+        # Within the log as well, so that it tells what the person is told.
+        with told_errors(), _open_log(setup, start, header) as log, told_errors():
             # Newer ones are damaged, or of a run that was replaced; the next would count as older.
             newest = -1 if start.checkpoint is None else start.first_iteration
             Checkpoints(start.output).clear(after=newest)
             session = _Session(loop, server, log, start.identity.digest, progress)
             try:
-                # What overflows is noticed, and named, where it matters.
-                with np.errstate(over="ignore", invalid="ignore"):
-                    session.iterate(interrupt)
-                if loop.done < setup.spec.iterations:
-                    session.checkpoint()
+                with told_errors():
+                    # What overflows is noticed, and named, where it matters.
+                    with np.errstate(over="ignore", invalid="ignore"):
+                        session.iterate(interrupt)
+                    if loop.done < setup.spec.iterations:
+                        session.checkpoint()
             except LadError:
                 stopped = True
                 # That error is what the person must see; what went before it is kept.
@@ -162,6 +166,8 @@ class _Session:
         errors = self._evaluator.at_model(self._server.model)
         self._log.finish("complete", state=FinalState(to_host(self._server.model), errors))
         self._checkpoints.clear()
+        # The last update came after the last evaluation: this is the loss of the final model.
+        self._progress.update(loop.done, self._spec.iterations, errors["loss"])
         return Outcome("complete")
 
     def _is_due(self) -> bool:

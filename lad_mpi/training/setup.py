@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lad_mpi.aggregation.columns import column_slices
-from lad_mpi.compression import Channel
+from lad_mpi.compression import Channel, FeedbackCodec
 from lad_mpi.rng import Purpose, Streams
-from lad_mpi.spec import check_dimension
+from lad_mpi.spec import check_data, check_dimension
 from lad_mpi.transport import Layout, MessageFormat, packing_for, warm_up
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ class Setup:
     @property
     def has_residuals(self) -> bool:
         """Whether devices keep what compression lost, to send it later."""
-        return bool(getattr(self.spec.compression, "error_feedback", False))
+        codec = self.spec.compression
+        return isinstance(codec, FeedbackCodec) and codec.error_feedback
 
     def channel(
         self, iteration: int, first: int, count: int, rows: HostInts | None = None
@@ -124,6 +125,7 @@ def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
     layout = Layout(spec.devices.count, link.size)
     streams = Streams(spec.seed)
     problem = spec.problem.load(spec.devices.count, streams, backend)
+    check_data(spec, problem)
     message_dimension = spec.coding.message_parts * problem.dimension
     check_dimension(spec, message_dimension)
     draw = streams.permutation(Purpose.BYZANTINE, 0, spec.devices.count)

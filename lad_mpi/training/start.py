@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lad_mpi.errors import LogFormatError, UsageError
+from lad_mpi.files import draft_of
 from lad_mpi.logs import OutputLock, read_head, real_path
 from lad_mpi.spec import identify, identity_of
 from lad_mpi.training.checkpoint import Checkpoints
@@ -81,7 +82,7 @@ def open_output(output: Path, spec: Spec, existing: Existing, names: Sequence[st
         another run.
     """
     output = real_path(output)
-    _check_writable(output)
+    _check_writable(output, spec.iterations)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         lock = OutputLock(output)
@@ -102,10 +103,11 @@ def open_output(output: Path, spec: Spec, existing: Existing, names: Sequence[st
         raise
 
 
-def _check_writable(output: Path) -> None:
+def _check_writable(output: Path, iterations: int) -> None:
     try:
-        output.exists()
         folder = next(folder for folder in output.absolute().parents if folder.exists())
+        _check_length(output, folder, iterations)
+        output.exists()
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot write {output}: {error}", hint="give another name") from error
     if output.is_dir():
@@ -117,6 +119,23 @@ def _check_writable(output: Path) -> None:
             f"cannot write {output}: {folder} is not writable",
             hint="give an output in a folder of yours with -o",
         )
+
+
+def _check_length(output: Path, folder: Path, iterations: int) -> None:
+    """Refuse a name for which the longest that is made from it is too long."""
+    longest = draft_of(Checkpoints(output).path(iterations))
+    # What PC_PATH_MAX counts has a zero byte at its end.
+    for kind, text, most in (
+        ("name", longest.name, os.pathconf(folder, "PC_NAME_MAX")),
+        ("path", str(longest), os.pathconf(folder, "PC_PATH_MAX") - 1),
+    ):
+        excess = len(os.fsencode(text)) - most
+        if excess > 0:
+            raise UsageError(
+                f"cannot write {output}: the {kind} of its checkpoints would be too long for the "
+                f"file system, which allows {most} bytes",
+                hint=f"give an output with a {kind} that is {excess} bytes shorter with -o",
+            )
 
 
 def _look(start: Start, existing: Existing) -> Start:

@@ -169,11 +169,20 @@ class Link(Protocol):
     def gather_texts(self, text: str) -> list[str]:
         """Return every rank's text on every rank, in rank order. For start-up and errors."""
 
-    def collect(self, table: HostFloats) -> HostFloats | None:
-        """Gather equally shaped float64 tables: shape (P, …) on the server, None elsewhere."""
+    def collect(self, table: HostFloats, room: HostFloats | None = None) -> HostFloats | None:
+        """Gather equally shaped float64 tables: shape (P, …) on the server, None elsewhere.
 
-    def gather_rows(self, layout: Layout, rows: HostFloats) -> HostFloats | None:
-        """Collect one row a device from all ranks: shape (N, …) on the server, None elsewhere."""
+        They are gathered into ``room`` if the server gives it. A server that has no memory
+        left should know before the others wait for it.
+        """
+
+    def gather_rows(
+        self, layout: Layout, rows: HostFloats, room: HostFloats | None = None
+    ) -> HostFloats | None:
+        """Collect one row a device from all ranks: shape (N, …) on the server, None elsewhere.
+
+        They are gathered into ``room`` if the server gives it.
+        """
 
     def scatter_rows(
         self, layout: Layout, rows: HostFloats | None, shape: tuple[int, ...], dtype: Any

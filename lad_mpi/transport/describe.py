@@ -8,7 +8,7 @@ import importlib
 def describe_mpi() -> dict[str, str]:
     """Return :func:`lad_mpi.transport.mpi.describe`, or ``error`` alone where MPI cannot be loaded.
 
-    Loading it initialises MPI.
+    That loads MPI, and does not initialise it.
     """
     try:
         mpi = importlib.import_module("lad_mpi.transport.mpi")

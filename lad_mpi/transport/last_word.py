@@ -51,8 +51,10 @@ def main() -> None:
     message = describe(rank, process, number)
     if message:
         time.sleep(_PAUSE_S)
-        # In one piece: other ranks may be writing to the same place.
-        os.write(2, message.encode())
+        # In one piece: other ranks may be writing to the same place. A full disk, or a stream
+        # that is closed, keeps nobody from ending the job.
+        with contextlib.suppress(OSError):
+            os.write(2, message.encode())
     _wait_until_read()
     if MPI_IS_UP in signal.sigpending():
         # Of a process that it has waited for, hydra takes an exit for an end in order, even

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from lad_mpi.errors import TransportError
+from lad_mpi.errors import SharedMemoryError, TransportError
 from lad_mpi.launchers import announced_size
 from lad_mpi.transport.loopback import Loopback
 
@@ -21,12 +21,13 @@ def open_link(environ: Mapping[str, str] | None = None) -> Link:
     Raises
     ------
     TransportError
-        The launcher started several ranks that do not find each other, or MPI
-        cannot be loaded although a launcher asks for it.
+        The launcher started several ranks that do not find each other, MPI cannot be
+        loaded although a launcher asks for it, or it would crash for lack of shared memory.
     """
     announced = announced_size(environ)
     try:
         mpi = importlib.import_module("lad_mpi.transport.mpi")
+        comm = mpi.world()
     except (ImportError, RuntimeError) as error:
         if announced > 1:
             raise TransportError(
@@ -35,7 +36,11 @@ def open_link(environ: Mapping[str, str] | None = None) -> Link:
                 "and use its mpirun",
             ) from error
         return Loopback()
-    comm = mpi.world()
+    except SharedMemoryError:
+        if announced > 1:
+            raise
+        # One process can do without MPI.
+        return Loopback()
     if comm.size > 1:
         link: Link = mpi.MpiLink(comm)
         return link

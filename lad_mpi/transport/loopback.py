@@ -88,11 +88,20 @@ class Loopback:
         """Return the only text there is."""
         return [text]
 
-    def collect(self, table: HostFloats) -> HostFloats | None:
+    def collect(
+        self,
+        table: HostFloats,
+        room: HostFloats | None = None,  # noqa: ARG002
+    ) -> HostFloats | None:
         """Return the table with a leading axis of one rank."""
         return table[None]
 
-    def gather_rows(self, layout: Layout, rows: HostFloats) -> HostFloats | None:  # noqa: ARG002
+    def gather_rows(
+        self,
+        layout: Layout,  # noqa: ARG002
+        rows: HostFloats,
+        room: HostFloats | None = None,  # noqa: ARG002
+    ) -> HostFloats | None:
         """Return the rows, which are all there are."""
         return rows
 

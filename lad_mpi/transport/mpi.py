@@ -1,4 +1,4 @@
-"""MPI: the only module that imports mpi4py. Importing it initialises MPI."""
+"""MPI: the only module that imports mpi4py. Importing it loads the library; see `initialise`."""
 
 from __future__ import annotations
 
@@ -9,20 +9,30 @@ from typing import TYPE_CHECKING, Any
 
 import mpi4py
 import numpy as np
-from mpi4py import MPI
 
 from lad_mpi.errors import ExitCode
 from lad_mpi.transport.bare import Bare
 from lad_mpi.transport.base import SERVER, Layout
+from lad_mpi.transport.shared_memory import check_shared_memory
 from lad_mpi.transport.sliced import PostedSlices
 from lad_mpi.transport.watchdog import Watchdog
+
+# Not at import: it may crash, so `initialise` looks at the place first.
+mpi4py.rc(initialize=False, finalize=True)
+from mpi4py import MPI  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lad_mpi.types import Array, HostFloats
+    from lad_mpi.types import Array, HostBytes, HostFloats
 
 
+_THREAD_LEVELS = {
+    "single": MPI.THREAD_SINGLE,
+    "funneled": MPI.THREAD_FUNNELED,
+    "serialized": MPI.THREAD_SERIALIZED,
+    "multiple": MPI.THREAD_MULTIPLE,
+}
 #: Slices of a gather that the server asks for at once: the next is under way when one is there.
 _SLICES_AHEAD = 2
 
@@ -51,12 +61,13 @@ class MpiExchange:
         self.downlink = downlink
         self.uplink = allocate((own, slot_bytes))
         self.inbox: Array | None = None
+        if comm.rank == SERVER:
+            self.inbox = allocate((layout.num_devices, slot_bytes))
         self._blocks = _blocks(layout)
         self._slot = MPI.BYTE.Create_contiguous(slot_bytes).Commit()
         self._slices: dict[tuple[int, ...], list[MPI.Datatype]] = {}
         self._receive = None
         if comm.rank == SERVER:
-            self.inbox = allocate((layout.num_devices, slot_bytes))
             self._receive = [self.inbox, self._blocks, self._slot]
         self._send = [self.uplink, own, self._slot]
         # Told once what they are: MPI's binding would look at the buffer at every call.
@@ -159,41 +170,46 @@ class MpiLink:
 
     def share(self, text: str) -> str:
         """Return the server's text on every rank."""
-        encoded = np.frombuffer(text.encode(), dtype=np.uint8).copy()
+        encoded = _encoded(text)
         length = np.array([encoded.size], dtype=np.int64)
         with self._watchdog("a word of the server"):
             self._comm.Bcast(length, root=SERVER)
             data = encoded if self.is_server else np.empty(int(length[0]), dtype=np.uint8)
             self._comm.Bcast(data, root=SERVER)
-        return data.tobytes().decode()
+        return _decoded(data)
 
     def gather_texts(self, text: str) -> list[str]:
         """Return every rank's text on every rank."""
-        data = np.frombuffer(text.encode(), dtype=np.uint8).copy()
+        data = _encoded(text)
         sizes = np.empty(self.size, dtype=np.int64)
         with self._watchdog("an exchange of words"):
             self._comm.Allgather(np.array([data.size], dtype=np.int64), sizes)
             everything = np.empty(int(sizes.sum()), dtype=np.uint8)
             self._comm.Allgatherv(data, [everything, sizes.tolist()])
         pieces = np.split(everything, np.cumsum(sizes)[:-1])
-        return [piece.tobytes().decode() for piece in pieces]
+        return [_decoded(piece) for piece in pieces]
 
-    def collect(self, table: HostFloats) -> HostFloats | None:
+    def collect(self, table: HostFloats, room: HostFloats | None = None) -> HostFloats | None:
         """Gather equally shaped float64 tables on the server."""
         table = np.ascontiguousarray(table)
-        gathered = np.empty((self.size, *table.shape)) if self.is_server else None
+        gathered = room
+        if gathered is None and self.is_server:
+            gathered = np.empty((self.size, *table.shape))
         with self._watchdog("the collection of times"):
             self._comm.Gather(table, gathered, root=SERVER)
         return gathered
 
-    def gather_rows(self, layout: Layout, rows: HostFloats) -> HostFloats | None:
+    def gather_rows(
+        self, layout: Layout, rows: HostFloats, room: HostFloats | None = None
+    ) -> HostFloats | None:
         """Collect one row a device from all ranks on the server."""
         rows = np.ascontiguousarray(rows)
         row = MPI.BYTE.Create_contiguous(_row_bytes(rows)).Commit()
-        gathered = None
+        gathered = room
         receive = None
         if self.is_server:
-            gathered = np.empty((layout.num_devices, *rows.shape[1:]), dtype=rows.dtype)
+            if gathered is None:
+                gathered = np.empty((layout.num_devices, *rows.shape[1:]), dtype=rows.dtype)
             receive = [gathered, _blocks(layout), row]
         with self._watchdog("the gather of a checkpoint"):
             self._comm.Gatherv([rows, len(rows), row], receive, root=SERVER)
@@ -242,12 +258,36 @@ def _blocks(layout: Layout) -> tuple[list[int], list[int]]:
     return counts.tolist(), first.tolist()
 
 
+def _encoded(text: str) -> HostBytes:
+    # Names of files may hold bytes that are not UTF-8, for which Python has half characters.
+    return np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8).copy()
+
+
+def _decoded(data: HostBytes) -> str:
+    return data.tobytes().decode("utf-8", "surrogatepass")
+
+
 def _row_bytes(rows: HostFloats) -> int:
     return int(np.prod(rows.shape[1:], dtype=np.int64)) * rows.dtype.itemsize
 
 
+def initialise() -> None:
+    """Initialise MPI unless that has been done, as ``mpi4py.rc`` says; it ends with the process.
+
+    Raises
+    ------
+    SharedMemoryError
+        The shared memory of this host is too small: MPI would crash.
+    """
+    if MPI.Is_initialized():
+        return
+    check_shared_memory(MPI.Get_library_version())
+    MPI.Init_thread(_THREAD_LEVELS[mpi4py.rc.thread_level if mpi4py.rc.threads else "single"])
+
+
 def world() -> MPI.Intracomm:
-    """Return the communicator of all ranks."""
+    """Return the communicator of all ranks; MPI is initialised before that."""
+    initialise()
     return MPI.COMM_WORLD
 
 
@@ -263,19 +303,16 @@ def describe() -> dict[str, str]:
     -------
     dict of str to str
         ``library`` (the library's own description in full, on one line),
-        ``standard``, ``thread_level`` (``"multiple"`` lets any thread call MPI),
-        ``processor`` (MPI's name of this host) and ``mpi4py``.
+        ``standard`` and ``mpi4py``; where MPI is initialised also ``thread_level``
+        (``"multiple"`` lets any thread call MPI) and ``processor`` (MPI's name of this host).
     """
-    levels = {
-        MPI.THREAD_SINGLE: "single",
-        MPI.THREAD_FUNNELED: "funneled",
-        MPI.THREAD_SERIALIZED: "serialized",
-        MPI.THREAD_MULTIPLE: "multiple",
-    }
-    return {
+    found = {
         "library": " ".join(MPI.Get_library_version().rstrip("\0").split()),
         "standard": ".".join(map(str, MPI.Get_version())),
-        "thread_level": levels[MPI.Query_thread()],
-        "processor": MPI.Get_processor_name(),
         "mpi4py": mpi4py.__version__,
     }
+    if MPI.Is_initialized():
+        level = MPI.Query_thread()
+        found["thread_level"] = next(n for n, known in _THREAD_LEVELS.items() if known == level)
+        found["processor"] = MPI.Get_processor_name()
+    return found

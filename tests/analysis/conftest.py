@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 import tomli_w
 
-from lad_mpi.logs import Axes, FinalState, LogBlock, LogWriter, RunHeader, schema
+from lad_mpi.logs import Axes, Continuation, FinalState, LogBlock, LogWriter, RunHeader, schema
 from lad_mpi.theory import honest_dispersion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 PHASES = ["broadcast", "compute", "gather", "aggregate", "evaluate"]
+#: Phases that are no training.
+APART = ("attack", "evaluate")
 PACKAGES = ["lad_mpi 0.2.0"]
 COUNT, BYZANTINE, ITERATIONS, WARMUP = 10, 2, 12, 2
 
@@ -83,41 +85,65 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
         *,
         status: str = "complete",
         ranks: int = 3,
+        launches: Sequence[tuple[int, int]] | None = None,
         provenance: dict[str, Any] | None = None,
+        names: Sequence[str] | None = None,
+        data_digest: str = "",
+        packages: Sequence[str] = PACKAGES,
         final_loss: float | None = None,
         dimension: int = 2,
+        phases: Sequence[str] = PHASES,
+        clock: Any = None,
         seconds: dict[str, float] | None = None,
         **changes: Any,
     ) -> Path:
+        """Write a log; ``launches`` are pairs of ranks and the iteration before which each ends."""
         spec = merge(SPEC, changes)
         rows = spec["iterations"] if status == "complete" else 5
         path = tmp_path / "study" / file
-        with LogWriter(
-            path,
-            header=RunHeader(
-                [spec["name"]], tomli_w.dumps(spec), "hash", "", PACKAGES, provenance or {}
-            ),
-            axes=Axes(ranks, PHASES, PHASES[:-1], WARMUP),
-            dimension=dimension,
-            dtype=np.dtype("float64"),
-        ) as writer:
-            metrics = make_metrics(spec, rows)
-            uplink = 300 if spec["compression"]["kind"] != "none" else 1000
-            uplink += 8 * COUNT * (dimension - 2)
-            table = make_seconds(rows, ranks)
+        metrics = make_metrics(spec, rows)
+        uplink = 300 if spec["compression"]["kind"] != "none" else 1000
+        uplink += 8 * COUNT * (dimension - 2)
+        refusals = np.zeros((rows, len(schema.REASONS)), dtype=np.int64)
+        refusals[:, 0] = metrics["messages_rejected"]
+        traffic = {"uplink_bytes": np.full(rows, uplink), "downlink_bytes": np.full(rows, 10)}
+        loss = metrics["loss"][0] / 10 if final_loss is None else final_loss
+        state = FinalState(
+            np.zeros(dimension), {"loss": loss, "gradient_norm": 0.0, "distance_to_optimum": 0.0}
+        )
+        first = 0
+        for size, stop in launches or [(ranks, rows)]:
+            own = slice(first, stop)
+            table = make_seconds(rows, size) if clock is None else np.array(clock(rows, size))
             for phase, spent in (seconds or {}).items():
                 # NaN where a rank has no such phase.
-                table[:, :, PHASES.index(phase)] *= 0
-                table[:, :, PHASES.index(phase)] += spent
-            traffic = {"uplink_bytes": np.full(rows, uplink), "downlink_bytes": np.full(rows, 10)}
-            refusals = np.zeros((rows, len(schema.REASONS)), dtype=np.int64)
-            refusals[:, 0] = metrics["messages_rejected"]
-            writer.append(LogBlock(0, metrics, refusals, table, traffic))
-            loss = metrics["loss"][0] / 10 if final_loss is None else final_loss
-            if status == "complete":
-                writer.finish(status, state=FinalState(np.zeros(dimension), {"loss": loss}))
-            else:
-                writer.finish(status, failure="the disk is full" if status == "failed" else "")
+                table[:, :, phases.index(phase)] *= 0
+                table[:, :, phases.index(phase)] += spent
+            with LogWriter(
+                path,
+                header=RunHeader(
+                    names or [spec["name"]],
+                    tomli_w.dumps(spec),
+                    "hash",
+                    data_digest,
+                    packages,
+                    provenance or {},
+                ),
+                axes=Axes(size, phases, [name for name in phases if name not in APART], WARMUP),
+                dimension=dimension,
+                dtype=np.dtype("float64"),
+                continuation=Continuation(first) if first else None,
+            ) as writer:
+                part = {name: values[own] for name, values in metrics.items()}
+                sent = {name: values[own] for name, values in traffic.items()}
+                writer.append(LogBlock(first, part, refusals[own], table[own], sent))
+                if stop < rows:
+                    writer.finish("interrupted")
+                elif status == "complete":
+                    writer.finish(status, state=state)
+                else:
+                    writer.finish(status, failure="the disk is full" if status == "failed" else "")
+            first = stop
         return path
 
     return write

@@ -25,14 +25,34 @@ def test_the_table_marks_them(write_run, capsys, monkeypatch):
     assert f"‡ {NOTE}" in one_line(shown)
 
 
-def test_networks_are_methods_of_their_own(write_run, tmp_path):
+@pytest.mark.parametrize(
+    ("change", "sign", "words"),
+    [
+        ({"compute": "shared"}, "§", "computes a gradient once for all of its devices"),
+        ({"overlap": True}, "¶", "communication is only what no work hides"),
+    ],
+)
+def test_times_that_mean_something_else_are_marked(write_run, capsys, change, sign, words):
+    assert main(["table", str(write_run(**change))]) == 0
+    shown = capsys.readouterr().out
+    assert f"3.60e+03{sign}" in shown
+    assert f"{sign} " in one_line(shown)
+    assert words in one_line(shown)
+    assert main(["table", str(write_run("plain.h5"))]) == 0
+    assert sign not in capsys.readouterr().out
+
+
+def test_times_of_networks_stay_apart(write_run, tmp_path):
     write_run("real.h5")
     write_run("emulated.h5", **EMULATED)
-    methods = load_collection([tmp_path]).methods
-    assert {method.emulated_network for method in methods} == {"", "latency=1ms,bandwidth=2MB/s"}
-    assert {method.label for method in methods} == {
-        "LAD d=2 (bandwidth=2MB/s, latency=1ms)",
-        "LAD d=2 (bandwidth=none, latency=none)",
+    (method,) = load_collection([tmp_path]).methods
+    assert {timing.conditions.emulated_network for timing in method.timings} == {
+        "",
+        "latency=1ms,bandwidth=2MB/s",
+    }
+    assert {timing.label for timing in method.timings} == {
+        "LAD d=2 (network=latency=1ms,bandwidth=2MB/s)",
+        "LAD d=2 (network=real)",
     }
 
 

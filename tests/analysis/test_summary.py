@@ -12,6 +12,7 @@ from analysis.summary import summarise
 from analysis.timing import COMMUNICATION, iteration_seconds, phase_seconds
 from analysis.work import gradients_per_iteration
 from lad_mpi.logs import read_log
+from lad_mpi.theory import honest_dispersion
 
 
 def test_times_are_the_servers_and_work_is_the_slowest_ranks(write_run):
@@ -41,7 +42,9 @@ def test_rows_hold_medians_and_ratios(study):
     rows = {row.label: row for row in summarise(load_collection([study]))}
     assert list(rows)[-1] == "LAD d=1"
     row = rows["LAD d=2"]
-    assert (row.seeds, row.launches, row.ranks) == (2, 2, 3)
+    (time,) = row.times
+    assert (row.seeds, row.runs, time.seeds, time.launches) == (2, 2, 2, 2)
+    assert time.conditions.ranks == 3
     # Final losses are 5 and 10, those of exact recovery 1 and 2.
     assert row.final_loss.median == pytest.approx(7.5)
     assert (row.final_loss.low, row.final_loss.high) == pytest.approx((5.0, 10.0))
@@ -50,7 +53,7 @@ def test_rows_hold_medians_and_ratios(study):
     assert row.reference in {"DRACO", "LAD d=10"}
     assert row.dispersion_ratio is not None
     assert row.dispersion_ratio.median == pytest.approx(1.5)
-    assert row.seconds.median == pytest.approx(3.6)
+    assert time.seconds.median == time.mean_s == pytest.approx(3.6)
     assert (row.uplink_bytes, row.downlink_bytes, row.gradients) == (1000, 10, 20)
     assert rows["LAD d=10"].dispersion_ratio is None
     assert rows["Com-LAD"].uplink_bytes == 300
@@ -90,6 +93,9 @@ def test_exact_recovery_is_believed_only_if_measured(write_run, tmp_path):
         {"backend": {"dtype": "float32"}},
         {"compression": {"kind": "rand_k", "k": 1}},
         {"coding": {"load": 9}},
+        {"data_digest": "sha256:1"},
+        {"packages": ["lad_mpi 0.1"]},
+        {"provenance": {"git_revision": "another"}},
     ],
 )
 def test_exact_recovery_is_compared_under_the_same_conditions(write_run, tmp_path, changes):
@@ -130,5 +136,8 @@ def test_families_differ_in_load_alone(study):
         "LAD d=10",
     ]
     assert families[0].counts == (10, 8)
-    assert families[0].random
+    assert families[0].law() == {
+        load: honest_dispersion(1.0, num_devices=10, num_honest=8, load=load)
+        for load in range(1, 10)
+    }
     assert not families[0].compressed

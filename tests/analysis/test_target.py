@@ -9,7 +9,7 @@ from analysis.cli import main
 from analysis.runs import load_collection
 from analysis.spent import iterations_before, seconds_before, uplink_bytes_before
 from analysis.summary import summarise
-from analysis.target import first_step, reach
+from analysis.target import first_step, reach, time_to_reach
 from lad_mpi.logs import read_log
 
 
@@ -33,16 +33,46 @@ def test_the_first_evaluated_model_that_is_as_good_counts(write_run):
     assert first_step(run, 0.5) is None
 
 
-def test_all_runs_have_to_get_there(write_run, tmp_path):
+def test_all_seeds_have_to_get_there(write_run, tmp_path):
     for seed in (1, 2):
         write_run(f"{seed}.h5", seed=seed, final_loss=float(seed))
     (method,) = load_collection([tmp_path]).methods
-    both, one = reach(method.runs, 2.0), reach(method.runs, 1.0)
-    assert (both.reached, both.launches, both.iterations.median) == (2, 2, 12)
+    both, one = reach(method, 2.0), reach(method, 1.0)
+    assert (both.reached, both.seeds, both.iterations.median) == (2, 2, 12)
     assert both.uplink_bytes.median == 12_000
-    assert both.seconds.median == pytest.approx(720 + 10 * 3.6)
-    assert (one.reached, one.launches) == (1, 2)
-    assert one.iterations is one.seconds is one.uplink_bytes is None
+    assert (one.reached, one.seeds) == (1, 2)
+    assert one.iterations is one.uplink_bytes is None
+    (timing,) = method.timings
+    spent = time_to_reach(timing, 2.0)
+    assert spent.seconds.median == pytest.approx(720 + 10 * 3.6)
+    # The row explains itself: so many iterations, so long each.
+    assert spent.iterations.median * spent.iteration_s.median == pytest.approx(756)
+    assert time_to_reach(timing, 1.0) is None
+
+
+@pytest.mark.parametrize(("seeds", "launches", "certain"), [(3, 2, False), (1, 6, True)])
+def test_launches_of_a_seed_are_no_seeds(write_run, tmp_path, seeds, launches, certain):
+    """Three seeds launched twice are no six values: an interval of 97 % covered 75 %."""
+    for seed in range(seeds):
+        for launch in range(launches):
+            write_run(f"{seed}-{launch}.h5", seed=seed, seconds={"gather": 1 + seed + launch})
+    (row,) = summarise(load_collection([tmp_path]), np.inf)
+    (time,) = row.times
+    spent = time_to_reach(load_collection([tmp_path]).methods[0].timings[0], 10.0)
+    assert row.to_target.iterations.count == seeds
+    assert (spent.seconds.coverage is not None) == certain
+    assert (time.seconds.coverage is not None) == certain
+    assert time.launches == seeds * launches
+
+
+def test_time_to_a_loss_is_of_runs_that_kept_their_conditions(write_run, tmp_path):
+    write_run("a.h5", launches=[(3, 6), (1, 12)])
+    write_run("b.h5", seed=2)
+    (row,) = summarise(load_collection([tmp_path]), np.inf)
+    times = {time.conditions.ranks: time.to_target for time in row.times}
+    assert row.to_target.seeds == 2
+    assert times[1] is None
+    assert times[3].seeds == 1
 
 
 def test_the_table_tells_the_cost_of_a_loss_where_it_is_asked(write_run, capsys, monkeypatch):

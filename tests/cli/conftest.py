@@ -65,6 +65,24 @@ def lad(command, tmp_path):
 
 
 @pytest.fixture
+def add_attack(tmp_path):
+    """Make a package with an attack of its own; return the environment in which it is found."""
+
+    def add(name, source):
+        (tmp_path / f"{name}.py").write_text(source)
+        metadata = tmp_path / f"{name}-1.0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (metadata / "entry_points.txt").write_text(
+            f"[lad_mpi.attacks]\n{name} = {name}:{name.title()}\n"
+        )
+        search = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
+        return {"PYTHONPATH": os.pathsep.join(filter(None, search))}
+
+    return add
+
+
+@pytest.fixture
 def alone(tmp_path, command):
     """Run lad-mpi without a launcher, beside a tiny spec.toml."""
 
@@ -88,11 +106,11 @@ def start(command, tmp_path):
     """Start lad-mpi on so many ranks, and return once a file that matches is there."""
     processes = []
 
-    def begin(*arguments, until, ranks=3, wrapper=()):
+    def begin(*arguments, until, ranks=3, wrapper=(), environment=()):
         process = subprocess.Popen(
             command(*arguments, ranks=ranks, wrapper=wrapper),
             cwd=tmp_path,
-            env=CLEAN,
+            env={**CLEAN, **dict(environment)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -290,3 +290,42 @@ def test_submitting_without_a_cluster_file_says_what_is_missing(lad):
     done = lad("study", "submit", "study.toml", "--cluster", "nowhere", "--dry-run")
     assert done.returncode == 2
     assert "there is no cluster file nowhere" in done.stderr
+
+
+def test_a_package_that_cannot_be_imported_ends_only_what_asks_for_it(lad, install):
+    """It ended every command with a traceback that did not name it."""
+    install("broken", "import not_there", attacks={"shift": "Shift"}, rules={"half": "Half"})
+    assert lad("validate", "spec.toml").returncode == 0
+    assert lad("run", "spec.toml", "-o", "out.h5").returncode == 0
+    assert lad("show", "out.h5").returncode == 0
+    listed = lad("components")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert "half" in listed.stdout
+    refused = lad("run", "spec.toml", "-o", "more.h5", "--set", "attack={kind='shift'}")
+    assert refused.returncode == 2
+    assert "attack.kind: broken:Shift of broken 1.0 cannot be imported" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_an_attack_without_its_method_is_refused_before_the_run(lad, install, tmp_path):
+    """It ran as no attack, and was reported complete."""
+    install("mylab", MISSPELT, attacks={"shift": "Shift"})
+    done = lad("run", "spec.toml", "-o", "out.h5", "--set", "attack={kind='shift'}")
+    assert done.returncode == 2
+    assert "attack.kind: class mylab.Shift lacks corrupt(self, coded, context)" in done.stderr
+    assert "did you misspell it as 'corrupted'?" in done.stderr
+    assert not (tmp_path / "out.h5").exists()
+
+
+MISSPELT = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Shift:
+    kind: ClassVar[str] = "shift"
+
+    def corrupted(self, coded, context):
+        return coded + 100
+"""

@@ -163,7 +163,7 @@ def test_one_component_in_full(capsys, monkeypatch):
         "neighbours=\"n-f-2\" : Literal['n-f-2', 'n-f-1']",
         "How many nearest others are counted",
         "\\sum_{j \\in N_i}",
-        "O(n²Q)",
+        "O(n² Q)",
         '6 (1 + r) = 8 for neighbours="n-f-1"',
         '"Machine learning with adversaries"',
         "lad_mpi.aggregation.krum.Krum",
@@ -220,3 +220,33 @@ def test_an_unknown_kind_and_impossible_faults_are_refused():
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert "did you mean 'meamed'?" in done.stderr
+
+
+def test_what_other_packages_offer_and_is_not_there_is_shown_with_the_reason(capsys, install):
+    install("broken", "import not_there", rules={"half_mean": "HalfMean"})
+    install("mylab", "", rules={"mean": "Mean"})
+    install("lab", "class Bare: pass", version="2.0", attacks={"bare": "Bare"})
+    reason = "broken:HalfMean of broken 1.0 cannot be imported: ModuleNotFoundError: No module"
+    ignored = "ignored: mylab:Mean of mylab 1.0: the rule 'mean' of the suite cannot be replaced"
+    text = _in_one_line(shown(capsys))
+    assert f"cannot be used: half_mean: {reason}" in text
+    assert ignored in text
+    broken = "cannot be used: bare: lab:Bare of lab 2.0: class lab.Bare is not a dataclass"
+    assert broken in text
+    one = _in_one_line(shown(capsys, "half_mean"))
+    assert one.startswith("half_mean (rule, [aggregation])")
+    assert reason in one
+    assert ignored in _in_one_line(shown(capsys, "mean"))
+    rows = {row["kind"]: row for row in shown(capsys, as_json=True)["aggregation"]}
+    assert rows["half_mean"]["problem"].startswith(reason)
+    assert rows["mean"]["ignored"] == ["mylab:Mean of mylab 1.0"]
+    assert rows["mean"]["problem"] == rows["median"]["problem"] == ""
+    assert rows["half_mean"].keys() == rows["mean"].keys()
+
+
+def _in_one_line(text):
+    return " ".join(text.split())
+
+
+def test_the_optional_protocols_of_a_component_are_named(capsys):
+    assert "optional protocols\n  GramSpaceRule" in shown(capsys, "krum")

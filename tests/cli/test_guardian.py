@@ -101,3 +101,16 @@ def test_an_exit_is_no_death(lad, nobody_stays, setting, code):
 def test_one_process_needs_nobody(lad, find_guardians):
     assert lad("run", "spec.toml", "-o", "out.h5", ranks=1).returncode == 0
     assert find_guardians() == []
+
+
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-"])
+def test_a_job_ends_too_if_nobody_can_be_told_of_the_death(
+    start, find_rank, nobody_stays, redirection
+):
+    # The shell exits as if in order, so that only the guardian's word ends the others.
+    script = f'"$@" {redirection}; exit 0'
+    process = start(*LONG, until="out.h5", wrapper=("sh", "-c", script, "sh"))
+    os.kill(find_rank(process, 2), signal.SIGKILL)
+    process.communicate(timeout=SECONDS_TO_END)
+    assert process.returncode != 0
+    nobody_stays()

@@ -134,3 +134,75 @@ def test_a_second_run_on_one_output_is_refused(start, lad, tmp_path):
         assert second.stderr.count("lad-mpi: error") == 1
         assert "out.h5 is being written by another run (process " in second.stderr
     assert read_log(tmp_path / "out.h5").status == "running"
+
+
+SLOW = """
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Slow:
+    kind: ClassVar[str] = "slow"
+
+    def corrupt(self, coded, context):
+        Path("begun").touch()
+        time.sleep(1.0)
+        return coded
+"""
+SLOWLY = (
+    "run",
+    "spec.toml",
+    "-o",
+    "out.h5",
+    "--set",
+    "attack={kind='slow'}",
+    "--set",
+    "iterations=60",
+)
+
+
+@pytest.fixture
+def start_slowly(start, add_attack):
+    """Start a run whose iterations take a second; return in the middle of the first."""
+    environment = add_attack("slow", SLOW)
+    return lambda ranks: start(*SLOWLY, until="begun", ranks=ranks, environment=environment)
+
+
+TERM, USR2, INT = signal.SIGTERM, signal.SIGUSR2, signal.SIGINT
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+@pytest.mark.parametrize(
+    "numbers",
+    [(TERM, TERM), (TERM, USR2, TERM), (USR2, INT), (INT, TERM)],
+    ids=lambda numbers: "-".join(number.name for number in numbers),
+)
+def test_repeated_signals_during_a_long_iteration_still_end_it_in_order(
+    start_slowly, find_rank, tmp_path, ranks, numbers
+):
+    process = start_slowly(ranks)
+    for number in numbers:
+        for rank in range(ranks):
+            os.kill(find_rank(process, rank), number)
+        time.sleep(0.1)
+    _, errors = finish(process)
+    assert process.returncode == 75, errors
+    # A rank that waits in MPI meets all of them at once, in the order of their numbers.
+    assert any(f"lad-mpi: interrupted by {number.name} after" in errors for number in numbers)
+    log = read_log(tmp_path / "out.h5")
+    assert log.status == "interrupted"
+    assert (tmp_path / f"out.checkpoint-{log.recorded:09d}.npz").exists()
+
+
+def test_a_second_ctrl_c_ends_a_run_at_once(start_slowly, find_rank, tmp_path):
+    process = start_slowly(1)
+    for _ in range(2):
+        os.kill(find_rank(process, 0), INT)
+        time.sleep(0.1)
+    _, errors = finish(process)
+    assert process.returncode == 130, errors
+    assert read_log(tmp_path / "out.h5").status == "interrupted"
+    assert not list(tmp_path.glob("*.npz"))

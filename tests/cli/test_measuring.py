@@ -36,6 +36,30 @@ def test_a_baseline_of_two_ranks_is_written_and_compared(lad, tmp_path):
     assert "none.json cannot be read" in done.stderr
 
 
+def test_only_a_drift_that_a_claim_rests_on_fails_a_study(alone, tmp_path):
+    command = ("scale", "strong", "spec.toml", "--ranks", "1", "--launches", "1", "-o", "out")
+    assert alone(*command).returncode in {0, 1}
+    before, after = (tmp_path / f"out/baselines/{when}-p1.json" for when in ("before", "after"))
+
+    def repeat(name=""):
+        """Repeat the command, which only judges again, with one quantity five times as good."""
+        document = json.loads(before.read_text())
+        for quantity in document["quantities"]:
+            if quantity["name"] == name:
+                quantity["samples"] = [5 * sample for sample in quantity["samples"]]
+        after.write_text(json.dumps(document))
+        return alone(*command)
+
+    for name in ("", "hdf5_append", "triad_alone"):
+        done = repeat(name)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "VOID" not in done.stdout
+    done = repeat("copy_alone")
+    assert done.returncode == 1
+    assert "VOID, p1: no speed-up or efficiency: the machine drifted at P = 1: " in done.stdout
+    assert read_scaling(tmp_path / "out").void == []
+
+
 def test_a_scaling_study_is_made_resumed_and_read(alone, tmp_path):
     arguments = (
         "scale", "strong", "spec.toml", "--ranks", "1,2", "--launches", "2", "--baseline", "none",

@@ -151,20 +151,18 @@ class Broken:
 @pytest.mark.parametrize(
     ("error", "shown"),
     [
-        ("ZeroDivisionError", "ZeroDivisionError: broken on purpose"),
+        ("ZeroDivisionError", "ZeroDivisionError: broken on purpose (broken.py, line 17)"),
         ("BackendError", "broken on purpose"),
     ],
 )
-def test_an_error_on_a_rank_of_devices_ends_the_whole_job_by_name(lad, tmp_path, error, shown):
-    (tmp_path / "broken.py").write_text(BROKEN.replace("NAME", error))
-    metadata = tmp_path / "broken-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[lad_mpi.attacks]\nbroken = broken:Broken\n")
+def test_an_error_on_a_rank_of_devices_ends_the_whole_job_by_name(
+    lad, add_attack, tmp_path, error, shown
+):
+    environment = add_attack("broken", BROKEN.replace("NAME", error))
     done = lad(
         *("run", "spec.toml", "-o", "out.h5", "--set", "devices.byzantine=4"),
         *("--set", "attack={kind='broken'}"),
-        environment={"PYTHONPATH": str(tmp_path)},
+        environment=environment,
     )
     assert done.returncode != 0
     assert done.stderr.count(f"error on rank 2: {shown}\n") == 1

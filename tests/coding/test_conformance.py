@@ -16,6 +16,9 @@ from lad_mpi.coding import (
 )
 
 TestCyclic = conformance.code(Cyclic)
+TestCyclicOfSomeSubsets = conformance.code(Cyclic, make=lambda: Cyclic(5))
+TestCyclicOfAllSubsets = conformance.code(Cyclic, make=lambda: Cyclic(23))
+TestCyclicFixed = conformance.code(Cyclic, make=lambda: Cyclic(5, "fixed"))
 TestDracoCyclic = conformance.code(DracoCyclic)
 TestDracoCyclicReal = conformance.code(DracoCyclicReal)
 TestDracoRepetition = conformance.code(DracoRepetition)

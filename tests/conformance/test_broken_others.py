@@ -140,6 +140,55 @@ class SendsSums(Cyclic):
         return assignment
 
 
+class ClaimsTooMuch(Cyclic):
+    def recovers_exactly(self, num_devices, num_byzantine):
+        return True
+
+
+@dataclass(frozen=True)
+class DeniesWhatItDoes(Cyclic):
+    load: int = 23
+
+    def recovers_exactly(self, num_devices, num_byzantine):
+        return False
+
+
+@dataclass(frozen=True)
+class ForgetsTheCircle(Cyclic):
+    """Independent subsets would scatter by this much."""
+
+    load: int = 4
+
+    def variance_factor(self, num_devices, num_byzantine):
+        return 1 / self.load
+
+
+@dataclass(frozen=True)
+class HasTheLawOfAnother(Cyclic):
+    """Its devices have the same rows always."""
+
+    load: int = 4
+    assignment: str = "fixed"
+
+    def variance_factor(self, num_devices, num_byzantine):
+        return (num_devices - self.load) / (self.load * (num_devices - 1))
+
+
+class DecodesTheRest(DracoRepetition):
+    """Says that it recovers ∇F, and takes the mean of all."""
+
+    def decode(self, messages, assignment, num_byzantine, *, streams, iteration):
+        decoded = super().decode(
+            messages, assignment, num_byzantine, streams=streams, iteration=iteration
+        )
+        return dataclasses.replace(decoded, gradient=messages.mean(axis=0))
+
+
+class PassesNoContext(SignFlip):
+    def corrupt(self, coded):
+        return -coded
+
+
 class AlwaysSure(DracoRepetition):
     def decode(self, messages, assignment, num_byzantine, *, streams, iteration):
         decoded = super().decode(
@@ -194,6 +243,18 @@ class DependsOnTheOthers(Wrapped):
                 out += np.float32(1e-3) * out.mean(axis=0)
 
 
+class CountsTooMany(LinearRegression):
+    @property
+    def gradient_work(self):
+        return dataclasses.replace(super().gradient_work, samples=2)
+
+
+class HasAnotherDimension(LinearRegression):
+    @property
+    def declared_dimension(self):
+        return 7
+
+
 class WrongOptimum(Wrapped):
     class Data(Inner):
         def __init__(self, inner):
@@ -239,14 +300,25 @@ ATTACKS = {
     WidensWhatIsSent: "shape_and_dtype",
     DrawsForTheBlock: "block",
     DrawsGlobally: "global_generators",
+    PassesNoContext: "contract",
 }
 
-CODES = {SendsSums: "weights", AlwaysSure: "too_many_faults"}
+CODES = {
+    SendsSums: "weights",
+    AlwaysSure: "too_many_faults",
+    ClaimsTooMuch: "recovers_exactly",
+    DeniesWhatItDoes: "recovers_exactly",
+    DecodesTheRest: "recovers_exactly",
+    ForgetsTheCircle: "variance_factor",
+    HasTheLawOfAnother: "variance_factor",
+}
 
 PROBLEMS = {
     TwiceTheLoss: "slope",
     DependsOnTheOthers: "rows",
     WrongOptimum: "optimum",
+    CountsTooMany: "gradient_work",
+    HasAnotherDimension: "dimension",
     OtherDataThanItSays: "digest",
     DigestOfNoForm: "digest",
 }
@@ -260,6 +332,16 @@ def test_a_broken_pre_aggregation_is_caught(complaint, pre):
 def test_a_law_of_mixtures_is_tried_where_there_are_any():
     assert "mixture" in conformance.laws(conformance.pre_aggregation(NearestNeighbourMixing))
     assert "mixture" not in conformance.laws(conformance.pre_aggregation(Clip))
+
+
+def test_laws_of_what_a_code_or_a_problem_declares_are_tried_where_it_does():
+    declared = {"recovers_exactly", "variance_factor"}
+    assert declared <= conformance.laws(conformance.code(Cyclic)).keys()
+    found = conformance.laws(conformance.code(DracoRepetition)).keys() & declared
+    assert found == {"recovers_exactly"}
+    declared = {"dimension", "gradient_work"}
+    assert declared <= conformance.laws(conformance.problem(LinearRegression)).keys()
+    assert conformance.laws(conformance.problem(TwiceTheLoss)).keys().isdisjoint(declared)
 
 
 @pytest.mark.parametrize("codec", CODECS)

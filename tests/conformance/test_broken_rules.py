@@ -277,7 +277,17 @@ class AnotherRuleInGramSpace(Sound):
 
 
 #: Each law, and the rules that break it.
+class ForgetsTheNumberOfMessages(Sound):
+    def column_kernel(self):
+        return self
+
+
+class SaysItsCostInWords(Sound):
+    cost: ClassVar[str] = "O(n log n Q)"
+
+
 BROKEN = {
+    "contract": [HasNoKind, ForgetsTheNumberOfMessages, SaysItsCostInWords],
     "frozen": [CanBeChanged],
     "spec": [DefaultOfAnotherType],
     "misspelt": [SwallowsMisspeltParameters],

@@ -14,17 +14,22 @@ import functools
 import importlib
 import json
 import os
+import resource
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+# So that memory is wanted for data, and not for code.
+import numpy.random  # noqa: F401
 
 from lad_mpi.cli.main import main
 from lad_mpi.launchers import announced_rank
 from lad_mpi.training.loop import Loop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 #: Name of a point -> (module, function or method, whether the fault comes before or after the
 #: call, whether it is the server's, the devices' or of all ranks).
@@ -55,9 +60,21 @@ POINTS = {
     "left": ("lad_mpi.transport.mpi", "MpiLink.close", "before", "all"),
     "checkpoints cleared": ("lad_mpi.training.checkpoint", "Checkpoints.clear", "after", "server"),
 }
+#: Where memory is taken, for the action ``starve``.
+MEMORY = {
+    "data": ("lad_mpi.training.run", "prepare", "during", "all"),
+    "buffers": ("lad_mpi.training.run", "_plan", "during", "all"),
+    "device block": ("lad_mpi.training.device", "DeviceBlock.__init__", "during", "devices"),
+    "evaluator": ("lad_mpi.training.evaluate", "Evaluator.__init__", "during", "server"),
+    "messages": ("lad_mpi.training.server", "Server.receive", "during", "server"),
+    "compute": ("lad_mpi.training.device", "DeviceBlock.encode", "during", "devices"),
+    "state": ("lad_mpi.training.loop", "Loop.collect_state", "during", "server"),
+    "checkpoint": ("lad_mpi.training.checkpoint", "_write", "during", "server"),
+}
 #: Not at a call but after ``call`` hundredths of a second.
 ANYWHERE = "anywhere"
 INJECTED = "injected fault"
+SPARE_BYTES = 2**18
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "terminate": signal.SIGTERM}
 
 
@@ -75,6 +92,22 @@ def strike(action: str, where: str) -> None:
     if action == "raise":
         raise RuntimeError(INJECTED)
     os.kill(os.getpid(), _SIGNALS[action])
+
+
+@contextlib.contextmanager
+def starving() -> Iterator[None]:
+    """Leave this process less memory than a run of the tests needs, for a while."""
+    size_kb = next(
+        int(line.split()[1])
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith("VmSize")
+    )
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, ((size_kb << 10) + SPARE_BYTES, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def count_iterations() -> None:
@@ -96,7 +129,7 @@ def arm(point: str, call: int, action: str) -> None:
         timer.daemon = True
         timer.start()
         return
-    module, path, when, _ = POINTS[point]
+    module, path, when, _ = MEMORY[point] if action == "starve" else POINTS[point]
     owner: Any = importlib.import_module(module)
     *outer, name = path.split(".")
     for part in outer:
@@ -111,6 +144,9 @@ def arm(point: str, call: int, action: str) -> None:
         calls += 1
         if now and when == "before":
             strike(action, point)
+        if now and when == "during":
+            with starving():
+                return original(*arguments, **options)
         result = original(*arguments, **options)
         if now and when == "after":
             strike(action, point)

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
+import shutil
+import stat
 import subprocess
 import sys
+import tempfile
 import threading
+import traceback
+from pathlib import Path
 
 import pytest
 
 from lad_mpi.errors import UsageError
 from lad_mpi.logs import OutputLock, is_being_written, read_log
 from lad_mpi.logs.lock import lock_path
+from lad_mpi.logs.reader import RUNNING_OR_KILLED
 
 _HOLD = """
 import sys, time
@@ -129,3 +136,76 @@ def test_a_log_without_locks_stays_running(tmp_path, open_writer, block, monkeyp
     monkeypatch.setattr("lad_mpi.logs.reader.is_being_written", lambda path: None)
     assert read_log(path).status == "running"
     writer.finish("interrupted")
+
+
+@pytest.fixture
+def group_folder():
+    """A folder of a group (mode 2775), outside of pytest's own, which others cannot enter."""
+    folder = Path(tempfile.mkdtemp(prefix="lad-mpi-group-", dir="/tmp"))
+    os.chown(folder, 0, GROUP)
+    folder.chmod(0o2775)
+    yield folder
+    shutil.rmtree(folder)
+
+
+GROUP, ANNA, BERT = 64990, 64991, 64992
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two other users")
+
+
+def as_user(user, umask, act):
+    """Let a user of the group do something in a process that then dies without a word."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.setgroups([])
+            os.setgid(GROUP)
+            os.setuid(user)
+            os.umask(umask)
+            act()
+            code = 0
+        finally:
+            if code:
+                traceback.print_exc()
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@needs_root
+def test_a_colleague_takes_over_a_killed_run_in_a_group_folder(group_folder, open_writer, block):
+    path = group_folder / "run.h5"
+
+    def killed():
+        open_writer(path).append(block(0, 2))
+
+    def taken_over():
+        assert read_log(path).status == "interrupted"
+        with open_writer(path, overwrite=True) as writer:
+            writer.append(block(0, 3))
+            writer.finish("interrupted")
+
+    as_user(ANNA, 0o002, killed)
+    modes = [stat.S_IMODE(file.stat().st_mode) for file in (path, lock_path(path))]
+    assert modes == [0o664, 0o664]
+    as_user(BERT, 0o002, taken_over)
+    assert (path.stat().st_uid, read_log(path).recorded) == (BERT, 3)
+    assert list(group_folder.iterdir()) == [path]
+
+
+@needs_root
+def test_a_log_that_is_shared_without_its_lock_is_not_running_for_ever(
+    group_folder, open_writer, block
+):
+    path = group_folder / "run.h5"
+
+    def killed():
+        open_writer(path).append(block(0, 2))
+        path.chmod(0o644)
+
+    def looked_at():
+        log = read_log(path)
+        assert (log.status, log.failure) == ("running", RUNNING_OR_KILLED)
+
+    as_user(ANNA, 0o077, killed)
+    as_user(BERT, 0o022, looked_at)
+    assert read_log(path).status == "interrupted"

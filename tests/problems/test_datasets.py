@@ -1,5 +1,7 @@
+import gzip
 import hashlib
 import os
+import pickle
 import sys
 
 import h5py
@@ -10,12 +12,15 @@ from hypothesis import strategies as st
 
 from lad_mpi.errors import DataError
 from lad_mpi.problems import datasets
+from lad_mpi.problems.columns import TableKeys
 
+NO_KEYS = TableKeys()
 X = np.array([[1.0, 0.5], [0.0, -2.0], [3.0, 4.25]])
 Y = np.array([1.0, -1.5, 2.0])
 
 
 def write_npz(path):
+    """Write to a path or an open file, as h5py and NumPy can."""
     np.savez(path, X=X, y=Y)
 
 
@@ -36,9 +41,10 @@ WRITERS = {
     ".npz": write_npz,
     ".h5": write_hdf5,
     ".csv": write_csv,
+    ".tsv": write_csv,
     ".libsvm": write_libsvm,
     ".svm": write_libsvm,
-    ".txt": write_libsvm,
+    ".txt": write_csv,
 }
 
 
@@ -67,9 +73,9 @@ def test_the_ending_may_be_in_capitals(data_file):
     np.testing.assert_array_equal(datasets.read(str(path)).features, X)
 
 
-def refusal(path):
+def refusal(path, keys=NO_KEYS):
     with pytest.raises(DataError) as caught:
-        datasets.read(str(path))
+        datasets.read(str(path), keys)
     assert str(path) in caught.value.message
     assert caught.value.hint
     return caught.value.message
@@ -138,13 +144,31 @@ def test_npz_that_is_none(tmp_path):
     path = tmp_path / "d.npz"
     with path.open("wb") as stream:
         np.save(stream, X)
-    assert "no .npz archive" in refusal(path)
+    assert "not an .npz archive" in refusal(path)
 
 
 def test_npz_with_pickled_objects_is_not_unpickled(tmp_path):
     path = tmp_path / "d.npz"
     np.savez(path, X=X, y=np.array([1, None, 2], dtype=object))
-    assert "cannot be read" in refusal(path)
+    assert "Object arrays" in refusal(path)
+    with pytest.raises(DataError) as caught:
+        datasets.read(str(path))
+    assert "never unpickled" in caught.value.hint
+
+
+def test_a_pickle_is_not_unpickled(tmp_path):
+    path = tmp_path / "d.npz"
+    trap = tmp_path / "trap"
+
+    class Opens:
+        def __reduce__(self):
+            return trap.touch, ()
+
+    path.write_bytes(pickle.dumps(Opens()))
+    assert "not an .npz archive" in refusal(path)
+    np.savez(path, X=np.array([Opens()]), y=Y)
+    assert "Object arrays" in refusal(path)
+    assert not trap.exists()
 
 
 def test_hdf5_group_in_place_of_an_array(tmp_path):
@@ -193,50 +217,81 @@ def test_the_first_value_that_is_not_finite_is_named(tmp_path, value):
     assert f"feature 1 of sample 1 (counted from 0) is {value}" in refusal(path)
 
 
-@pytest.mark.parametrize(
-    ("text", "features", "targets"),
-    [
-        ("1,2,3\n4,5,6\n", [[1, 2], [4, 5]], [3, 6]),
-        ("a,b,c\n1,2,3\n", [[1, 2]], [3]),
-        ("a, y ,c\n1,2,3\n", [[1, 3]], [2]),
-        ('\ufeff"a","b"\r\n1e2,-.5\r\n\r\n', [[100]], [-0.5]),
-        ("y,a\n\n1,2\n\n3,4", [[2], [4]], [1, 3]),
-    ],
-)
-def test_csv(tmp_path, text, features, targets):
+@pytest.mark.parametrize(("writer", "form"), [(write_npz, "NPZ"), (write_hdf5, "HDF5")])
+def test_what_a_file_contains_counts_more_than_its_name(tmp_path, writer, form):
     path = tmp_path / "d.csv"
-    path.write_bytes(text.encode())
+    with path.open("w+b") as stream:
+        writer(stream)
     found = datasets.read(str(path))
-    np.testing.assert_array_equal(found.features, features)
-    np.testing.assert_array_equal(found.targets, targets)
+    np.testing.assert_array_equal(found.features, X)
+    assert found.reading == f"{form}, 3 samples x 2 features"
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", "0 columns"),
-        ("1\n2\n", "1 columns"),
-        ("1;2\n3;4\n", "line 2, column 1 ('1;2'): expected a finite number, found '3;4'"),
-        ("a,b\n", "none of them empty"),
-        ("1,2,3\n4,5\n", "line 2: 2 columns where the lines before have 3"),
-        ("a,b\n\n1,2\n3,x\n", "line 4, column 2 ('b'): expected a finite number, found 'x'"),
-        ("1,2\n3,\n", "line 2, column 2: expected a finite number, found ''"),
-        ("1,2\nnan,4\n", "line 2, column 1: expected a finite number, found 'nan'"),
-        ("1,2\n3,-inf\n", "line 2, column 2: expected a finite number, found '-inf'"),
-        ("a,2\n3,4\n", "line 1, column 1: expected a finite number, found 'a'"),
-        ("y,y\n3,4\n", "2 columns are named 'y'"),
-    ],
-)
-def test_csv_that_is_wrong(tmp_path, text, words):
+@pytest.mark.parametrize("name", ["d.txt", "d.csv"])
+def test_texts_are_told_apart_by_their_content(tmp_path, name):
+    pytest.importorskip("sklearn")
+    for writer, form in ((write_csv, "CSV"), (write_libsvm, "LIBSVM text")):
+        writer(tmp_path / name)
+        found = datasets.read(str(tmp_path / name))
+        np.testing.assert_array_equal(found.features, X)
+        assert found.reading.startswith(f"{form}, 3 samples x 2 features")
+
+
+@pytest.mark.parametrize("name", ["d.h5", "d.npz"])
+def test_a_table_that_is_named_as_something_else_is_refused(tmp_path, name):
+    path = tmp_path / name
+    write_csv(path)
+    assert "HDF5" in refusal(path) or "not an .npz archive" in refusal(path)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".txt", ".libsvm"])
+@pytest.mark.parametrize("name", ["d{}.gz", "d{}"])
+def test_gzip_is_known_by_content(tmp_path, ending, name):
+    if ending == ".libsvm":
+        pytest.importorskip("sklearn")
+    WRITERS[ending](tmp_path / "plain")
+    path = tmp_path / name.format(ending)
+    path.write_bytes(gzip.compress((tmp_path / "plain").read_bytes()))
+    found = datasets.read(str(path))
+    np.testing.assert_array_equal(found.features, X)
+    assert found.reading.endswith(", gzip")
+
+
+def test_a_name_that_ends_in_gz_need_not_mean_gzip(tmp_path):
+    write_csv(tmp_path / "d.csv")
+    path = (tmp_path / "d.csv").rename(tmp_path / "d.csv.gz")
+    assert "gzip" not in datasets.read(str(path)).reading
+
+
+@pytest.mark.parametrize("writer", [write_npz, write_hdf5, write_libsvm])
+@pytest.mark.parametrize("keys", [{"target": 1}, {"header": False}, {"index": False}])
+def test_keys_of_tables_are_refused_for_other_formats(tmp_path, writer, keys):
+    pytest.importorskip("sklearn")
+    path = tmp_path / f"d.{writer.__name__.removeprefix('write_').replace('hdf5', 'h5')}"
+    writer(path)
+    assert "are for tables" in refusal(path, TableKeys(**keys))
+
+
+def test_the_digest_depends_on_what_decides_the_reading(tmp_path):
     path = tmp_path / "d.csv"
-    path.write_text(text)
-    assert words in refusal(path)
+    path.write_text("0,1,2\n3,5,8\n4,5,5\n")
+    digests = {
+        datasets.digest(str(path), TableKeys(header=header, index=index))
+        # True and 1 are equal in Python.
+        for header, index in ((True, False), (False, False), (False, True))
+    }
+    assert len(digests) == 3
+    first, last = TableKeys(header=False, target=1, index=2), TableKeys(header=False, index=True)
+    assert datasets.digest(str(path), first) != datasets.digest(str(path), last)
 
 
-def test_csv_in_another_encoding(tmp_path):
-    path = tmp_path / "d.csv"
-    path.write_bytes("größe,y\n1,2\n".encode("latin-1"))
-    assert "cannot be read as .csv" in refusal(path)
+def test_a_working_directory_that_is_gone(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(DataError, match="does not exist") as caught:
+        datasets.read("d.csv")
+    assert "no longer exists" in caught.value.hint
 
 
 @pytest.mark.parametrize("source", ["diabetes", "d.libsvm"])
@@ -305,12 +360,13 @@ def test_other_samples_have_another_digest(tmp_path, features, targets):
 def readings(monkeypatch):
     """Count how often files are read."""
     readings = []
+    read = datasets._read_npz
 
-    def counting(path, source, *, read=datasets._READERS[".npz"]):
+    def counting(path, source):
         readings.append(source)
         return read(path, source)
 
-    monkeypatch.setitem(datasets._READERS, ".npz", counting)
+    monkeypatch.setattr(datasets, "_read_npz", counting)
     return readings
 
 
@@ -341,11 +397,12 @@ def test_a_file_that_was_replaced_is_read_again(tmp_path, readings):
 def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "d.npz"
     write_npz(path)
+    read = datasets._read_npz
 
-    def changing(path, source, *, read=datasets._READERS[".npz"]):
+    def changing(path, source):
         found = read(path, source)
         path.write_bytes(b"something else")
         return found
 
-    monkeypatch.setitem(datasets._READERS, ".npz", changing)
+    monkeypatch.setattr(datasets, "_read_npz", changing)
     assert "changed while it was read" in refusal(path)

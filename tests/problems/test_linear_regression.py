@@ -1,3 +1,5 @@
+import tracemalloc
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -282,6 +284,36 @@ def test_what_is_read_has_a_digest_and_what_is_drawn_has_none(regression_file):
     assert drawn.digest == LinearRegression().digest() == drawn.reading == ""
 
 
+def test_keys_decide_how_a_table_is_read(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_text("0,1,2,3\n0,4.5,7,1\n1,6.5,9,8\n2,0,2,3\n")
+    plain = LinearRegression(data=str(path), partition="sorted", standardize=False, intercept=False)
+    with pytest.raises(DataError, match="two ways"):
+        plain.load(2, Streams(1), FLOAT64)
+    problem = replace(plain, header=True, index=True, target="1")
+    data = problem.load(2, Streams(1), FLOAT64)
+    np.testing.assert_array_equal(data._features, [[2, 3], [7, 1], [9, 8]])
+    np.testing.assert_array_equal(data._targets, [0, 4.5, 6.5])
+    assert data.digest == problem.digest() != replace(problem, target="2").digest()
+    assert data.reading == (
+        "CSV, 3 samples x 2 features, header in line 1, target in column 2 ('1'), "
+        "index in column 1 ('0')"
+    )
+
+
+def test_samples_are_in_memory_twice_at_most(tmp_path):
+    X = np.random.default_rng(0).normal(size=(2000, 300))
+    path = write(tmp_path / "d.npz", X, X[:, 0])
+    tracemalloc.start()
+    problem = LinearRegression(data=path)
+    problem.digest()
+    data = problem.load(5, Streams(1), FLOAT64)
+    now, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert now < 1.2 * data._features.nbytes
+    assert peak < 2.3 * X.nbytes
+
+
 def test_fewer_samples_than_subsets(regression_file):
     with pytest.raises(DataError, match="23 samples, too few for 24") as caught:
         LinearRegression(data=regression_file).load(24, Streams(1), FLOAT64)
@@ -316,7 +348,16 @@ def test_numbers_out_of_range(tmp_path, scale, dtype, words):
         ("partition", {"partition": "sorted"}),
         ("standardize", {"standardize": False}),
         ("intercept", {"intercept": False}),
+        ("target", {"target": "y"}),
+        ("header", {"header": False}),
+        ("index", {"index": False}),
+        ("target", {"data": "diabetes", "target": 1}),
+        ("header", {"data": "diabetes", "header": True}),
+        ("index", {"data": "diabetes", "index": "id"}),
+        ("target", {"data": "d.csv", "target": 0}),
+        ("index", {"data": "d.csv", "index": -1}),
         ("data", {"data": "diabetis"}),
+        ("data", {"data": "table.npz.gz"}),
         ("data", {"data": "table.xlsx"}),
     ],
 )

@@ -25,6 +25,8 @@ SPECS = {
         "attack": {"kind": "alie"},
         "backend": {"dtype": "float32"},
     },
+    "a table": {"problem": {"data": "d.csv", "target": 3, "header": False, "index": "id"}},
+    "a table with an index": {"problem": {"data": "d.csv", "target": "y", "index": True}},
     "overlap": {"overlap": True, "attack": {"kind": "alie"}},
     "a GPU": {"backend": {"kind": "cupy", "gpu_transfers": "staged"}},
 }

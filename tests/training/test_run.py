@@ -15,7 +15,7 @@ from lad_mpi.errors import ExitCode
 from lad_mpi.logs import read_log, validate_log
 from lad_mpi.rng import Purpose, Streams
 from lad_mpi.spec import parse_spec
-from lad_mpi.training import TRAINING_PHASES, Existing, run_spec
+from lad_mpi.training import TRAINING_PHASES, Existing, NoProgress, run_spec
 from lad_mpi.training.device import DeviceBlock
 from lad_mpi.transport import Loopback
 
@@ -37,6 +37,23 @@ def run(tmp_path):
         return outcome, read_log(path)
 
     return start
+
+
+class LastLoss(NoProgress):
+    """Remembers what a person saw last."""
+
+    shown = None
+
+    def update(self, iteration, iterations, loss):
+        self.shown = (iteration, iterations, loss)
+
+
+@pytest.mark.parametrize(("evaluate_every", "flush_every"), [(1, 50), (5, 4), (100, 5)])
+def test_the_last_loss_that_is_shown_is_that_of_the_final_model(run, evaluate_every, flush_every):
+    progress = LastLoss()
+    logging = {"evaluate_every": evaluate_every, "flush_every": flush_every}
+    _, log = run(progress=progress, logging=logging)
+    assert progress.shown == (12, 12, log.final.metrics["loss"])
 
 
 def assert_same_numbers(one, two):
@@ -267,6 +284,28 @@ def test_residuals_are_kept_for_honest_devices_alone(monkeypatch, run):
         assert np.delete(residuals, byzantine, axis=0).any(axis=1).all()
 
 
+FEEDBACK = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lad_mpi.compression import TopK
+
+
+@dataclass(frozen=True)
+class Fed(TopK):
+    kind: ClassVar[str] = "fed"
+    wire_code: ClassVar[int] = 211
+    error_feedback: ClassVar[bool] = True
+"""
+
+
+def test_a_codec_of_another_package_can_feed_errors_back(run, install):
+    install("mylab", FEEDBACK, codecs={"fed": "Fed"})
+    _, own = run(compression={"kind": "top_k", "k": 2, "error_feedback": True})
+    _, other = run(compression={"kind": "fed", "k": 2})
+    assert_same_numbers(own, other)
+
+
 @pytest.mark.parametrize("attack", ["nan", "inf"])
 def test_attackers_spoil_no_residual(run, attack):
     codec = {"kind": "cast", "error_feedback": True}
@@ -346,6 +385,8 @@ def test_a_decoder_that_fails_is_logged_where_a_rule_steps_in(run):
 
 
 class SignalAfter:
+    """Sends a signal at the first update."""
+
     def __init__(self, number):
         self.number = number
 
@@ -353,7 +394,9 @@ class SignalAfter:
         pass
 
     def update(self, iteration, iterations, loss):
-        os.kill(os.getpid(), self.number)
+        if self.number is not None:
+            number, self.number = self.number, None
+            os.kill(os.getpid(), number)
 
 
 def test_a_signal_in_the_last_iteration_leaves_a_complete_run(run):

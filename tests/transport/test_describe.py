@@ -4,10 +4,12 @@ import sys
 
 import mpi4py
 
+from lad_mpi.transport import open_link
 from lad_mpi.transport.describe import describe_mpi
 
 
 def test_the_library_is_named_in_full():
+    open_link({})
     found = describe_mpi()
     assert found["mpi4py"] == mpi4py.__version__
     assert found["thread_level"] in {"single", "funneled", "serialized", "multiple"}

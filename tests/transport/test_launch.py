@@ -3,7 +3,7 @@
 import pytest
 
 from lad_mpi.errors import TransportError
-from lad_mpi.launchers import announced_rank, announced_size, local_rank
+from lad_mpi.launchers import announced_rank, announced_size, local_rank, local_size
 from lad_mpi.transport import open_link
 
 
@@ -37,3 +37,33 @@ def test_the_innermost_launcher_counts():
 
 def test_variables_that_are_no_numbers_announce_nothing():
     assert announced_size({"PMI_SIZE": "many", "OTHER": "9"}) == 1
+
+
+@pytest.mark.parametrize(
+    ("environ", "ranks"),
+    [
+        ({}, 1),
+        ({"PMI_SIZE": "5", "MPI_LOCALNRANKS": "3"}, 3),
+        ({"OMPI_COMM_WORLD_SIZE": "5", "OMPI_COMM_WORLD_LOCAL_SIZE": "2"}, 2),
+        ({"SLURM_STEP_NUM_TASKS": "7", "SLURM_STEP_TASKS_PER_NODE": "3(x2),1"}, 0),
+        (
+            {
+                "SLURM_STEP_NUM_TASKS": "7",
+                "SLURM_STEP_TASKS_PER_NODE": "3(x2),1",
+                "SLURM_NODEID": "1",
+            },
+            3,
+        ),
+        (
+            {
+                "SLURM_STEP_NUM_TASKS": "7",
+                "SLURM_STEP_TASKS_PER_NODE": "3(x2),1",
+                "SLURM_NODEID": "2",
+            },
+            1,
+        ),
+        ({"PMI_SIZE": "5"}, 0),
+    ],
+)
+def test_the_ranks_of_a_node_are_counted_as_the_launcher_says(environ, ranks):
+    assert local_size(environ) == ranks

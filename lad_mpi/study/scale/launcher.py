@@ -14,7 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lad_mpi.errors import ExitCode, LadError, UsageError
-from lad_mpi.launchers import LOCAL_RANK_VARIABLES, RANK_VARIABLES, SIZE_VARIABLES
+from lad_mpi.launchers import (
+    LOCAL_RANK_VARIABLES,
+    LOCAL_SIZE_VARIABLES,
+    RANK_VARIABLES,
+    SIZE_VARIABLES,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -98,6 +103,7 @@ class Launcher:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
+                errors="replace",
                 start_new_session=True,
             )
         except OSError as error:
@@ -175,7 +181,12 @@ def parse_launcher(text: str) -> tuple[str, ...]:
 
 def without_launcher(environ: Mapping[str, str]) -> dict[str, str]:
     """Return an environment in which no launcher has announced ranks already."""
-    announced = {*SIZE_VARIABLES, *RANK_VARIABLES, *LOCAL_RANK_VARIABLES}
+    announced = {
+        *SIZE_VARIABLES,
+        *RANK_VARIABLES,
+        *LOCAL_RANK_VARIABLES,
+        *LOCAL_SIZE_VARIABLES,
+    }
     return {
         name: value
         for name, value in environ.items()

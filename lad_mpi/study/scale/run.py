@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lad_mpi.errors import LadError, RunFailedError, UsageError
 from lad_mpi.records import (
+    DRIFT_THRESHOLD,
     Launch,
     ScalingRecord,
     compare_baselines,
@@ -59,7 +60,7 @@ class ScaleOptions:
     baseline : {"quick", "full", "none"}
         What is measured before and after.
     drift : float
-        Change between the two that voids the study.
+        Relative change between the two that voids what rests on the quantity.
     timeout_s : float
         How long a launch may take.
     """
@@ -68,7 +69,7 @@ class ScaleOptions:
     seed: int = 1
     tolerance: float | None = None
     baseline: str = "quick"
-    drift: float = 0.15
+    drift: float = DRIFT_THRESHOLD
     timeout_s: float = 3600.0
 
 
@@ -140,6 +141,7 @@ def new_record(plan: ScalePlan, launcher: Launcher, options: ScaleOptions) -> Sc
         tolerance=options.tolerance,
         launcher=list(launcher.words),
         cases=[case for case, _ in plan.cases],
+        drift=options.drift,
     )
 
 
@@ -177,7 +179,9 @@ class _Session:
                     f"{self._folder} holds another scaling study",
                     hint="give another folder with -o, or repeat the command that began it",
                 )
-            self._record = dataclasses.replace(found, launches_each=self._options.launches)
+            self._record = dataclasses.replace(
+                found, launches_each=self._options.launches, drift=self._options.drift
+            )
         try:
             for case, spec in self._plan.cases:
                 path = self._folder / case.spec
@@ -252,27 +256,21 @@ class _Session:
         return launch
 
     def judge(self) -> ScalingRecord:
-        """Say what voids the whole study, and record it."""
-        self._record.void[:] = [*self._drifts(), *self._bindings()]
+        """Say what voids the whole study, and record it; the analysis judges drifts."""
+        self._record.void[:] = [*self._machines(), *self._bindings()]
         self._save()
         return self._record
 
-    def _drifts(self) -> list[str]:
+    def _machines(self) -> list[str]:
+        """Say which pairs of baselines cannot be compared: they are of different machines."""
         found = []
-        for ranks, files in self._record.baselines.items():
-            if files.keys() != {"before", "after"}:
-                continue
-            before, after = (read_baseline(self._folder / files[w]) for w in ("before", "after"))
-            try:
-                drifts = compare_baselines(before, after, threshold=self._options.drift)
-            except UsageError as error:
-                found.append(error.message)
-                continue
-            if drifts:
-                found.append(
-                    f"the machine drifted, P = {ranks}: {len(drifts)} of "
-                    f"{len(after.quantities)} quantities, most of all {drifts[0]}"
-                )
+        for files in self._record.baselines.values():
+            if files.keys() == {"before", "after"}:
+                before, after = (self._folder / files[when] for when in ("before", "after"))
+                try:
+                    compare_baselines(read_baseline(before), read_baseline(after))
+                except UsageError as error:
+                    found.append(error.message)
         return found
 
     def _bindings(self) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lad_mpi.errors import ParameterError, SpecError, UsageError
@@ -14,8 +15,12 @@ from lad_mpi.spec.load import apply_override
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
+#: Those of the suite. In a clone, ``clusters`` is a link to ``jobs/clusters``.
+CLUSTERS = Path(__file__).with_name("clusters")
+TEMPLATES = Path(__file__).with_name("templates")
+#: Where cluster files of one's own may lie, to be found by name.
+_OWN = Path("jobs/clusters")
 #: Minutes, or [days-]hours[:minutes[:seconds]], or minutes:seconds, as sbatch takes it.
 _TIME = re.compile(r"(\d+-)?\d+(:\d{1,2}){0,2}|UNLIMITED")
 _VARIABLE = re.compile(r"[A-Za-z_]\w*")
@@ -136,10 +141,10 @@ class ClusterFile:
     path: Path
     cluster: Cluster
 
-    @property
-    def templates(self) -> Path:
-        """Folder of the templates: ``templates`` beside the file's folder."""
-        return self.path.absolute().parent.parent / "templates"
+    def template(self, name: str) -> Path:
+        """Return a template: the one in ``templates`` beside the file's folder, or the suite's."""
+        own = self.path.absolute().parent.parent / "templates" / name
+        return own if own.is_file() else TEMPLATES / name
 
 
 def load_cluster(path: Path, overrides: Iterable[str] = ()) -> ClusterFile:
@@ -148,7 +153,8 @@ def load_cluster(path: Path, overrides: Iterable[str] = ()) -> ClusterFile:
     Parameters
     ----------
     path : Path
-        The file, or the name of one in ``jobs/clusters``.
+        The file, or the name of one in ``jobs/clusters`` of the current folder, or of one
+        that comes with the suite.
     overrides : iterable of str
         ``key=value``, as for ``lad-mpi run --set``.
 
@@ -175,12 +181,13 @@ def load_cluster(path: Path, overrides: Iterable[str] = ()) -> ClusterFile:
 def _find(path: Path) -> Path:
     if path.suffix == ".toml" or path.is_file():
         return path
-    shipped = type(path)("jobs/clusters")
-    named = shipped / f"{path.name}.toml"
-    if path.name == str(path) and named.is_file():
-        return named
-    known = ", ".join(sorted(file.stem for file in shipped.glob("*.toml")))
+    if path.name == str(path):
+        for folder in (_OWN, CLUSTERS):
+            named = folder / f"{path.name}.toml"
+            if named.is_file():
+                return named
+    known = {file.stem for folder in (_OWN, CLUSTERS) for file in folder.glob("*.toml")}
     raise UsageError(
-        f"there is no cluster file {path}, and no {named}",
-        hint=f"jobs/clusters has {known}" if known else "give the path of a cluster file",
+        f"there is no cluster file {path}, and none is called so in {_OWN} or {CLUSTERS}",
+        hint=f"known are {', '.join(sorted(known))}; copy one, change it, and give its path",
     )

@@ -204,7 +204,12 @@ def _task(text: str, line: str) -> int:
 def _call(*command: str) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(  # noqa: S603
-            command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_S,
+            check=False,
         )
     except FileNotFoundError as error:
         raise SchedulerError(

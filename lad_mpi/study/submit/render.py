@@ -78,7 +78,7 @@ def render(file: ClusterFile, job: Job) -> str:
 
 
 def _fill(file: ClusterFile, job: Job, name: str) -> str:
-    path = file.templates / name
+    path = file.template(name)
     values = _values(file, job)
 
     def value(found: re.Match[str]) -> str:
@@ -89,7 +89,7 @@ def _fill(file: ClusterFile, job: Job, name: str) -> str:
             )
         return values[found[1]]()
 
-    return _PLACEHOLDER.sub(value, _read(path, file.path))
+    return _PLACEHOLDER.sub(value, _read(path))
 
 
 def _values(file: ClusterFile, job: Job) -> dict[str, Callable[[], str]]:
@@ -136,15 +136,13 @@ def _ranks(most: int) -> str:
     return ",".join(str(ranks) for ranks in _RANKS if ranks <= most) or str(most)
 
 
-def _read(path: Path, cluster: Path) -> str:
+def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"the template {path} cannot be read: {getattr(error, 'strerror', None) or error}",
-            hint=f"templates are looked for beside the folder of {cluster}; those of the "
-            "suite are in jobs/templates",
-        ) from error
+    except OSError as error:
+        raise UsageError(f"the template {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the template {path} is not UTF-8: {error}") from error
 
 
 def _options(cluster: Cluster, job: Job) -> str:

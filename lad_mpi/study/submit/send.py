@@ -138,7 +138,8 @@ def send(prepared: Prepared, folder: Path) -> Submission:
     """
     script = _free_name(folder / JOBS, prepared.job.name)
     try:
-        script.write_text(prepared.script, encoding="utf-8")
+        # Paths are bytes to the shell, in whatever encoding.
+        script.write_text(prepared.script, encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise UsageError(f"cannot write {script}: {error.strerror}") from error
     # Before the job can begin, so that what it writes is newer.

@@ -94,6 +94,7 @@ def test_seeds_count_once_and_all_of_them_have_to_reach_it(write_run):
     found = progress_to(Target("loss", 45.0), runs)
     assert (found.seeds, found.reached) == (2, 2)
     assert (found.iterations.low, found.iterations.value, found.iterations.high) == (2, 5, 8)
+    assert found.iterations.coverage is None
     found = progress_to(Target("loss", 7.0), runs)
     assert (found.iterations, found.reached, found.within) == (None, 1, 12)
 

@@ -34,17 +34,37 @@ def test_fixed_rows_overlap(workload):
 
 
 def test_rules_are_of_the_cost_that_they_declare(workload):
-    assert (workload().sorts, workload().pairs) == (True, False)
+    # By coordinate a sorting network, and the products of all pairs after it or before it.
+    assert workload().rule_work == pytest.approx(20 * np.log2(20) ** 2 * 1000)
     nnm = workload(aggregation={"kind": "mean", "pre": ["nnm"]})
-    assert (nnm.sorts, nnm.pairs) == (False, True)
+    assert nnm.rule_work == 20**2 * 1000
+    assert workload(aggregation={"kind": "trimmed_mean", "pre": ["nnm"]}).rule_work == 20**2 * 1000
+    assert workload(aggregation={"kind": "mean"}).rule_work == 20 * 1000
     assert nnm.group("aggregate") != workload().group("aggregate")
+    assert nnm.undeclared == ()
 
 
-def test_a_code_that_decodes_has_a_load_of_its_own():
-    spec = {"devices": {"count": 20, "byzantine": 4}, "coding": {"kind": "draco_repetition"}}
+@pytest.mark.parametrize(("load", "expected"), [(None, 10), (9, 10), (5, 10), (20, 20)])
+def test_a_code_that_decodes_has_a_load_of_its_own(load, expected):
+    """Groups of DRACO are as even as possible, so that a device may compute more than asked."""
+    devices = {"count": 20, "byzantine": 2 if load == 5 else 4}
+    coding = {"kind": "draco_repetition"} | ({} if load is None else {"load": load})
+    spec = {"devices": devices, "coding": coding, "fallback": {"kind": "krum"}}
     sizes = workload_of(spec, 3, 100, 32)
-    assert sizes.load == 10
+    assert sizes.load == (5 if load == 5 else expected)
     assert sizes.group("aggregate").startswith("draco_repetition")
+    # The fallback is no work of a usual iteration.
+    assert sizes.rule_work == 20 * 100
+    assert np.isnan(sizes.scatter)
+
+
+def test_groups_of_a_repetition_need_each_subset_once():
+    spec = {
+        "devices": {"count": 20, "byzantine": 4}, "coding": {"kind": "draco_repetition"},
+        "compute": "shared",
+    }  # fmt: skip
+    # Two groups of ten devices: the first rank of two hosts one of them.
+    assert workload_of(spec, 3, 100, 32).gradients == 10
 
 
 def test_sizes_that_make_no_run_are_refused(workload):

@@ -1,5 +1,7 @@
 """Scaling studies with known numbers."""
 
+import dataclasses
+
 import pytest
 
 from lad_mpi.records import (
@@ -27,11 +29,15 @@ BASELINE = [
 
 @pytest.fixture
 def write_study(tmp_path, write_run):
-    """Write a study of launches whose times are those of the log fixture."""
+    """Write a study of launches whose times are those of the log fixture.
+
+    ``after`` tells by ranks by which factor quantities have changed.
+    """
 
     def write(
         ranks=(2, 3, 5), *, kind="strong", over=None, launches=2, void=(), study_void=(),
-        baseline=True, crowded=False, planned=None, **changes,
+        baseline=True, crowded=False, planned=None, after=None, extra=(), drift=0.15,
+        **changes,
     ):  # fmt: skip
         folder = tmp_path / "study"
         points = [{"coding.load": load} for load in over] if over else [{}]
@@ -49,14 +55,20 @@ def write_study(tmp_path, write_run):
                     write_run(log, ranks=size, name=f"n{suffix}", **{**changes, **more})
         files = {}
         for size in ranks if baseline else ():
-            files[str(size)] = {"before": f"b{size}.json"}
+            files[str(size)] = {"before": f"b{size}.json", "after": f"a{size}.json"}
             machine = {"hosts": [], "cpu_model": ""}
-            found = Baseline("now", True, size, crowded, machine, tuple(BASELINE))
+            found = Baseline("now", True, size, crowded, machine, (*BASELINE, *extra))
             write_baseline(folder / f"b{size}.json", found)
+            factors = (after or {}).get(size, {})
+            later = tuple(
+                dataclasses.replace(q, samples=tuple(x * factors.get(q.name, 1) for x in q.samples))
+                for q in found.quantities
+            )
+            write_baseline(folder / f"a{size}.json", dataclasses.replace(found, quantities=later))
         axes = {"coding.load": list(over)} if over else {}
         record = ScalingRecord(
             kind, "n", "nothing grows", cases[0].name, list(ranks), axes, planned or launches, 1,
-            None, ["mpiexec"], cases, done, files, list(study_void),
+            None, ["mpiexec"], cases, done, files, list(study_void), drift,
         )  # fmt: skip
         write_scaling(folder, record)
         return folder

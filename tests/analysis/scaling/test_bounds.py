@@ -7,6 +7,7 @@ import pytest
 from analysis.scaling.bounds import Sizes, phase_bounds, sizes_of
 from lad_mpi.logs import read_log
 from lad_mpi.network import Network
+from lad_mpi.problems import GradientWork
 from lad_mpi.records import Baseline, Quantity
 
 #: Caches are ten times as fast as memory; all ranks at once have half of it each.
@@ -27,8 +28,9 @@ MACHINE = Baseline(
     ),
 )  # fmt: skip
 SIZES = Sizes(
-    devices=10, hosted=5, load=2, samples=3, dimension=1000, values=1000, item_bytes=8,
-    uplink_bytes=100, downlink_bytes=100, gram=False, several=True,
+    devices=10, hosted=5, load=2, gradient=GradientWork(3, 12_000, 3000, "gemv"),
+    dimension=1000, values=1000, item_bytes=8, uplink_bytes=100, downlink_bytes=100,
+    gram=False, several=True,
 )  # fmt: skip
 
 
@@ -80,7 +82,8 @@ def test_one_process_has_no_collectives_and_what_was_not_measured_bounds_nothing
 def test_sizes_are_those_of_the_log(write_run, rule, gram):
     run = read_log(write_run(ranks=4, aggregation={"kind": rule, "pre": []}))
     assert sizes_of(run) == Sizes(
-        devices=10, hosted=4, load=2.0, samples=1, dimension=100, values=100, item_bytes=8,
+        devices=10, hosted=4, load=2.0, gradient=GradientWork(1, 400, 100, "gemv"),
+        dimension=100, values=100, item_bytes=8,
         uplink_bytes=1000.0, downlink_bytes=10.0, gram=gram, several=True,
     )  # fmt: skip
 

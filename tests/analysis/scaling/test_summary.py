@@ -4,11 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from analysis.scaling import load_scaling, summarise_scaling
 from analysis.scaling.path import critical_path
-from analysis.scaling.summary import ratio
-from analysis.statistics import Estimate
+from analysis.scaling.summary import gain, ratio
+from analysis.statistics import CONFIDENCE, EACH_OF_TWO, Estimate, least_count
 from lad_mpi.errors import UsageError
 from lad_mpi.logs import read_log
 
@@ -124,3 +125,30 @@ def test_launches_are_the_replicates_whatever_the_number_of_iterations(write_stu
     assert row.seconds.median == pytest.approx(4 * 3.6)
     assert row.seconds.coverage >= 0.95
     assert np.isclose([row.seconds.low, row.seconds.high], [3.6, 7 * 3.6]).all()
+
+
+@pytest.mark.parametrize("launches", [2, 5, 6, 7, 9, 12, 25])
+def test_a_speedup_covers_what_it_states_or_states_nothing(launches):
+    """Times are lognormal about known medians, whose ratio is 2."""
+    generator = np.random.default_rng(launches)
+    studies, held, stated = 2000, 0, set()
+    for _ in range(studies):
+        base = np.exp(0.1 * generator.normal(size=launches))
+        # Launches of another case scatter more, or hardly.
+        other = 0.5 * np.exp(generator.choice([0.3, 1e-3]) * generator.normal(size=launches))
+        found = gain(base.tolist(), other.tolist())
+        stated.add(found.coverage)
+        held += found.low <= 2.0 <= found.high
+    (coverage,) = stated
+    if launches < least_count(EACH_OF_TWO):
+        assert coverage is None
+        return
+    assert coverage >= CONFIDENCE
+    assert studies - held <= binom.ppf(1 - 1e-9, studies, 1 - coverage)
+
+
+def test_six_launches_have_an_interval_of_time_and_none_of_the_ratio(write_study):
+    for row in rows_of(write_study(launches=6)).values():
+        assert row.seconds.coverage >= CONFIDENCE
+        assert row.efficiency.coverage is None
+        assert row.speedup.coverage is None

@@ -12,7 +12,27 @@ CLUSTERS = Path(__file__).parents[3] / "jobs" / "clusters"
 
 @pytest.mark.parametrize("path", sorted(CLUSTERS.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_cluster_that_ships_can_be_read(path):
-    assert load_cluster(path).templates == CLUSTERS.parent / "templates"
+    assert load_cluster(path).template("run.sbatch").is_file()
+
+
+def test_the_clusters_of_jobs_are_found_by_name_outside_a_clone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in CLUSTERS.glob("*.toml"):
+        found = load_cluster(Path(path.stem))
+        assert found.cluster == load_cluster(path).cluster
+        assert found.path.stem == path.stem
+        assert found.template("run.sbatch").is_file()
+
+
+def test_a_template_of_ones_own_goes_before_that_of_the_suite(tmp_path):
+    (tmp_path / "clusters").mkdir()
+    (tmp_path / "clusters" / "mine.toml").touch()
+    (tmp_path / "templates").mkdir()
+    own = tmp_path / "templates" / "run.sbatch"
+    own.touch()
+    found = load_cluster(tmp_path / "clusters" / "mine.toml")
+    assert found.template("run.sbatch") == own
+    assert found.template("array.sbatch").is_file()
 
 
 def test_the_example_says_what_is_the_case_without_it():
@@ -72,9 +92,17 @@ def test_a_cluster_is_found_by_its_name_where_jobs_is(tmp_path, monkeypatch):
     assert load_cluster(Path("mine"), ["nodes=5", "time=02:00:00"]).cluster == Cluster(
         nodes=5, time="02:00:00"
     )
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(UsageError, match="there is no cluster file other") as refused:
         load_cluster(Path("other"))
-    assert refused.value.hint == "jobs/clusters has mine"
+    # Those in the folder, and those of the suite.
+    assert "cray, example, gpu, mine, mpich, openmpi, test;" in refused.value.hint
+
+
+def test_a_cluster_of_ones_own_goes_before_one_of_the_suite_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "jobs" / "clusters").mkdir(parents=True)
+    (tmp_path / "jobs" / "clusters" / "mpich.toml").write_text("nodes = 77")
+    assert load_cluster(Path("mpich")).cluster.nodes == 77
 
 
 def test_ranks_and_tasks_of_a_job():

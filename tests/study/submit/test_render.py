@@ -143,7 +143,6 @@ def test_a_ready_array_shares_by_the_size_that_sbatch_was_told(tmp_path):
 
 
 def test_options_modules_and_variables_of_a_cluster_reach_the_script(tmp_path):
-    (tmp_path / "templates").symlink_to(ROOT / "jobs" / "templates")
     (tmp_path / "clusters").mkdir()
     mine = tmp_path / "clusters" / "mine.toml"
     mine.write_text(
@@ -170,8 +169,8 @@ def test_a_missing_template_and_a_meaningless_placeholder_are_named(tmp_path):
     (tmp_path / "clusters").mkdir()
     mine = tmp_path / "clusters" / "mine.toml"
     mine.write_text("")
-    with pytest.raises(UsageError, match=r"templates/run\.sbatch cannot be read: No such file"):
-        render(load_cluster(mine), READY["run"])
+    with pytest.raises(UsageError, match=r"templates/nil\.sbatch cannot be read: No such file"):
+        render(load_cluster(mine), Job("nil", "x"))
     (tmp_path / "templates").mkdir()
     (tmp_path / "templates" / "run.sbatch").write_text("@options@\n@wrong@\n")
     with pytest.raises(UsageError, match="@wrong@ means nothing in a template") as refused:

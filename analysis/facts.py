@@ -1,0 +1,141 @@
+"""What runs were made of, and what their times mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lad_mpi.logs import Launch, RunLog
+
+_SHORT = 8
+#: Stands behind a revision whose files had changes that were not committed.
+CHANGED = "+"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What runs were made of, besides their spec.
+
+    Parameters
+    ----------
+    data_digest : str or None
+        Digest of the data that were read; empty if none were, None if the log does
+        not tell.
+    packages : tuple of str
+        ``"name version"`` of every package that provides a component.
+    revisions : tuple of str
+        Git revisions of the launches; with ``+`` behind if files had changes that were
+        not committed.
+    """
+
+    data_digest: str | None = None
+    packages: tuple[str, ...] = ()
+    revisions: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, str]:
+        """Return all of it in short, by what a person calls it."""
+        # The digest is "sha256:…".
+        digest = "unknown" if self.data_digest is None else self.data_digest or "none"
+        versions = dict(package.rpartition(" ")[::2] for package in self.packages)
+        revisions = " and ".join(map(_shortened, self.revisions))
+        return {
+            "data": digest.rpartition(":")[2][:_SHORT],
+            **versions,
+            "revision": revisions,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What the times of a launch mean; only times of the same conditions are compared.
+
+    Parameters
+    ----------
+    ranks, hosts : int
+        Numbers of ranks, and of hosts that they were on.
+    machine : str
+        Models of processors and devices.
+    threads : str
+        Threads of the linear algebra library: of every rank, or one number for each.
+    mpi : str
+        The MPI library; empty for one rank, which sends no messages.
+    gpu_transfers : str
+        How messages left GPUs; ``"none"`` without a GPU.
+    oversubscribed : bool
+        There were more threads than processors.
+    shared_compute : bool
+        Redundant gradients were computed once a rank.
+    overlap : bool
+        Messages were gathered while the server worked.
+    emulated_network : str
+        The network that was emulated; empty if none was.
+    """
+
+    ranks: int
+    hosts: int
+    machine: str
+    threads: str
+    mpi: str
+    gpu_transfers: str
+    oversubscribed: bool
+    shared_compute: bool
+    overlap: bool
+    emulated_network: str
+
+    def facts(self) -> dict[str, str | None]:
+        """Return all of it in short, by what a person calls it."""
+        return {
+            "ranks": str(self.ranks),
+            "hosts": str(self.hosts) if self.hosts else None,
+            "machine": self.machine or "unknown",
+            "threads": self.threads or "unknown",
+            "mpi": self.mpi or None,
+            "gpu_transfers": self.gpu_transfers,
+            "oversubscribed": "yes" if self.oversubscribed else "no",
+            "compute": "shared" if self.shared_compute else "faithful",
+            "overlap": "yes" if self.overlap else "no",
+            "network": self.emulated_network or "real",
+        }
+
+
+def origin_of(run: RunLog) -> Origin:
+    """Return what a run was made of."""
+    revisions = dict.fromkeys(_revision(launch.provenance) for launch in launches_of(run))
+    return Origin(run.data_digest, run.packages, tuple(revisions))
+
+
+def conditions_of(run: RunLog, launch: Launch) -> Conditions:
+    """Return what the times of a launch mean."""
+    made = launch.provenance
+    models = [made.get("cpu_model", ""), *made.get("devices", ())]
+    threads = list(map(str, made.get("blas_threads", ())))
+    return Conditions(
+        ranks=launch.ranks,
+        hosts=len(set(made.get("hosts", ()))),
+        machine=", ".join(model for model in dict.fromkeys(models) if model not in {"", "cpu"}),
+        threads=threads[0] if len(set(threads)) == 1 else " ".join(threads),
+        mpi=str(made.get("mpi_library", "")) if launch.ranks > 1 else "",
+        gpu_transfers=str(made.get("gpu_transfers", "none")),
+        oversubscribed=bool(made.get("oversubscribed", False)),
+        shared_compute=run.spec.get("compute") == "shared",
+        overlap=bool(run.spec.get("overlap", False)),
+        emulated_network=run.emulated_network,
+    )
+
+
+def launches_of(run: RunLog) -> list[Launch]:
+    """Return the launches of which the log holds iterations."""
+    return [launch for launch in run.launches if launch.first < launch.stop]
+
+
+def _revision(provenance: Mapping[str, object]) -> str:
+    revision = str(provenance.get("git_revision", "unknown"))
+    return revision + CHANGED if provenance.get("git_dirty", False) else revision
+
+
+def _shortened(revision: str) -> str:
+    changed = CHANGED if revision.endswith(CHANGED) else ""
+    return revision.removesuffix(CHANGED)[:_SHORT] + changed

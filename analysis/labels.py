@@ -1,0 +1,111 @@
+"""Labels that sort as people count, and that no two rows share."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+def natural_key(text: str) -> tuple[tuple[int, int | str], ...]:
+    """Sort key that puts ``d=5`` before ``d=10``, whatever the case of letters.
+
+    Examples
+    --------
+    >>> sorted(["d=10", "D=5"], key=natural_key)
+    ['D=5', 'd=10']
+    """
+    parts = re.split(r"([0-9]+)", text)
+    return tuple(
+        (1, int(part)) if place % 2 else (0, part.lower()) for place, part in enumerate(parts)
+    )
+
+
+def tell_apart(
+    labels: Sequence[str],
+    facts: Sequence[Mapping[str, object]],
+    *,
+    last_resort: str = "",
+) -> list[str]:
+    """Add to labels that occur several times the facts in which their owners differ.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        One for each owner.
+    facts : sequence of mapping
+        What is known of each owner, by name. A fact that is None does not apply to its
+        owner. Dotted names are shortened to their last part if that is clear.
+    last_resort : str
+        A fact that is only added if the others do not tell owners apart.
+
+    Returns
+    -------
+    list of str
+        All different.
+
+    Examples
+    --------
+    >>> tell_apart(["LAD", "LAD", "mean"], [{"coding.load": 1}, {"coding.load": 2}, {}])
+    ['LAD (load=1)', 'LAD (load=2)', 'mean']
+    """
+    told = [_with_facts(place, labels, facts, without=last_resort) for place in range(len(labels))]
+    if last_resort and len(set(told)) < len(told):
+        return tell_apart(labels, facts)
+    # Names are free: one may look like another with its facts.
+    unique: list[str] = []
+    for label in told:
+        number, numbered = 1, label
+        while numbered in unique:
+            number += 1
+            numbered = f"{label} #{number}"
+        unique.append(numbered)
+    return unique
+
+
+def _with_facts(
+    place: int, labels: Sequence[str], facts: Sequence[Mapping[str, object]], without: str
+) -> str:
+    own = facts[place]
+    alike = [other for one, other in zip(labels, facts, strict=True) if one == labels[place]]
+    differing = [key for key in differences(alike) if key != without]
+    short = Counter(_last(key) for key in differing)
+    words = [
+        f"{_last(key) if short[_last(key)] == 1 else key}={own.get(key, 'none')}"
+        for key in differing
+        if _applies(own, key)
+    ]
+    return f"{labels[place]} ({', '.join(words)})" if words else labels[place]
+
+
+def differences(facts: Sequence[Mapping[str, object]]) -> list[str]:
+    """Name the facts in which owners differ, in the order in which they come."""
+    keys = dict.fromkeys(key for one in facts for key in one)
+    found = {
+        key: {str(one.get(key, "none")) for one in facts if _applies(one, key)} for key in keys
+    }
+    return [key for key, values in found.items() if len(values) > 1]
+
+
+def some_of(labels: Sequence[str], most: int = 5) -> str:
+    """Name things one after the other, and count the rest if they are many.
+
+    Examples
+    --------
+    >>> some_of(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    named = ", ".join(labels[:most])
+    rest = len(labels) - most
+    return f"{named} and {rest} more" if rest > 0 else named
+
+
+def _applies(facts: Mapping[str, object], key: str) -> bool:
+    return facts.get(key, "none") is not None
+
+
+def _last(key: str) -> str:
+    return key.rpartition(".")[2]

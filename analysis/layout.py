@@ -1,0 +1,120 @@
+"""Tables that fit a terminal of any width, with every digit and every name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.table import Table
+
+#: A name may be folded to this many columns of the terminal, to make room for numbers.
+LEAST_NAME = 16
+_GAP = 2
+
+
+def open_console() -> Console:
+    """Return a console that shows names as they are: no markup, no emoji codes, no colours."""
+    from rich.console import Console  # noqa: PLC0415  (only a person's terminal needs it)
+
+    return Console(markup=False, emoji=False, highlight=False)
+
+
+def make_table(title: str, titles: Sequence[str], body: Sequence[Sequence[str]]) -> Grid:
+    """Lay out a table for a terminal: names left, numbers right."""
+    return Grid(title, tuple(titles), tuple(tuple(row) for row in body))
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table whose first column has names, for :meth:`rich.console.Console.print`.
+
+    Numbers are never cut. Where the terminal is too narrow, names are folded, then
+    the columns are split into several tables below each other, each with the names.
+    Where not even one column fits beside the names, each row becomes a block of lines.
+
+    Parameters
+    ----------
+    title : str
+        Stands above.
+    titles : tuple of str
+        Of the columns.
+    body : tuple of tuple of str
+        The cells, row by row.
+    """
+
+    title: str
+    titles: tuple[str, ...]
+    body: tuple[tuple[str, ...], ...]
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[RenderableType]:
+        """Render as many tables as the width asks for, or blocks."""
+        from rich.text import Text  # noqa: PLC0415
+
+        groups = self._split(options.max_width)
+        yield Text(self.title, style="bold")
+        for number, columns in enumerate(groups):
+            if number:
+                yield Text(f"\n{self.title} (continued)", style="bold")
+            yield self._table(columns)
+        if not groups:
+            yield from self._blocks()
+
+    def _split(self, width: int) -> list[list[int]]:
+        """Share the columns out among tables that fit; no tables where a column fits nowhere."""
+        widths = [self._width(column) for column in range(len(self.titles))]
+        name = min(widths[0], LEAST_NAME)
+        groups: list[list[int]] = []
+        free = 0
+        for column, needed in enumerate(widths[1:], 1):
+            if not groups or needed + _GAP > free:
+                groups.append([])
+                free = width - name
+            if needed + _GAP > free:
+                return []
+            groups[-1].append(column)
+            free -= needed + _GAP
+        return groups
+
+    def _width(self, column: int) -> int:
+        from rich.cells import cell_len  # noqa: PLC0415
+
+        return max(cell_len(text) for text in (self.titles[column], *self._cells(column)))
+
+    def _cells(self, column: int) -> list[str]:
+        return [row[column] for row in self.body]
+
+    def _table(self, columns: Sequence[int]) -> Table:
+        from rich import box  # noqa: PLC0415
+        from rich.table import Table  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+
+        table = Table(
+            box=box.SIMPLE_HEAD,
+            show_edge=False,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+            collapse_padding=True,
+        )
+        table.add_column(Text(self.titles[0]), overflow="fold")
+        for column in columns:
+            table.add_column(Text(self.titles[column]), justify="right", no_wrap=True)
+        for row in self.body:
+            table.add_row(*(Text(row[column]) for column in (0, *columns)))
+        return table
+
+    def _blocks(self) -> Iterator[RenderableType]:
+        from rich.padding import Padding  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+
+        for name, *cells in self.body:
+            yield Text(name, overflow="fold")
+            for title, cell in zip(self.titles[1:], cells, strict=True):
+                if not cell:
+                    continue
+                yield Padding(Text(f"{title}: {cell}", overflow="fold"), (0, 0, 0, 2))

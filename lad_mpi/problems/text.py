@@ -1,0 +1,113 @@
+"""Text files as lines, whatever their encoding, line ends and compression."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import gzip
+import io
+import re
+from typing import TYPE_CHECKING
+
+from lad_mpi.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+GZIP = b"\x1f\x8b"
+HDF5 = b"\x89HDF\r\n\x1a\n"
+ZIP = b"PK\x03\x04"
+#: Lines by which formats of text are told apart.
+LOOKED_AT = 20
+#: Bytes by which formats are told apart.
+_BEGINNING = 16
+
+#: Files that are not text, by how they begin, and what to do with them.
+_NOT_TEXT = {
+    HDF5: ("an HDF5 file", "unpack it and name it .h5"),
+    ZIP: ("a zip archive, as .npz and .xlsx are", "unpack it, or save a sheet as CSV"),
+    b"\x93NUMPY": ("a single NumPy array", "write numpy.savez(path, X=features, y=targets)"),
+    b"BZh": ("compressed by bzip2", "unpack it by bunzip2"),
+    b"\xfd7zXZ": ("compressed by xz", "unpack it by unxz"),
+    b"\x28\xb5\x2f\xfd": ("compressed by zstd", "unpack it by unzstd"),
+    b"\xd0\xcf\x11\xe0": ("an Excel workbook", "save the sheet as CSV"),
+    b"PAR1": ("a Parquet file", "save it as CSV"),
+}
+
+#: Encodings by their byte-order mark. UTF-32's begins with that of UTF-16.
+_ENCODINGS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_UNDECODED = re.compile("[\udc80-\udcff]")
+
+
+def beginning(path: Path) -> bytes:
+    """Return the first bytes of a file."""
+    with path.open("rb") as stream:
+        return stream.read(_BEGINNING)
+
+
+@contextlib.contextmanager
+def open_lines(path: Path, source: str) -> Iterator[tuple[Iterator[str], list[str]]]:
+    r"""Open a text file for reading.
+
+    Line ends may be ``\n``, ``\r\n`` or ``\r``; each line that is returned ends in
+    ``\n``. The encoding is UTF-8, or what a byte-order mark says. A file may be
+    compressed by gzip, whatever its name is.
+
+    Parameters
+    ----------
+    path : Path
+        A regular file.
+    source : str
+        What messages call it.
+
+    Yields
+    ------
+    lines : iterator of str
+    notes : list of str
+        What is unusual about the file, such as ``"gzip"``.
+
+    Raises
+    ------
+    DataError
+        It is not text, or not in such an encoding; this may only be seen at some line.
+    """
+    notes = []
+    with contextlib.ExitStack() as stack:
+        stream: io.BufferedReader | gzip.GzipFile = stack.enter_context(path.open("rb"))
+        if stream.peek(_BEGINNING).startswith(GZIP):
+            notes.append("gzip")
+            stream = stack.enter_context(gzip.GzipFile(fileobj=stream))
+        head = stream.peek(_BEGINNING)[:_BEGINNING]
+        for magic, (what, hint) in _NOT_TEXT.items():
+            if head.startswith(magic):
+                inside = " inside gzip" if notes else ""
+                raise DataError(f"data file {source!r} is {what}{inside}, not text", hint=hint)
+        encoding = next((e for mark, e in _ENCODINGS.items() if head.startswith(mark)), "utf-8")
+        if not encoding.startswith("utf-8"):
+            notes.append(encoding.upper())
+        # Bytes that are not UTF-8 become surrogates, so that their line can be named.
+        text = io.TextIOWrapper(stream, encoding=encoding, errors="surrogateescape", newline=None)
+        yield _checked(text, source), notes
+
+
+def _checked(lines: Iterator[str], source: str) -> Iterator[str]:
+    for number, line in enumerate(lines, start=1):
+        if "\0" in line:
+            raise DataError(
+                f"data file {source!r}, line {number}: there is a zero byte, so this is not text",
+                hint="see that the file is whole; UTF-16 needs its byte-order mark",
+            )
+        if not line.isascii() and (bad := _UNDECODED.search(line)):
+            raise DataError(
+                f"data file {source!r}, line {number}: byte 0x{ord(bad[0]) - 0xDC00:02x} at "
+                f"character {bad.start() + 1} is not UTF-8",
+                hint="convert it, from Latin-1 by iconv -f latin1 -t utf-8",
+            )
+        yield line

@@ -1,0 +1,61 @@
+"""Costs of rules: the text is made from the terms, and the terms can be evaluated."""
+
+import doctest
+import math
+import sys
+
+import pytest
+
+from lad_mpi.aggregation import PRE_AGGREGATIONS, RULES, Cost, Term
+
+
+def test_the_examples_run():
+    result = doctest.testmod(sys.modules["lad_mpi.aggregation.cost"])
+    assert (result.attempted, result.failed) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("cost", "text"),
+    [
+        (Cost(Term(Q=1)), "O(Q)"),
+        (Cost(Term()), "O(1)"),
+        (Cost(Term(n=1, Q=1)), "O(n Q)"),
+        (Cost(Term(n=1, log_n=2, Q=1)), "O(n log² n · Q)"),
+        (Cost(Term(n=1, log_n=1)), "O(n log n)"),
+        (Cost(Term(n=2, Q=1), Term(f=1, n=3)), "O(n² Q + f n³)"),
+        (Cost(Term(n=2, Q=1), Term(n=12, choices=1)), "O(n² Q + n¹² C(n, f))"),
+        (
+            Cost(Term(n=1, Q=1, steps="L"), Term(n=2, steps="T")),
+            "O(L n Q + T n²), L steps, T steps",
+        ),
+    ],
+)
+def test_the_text_is_made_from_the_terms(cost, text):
+    assert str(cost) == text
+
+
+def test_a_term_is_evaluated():
+    assert Term(n=2, Q=1).size(20, 4, 100) == 400 * 100
+    assert Term(n=1, log_n=2, Q=1).size(20, 4, 100) == pytest.approx(2000 * math.log2(20) ** 2)
+    assert Term(n=3, f=1, choices=1).size(6, 2, 100) == 216 * 2 * 15
+    # A number of steps is not known beforehand.
+    assert Term(n=1, Q=1, steps="L").size(20, 4, 100) == 2000
+    assert Term(n=1, log_n=1).size(1, 0, 1) == 1
+
+
+def test_the_term_that_leads_is_the_one_that_grows_fastest_with_the_messages():
+    cost = Cost(Term(n=3, choices=1), Term(n=1, Q=1), Term(n=1, log_n=2, Q=1))
+    assert cost.leading == Term(n=1, log_n=2, Q=1)
+    assert not cost.takes_pairs
+    assert Cost(Term(n=1, Q=1), Term(n=2, Q=1)).takes_pairs
+
+
+def test_rules_of_the_suite_that_decide_by_products_of_pairs_say_so():
+    pairs = {kind for kind, cls in {**RULES, **PRE_AGGREGATIONS}.items() if cls.cost.takes_pairs}
+    measured = {"from_geometry", "mixture_from_geometry"}
+    by_products = {
+        kind
+        for kind, cls in {**RULES, **PRE_AGGREGATIONS}.items()
+        if not measured.isdisjoint(dir(cls))
+    }
+    assert by_products <= pairs
