@@ -292,7 +292,7 @@ def _add_analysis(commands: argparse._SubParsersAction[_Parser]) -> None:
         "analysis", help="tables and figures from logs", add_help=False, prefix_chars="\0"
     )
     analysis.add_argument("words", nargs=argparse.REMAINDER)
-    analysis.set_defaults(module="analysis", function="analysis", verbose=False)
+    analysis.set_defaults(module="analysis", function="analysis", verbose=False, prints=True)
 
 
 def _add_doctor(commands: argparse._SubParsersAction[_Parser]) -> None:
