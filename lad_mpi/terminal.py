@@ -8,6 +8,7 @@ fail, except if the output is all that the command is for.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import os
@@ -22,7 +23,6 @@ from lad_mpi.errors import ExitCode, LadError, RelayedError, as_lad_error
 from lad_mpi.launchers import announced_rank
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Sequence
 
 #: Number of standard error, the last of the standard streams.
@@ -106,6 +106,13 @@ def _report(error: Exception, name: str, *, verbose: bool = False) -> int:
             traceback.print_exception(error)
         sys.stderr.write(f"{name}: error: {told}\n")
     return int(told.exit_code)
+
+
+def path_argument(text: str) -> Path:
+    """Return the path that an argument names; an empty one is a mistake, such as ``-o "$OUT"``."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, found an empty text")
+    return Path(text)
 
 
 def describe(error: BaseException) -> LadError:
