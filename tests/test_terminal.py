@@ -54,7 +54,7 @@ def test_its_traceback_is_shown_if_asked_for(capsys):
         (PermissionError(errno.EACCES, "Permission denied", "a/b"), 1, "a/b: Permission denied"),
         (OSError(errno.EIO, "Input/output error"), 1, "Input/output error"),
         (OSError("unable to flush"), 1, "unable to flush"),
-        (UnicodeEncodeError("ascii", "κ.h5", 0, 1, "ordinal"), 1, "'κ.h5' cannot be a file name"),
+        (UnicodeEncodeError("ascii", "κ.h5", 0, 1, "ordinal"), 2, "'κ.h5' cannot be a file name"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
