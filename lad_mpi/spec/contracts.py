@@ -204,12 +204,14 @@ def _is_protocol(cls: type[Any]) -> bool:
 
 
 def _class_variables(protocol: type[Any]) -> dict[str, type[Any]]:
-    """Return the class variables of a protocol, and their types."""
-    return {
+    """Return the class variables of a protocol, and their types, those of items left out."""
+    hints = typing.get_type_hints(protocol).items()
+    types = {
         name: typing.get_args(hint)[0]
-        for name, hint in typing.get_type_hints(protocol).items()
+        for name, hint in hints
         if typing.get_origin(hint) is ClassVar
     }
+    return {name: typing.get_origin(of) or of for name, of in types.items()}
 
 
 def _lookup(cls: type[Any], name: str) -> Any:
