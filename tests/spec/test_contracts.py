@@ -270,6 +270,31 @@ def test_half_an_optional_protocol_is_refused(read):
     assert "column_kernel(self, num_messages) is what is called" in found
 
 
+REPORTS = """
+    reported: ClassVar[tuple] = ()
+
+    def aggregate(self, messages, state):
+        from lad_mpi.aggregation import Aggregated
+        return Aggregated(self(messages))
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("reported:", "reports:", "lacks reported: ClassVar[tuple]"),
+        ("= ()", "= []", "has reported = []; make it one of type tuple"),
+        ("aggregate(self, messages, state)", "aggregate(self, messages)", "is what is called"),
+    ],
+)
+def test_a_rule_that_reports_declares_what(read, old, new, expected):
+    assert expected in complaint(read, "aggregation", append=REPORTS.replace(old, new))
+
+
+def test_a_rule_may_report(read):
+    assert read("aggregation", append=REPORTS).aggregation.metrics == ()
+
+
 def test_what_is_called_on_the_class_is_no_method_of_an_instance(read):
     kappa = """
     def kappa(self, num_messages, num_byzantine):
