@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from analysis.plotting import import_figures
 from lad_mpi.errors import ExitCode
-from lad_mpi.terminal import run_command
+from lad_mpi.terminal import path_argument, run_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     figures.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=path_argument,
         default=Path("figures"),
         metavar="DIR",
         help="folder for the figures (default: figures)",
@@ -60,7 +60,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     scaling.add_argument("--json", action="store_true", help="print JSON, at full precision")
     scaling.add_argument(
-        "-o", "--output", type=Path, metavar="FOLDER", help="draw the figures into this folder"
+        "-o",
+        "--output",
+        type=path_argument,
+        metavar="FOLDER",
+        help="draw the figures into this folder",
     )
     scaling.set_defaults(command=_scaling)
     return parser
@@ -75,7 +79,9 @@ def _add(
     parser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
     destination, metavar, meaning = paths
     several = "+" if paths is _LOGS else None
-    parser.add_argument(destination, type=Path, nargs=several, metavar=metavar, help=meaning)
+    parser.add_argument(
+        destination, type=path_argument, nargs=several, metavar=metavar, help=meaning
+    )
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="show where in the code an error arose"
     )

@@ -8,7 +8,7 @@ from analysis.formatting import NOTHING, significant, with_prefix
 from analysis.labels import some_of
 from analysis.layout import make_table, open_console
 from analysis.marks import OVERSUBSCRIBED, mark, time_notes
-from analysis.statistics import CONFIDENCE, Estimate
+from analysis.statistics import CONFIDENCE, Estimate, least_count
 from analysis.summary import UPPER_BOUND
 from analysis.timing import COMMUNICATION
 
@@ -209,7 +209,9 @@ def _interval_notes(estimates: Sequence[Estimate]) -> list[str]:
             f"[low, high]: rank-based confidence interval of the median, {CONFIDENCE:.0%} or more."
         )
     if any(found.coverage is None for found in estimates):
-        said.append("(least … greatest): of fewer than 6 values, too few for an interval.")
+        said.append(
+            f"(least … greatest): of fewer than {least_count()} values, too few for an interval."
+        )
     return said
 
 

@@ -77,6 +77,37 @@ def weakest(honest: Floats, wrong_rows: Ints, size: int) -> Floats:
     return corrupted
 
 
+def confusable(honest: Floats, wrong_rows: Ints, size: int, rng: np.random.Generator) -> Floats:
+    """Add errors that the checks can hardly tell from errors of other rows, found by search.
+
+    The worst that devices can do who know the code and their own rows: f honest rows are
+    chosen, one after another, whose errors explain those of the wrong rows best.
+    """
+    load = 2 * len(wrong_rows) + 1 + (size + 1) % 2
+    checks, _ = fourier_checks(np.arange(size), (size - load + 2) // 2, load - 1)
+    seen = np.vstack([checks.real, checks.imag])
+    honest_rows = np.setdiff1d(np.arange(size), wrong_rows)
+    for _ in range(len(wrong_rows)):
+        lengths = np.linalg.norm(seen[:, honest_rows], axis=0)
+        directions = seen[:, honest_rows] / lengths
+        # What is left of the wrong rows' errors once an honest row explains its part.
+        left = [
+            np.linalg.svd(
+                seen[:, wrong_rows] - np.outer(unit, unit @ seen[:, wrong_rows]),
+                compute_uv=False,
+            )[-1]
+            for unit in directions.T
+        ]
+        best = int(np.argmin(left))
+        unit = directions[:, best]
+        seen = seen - np.outer(unit, unit @ seen)
+        honest_rows = np.delete(honest_rows, best)
+    errors = np.linalg.svd(seen[:, wrong_rows])[2][-1]
+    size_of_errors = 10.0 ** rng.uniform(-2, 8)
+    corrupted: Floats = honest + size_of_errors * np.outer(errors, rng.normal(size=honest.shape[1]))
+    return corrupted
+
+
 def trial(
     code: DracoCyclic | DracoCyclicReal,
     num_devices: int,
@@ -87,7 +118,7 @@ def trial(
     num_wrong: int | None = None,
     contiguous: bool = False,
     dtype: str = "float64",
-) -> tuple[bool, bool, float]:
+) -> tuple[bool, bool, float, bool]:
     """Corrupt messages and decode them.
 
     Returns
@@ -98,6 +129,8 @@ def trial(
         Whether the decoder believes its result.
     error : float
         Relative error of ∇F.
+    broken : bool
+        Whether it believes a result with a larger error than it promises.
     """
     rng, streams = np.random.default_rng(seed), Streams(seed)
     gradients = rng.normal(size=(num_devices, DIMENSION))
@@ -107,14 +140,26 @@ def trial(
     wrong = _wrong_devices(assignment, count, rng, contiguous=contiguous)
     if corruption == "weakest":
         messages[wrong] = weakest(messages[wrong], assignment.subsets[wrong, 0], num_devices)
+    elif corruption == "confusable":
+        rows = assignment.subsets[wrong, 0]
+        messages[wrong] = confusable(messages[wrong], rows, num_devices, rng)
+    elif corruption == "codeword":
+        messages[wrong] = assignment.encode(rng.normal(size=gradients.shape))[wrong]
     else:
         messages[wrong] = CORRUPTIONS[corruption](messages[wrong], rng)
     decoded = code.decode(
         messages.astype(dtype), assignment, num_byzantine, streams=streams, iteration=seed
     )
     truth = gradients.mean(axis=0)
-    error = float(np.linalg.norm(decoded.gradient - truth) / np.linalg.norm(truth))
-    return set(wrong) <= set(decoded.located), decoded.status == DecodeStatus.EXACT, error
+    distance = float(np.linalg.norm(decoded.gradient - truth))
+    exact = decoded.status == DecodeStatus.EXACT
+    promised = np.finfo(dtype).eps ** 0.4 * np.linalg.norm(gradients, axis=1).max()
+    return (
+        set(wrong) <= set(decoded.located),
+        exact,
+        distance / float(np.linalg.norm(truth)),
+        bool(exact and distance > promised),
+    )
 
 
 def _wrong_devices(
@@ -132,11 +177,18 @@ def measure_accuracy(trials: int) -> list[dict[str, Any]]:
     """Repeat the trials of every case and summarise them."""
     cases: list[tuple[Any, int, int, str, dict[str, Any]]] = []
     for size, faults in SIZES:
-        for name in CORRUPTIONS:
+        for name in (*CORRUPTIONS, "codeword"):
             cases += [
                 (DracoCyclicReal(), size, faults, name, {}),
                 (DracoCyclicReal(), size, faults, name, {"contiguous": True}),
                 (DracoCyclicReal(), size, faults, name, {"dtype": "float32"}),
+                (
+                    DracoCyclicReal(),
+                    size,
+                    faults,
+                    name,
+                    {"dtype": "float32", "contiguous": True},
+                ),
                 (DracoCyclic(), size, faults, name, {}),
                 (DracoCyclic(), size, faults, name, {"contiguous": True}),
             ]
@@ -145,12 +197,16 @@ def measure_accuracy(trials: int) -> list[dict[str, Any]]:
             for number in (0, faults // 2)
             for code in (DracoCyclicReal(), DracoCyclic())
         ]
-        cases.append((DracoCyclicReal(), size, faults, "weakest", {}))
+        cases += [
+            (DracoCyclicReal(), size, faults, name, {"dtype": dtype})
+            for name in ("weakest", "confusable")
+            for dtype in ("float64", "float32")
+        ]
     results = []
     for code, size, faults, name, options in cases:
         outcomes = [trial(code, size, faults, name, seed=seed, **options) for seed in range(trials)]
-        errors = [error for _, _, error in outcomes]
-        believed = [error for _, exact, error in outcomes if exact]
+        errors = [error for _, _, error, _ in outcomes]
+        believed = [error for _, exact, error, _ in outcomes if exact]
         results.append(
             {
                 "code": code.kind,
@@ -159,8 +215,9 @@ def measure_accuracy(trials: int) -> list[dict[str, Any]]:
                 "corruption": name,
                 **options,
                 "trials": trials,
-                "located": sum(located for located, _, _ in outcomes),
+                "located": sum(located for located, _, _, _ in outcomes),
                 "exact": len(believed),
+                "exact_beyond_promise": sum(broken for _, _, _, broken in outcomes),
                 "median_error": statistics.median(errors),
                 "largest_error": max(errors),
                 "largest_error_if_exact": max(believed, default=None),
@@ -212,7 +269,9 @@ def _line(result: dict[str, Any]) -> str:
         f"{result['code']:18s} ({result['num_devices']}, {result['num_byzantine']}) "
         f"{' '.join([result['corruption'], *options]):28s} "
         f"located {result['located']}/{result['trials']}  exact {result['exact']}  "
-        f"error {result['median_error']:.1e} (largest {result['largest_error']:.1e})"
+        f"error {result['median_error']:.1e} (largest {result['largest_error']:.1e}, "
+        f"if exact {result['largest_error_if_exact'] or 0.0:.1e})  "
+        f"beyond the promise {result['exact_beyond_promise']}"
     )
 
 

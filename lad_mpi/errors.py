@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from enum import IntEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -177,14 +177,23 @@ def as_lad_error(error: BaseException) -> LadError | None:
             hint="lad-mpi doctor tells what can be seen of it from here",
         )
     if isinstance(error, OSError):
-        where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
-        return LadError(f"{where}{error.strerror or error}")
+        return _tell(error)
     if isinstance(error, ImportError):
         return UnfitError(
             f"cannot be imported: {error}",
             hint="see that the package is whole in this environment, and that memory is left",
         )
     return None
+
+
+def _tell(error: OSError) -> LadError:
+    if error.filename is not None:
+        return LadError(f"{error.filename}: {error.strerror}")
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return UsageError("the working directory is gone", hint="go to a folder that exists")
+    return LadError(error.strerror or str(error))
 
 
 @contextlib.contextmanager

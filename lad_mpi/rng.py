@@ -5,7 +5,10 @@ iteration, device): no generator is carried from one iteration to the next, so
 results do not depend on the number of ranks, on the order in which ranks
 draw, or on whether a run was interrupted. The generator is Philox-4x64-10
 (Salmon et al., SC'11, doi:10.1145/2063384.2063405), whose 128-bit key takes
-(seed, purpose) and whose 256-bit counter takes the rest.
+(seed, purpose). Its 256-bit counter is four words: the place in a stream, the
+device of :meth:`Streams.words`, the device of :meth:`Streams.generator`, and the
+iteration. Each device has a word of its own there, so streams of different
+devices share nothing, however much is drawn from them.
 """
 
 from __future__ import annotations
@@ -60,17 +63,20 @@ class Streams:
     ) -> HostWords:
         """Uniform 64-bit words for a contiguous block of devices.
 
-        Row i is the stream of device ``first_device + i`` and does not depend
-        on the block in which it is drawn.
+        Row i is the beginning of the stream of device ``first_device + i``. It does
+        not depend on the block of devices in which it is drawn, nor on ``count``.
 
         Returns
         -------
         ndarray of uint64, shape (num_devices, count)
         """
         blocks = -(-count // _WORDS_A_BLOCK)
-        philox = self._philox(purpose, iteration, low=first_device * blocks, high=0)
-        raw: HostWords = philox.random_raw(num_devices * blocks * _WORDS_A_BLOCK)
-        return raw.reshape(num_devices, blocks * _WORDS_A_BLOCK)[:, :count]
+        philox = self._philox(purpose, iteration, row=first_device)
+        words = np.empty((num_devices, blocks * _WORDS_A_BLOCK), dtype=np.uint64)
+        for stream in words:
+            stream[:] = philox.random_raw(len(stream))
+            philox.advance(2**64 - blocks)  # to the beginning of the next device
+        return words[:, :count]
 
     def permutation(self, purpose: Purpose, iteration: int, size: int) -> HostInts:
         """Draw a uniform permutation of ``range(size)``, int64, shape (size,).
@@ -84,11 +90,13 @@ class Streams:
         self, purpose: Purpose, iteration: int = 0, device: int = 0
     ) -> np.random.Generator:
         """Open a generator of its own for one device in one iteration, for normal draws."""
-        return np.random.Generator(self._philox(purpose, iteration, low=0, high=device + 1))
+        return np.random.Generator(self._philox(purpose, iteration, device=device + 1))
 
-    def _philox(self, purpose: Purpose, iteration: int, *, low: int, high: int) -> np.random.Philox:
+    def _philox(
+        self, purpose: Purpose, iteration: int, *, row: int = 0, device: int = 0
+    ) -> np.random.Philox:
         key = np.array([self.seed, int(purpose)], dtype=np.uint64)
-        counter = np.array([low, 0, high, iteration], dtype=np.uint64)
+        counter = np.array([0, row, device, iteration], dtype=np.uint64)
         return np.random.Philox(counter=counter, key=key)
 
 

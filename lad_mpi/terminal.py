@@ -8,6 +8,7 @@ fail, except if the output is all that the command is for.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import os
@@ -18,11 +19,10 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lad_mpi.errors import ExitCode, LadError, RelayedError, as_lad_error
+from lad_mpi.errors import ExitCode, LadError, RelayedError, UsageError, as_lad_error
 from lad_mpi.launchers import announced_rank
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Sequence
 
 #: Number of standard error, the last of the standard streams.
@@ -35,8 +35,10 @@ class OutputError(LadError):
     """Output that is the purpose of a command and cannot be written."""
 
 
-class _ReaderGoneError(Exception):
+class _ReaderGoneError(LadError):
     """Nobody reads the output any more, as with ``| head``; nothing is wrong."""
+
+    exit_code = ExitCode.OK
 
 
 def run_command(
@@ -98,14 +100,19 @@ def _report(error: Exception, name: str, *, verbose: bool = False) -> int:
     if isinstance(error, (OutputError, _ReaderGoneError)):
         # So that Python can flush what is left of the output at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    if isinstance(error, _ReaderGoneError):
-        return int(ExitCode.OK)
     told = describe(error)
-    if announced_rank() == 0 and not isinstance(error, RelayedError):
+    if announced_rank() == 0 and not isinstance(error, (RelayedError, _ReaderGoneError)):
         if verbose:
             traceback.print_exception(error)
         sys.stderr.write(f"{name}: error: {told}\n")
     return int(told.exit_code)
+
+
+def path_argument(text: str) -> Path:
+    """Return the path that an argument names; an empty one is a mistake, such as ``-o "$OUT"``."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, found an empty text")
+    return Path(text)
 
 
 def describe(error: BaseException) -> LadError:
@@ -116,7 +123,7 @@ def describe(error: BaseException) -> LadError:
     if isinstance(error, KeyboardInterrupt):
         return LadError("ended by Ctrl-C")
     if isinstance(error, UnicodeEncodeError):
-        return LadError(
+        return UsageError(
             f"{error.object!r} cannot be a file name here: the system's encoding is "
             f"{error.encoding}",
             hint="export LC_ALL=C.UTF-8",
@@ -160,9 +167,10 @@ def _open_stream(stream: Any, original: Any, number: int, *, matters: bool) -> A
         return stream
     return _Text(
         io.BufferedWriter(_Device(number, matters=matters)),
-        encoding=getattr(stream, "encoding", "utf-8"),
+        encoding="utf-8" if stream is None else stream.encoding,
         errors="backslashreplace",
-        line_buffering=number == 2 or getattr(stream, "line_buffering", False),
+        # Python without buffers (PYTHONUNBUFFERED) writes through.
+        line_buffering=stream is None or stream.line_buffering or stream.write_through,
     )
 
 
@@ -199,7 +207,7 @@ class _Device(io.FileIO):
             if not self._matters:
                 raise
             if isinstance(error, BrokenPipeError):
-                raise _ReaderGoneError from error
+                raise _ReaderGoneError("nobody reads the output") from error
             raise OutputError(f"cannot write the output: {error.strerror}") from error
         return written
 

@@ -197,6 +197,8 @@ def _cases_of(method: str, runs: Sequence[RunLog], excluded: list[str]) -> list[
 
 
 def _workload_or_reason(run: RunLog) -> Workload | str:
+    if len({launch.ranks for launch in run.launches if launch.first < launch.stop}) > 1:
+        return "it was resumed on another number of ranks"
     try:
         return measured_workload(run)
     except LadError as error:

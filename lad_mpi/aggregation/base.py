@@ -6,10 +6,11 @@ CuPy. They need no MPI and never change the caller's array or its dtype.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, runtime_checkable
 
-from lad_mpi.aggregation.cost import Cost  # noqa: TC001  (a class variable is checked by it)
+from lad_mpi.aggregation.cost import Cost  # noqa: TC001  (class variables are checked by it)
 from lad_mpi.errors import ParameterError
+from lad_mpi.types import Metric  # noqa: TC001  (class variables are checked by it)
 
 if TYPE_CHECKING:
     from lad_mpi.aggregation.coordinates import Kernel
@@ -201,6 +202,54 @@ class StatefulRule(Rule, Protocol):
             What to pass next time. It may be the estimate itself, so neither
             is to be changed in place.
         """
+
+
+class Aggregated(NamedTuple):
+    """An estimate, and what comes with it.
+
+    Parameters
+    ----------
+    estimate : array, shape (Q,)
+    state : array, shape (Q,), or None
+        What to pass next time; None if the rule has no state. It may be the
+        estimate itself, so neither is to be changed in place.
+    reported : tuple of float
+        A number for each metric that the rule declares, in their order.
+    """
+
+    estimate: Array
+    state: Array | None = None
+    reported: tuple[float, ...] = ()
+
+
+@runtime_checkable
+class ReportingRule(Rule, Protocol):
+    """A rule that reports how it found its estimate, for instance in how many steps.
+
+    A run records these numbers as metrics.
+    """
+
+    #: What it reports; names begin with ``rule_``.
+    reported: ClassVar[tuple[Metric, ...]]
+
+    def aggregate(self, messages: Array, state: Array | None) -> Aggregated:
+        """Aggregate as a call does, or ``advance`` if the rule has a state, and report.
+
+        Parameters
+        ----------
+        messages : array, shape (n, Q)
+            As for a call.
+        state : array, shape (Q,), optional
+            As for :meth:`StatefulRule.advance`. A rule without a state ignores it.
+        """
+
+
+@runtime_checkable
+class GramSpaceReportingRule(ReportingRule, GramSpaceRule, Protocol):
+    """A rule that reports, and decides by the inner products of the messages."""
+
+    def aggregate_geometry(self, geometry: Geometry) -> Aggregated:
+        """Aggregate as :meth:`GramSpaceRule.from_geometry` does, and report."""
 
 
 @runtime_checkable

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from lad_mpi.aggregation.base import check_messages
+from lad_mpi.aggregation.base import Aggregated, check_messages
 from lad_mpi.aggregation.checks import check_at_least, check_positive
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.mixture import Mixture
 from lad_mpi.aggregation.rows import measure_lengths
+from lad_mpi.types import Metric
 
 if TYPE_CHECKING:
     from lad_mpi.types import Array
@@ -66,6 +67,9 @@ class CenteredClipping:
 
     kind: ClassVar[str] = "centered_clipping"
     cost: ClassVar[Cost] = Cost(Term(n=1, Q=1, steps="L"))
+    reported: ClassVar[tuple[Metric, ...]] = (
+        Metric("rule_clipped", "1", "messages that the rule clipped"),
+    )
 
     def __post_init__(self) -> None:
         """Refuse parameters out of range."""
@@ -75,7 +79,7 @@ class CenteredClipping:
 
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,), from the origin."""
-        return self.advance(messages, None)[0]
+        return self.aggregate(messages, None).estimate
 
     def advance(self, messages: Array, state: Array | None) -> tuple[Array, Array]:
         """Aggregate messages of shape (n, Q), from the last estimate.
@@ -91,12 +95,19 @@ class CenteredClipping:
         estimate, state : array, shape (Q,)
             The same array.
         """
+        estimate, _, _ = self.aggregate(messages, state)
+        return estimate, estimate
+
+    def aggregate(self, messages: Array, state: Array | None) -> Aggregated:
+        """Aggregate as :meth:`advance` does, and report how many messages the last step clipped."""
         check_messages(messages, self.num_byzantine)
         centre = state
         for _ in range(self.iterations):
             rows, lengths = measure_lengths(messages, centre)
             # Never 1/length, which may not be representable; zero lengths pull by nothing.
             with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-                shares = np.fmin(1.0, self.threshold / rows.unit / lengths * rows.shrinkage)
+                factors = self.threshold / rows.unit / lengths * rows.shrinkage
+                num_clipped = np.count_nonzero(factors < 1.0)
+                shares = np.fmin(1.0, factors)
             centre = Mixture(rows, centre, shares / len(messages)).whole()
-        return centre, centre
+        return Aggregated(centre, centre, (float(num_clipped),))

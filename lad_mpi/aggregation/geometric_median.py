@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from lad_mpi.aggregation.base import check_messages
+from lad_mpi.aggregation.base import Aggregated, check_messages
 from lad_mpi.aggregation.checks import check_at_least
 from lad_mpi.aggregation.columns import serial_linear_algebra
 from lad_mpi.aggregation.cost import Cost, Term
@@ -16,6 +16,7 @@ from lad_mpi.aggregation.gram import measure, nearest
 from lad_mpi.aggregation.mixture import Mixture
 from lad_mpi.aggregation.rows import lengths, measure_lengths
 from lad_mpi.errors import ParameterError
+from lad_mpi.types import Metric
 
 if TYPE_CHECKING:
     from lad_mpi.aggregation.gram import Geometry
@@ -36,13 +37,14 @@ class GeometricMedianSolution:
     Parameters
     ----------
     estimate : array, shape (Q,)
-        The last iterate.
+        The last iterate, or a message that is nearer to the geometric median.
     num_iterations : int
         Weiszfeld steps that were taken.
     residual : float
         Norm of the mean unit vector from the iterate before the last towards
         the messages, which is zero at the geometric median; infinite where
-        that iterate was the origin.
+        that iterate was the origin. Where m of the n messages are the estimate,
+        what this norm over the others exceeds m/n by.
     """
 
     estimate: Array
@@ -84,8 +86,13 @@ class GeometricMedian:
     .. math:: \lVert x_i - z \rVert^2 = G_{ii} - 2 (G w)_i + w^⊤ G w.
 
     The steps shrink geometrically, except where the geometric median lies at or
-    very near a single message and the others almost balance there; then they
-    may run out, and :meth:`solve` reports the residual that is left.
+    very near a message and the others almost balance there. If they run out,
+    and no ``smoothing`` is given, the messages are tested as well. One that m
+    messages are equal to is the geometric median if and only if the unit
+    vectors from it towards the others add up to a length of at most m. The
+    message that comes closest to that is returned if its residual is less than
+    that of the last iterate.
+    :meth:`solve` returns the residual that is left, and a run records it.
 
     A majority of identical messages is the geometric median itself and is
     returned at once, unless ``smoothing`` is given. ByzFL's rule is
@@ -97,6 +104,8 @@ class GeometricMedian:
     arXiv:1912.13445.
     Weiszfeld, Plastria, "On the point for which the sum of the distances to n given
     points is minimum", doi:10.1007/s10479-008-0352-z.
+    Vardi, Zhang, "The multivariate L1-median and associated data depth",
+    doi:10.1073/pnas.97.4.1423.
 
     Examples
     --------
@@ -115,6 +124,10 @@ class GeometricMedian:
 
     kind: ClassVar[str] = "geometric_median"
     cost: ClassVar[Cost] = Cost(Term(n=2, Q=1), Term(n=2, steps="T"))
+    reported: ClassVar[tuple[Metric, ...]] = (
+        Metric("rule_iterations", "1", "steps of the rule", "lower"),
+        Metric("rule_residual", "1", "residual of the rule", "lower"),
+    )
 
     def __post_init__(self) -> None:
         """Refuse parameters out of range."""
@@ -133,7 +146,15 @@ class GeometricMedian:
 
     def from_geometry(self, geometry: Geometry) -> Array:
         """Aggregate messages that have been measured."""
-        return self._solve(geometry.rows.messages, geometry).estimate
+        return self.aggregate_geometry(geometry).estimate
+
+    def aggregate(self, messages: Array, state: Array | None) -> Aggregated:  # noqa: ARG002
+        """Aggregate messages of shape (n, Q), and report the steps and the residual."""
+        return _reported(self.solve(messages))
+
+    def aggregate_geometry(self, geometry: Geometry) -> Aggregated:
+        """Aggregate messages that have been measured, and report the steps and the residual."""
+        return _reported(self._solve(geometry.rows.messages, geometry))
 
     def solve(self, messages: Array) -> GeometricMedianSolution:
         """Aggregate messages of shape (n, Q), and say how many steps it took.
@@ -169,6 +190,11 @@ class GeometricMedian:
         shortest = _within_range(shortest)
         with serial_linear_algebra(messages):
             weights, num_iterations, residual = self._weights(geometry, shortest)
+            if residual > self.tolerance and self.smoothing is None:
+                row, at_row = _best_row(geometry, shortest)
+                if at_row < residual:
+                    estimate = geometry.rows.messages[row].copy()
+                    return GeometricMedianSolution(estimate, num_iterations, at_row)
         estimate = geometry.combine(weights * geometry.rows.shrinkage)
         return GeometricMedianSolution(estimate, num_iterations, residual)
 
@@ -220,6 +246,26 @@ class GeometricMedian:
             weights, image = moved, new_image
             num_iterations += 1
         return weights, num_iterations, residual
+
+
+def _best_row(geometry: Geometry, shortest: float) -> tuple[int, float]:
+    """Find the row with the least residual, the lowest of several, and that residual."""
+    distances = np.sqrt(geometry.squared_distances)
+    away = distances > shortest
+    # From row k the unit vectors towards the others add up to Σ_i p_ki (x_i − x_k).
+    pulls = np.divide(1.0, distances, out=np.zeros_like(distances), where=away)
+    np.fill_diagonal(pulls, -pulls.sum(axis=1))
+    lengths_squared = ((pulls @ geometry.gram) * pulls).sum(axis=1)
+    num_rows = len(pulls)
+    equal = num_rows - away.sum(axis=1)
+    excess = np.sqrt(np.maximum(lengths_squared, 0.0)) - equal
+    row = int(np.argmin(np.maximum(excess, 0.0)))
+    return row, max(0.0, float(excess[row])) / num_rows
+
+
+def _reported(solution: GeometricMedianSolution) -> Aggregated:
+    numbers = (float(solution.num_iterations), solution.residual)
+    return Aggregated(solution.estimate, None, numbers)
 
 
 def _within_range(smoothing: float) -> float:

@@ -53,6 +53,10 @@ if TYPE_CHECKING:
 _MAX_OFFSET_SQUARED = {4: 4.0, 8: 1e4}
 _MAX_RECENTRINGS = 2
 
+#: Numbers tie if they differ by no more than this part of themselves, about 4e-14. Equal
+#: distances that are computed in float64 in different ways differ by half as much at most.
+TIE = 200 * float(np.finfo(np.float64).eps)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Geometry:
@@ -173,19 +177,20 @@ def nearest(squared_distances: HostFloats, count: int) -> HostBools:
     Parameters
     ----------
     squared_distances : ndarray, shape (m, n)
+        Or other numbers that are not negative, infinite ones included.
     count : int
-        1 … n.
+        1 … n. Entries that tie with the last of these, to :data:`TIE`, are equally good.
 
     Returns
     -------
     ndarray of bool, shape (m, n)
     """
     last = np.partition(squared_distances, count - 1, axis=1)[:, count - 1 : count]
-    within: HostBools = squared_distances <= last
+    within: HostBools = squared_distances <= last * (1.0 + TIE)
     if np.count_nonzero(within) == count * len(within):
         return within
-    closer = squared_distances < last
-    tied = squared_distances == last
+    closer = squared_distances < last * (1.0 - TIE)
+    tied = within & ~closer
     places = count - closer.sum(axis=1, keepdims=True)
     within &= closer | (tied.cumsum(axis=1) <= places)
     return within

@@ -416,11 +416,12 @@ def _mean_around_median(messages: Any, result: Any, scratch: Any, steps: Any, f:
         for c in range(lanes):
             medians[c] = 0.5 * scratch[(n - 1) // 2, c] + 0.5 * scratch[n // 2, c]
         # Of the i-th value inwards at one end and outwards at the other, the nearer one stays:
-        # these are the f nearest of the 2f outer values.
+        # these are the f nearest of the 2f outer values. Their middle is rounded as the median
+        # is, so that equal distances are seen to be equal.
         for i in range(f):
             for c in range(lanes):
                 low, high = scratch[i, c], scratch[n - f + i, c]
-                scratch[i, c] = low if medians[c] - low <= high - medians[c] else high
+                scratch[i, c] = low if medians[c] <= 0.5 * low + 0.5 * high else high
         _mean_rows(scratch, 0, n - f, means)
         for c in range(width):
             result[column + c] = means[0, c]

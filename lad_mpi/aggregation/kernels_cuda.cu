@@ -41,7 +41,8 @@ __device__ inline bool is_averaged(int i, int lane)
 }
 
 // Of the i-th value inwards at one end and outwards at the other, the nearer one joins: these are
-// the JOINED nearest of the 2 JOINED outer values. Of two equally near the lower one does.
+// the JOINED nearest of the 2 JOINED outer values. Of two equally near the lower one does: their
+// middle is rounded as the median is, so that equal distances are seen to be equal.
 __device__ inline double joined_total(const Real* held, int lane)
 {
     double total = 0.0;
@@ -50,7 +51,7 @@ __device__ inline double joined_total(const Real* held, int lane)
 #pragma unroll
         for (int i = 0; i < JOINED; ++i) {
             const double low = held[i], high = held[ROWS - JOINED + i];
-            total += median - low <= high - median ? low : high;
+            total += median <= 0.5 * low + 0.5 * high ? low : high;
         }
     } else {
         const double innermost = held[HELD - 1];
@@ -63,8 +64,8 @@ __device__ inline double joined_total(const Real* held, int lane)
         for (int i = 0; i < JOINED; ++i) {
             const Real own = lane == 0 ? held[i] : held[PADDING + JOINED - 1 - i];
             const Real other = __shfl_xor_sync(WHOLE_WARP, own, 1);
-            const double distance = median - own, other_distance = -median - other;
-            const bool joins = lane == 0 ? distance <= other_distance : distance < other_distance;
+            const double excess = 0.5 * own - 0.5 * other - median;
+            const bool joins = lane == 0 ? excess >= 0.0 : excess > 0.0;
             total += joins ? own : 0.0;
         }
     }

@@ -10,7 +10,7 @@ import numpy as np
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least
 from lad_mpi.aggregation.cost import Cost, Term
-from lad_mpi.aggregation.gram import measure
+from lad_mpi.aggregation.gram import TIE, measure
 from lad_mpi.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ class Krum:
     def from_geometry(self, geometry: Geometry) -> Array:
         """Aggregate messages that have been measured."""
         scores = krum_scores(geometry.squared_distances, self.num_byzantine, self.neighbours)
-        return geometry.rows.messages[int(np.argmin(scores))].copy()
+        best = scores <= scores.min() * (1.0 + TIE)
+        return geometry.rows.messages[int(np.argmax(best))].copy()
 
 
 def krum_scores(

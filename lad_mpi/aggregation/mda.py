@@ -11,7 +11,7 @@ import numpy as np
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least, check_num_subsets
 from lad_mpi.aggregation.cost import Cost, Term
-from lad_mpi.aggregation.gram import measure
+from lad_mpi.aggregation.gram import TIE, measure
 
 if TYPE_CHECKING:
     from lad_mpi.aggregation.gram import Geometry
@@ -88,15 +88,16 @@ def _tightest(squared_distances: HostFloats, num_left_out: int) -> HostBools:
     num_rows = len(squared_distances)
     size = num_rows - num_left_out
     distances: list[list[float]] = squared_distances.tolist()
-    least, best = math.inf, [0]
+    bound, best = math.inf, [0]
     # Each entry: the next row to decide on, the rows taken before it, their diameter.
     pending: list[tuple[int, list[int], float]] = [(0, [], 0.0)]
     while pending:
         row, taken, diameter = pending.pop()
-        if diameter >= least or num_rows - row < size - len(taken):
+        if diameter >= bound or num_rows - row < size - len(taken):
             continue
         if len(taken) == size:
-            least, best = diameter, taken
+            # A later subset must be better by more than a tie.
+            bound, best = diameter * (1.0 - TIE), taken
             continue
         pending.append((row + 1, taken, diameter))
         others = distances[row]

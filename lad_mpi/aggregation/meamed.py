@@ -95,6 +95,8 @@ def _around_median(ordered: Array, num_dropped: int) -> Array:
     median = 0.5 * ordered[(n - 1) // 2].astype(np.float64)
     median += 0.5 * ordered[n // 2].astype(np.float64)
     low, high = ordered[:f], ordered[n - f :]
-    with np.errstate(over="ignore"):
-        nearer = xp.where(median - low <= high - median, low, high)
+    # Their middle is rounded as the median is, so that equal distances are seen to be equal.
+    middle = 0.5 * low.astype(np.float64)
+    middle += 0.5 * high.astype(np.float64)
+    nearer = xp.where(median <= middle, low, high)
     return xp.concatenate([nearer, ordered[f : n - f]])

@@ -88,6 +88,6 @@ class MoNNA:
         with np.errstate(over="ignore", divide="ignore"):
             distances = lengths / rows.shrinkage
         # The row itself comes first, whatever rounding makes of the others.
-        distances[self.reference] = -1.0
+        distances[self.reference] = -np.inf
         count = num_messages - self.num_byzantine
         return Mixture(rows, trusted, nearest(distances[None], count)[0] / count).whole()

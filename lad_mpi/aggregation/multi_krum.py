@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least
 from lad_mpi.aggregation.cost import Cost, Term
-from lad_mpi.aggregation.gram import measure
+from lad_mpi.aggregation.gram import measure, nearest
 from lad_mpi.aggregation.krum import Neighbours, check_neighbours, krum_scores
 from lad_mpi.errors import ParameterError
 
@@ -28,7 +26,8 @@ class MultiKrum:
     num_byzantine : int
         f.
     num_selected : int, optional
-        m, 1 … n; n − f where it is left out.
+        m, from 1 to n − f; n − f if it is left out. With more, one hostile row is
+        always among them, and the result can be moved anywhere.
     neighbours : {"n-f-2", "n-f-1"}
         As in :class:`~lad_mpi.aggregation.Krum`.
 
@@ -75,15 +74,13 @@ class MultiKrum:
     def from_geometry(self, geometry: Geometry) -> Array:
         """Aggregate messages that have been measured."""
         num_messages = len(geometry.gram)
-        count = self.num_selected
-        if count is None:
-            count = num_messages - self.num_byzantine
-        if count > num_messages:
+        most = num_messages - self.num_byzantine
+        count = most if self.num_selected is None else self.num_selected
+        if count > most:
             raise ParameterError(
                 "num_selected",
-                f"must be at most the number of messages {num_messages}, not {count}",
+                f"must be at most n - f = {num_messages} - {self.num_byzantine} = {most}, "
+                f"not {count}: with more, a faulty message is always in the mean",
             )
         scores = krum_scores(geometry.squared_distances, self.num_byzantine, self.neighbours)
-        chosen = np.zeros(num_messages, dtype=bool)
-        chosen[np.argsort(scores, kind="stable")[:count]] = True
-        return geometry.mean_of(chosen)
+        return geometry.mean_of(nearest(scores[None], count)[0])

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
 from lad_mpi.aggregation.arriving import Arriving, ArrivingColumns
 from lad_mpi.aggregation.base import (
+    Aggregated,
     CoordinateWiseRule,
     GramSpaceMixing,
+    GramSpaceReportingRule,
     GramSpaceRule,
     MixingPreAggregation,
     PreAggregation,
     RandomisedPreAggregation,
+    ReportingRule,
     Rule,
     StatefulRule,
     check_minority,
@@ -23,9 +26,10 @@ from lad_mpi.aggregation.coordinates import compiled
 from lad_mpi.aggregation.gram import ArrivingProducts, in_blocks
 
 if TYPE_CHECKING:
+    from lad_mpi.aggregation.gram import Geometry
     from lad_mpi.aggregation.mixture import Mixture
     from lad_mpi.rng import Streams
-    from lad_mpi.types import Array
+    from lad_mpi.types import Array, Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class Pipeline:
     _mixing: MixingPreAggregation | None = field(init=False, repr=False, compare=False)
     _columns: CoordinateWiseRule | None = field(init=False, repr=False, compare=False)
     _stateful: StatefulRule | None = field(init=False, repr=False, compare=False)
+    _reporting: ReportingRule | None = field(init=False, repr=False, compare=False)
     _first: CoordinateWiseRule | GramSpaceRule | GramSpaceMixing | None = field(
         init=False, repr=False, compare=False
     )
@@ -74,11 +79,14 @@ class Pipeline:
         random = tuple(
             stage if isinstance(stage, RandomisedPreAggregation) else None for stage in self.pre
         )
-        stateful = self.rule if isinstance(self.rule, StatefulRule) else None
+        rule = self.rule
+        stateful = rule if isinstance(rule, StatefulRule) else None
+        # A subclass that changes only the call means the call.
+        reports = isinstance(rule, ReportingRule) and _from_one_class(rule, "aggregate")
+        reporting = rule if reports else None
         mixing = columns = None
-        if self.pre and random[-1] is None and stateful is None:
-            last, rule = self.pre[-1], self.rule
-            # A subclass that changes only the call means the call.
+        if self.pre and random[-1] is None and stateful is None and reporting is None:
+            last = self.pre[-1]
             if isinstance(last, MixingPreAggregation) and _from_one_class(last, "mixture"):
                 mixing = last
             if isinstance(rule, CoordinateWiseRule) and _from_one_class(rule, "column_kernel"):
@@ -88,12 +96,18 @@ class Pipeline:
         self._derive("_mixing", mixing if together else None)
         self._derive("_columns", columns if together else None)
         self._derive("_stateful", stateful)
+        self._derive("_reporting", reporting)
         self._derive("_first", self._find_first())
 
     @property
     def num_byzantine(self) -> int:
         """Number of faults f that the rule is told of."""
         return self.rule.num_byzantine
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What the rule reports of every step; empty if it reports nothing."""
+        return () if self._reporting is None else self._reporting.reported
 
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,).
@@ -132,7 +146,7 @@ class Pipeline:
             return None
         if not 0 <= 2 * first.num_byzantine < len(messages):
             return None
-        if isinstance(first, CoordinateWiseRule):
+        if self._reporting is None and isinstance(first, CoordinateWiseRule):
             if not compiled(messages):
                 return None
             return ArrivingColumns(messages, first.column_kernel(len(messages)))
@@ -146,7 +160,7 @@ class Pipeline:
         iteration: int,
         state: Array | None,
         begun: Arriving | None = None,
-    ) -> tuple[Array, Array | None]:
+    ) -> Aggregated:
         """Aggregate the messages of one iteration of a run.
 
         Parameters
@@ -164,10 +178,9 @@ class Pipeline:
 
         Returns
         -------
-        estimate : array, shape (Q,)
-        state : array, shape (Q,), or None
-            What to pass to the next step; None where the rule has no state.
-            It may be the estimate itself: change neither in place.
+        Aggregated
+            The estimate, the state to pass to the next step, and a number for each of
+            :attr:`metrics`.
 
         Raises
         ------
@@ -176,16 +189,15 @@ class Pipeline:
         """
         done = 0
         if isinstance(begun, ArrivingColumns):
-            return begun.estimate(), None
+            return Aggregated(begun.estimate())
         if isinstance(begun, ArrivingProducts):
             geometry, first = begun.geometry(), self._first
             if isinstance(first, GramSpaceRule):
-                return first.from_geometry(geometry), None
-            if isinstance(first, GramSpaceMixing):
-                mixture = first.mixture_from_geometry(geometry)
-                if self._mixing is not None and len(self.pre) == 1:
-                    return self._finish_mixture(mixture), None
-                messages, done = mixture.whole(), 1
+                return self._finish_geometry(first, geometry)
+            mixture = cast("GramSpaceMixing", first).mixture_from_geometry(geometry)
+            if self._mixing is not None and len(self.pre) == 1:
+                return Aggregated(self._finish_mixture(mixture))
+            messages, done = mixture.whole(), 1
         ahead = self.pre if self._mixing is None else self.pre[:-1]
         for number, stage in enumerate(ahead[done:], done):
             random = self._random[number]
@@ -193,9 +205,16 @@ class Pipeline:
                 messages = stage(messages)
             else:
                 messages = random.sample(messages, streams, iteration=iteration, stage=number)
-        if self._stateful is None:
-            return self._finish(messages), None
-        return self._stateful.advance(messages, state)
+        if self._reporting is not None:
+            return self._reporting.aggregate(messages, state)
+        if self._stateful is not None:
+            return Aggregated(*self._stateful.advance(messages, state))
+        return Aggregated(self._finish(messages))
+
+    def _finish_geometry(self, rule: GramSpaceRule, geometry: Geometry) -> Aggregated:
+        if self._reporting is not None and isinstance(rule, GramSpaceReportingRule):
+            return rule.aggregate_geometry(geometry)
+        return Aggregated(rule.from_geometry(geometry))
 
     def _finish(self, messages: Array) -> Array:
         """Apply the rule, and before it the last pre-aggregation where they go together."""
@@ -220,9 +239,11 @@ class Pipeline:
         rule = self.rule
         if self._stateful is not None:
             return None
-        if isinstance(rule, CoordinateWiseRule) and _from_one_class(rule, "column_kernel"):
+        by_columns = self._reporting is None and _from_one_class(rule, "column_kernel")
+        if by_columns and isinstance(rule, CoordinateWiseRule):
             return rule
-        if isinstance(rule, GramSpaceRule) and _from_one_class(rule, "from_geometry"):
+        measured = "from_geometry" if self._reporting is None else "aggregate_geometry"
+        if isinstance(rule, GramSpaceRule) and _from_one_class(rule, measured):
             return rule
         return None
 
@@ -234,7 +255,7 @@ class Pipeline:
 def _from_one_class(component: object, method: str) -> bool:
     """Whether a method was defined, or overridden, by the class that defines the call."""
     owners = {
-        next(cls for cls in type(component).__mro__ if name in vars(cls))
+        next((cls for cls in type(component).__mro__ if name in vars(cls)), None)
         for name in ("__call__", method)
     }
     return len(owners) == 1

@@ -11,7 +11,7 @@ import numpy as np
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.checks import check_at_least, check_num_subsets
 from lad_mpi.aggregation.cost import Cost, Term
-from lad_mpi.aggregation.gram import measure
+from lad_mpi.aggregation.gram import TIE, measure
 
 if TYPE_CHECKING:
     from lad_mpi.aggregation.gram import Geometry
@@ -108,12 +108,10 @@ def _least_varying(gram: HostFloats, num_left_out: int) -> HostBools:
         # λ_max tr A ≥ ‖A‖² rules most subsets out without their eigenvalues.
         squares = np.einsum("kij,kij->k", inner, inner)
         open_ = np.flatnonzero(_SLACK * squares <= least * np.trace(inner, axis1=1, axis2=2))
-        if len(open_) == 0:
-            continue
-        largest = np.linalg.eigvalsh(inner[open_])[:, -1]
-        first = int(np.argmin(largest))
-        if largest[first] < least:
-            least, best = float(largest[first]), some[open_[first]]
+        # A later subset must be better by more than a tie.
+        for subset, value in zip(open_, np.linalg.eigvalsh(inner[open_])[:, -1], strict=True):
+            if value < least * (1.0 - TIE):
+                least, best = float(value), some[subset]
     chosen = np.zeros(num_rows, dtype=bool)
     chosen[list(best)] = True
     return chosen

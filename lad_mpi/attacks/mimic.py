@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
+import numpy as np
+
+from lad_mpi.arrays import namespace, to_host
 from lad_mpi.attacks.collusion import sent_by_all
 from lad_mpi.errors import ParameterError
 
@@ -15,12 +18,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Mimic:
-    """Send what one honest device sends, which over-represents its data.
+    r"""Send what one honest device sends, which over-represents its data.
 
     Parameters
     ----------
     device : int
-        Which one, counted from 0 among the honest devices.
+        Which one, counted from 0 among the honest devices, if the target is fixed.
+    target : {"fixed", "variance"}
+        Whether that device is copied, or the one that lies farthest along the direction
+        in which the honest vectors of the iteration vary most.
+
+    Notes
+    -----
+    With ``target = "variance"`` the device :math:`\arg\max_i |⟨z, x_i⟩|` is copied,
+    the lowest of several, with z the first eigenvector of the covariance of the
+    honest vectors,
+
+    .. math:: z = \arg\max_{\lVert z \rVert = 1} \sum_i ⟨z, x_i - μ⟩^2.
+
+    The authors approach z by one step of Oja's rule in each iteration of a warm-up, and
+    then stay with the device that they copied last. Here z is exact and follows the
+    vectors of each iteration, so the attack needs no state.
 
     References
     ----------
@@ -29,14 +47,19 @@ class Mimic:
     """
 
     device: int = 0
+    target: Literal["fixed", "variance"] = "fixed"
 
     kind: ClassVar[str] = "mimic"
-    cost: ClassVar[str] = "O(fQ)"
+    cost: ClassVar[str] = "O(fQ), of variance O(H²Q + H³)"
 
     def __post_init__(self) -> None:
-        """Refuse a negative number."""
+        """Refuse a negative number, an unknown target, and a number that has no effect."""
         if self.device < 0:
             raise ParameterError("device", f"must be at least 0, not {self.device}")
+        if self.target not in ("fixed", "variance"):
+            raise ParameterError("target", f'must be "fixed" or "variance", not {self.target!r}')
+        if self.device and self.target == "variance":
+            raise ParameterError("device", 'has no effect with target = "variance"; leave it out')
 
     def craft(self, honest: Array, context: AttackContext) -> Array:
         """Return that device's vector for each; see :meth:`OmniscientAttack.craft`.
@@ -51,4 +74,17 @@ class Mimic:
                 "device",
                 f"must be below the number of honest devices {len(honest)}, not {self.device}",
             )
-        return sent_by_all(honest[self.device], len(context.devices), honest)
+        copied = self.device if self.target == "fixed" else _farthest(honest)
+        return sent_by_all(honest[copied], len(context.devices), honest)
+
+
+def _farthest(honest: Array) -> int:
+    """Find the vector that lies farthest along the direction in which all vary most."""
+    xp = namespace(honest)
+    with np.errstate(all="ignore"):
+        # So that no square overflows.
+        scaled = honest / (float(abs(honest).max()) or 1.0)
+        centred = scaled - scaled.mean(axis=0, dtype=np.float64)
+        _, vectors = np.linalg.eigh(to_host(centred @ centred.T))
+        direction = xp.asarray(vectors[:, -1]) @ centred
+        return int(np.argmax(to_host(abs(scaled @ direction))))

@@ -15,7 +15,7 @@ from lad_mpi.errors import ParameterError
 from lad_mpi.spec import FAMILIES
 from lad_mpi.spec.components import INJECTED
 from lad_mpi.spec.contracts import capabilities, offers_all_of
-from lad_mpi.theory import AFTER_NNM, KAPPA
+from lad_mpi.theory import AFTER_NNM, KAPPA, PUBLISHED
 
 
 class Costed(Protocol):
@@ -45,7 +45,8 @@ def describe(
     dict
         What is not known is None or empty. A κ that is not finite is None as a
         number; its formula says so. ``offers`` names the optional protocols that the
-        component keeps, and ``ignored`` what other packages offer under its name.
+        component keeps, and ``ignored`` what other packages offer under its name. ``published`` is
+        the published κ if a sharper one is known.
     """
     documentation = numpydoc.read(cls)
     own = kind in FAMILIES[family].table
@@ -97,7 +98,7 @@ def _kappa(
     family: str, kind: str, cls: type[Any], num_devices: int, num_byzantine: int
 ) -> dict[str, Any] | None:
     """Return the κ that a rule declares itself, else the one in the theory's table."""
-    condition, value = "", math.nan
+    condition, value, published = "", math.nan, None
     if offers_all_of(cls, RobustRule):
         formula = (inspect.getdoc(cls.kappa) or "declared").partition("\n")[0].rstrip(".")
         # One that is not defined there is not known there; the others are shown all the same.
@@ -107,6 +108,11 @@ def _kappa(
         bound = KAPPA[kind]
         formula, condition = bound.formula, bound.condition
         value = bound.value(num_devices, num_byzantine)
+        if kind in PUBLISHED and PUBLISHED[kind].formula != formula:
+            published = {
+                "formula": PUBLISHED[kind].formula,
+                "value": PUBLISHED[kind].value(num_devices, num_byzantine),
+            }
     else:
         formula = AFTER_NNM if (family, kind) == ("pre", "nnm") else ""
     if not formula:
@@ -117,6 +123,7 @@ def _kappa(
         "n": num_devices,
         "f": num_byzantine,
         "value": value if math.isfinite(value) else None,
+        "published": published,
     }
 
 

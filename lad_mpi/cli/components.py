@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 _UNKNOWN = "–"
 _LEGEND = (
-    "n messages, f of them faulty, of Q numbers of b bytes; r = f/(n − 2f). N devices, H of "
-    "them honest, d subsets a device, m samples a subset. κ bounds the squared error of a rule "
-    "in units of the honest dispersion. One component in full: lad-mpi components KIND."
+    "n messages, f of them faulty, of Q numbers of b bytes; r = f/(n − 2f), k = ⌊(n + 1)/2⌋. "
+    "N devices, H of them honest, d subsets a device, m samples a subset. κ bounds the squared "
+    "error of a rule in units of the honest dispersion; the sharpest proven one comes first. "
+    "One component in full: lad-mpi components KIND."
 )
 
 
@@ -117,7 +118,8 @@ def _print_one(family: str, row: dict[str, Any]) -> None:
         parts.append("κ")
         if row["kappa"]:
             where = "n={n}, f={f}".format(**row["kappa"])
-            parts.append(f"  {_kappa(row['kappa'])}\n  at {where}; r stands for f/(n − 2f)")
+            meaning = "r stands for f/(n − 2f), k for ⌊(n + 1)/2⌋"
+            parts.append(f"  {_kappa(row['kappa'])}\n  at {where}; {meaning}")
         else:
             parts.append(f"  {_UNKNOWN}")
     parts.append("references")
@@ -135,7 +137,9 @@ def _kappa(kappa: dict[str, Any] | None) -> str:
         return _UNKNOWN
     number = "" if kappa["value"] is None else f" = {kappa['value']:.3g}"
     condition = f" for {kappa['condition']}" if kappa["condition"] else ""
-    return f"{kappa['formula']}{number}{condition}"
+    published = kappa["published"]
+    also = f"\n  published: {published['formula']} = {published['value']:.3g}" if published else ""
+    return f"{kappa['formula']}{number}{condition}{also}"
 
 
 def _inline(parameters: dict[str, dict[str, Any]]) -> str:

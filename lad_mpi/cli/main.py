@@ -17,7 +17,7 @@ from lad_mpi.cli.arguments import add_json, add_overrides
 from lad_mpi.cli.measuring import add_baseline, add_forecast, add_rank_benches, add_scale
 from lad_mpi.errors import ExitCode
 from lad_mpi.launchers import announced_rank
-from lad_mpi.terminal import open_streams, run_command
+from lad_mpi.terminal import open_streams, path_argument, run_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +56,8 @@ def build_parser() -> argparse.ArgumentParser:
         description="Byzantine-robust, coded and compressed distributed training under MPI.",
     )
     parser.add_argument("--version", action="version", version=f"lad-mpi {__version__}")
+    # Whether a command is there for what it prints, which must not be lost then.
+    parser.set_defaults(prints=True, json=False, dry_run=False, verbose=False)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_run(commands)
     _add_study(commands)
@@ -90,12 +92,12 @@ def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
         "Run one spec and write its log. Alone it runs in one process; under mpirun or "
         "srun rank 0 is the server and the other ranks host the devices.",
     )
-    run.add_argument("spec", type=Path, metavar="SPEC.toml")
+    run.add_argument("spec", type=path_argument, metavar="SPEC.toml")
     add_overrides(run)
     run.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=path_argument,
         default=Path("results"),
         metavar="OUT",
         help="log file (*.h5) or folder for it (default: results)",
@@ -144,11 +146,11 @@ def _add_study(commands: argparse._SubParsersAction[_Parser]) -> None:
     }
     for name, (short, text) in texts.items():
         action = _command(actions, name, short, text)
-        action.add_argument("study", type=Path, metavar="STUDY.toml")
+        action.add_argument("study", type=path_argument, metavar="STUDY.toml")
         action.add_argument(
             "-o",
             "--output",
-            type=Path,
+            type=path_argument,
             metavar="DIR",
             help="folder of the logs (default: results/NAME of the study)",
         )
@@ -183,7 +185,7 @@ def _add_selection(action: _Parser) -> None:
 def _add_submission(action: _Parser) -> None:
     action.add_argument(
         "--cluster",
-        type=Path,
+        type=path_argument,
         required=True,
         metavar="C",
         help="cluster file, or the name of one in jobs/clusters or of the suite: mpich, cray, …",
@@ -210,7 +212,7 @@ def _add_submission(action: _Parser) -> None:
 
 def _add_show(commands: argparse._SubParsersAction[_Parser]) -> None:
     show = _command(commands, "show", "summarise a log", "Summarise one log.")
-    show.add_argument("log", type=Path, metavar="FILE.h5")
+    show.add_argument("log", type=path_argument, metavar="FILE.h5")
     show.add_argument("--spec", action="store_true", help="print the resolved spec only")
     add_json(show)
     show.set_defaults(module="show", function="show")
@@ -223,7 +225,7 @@ def _add_validate(commands: argparse._SubParsersAction[_Parser]) -> None:
         "check logs, specs and studies",
         "Check that logs (*.h5) keep the format and that specs and studies (*.toml) can be run.",
     )
-    validate.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    validate.add_argument("files", type=path_argument, nargs="+", metavar="FILE")
     add_json(validate)
     validate.set_defaults(module="show", function="validate")
 
@@ -292,7 +294,7 @@ def _add_analysis(commands: argparse._SubParsersAction[_Parser]) -> None:
         "analysis", help="tables and figures from logs", add_help=False, prefix_chars="\0"
     )
     analysis.add_argument("words", nargs=argparse.REMAINDER)
-    analysis.set_defaults(module="analysis", function="analysis", verbose=False)
+    analysis.set_defaults(module="analysis", function="analysis")
 
 
 def _add_doctor(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -309,7 +311,7 @@ def _add_doctor(commands: argparse._SubParsersAction[_Parser]) -> None:
     doctor.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=path_argument,
         default=Path("results"),
         metavar="DIR",
         help="folder of the logs (default: results); it is not made",
@@ -328,8 +330,6 @@ def _command(
 ) -> _Parser:
     parser = commands.add_parser(name, help=short, description=text)
     parser.add_argument("-v", "--verbose", action="store_true", help=verbose)
-    # Whether the command is there for what it prints, which must not be lost then.
-    parser.set_defaults(prints=True, json=False, dry_run=False)
     return parser
 
 

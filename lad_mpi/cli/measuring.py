@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lad_mpi.cli.arguments import add_json, add_overrides
+from lad_mpi.terminal import path_argument
 
 if TYPE_CHECKING:
     import argparse
@@ -40,7 +41,7 @@ def add_rank_benches(subjects: _Commands, command: _Add) -> None:
         "Run a spec, the default one unless given, into a temporary log, and hold the sum of its "
         "phases against the wall clock.",
     )
-    iteration.add_argument("spec", type=Path, nargs="?", metavar="SPEC.toml")
+    iteration.add_argument("spec", type=path_argument, nargs="?", metavar="SPEC.toml")
     add_overrides(iteration)
     add_json(iteration)
     iteration.set_defaults(module="bench_ranks", function="iteration")
@@ -60,14 +61,14 @@ def add_baseline(commands: _Commands, command: _Add) -> None:
     baseline.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=path_argument,
         default=Path("results"),
         metavar="OUT",
         help="file (*.json) or folder for it (default: results); HDF5 is measured there",
     )
     baseline.add_argument(
         "--against",
-        type=Path,
+        type=path_argument,
         metavar="FILE",
         help="compare with an earlier baseline; exit code 3 if the machine has changed",
     )
@@ -92,7 +93,7 @@ def add_scale(commands: _Commands, command: _Add) -> None:
         choices=("strong", "weak"),
         help="strong: the same work at every P; weak: the same work a device rank",
     )
-    scale.add_argument("spec", type=Path, metavar="SPEC.toml")
+    scale.add_argument("spec", type=path_argument, metavar="SPEC.toml")
     scale.add_argument(
         "--ranks", default="2,3,5,9", metavar="P,P", help="numbers of ranks (2,3,5,9)"
     )
@@ -113,7 +114,11 @@ def add_scale(commands: _Commands, command: _Add) -> None:
     )
     add_overrides(scale)
     scale.add_argument(
-        "-o", "--output", type=Path, metavar="DIR", help="folder (default: results/KIND-NAME)"
+        "-o",
+        "--output",
+        type=path_argument,
+        metavar="DIR",
+        help="folder (default: results/KIND-NAME)",
     )
     scale.add_argument("--seed", type=int, default=1, metavar="S", help="of the order (1)")
     scale.add_argument(
@@ -156,7 +161,7 @@ def add_forecast(commands: _Commands, command: _Add) -> None:
     )
     forecast.add_argument(
         "study",
-        type=Path,
+        type=path_argument,
         nargs="+",
         metavar="STUDY",
         help="folder that lad-mpi scale wrote, or that is searched for logs (*.h5)",
@@ -183,7 +188,11 @@ def add_forecast(commands: _Commands, command: _Add) -> None:
         help="which error of the logs the target is of (loss)",
     )
     forecast.add_argument(
-        "-o", "--output", type=Path, metavar="FOLDER", help="draw the figures into this folder"
+        "-o",
+        "--output",
+        type=path_argument,
+        metavar="FOLDER",
+        help="draw the figures into this folder",
     )
     add_json(forecast)
     forecast.set_defaults(module="forecast", function="forecast")

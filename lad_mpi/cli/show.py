@@ -58,7 +58,10 @@ def show(options: argparse.Namespace) -> ExitCode:
 def summarise(log: RunLog) -> dict[str, Any]:
     """Return what a person wants to know of a log first, as plain values."""
     rows = len(log.iteration)
-    seconds = log.training_seconds()[log.is_warm()]
+    launches = [launch for launch in log.launches if launch.first < launch.stop]
+    # Times belong to a launch: these are of the last one.
+    last = slice(launches[-1].first, launches[-1].stop) if launches else slice(0)
+    seconds = log.training_seconds()[last][log.is_warm()[last]]
     summary: dict[str, Any] = {
         "name": _unique(log.names),
         "status": log.status,
@@ -71,7 +74,10 @@ def summarise(log: RunLog) -> dict[str, Any]:
         "downlink_bytes_per_iteration": int(log.traffic["downlink_bytes"][0]) if rows else None,
         "messages_rejected": int(log.metrics["messages_rejected"].sum()),
         "refusals": [f"{n} {why}" for why, n in total_refusals(log).items()] or None,
-        "restarts": [f"at iteration {start}" for start in log.restarts] or None,
+        "launches": [
+            f"iterations {launch.first} to {launch.stop - 1} on {launch.ranks} ranks"
+            for launch in launches
+        ],
         "identity": log.identity,
         "data_digest": "unknown" if log.data_digest is None else log.data_digest or None,
         "packages": list(log.packages),

@@ -102,7 +102,7 @@ class DracoCyclic:
         epsilon = float(np.finfo(messages.dtype).eps)
         evidence = Evidence(checks, nodes, projections, epsilon)
         located = _roots_of_locator(evidence, num_byzantine)
-        return conclude(messages, evidence, located, assignment.weights[0])
+        return conclude(messages, evidence, located, assignment.weights[0], num_byzantine)
 
 
 def encoding_weights(num_devices: int, load: int) -> HostComplex:

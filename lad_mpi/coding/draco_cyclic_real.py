@@ -111,7 +111,7 @@ class DracoCyclicReal:
         epsilon = float(np.finfo(messages.dtype).eps)
         evidence = Evidence(checks, nodes, projections, epsilon)
         located = locate_errors(evidence, num_byzantine)
-        return conclude(messages, evidence, located, assignment.weights[0])
+        return conclude(messages, evidence, located, assignment.weights[0], num_byzantine)
 
     def _window(self, num_devices: int, num_byzantine: int) -> int:
         if self.load is not None:

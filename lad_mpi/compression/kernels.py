@@ -186,7 +186,7 @@ def random_words(count: int, channel: Channel) -> HostWords:
     calls = -(-count // _WORDS_A_CALL)
     words = np.empty((len(devices), calls * _WORDS_A_CALL), dtype=np.uint64)
     for row, device in zip(words, devices, strict=True):
-        _draw(row, calls, np.uint64(int(device) * calls), stream)
+        _draw(row, calls, np.uint64(0), (stream, np.uint64(device)))
     return words[:, :count]
 
 
@@ -262,13 +262,14 @@ def _prefetch_block(row: Any, start: int) -> None:
 
 
 @_compile
-def _draw(words: Any, calls: int, first: Any, stream: Any) -> None:
+def _draw(words: Any, calls: int, first: Any, origin: Any) -> None:
     """Fill the beginning of an array with the words of some calls of Philox-4x64-10."""
+    stream, device = origin
     seed, purpose, iteration = stream
     for call in range(calls):
         # NumPy counts before each call, not after it. Several calls at once in vector
         # registers, which have no wide products, would take half as long again.
-        a, b = _opaque(first + np.uint64(call) + np.uint64(1)), np.uint64(0)
+        a, b = _opaque(first + np.uint64(call) + np.uint64(1)), device
         c, d = np.uint64(0), iteration
         key, other_key = seed, purpose
         for _ in range(_ROUNDS):
@@ -287,16 +288,15 @@ def _draw(words: Any, calls: int, first: Any, stream: Any) -> None:
 def _natural_32(bits: Any, payloads: Any, first: int, keys: Any) -> None:
     stream, devices = keys
     num_rows, dimension = bits.shape
-    calls_a_row = (dimension + 7) // 8
     words = np.empty(BLOCK // 2, np.uint64)
     halves = words.view(np.uint32)
     for i in range(num_rows):
-        origin = devices[i] * calls_a_row
+        origin = stream, np.uint64(devices[i])
         for start in range(0, dimension, BLOCK):
             count = min(BLOCK, dimension - start)
             calls = (count + 7) // 8
             _prefetch_block(bits[i], start + BLOCK)
-            _draw(words, calls, np.uint64(origin + start // 8), stream)
+            _draw(words, calls, np.uint64(start // 8), origin)
             source = bits[i, start : start + count]
             target = payloads[i, first + start : first + start + count]
             for j in range(count):
@@ -312,17 +312,16 @@ def _natural_32(bits: Any, payloads: Any, first: int, keys: Any) -> None:
 def _natural_64(bits: Any, payloads: Any, first: int, keys: Any) -> None:
     stream, devices = keys
     num_rows, dimension = bits.shape
-    calls_a_row = (dimension + 3) // 4
     words = np.empty(BLOCK, np.uint64)
     smallest = (_EXPONENT_SHIFT + np.uint64(1)) << _FRACTION_64
     largest = (_EXPONENT_SHIFT + np.uint64(254)) << _FRACTION_64
     for i in range(num_rows):
-        origin = devices[i] * calls_a_row
+        origin = stream, np.uint64(devices[i])
         for start in range(0, dimension, BLOCK):
             count = min(BLOCK, dimension - start)
             calls = (count + 3) // 4
             _prefetch_block(bits[i], start + BLOCK)
-            _draw(words, calls, np.uint64(origin + start // 4), stream)
+            _draw(words, calls, np.uint64(start // 4), origin)
             source = bits[i, start : start + count]
             target = payloads[i, first + start : first + start + count]
             for j in range(count):
@@ -404,7 +403,6 @@ def _quantize(values: Any, levels: int, keys: Any, norms: Any, target: Any) -> N
     num_rows, dimension = vectors.shape
     narrow = vectors.itemsize == 4
     coordinates_a_call = 8 if narrow else 4
-    calls_a_row = (dimension + coordinates_a_call - 1) // coordinates_a_call
     words = np.empty(BLOCK, np.uint64)
     halves = words.view(np.uint32)
     uniforms = np.empty(BLOCK)
@@ -423,15 +421,15 @@ def _quantize(values: Any, levels: int, keys: Any, norms: Any, target: Any) -> N
         # Levels over a norm this small might overflow.
         scale = 2.0**600 if norm < 2.0**-900 else 1.0
         factor = levels / (norm * scale) if sendable else 0.0
-        origin = devices[i] * calls_a_row
+        origin = stream, np.uint64(devices[i])
         for start in range(0, dimension, BLOCK):
             count = min(BLOCK, dimension - start)
             calls = (count + coordinates_a_call - 1) // coordinates_a_call
-            place = np.uint64(origin + start // coordinates_a_call)
+            place = np.uint64(start // coordinates_a_call)
             row = vectors[i, start : start + count]
             _prefetch_block(vectors[i], start + BLOCK)
             if sendable:
-                _draw(words, calls, place, stream)
+                _draw(words, calls, place, origin)
                 if narrow:
                     for j in range(count):
                         uniforms[j] = halves[j] * _HALF_UNIT
@@ -602,10 +600,10 @@ def _choose(marks: Any, words: Any, sizes: tuple[int, int], stream: Any, device:
     marks[:] = np.uint64(0)
     # Of more than half, those that are left out are drawn.
     draws = min(k, dimension - k)
-    origin = device * ((draws + 3) // 4)
+    origin = stream, np.uint64(device)
     for start in range(0, draws, BLOCK):
         count = min(BLOCK, draws - start)
-        _draw(words, (count + 3) // 4, np.uint64(origin + start // 4), stream)
+        _draw(words, (count + 3) // 4, np.uint64(start // 4), origin)
         _mark_drawn(marks, words, count, dimension - draws + start)
     if draws < k:
         for place in range(len(marks)):

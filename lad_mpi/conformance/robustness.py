@@ -38,6 +38,8 @@ def worst_ratio(
     """Return the largest ratio over honest messages of several sorts and attacks on each."""
     generator = np.random.default_rng(_SEED)
     worst = 0.0
+    for honest, hostile in _two_places(num_messages, num_byzantine):
+        worst = max(worst, ratio(rule, honest, hostile))
     for columns in (1, 2, 10):
         for skewed in (False, True):
             honest = generator.normal(size=(num_messages - num_byzantine, columns)) + 1.0
@@ -46,6 +48,18 @@ def worst_ratio(
             for hostile in _attacks(honest, num_byzantine, generator):
                 worst = max(worst, ratio(rule, honest, hostile))
     return worst
+
+
+def _two_places(num_messages: int, num_byzantine: int) -> Iterator[tuple[HostFloats, HostFloats]]:
+    """Yield honest messages that are 0 or 1, and hostile ones there or beyond.
+
+    Trimmed means and medians attain their κ here, so that one a little too small is noticed.
+    """
+    num_honest = num_messages - num_byzantine
+    for ones in range(1, num_honest):
+        honest = (np.arange(num_honest) < ones).astype(float)[:, None]
+        for place in (-1.0, 0.0, 1.0, 2.0):
+            yield honest, np.full((num_byzantine, 1), place)
 
 
 def _attacks(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 import h5py
 import numpy as np
@@ -23,7 +24,7 @@ else:
     import tomli as tomllib
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from lad_mpi.types import HostBools, HostFloats, HostInts
 
@@ -43,6 +44,8 @@ RUNNING_OR_KILLED = "running or killed: the lock of the log cannot be read"
 
 
 _WAYS: tuple[Literal["", "lower", "higher"], ...] = ("", "lower", "higher")
+#: What reading something of another type or shape than expected may raise.
+DAMAGE = (AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
 _Head = TypeVar("_Head", bound="LogHead")
 
@@ -271,12 +274,12 @@ def find_logs(paths: Iterable[Path]) -> list[Path]:
     Raises
     ------
     UsageError
-        A path does not exist.
+        A path does not exist, or a folder cannot be searched.
     """
     found: set[Path] = set()
     for path in map(Path, paths):
         if path.is_dir():
-            found.update(file for file in path.rglob("*.h5") if not _is_foreign(file))
+            found.update(file for file in _files_in(path) if not _is_foreign(file))
         elif path.exists():
             found.add(path)
         else:
@@ -292,8 +295,7 @@ def open_log(path: Path) -> h5py.File:
     UsageError, LogFormatError
         As :func:`read_log`.
     """
-    if not path.is_file():
-        raise UsageError(f"{path} is not a file" if path.exists() else f"{path} does not exist")
+    _check_file(path)
     try:
         file = _open(path)
     except OSError as error:
@@ -314,6 +316,23 @@ def open_log(path: Path) -> h5py.File:
         file.close()
         raise
     return file
+
+
+def _check_file(path: Path) -> None:
+    try:
+        if not path.is_file():
+            raise UsageError(f"{path} is not a file" if path.exists() else f"{path} does not exist")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> NoReturn:
+        # Passed over in silence, its logs would be missing from every table.
+        raise UsageError(f"{error.filename} cannot be searched: {error.strerror}") from error
+
+    for place, _, names in os.walk(folder, onerror=refuse):
+        yield from (Path(place, name) for name in names if name.endswith(".h5"))
 
 
 def metric_datasets(metrics: h5py.Group) -> dict[str, h5py.Dataset]:
@@ -378,7 +397,7 @@ def _is_growing(path: Path) -> bool:
 
 
 def _check_format(path: Path, file: h5py.File) -> None:
-    if file.attrs.get("format") != schema.FORMAT:
+    if not _is_ours(file):
         raise LogFormatError(
             f"{path} is an HDF5 file, but not a log of lad_mpi",
             hint=f"a log has the root attribute format = {schema.FORMAT!r}",
@@ -397,19 +416,26 @@ def _check_format(path: Path, file: h5py.File) -> None:
 def _is_foreign(path: Path) -> bool:
     try:
         with _open(path) as file:
-            return bool(file.attrs.get("format") != schema.FORMAT)
+            return not _is_ours(file)
     except OSError:
         return False
 
 
+def _is_ours(file: h5py.File) -> bool:
+    # Other programs have attributes of other types under the same name.
+    name = file.attrs.get("format")
+    return isinstance(name, str) and name == schema.FORMAT
+
+
 def _read_with(path: Path, read: Callable[[Path, h5py.File], _Head]) -> _Head:
     path = Path(path)
+    _check_file(path)
     # Asked before and after: in between a run may have ended, or begun.
     unwritten = is_being_written(path) is False
     with open_log(path) as file:
         try:
             found = read(path, file)
-        except (KeyError, OSError, RuntimeError, ValueError) as error:
+        except DAMAGE as error:
             raise LogFormatError(
                 f"{path} is damaged or incomplete: {error}",
                 hint="lad-mpi validate lists what is wrong with it",
@@ -453,6 +479,10 @@ def _read(path: Path, file: h5py.File) -> RunLog:
     rows = head["recorded"]
     seconds = file["timing/seconds"]
     metrics = metric_datasets(file["metrics"])
+    phases = tuple(file["timing/phase"].asstr()[:])
+    training_phases = tuple(map(str, seconds.attrs["training_phases"]))
+    if not set(training_phases) <= set(phases):
+        raise ValueError(f"{training_phases} are counted as training, but the phases are {phases}")
     return RunLog(
         **head,
         iteration=file["metrics/iteration"][:rows],
@@ -460,8 +490,8 @@ def _read(path: Path, file: h5py.File) -> RunLog:
         metric_info={name: _read_metric(name, dataset) for name, dataset in metrics.items()},
         refusals=_read_refusals(file["metrics"], rows),
         seconds=seconds[:rows],
-        phases=tuple(file["timing/phase"].asstr()[:]),
-        training_phases=tuple(map(str, seconds.attrs["training_phases"])),
+        phases=phases,
+        training_phases=training_phases,
         warmup_iterations=int(seconds.attrs["warmup_iterations"]),
         launches=_read_launches(file, rows),
         traffic={v.name: file["traffic"][v.name][:rows] for v in schema.TRAFFIC},
@@ -479,10 +509,9 @@ def _read_final(file: h5py.File) -> FinalState | None:
     if "state" not in file:
         return None
     group = file["state"]
-    numbers = {name: item for name, item in group.items() if item.shape == ()}
-    return FinalState(
-        group[schema.MODEL.name][:], {name: float(item[()]) for name, item in numbers.items()}
-    )
+    # The loss is never missing.
+    names = dict.fromkeys(["loss", *(name for name, item in group.items() if item.shape == ())])
+    return FinalState(group[schema.MODEL.name][:], {name: float(group[name][()]) for name in names})
 
 
 def _read_metric(name: str, dataset: h5py.Dataset) -> Metric:
@@ -512,6 +541,8 @@ def _read_launches(file: h5py.File, rows: int) -> tuple[Launch, ...]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, h5py.Empty):
+        raise TypeError("an attribute of /provenance is empty")
     if isinstance(value, np.ndarray):
         return [str(item) for item in value]
     return value.item() if isinstance(value, np.generic) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from lad_mpi.errors import LogFormatError
 from lad_mpi.logs import schema
-from lad_mpi.logs.reader import count_rows, metric_datasets, open_log
+from lad_mpi.logs.reader import DAMAGE, count_rows, metric_datasets, open_log
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -54,11 +55,15 @@ def validate_log(path: Path) -> list[str]:
         file = open_log(path)
     except LogFormatError as error:
         return [error.message]
+    findings: list[str] = []
     with file:
-        findings = [*_check_attributes(file), *_check_layout(file)]
-        if findings:
-            return findings
-        return [*_check_values(file), *_check_outcome(file)]
+        try:
+            findings.extend(itertools.chain(_check_attributes(file), _check_layout(file)))
+            if not findings:
+                findings.extend(itertools.chain(_check_values(file), _check_outcome(file)))
+        except DAMAGE as error:
+            findings.append(f"the rest cannot be checked: {error}")
+    return findings
 
 
 def _check_attributes(file: h5py.File) -> Iterator[str]:
@@ -70,7 +75,7 @@ def _check_attributes(file: h5py.File) -> Iterator[str]:
         if not _is_list_of_text(file.attrs.get(name)):
             yield f"root attribute {name} is missing or not a list of text"
     status = file.attrs.get("status")
-    if status not in schema.STATUSES:
+    if not isinstance(status, str) or status not in schema.STATUSES:
         yield f"status is {status!r}, which is none of {', '.join(schema.STATUSES)}"
     try:
         tomllib.loads(str(file.attrs.get("spec", "")))
@@ -112,6 +117,9 @@ def _check_dataset(file: h5py.File, group: str, variable: schema.Variable) -> It
     dataset = file.get(name)
     if not isinstance(dataset, h5py.Dataset):
         yield f"dataset {name} is missing"
+        return
+    if dataset.shape is None:
+        yield f"dataset {name} is empty"
         return
     if variable.dtype == "str":
         right = h5py.check_string_dtype(dataset.dtype) is not None

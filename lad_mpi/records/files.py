@@ -62,7 +62,7 @@ def read_record(path: Path, kind: str, version: int) -> dict[str, Any]:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LogFormatError(f"{path} is not JSON: {error}") from error
     if not isinstance(found, dict) or found.get(_FORMAT) != f"lad_mpi-{kind}":
         raise LogFormatError(

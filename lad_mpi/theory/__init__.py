@@ -11,11 +11,12 @@ from lad_mpi.theory.dispersion import (
     sampled_dispersion,
     squared_error_bound,
 )
-from lad_mpi.theory.kappa import AFTER_NNM, KAPPA, Bound, kappa, lower_bound
+from lad_mpi.theory.kappa import AFTER_NNM, KAPPA, PUBLISHED, Bound, kappa, lower_bound
 
 __all__ = [
     "AFTER_NNM",
     "KAPPA",
+    "PUBLISHED",
     "Bound",
     "coded_variance",
     "honest_dispersion",

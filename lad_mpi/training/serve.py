@@ -65,7 +65,7 @@ def serve(
     stopped = False
     try:
         # Within the log as well, so that it tells what the person is told.
-        with told_errors(), _open_log(setup, start, header) as log, told_errors():
+        with told_errors(), _open_log(setup, server, start, header) as log, told_errors():
             # Newer ones are damaged, or of a run that was replaced; the next would count as older.
             newest = -1 if start.checkpoint is None else start.first_iteration
             Checkpoints(start.output).clear(after=newest)
@@ -109,7 +109,7 @@ class _Session:
             log,
             loop.capacity,
             loop.done,
-            STEP_METRICS,
+            (*STEP_METRICS, *server.metrics),
             uplink_bytes=self._spec.devices.count * loop.setup.messages.slot_bytes,
             downlink_bytes=loop.exchange.downlink.nbytes,
         )
@@ -125,6 +125,7 @@ class _Session:
             step = loop.step(self._server)
             evaluated = self._evaluate(step)
             loss = evaluated.get("loss", loss)
+            evaluated |= self._server.reported
             self._recorder.add(evaluated, step.refusals, self._server.decoder_status)
             loop.commit()
             if self._is_due():
@@ -215,7 +216,7 @@ def run_header(
     )
 
 
-def _open_log(setup: Setup, start: Start, header: RunHeader) -> LogWriter:
+def _open_log(setup: Setup, server: Server, start: Start, header: RunHeader) -> LogWriter:
     spec = setup.spec
     return LogWriter(
         start.output,
@@ -225,7 +226,7 @@ def _open_log(setup: Setup, start: Start, header: RunHeader) -> LogWriter:
             PHASE_NAMES,
             TRAINING_PHASES,
             spec.logging.warmup_iterations,
-            STEP_METRICS,
+            (*STEP_METRICS, *server.metrics),
         ),
         dimension=setup.problem.dimension,
         dtype=setup.backend.dtype,

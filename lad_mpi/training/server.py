@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from lad_mpi.aggregation import Arriving, Pipeline
     from lad_mpi.training.setup import Setup
-    from lad_mpi.types import Array, HostBytes, HostFloats, HostInts
+    from lad_mpi.types import Array, HostBytes, HostFloats, HostInts, Metric
 
 
 class Server:
@@ -36,6 +37,11 @@ class Server:
         x, in the backend's memory.
     decoder_status : DecodeStatus
         Of the last aggregation.
+    metrics : tuple of Metric
+        What the rule reports of an aggregation; empty if it reports nothing.
+    reported : dict of str to float
+        A number for each of these by name, of the last aggregation; NaN if the rule
+        was not used, because there was none yet or the decoder did without.
     """
 
     def __init__(self, setup: Setup) -> None:
@@ -49,6 +55,9 @@ class Server:
         anyone = len(setup.byzantine) > 0
         self._attack = attack if isinstance(attack, OmniscientAttack) and anyone else None
         self._decoder = code if isinstance(code, DecodingCode) else None
+        rule = setup.spec.aggregation if self._decoder is None else setup.spec.fallback
+        self.metrics: tuple[Metric, ...] = () if rule is None else rule.metrics
+        self.reported = self._nothing_reported()
         # Pinned, so that messages reach a GPU at the speed of the bus.
         shape, dtype = (setup.spec.devices.count, setup.message_dimension), setup.backend.dtype
         self._staged = setup.backend.host_buffer(shape, dtype) if setup.copies_vectors else None
@@ -185,6 +194,7 @@ class Server:
             iteration=iteration,
         )
         self.decoder_status = decoded.status
+        self.reported = self._nothing_reported()
         if decoded.status == DecodeStatus.EXACT:
             return decoded.gradient
         if spec.fallback is None:
@@ -221,14 +231,19 @@ class Server:
         if rule is None:
             raise RunFailedError("this run has neither a rule nor a decoder")
         with rule_errors_named():
-            estimate, self._rule_state = rule.step(
+            estimate, self._rule_state, reported = rule.step(
                 messages,
                 streams=self._setup.streams,
                 iteration=iteration,
                 state=self._rule_state,
                 begun=begun,
             )
+        names = (metric.name for metric in rule.metrics)
+        self.reported = dict(zip(names, reported, strict=True))
         return estimate
+
+    def _nothing_reported(self) -> dict[str, float]:
+        return {metric.name: math.nan for metric in self.metrics}
 
 
 @contextlib.contextmanager

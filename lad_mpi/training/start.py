@@ -109,7 +109,11 @@ def _check_writable(output: Path, iterations: int) -> None:
         _check_length(output, folder, iterations)
         output.exists()
     except (OSError, ValueError) as error:
-        raise UsageError(f"cannot write {output}: {error}", hint="give another name") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(
+            f"cannot write {output}: {reason}",
+            hint="give another name, or an output in a folder of yours, with -o",
+        ) from error
     if output.is_dir():
         raise UsageError(f"cannot write {output}: it is a folder", hint="give the name of a file")
     if not folder.is_dir():

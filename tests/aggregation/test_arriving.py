@@ -61,9 +61,13 @@ def arrive(pipeline: Pipeline, messages: HostFloats, cuts: list[int]) -> tuple[b
         buffer[:, start:stop] = messages[:, start:stop]
         if begun is not None:
             begun.extend(stop, lambda: calls.append(0))
-    estimate, _ = pipeline.step(buffer, streams=Streams(1), iteration=4, state=None, begun=begun)
+    step = pipeline.step(buffer, streams=Streams(1), iteration=4, state=None, begun=begun)
     assert begun is None or calls
-    return begun is not None, estimate
+    # What a rule reports does not depend on how columns arrive either.
+    whole = pipeline.step(messages, streams=Streams(1), iteration=4, state=None)
+    assert step.reported == whole.reported
+    assert len(step.reported) == len(pipeline.metrics)
+    return begun is not None, step.estimate
 
 
 CUTS = {
@@ -95,7 +99,7 @@ def test_bits_do_not_depend_on_how_columns_arrive(
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", threads)
     messages, pipeline = messages_of("", dtype), PIPELINES[name]
-    expected, _ = pipeline.step(messages, streams=Streams(1), iteration=4, state=None)
+    expected, *_ = pipeline.step(messages, streams=Streams(1), iteration=4, state=None)
     began, estimate = arrive(pipeline, messages, cuts)
     first = name.partition(" + ")[0]
     assert began == (first in COORDINATE_WISE | IN_GRAM_SPACE | {"nnm"})
@@ -110,7 +114,7 @@ def test_bits_do_not_depend_on_how_columns_arrive(
 )
 def test_nor_do_they_where_care_is_needed(kind: str, name: str, dtype: Any) -> None:
     messages, pipeline = messages_of(kind, dtype), PIPELINES[name]
-    expected, _ = pipeline.step(messages, streams=Streams(1), iteration=4, state=None)
+    expected, *_ = pipeline.step(messages, streams=Streams(1), iteration=4, state=None)
     began, estimate = arrive(pipeline, messages, CUTS["columns"])
     assert began
     assert np.array_equal(estimate, expected)
@@ -128,7 +132,7 @@ def test_another_row_is_subtracted_where_the_first_columns_mislead(dtype: Any) -
 def test_few_columns_are_waited_for(name: str, dimension: int) -> None:
     messages, pipeline = messages_of("", np.float64, dimension), PIPELINES[name]
     began, estimate = arrive(pipeline, messages, [])
-    expected, _ = pipeline.step(messages, streams=Streams(1), iteration=4, state=None)
+    expected, *_ = pipeline.step(messages, streams=Streams(1), iteration=4, state=None)
     assert not began
     assert np.array_equal(estimate, expected)
 

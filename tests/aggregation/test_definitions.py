@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tracemalloc
-from itertools import combinations
+from itertools import combinations, combinations_with_replacement, product
 from typing import Any
 
 import numpy as np
@@ -80,7 +80,7 @@ def test_krum_and_multi_krum(
     scores = slow_krum_scores(x, f, omitted)
     chosen = next(i for i in range(n) if np.array_equal(x[i], Krum(f, neighbours)(x)))
     assert scores[chosen] <= min(scores) * (1 + 1e-12)
-    count = data.draw(st.integers(1, n))
+    count = data.draw(st.integers(1, n - f))
     order = np.argsort(scores, kind="stable")
     # Rows that share their only neighbour tie up to rounding: any of them will do.
     if count < n and scores[order[count]] - scores[order[count - 1]] < 1e-12:
@@ -225,6 +225,30 @@ def test_bucketing(seed: int, n: int, size: int) -> None:
     buckets = [x[order[i : i + size]].mean(axis=0) for i in range(0, n, size)]
     found = Bucketing(size=size).sample(x, Streams(seed), iteration=4, stage=2)
     np.testing.assert_allclose(found, buckets, atol=1e-14)
+
+
+def test_bucketing_twice_draws_two_independent_permutations() -> None:
+    """Of 8 buckets, two merge with probability 1/7, whatever the first bucketing drew.
+
+    The streams of the two stages once shared words: where the messages 8 + b and 8 + c came
+    together, buckets b and c merged with probability 0.60.
+    """
+
+    def together(num_rows: int, iteration: int, stage: int) -> np.ndarray:
+        means = Bucketing(size=2).sample(
+            np.eye(num_rows), Streams(3), iteration=iteration, stage=stage
+        )
+        same: np.ndarray = means.T @ means > 0
+        return same
+
+    trials = merged = 0
+    for iteration in range(1500):
+        first, second = together(16, iteration, 0), together(8, iteration, 1)
+        pairs = np.triu(first[8:, 8:], k=1)
+        trials += np.count_nonzero(pairs)
+        merged += np.count_nonzero(second[pairs])
+    # Binomial: six standard deviations miss once in 10^8.
+    assert abs(merged / trials - 1 / 7) < 6 * math.sqrt(1 / 7 * 6 / 7 / trials)
 
 
 class TestManyColumns:
@@ -456,6 +480,59 @@ class TestGeometricMedian:
         solution = GeometricMedian(max_iterations=2, tolerance=0.0).solve(x)
         assert solution.num_iterations == 2
         assert solution.residual > 0.0
+
+    #: The first two messages are the geometric median: the pull of the others is just below 2.
+    BALANCED = np.array([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0], [1.0, 0.01]])
+
+    @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 0, 2, 1]])
+    @pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (1e200, 0.0), (1e-3, 1e3)])
+    def test_a_message_is_the_answer_where_the_steps_run_out(
+        self, scale: float, shift: float, order: list[int]
+    ) -> None:
+        x = scale * self.BALANCED[order] + shift
+        solution = GeometricMedian(num_byzantine=1).solve(x)
+        assert np.array_equal(solution.estimate, [shift, shift])
+        assert solution.num_iterations == 1000
+        assert solution.residual == 0.0
+
+    @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+    @pytest.mark.parametrize("columns", [3, 150_000])
+    def test_so_it_is_beside_absurd_rows_and_in_many_columns(
+        self, columns: int, dtype: Any
+    ) -> None:
+        x = np.zeros((6, columns), dtype=dtype)
+        x[2:4, 0] = 1.0
+        x[3, 1] = 0.01
+        # Pulls of a length of 1 in opposite directions.
+        x[4, 2], x[5, 2] = np.finfo(dtype).max, -np.finfo(dtype).max
+        solution = GeometricMedian(num_byzantine=2).solve(x)
+        assert not solution.estimate.any()
+        assert solution.residual <= 1e-8
+
+    def test_the_message_that_comes_closest_has_the_residual_that_is_left(self) -> None:
+        """Three directions at 120 degrees balance; a little less and no message is the answer."""
+        angle = 2 * math.pi / 3 - 1e-4
+        x = np.array([[0.0, 0.0], [1.0, 0.0], [math.cos(angle), math.sin(angle)]])
+        solution = GeometricMedian().solve(x)
+        assert np.array_equal(solution.estimate, x[0])
+        assert solution.residual == pytest.approx((2 * math.cos(angle / 2) - 1) / 3, rel=1e-9)
+
+    def test_a_message_that_meets_the_condition_is_found(self) -> None:
+        """By Vardi and Zhang: the others pull at it with less than its own multiplicity."""
+        points = [np.array(point, dtype=float) for point in product(range(3), repeat=2)]
+        found = 0
+        for chosen in combinations_with_replacement(points, 4):
+            x = np.array(chosen)
+            for row in x:
+                away = np.linalg.norm(x - row, axis=1)
+                others = away > 0
+                pull = ((x - row)[others] / away[others, None]).sum(axis=0)
+                if np.linalg.norm(pull) < np.count_nonzero(~others) - 1e-3:
+                    found += 1
+                    solution = GeometricMedian().solve(x)
+                    np.testing.assert_allclose(solution.estimate, row, atol=1e-5)
+                    assert solution.residual <= 1e-8
+        assert found > 100
 
     @pytest.mark.parametrize("shift", [0.0, 0.03, 40.0])
     def test_byzfl_setting(self, shift: float) -> None:

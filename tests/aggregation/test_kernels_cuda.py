@@ -125,6 +125,18 @@ def test_the_kernel_carried_out_by_the_host_agrees_with_sorting(case: Case) -> N
     np.testing.assert_allclose(means, expected, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize(("n", "dtype"), [(8, "f"), (66, "f"), (32, "d"), (34, "d")])
+def test_of_equal_distances_from_a_median_that_is_rounded_the_lower_wins(
+    n: int, dtype: str
+) -> None:
+    half, f = n // 2, n // 5
+    value = np.random.default_rng(n).random(35).astype(dtype)
+    messages = np.concatenate([np.tile(value, (half, 1)), np.tile(2 * value, (half, 1))])
+    means, _ = carry_out(around_median(n, f, dtype), messages)
+    expected = (half + 2 * (half - f)) / (n - f) * value
+    np.testing.assert_allclose(means, expected, rtol=4 * float(np.finfo(dtype).eps))
+
+
 @pytest.mark.parametrize("n", [9, 101])
 @pytest.mark.parametrize("dtype", ["f", "d"])
 class TestEdges:

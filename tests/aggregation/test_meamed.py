@@ -38,6 +38,14 @@ def test_of_equally_near_values_the_lower_stays() -> None:
     assert Meamed(num_byzantine=1)(np.array([[3.0], [1.0], [2.0]])) == 1.5
 
 
+@pytest.mark.parametrize("columns", [10, 100_000])
+def test_of_equal_distances_from_a_median_that_is_rounded_the_lower_wins(columns: int) -> None:
+    """By NumPy and by the compiled kernel."""
+    value = np.random.default_rng(2).random(columns)
+    messages = np.outer([1.0, 1.0, 2.0, 2.0], value)
+    np.testing.assert_allclose(Meamed(num_byzantine=1)(messages), 4 / 3 * value, rtol=1e-14)
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_absurd_rows_disturb_nothing(dtype: Any) -> None:
     messages = np.random.default_rng(0).normal(size=(9, 50)).astype(dtype)

@@ -220,7 +220,7 @@ class TestPipeline:
         pipeline = Pipeline((nnm,), rule)
         expected = rule(nnm(messages))
         assert np.array_equal(pipeline(messages), expected)
-        stepped, _ = pipeline.step(messages, streams=Streams(1), iteration=0, state=None)
+        stepped, *_ = pipeline.step(messages, streams=Streams(1), iteration=0, state=None)
         assert np.array_equal(stepped, expected)
 
     def test_a_rule_with_a_state_gets_what_is_mixed(self) -> None:
@@ -230,7 +230,7 @@ class TestPipeline:
 
         pipeline = Pipeline((NearestNeighbourMixing(1),), Stateful(1))
         messages = np.array([[1.0], [2.0], [9.0], [1e6]])
-        estimate, _ = pipeline.step(messages, streams=Streams(0), iteration=0, state=None)
+        estimate, *_ = pipeline.step(messages, streams=Streams(0), iteration=0, state=None)
         assert np.array_equal(estimate, pipeline(messages))
 
     def test_a_subclass_that_changes_the_call_means_the_call(self) -> None:
@@ -281,14 +281,14 @@ class TestPipeline:
         result = pipeline(messages)
         assert np.isfinite(result).all()
         assert np.array_equal(result, pipeline(messages))
-        again, _ = pipeline.step(messages, streams=Streams(0), iteration=0, state=None)
+        again, *_ = pipeline.step(messages, streams=Streams(0), iteration=0, state=None)
         if "bucketing" not in pre[1:]:
             assert np.array_equal(result, again)
 
     def test_a_step_of_plain_parts_is_a_call(self) -> None:
         messages = np.random.default_rng(51).normal(size=(9, 4))
         pipeline = Pipeline((NearestNeighbourMixing(num_byzantine=2),), Krum(num_byzantine=2))
-        estimate, state = pipeline.step(messages, streams=Streams(1), iteration=3, state=None)
+        estimate, state, _ = pipeline.step(messages, streams=Streams(1), iteration=3, state=None)
         assert np.array_equal(estimate, pipeline(messages))
         assert state is None
 
@@ -298,12 +298,48 @@ class TestPipeline:
         pipeline = Pipeline((), once)
         state = None
         for iteration in range(4):
-            estimate, state = pipeline.step(
+            estimate, state, _ = pipeline.step(
                 messages, streams=Streams(1), iteration=iteration, state=state
             )
         several = dataclasses.replace(once, iterations=4)
         np.testing.assert_allclose(estimate, several(messages), rtol=1e-12)
         assert np.array_equal(pipeline(messages), once(messages))
+
+    def test_a_step_returns_what_the_rule_reports(self) -> None:
+        messages = np.random.default_rng(53).normal(size=(9, 4))
+        messages[:2] *= 1e3
+        nnm, rule = NearestNeighbourMixing(num_byzantine=2), GeometricMedian(num_byzantine=2)
+        pipeline = Pipeline((nnm,), rule)
+        assert [metric.name for metric in pipeline.metrics] == ["rule_iterations", "rule_residual"]
+        solution = rule.solve(nnm(messages))
+        step = pipeline.step(messages, streams=Streams(1), iteration=3, state=None)
+        assert step.reported == (solution.num_iterations, solution.residual)
+        assert np.array_equal(step.estimate, solution.estimate)
+        assert step.state is None
+
+    def test_a_rule_with_a_state_reports_too(self) -> None:
+        messages = np.array([[1.0], [2.0], [10.0], [-7.0], [3.5]])
+        pipeline = Pipeline((), CenteredClipping(num_byzantine=2, threshold=2.0))
+        assert [metric.name for metric in pipeline.metrics] == ["rule_clipped"]
+        first = pipeline.step(messages, streams=Streams(1), iteration=0, state=None)
+        assert first.reported == (3.0,)
+        second = pipeline.step(messages, streams=Streams(1), iteration=1, state=np.array([9.0]))
+        assert second.reported == (4.0,)
+        estimate, state = pipeline.rule.advance(messages, np.array([9.0]))  # type: ignore[attr-defined]
+        assert np.array_equal(second.estimate, estimate)
+        assert np.array_equal(second.state, state)
+
+    def test_other_rules_report_nothing(self) -> None:
+        class Called(GeometricMedian):
+            def __call__(self, messages: Any) -> Any:
+                return Median(self.num_byzantine)(messages)
+
+        messages = np.random.default_rng(54).normal(size=(9, 4))
+        for rule in (Krum(2), Called(2)):
+            pipeline = Pipeline((), rule)
+            step = pipeline.step(messages, streams=Streams(1), iteration=0, state=None)
+            assert pipeline.metrics == step.reported == ()
+            assert np.array_equal(step.estimate, rule(messages))
 
     def test_buckets_change_with_iteration_stage_and_seed(self) -> None:
         messages = np.arange(40.0)[:, None]
@@ -315,7 +351,7 @@ class TestPipeline:
         ]
         assert len(set(drawn)) == 4
         assert drawn[0] == bucketing(messages).tobytes()
-        one, _ = Pipeline((bucketing,), Krum()).step(
+        one, *_ = Pipeline((bucketing,), Krum()).step(
             messages, streams=Streams(7), iteration=5, state=None
         )
         other = Krum()(bucketing.sample(messages, Streams(7), iteration=5, stage=0))

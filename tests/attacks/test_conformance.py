@@ -68,6 +68,12 @@ class TestMimic(OneVector, conformance.attack(Mimic)):
     pass
 
 
+class TestMimicOfVariance(
+    OneVector, conformance.attack(Mimic, make=lambda: Mimic(target="variance"))
+):
+    pass
+
+
 def test_every_attack_is_put_to_the_test():
     tested = {value.subject for value in globals().values() if hasattr(value, "subject")}
     assert tested == set(ATTACKS.values())

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import os
-import shutil
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
-import traceback
-from pathlib import Path
 
 import pytest
 
@@ -138,41 +133,12 @@ def test_a_log_without_locks_stays_running(tmp_path, open_writer, block, monkeyp
     writer.finish("interrupted")
 
 
-@pytest.fixture
-def group_folder():
-    """A folder of a group (mode 2775), outside of pytest's own, which others cannot enter."""
-    folder = Path(tempfile.mkdtemp(prefix="lad-mpi-group-", dir="/tmp"))
-    os.chown(folder, 0, GROUP)
-    folder.chmod(0o2775)
-    yield folder
-    shutil.rmtree(folder)
+ANNA, BERT = 64991, 64992
 
 
-GROUP, ANNA, BERT = 64990, 64991, 64992
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two other users")
-
-
-def as_user(user, umask, act):
-    """Let a user of the group do something in a process that then dies without a word."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            os.setgroups([])
-            os.setgid(GROUP)
-            os.setuid(user)
-            os.umask(umask)
-            act()
-            code = 0
-        finally:
-            if code:
-                traceback.print_exc()
-            os._exit(code)
-    assert os.waitpid(child, 0)[1] == 0
-
-
-@needs_root
-def test_a_colleague_takes_over_a_killed_run_in_a_group_folder(group_folder, open_writer, block):
+def test_a_colleague_takes_over_a_killed_run_in_a_group_folder(
+    group_folder, open_writer, block, as_user
+):
     path = group_folder / "run.h5"
 
     def killed():
@@ -192,9 +158,8 @@ def test_a_colleague_takes_over_a_killed_run_in_a_group_folder(group_folder, ope
     assert list(group_folder.iterdir()) == [path]
 
 
-@needs_root
 def test_a_log_that_is_shared_without_its_lock_is_not_running_for_ever(
-    group_folder, open_writer, block
+    group_folder, open_writer, block, as_user
 ):
     path = group_folder / "run.h5"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gzip
 from pathlib import Path
@@ -182,3 +183,52 @@ def test_metrics_are_an_open_set_and_say_which_way_is_better(tmp_path, open_writ
     np.testing.assert_array_equal(log.metrics["test_accuracy"], values)
     assert log.metric_info["test_accuracy"] == accuracy
     assert log.final.metrics["test_accuracy"] == 0.95
+
+
+@pytest.mark.parametrize("value", [h5py.Empty("f8"), 3, "text"], ids=["empty", "a number", "text"])
+def test_a_dataset_of_another_kind_is_named_as_damage_and_raises_nothing_else(complete_log, value):
+    """Whatever reading meets in a file, a person gets a message."""
+    whole = complete_log.read_bytes()
+    names = []
+    with h5py.File(complete_log) as file:
+        file.visititems(lambda name, item: names.append(name))
+    required = {"metrics/iteration", "metrics/refusals", "metrics/reason", "timing/seconds"}
+    required |= {"timing/phase", "timing/rank", "traffic/uplink_bytes", "state/model"}
+    assert required < set(names)
+    for name in names:
+        complete_log.write_bytes(whole)
+        with h5py.File(complete_log, "r+") as file:
+            del file[name]
+            file.create_dataset(name, data=value)
+        with contextlib.suppress(LogFormatError):
+            read_log(complete_log)
+        # Others may be there or not, and what is a number may be another one.
+        assert validate_log(complete_log) or name not in required, name
+
+
+@pytest.mark.parametrize("value", [h5py.Empty("f8"), 3, [1, 2]], ids=["empty", "a number", "many"])
+def test_an_attribute_of_another_kind_raises_nothing_but_damage(complete_log, value):
+    whole = complete_log.read_bytes()
+    with h5py.File(complete_log) as file:
+        keys = [("/", key) for key in file.attrs]
+        keys += [("timing/seconds", key) for key in ("training_phases", "warmup_iterations")]
+    for place, key in keys:
+        complete_log.write_bytes(whole)
+        with h5py.File(complete_log, "r+") as file:
+            file[place].attrs[key] = value
+        with contextlib.suppress(LogFormatError):
+            read_log(complete_log)
+        validate_log(complete_log)
+        assert find_logs([complete_log.parent]) in ([complete_log], [])
+
+
+def test_a_folder_that_cannot_be_searched_is_named(group_folder, as_user):
+    (group_folder / "closed").mkdir(mode=0o700)
+
+    def searched():
+        with pytest.raises(UsageError, match="closed cannot be searched: Permission denied"):
+            find_logs([group_folder])
+        with pytest.raises(UsageError, match=r"x\.h5 cannot be read: Permission denied"):
+            read_log(group_folder / "closed" / "x.h5")
+
+    as_user(64991, 0o022, searched)

@@ -6,6 +6,8 @@ import doctest
 import importlib
 import math
 import re
+from fractions import Fraction
+from itertools import combinations, combinations_with_replacement
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +16,7 @@ import pytest
 from lad_mpi.aggregation import (
     RULES,
     CenteredClipping,
+    GeometricMedian,
     Krum,
     MoNNA,
     MultiKrum,
@@ -21,16 +24,16 @@ from lad_mpi.aggregation import (
     Pipeline,
 )
 from lad_mpi.attacks import ATTACKS, AttackContext, LocalAttack
-from lad_mpi.conformance.robustness import ratio
+from lad_mpi.conformance.robustness import ratio, worst_ratio
 from lad_mpi.errors import ParameterError
 from lad_mpi.rng import Streams
-from lad_mpi.theory import AFTER_NNM, KAPPA, kappa, lower_bound
+from lad_mpi.theory import AFTER_NNM, KAPPA, PUBLISHED, kappa, lower_bound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NOT_ROBUST = ["centered_clipping", "mean", "monna", "norm_threshold"]
-UNKNOWN = ["caf", "meamed"]
+UNKNOWN = ["caf"]
 FINITE = sorted(set(KAPPA) - {*NOT_ROBUST, *UNKNOWN})
 
 
@@ -195,21 +198,113 @@ def test_rules_without_a_kappa_have_none(kind: str) -> None:
     assert kappa(kind, 9, 0) == 0.0
 
 
+def exactly(kind: str, values: tuple[int, ...], f: int) -> Fraction:
+    """A rule on integers of one dimension, in rational numbers and by its definition."""
+    n, ordered = len(values), sorted(values)
+    median = Fraction(ordered[(n - 1) // 2] + ordered[n // 2], 2)
+    if kind == "median":
+        return median
+    kept = ordered[f : n - f]
+    if kind == "meamed":
+        kept = sorted(ordered, key=lambda value: abs(value - median))[: n - f]
+    return Fraction(sum(kept), len(kept))
+
+
+def worst_on_a_grid(kind: str, n: int, f: int, places: int) -> Fraction:
+    """The greatest error over all integers below ``places`` and all sets of hostile ones."""
+    worst = Fraction(0)
+    for values in combinations_with_replacement(range(places), n):
+        result = exactly(kind, values, f)
+        for honest in set(combinations(values, n - f)):
+            mean = Fraction(sum(honest), len(honest))
+            dispersion = sum((value - mean) ** 2 for value in honest) / len(honest)
+            if dispersion == 0:
+                assert result == mean
+            else:
+                worst = max(worst, (result - mean) ** 2 / dispersion)
+    return worst
+
+
+@pytest.mark.parametrize("kind", ["trimmed_mean", "median", "meamed"])
+def test_no_integers_and_no_hostile_set_exceed_the_sharper_bounds(kind: str) -> None:
+    """Every n up to 6 and every f; those of the trimmed mean and the median are attained."""
+    for n in range(1, 7):
+        for f in range((n - 1) // 2 + 1):
+            worst = worst_on_a_grid(kind, n, f, places=4)
+            if kind == "meamed":
+                assert worst <= kappa(kind, n, f) * (1 + 1e-12)
+            else:
+                assert float(worst) == pytest.approx(kappa(kind, n, f), rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["trimmed_mean", "median"])
+@pytest.mark.parametrize(("n", "f"), [(7, 1), (16, 5), (20, 9), (21, 10), (30, 0), (100, 20)])
+def test_trimmed_mean_and_median_attain_their_kappa(kind: str, n: int, f: int) -> None:
+    worst = worst_ratio(build(kind, f), n, f)
+    assert worst == pytest.approx(kappa(kind, n, f), rel=1e-9, abs=1e-20)
+
+
 def test_published_values() -> None:
     assert lower_bound(100, 20) == pytest.approx(1 / 3)
-    assert kappa("trimmed_mean", 100, 20) == pytest.approx(6 * (1 / 3) * (4 / 3))
     assert kappa("krum", 100, 20) == kappa("multi_krum", 100, 20) == pytest.approx(8.0)
-    for kind in ("median", "geometric_median"):
-        assert kappa(kind, 100, 20) == pytest.approx(64 / 9)
-    mixed = kappa("trimmed_mean", 100, 20, nnm=True)
-    assert mixed == pytest.approx(2.0 * (1 + kappa("trimmed_mean", 100, 20)))
+    assert kappa("geometric_median", 100, 20) == pytest.approx(64 / 9)
+    assert kappa("median", 100, 20, published=True) == pytest.approx(64 / 9)
+    trimmed = kappa("trimmed_mean", 100, 20, published=True)
+    assert trimmed == pytest.approx(6 * (1 / 3) * (4 / 3))
+    assert kappa("trimmed_mean", 100, 20, nnm=True, published=True) == pytest.approx(
+        2.0 * (1 + trimmed)
+    )
+    assert math.isnan(kappa("meamed", 100, 20, published=True))
+
+
+def test_sharper_values() -> None:
+    assert kappa("trimmed_mean", 100, 20) == lower_bound(100, 20)
+    assert kappa("median", 100, 20) == pytest.approx(49 / 31)
+    assert kappa("meamed", 100, 20) == pytest.approx(80 / 80 * (1 + 49 / 31))
+    assert kappa("trimmed_mean", 100, 20, nnm=True) == pytest.approx(2.0 * (1 + 1 / 3))
+    assert [kappa("median", n, 0) for n in (1, 2, 3, 4)] == pytest.approx([0, 0, 1 / 2, 1 / 3])
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 9, 10, 41, 100])
+def test_what_is_sharper_is_not_above_what_is_published(n: int) -> None:
+    for kind in PUBLISHED:
+        for f in range((n - 1) // 2 + 1):
+            assert kappa(kind, n, f) <= kappa(kind, n, f, published=True)
+
+
+def test_more_rows_than_are_honest_are_not_averaged() -> None:
+    messages = np.array([[0.0], [0.0], [0.0], [1e6]])
+    with pytest.raises(ParameterError, match=r"at most n - f = 4 - 1 = 3, not 4") as caught:
+        MultiKrum(num_byzantine=1, num_selected=4)(messages)
+    assert caught.value.parameter == "num_selected"
+    assert MultiKrum(num_byzantine=1, num_selected=3)(messages) == 0.0
+    assert MultiKrum(num_byzantine=0, num_selected=4)(messages) == 250_000.0
+
+
+def test_a_geometric_median_of_fixed_smoothing_has_no_kappa() -> None:
+    """Within that length it is a mean; the smoothing by default follows the messages."""
+    honest = 1.0 + 1e-9 * np.random.default_rng(35).normal(size=(7, 2))
+    hostile = np.full((2, 2), 1.05)
+    assert ratio(GeometricMedian(2, smoothing=0.1), honest, hostile) > 1e12
+    assert ratio(GeometricMedian(2), honest, hostile) <= kappa("geometric_median", 9, 2)
+    assert KAPPA["geometric_median"].condition == "no fixed smoothing"
+
+
+@pytest.mark.parametrize("krum", [Krum, MultiKrum])
+def test_krum_as_published_is_robust_for_three_messages(krum: Any) -> None:
+    """It counts one neighbour there, and none would be n − f − 2."""
+    for seed in range(200):
+        rows = np.random.default_rng(seed).normal(size=(3, 2)) * [[1.0], [1.0], [3.0]]
+        assert ratio(krum(1), rows[:2], rows[2:]) <= kappa(krum.kind, 3, 1)
+    far = np.array([[0.0], [1.0], [1e6]])
+    assert ratio(krum(1), far[:2], far[2:]) <= kappa(krum.kind, 3, 1)
 
 
 @pytest.mark.parametrize("n", [1, 5, 30])
 def test_no_kappa_is_below_the_lower_bound(n: int) -> None:
     for f in range((n - 1) // 2 + 1):
         for kind in set(KAPPA) - set(UNKNOWN):
-            assert kappa(kind, n, f) >= lower_bound(n, f)
+            assert kappa(kind, n, f) >= lower_bound(n, f) * (1 - 1e-12)
 
 
 def test_without_faults_mixing_is_the_mean() -> None:
@@ -239,7 +334,7 @@ def evaluate(formula: str, n: int, f: int, **names: float) -> float:
     for sign, operator in {"²": "**2", "−": "-", "∞": "inf", "κ": "kappa"}.items():
         formula = formula.replace(sign, operator)
     formula = re.sub(r"(?<=[\w)]) (?=[\w(])", " * ", formula)
-    names |= {"n": n, "f": f, "r": lower_bound(n, f), "inf": math.inf}
+    names |= {"n": n, "f": f, "r": lower_bound(n, f), "k": (n + 1) // 2, "inf": math.inf}
     return float(eval(formula, {"__builtins__": {}}, names))
 
 
@@ -247,16 +342,26 @@ def evaluate(formula: str, n: int, f: int, **names: float) -> float:
 @pytest.mark.parametrize(("n", "f"), [(100, 20), (11, 3), (7, 0)])
 def test_formulas_say_what_is_computed(kind: str, n: int, f: int) -> None:
     assert evaluate(KAPPA[kind].formula, n, f) == pytest.approx(kappa(kind, n, f))
+    if kind in PUBLISHED:
+        expected = kappa(kind, n, f, published=True)
+        assert evaluate(PUBLISHED[kind].formula, n, f) == pytest.approx(expected)
     if kind in FINITE:
         after = evaluate(AFTER_NNM, n, f, kappa=kappa(kind, n, f))
         assert after == pytest.approx(kappa(kind, n, f, nnm=True))
 
 
 def test_the_documentation_has_the_same_formulas() -> None:
-    table = dict(re.findall(r"^ +([a-z_]+|after nnm) {2,}(.+)$", kappa.__doc__ or "", re.MULTILINE))
-    assert table.pop("after nnm") == AFTER_NNM
-    assert table.items() <= {kind: bound.formula for kind, bound in KAPPA.items()}.items()
-    assert len(table) == 6
+    row = r"^ +([a-z_]+|after nnm) {2,}(\S.*?) {2,}(\S.*)$"
+    table = {
+        kind: (sharpest, published)
+        for kind, sharpest, published in re.findall(row, kappa.__doc__ or "", re.MULTILINE)
+    }
+    assert table.pop("rule") == ("sharpest", "published")
+    assert table.pop("after nnm") == (AFTER_NNM, "the same")
+    assert set(table) == set(FINITE) - {"multi_krum"}
+    for kind, (sharpest, published) in table.items():
+        assert sharpest == KAPPA[kind].formula
+        assert published == (PUBLISHED[kind].formula if kind in PUBLISHED else "none")
 
 
 def test_every_rule_is_in_the_table() -> None:

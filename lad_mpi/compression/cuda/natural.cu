@@ -31,7 +31,7 @@ pack_powers(const Bits* bits, long long row_stride, long long column_stride, lon
     if (first < part.end) {
         Bits drawn[8];
         const Stream stream = {seed, purpose, iteration};
-        draw(stream, devices[part.row], dimension, first, drawn);
+        draw(stream, devices[part.row], first, drawn);
         unsigned signs = 0;
 #pragma unroll
         for (int i = 0; i < 8; ++i) {

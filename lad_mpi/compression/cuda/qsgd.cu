@@ -72,7 +72,7 @@ quantize(const Bits* bits, long long row_stride, long long column_stride, long l
         const double factor = sendable ? most / (norm * scale) : 0.0;
         Bits drawn[8];
         const Stream stream = {seed, purpose, iteration};
-        draw(stream, devices[part.row], dimension, first, drawn);
+        draw(stream, devices[part.row], first, drawn);
         Packer packer(made + (long long)threadIdx.x * width, width);
 #pragma unroll
         for (int i = 0; i < 8; ++i) {

@@ -6,10 +6,10 @@ struct Stream {
 
 constexpr int COORDINATES_A_CALL = WIDE ? 4 : 8;
 
-__device__ inline void draw_words(const Stream& stream, Word call, Word* words)
+__device__ inline void draw_words(const Stream& stream, Word device, Word call, Word* words)
 {
     // NumPy counts before each call, not after it.
-    Word a = call + 1, b = 0, c = 0, d = stream.iteration;
+    Word a = call + 1, b = device, c = 0, d = stream.iteration;
     Word key = stream.seed, other_key = stream.purpose;
 #pragma unroll
     for (int round = 0; round < 10; ++round) {
@@ -31,17 +31,15 @@ __device__ inline void draw_words(const Stream& stream, Word call, Word* words)
 
 // What eight coordinates of a device draw, the first of them a multiple of eight: a word each, or
 // in float32 half a word, low half first.
-__device__ inline void draw(const Stream& stream, long long device, long long dimension,
-                            long long first, Bits* drawn)
+__device__ inline void draw(const Stream& stream, Word device, long long first, Bits* drawn)
 {
-    const long long calls = (dimension + COORDINATES_A_CALL - 1) / COORDINATES_A_CALL;
-    const Word call = device * calls + first / COORDINATES_A_CALL;
+    const Word call = first / COORDINATES_A_CALL;
 #if WIDE
-    draw_words(stream, call, drawn);
-    draw_words(stream, call + 1, drawn + 4);
+    draw_words(stream, device, call, drawn);
+    draw_words(stream, device, call + 1, drawn + 4);
 #else
     Word words[4];
-    draw_words(stream, call, words);
+    draw_words(stream, device, call, words);
 #pragma unroll
     for (int i = 0; i < 8; ++i) drawn[i] = (Bits)(words[i / 2] >> 32 * (i % 2));
 #endif

@@ -65,7 +65,7 @@ def read_submissions(folder: Path) -> list[Submission]:
         mapping = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return []
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             f"{path} cannot be read: {getattr(error, 'strerror', None) or error}",
             hint="move it away to go on without what it says of jobs",
