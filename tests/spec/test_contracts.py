@@ -283,7 +283,11 @@ REPORTS = """
     ("old", "new", "expected"),
     [
         ("reported:", "reports:", "lacks reported: ClassVar[tuple[Metric, ...]]"),
-        ("= ()", "= []", "has reported = [], where reported: ClassVar[tuple[Metric, ...]]"),
+        (
+            "= ()",
+            "= []",
+            "has reported = [], where reported: ClassVar[tuple[Metric, ...]] is asked for",
+        ),
         ("aggregate(self, messages, state)", "aggregate(self, messages)", "is what is called"),
     ],
 )

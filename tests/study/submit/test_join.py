@@ -29,7 +29,7 @@ def state_of(folder, status, failure=""):
     if status != "pending":
         path.touch()
         os.utime(path, (SUBMITTED_S + 5, SUBMITTED_S + 5))
-    return RunStatus(Run(Spec(), "run.h5"), path, status, failure=failure)
+    return RunStatus(Run(Spec(), ("run",), identify(Spec())), path, status, failure=failure)
 
 
 def submission_of(state, job_id="7", task=-1):
