@@ -282,8 +282,8 @@ REPORTS = """
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("reported:", "reports:", "lacks reported: ClassVar[tuple]"),
-        ("= ()", "= []", "has reported = []; make it one of type tuple"),
+        ("reported:", "reports:", "lacks reported: ClassVar[tuple[Metric, ...]]; did you"),
+        ("= ()", "= []", "has reported = [], where reported: ClassVar[tuple[Metric"),
         ("aggregate(self, messages, state)", "aggregate(self, messages)", "is what is called"),
     ],
 )
