@@ -6,7 +6,7 @@ import pytest
 
 from lad_mpi.errors import UsageError
 from lad_mpi.logs import KILLED, OutputLock
-from lad_mpi.spec import Spec
+from lad_mpi.spec import Spec, identify
 from lad_mpi.study import Run, RunStatus
 from lad_mpi.study.failures import clear_failure, note_failure, read_failure
 from lad_mpi.study.submit import (
