@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lad_mpi.errors import ExitCode, UsageError
+from analysis.plotting import import_figures
+from lad_mpi.errors import ExitCode
 from lad_mpi.terminal import path_argument, run_command
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _table(options: argparse.Namespace) -> ExitCode:
 def _figures(options: argparse.Namespace) -> ExitCode:
     from analysis.runs import load_collection  # noqa: PLC0415
 
-    figures = _import_figures()
+    figures = import_figures()
     collection = load_collection(options.paths)
     for path in figures.save_figures(collection, options.output):
         sys.stdout.write(f"{path}\n")
@@ -128,7 +128,7 @@ def _scaling(options: argparse.Namespace) -> ExitCode:
     rows = summarise_scaling(study)
     drawn = []
     if options.output is not None:
-        drawn = _import_figures().save_scaling_figures(study, rows, options.output)
+        drawn = import_figures().save_scaling_figures(study, rows, options.output)
     if options.json:
         sys.stdout.write(table.to_json(rows, study) + "\n")
         return ExitCode.OK
@@ -136,13 +136,3 @@ def _scaling(options: argparse.Namespace) -> ExitCode:
     for path in drawn:
         sys.stdout.write(f"{path}\n")
     return ExitCode.OK
-
-
-def _import_figures() -> Any:
-    try:
-        return importlib.import_module("analysis.figures")
-    except ImportError as error:
-        raise UsageError(
-            f"figures need matplotlib, which cannot be imported ({error})",
-            hint="pip install 'lad_mpi[analysis]'",
-        ) from error

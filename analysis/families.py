@@ -1,36 +1,86 @@
-"""Methods that differ in their load alone, and what the law of their code says of them."""
+"""What methods are called by what they are: their setting, their rule, and their load."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
 
 from analysis.exact import is_lossless
 from analysis.runs import natural_key
 from lad_mpi.coding import DispersionCode
 from lad_mpi.errors import LadError
-from lad_mpi.spec import parse_component, parse_devices
+from lad_mpi.spec import flatten, parse_component, parse_devices
 from lad_mpi.theory import sampled_dispersion
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from analysis.runs import Collection, Method
+
+#: Parts of a spec that are told by other words, or change neither data nor errors.
+_APART = {
+    "name", "seed", "problem", "devices", "coding", "compression", "attack", "aggregation",
+    "logging", "safety", "network", "compute", "overlap", "backend.gpu_transfers",
+}  # fmt: skip
+_FEW = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A method in the words of the field, as short as its company allows.
+
+    Parameters
+    ----------
+    method : Method
+        The method.
+    data : str
+        Its problem, in full.
+    setting : str
+        Those of data, N, f and attack that not all methods share; empty where all do.
+    rule : str
+        Pre-aggregations, rule, codec, and what else sets it apart from others but load;
+        the code where that decodes.
+    load : int or None
+        d; None for a code that sets its own.
+    """
+
+    method: Method
+    data: str
+    setting: str
+    rule: str
+    load: int | None
+
+    @property
+    def family(self) -> str:
+        """The name that methods share which differ in load alone."""
+        return joined(self.rule, self.setting)
+
+    @property
+    def variant(self) -> str:
+        """The name among methods of the same setting."""
+        return self.rule if self.load is None else f"{self.rule}, d = {self.load}"
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Methods that differ in nothing but load, and name, with a code whose V has a law.
+    """Methods that differ in nothing but load, and name.
 
     Parameters
     ----------
-    name : str
-        Their rule and codec.
+    name, rule, setting, data : str
+        As of :class:`Identity`.
     members : tuple of Method
         In the order of their loads.
     """
 
     name: str
+    rule: str
+    setting: str
+    data: str
     members: tuple[Method, ...]
 
     @property
@@ -59,39 +109,133 @@ class Family:
         return found
 
 
+def identify(methods: Sequence[Method]) -> list[Identity]:
+    """Name methods by what they are; no two have the same setting, rule and load."""
+    where = _settings([method.spec for method in methods])
+    rules = _rules(methods, where)
+    return [
+        Identity(method, _component(_table(method.spec, "problem")), setting, rule, load_of(method))
+        for method, setting, rule in zip(methods, where, rules, strict=True)
+    ]
+
+
 def load_families(collection: Collection) -> list[Family]:
     """Find all families of at least two loads, in natural order of their names."""
-    groups: dict[str, list[Method]] = defaultdict(list)
-    for method in collection.methods:
-        if "load" in method.table("coding") and _has_law(method):
-            groups[_shared(method)].append(method)
-    found = [
-        Family(rule_and_codec(members[0]), tuple(sorted(members, key=load_of)))
-        for members in groups.values()
-        if len({load_of(method) for method in members}) > 1
+    groups: dict[str, list[Identity]] = defaultdict(list)
+    for found in identify(collection.methods):
+        if found.load is not None:
+            groups[found.family].append(found)
+    families = []
+    for name, members in groups.items():
+        first, ordered = members[0], sorted(members, key=lambda member: member.load or 0)
+        if len({member.load for member in members}) > 1:
+            ours = tuple(member.method for member in ordered)
+            families.append(Family(name, first.rule, first.setting, first.data, ours))
+    return sorted(families, key=lambda family: natural_key(family.name))
+
+
+def load_of(method: Method) -> int | None:
+    """Return d; None of a code that sets its own."""
+    load = method.table("coding").get("load")
+    return None if load is None else int(load)
+
+
+def rule_and_codec(spec: Mapping[str, Any]) -> str:
+    """Name a spec by its pre-aggregations, rule and codec; by its code where that decodes."""
+    return _without_parameters(_rule(spec))
+
+
+def setting_of(specs: Iterable[Mapping[str, Any]]) -> str:
+    """Say N, f, attack and data of runs; of what they do not share, what there is.
+
+    Examples
+    --------
+    >>> devices = [{"devices": {"count": 10, "byzantine": f}} for f in (1, 3)]
+    >>> setting_of(devices)
+    'N = 10 devices, f = 1 to 3 of them Byzantine; attack: unknown; data: unknown'
+    """
+    found = list(specs)
+    count, faults = zip(*map(_counts, found), strict=True)
+    attack, data = (
+        _several([_table(spec, name) for spec in found]) for name in ("attack", "problem")
+    )
+    return (
+        f"N = {_range(count)} devices, f = {_range(faults)} of them Byzantine; "
+        f"attack: {attack}; data: {data}"
+    )
+
+
+def joined(*parts: str) -> str:
+    """Join the parts that are not empty by commas."""
+    return ", ".join(part for part in parts if part)
+
+
+def _rules(methods: Sequence[Method], where: Sequence[str]) -> list[str]:
+    """Name rules and codecs; add in which other parts methods of the same name differ."""
+    others = [
+        {
+            "rule": _rule(method.spec),
+            "code": _code(method.spec),
+            **_rest(method.spec),
+            **method.origin.facts(),
+        }
+        for method in methods
     ]
-    return sorted(found, key=lambda family: natural_key(family.name))
+    names = [rule_and_codec(method.spec) for method in methods]
+    places: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for place, name in enumerate(zip(names, where, strict=True)):
+        places[name].append(place)
+    for alike in places.values():
+        keys = dict.fromkeys(key for place in alike for key in others[place])
+        for key in keys:
+            values = [others[place].get(key, "none") for place in alike]
+            if len(set(values)) == 1:
+                continue
+            for place, value in zip(alike, values, strict=True):
+                if key == "rule":
+                    names[place] = value
+                else:
+                    names[place] = joined(names[place], f"{key.replace('_', ' ')} {value}")
+    # Methods may differ in what no spec says: then their labels tell them apart.
+    known: dict[tuple[str, str, int | None], int] = {}
+    for place, (method, setting) in enumerate(zip(methods, where, strict=True)):
+        first = known.setdefault((setting, names[place], load_of(method)), place)
+        if first != place:
+            names[place] = joined(names[place], method.label)
+    return names
 
 
-def load_of(method: Method) -> int:
-    """Return d of a method of a family."""
-    return int(method.table("coding")["load"])
+def _settings(specs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Write of data, N, f and attack what not all specs share."""
+    counts = list(zip(*map(_counts, specs), strict=True))
+    parts = [
+        _differing([_table(spec, "problem") for spec in specs]),
+        [f"N = {count}" for count in counts[0]],
+        [f"f = {faults}" for faults in counts[1]],
+        [f"attack {text}" for text in _differing([_table(spec, "attack") for spec in specs])],
+    ]
+    varying = [texts for texts in parts if len(set(texts)) > 1]
+    return [joined(*(texts[place] for texts in varying)) for place in range(len(specs))]
 
 
-def rule_and_codec(method: Method) -> str:
-    """Name a method by its pre-aggregations, rule and codec; by its code where that decodes."""
-    rule = method.table("aggregation")
-    steps = [step["kind"] if isinstance(step, dict) else step for step in rule.get("pre", [])]
-    name = " + ".join([*steps, str(rule.get("kind", method.table("coding").get("kind")))])
-    codec = _codec(method)
-    return (name if codec == "none" else f"{name}, {codec}").replace("_", " ")
-
-
-def _has_law(method: Method) -> bool:
-    try:
-        return isinstance(parse_component(method.spec, "coding"), DispersionCode)
-    except LadError:
-        return False
+def _differing(tables: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Write components by their kinds, and the values in which those of one kind differ."""
+    kinds = {str(table.get("kind", "unknown")): _values(table) for table in tables}
+    differing = {
+        kind: [
+            key
+            for key in values
+            if len({_values(t).get(key) for t in tables if t.get("kind") == kind}) > 1
+        ]
+        for kind, values in kinds.items()
+    }
+    texts = []
+    for table in tables:
+        kind, values = str(table.get("kind", "unknown")), _values(table)
+        own = ", ".join(values[key] for key in differing[kind] if key in values)
+        name = kind.replace("_", " ")
+        texts.append(own if own and len(kinds) == 1 else f"{name} ({own})" if own else name)
+    return texts
 
 
 def _variance_factor(method: Method, load: int) -> float:
@@ -107,9 +251,77 @@ def _variance_factor(method: Method, load: int) -> float:
     return code.variance_factor(devices.count, devices.num_byzantine)
 
 
-def _shared(method: Method) -> str:
-    return method.numbers_key("coding.load")
+def _without_parameters(text: str) -> str:
+    return re.sub(r" \([^()]*\)", "", text)
 
 
-def _codec(method: Method) -> str:
-    return str(method.table("compression").get("kind", "none"))
+def _component(table: Mapping[str, Any], default: str = "unknown") -> str:
+    """Write a component with its numbers and words; its switches are left out."""
+    name = str(table.get("kind", default)).replace("_", " ")
+    told = [text for key, text in _values(table).items() if not isinstance(table[key], bool)]
+    return f"{name} ({', '.join(told)})" if told else name
+
+
+def _values(table: Mapping[str, Any]) -> dict[str, str]:
+    """Return the parameters of a component as text, by their keys."""
+    return {
+        key: _value(value) if key == "data" else f"{key.replace('_', ' ')} {_value(value)}"
+        for key, value in table.items()
+        if key not in {"kind", "pre"} and not isinstance(value, (list, dict))
+    }
+
+
+def _value(value: object) -> str:
+    # Of a file only its name is of use to a reader.
+    if isinstance(value, str):
+        return PurePath(value).name
+    return f"{value:g}".replace("-", "−") if isinstance(value, float) else str(value)
+
+
+def _table(spec: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = spec.get(name, {})
+    return found if isinstance(found, dict) else {}
+
+
+def _code(spec: Mapping[str, Any]) -> str:
+    coding = {key: value for key, value in _table(spec, "coding").items() if key != "load"}
+    return _component(coding)
+
+
+def _rule(spec: Mapping[str, Any]) -> str:
+    rule = _table(spec, "aggregation")
+    steps = [step if isinstance(step, dict) else {"kind": step} for step in rule.get("pre", [])]
+    # A code without a load to choose is what sets a method apart, if it does not do all.
+    code = [] if rule and "load" in _table(spec, "coding") else [_code(spec)]
+    last = [_component(rule)] if rule else []
+    name = " + ".join([*code, *map(_component, steps), *last])
+    codec = _component(_table(spec, "compression"), "none")
+    return name if codec == "none" else f"{name}, {codec}"
+
+
+def _rest(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Return all other values of a spec, by the last word of their keys."""
+    assumed = _table(spec, "devices").get("assumed_byzantine")
+    told = {} if assumed is None else {"assumed f": str(assumed)}
+    tables = {key: value for key, value in spec.items() if key not in _APART}
+    flat = {key: value for key, value in flatten(tables).items() if key not in _APART}
+    return told | {key.rpartition(".")[2]: _value(value) for key, value in flat.items()}
+
+
+def _counts(spec: Mapping[str, Any]) -> tuple[int, int]:
+    """Return N and f."""
+    devices = _table(spec, "devices")
+    return int(devices.get("count", 0)), int(devices.get("byzantine", 0))
+
+
+def _range(values: Sequence[int]) -> str:
+    low, high = min(values), max(values)
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def _several(tables: Sequence[Mapping[str, Any]]) -> str:
+    full = sorted({_component(table) for table in tables})
+    if len(full) == 1:
+        return full[0]
+    brief = sorted(set(_differing(tables)), key=natural_key)
+    return " or ".join(brief) if len(brief) <= _FEW else f"{len(brief)}, as named"

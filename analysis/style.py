@@ -1,4 +1,4 @@
-"""How figures look: one colour and line for a method, wherever it appears."""
+"""How figures look: a colour for a rule, a shade of it for a load."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 from analysis.runs import natural_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 #: Colours that the colour-blind can tell apart (Okabe and Ito, "Color universal
 #: design", 2008), without the yellow, which is too faint on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", ":", "-.")
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p", "h")
+#: Colours of rising loads where there is one rule (from Viridis, without its yellow).
+RAMP = ("#A0DA39", "#1FA187", "#365C8D", "#440154")
+_LIGHTER, _DARKER = 0.4, 0.6
 
 #: Colours of phases, paler than those of methods so that neither is taken for
 #: the other (Tol, "Colour schemes", light scheme).
@@ -34,6 +38,7 @@ GREY = "#666666"
 WIDTH = 6.9
 
 SETTINGS: Any = {
+    "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.labelsize": 9,
@@ -43,6 +48,10 @@ SETTINGS: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.7,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
     "axes.grid": True,
     "grid.color": "#E5E5E5",
     "grid.linewidth": 0.5,
@@ -59,7 +68,7 @@ SETTINGS: Any = {
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a method is drawn.
+    """How a line is drawn.
 
     Parameters
     ----------
@@ -67,12 +76,15 @@ class Style:
         Hexadecimal colour.
     line : str
         Line style of matplotlib.
+    marker : str
+        Marker of matplotlib, where the line has any.
     layer : int
         Broken lines lie above whole ones, so that neither hides the other.
     """
 
     color: str
     line: str
+    marker: str
     layer: int
 
 
@@ -86,14 +98,50 @@ def phase_colors(phases: Iterable[str], rest: str) -> dict[str, str]:
     }
 
 
-def method_styles(labels: Iterable[str]) -> dict[str, Style]:
-    """Give each method its colour, and a line style once all colours are taken.
+def line_styles(
+    names: Iterable[tuple[str, int | None]], rules: Sequence[str] = ()
+) -> dict[tuple[str, int | None], Style]:
+    """Give each rule its colour and marker, and each load its shade, dark for a great one.
 
-    It depends on the labels alone, not on their order.
+    Once all colours are taken, lines are broken, and so are those without a load where
+    others have one. A rule alone has the colours of ``RAMP``, which can be told apart
+    better than shades of one.
+
+    Parameters
+    ----------
+    names : iterable of (str, int or None)
+        Rule and load of every line.
+    rules : sequence of str
+        The rules in the order of their colours; natural order where left out.
     """
-    ordered = sorted(set(labels), key=natural_key)
-    styles: dict[str, Style] = {}
-    for place, label in enumerate(ordered):
-        turn = place // len(COLORS) % len(LINES)
-        styles[label] = Style(COLORS[place % len(COLORS)], LINES[turn], layer=turn)
+    lines = set(names)
+    rules = rules or sorted({rule for rule, _ in lines}, key=natural_key)
+    loads = sorted({load for _, load in lines if load is not None})
+    styles: dict[tuple[str, int | None], Style] = {}
+    for rule, load in lines:
+        place = rules.index(rule)
+        broken = load is None and bool(loads)
+        turn = (place // len(COLORS) + broken) % len(LINES)
+        color = COLORS[place % len(COLORS)]
+        if load is not None and len(loads) > 1:
+            share = loads.index(load) / (len(loads) - 1)
+            color = _between(RAMP, share) if len(rules) == 1 else _between(_shades(color), share)
+        styles[rule, load] = Style(color, LINES[turn], MARKERS[place % len(MARKERS)], turn)
     return styles
+
+
+def _shades(color: str) -> tuple[str, str, str]:
+    """Return a colour between a lighter and a darker one of the same hue."""
+    return _mixed(color, "#FFFFFF", _LIGHTER), color, _mixed(color, "#000000", _DARKER)
+
+
+def _between(colors: Sequence[str], share: float) -> str:
+    """Return the colour at a share of the way through some."""
+    way = share * (len(colors) - 1)
+    place = min(int(way), len(colors) - 2)
+    return _mixed(colors[place], colors[place + 1], way - place)
+
+
+def _mixed(color: str, other: str, share: float) -> str:
+    pairs = [(int(color[i : i + 2], 16), int(other[i : i + 2], 16)) for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(a + (b - a) * share):02X}" for a, b in pairs)

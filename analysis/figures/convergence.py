@@ -3,31 +3,47 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from analysis import style
-from analysis.figures.notes import mark_times, seeds_caption, spread_caption
+from analysis.families import setting_of
+from analysis.figures import canvas
+from analysis.figures.notes import (
+    left_out_caption,
+    seeds_caption,
+    spread_caption,
+    times_caption,
+    times_heading,
+)
+from analysis.figures.panels import arrange, errors_of, lines_of, times_of
 from analysis.spent import iterations_before, seconds_before, uplink_bytes_before
 from analysis.statistics import estimate
 from analysis.summary import final_loss
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-    from analysis.runs import Collection, Method
+    from analysis import style
+    from analysis.figures.panels import Arrangement, Panel
+    from analysis.runs import Collection
     from lad_mpi.logs import RunLog
     from lad_mpi.types import HostFloats
 
-_HEIGHT = 3.3
 #: A logarithmic axis shows methods whose ends lie further apart than this.
 _WIDE = 5.0
-_BAND = 0.1
+#: A line leaves the axes where its loss is so many times what all began with.
+_LOST = 30.0
+#: Opacity of a band, and of all bands of a panel together.
+_BAND, _BANDS = 0.1, 1.0
+_BYTES = "uplink of all devices"
+_OTHERS = "other methods"
+_PALE: dict[str, Any] = {"color": "#DCDCDC", "linewidth": 0.6}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,40 +64,34 @@ class Curve:
     high: HostFloats
 
 
-def against_iterations(collection: Collection) -> tuple[Figure, str]:
+def against_iterations(collection: Collection) -> tuple[Figure, str] | None:
     """Draw loss against iterations."""
-    figure, _ = _draw(collection, iterations_before, "iteration")
-    return figure, f"Loss against iterations. {_over_seeds(collection)}"
+    return _draw(collection, iterations_before, "iteration", "Loss against iterations.")
 
 
-def against_seconds(collection: Collection) -> tuple[Figure, str]:
+def against_seconds(collection: Collection) -> tuple[Figure, str] | None:
     """Draw loss against training time."""
-    figure, axes = _draw(collection, seconds_before, "training time (s)")
     caption = "Loss against training time: the server's clock, evaluation left out."
-    caption += mark_times(axes, collection.methods)
-    return figure, f"{caption} {_over_seeds(collection)}"
+    return _draw(collection, seconds_before, "training time (s)", caption, timed=True)
 
 
-def against_bytes(collection: Collection) -> tuple[Figure, str]:
+def against_bytes(collection: Collection) -> tuple[Figure, str] | None:
     """Draw loss against uplink traffic."""
-    figure, axes = _draw(collection, uplink_bytes_before, "uplink traffic of all devices (bytes)")
-    axes.xaxis.set_major_formatter(EngFormatter(unit="B"))
     caption = "Loss against bytes sent by all devices to the server."
-    return figure, f"{caption} {_over_seeds(collection)}"
+    return _draw(collection, uplink_bytes_before, _BYTES, caption)
 
 
-def loss_curve(method: Method, spent: Callable[[RunLog], HostFloats]) -> Curve:
-    """Return the loss of a method over what was spent, evaluated points only.
+def loss_curve(runs: Sequence[RunLog], spent: Callable[[RunLog], HostFloats]) -> Curve:
+    """Return the loss of a method over what was spent, at evaluated and finite points only.
 
     Parameters
     ----------
-    method : Method
-        Its runs evaluate the same iterations.
+    runs : sequence of RunLog
+        One a seed; they evaluate the same iterations.
     spent : callable
         Gives what a run has spent before each iteration, and after the last,
         shape (T + 1,).
     """
-    runs = list(method.by_seed.values())
     losses = np.array([[*run.metrics["loss"], final_loss(run)] for run in runs])
     costs = np.array([spent(run) for run in runs])
     evaluated = np.isfinite(losses).all(axis=0)
@@ -95,42 +105,113 @@ def loss_curve(method: Method, spent: Callable[[RunLog], HostFloats]) -> Curve:
 
 
 def _draw(
-    collection: Collection, spent: Callable[[RunLog], HostFloats], label: str
-) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(style.WIDTH, _HEIGHT))
-    axes = figure.add_subplot()
-    styles = style.method_styles(method.label for method in collection.methods)
-    curves = {method.label: loss_curve(method, spent) for method in collection.methods}
-    first = _scale_spent(axes, [curve.x for curve in curves.values()])
-    # Names stand in the order in which the curves end.
-    for name in sorted(curves, key=lambda name: -float(curves[name].median[-1])):
-        curve, look = curves[name], styles[name]
+    collection: Collection,
+    spent: Callable[[RunLog], HostFloats],
+    label: str,
+    caption: str,
+    *,
+    timed: bool = False,
+) -> tuple[Figure, str] | None:
+    methods = collection.methods
+    sources = times_of(methods) if timed else errors_of(methods)
+    found = {source.label: loss_curve(source.runs, spent) for source in sources}
+    curves = {name: curve for name, curve in found.items() if curve.x.size}
+    if not curves:
+        return None
+    arrangement = arrange([line for line in lines_of(sources) if line.label in curves])
+    panels = canvas.grid(arrangement)
+    first = _start(list(curves.values()))
+    lost: dict[str, None] = {}
+    for panel, axes in zip(arrangement.panels, panels.axes, strict=True):
+        _draw_panel(axes, panel, curves, arrangement.styles, first)
+        _scale_spent(axes, [curve.x for curve in curves.values()], first)
+        lost |= dict.fromkeys(_scale_loss(axes, panel, curves))
+        if label == _BYTES:
+            axes.xaxis.set_major_formatter(EngFormatter(unit="B"))
+    panels.label(label, "loss $F(x)$")
+    canvas.legend(panels.figure, _entries(arrangement, curves), beside=len(arrangement.panels) == 1)
+    conditions = [one.conditions for method in methods for one in method.timings] if timed else []
+    setting = setting_of(method.spec for method in methods)
+    canvas.heading(panels.figure, setting, *times_heading(conditions))
+    said = [
+        caption,
+        times_caption(conditions),
+        seeds_caption(collection),
+        spread_caption(collection, "Bands"),
+        f"Above the axes at last: {'; '.join(lost)}." if lost else "",
+        left_out_caption(arrangement, "grey"),
+        *(f"{name} has no finite loss." for name in found if name not in curves),
+    ]
+    return panels.figure, " ".join(text for text in said if text)
+
+
+def _draw_panel(
+    axes: Axes,
+    panel: Panel,
+    curves: Mapping[str, Curve],
+    styles: Mapping[str, style.Style],
+    first: float,
+) -> None:
+    for name in panel.others:
+        curve = curves[name]
+        axes.plot(curve.x[curve.x >= first], curve.median[curve.x >= first], zorder=1, **_PALE)
+    for method, name in panel.names.items():
+        curve, look = curves[method], styles[name]
         shown = curve.x >= first
         x, median = curve.x[shown], curve.median[shown]
-        axes.fill_between(
-            x, curve.low[shown], curve.high[shown], color=look.color, alpha=_BAND, linewidth=0
-        )
-        layer = 2 + look.layer / 10
-        axes.plot(x, median, color=look.color, linestyle=look.line, zorder=layer, label=name)
-    if all((curve.low > 0).all() for curve in curves.values()):
-        axes.set_yscale("log")
-    axes.set_xlabel(label)
-    axes.set_ylabel("loss $F(x)$")
-    figure.legend(loc="outside right center")
-    return figure, axes
+        alpha = min(_BAND, _BANDS / len(panel.names))
+        band: dict[str, Any] = {"color": look.color, "alpha": alpha, "linewidth": 0}
+        axes.fill_between(x, curve.low[shown], curve.high[shown], **band)
+        axes.plot(
+            x, median, color=look.color, linestyle=look.line, zorder=2 + look.layer / 10,
+            # A line of one point would not be seen.
+            marker="o" if len(x) == 1 else "", label=name,
+        )  # fmt: skip
 
 
-def _scale_spent(axes: Axes, spent: Sequence[HostFloats]) -> float:
-    """Take a logarithmic axis where methods spend very different amounts; return its start."""
-    ends = [float(x[-1]) for x in spent]
-    if max(ends) <= _WIDE * min(ends):
-        axes.set_xlim(0, 1.02 * max(ends))
-        return 0.0
-    first = min(float(x[x > 0].min()) for x in spent)
-    axes.set_xscale("log")
-    axes.set_xlim(first, 1.1 * max(ends))
-    return first
+def _entries(arrangement: Arrangement, curves: Mapping[str, Curve]) -> dict[str, Artist]:
+    """Name lines in the order in which they end, or in that of rules and loads."""
+    names = list(arrangement.styles)
+    if len(arrangement.panels) == 1:
+        own = {name: method for method, name in arrangement.panels[0].names.items()}
+        names.sort(key=lambda name: -float(curves[own[name]].median[-1]))
+    looks = {name: arrangement.styles[name] for name in names}
+    entries: dict[str, Artist] = {
+        name: canvas.sample(color=look.color, linestyle=look.line) for name, look in looks.items()
+    }
+    if any(panel.others for panel in arrangement.panels):
+        entries[_OTHERS] = canvas.sample(**_PALE)
+    return entries
 
 
-def _over_seeds(collection: Collection) -> str:
-    return f"{seeds_caption(collection)} {spread_caption(collection, 'Bands')}"
+def _start(curves: Sequence[Curve]) -> float:
+    """Return where the axis of what was spent begins; above 0 on a logarithmic one."""
+    ends = [float(curve.x[-1]) for curve in curves]
+    above = [float(curve.x[curve.x > 0].min()) for curve in curves if curve.x[-1] > 0]
+    return min(above) if above and max(ends) > _WIDE * min(ends) else 0.0
+
+
+def _scale_spent(axes: Axes, spent: Sequence[HostFloats], first: float) -> None:
+    last = max(float(x[-1]) for x in spent)
+    if first > 0:
+        axes.set_xscale("log")
+        axes.set_xlim(first, 1.1 * last)
+    else:
+        axes.set_xlim(0, 1.02 * last or 1.0)
+
+
+def _scale_loss(axes: Axes, panel: Panel, curves: Mapping[str, Curve]) -> list[str]:
+    """Take a logarithmic axis of losses; return the names of lines that leave it at the top."""
+    shown = {name: curves[name] for name in (*panel.names, *panel.others)}
+    if any((curve.low < 0).any() for curve in shown.values()):
+        return []
+    begun = max(float(curve.median[0]) for curve in shown.values())
+    if begun <= 0:
+        return []
+    # A loss of zero is below any logarithmic axis: its line falls out of it.
+    axes.set_yscale("log", nonpositive="clip")
+    top = _LOST * begun
+    lost = [name for name in panel.names if curves[name].median.max() > top]
+    if axes.get_ylim()[1] > top:
+        axes.set_ylim(top=top)
+    return lost

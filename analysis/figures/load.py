@@ -2,103 +2,115 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
 from analysis import style
 from analysis.exact import exact_reference
-from analysis.families import load_families, load_of
-from analysis.figures.notes import seeds_caption, spread_caption
+from analysis.families import load_families, load_of, setting_of
+from analysis.figures import canvas
+from analysis.figures.notes import left_out_caption, seeds_caption, spread_caption
+from analysis.figures.panels import Line, arrange, errors_of, lines_of
 from analysis.statistics import estimate
 from analysis.summary import final_loss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from analysis.families import Family
-    from analysis.runs import Collection
+    from analysis.runs import Collection, Method
+    from analysis.statistics import Estimate
     from lad_mpi.logs import RunLog
 
-_HEIGHT = 3.5
-_MARKERS = "osD^vP"
-_SIZE = 5
-_THIN = 0.7
-#: Families stand beside each other where their loads are the same.
-_SHIFT = 1.06
-#: Below this a square relative to β² is rounding; a logarithmic axis has no zero.
+_HEIGHT = 2.2
+_SIZE = 4
+_THIN = 0.9
+#: Families stand beside each other where their loads are the same, over this share of the axis.
+_SPREAD, _MOST_SPREAD = 0.012, 0.06
+#: Factor between the outermost loads and the ends of the axis.
+_MARGIN = 1.3
+#: Below this a square relative to β² is rounding.
 _ROUNDING = 1e-12
+_ZERO = "zero"
+_AT_ZERO: dict[str, Any] = {"marker": "v", "markerfacecolor": "white", "markersize": _SIZE}
+_EXACT: dict[str, Any] = {"color": style.GREY, "linestyle": "--", "linewidth": 0.9, "zorder": 1}
+_LAW: dict[str, Any] = {"color": "#C8C8C8", "linewidth": 3.0, "zorder": 1}
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """How a family is drawn.
+class Quantity:
+    """What a pair of axes shows.
 
     Parameters
     ----------
-    marker : str
-        Marker of matplotlib.
-    shift : float
-        Factor on the load.
-    styles : dict of Style
-        Of the methods, by label.
+    title : str
+        Label of its axis.
+    value : callable
+        Gives it for a run.
+    floor : float
+        A value that is not above this one is zero.
     """
 
-    marker: str
-    shift: float
-    styles: dict[str, style.Style]
+    title: str
+    value: Callable[[RunLog], float]
+    floor: float
 
 
 def error_against_load(collection: Collection) -> tuple[Figure, str] | None:
-    """Draw final loss, and dispersion and aggregation error beside the law, against load.
+    """Draw final loss, dispersion beside its law, and aggregation error, against load.
 
     None where no methods differ in load alone.
     """
-    families = load_families(collection)
+    families = {family.name: family for family in load_families(collection)}
     if not families:
         return None
-    figure = Figure(figsize=(style.WIDTH, _HEIGHT))
-    left, right = figure.subplots(1, 2)
-    styles = style.method_styles(method.label for method in collection.methods)
-    for place, family in enumerate(families):
-        shift = _SHIFT ** (place - (len(families) - 1) / 2)
-        look = Look(_MARKERS[place % len(_MARKERS)], shift, styles)
-        _draw_family(left, family, look, final_loss)
-        _draw_family(right, family, look, _dispersion, linked=False)
-        _draw_family(right, family, look, _squared_error, filled=False)
-        _name(left, look.marker, family.name)
-    _draw_exact(left, families, collection)
-    _draw_laws(right, families)
-    _name(right, "o", "dispersion of honest messages", linked=False)
-    _name(right, "o", "squared aggregation error", filled=False)
-    loads = sorted({load_of(method) for family in families for method in family.members})
-    for axes in (left, right):
-        _finish(axes, loads)
-    left.set_ylabel("final loss $F(x_T)$")
-    right.set_ylabel(r"mean square, in units of $\beta^2$")
-    figure.legend(handles=left.get_legend_handles_labels()[0], loc="outside lower left")
-    figure.legend(handles=right.get_legend_handles_labels()[0], loc="outside lower right")
-    caption = (
-        "What redundancy buys. Left: final loss against load d. Right: squares relative to β² at "
-        "the same model, averaged over iterations; the line is the expected dispersion of "
-        "uncompressed messages by the law of the code, for cyclic coding "
-        "N(H−1)(N−d)/(Hd(N−1)²); zeros, at d = N, are not drawn. "
-        "Colours are those of the methods in the other figures. "
-        f"{seeds_caption(collection)} {spread_caption(collection, 'Bars')}"
+    arrangement = arrange(
+        [_line(f) for f in families.values()], lines_of(errors_of(collection.methods))
     )
-    return figure, caption
+    rows = len(arrangement.panels)
+    figure = canvas.new_figure(0.3 + rows * _HEIGHT)
+    entries: dict[str, Artist] = {
+        name: canvas.sample(**_line_of(look)) for name, look in arrangement.styles.items()
+    }
+    for panel, axes in zip(
+        arrangement.panels, figure.subplots(rows, len(_QUANTITIES), squeeze=False), strict=True
+    ):
+        shown = [(families[own], arrangement.styles[name]) for own, name in panel.names.items()]
+        for one, quantity in zip(axes, _QUANTITIES, strict=True):
+            entries |= _draw_families(one, shown, quantity)
+        members = [family for family, _ in shown]
+        entries |= _draw_exact(axes[0], members, collection) | _draw_laws(axes[1], members)
+        canvas.title(axes[0], panel.title)
+    canvas.legend(figure, entries)
+    methods = [method for family in families.values() for method in family.members]
+    canvas.heading(figure, setting_of(method.spec for method in methods))
+    said = [
+        "What redundancy buys. Left: final loss against load d.",
+        "Middle and right: squares relative to β² at the same model, averaged over iterations.",
+        "The law of the code is the expected dispersion of uncompressed messages.",
+        "For cyclic coding it is N(H−1)(N−d)/(Hd(N−1)²).",
+        "Triangles at the bottom: zeros, for which a logarithmic axis has no place."
+        if _ZERO in entries
+        else "",
+        seeds_caption(collection),
+        spread_caption(collection, "Bars"),
+        left_out_caption(arrangement, "left out"),
+    ]
+    return figure, " ".join(text for text in said if text)
 
 
 def relative_to_variance(run: RunLog, squares: Any) -> float:
     """Return the mean over evaluated iterations of squares relative to β²."""
     beta_squared = run.metrics["beta_squared"]
     told = beta_squared > 0
-    return float(np.mean(squares[told] / beta_squared[told])) if told.any() else float("nan")
+    return float(np.mean(squares[told] / beta_squared[told])) if told.any() else math.nan
 
 
 def _dispersion(run: RunLog) -> float:
@@ -109,53 +121,70 @@ def _squared_error(run: RunLog) -> float:
     return relative_to_variance(run, run.metrics["aggregation_error"] ** 2)
 
 
-def _draw_family(
-    axes: Axes,
-    family: Family,
-    look: Look,
-    value: Callable[[RunLog], float],
-    *,
-    filled: bool = True,
-    linked: bool = True,
-) -> None:
-    loads: list[float] = []
-    medians: list[float] = []
-    for method in family.members:
-        found = estimate([value(run) for run in method.by_seed.values()])
-        if not found.low > _ROUNDING:
-            continue
-        color = look.styles[method.label].color
-        loads.append(look.shift * load_of(method))
-        medians.append(found.median)
-        axes.plot([loads[-1]] * 2, [found.low, found.high], color=color, linewidth=1.0)
-        face = color if filled else "white"
-        axes.plot(
-            loads[-1],
-            found.median,
-            look.marker,
-            color=color,
-            markerfacecolor=face,
-            markersize=_SIZE,
-        )
-    if linked:
-        axes.plot(loads, medians, color=style.GREY, linewidth=_THIN, zorder=1)
+_QUANTITIES = (
+    Quantity("final loss $F(x_T)$", final_loss, 0.0),
+    Quantity(r"honest dispersion / $\beta^2$", _dispersion, _ROUNDING),
+    Quantity(r"squared aggregation error / $\beta^2$", _squared_error, _ROUNDING),
+)
 
 
-def _name(axes: Axes, marker: str, label: str, *, filled: bool = True, linked: bool = True) -> None:
-    face = style.GREY if filled else "white"
-    axes.plot(
-        [],
-        [],
-        color=style.GREY,
-        marker=marker,
-        markerfacecolor=face,
-        markersize=_SIZE,
-        linewidth=_THIN if linked else 0,
-        label=label,
-    )
+def _line_of(look: style.Style) -> dict[str, Any]:
+    return {
+        "color": look.color,
+        "linestyle": look.line,
+        "marker": look.marker,
+        "linewidth": _THIN,
+        "markersize": _SIZE,
+    }
 
 
-def _draw_exact(axes: Axes, families: Sequence[Family], collection: Collection) -> None:
+def _line(family: Family) -> Line:
+    losses = [final_loss(run) for method in family.members for run in method.runs]
+    return Line(family.name, family.data, family.setting, family.rule, None, min(losses))
+
+
+def _draw_families(
+    axes: Axes, families: Sequence[tuple[Family, style.Style]], quantity: Quantity
+) -> dict[str, Artist]:
+    """Draw medians with bars; return the sample of those at zero, if there are any."""
+    found = _estimates([method for family, _ in families for method in family.members], quantity)
+    loads = sorted({load_of(method) or 0 for family, _ in families for method in family.members})
+    signed = any(one.low < 0 for one in found.values())
+    floor = -math.inf if signed else quantity.floor
+    zeros = False
+    for place, (family, look) in enumerate(families):
+        spread = min(_SPREAD * len(families), _MOST_SPREAD)
+        shift = spread * (place / max(1, len(families) - 1) - 0.5)
+        places = [(load_of(m) or 0) * (loads[-1] / loads[0]) ** shift for m in family.members]
+        medians = [math.nan] * len(places)
+        for i, (x, method) in enumerate(zip(places, family.members, strict=True)):
+            one = found.get(method.label)
+            if one is None:
+                continue
+            if one.median > floor:
+                medians[i] = one.median
+                axes.plot([x, x], [one.low, one.high], color=look.color, linewidth=1.0)
+            else:
+                zeros = True
+                bottom = axes.get_xaxis_transform()
+                axes.plot(x, 0.0, color=look.color, transform=bottom, clip_on=False, **_AT_ZERO)
+        axes.plot(places, medians, label=family.name, **_line_of(look))
+    positive = any(one.median > floor for one in found.values())
+    _finish(axes, loads, quantity.title, log=positive and not signed)
+    if not positive:
+        axes.set_yticks([])
+    return {_ZERO: canvas.sample(color=style.GREY, linewidth=0, **_AT_ZERO)} if zeros else {}
+
+
+def _estimates(methods: Sequence[Method], quantity: Quantity) -> dict[str, Estimate]:
+    """Return the estimates of methods by their labels, of those that have all finite values."""
+    values = {m.label: [quantity.value(run) for run in m.by_seed.values()] for m in methods}
+    return {label: estimate(v) for label, v in values.items() if all(map(math.isfinite, v))}
+
+
+def _draw_exact(
+    axes: Axes, families: Sequence[Family], collection: Collection
+) -> dict[str, Artist]:
     """Draw the level of exact recovery where all families share it."""
     references = {
         None if found is None else found.label: found
@@ -164,28 +193,32 @@ def _draw_exact(axes: Axes, families: Sequence[Family], collection: Collection) 
         for found in [exact_reference(family.members[0], collection.methods)]
     }
     if len(references) != 1:
-        return
+        return {}
     (reference,) = references.values()
-    if reference is not None:
-        level = estimate([final_loss(run) for run in reference.by_seed.values()]).median
-        axes.axhline(
-            level, color=style.GREY, linestyle="--", linewidth=0.9, zorder=1, label="exact recovery"
-        )
+    if reference is None:
+        return {}
+    level = estimate([final_loss(run) for run in reference.by_seed.values()]).median
+    return {"exact recovery": axes.axhline(level, **_EXACT)}
 
 
-def _draw_laws(axes: Axes, families: Sequence[Family]) -> None:
+def _draw_laws(axes: Axes, families: Sequence[Family]) -> dict[str, Artist]:
+    most = max(load_of(method) or 0 for family in families for method in family.members)
     laws = [family.law() for family in families if not family.compressed]
-    different = {tuple(law.items()) for law in laws if law}
-    for place, law in enumerate(sorted(different)):
-        label = None if place else "law of the dispersion"
-        axes.plot(*zip(*law, strict=True), color="black", linewidth=0.9, zorder=1, label=label)
+    entries: dict[str, Artist] = {}
+    for law in sorted({tuple(law.items()) for law in laws if law}):
+        loads, values = zip(*law, strict=True)
+        shown = [place for place, load in enumerate(loads) if load <= _MARGIN * most]
+        (entries["law of the dispersion"],) = axes.plot(
+            [loads[place] for place in shown], [values[place] for place in shown], **_LAW
+        )
+    return entries
 
 
-def _finish(axes: Axes, loads: Sequence[int]) -> None:
+def _finish(axes: Axes, loads: Sequence[int], title: str, *, log: bool) -> None:
     axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlim(loads[0] / 1.3, loads[-1] * 1.3)
-    axes.set_xlabel("load $d$ (subsets a device)")
-    axes.xaxis.set_major_locator(FixedLocator(list(loads)))
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_locator(NullLocator())
+    if log:
+        axes.set_yscale("log", nonpositive="clip")
+    axes.set_xlim(loads[0] / _MARGIN, loads[-1] * _MARGIN)
+    axes.set_xlabel("load $d$")
+    axes.set_ylabel(title)
+    canvas.mark_places(axes.xaxis, loads, log=True)

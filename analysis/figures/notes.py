@@ -4,29 +4,46 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analysis import style
-from analysis.marks import emulated_networks, time_notes
+from analysis.marks import (
+    EMULATED,
+    OVERLAP,
+    OVERSUBSCRIBED,
+    SHARED,
+    emulated_networks,
+    time_notes,
+)
 from analysis.statistics import CONFIDENCE, estimate, least_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from matplotlib.axes import Axes
-
+    from analysis.figures.panels import Arrangement
     from analysis.marks import Timed
     from analysis.runs import Collection
 
 _OVERSUBSCRIBED = "oversubscribed: more threads than cores, times show no scaling"
+_SHARED = "shared compute: a rank computes a gradient once for all of its devices"
+_OVERLAP = "overlap: messages arrive while the server works"
 
 
-def mark_times(axes: Axes, rows: Sequence[Timed]) -> str:
-    """Write over axes what their times are not; return the same for the caption."""
+def times_heading(rows: Sequence[Timed], *, marked: bool = False) -> list[str]:
+    """Say above the axes what times are not, with the marks if names have them."""
+    said = [(OVERSUBSCRIBED, _OVERSUBSCRIBED)] if any(row.oversubscribed for row in rows) else []
+    said += [(EMULATED, f"emulated network: {name}") for name in emulated_networks(rows)]
+    said += [(SHARED, _SHARED)] if any(row.shared_compute for row in rows) else []
+    said += [(OVERLAP, _OVERLAP)] if any(row.overlap for row in rows) else []
+    return [f"{sign} {text}" if marked else text for sign, text in said]
+
+
+def times_caption(rows: Sequence[Timed]) -> str:
+    """Say the same in the caption."""
     crowded = [_OVERSUBSCRIBED] if any(row.oversubscribed for row in rows) else []
-    # A long title would take its room from the axes.
-    above = [*crowded, *(f"emulated network: {name}" for name in emulated_networks(rows))]
-    axes.set_title("\n".join(above), color=style.GREY, loc="left")
-    said = [note for note in (*crowded, *time_notes(rows).values()) if note]
-    return "".join(f" {note[0].upper()}{note[1:]}." for note in said)
+    return " ".join(sentence(note) for note in (*crowded, *time_notes(rows).values()))
+
+
+def sentence(text: str) -> str:
+    """Begin with a capital and end with a full stop; all other letters stay: P, N and Q."""
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def seeds_caption(collection: Collection) -> str:
@@ -50,3 +67,11 @@ def spread_caption(collection: Collection, what: str) -> str:
     if False in certain and counts != {1}:
         said.append(f"{what} of fewer than {least_count()} seeds: least to greatest.")
     return " ".join(said)
+
+
+def left_out_caption(arrangement: Arrangement, what: str) -> str:
+    """Say which lines are not named, and how the others were chosen."""
+    if not arrangement.left_out:
+        return ""
+    named = len(arrangement.styles)
+    return f"Named are the {named} of least final loss; {what}: {'; '.join(arrangement.left_out)}."

@@ -4,55 +4,44 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
-
-from analysis import style
-from analysis.figures.notes import mark_times
-from analysis.formatting import significant
+from analysis.families import setting_of
+from analysis.figures import canvas
+from analysis.figures.bars import Row, draw_bars
+from analysis.figures.notes import times_caption, times_heading
+from analysis.marks import mark
+from analysis.runs import natural_key
 from analysis.summary import summarise
-from analysis.timing import COMMUNICATION
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from analysis.runs import Collection
 
-_ROW = 0.24
-_MARGIN = 1.1
 _MS = 1e3
 
 
 def phase_times(collection: Collection) -> tuple[Figure, str]:
     """Draw a bar a method, stacked from the times of the phases."""
-    rows = [time for row in summarise(collection) for time in row.times][::-1]
-    phases = list(dict.fromkeys(phase for row in rows for phase in row.phases))
-    colors = style.phase_colors(phases, rest=COMMUNICATION)
-    figure = Figure(figsize=(style.WIDTH, _MARGIN + _ROW * len(rows)))
-    axes = figure.add_subplot()
-    names = [row.label for row in rows]
-    ends = [0.0] * len(rows)
-    for phase in phases:
-        # Only means add up to the whole.
-        widths = [_MS * row.phases[phase].mean if phase in row.phases else 0.0 for row in rows]
-        label = "communication, waiting" if phase == COMMUNICATION else phase
-        axes.barh(names, widths, left=ends, color=colors[phase], height=0.72, label=label)
-        ends = [end + width for end, width in zip(ends, widths, strict=True)]
-    for name, end in zip(names, ends, strict=True):
-        axes.annotate(
-            significant(end, 3),
-            (end, name),
-            xytext=(3, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
+    times = [time for row in summarise(collection) for time in row.times]
+    times.sort(key=lambda time: natural_key(time.label))
+    conditions = [time.conditions for time in times]
+    # What is true of all is said once, above.
+    marked = len({mark(one) for one in conditions}) > 1
+    # Only means add up to the whole.
+    bars = [
+        Row(
+            name=time.label + (mark(time.conditions) if marked else ""),
+            whole=_MS * time.mean_s,
+            parts={name: _MS * phase.mean for name, phase in time.phases.items()},
         )
-    axes.grid(visible=False, axis="y")
-    axes.tick_params(axis="y", length=0)
-    axes.margins(x=0.08, y=0.02)
-    axes.set_xlim(left=0)
-    axes.set_xlabel("time of an iteration (ms)")
-    figure.legend(loc="outside right center")
+        for time in times
+    ]
+    figure = draw_bars(bars)
+    specs = [method.spec for method in collection.methods]
+    canvas.heading(figure, setting_of(specs), *times_heading(conditions, marked=marked))
     caption = (
         "Training time of an iteration: means over iterations after warm-up, medians over runs. "
         "Work is that of the slowest rank; what it leaves of the server's clock is communication "
         "and waiting. Numbers: the whole, in ms."
     )
-    return figure, caption + mark_times(axes, [row.conditions for row in rows])
+    return figure, f"{caption} {times_caption(conditions)}".strip()

@@ -5,9 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import matplotlib as mpl
-
-from analysis import style
+from analysis.figures import canvas
 from analysis.figures.convergence import against_bytes, against_iterations, against_seconds
 from analysis.figures.load import error_against_load
 from analysis.figures.phases import phase_times
@@ -121,7 +119,7 @@ def save_forecast_figures(forecast: Forecast, question: Question, folder: Path) 
     UsageError
         The folder cannot be written.
     """
-    # They need SciPy, and other figures do not.
+    # These need SciPy, and other figures do not.
     from analysis.figures.forecast import forecast_iteration, forecast_target  # noqa: PLC0415
 
     drawings: dict[str, _Drawing] = {
@@ -142,7 +140,7 @@ def _save(figures: Mapping[str, _Drawing], folder: Path) -> list[Path]:
 def _write(figures: Mapping[str, _Drawing], folder: Path) -> list[Path]:
     written: list[Path] = []
     captions: list[str] = []
-    with mpl.rc_context(style.SETTINGS):
+    with canvas.settings():
         for name, draw in figures.items():
             drawn = draw()
             if drawn is None:
@@ -154,5 +152,7 @@ def _write(figures: Mapping[str, _Drawing], folder: Path) -> list[Path]:
                 figure.savefig(path, metadata={"CreationDate": None} if suffix == "pdf" else None)
                 written.append(path)
             captions.append(f"**{name}.** {caption}\n")
-    (folder / _CAPTIONS).write_text("\n".join(captions), encoding="utf-8")
+    (folder / _CAPTIONS).write_text(
+        "\n".join(captions), encoding="utf-8", errors="backslashreplace"
+    )
     return [*written, folder / _CAPTIONS]

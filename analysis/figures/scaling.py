@@ -4,134 +4,112 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
+import numpy as np
 
 from analysis import style
+from analysis.families import setting_of
+from analysis.figures import canvas
+from analysis.figures.bars import Row, draw_bars
+from analysis.figures.notes import sentence
+from analysis.figures.panels import MOST_LINES
 from analysis.formatting import significant
-from analysis.marks import emulated_note, mark
+from analysis.marks import mark, time_notes
 from analysis.runs import natural_key
 from analysis.scaling.summary import void_lines
 from analysis.statistics import CONFIDENCE, EACH_OF_TWO, least_count
-from analysis.timing import COMMUNICATION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from analysis.scaling.load import ScalingStudy
     from analysis.scaling.summary import CaseSummary
     from analysis.statistics import Estimate
 
-_HEIGHT = 3.3
-_ROW = 0.36
-_MARGIN = 1.1
-_BAR = 0.38
+_HEIGHT = 2.6
 _MS = 1e3
-_SIZE = 5
-_LEAST_SHARE = 0.01
+_SIZE = 4.5
 _NO_CLAIM = "oversubscribed: no claim"
+_TIME = "time of an iteration (ms)"
+_RANKS = "ranks $P$ (one is the server)"
+#: The axis of ranks is logarithmic where they differ by more than this.
+_WIDE = 8
+_IDEAL: dict[str, Any] = {"color": style.GREY, "linestyle": "--", "linewidth": 0.9, "zorder": 1}
+_DOTTED: dict[str, Any] = {"linestyle": ":", "linewidth": 1.0, "zorder": 1}
+_HOLLOW: dict[str, Any] = {"marker": "o", "markerfacecolor": "white", "linewidth": 0}
 
 
 def speedup_and_efficiency(
     study: ScalingStudy, rows: Sequence[CaseSummary]
 ) -> tuple[Figure, str] | None:
-    """Draw speed-up (strong) or time (weak), and efficiency, against ranks; None for one P."""
+    """Draw time, speed-up (strong) and efficiency against ranks; None for one P.
+
+    Of cases that make no claim only the time is drawn.
+    """
     if len({row.ranks for row in rows}) < 2:
         return None
-    strong = study.record.kind == "strong"
-    figure = Figure(figsize=(style.WIDTH, _HEIGHT))
-    left, right = figure.subplots(1, 2)
-    groups = _by_point(rows)
-    colors = style.method_styles(groups)
+    groups, left_out = _chosen(_by_point(rows))
+    colors = _colors(groups)
+    shown = [row for members in groups.values() for row in members]
+    efficient = any(row.efficiency is not None for row in shown)
+    strong = any(row.speedup is not None for row in shown)
+    figure = canvas.new_figure(_HEIGHT)
+    titles = [_TIME, *["speed-up"] * strong, *["efficiency"] * efficient]
+    all_axes = figure.subplots(1, len(titles), squeeze=False, sharex=True)[0]
+    entries = _entries(colors, shown)
     for name, members in groups.items():
-        base = members[0]
-        color = colors[name].color
-        # What is not claimed is not drawn; in weak scaling, times are.
-        claimed = [row for row in members if row.efficiency is not None]
-        hosts = [row.device_ranks / base.device_ranks for row in claimed]
-        if strong:
-            _draw(left, claimed, [row.speedup for row in claimed if row.speedup], color)
-        else:
-            _draw(left, members, [_scaled(row.seconds, _MS) for row in members], color)
-        _draw(right, claimed, [row.efficiency for row in claimed if row.efficiency], color)
-        if strong and claimed:
-            model = _amdahl(base, claimed)
-            ranks = [row.ranks for row in claimed]
-            left.plot(ranks, model, color=color, linestyle=":", linewidth=1.0, zorder=1)
-            relative = [m / h for m, h in zip(model, hosts, strict=True)]
-            right.plot(ranks, relative, color=color, linestyle=":", linewidth=1.0, zorder=1)
-    longest = max(groups.values(), key=len)
-    ranks = [row.ranks for row in longest]
-    ideal = [row.device_ranks / longest[0].device_ranks for row in longest]
-    if strong:
-        left.plot(ranks, ideal, color=style.GREY, linestyle="--", linewidth=0.9, zorder=1)
-    right.axhline(1.0, color=style.GREY, linestyle="--", linewidth=0.9, zorder=1)
+        _draw(all_axes[0], members, [_scaled(row.seconds, _MS) for row in members], colors[name])
+        entries |= _draw_claims(all_axes[1:], members, colors[name], strong=strong)
     every = sorted({row.ranks for row in rows})
-    for axes in (left, right):
-        _ranks_axis(axes, every)
+    for axes, title in zip(all_axes, titles, strict=True):
+        axes.set_xlabel(_RANKS)
+        axes.set_ylabel(title)
         axes.set_ylim(bottom=0)
-    left.set_ylabel("speed-up" if strong else "time of an iteration (ms)")
-    right.set_ylabel("efficiency")
-    _legend(figure, groups, colors, rows, strong=strong)
-    _mark_void(figure, study)
+        _scale(axes, every, log=every[-1] > _WIDE * every[0])
+    canvas.legend(figure, entries)
+    _head(figure, study, rows)
     bases = "; ".join(
         f"{members[0].name}: {significant(_MS * members[0].seconds.median, 3)} ms"
         for members in groups.values()
     )
-    return figure, (
-        f"{'Strong' if strong else 'Weak'} scaling: {study.record.growth_rule}. Base, time of an "
-        f"iteration: {bases}. Marks: medians over launches; bars: {_bars(rows)}. "
-        f"Dashed: ideal, in proportion to the ranks that host devices. "
-        + ("Dotted: the base's device work divided, all else as in the base. " if strong else "")
-        + _claims(study, rows)
-    )
+    said = [
+        f"{study.record.kind.capitalize()} scaling: {study.record.growth_rule}.",
+        f"Base, time of an iteration: {bases}. Marks: medians over launches; bars: {_bars(rows)}.",
+        "Dashed: ideal, in proportion to the ranks that host devices." if efficient else "",
+        "Dotted: the base's device work divided, all else as in the base." if strong else "",
+        "" if efficient else "No case makes a claim: speed-up and efficiency are not drawn.",
+        left_out,
+        _claims(study, rows),
+    ]
+    return figure, " ".join(text for text in said if text)
 
 
 def phases_and_bounds(study: ScalingStudy, rows: Sequence[CaseSummary]) -> tuple[Figure, str]:
     """Draw two bars a case: the phases as measured, and their bounds below."""
-    figure = Figure(figsize=(style.WIDTH, _MARGIN + _ROW * len(rows)))
-    axes = figure.add_subplot()
-    names = list(
-        dict.fromkeys(
-            phase.name
+    figure = draw_bars(
+        [
+            Row(
+                name=f"{row.name}{mark(row)}",
+                whole=_MS * row.seconds.median,
+                parts={p.name: _MS * p.seconds.median for p in row.phases},
+                bounds={} if study.void else _bounds(row),
+            )
             for row in rows
-            for phase in row.phases
-            if any(_is_seen(phase.name, other) for other in rows)
-        )
+        ]
     )
-    colors = style.phase_colors(names, rest=COMMUNICATION)
-    for place, row in enumerate(reversed(rows)):
-        end = bound_end = 0.0
-        for phase in (phase for phase in row.phases if phase.name in colors):
-            width = _MS * phase.seconds.median
-            axes.barh(place + _BAR / 2, width, _BAR, left=end, color=colors[phase.name])
-            end += width
-            if phase.bound_s is not None:
-                bound = _MS * phase.bound_s
-                color = colors[phase.name]
-                axes.barh(place - _BAR / 2, bound, _BAR * 0.6, left=bound_end, color=color)
-                bound_end += bound
-        axes.annotate(
-            significant(_MS * row.seconds.median, 3), (end, place + _BAR / 2), xytext=(3, 0),
-            textcoords="offset points", va="center", fontsize=8,
-        )  # fmt: skip
-    labels = [row.name + mark(row) for row in reversed(rows)]
-    axes.set_yticks(range(len(rows)), labels)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(visible=False, axis="y")
-    axes.margins(x=0.1, y=0.02)
-    axes.set_xlim(left=0)
-    axes.set_xlabel("time of an iteration (ms)")
-    handles = [Line2D([], [], color=colors[name], linewidth=6, label=name) for name in names]
-    figure.legend(handles=handles, loc="outside right center")
-    _mark_void(figure, study)
+    _head(figure, study, rows)
+    lower = (
+        "Lower bar: the bounds of the same phases, by bandwidth, rate and bare collectives of the "
+        "baseline."
+    )
     return figure, (
         "Phases of an iteration. Upper bar: medians over launches, work on the slowest rank; "
-        "number: the whole, in ms. Lower bar: the bounds of the same phases, by bandwidth, "
-        "rate and bare collectives of the baseline. " + _claims(study, rows)
+        "communication is what the work leaves of the whole; number: the whole, in ms. "
+        + ("" if study.void else f"{lower} ")
+        + _claims(study, rows)
     )
 
 
@@ -140,53 +118,79 @@ def cost_along_axis(study: ScalingStudy, rows: Sequence[CaseSummary]) -> tuple[F
     key = next(iter(study.record.over), None)
     if key is None or not all(_is_number(row.over.get(key)) for row in rows):
         return None
-    if len({row.over[key] for row in rows}) < 2:
+    ticks = sorted({_place(row, key) for row in rows})
+    if len(ticks) < 2:
         return None
-    figure = Figure(figsize=(style.WIDTH, _HEIGHT))
+    figure = canvas.new_figure(_HEIGHT)
     left, right = figure.subplots(1, 2)
-    groups: dict[str, list[CaseSummary]] = {}
-    for row in rows:
+    found: dict[str, list[CaseSummary]] = {}
+    for row in sorted(rows, key=lambda row: _place(row, key)):
         rest = ", ".join(f"{_short(k)}={v}" for k, v in row.over.items() if k != key)
-        groups.setdefault(f"P={row.ranks}" + (f", {rest}" if rest else ""), []).append(row)
-    colors = style.method_styles(groups)
-    for name in sorted(groups, key=natural_key):
-        members = sorted(groups[name], key=lambda row: float(str(row.over[key])))
-        places = [float(str(row.over[key])) for row in members]
+        found.setdefault(f"P={row.ranks}" + (f", {rest}" if rest else ""), []).append(row)
+    groups, left_out = _chosen(found)
+    colors = _colors(groups)
+    for name, members in groups.items():
         times = [_scaled(row.seconds, _MS) for row in members]
-        _draw(left, members, times, colors[name].color, places=places, label=name)
+        _draw(left, members, times, colors[name], places=[_place(row, key) for row in members])
     # Errors are the same bits at every P: one line is all of them.
-    errors = {(float(str(row.over[key])), row.growth): row.final_loss for row in rows}
-    values = sorted(errors.items())
+    errors = sorted({(_place(row, key), row.growth): row.final_loss for row in rows}.items())
+    losses = [loss for _, loss in errors]
     right.plot(
-        [place for (place, _), _ in values], [loss for _, loss in values], "o-",
-        color="black", markersize=_SIZE, linewidth=0.9,
+        [place for (place, _), _ in errors], losses, "o-", color="black", markersize=_SIZE,
+        linewidth=0.9,
     )  # fmt: skip
-    ticks = sorted({float(str(row.over[key])) for row in rows})
-    for axes in (left, right):
-        axes.set_xlabel(f"{_short(key)} ({key})")
-        if min(ticks) > 0:
-            axes.set_xscale("log")
-        axes.xaxis.set_major_locator(FixedLocator(ticks))
-        axes.xaxis.set_major_formatter(ScalarFormatter())
-        axes.xaxis.set_minor_locator(NullLocator())
+    for axes, title in ((left, _TIME), (right, "final loss $F(x_T)$")):
+        axes.set_xlabel(canvas.plain(f"{_short(key)} ({key})", 200, 9), parse_math=False)
+        axes.set_ylabel(title)
+        _scale(axes, ticks, log=ticks[0] > 0)
     left.set_ylim(bottom=0)
-    left.set_ylabel("time of an iteration (ms)")
-    right.set_ylabel("final loss $F(x_T)$")
-    if all(loss > 0 for loss in errors.values()):
+    if all(loss > 0 for loss in losses):
         right.set_yscale("log")
-    left.legend()
-    _mark_void(figure, study)
-    return figure, (
-        f"Cost and error against {key}. Left: time of an iteration, medians over launches; bars: "
-        f"{_bars(rows)}. Right: final loss after the same number of iterations, the same bits at "
-        "every P. " + _claims(study, rows)
-    )
+    canvas.legend(figure, _entries(colors, [row for rows in groups.values() for row in rows]))
+    _head(figure, study, rows)
+    said = [
+        f"Cost and error against {key}.",
+        f"Left: time of an iteration, medians over launches; bars: {_bars(rows)}.",
+        "Right: final loss after the same number of iterations, the same bits at every P.",
+        left_out,
+        _claims(study, rows),
+    ]
+    return figure, " ".join(text for text in said if text)
 
 
-def _is_seen(name: str, row: CaseSummary) -> bool:
-    """Tell whether a phase is wide enough to be seen in a bar."""
-    found = (phase.seconds.median for phase in row.phases if phase.name == name)
-    return any(seconds >= _LEAST_SHARE * row.seconds.median for seconds in found)
+def _entries(colors: Mapping[str, str], rows: Sequence[CaseSummary]) -> dict[str, Artist]:
+    entries: dict[str, Artist] = {
+        name: canvas.sample(color=color, marker="o", markersize=_SIZE, linewidth=0.8)
+        for name, color in colors.items()
+    }
+    if any(row.oversubscribed for row in rows):
+        entries[_NO_CLAIM] = canvas.sample(color=style.GREY, markersize=_SIZE, **_HOLLOW)
+    return entries
+
+
+def _draw_claims(
+    all_axes: Sequence[Axes], members: Sequence[CaseSummary], color: str, *, strong: bool
+) -> dict[str, Artist]:
+    """Draw speed-up and efficiency of those cases that claim them, and what is ideal."""
+    claimed = [row for row in members if row.efficiency is not None]
+    if not claimed:
+        return {}
+    base = next(row for row in members if row.name == claimed[0].base)
+    hosts = [row.device_ranks / base.device_ranks for row in claimed]
+    model = _amdahl(base, claimed)
+    relative = [m / h for m, h in zip(model, hosts, strict=True)]
+    shown = [([row.efficiency for row in claimed], [1.0] * len(hosts), relative)]
+    if strong:
+        shown.insert(0, ([row.speedup for row in claimed], hosts, model))
+    ranks = [row.ranks for row in claimed]
+    entries: dict[str, Artist] = {}
+    for axes, (values, ideal, dotted) in zip(all_axes, shown, strict=True):
+        _draw(axes, claimed, [value for value in values if value is not None], color)
+        (entries["ideal"],) = axes.plot(ranks, ideal, **_IDEAL)
+        if strong:
+            axes.plot(ranks, dotted, color=color, **_DOTTED)
+            entries["only device work divided"] = canvas.sample(color=style.GREY, **_DOTTED)
+    return entries
 
 
 def _draw(
@@ -196,7 +200,6 @@ def _draw(
     color: str,
     *,
     places: Sequence[float] | None = None,
-    label: str | None = None,
 ) -> None:
     """Draw medians with intervals; hollow where no claim is made."""
     at = [float(row.ranks) for row in members] if places is None else list(places)
@@ -205,7 +208,11 @@ def _draw(
         face = "white" if row.oversubscribed else color
         axes.plot(place, value.median, "o", color=color, markerfacecolor=face, markersize=_SIZE)
     medians = [value.median for value in values]
-    axes.plot(at, medians, color=color, linewidth=0.8, zorder=1, label=label)
+    axes.plot(at, medians, color=color, linewidth=0.8, zorder=1)
+
+
+def _bounds(row: CaseSummary) -> dict[str, float]:
+    return {p.name: _MS * p.bound_s for p in row.phases if p.bound_s is not None}
 
 
 def _amdahl(base: CaseSummary, members: Sequence[CaseSummary]) -> list[float]:
@@ -226,46 +233,43 @@ def _by_point(rows: Sequence[CaseSummary]) -> dict[str, list[CaseSummary]]:
     return groups
 
 
-def _legend(
-    figure: Figure,
-    groups: dict[str, list[CaseSummary]],
-    colors: dict[str, style.Style],
-    rows: Sequence[CaseSummary],
-    *,
-    strong: bool,
-) -> None:
-    handles = [
-        Line2D([], [], color=colors[name].color, marker="o", markersize=_SIZE, label=name)
-        for name in groups
-    ]
-    handles.append(Line2D([], [], color=style.GREY, linestyle="--", label="ideal"))
-    if strong:
-        text = "only device work divided"
-        handles.append(Line2D([], [], color=style.GREY, linestyle=":", label=text))
-    if any(row.oversubscribed for row in rows):
-        hollow: dict[str, Any] = {"marker": "o", "markerfacecolor": "white", "linewidth": 0}
-        handles.append(Line2D([], [], color=style.GREY, label=_NO_CLAIM, **hollow))
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+def _chosen(
+    groups: Mapping[str, list[CaseSummary]],
+) -> tuple[dict[str, list[CaseSummary]], str]:
+    """Take groups at even distances where there are more than can be told apart; say which not."""
+    names = sorted(groups, key=natural_key)
+    places = np.linspace(0, len(names) - 1, min(len(names), MOST_LINES)).round().astype(int)
+    chosen = [names[place] for place in places]
+    rest = [name for name in names if name not in chosen]
+    said = f"Not drawn, of {len(names)}: {'; '.join(rest)}." if rest else ""
+    return {name: groups[name] for name in chosen}, said
 
 
-def _ranks_axis(axes: Axes, ranks: Sequence[int]) -> None:
-    axes.set_xlabel("ranks $P$ (one is the server)")
-    axes.xaxis.set_major_locator(FixedLocator([float(p) for p in ranks]))
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_locator(NullLocator())
+def _colors(names: Iterable[str]) -> dict[str, str]:
+    ordered = list(names)
+    looks = style.line_styles(("", place) for place in range(len(ordered)))
+    return {name: looks["", place].color for place, name in enumerate(ordered)}
 
 
-def _mark_void(figure: Figure, study: ScalingStudy) -> None:
-    if study.void:
-        figure.suptitle("VOID: no claim is made, see the caption", color="#AA0000", fontsize=9)
+def _scale(axes: Axes, places: Sequence[float], *, log: bool) -> None:
+    if log:
+        axes.set_xscale("log")
+    canvas.mark_places(axes.xaxis, places, log=log)
+
+
+def _head(figure: Figure, study: ScalingStudy, rows: Sequence[CaseSummary]) -> None:
+    specs = [run.spec for case in study.cases for run in case.runs]
+    alarm = "VOID: no claim is made, see the caption" if study.void else ""
+    if not alarm and void_lines(rows, study):
+        alarm = "VOID in part: what is void is not drawn, see the caption"
+    canvas.heading(figure, setting_of(specs), alarm=alarm)
 
 
 def _claims(study: ScalingStudy, rows: Sequence[CaseSummary]) -> str:
     said = [f"VOID, {line}." for line in void_lines(rows, study)]
     if any(row.oversubscribed for row in rows):
         said.append("Hollow or †: more threads than processors, no claim is made.")
-    if note := emulated_note(rows):
-        said.append(f"{note[0].upper()}{note[1:]}.")
+    said += [sentence(note) for note in time_notes(rows).values()]
     void = sum(row.void for row in rows)
     if void:
         said.append(f"{void} void launches are left out.")
@@ -290,6 +294,10 @@ def _scaled(value: Estimate, factor: float) -> Estimate:
     return type(value)(
         factor * value.median, factor * value.low, factor * value.high, value.count, value.coverage
     )
+
+
+def _place(row: CaseSummary, key: str) -> float:
+    return float(str(row.over[key]))
 
 
 def _short(key: str) -> str:

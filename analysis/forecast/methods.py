@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.families import rule_and_codec
 from analysis.labels import natural_key, tell_apart
-from analysis.methods import Method
 from lad_mpi.spec import flatten
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def find_methods(runs: Sequence[RunLog]) -> dict[str, tuple[RunLog, ...]]:
     for run in runs:
         groups[json.dumps(_without_sizes(run.spec), sort_keys=True, default=str)].append(run)
     specs = [_without_sizes(members[0].spec) for members in groups.values()]
-    names = [rule_and_codec(Method("", spec, ())) for spec in specs]
+    names = [rule_and_codec(members[0].spec) for members in groups.values()]
     labels = tell_apart(names, [flatten(spec) for spec in specs])
     named = {label: tuple(runs) for label, runs in zip(labels, groups.values(), strict=True)}
     return {label: named[label] for label in sorted(named, key=natural_key)}

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, runtime_checkable
 
-from lad_mpi.aggregation.cost import Cost  # noqa: TC001  (a class variable is checked by it)
+from lad_mpi.aggregation.cost import Cost  # noqa: TC001  (class variables are checked by it)
 from lad_mpi.errors import ParameterError
-from lad_mpi.types import Metric  # noqa: TC001  (a class variable is checked by it)
+from lad_mpi.types import Metric  # noqa: TC001  (class variables are checked by it)
 
 if TYPE_CHECKING:
     from lad_mpi.aggregation.coordinates import Kernel

@@ -56,6 +56,8 @@ def build_parser() -> argparse.ArgumentParser:
         description="Byzantine-robust, coded and compressed distributed training under MPI.",
     )
     parser.add_argument("--version", action="version", version=f"lad-mpi {__version__}")
+    # Whether a command is there for what it prints, which must not be lost then.
+    parser.set_defaults(prints=True, json=False, dry_run=False, verbose=False)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_run(commands)
     _add_study(commands)
@@ -292,7 +294,7 @@ def _add_analysis(commands: argparse._SubParsersAction[_Parser]) -> None:
         "analysis", help="tables and figures from logs", add_help=False, prefix_chars="\0"
     )
     analysis.add_argument("words", nargs=argparse.REMAINDER)
-    analysis.set_defaults(module="analysis", function="analysis", verbose=False)
+    analysis.set_defaults(module="analysis", function="analysis")
 
 
 def _add_doctor(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -328,8 +330,6 @@ def _command(
 ) -> _Parser:
     parser = commands.add_parser(name, help=short, description=text)
     parser.add_argument("-v", "--verbose", action="store_true", help=verbose)
-    # Whether the command is there for what it prints, which must not be lost then.
-    parser.set_defaults(prints=True, json=False, dry_run=False)
     return parser
 
 

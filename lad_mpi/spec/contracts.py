@@ -8,7 +8,9 @@ import inspect
 import sys
 import typing
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import TypeAdapter, ValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -125,12 +127,11 @@ def _of_member(cls: type[Any], protocol: type[Any], name: str, own: set[str]) ->
     if found is None and name not in own:
         yield f"lacks {_described(protocol, name)}{_slip([*own, *_names(cls)], name)}"
     elif asked is None:
-        expected = _class_variables(protocol)[name]
         value = getattr(cls, name, None)
         if name in own:
             yield f"has a field {name!r}; make it a class variable, {name}: ClassVar[…]"
-        elif not isinstance(value, expected) or (isinstance(value, bool) and expected is int):
-            yield f"has {name} = {value!r}; make it one of type {expected.__name__}"
+        elif not _is_of_type(value, typing.get_type_hints(protocol)[name]):
+            yield f"has {name} = {value!r}, where {_described(protocol, name)} is asked for"
     elif isinstance(asked, property):
         if inspect.isfunction(found) or isinstance(found, (staticmethod, classmethod)):
             yield f"has a method {name!r}; make it a property or a field"
@@ -203,14 +204,14 @@ def _is_protocol(cls: type[Any]) -> bool:
     return Protocol in cls.__bases__
 
 
-def _class_variables(protocol: type[Any]) -> dict[str, type[Any]]:
-    """Return the class variables of a protocol, and their types without parameters."""
-    types = {
-        name: typing.get_args(hint)[0]
-        for name, hint in typing.get_type_hints(protocol).items()
-        if typing.get_origin(hint) is ClassVar
-    }
-    return {name: typing.get_origin(of) or of for name, of in types.items()}
+def _is_of_type(value: object, class_variable: Any) -> bool:
+    """Tell whether a value is of the type T of a ``ClassVar[T]``."""
+    (expected,) = typing.get_args(class_variable)
+    try:
+        TypeAdapter(expected).validate_python(value, strict=True)
+    except ValidationError:
+        return False
+    return True
 
 
 def _lookup(cls: type[Any], name: str) -> Any:
@@ -240,7 +241,8 @@ def _described(protocol: type[Any], name: str) -> str:
     """Return what a protocol asks for under a name, as ``corrupt(self, coded, context)``."""
     member = _lookup(protocol, name)
     if member is None:
-        return f"{name}: ClassVar[{_class_variables(protocol)[name].__name__}]"
+        texts = [inspect.get_annotations(base).get(name) for base in protocol.__mro__]
+        return f"{name}: {next(filter(None, texts))}"
     if isinstance(member, property):
         return f"{name}, a property or a field"
     bound = _binds(protocol, name)

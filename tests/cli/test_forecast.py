@@ -87,7 +87,7 @@ def test_figures_are_drawn_with_captions(ask, tmp_path):
     pytest.importorskip("matplotlib")
     _, shown = ask(
         "--ranks", "50", "--network", "latency=2us,bandwidth=1GB/s", "--dimension", "50,500",
-        "--target-error", "1e5", "-o", "figures",
+        "--target-error", "5", "-o", "figures",
     )  # fmt: skip
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     drawn = {"forecast_iteration", "forecast_target"}
@@ -96,7 +96,8 @@ def test_figures_are_drawn_with_captions(ask, tmp_path):
     }
     captions = (tmp_path / "figures" / "captions.md").read_text()
     assert "Q=500, latency=2us,bandwidth=1GB/s" in captions
-    assert "left out: predicted" in captions
+    # Letters stay as they are everywhere else.
+    assert "Check: trimmed mean: P=1, N=10, d=10, Q=50 left out: predicted" in captions
     assert "figures/captions.md" in shown.out
 
 

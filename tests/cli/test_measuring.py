@@ -42,11 +42,11 @@ def test_only_a_drift_that_a_claim_rests_on_fails_a_study(alone, tmp_path):
     before, after = (tmp_path / f"out/baselines/{when}-p1.json" for when in ("before", "after"))
 
     def repeat(name=""):
-        """Repeat the command, which only judges again, with one quantity five times as good."""
+        """Repeat the command, which only judges again, with a hundredth of one rate."""
         document = json.loads(before.read_text())
         for quantity in document["quantities"]:
             if quantity["name"] == name:
-                quantity["samples"] = [5 * sample for sample in quantity["samples"]]
+                quantity["samples"] = [sample / 100 for sample in quantity["samples"]]
         after.write_text(json.dumps(document))
         return alone(*command)
 

@@ -1,11 +1,14 @@
 """Components of other packages: what they lack is said before a run, and by name."""
 
+import sys
+from typing import Protocol
+
 import numpy as np
 import pytest
 
 from lad_mpi.errors import ParameterError, SpecError
 from lad_mpi.spec import FAMILIES, Spec, check_data, parse_spec
-from lad_mpi.spec.contracts import complaints
+from lad_mpi.spec.contracts import complaints, complaints_about, offers_all_of
 
 HEAD = """
 from dataclasses import dataclass
@@ -229,10 +232,20 @@ def test_parameters_that_the_suite_would_not_pass_are_refused(read, family, old,
         ("attack", "(frozen=True)", "", "is a dataclass that can change"),
         ("attack", "@dataclass(frozen=True)\n", "", "is not a dataclass"),
         ("attack", "ClassVar[str]", "str", "has a field 'kind'; make it a class variable"),
-        ("attack", '"new"', "7", "has kind = 7; make it one of type str"),
+        ("attack", '"new"', "7", "has kind = 7, where kind: ClassVar[str] is asked for"),
         ("attack", '"new"', '"knew"', "has kind = 'knew', and its entry point is named 'new'"),
-        ("compression", "= 99", "= True", "has wire_code = True; make it one of type int"),
-        ("compression", "= True", '= "yes"', "has unbiased = 'yes'; make it one of type bool"),
+        (
+            "compression",
+            "= 99",
+            "= True",
+            "has wire_code = True, where wire_code: ClassVar[int] is asked",
+        ),
+        (
+            "compression",
+            "= True",
+            '= "yes"',
+            "has unbiased = 'yes', where unbiased: ClassVar[bool] is",
+        ),
         ("aggregation", "num_byzantine: int", 'num_byzantine: "Missing"', "TYPE_CHECKING"),
     ],
 )
@@ -257,15 +270,33 @@ def test_half_an_optional_protocol_is_refused(read):
     assert "column_kernel(self, num_messages) is what is called" in found
 
 
-def test_a_class_variable_of_a_generic_type_is_checked_too(read):
-    more = """
-    reported: ClassVar[list] = ["rule_steps"]
+REPORTS = """
+    reported: ClassVar[tuple] = ()
 
     def aggregate(self, messages, state):
-        return self(messages), None, (1.0,)
+        from lad_mpi.aggregation import Aggregated
+        return Aggregated(self(messages))
 """
-    found = complaint(read, "aggregation", append=more)
-    assert found == "has reported = ['rule_steps']; make it one of type tuple"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("reported:", "reports:", "lacks reported: ClassVar[tuple[Metric, ...]]"),
+        (
+            "= ()",
+            "= []",
+            "has reported = [], where reported: ClassVar[tuple[Metric, ...]] is asked for",
+        ),
+        ("aggregate(self, messages, state)", "aggregate(self, messages)", "is what is called"),
+    ],
+)
+def test_a_rule_that_reports_declares_what(read, old, new, expected):
+    assert expected in complaint(read, "aggregation", append=REPORTS.replace(old, new))
+
+
+def test_a_rule_may_report(read):
+    assert read("aggregation", append=REPORTS).aggregation.metrics == ()
 
 
 def test_what_is_called_on_the_class_is_no_method_of_an_instance(read):
@@ -287,6 +318,35 @@ def test_all_that_is_wrong_is_said_at_once(read):
     found = complaint(read, "compression", ("def check(", "def checks("), ("wire_code", "code"))
     assert "; it lacks check(self, dimension); did you misspell it as 'checks'?" in found
     assert "lacks wire_code: ClassVar[int]" in found
+
+
+def test_values_within_a_class_variable_are_of_its_type(read):
+    reports = """
+    reported: ClassVar[tuple] = ("steps",)
+
+    def aggregate(self, messages, state):
+        return None
+"""
+    found = complaint(read, "aggregation", append=reports)
+    expected = "reported: ClassVar[tuple[Metric, ...]] is asked for"
+    assert found == f"has reported = ('steps',), where {expected}"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_whatever_protocols_ask_for_can_be_said_and_compared(family):
+    """A type that is imported for type checkers alone is none when a class is compared."""
+    modules = {sys.modules[contract.__module__] for contract in FAMILIES[family].contracts}
+    protocols = {
+        value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, type) and Protocol in value.__bases__
+    }
+    assert protocols.issuperset(FAMILIES[family].contracts)
+    for protocol in protocols:
+        assert complaints_about(object(), protocol)
+        for cls in FAMILIES[family].table.values():
+            assert isinstance(offers_all_of(cls, protocol), bool)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

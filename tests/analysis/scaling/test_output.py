@@ -5,6 +5,7 @@ import json
 import pytest
 
 from analysis.cli import main
+from analysis.scaling import load_scaling
 from lad_mpi.errors import ExitCode
 
 FIGURES = {"speedup_and_efficiency", "phases_and_bounds", "cost_along_axis"}
@@ -119,13 +120,79 @@ def test_a_folder_without_a_study_is_told(tmp_path, show):
     assert "scaling.json cannot be read" in shown.err
 
 
+def draw_all(study):
+    from analysis.figures import SCALING_FIGURES, canvas
+    from analysis.scaling import summarise_scaling
+
+    rows = summarise_scaling(study)
+    with canvas.settings():
+        return {name: draw(study, rows) for name, draw in SCALING_FIGURES.items()}
+
+
+def test_a_bar_of_phases_ends_where_its_number_says(write_study):
+    pytest.importorskip("matplotlib")
+    study = load_scaling(write_study(launches=3))
+    # Medians of phases do not add up to the median of the whole.
+    for case in study.cases:
+        for factor, run in enumerate(case.runs, start=1):
+            run.seconds[:, :, run.phases.index("compute")] *= 4 - factor
+            run.seconds[:, 0, run.phases.index("gather")] *= factor
+    figure, _ = draw_all(study)["phases_and_bounds"]
+    (axes,) = figure.axes
+    ends = {}
+    for bar in axes.patches:
+        place = round(bar.get_y() + bar.get_height() / 2, 6)
+        ends[place] = max(ends.get(place, 0.0), bar.get_x() + bar.get_width())
+    assert len(axes.texts) == 3
+    for text in axes.texts:
+        assert ends[round(text.xy[1], 6)] == pytest.approx(text.xy[0])
+        assert float(text.get_text()) == pytest.approx(text.xy[0], rel=5e-3)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"study_void": ["drifted"]}, {"provenance": {"oversubscribed": True}}]
+)
+def test_what_makes_no_claim_draws_none(write_study, changes):
+    pytest.importorskip("matplotlib")
+    drawn = draw_all(load_scaling(write_study(**changes)))
+    figure, caption = drawn["speedup_and_efficiency"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["time of an iteration (ms)"]
+    assert "speed-up and efficiency are not drawn" in caption
+    figure, caption = drawn["phases_and_bounds"]
+    places = {round(bar.get_y() + bar.get_height() / 2, 6) for bar in figure.axes[0].patches}
+    # Bounds come from a baseline, which drifted or was crowded.
+    assert len(places) == (6 if "provenance" in changes else 3)
+    assert ("Lower bar" in caption) == ("provenance" in changes)
+
+
+def test_captions_keep_capital_letters(write_study):
+    pytest.importorskip("matplotlib")
+    drawn = draw_all(
+        load_scaling(write_study(over=[1, 5], network={"emulate": {"latency": "1ms"}}))
+    )
+    for figure, caption in drawn.values():
+        assert "N = 10 devices, f = 2 of them Byzantine" in figure.get_suptitle()
+        assert "every p" not in caption
+
+
+def test_many_groups_are_thinned_out_and_said(write_study):
+    pytest.importorskip("matplotlib")
+    study = load_scaling(write_study(ranks=(2, 3), over=list(range(1, 11)), launches=1))
+    _, caption = draw_all(study)["speedup_and_efficiency"]
+    assert "Not drawn" not in caption
+    from analysis.figures import scaling
+
+    groups = {f"load={n}": [] for n in range(1, 31)}
+    chosen, said = scaling._chosen(groups)
+    assert (len(chosen), next(iter(chosen)), list(chosen)[-1]) == (12, "load=1", "load=30")
+    assert said.startswith("Not drawn, of 30: load=2; ")
+    assert len({*chosen, *said.removesuffix(".").partition(": ")[2].split("; ")}) == 30
+
+
 def test_captions_tell_intervals_from_ranges_where_launches_are_void(write_study):
     """Five launches of p3 count, so neither its time nor its efficiency has an interval."""
     pytest.importorskip("matplotlib")
-    from analysis.figures import SCALING_FIGURES
-    from analysis.scaling import load_scaling, summarise_scaling
-
     study = load_scaling(write_study(launches=7, void={"p3-1.h5", "p3-2.h5"}))
-    _, caption = SCALING_FIGURES["speedup_and_efficiency"](study, summarise_scaling(study))
+    _, caption = draw_all(study)["speedup_and_efficiency"]
     said = "95% or more; least to greatest of fewer than 6 launches, or of efficiency fewer than 7"
     assert said in caption

@@ -1,0 +1,165 @@
+"""Bars stacked from the phases of an iteration; they end where their numbers say."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from matplotlib.patches import Patch
+
+from analysis import style
+from analysis.figures import canvas
+from analysis.formatting import significant
+from analysis.timing import COMMUNICATION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Heights of rows in inches: of a bar, and of one with its bounds below.
+_ROW, _PAIR = 0.2, 0.34
+_LEAST_HEIGHT = 0.5
+_MARGIN = 0.55
+_BAR = 0.76
+#: Rows that take more inches are parted into two columns.
+_TALLEST = 6.5
+_NAMES = {1: 170.0, 2: 100.0}
+#: Room for the numbers, over the longest bar.
+_ROOM = {1: 1.1, 2: 1.28}
+_REST = "communication, waiting"
+#: A phase is seen that takes this share of some iteration.
+_LEAST_SHARE = 0.01
+_OTHERS = "other phases"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A bar.
+
+    Parameters
+    ----------
+    name : str
+        Beside it.
+    whole : float
+        Where it ends, in milliseconds.
+    parts : dict of float
+        Milliseconds by phase. What they leave of the whole is communication.
+    bounds : dict of float
+        The bounds of phases, for a thinner bar below.
+    """
+
+    name: str
+    whole: float
+    parts: Mapping[str, float]
+    bounds: Mapping[str, float] = field(default_factory=dict)
+
+    def stacked(self) -> dict[str, float]:
+        """Return parts that add up to the whole: work in proportion where it exceeds it."""
+        work = {name: part for name, part in self.parts.items() if name != COMMUNICATION}
+        busy = sum(work.values())
+        if busy > self.whole:
+            work = {name: part * self.whole / busy for name, part in work.items()}
+        return {**work, COMMUNICATION: max(0.0, self.whole - busy)}
+
+    def seen(self) -> set[str]:
+        """Return the phases that are wide enough to be seen."""
+        return {name for name, part in self.parts.items() if part >= _LEAST_SHARE * self.whole}
+
+
+@dataclass(frozen=True, slots=True)
+class _Bar:
+    """A row as it is drawn: its name in lines, its phases without those too short to be seen."""
+
+    name: str
+    whole: float
+    above: dict[str, float]
+    below: dict[str, float]
+
+    @property
+    def height(self) -> float:
+        """Return the room it takes, in inches."""
+        lines = self.name.count("\n") + 1
+        return max(_PAIR if self.below else _ROW, lines * canvas.LINE + 0.04)
+
+
+def draw_bars(rows: Sequence[Row]) -> Figure:
+    """Draw bars from top to bottom, in one column or two, with the legend of the phases."""
+    least = _PAIR if any(row.bounds for row in rows) else _ROW
+    columns = 1 if least * len(rows) <= _TALLEST else 2
+    deep = -(-len(rows) // columns)
+    seen = {COMMUNICATION}.union(*(row.seen() for row in rows))
+    bars = [
+        _Bar(
+            canvas.plain(row.name, _NAMES[columns], canvas.SMALL),
+            row.whole,
+            _pooled(row.stacked(), seen),
+            _pooled(row.bounds, seen),
+        )
+        for row in rows
+    ]
+    phases = list(dict.fromkeys(phase for bar in bars for phase in (*bar.above, *bar.below)))
+    phases.sort(key=lambda phase: (phase == COMMUNICATION, phase == _OTHERS))
+    colors = style.phase_colors(phases, rest=COMMUNICATION)
+    blocks = [bars[start : start + deep] for start in range(0, len(bars), deep)]
+    height = max(_LEAST_HEIGHT, *(sum(bar.height for bar in block) for block in blocks))
+    figure = canvas.new_figure(_MARGIN + height)
+    ends = [sum(parts.values()) for bar in bars for parts in (bar.above, bar.below)]
+    longest = max(filter(math.isfinite, ends), default=0.0)
+    for block, axes in zip(blocks, figure.subplots(1, columns, squeeze=False)[0], strict=True):
+        _draw_column(axes, block, colors)
+        # Axes are as tall in their units as in inches.
+        axes.set_ylim(height, 0)
+        axes.set_xlim(0, _ROOM[columns] * longest or 1.0)
+    entries: dict[str, Artist] = {
+        _REST if name == COMMUNICATION else name: Patch(color=colors[name]) for name in phases
+    }
+    canvas.legend(figure, entries)
+    return figure
+
+
+def _draw_column(axes: Axes, bars: Sequence[_Bar], colors: Mapping[str, str]) -> None:
+    top, places = 0.0, []
+    for bar in bars:
+        place = top + bar.height / 2
+        # With bounds, the bar is a little higher and they are a little lower than the middle.
+        upper = place - (_ROW * _BAR / 2 if bar.below else 0.0)
+        _stack(axes, bar.above, upper, _ROW * _BAR, colors)
+        _stack(axes, bar.below, upper + _ROW * _BAR, _ROW * _BAR / 2, colors)
+        axes.annotate(
+            _number(bar.whole), (bar.whole, upper), xytext=(3, 0), textcoords="offset points",
+            va="center", fontsize=canvas.SMALL,
+        )  # fmt: skip
+        places.append(place)
+        top += bar.height
+    names = [bar.name for bar in bars]
+    axes.set_yticks(places, names, fontsize=canvas.SMALL, parse_math=False)
+    axes.set_xlabel("time of an iteration (ms)")
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value >= 1e3 else significant(value, 3)
+
+
+def _pooled(parts: Mapping[str, float], seen: set[str]) -> dict[str, float]:
+    """Make one phase of those that are too short to be seen."""
+    pooled: dict[str, float] = {}
+    for name, part in parts.items():
+        shown = name if name in seen else _OTHERS
+        pooled[shown] = pooled.get(shown, 0.0) + part
+    return pooled
+
+
+def _stack(
+    axes: Axes, parts: Mapping[str, float], place: float, height: float, colors: Mapping[str, str]
+) -> None:
+    end = 0.0
+    for name in sorted(parts, key=list(colors).index):
+        axes.barh(place, parts[name], height, left=end, color=colors[name], label=name)
+        end += parts[name]

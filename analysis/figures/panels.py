@@ -1,0 +1,241 @@
+"""Which lines share a pair of axes, and what they are called there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from analysis import style
+from analysis.families import identify, joined
+from analysis.runs import natural_key
+from analysis.summary import final_loss
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from analysis.runs import Method
+    from lad_mpi.logs import RunLog
+
+#: As many lines can be told apart in one legend, and panels on a page.
+MOST_LINES = 12
+MOST_PANELS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is drawn of a method or a family.
+
+    Parameters
+    ----------
+    label : str
+        Its own name; no other line has it.
+    data, setting, rule, load
+        As of :class:`~analysis.families.Identity`.
+    loss : float
+        Its final loss.
+    """
+
+    label: str
+    data: str
+    setting: str
+    rule: str
+    load: int | None
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Lines that share a pair of axes.
+
+    Parameters
+    ----------
+    title : str
+        What they have in common, and others have not; empty for a panel alone.
+    names : dict of str
+        The name of each line in the legend, by its label.
+    others : tuple of str
+        Labels of all other lines of the same data.
+    """
+
+    title: str
+    names: dict[str, str]
+    others: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrangement:
+    """All panels of a figure.
+
+    Parameters
+    ----------
+    panels : tuple of Panel
+        In natural order of their titles.
+    styles : dict of Style
+        By the names of lines, in the order of rules and loads.
+    left_out : tuple of str
+        Labels of lines that no panel names.
+    one_data : bool
+        Whether all lines are of the same data, so that their losses compare.
+    """
+
+    panels: tuple[Panel, ...]
+    styles: dict[str, style.Style]
+    left_out: tuple[str, ...]
+    one_data: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """A way to part lines into panels: by ``title``; ``rule`` and ``name`` are what is left."""
+
+    title: Callable[[Line], str]
+    rule: Callable[[Line], str]
+    name: Callable[[Line], str]
+
+
+def _whole_name(line: Line) -> str:
+    told = line.setting.replace(" ", "") in line.label.replace(" ", "")
+    return line.label if told else joined(line.label, line.setting)
+
+
+def _load_name(line: Line) -> str:
+    return "load set by the code" if line.load is None else f"d = {line.load}"
+
+
+_BY_DATA = _Split(
+    title=lambda line: line.data,
+    rule=lambda line: joined(line.rule, line.setting),
+    name=_whole_name,
+)
+_BY_SETTING = _Split(
+    title=lambda line: line.setting,
+    rule=lambda line: line.rule,
+    name=lambda line: line.rule if line.load is None else f"{line.rule}, d = {line.load}",
+)
+_BY_RULE = _Split(
+    title=lambda line: joined(line.rule, line.setting), rule=lambda _: "", name=_load_name
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """Runs that a line is drawn from.
+
+    Parameters
+    ----------
+    label : str
+        Of the line.
+    method : Method
+        Theirs.
+    runs : tuple of RunLog
+        One a seed.
+    conditions : str
+        What their times mean, if those of the method mean several things; else empty.
+    """
+
+    label: str
+    method: Method
+    runs: tuple[RunLog, ...]
+    conditions: str = ""
+
+
+def errors_of(methods: Sequence[Method]) -> list[Source]:
+    """Return the errors of methods, of which all runs of a seed have the same."""
+    return [Source(method.label, method, tuple(method.by_seed.values())) for method in methods]
+
+
+def times_of(methods: Sequence[Method]) -> list[Source]:
+    """Return the times of methods, apart for all that they mean; of runs timed as a whole."""
+    sources = []
+    for method in methods:
+        for timing in method.timings:
+            runs = {run.spec["seed"]: run for run in reversed(timing.whole_runs)}
+            several = timing.label.removeprefix(method.label) if len(method.timings) > 1 else ""
+            if runs:
+                ours = tuple(runs[seed] for seed in sorted(runs))
+                sources.append(Source(timing.label, method, ours, several.strip(" ()")))
+    return sources
+
+
+def lines_of(sources: Sequence[Source]) -> list[Line]:
+    """Return a line a source."""
+    methods = {source.method.label: source.method for source in sources}
+    found = {one.method.label: one for one in identify(list(methods.values()))}
+    return [
+        Line(
+            label=source.label,
+            data=found[source.method.label].data,
+            setting=found[source.method.label].setting,
+            rule=joined(found[source.method.label].rule, source.conditions),
+            load=found[source.method.label].load,
+            loss=min(final_loss(run) for run in source.runs),
+        )
+        for source in sources
+    ]
+
+
+def arrange(lines: Sequence[Line], among: Sequence[Line] = ()) -> Arrangement:
+    """Part lines into panels, so that each line can be told from all others.
+
+    Few lines share one panel, unless there are several settings and several lines of
+    one. Else there is a panel a setting, else a panel a rule. Where that is not enough,
+    the lines of least loss are named.
+
+    Parameters
+    ----------
+    lines : sequence of Line
+        At least one.
+    among : sequence of Line
+        Lines of loads that these are made of, from which each rule has its colour; then a
+        panel a rule makes no sense.
+    """
+    for split in (_BY_DATA, _BY_SETTING, *([] if among else [_BY_RULE])):
+        if _fits(lines, split, mixed=bool(among)):
+            return _arranged(lines, lines, split, among)
+    settings = len({line.setting for line in lines})
+    split = _BY_SETTING if 1 < settings <= MOST_PANELS else _BY_DATA
+    best = sorted(lines, key=lambda line: line.loss)
+    names = set(list(dict.fromkeys(map(split.name, best)))[:MOST_LINES])
+    return _arranged([line for line in lines if split.name(line) in names], lines, split, among)
+
+
+def _fits(lines: Sequence[Line], split: _Split, *, mixed: bool) -> bool:
+    """Tell whether a split is fine enough; families of several settings may be mixed."""
+    if len({split.name(line) for line in lines}) > MOST_LINES:
+        return False
+    if split is _BY_DATA:
+        settings = len({line.setting for line in lines})
+        alone = mixed or settings in {1, len(lines)}
+        return alone and len({line.data for line in lines}) == 1
+    return len({split.title(line) for line in lines}) <= MOST_PANELS
+
+
+def _arranged(
+    shown: Sequence[Line], lines: Sequence[Line], split: _Split, among: Sequence[Line]
+) -> Arrangement:
+    ordered = sorted(shown, key=lambda line: (natural_key(split.rule(line)), line.load or 0))
+    keys = {split.name(line): (split.rule(line), line.load) for line in ordered}
+    # The rule of most lines has the first colour, whose shades can be told apart best.
+    counts = Counter(split.rule(line) for line in among or shown)
+    rules = sorted(counts, key=lambda rule: (-counts[rule], natural_key(rule)))
+    styles = style.line_styles(keys.values(), rules)
+    titles = sorted({split.title(line) for line in shown}, key=natural_key)
+    panels = []
+    for title in titles:
+        members = [line for line in ordered if split.title(line) == title]
+        own, data = {line.label for line in members}, {line.data for line in members}
+        panels.append(
+            Panel(
+                title=title if len(titles) > 1 else "",
+                names={line.label: split.name(line) for line in members},
+                others=tuple(o.label for o in lines if o.data in data and o.label not in own),
+            )
+        )
+    named = {line.label for line in shown}
+    return Arrangement(
+        panels=tuple(panels),
+        styles={name: styles[key] for name, key in keys.items()},
+        left_out=tuple(line.label for line in lines if line.label not in named),
+        one_data=len({line.data for line in lines}) == 1,
+    )
