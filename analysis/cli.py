@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.plotting import import_figures
-from lad_mpi.errors import ExitCode
+from lad_mpi.errors import ExitCode, UsageError
 from lad_mpi.terminal import path_argument, run_command
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ def _table(options: argparse.Namespace) -> ExitCode:
     from analysis.runs import load_collection  # noqa: PLC0415
     from analysis.summary import summarise  # noqa: PLC0415
 
+    if options.target is not None and not math.isfinite(options.target):
+        raise UsageError(f"--target {options.target}: expected a finite number")
     collection = load_collection(options.paths)
     rows = summarise(collection, options.target)
     if options.json:

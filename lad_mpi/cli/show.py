@@ -102,7 +102,8 @@ def validate(options: argparse.Namespace) -> ExitCode:
         sys.stdout.write(json.dumps(findings, indent=2) + "\n")
     else:
         for path, found in findings.items():
-            verdict = f"{len(found)} findings" if found else f"valid{_unfinished(Path(path))}"
+            count = f"{len(found)} finding{'s' if len(found) > 1 else ''}"
+            verdict = count if found else f"valid{_unfinished(Path(path))}"
             sys.stdout.write(f"{path}: {verdict}\n")
             sys.stdout.writelines(f"  {finding}\n" for finding in found)
     return ExitCode.FAILED if any(findings.values()) else ExitCode.OK

@@ -10,6 +10,7 @@ from analysis.runs import load_collection
 from analysis.spent import iterations_before, seconds_before, uplink_bytes_before
 from analysis.summary import summarise
 from analysis.target import first_step, reach, time_to_reach
+from lad_mpi.errors import ExitCode
 from lad_mpi.logs import read_log
 
 
@@ -96,3 +97,9 @@ def test_records_have_it_at_full_precision(write_run, capsys):
     assert record["target_s_median"] is None
     (row,) = summarise(load_collection([path]), 1.0)
     assert row.to_target.iterations.median == 12
+
+
+@pytest.mark.parametrize("loss", ["nan", "inf"])
+def test_a_target_that_is_no_number_is_refused(write_run, capsys, loss):
+    assert main(["table", str(write_run()), "--target", loss]) == ExitCode.USAGE
+    assert f"--target {loss}: expected a finite number" in capsys.readouterr().err

@@ -144,7 +144,8 @@ def test_show_says_what_is_no_log(lad):
     assert done.returncode == 1
     assert "spec.toml" in done.stderr
     assert "Traceback" not in done.stderr
-    assert lad("validate", "spec.toml", "absent.h5").returncode == 1
+    found = lad("validate", "spec.toml", "absent.h5")
+    assert (found.returncode, "absent.h5: 1 finding\n" in found.stdout) == (1, True)
 
 
 def test_a_study_runs_reports_failures_and_goes_on_where_it_stopped(lad, tmp_path):
