@@ -112,7 +112,7 @@ test-peers: $(VENV)/.installed-peers  ## hold rules and attacks against ByzFL
 
 test-long: $(VENV)/.installed-test  ## kill and resume runs, and feed the decoder hostile bytes
 	LAD_MPI_TEST_PROFILE=long $(TEST) python -m pytest -m "not mpi" --timeout 3600 \
-	  tests/attacks tests/compression tests/transport
+	  tests/attacks tests/coding tests/compression tests/transport
 	$(TEST) python tests/faults/ordeal.py --ordeals $(ORDEALS) --seed $(SEED)
 
 lint: $(VENV)/.installed-test  ## style, types, import contracts
