@@ -183,7 +183,7 @@ def test_a_folder_in_the_place_of_a_log_is_one_failed_run_and_not_the_end(lad, t
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["-o", "a" * 300 + ".h5"], "File name too long"),
+        (["-o", "a" * 300 + ".h5"], "too long for the file system"),
         (["-o", "log.hdf5"], "a log's name ends in .h5"),
         (["--set", "problem.dimension=99999999999999999999"], "problem.dimension"),
         (["--set", "devices.count=9223372036854775807"], "devices.count"),
