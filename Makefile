@@ -22,8 +22,8 @@ RUN      = PATH="$(BIN):$$PATH" PYTHONUNBUFFERED=1
 TEST     = $(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 INSTALL  = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Tests of what needs neither other processes nor a clock.
-ALONE    = $(addprefix tests/,aggregation attacks coding compression conformance metrics \
-             problems records spec theory training transport)
+ALONE    = $(addprefix tests/,aggregation analysis attacks coding compression conformance logs metrics \
+             problems records spec study theory training transport)
 # A launcher hides the terminal from the ranks, so it is looked for here.
 PROGRESS = $$(test -t 2 && echo bar || echo lines)
 

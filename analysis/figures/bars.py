@@ -25,8 +25,8 @@ _ROW, _PAIR = 0.2, 0.34
 _LEAST_HEIGHT = 0.5
 _MARGIN = 0.55
 _BAR = 0.76
-#: More rows are parted into two columns.
-_MOST_ROWS = 32
+#: Rows that take more inches are parted into two columns.
+_TALLEST = 6.5
 _NAMES = {1: 170.0, 2: 100.0}
 #: Room for the numbers, over the longest bar.
 _ROOM = {1: 1.1, 2: 1.28}
@@ -88,7 +88,8 @@ class _Bar:
 
 def draw_bars(rows: Sequence[Row]) -> Figure:
     """Draw bars from top to bottom, in one column or two, with the legend of the phases."""
-    columns = 1 if len(rows) <= _MOST_ROWS else 2
+    least = _PAIR if any(row.bounds for row in rows) else _ROW
+    columns = 1 if least * len(rows) <= _TALLEST else 2
     deep = -(-len(rows) // columns)
     seen = {COMMUNICATION}.union(*(row.seen() for row in rows))
     bars = [

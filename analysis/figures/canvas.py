@@ -137,9 +137,7 @@ def sample(**look: Any) -> Line2D:
     return Line2D([], [], **look)
 
 
-def legend(
-    figure: Figure, entries: Mapping[str, Artist], *, beside: bool = False, size: float = _TEXT
-) -> Legend:
+def legend(figure: Figure, entries: Mapping[str, Artist], *, beside: bool = False) -> Legend:
     """Name what was drawn, beside the axes or below; make room for many names and long ones.
 
     Parameters
@@ -150,12 +148,10 @@ def legend(
         A sample by its name.
     beside : bool
         Whether it stands to the right of the axes, if names are short.
-    size : float
-        Of the font, in points.
     """
-    beside = beside and not any("\n" in plain(name, _BESIDE, size) for name in entries)
-    names = [plain(name, _BESIDE if beside else _BELOW, size) for name in entries]
-    widest = max((_width(line, size) for name in names for line in name.split("\n")), default=0.0)
+    beside = beside and not any("\n" in plain(name, _BESIDE) for name in entries)
+    names = [plain(name, _BESIDE if beside else _BELOW) for name in entries]
+    widest = max((_width(line, _TEXT) for name in names for line in name.split("\n")), default=0.0)
     columns = max(1, int((style.WIDTH * _POINTS - 10) / (widest + _SAMPLE)))
     rows = -(-len(names) // columns)
     made = figure.legend(
@@ -164,12 +160,12 @@ def legend(
         [str(place) for place in range(len(names))],
         loc="outside right center" if beside else "outside lower center",
         ncols=1 if beside else -(-len(names) // max(1, rows)),
-        fontsize=size,
+        fontsize=_TEXT,
     )
     for text, name in zip(made.get_texts(), names, strict=True):
         text.set(text=name, parse_math=False)
     lines = sum(name.count("\n") + 1 for name in names)
-    tall = (1.2 * lines + 0.5 * len(names) + 1.5) * size / _POINTS
+    tall = (1.2 * lines + 0.5 * len(names) + 1.5) * _TEXT / _POINTS
     if beside:
         figure.set_figheight(max(figure.get_figheight(), tall + 0.3))
     else:

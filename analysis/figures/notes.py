@@ -12,7 +12,7 @@ from analysis.marks import (
     emulated_networks,
     time_notes,
 )
-from analysis.statistics import CONFIDENCE, estimate
+from analysis.statistics import CONFIDENCE, estimate, least_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +65,7 @@ def spread_caption(collection: Collection, what: str) -> str:
             f"{what}: rank-based confidence intervals of the median, {CONFIDENCE:.0%} or more."
         )
     if False in certain and counts != {1}:
-        said.append(f"{what} of fewer than 6 seeds: least to greatest.")
+        said.append(f"{what} of fewer than {least_count()} seeds: least to greatest.")
     return " ".join(said)
 
 

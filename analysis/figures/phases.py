@@ -24,19 +24,21 @@ def phase_times(collection: Collection) -> tuple[Figure, str]:
     """Draw a bar a method, stacked from the times of the phases."""
     times = [time for row in summarise(collection) for time in row.times]
     times.sort(key=lambda time: natural_key(time.label))
+    conditions = [time.conditions for time in times]
+    # What is true of all is said once, above.
+    marked = len({mark(one) for one in conditions}) > 1
     # Only means add up to the whole.
     bars = [
         Row(
-            name=f"{time.label}{mark(time.conditions)}",
+            name=time.label + (mark(time.conditions) if marked else ""),
             whole=_MS * time.mean_s,
             parts={name: _MS * phase.mean for name, phase in time.phases.items()},
         )
         for time in times
     ]
     figure = draw_bars(bars)
-    conditions = [time.conditions for time in times]
     specs = [method.spec for method in collection.methods]
-    canvas.heading(figure, setting_of(specs), *times_heading(conditions, marked=True))
+    canvas.heading(figure, setting_of(specs), *times_heading(conditions, marked=marked))
     caption = (
         "Training time of an iteration: means over iterations after warm-up, medians over runs. "
         "Work is that of the slowest rank; what it leaves of the server's clock is communication "

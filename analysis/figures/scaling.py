@@ -16,6 +16,7 @@ from analysis.formatting import significant
 from analysis.marks import mark, time_notes
 from analysis.runs import natural_key
 from analysis.scaling.summary import void_lines
+from analysis.statistics import CONFIDENCE, EACH_OF_TWO, least_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -278,12 +279,15 @@ def _claims(study: ScalingStudy, rows: Sequence[CaseSummary]) -> str:
 def _bars(rows: Sequence[CaseSummary]) -> str:
     drawn = [found for row in rows for found in (row.seconds, row.efficiency) if found]
     certain = {found.coverage is not None for found in drawn}
-    if certain == {True}:
-        return "rank-based 95 % confidence intervals"
-    few = "least to greatest, of too few launches for an interval"
     if certain == {False}:
-        return few
-    return f"rank-based 95 % confidence intervals of times; of others {few}"
+        return "least to greatest, of too few launches for an interval"
+    sure = f"rank-based confidence intervals, {CONFIDENCE:.0%} or more"
+    if certain == {True}:
+        return sure
+    return (
+        f"{sure}; least to greatest of fewer than {least_count()} launches, or of efficiency "
+        f"fewer than {least_count(EACH_OF_TWO)}"
+    )
 
 
 def _scaled(value: Estimate, factor: float) -> Estimate:

@@ -136,7 +136,7 @@ def _kappa(kappa: dict[str, Any] | None) -> str:
     if kappa is None:
         return _UNKNOWN
     number = "" if kappa["value"] is None else f" = {kappa['value']:.3g}"
-    condition = f" for {kappa['condition']}" if kappa["condition"] else ""
+    condition = f" {kappa['condition']}" if kappa["condition"] else ""
     published = kappa["published"]
     also = f"\n  published: {published['formula']} = {published['value']:.3g}" if published else ""
     return f"{kappa['formula']}{number}{condition}{also}"

@@ -60,8 +60,9 @@ class _Stamps(NoProgress):
         self.stamps: list[tuple[int, float]] = []
 
     def update(self, iteration: int, iterations: int, loss: float) -> None:  # noqa: ARG002
-        """Remember when so many iterations were done."""
-        self.stamps.append((iteration, perf_counter()))
+        """Remember when so many iterations were done first."""
+        if not self.stamps or iteration > self.stamps[-1][0]:
+            self.stamps.append((iteration, perf_counter()))
 
 
 def bench_iteration(

@@ -62,7 +62,8 @@ class Bound:
     value : callable
         The number for n and f: infinity where there is none, NaN where none is known.
     condition : str
-        The parameters of the rule for which it is proven; empty where for all.
+        The parameters of the rule that it is proven for, to follow the formula: "with …". Empty
+        if it holds for all.
     """
 
     formula: str
@@ -202,9 +203,9 @@ def _meamed(n: int, f: int) -> float:
 
 
 _MEAN = Bound("0 for f = 0, else ∞", lambda n, f: math.inf if f > 0 else 0.0)  # noqa: ARG005
-_KRUM = Bound("6 (1 + r)", _of_r(lambda r: 6.0 * (1.0 + r)), 'neighbours="n-f-1"')
+_KRUM = Bound("6 (1 + r)", _of_r(lambda r: 6.0 * (1.0 + r)), 'with neighbours="n-f-1"')
 _MEDIAN = Bound("4 (1 + r)²", _of_r(lambda r: 4.0 * (1.0 + r) ** 2))
-_GEOMETRIC_MEDIAN = Bound(_MEDIAN.formula, _MEDIAN.value, "no fixed smoothing")
+_GEOMETRIC_MEDIAN = Bound(_MEDIAN.formula, _MEDIAN.value, "without a fixed smoothing")
 _UNKNOWN = Bound("", lambda n, f: math.nan if f > 0 else 0.0)  # noqa: ARG005
 
 #: The sharpest proven κ of each rule, in words and as a function of n and f.

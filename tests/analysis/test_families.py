@@ -85,6 +85,22 @@ def test_methods_that_no_spec_tells_apart_have_their_labels(write_run, tmp_path)
     assert load_families(collection) == []
 
 
+def test_runs_of_other_packages_are_a_family_of_their_own(write_run, tmp_path):
+    for version in ("0.2.0", "0.3.0"):
+        for load in (1, 2):
+            write_run(
+                f"{version}-{load}.h5",
+                name=f"d={load}",
+                coding={"load": load},
+                packages=[f"lad_mpi {version}"],
+            )
+    families = load_families(load_collection([tmp_path]))
+    assert [(family.name, len(family.members)) for family in families] == [
+        ("trimmed mean, lad mpi 0.2.0", 2),
+        ("trimmed mean, lad mpi 0.3.0", 2),
+    ]
+
+
 def test_the_setting_of_runs_is_told_in_full():
     assert setting_of([method()]) == (
         "N = 10 devices, f = 2 of them Byzantine; attack: sign flip (scale −2); "

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from lad_mpi.cli.progress import Lines
 from lad_mpi.compression import CODECS
 
 SPEC = """
@@ -183,7 +184,7 @@ def test_a_folder_in_the_place_of_a_log_is_one_failed_run_and_not_the_end(lad, t
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["-o", "a" * 300 + ".h5"], "File name too long"),
+        (["-o", "a" * 300 + ".h5"], "too long for the file system"),
         (["-o", "log.hdf5"], "a log's name ends in .h5"),
         (["--set", "problem.dimension=99999999999999999999"], "problem.dimension"),
         (["--set", "devices.count=9223372036854775807"], "devices.count"),
@@ -200,6 +201,11 @@ def test_slips_are_refused_and_not_traced(lad, arguments, words):
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_a_study_says_before_its_first_run_stands_alone(capsys):
+    Lines().note("one.h5 is of an earlier run")
+    assert capsys.readouterr().err == "one.h5 is of an earlier run\n"
 
 
 def test_a_study_with_one_bad_case_runs_nothing(lad, tmp_path):

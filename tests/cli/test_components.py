@@ -167,7 +167,7 @@ def test_one_component_in_full(capsys, monkeypatch):
         "How many nearest others are counted",
         "\\sum_{j \\in N_i}",
         "O(n² Q)",
-        '6 (1 + r) = 8 for neighbours="n-f-1"',
+        '6 (1 + r) = 8 with neighbours="n-f-1"',
         '"Machine learning with adversaries"',
         "lad_mpi.aggregation.krum.Krum",
     ):

@@ -282,8 +282,12 @@ REPORTS = """
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("reported:", "reports:", "lacks reported: ClassVar[tuple]"),
-        ("= ()", "= []", "has reported = []; make it one of type tuple"),
+        ("reported:", "reports:", "lacks reported: ClassVar[tuple[Metric, ...]]"),
+        (
+            "= ()",
+            "= []",
+            "has reported = [], where reported: ClassVar[tuple[Metric, ...]] is asked for",
+        ),
         ("aggregate(self, messages, state)", "aggregate(self, messages)", "is what is called"),
     ],
 )

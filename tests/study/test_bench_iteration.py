@@ -49,7 +49,7 @@ def test_known_phases_and_stamps_give_the_known_overhead(tmp_path):
     # Stands in the aggregation already.
     seconds[:, 0, PHASE_NAMES.index("overlapped")] = 0.75
     seconds[:, 1, PHASE_NAMES.index("pack")] = 0.25
-    log = dataclasses.replace(log, seconds=seconds, ranks=2)
+    log = dataclasses.replace(log, seconds=seconds)
     # 4 s of phases and 0.125 s of nothing an iteration; the last block was disturbed.
     stamps = [(10, 0.0), (20, 41.25), (30, 82.5), (40, 1e3)]
     found = split(log, stamps)

@@ -287,7 +287,7 @@ def test_a_geometric_median_of_fixed_smoothing_has_no_kappa() -> None:
     hostile = np.full((2, 2), 1.05)
     assert ratio(GeometricMedian(2, smoothing=0.1), honest, hostile) > 1e12
     assert ratio(GeometricMedian(2), honest, hostile) <= kappa("geometric_median", 9, 2)
-    assert KAPPA["geometric_median"].condition == "no fixed smoothing"
+    assert KAPPA["geometric_median"].condition == "without a fixed smoothing"
 
 
 @pytest.mark.parametrize("krum", [Krum, MultiKrum])

@@ -78,6 +78,21 @@ def test_time_starts_at_nothing_and_says_if_it_is_no_measure(write_run, tmp_path
     assert "oversubscribed" in figure.get_suptitle()
 
 
+def test_times_of_other_conditions_are_lines_of_their_own(write_run, tmp_path, draw, laid_out):
+    write_run("a.h5", name="a", ranks=3)
+    write_run("b.h5", name="a", ranks=5, seed=2)
+    # Begun on 3 ranks and resumed on 5: no time of a whole run.
+    write_run("c.h5", name="a", launches=[(3, 6), (5, 12)], seed=3)
+    collection = load_collection([tmp_path])
+    figure, _ = draw("loss_against_iterations", collection)
+    assert laid_out(figure) == ["a"]
+    figure, _ = draw("loss_against_seconds", collection)
+    assert sorted(laid_out(figure)) == ["a (ranks=3)", "a (ranks=5)"]
+    drawn = lines(figure)
+    # The loss of a run of the fixture is in proportion to its seed.
+    assert [drawn[f"a (ranks={p})"].get_ydata()[0] for p in (3, 5)] == pytest.approx([50, 100])
+
+
 def test_very_different_traffic_takes_a_logarithmic_axis(study, write_run, draw):
     figure, _ = draw("loss_against_uplink", load_collection([study]))
     assert figure.axes[0].get_xscale() == "linear"

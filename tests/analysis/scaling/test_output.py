@@ -187,3 +187,12 @@ def test_many_groups_are_thinned_out_and_said(write_study):
     assert (len(chosen), next(iter(chosen)), list(chosen)[-1]) == (12, "load=1", "load=30")
     assert said.startswith("Not drawn, of 30: load=2; ")
     assert len({*chosen, *said.removesuffix(".").partition(": ")[2].split("; ")}) == 30
+
+
+def test_captions_tell_intervals_from_ranges_where_launches_are_void(write_study):
+    """Five launches of p3 count, so neither its time nor its efficiency has an interval."""
+    pytest.importorskip("matplotlib")
+    study = load_scaling(write_study(launches=7, void={"p3-1.h5", "p3-2.h5"}))
+    _, caption = draw_all(study)["speedup_and_efficiency"]
+    said = "95% or more; least to greatest of fewer than 6 launches, or of efficiency fewer than 7"
+    assert said in caption

@@ -6,7 +6,7 @@ import pytest
 
 from lad_mpi.errors import UsageError
 from lad_mpi.logs import KILLED, OutputLock
-from lad_mpi.spec import Spec
+from lad_mpi.spec import Spec, identify
 from lad_mpi.study import Run, RunStatus
 from lad_mpi.study.failures import clear_failure, note_failure, read_failure
 from lad_mpi.study.submit import (
@@ -29,7 +29,7 @@ def state_of(folder, status, failure=""):
     if status != "pending":
         path.touch()
         os.utime(path, (SUBMITTED_S + 5, SUBMITTED_S + 5))
-    return RunStatus(Run(Spec(), "run.h5"), path, status, failure=failure)
+    return RunStatus(Run(Spec(), ("run",), identify(Spec())), path, status, failure=failure)
 
 
 def submission_of(state, job_id="7", task=-1):
