@@ -22,8 +22,8 @@ RUN      = PATH="$(BIN):$$PATH" PYTHONUNBUFFERED=1
 TEST     = $(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 INSTALL  = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Tests of what needs neither other processes nor a clock.
-ALONE    = $(addprefix tests/,aggregation attacks coding compression conformance metrics \
-             problems records spec theory training transport)
+ALONE    = $(addprefix tests/,aggregation analysis attacks coding compression conformance logs metrics \
+             problems records spec study theory training transport)
 # A launcher hides the terminal from the ranks, so it is looked for here.
 PROGRESS = $$(test -t 2 && echo bar || echo lines)
 
@@ -112,7 +112,7 @@ test-peers: $(VENV)/.installed-peers  ## hold rules and attacks against ByzFL
 
 test-long: $(VENV)/.installed-test  ## kill and resume runs, and feed the decoder hostile bytes
 	LAD_MPI_TEST_PROFILE=long $(TEST) python -m pytest -m "not mpi" --timeout 3600 \
-	  tests/attacks tests/compression tests/transport
+	  tests/attacks tests/coding tests/compression tests/transport
 	$(TEST) python tests/faults/ordeal.py --ordeals $(ORDEALS) --seed $(SEED)
 
 lint: $(VENV)/.installed-test  ## style, types, import contracts

@@ -72,7 +72,7 @@ def print_tables(rows: Sequence[Summary], collection: Collection) -> None:
     for note in (*notes(rows), *collection.notes):
         console.print(note)
     if collection.excluded:
-        console.print(f"\nLeft out, {len(collection.excluded)} logs:")
+        console.print(f"\nLogs left out: {len(collection.excluded)}")
         for line in collection.describe_excluded():
             console.print(Padding(line, (0, 0, 0, 2)))
 

@@ -61,10 +61,21 @@ def scattered(honest: Floats, rng: np.random.Generator) -> Floats:
     return honest + 10.0 ** rng.uniform(-8, 20, (len(honest), 1)) * rng.normal(size=honest.shape)
 
 
+def far_and_near(honest: Floats, rng: np.random.Generator) -> Floats:
+    """Add errors of which some are of size 1e12 and the others of size 1e-12."""
+    sizes = 10.0 ** rng.choice([-12.0, 12.0], (len(honest), 1))
+    corrupted: Floats = honest + sizes * rng.normal(size=honest.shape)
+    return corrupted
+
+
 CORRUPTIONS: dict[str, Callable[[Floats, np.random.Generator], Floats]] = {
     corruption.__name__: corruption
-    for corruption in (sign_flip, identical, shared, tiny, large, scattered)
+    for corruption in (sign_flip, identical, shared, tiny, large, scattered, far_and_near)
 }
+#: Those that are tried in every way.
+COMMON = ("sign_flip", "identical", "shared", "tiny", "large", "scattered", "codeword")
+#: Loads above the least, for float32.
+LOADS = ((45, 5, 15), (100, 5, 20), (100, 20, 50), (100, 20, 60))
 
 
 def weakest(honest: Floats, wrong_rows: Ints, size: int) -> Floats:
@@ -176,55 +187,63 @@ def _wrong_devices(
 def measure_accuracy(trials: int) -> list[dict[str, Any]]:
     """Repeat the trials of every case and summarise them."""
     cases: list[tuple[Any, int, int, str, dict[str, Any]]] = []
+    real, published = DracoCyclicReal(), DracoCyclic()
     for size, faults in SIZES:
-        for name in (*CORRUPTIONS, "codeword"):
-            cases += [
-                (DracoCyclicReal(), size, faults, name, {}),
-                (DracoCyclicReal(), size, faults, name, {"contiguous": True}),
-                (DracoCyclicReal(), size, faults, name, {"dtype": "float32"}),
-                (
-                    DracoCyclicReal(),
-                    size,
-                    faults,
-                    name,
-                    {"dtype": "float32", "contiguous": True},
-                ),
-                (DracoCyclic(), size, faults, name, {}),
-                (DracoCyclic(), size, faults, name, {"contiguous": True}),
-            ]
+        for name in COMMON:
+            for options in ({}, {"contiguous": True}):
+                cases += [
+                    (real, size, faults, name, options),
+                    (real, size, faults, name, {**options, "dtype": "float32"}),
+                    (published, size, faults, name, options),
+                ]
+        for number in (0, faults // 2):
+            options = {"num_wrong": number}
+            cases += [(code, size, faults, "sign_flip", options) for code in (real, published)]
         cases += [
-            (code, size, faults, "sign_flip", {"num_wrong": number})
-            for number in (0, faults // 2)
-            for code in (DracoCyclicReal(), DracoCyclic())
-        ]
-        cases += [
-            (DracoCyclicReal(), size, faults, name, {"dtype": dtype})
-            for name in ("weakest", "confusable")
+            (real, size, faults, name, {"dtype": dtype})
+            for name in ("weakest", "confusable", "far_and_near")
             for dtype in ("float64", "float32")
         ]
-    results = []
-    for code, size, faults, name, options in cases:
-        outcomes = [trial(code, size, faults, name, seed=seed, **options) for seed in range(trials)]
-        errors = [error for _, _, error, _ in outcomes]
-        believed = [error for _, exact, error, _ in outcomes if exact]
-        results.append(
-            {
-                "code": code.kind,
-                "num_devices": size,
-                "num_byzantine": faults,
-                "corruption": name,
-                **options,
-                "trials": trials,
-                "located": sum(located for located, _, _, _ in outcomes),
-                "exact": len(believed),
-                "exact_beyond_promise": sum(broken for _, _, _, broken in outcomes),
-                "median_error": statistics.median(errors),
-                "largest_error": max(errors),
-                "largest_error_if_exact": max(believed, default=None),
-            }
-        )
-        print(_line(results[-1]), flush=True)
-    return results
+        cases.append((real, size, faults, "sign_flip", {"dtype": "float32", "num_wrong": 0}))
+        cases.append((published, size, faults, "sign_flip", {"dtype": "float32", "num_wrong": 0}))
+    cases += [
+        (DracoCyclicReal(load), size, faults, name, {"dtype": "float32"})
+        for size, faults, load in LOADS
+        for name in ("sign_flip", "shared")
+    ]
+    return [_summary(*case, trials=trials) for case in cases]
+
+
+def _summary(
+    code: DracoCyclic | DracoCyclicReal,
+    size: int,
+    faults: int,
+    name: str,
+    options: dict[str, Any],
+    *,
+    trials: int,
+) -> dict[str, Any]:
+    outcomes = [trial(code, size, faults, name, seed=seed, **options) for seed in range(trials)]
+    errors = [error for _, _, error, _ in outcomes]
+    believed = [error for _, exact, error, _ in outcomes if exact]
+    load = code.load if isinstance(code, DracoCyclicReal) else None
+    result = {
+        "code": code.kind,
+        "num_devices": size,
+        "num_byzantine": faults,
+        "corruption": name,
+        **({} if load is None else {"load": load}),
+        **options,
+        "trials": trials,
+        "located": sum(located for located, _, _, _ in outcomes),
+        "exact": len(believed),
+        "exact_beyond_promise": sum(broken for _, _, _, broken in outcomes),
+        "median_error": statistics.median(errors),
+        "largest_error": max(errors),
+        "largest_error_if_exact": max(believed, default=None),
+    }
+    print(_line(result), flush=True)
+    return result
 
 
 def measure_cost(dimension: int, repetitions: int = 9) -> dict[str, float]:
@@ -263,7 +282,9 @@ def _seconds(work: Callable[[], object]) -> float:
 
 def _line(result: dict[str, Any]) -> str:
     options = [
-        f"{key}={result[key]}" for key in ("contiguous", "dtype", "num_wrong") if key in result
+        f"{key}={result[key]}"
+        for key in ("load", "contiguous", "dtype", "num_wrong")
+        if key in result
     ]
     return (
         f"{result['code']:18s} ({result['num_devices']}, {result['num_byzantine']}) "

@@ -130,7 +130,9 @@ class Lines(Silent):
         self._write(f"{outcome.status}{loss}, {seconds:.1f} s")
 
     def _write(self, text: str) -> None:
-        sys.stderr.write(f"{self._title}: {text}\n")
+        # A study says some things before its first run.
+        title = f"{self._title}: " if self._title else ""
+        sys.stderr.write(f"{title}{text}\n")
         sys.stderr.flush()
 
 

@@ -75,7 +75,7 @@ def summarise(log: RunLog) -> dict[str, Any]:
         "messages_rejected": int(log.metrics["messages_rejected"].sum()),
         "refusals": [f"{n} {why}" for why, n in total_refusals(log).items()] or None,
         "launches": [
-            f"iterations {launch.first} to {launch.stop - 1} on {launch.ranks} ranks"
+            f"iterations {launch.first} to {launch.stop - 1}, P = {launch.ranks}"
             for launch in launches
         ],
         "identity": log.identity,

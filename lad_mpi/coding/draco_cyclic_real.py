@@ -47,6 +47,10 @@ class DracoCyclicReal:
     The permutation is part of the code: adjacent rows are hard to tell apart, and
     with N=100, f=20 twenty adjacent wrong rows defeat the decoder in float64.
 
+    EXACT promises an error below 5·10⁻⁷ of a subset gradient in float64 and below
+    2·10⁻³ in float32, where it is rarer: with N=100, f=20 and all f messages wrong the
+    status is FAILED in a tenth of the iterations or more. A larger load helps.
+
     References
     ----------
     After Chen, Wang, Charles, Papailiopoulos, "DRACO: Byzantine-resilient distributed

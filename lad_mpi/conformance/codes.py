@@ -171,7 +171,9 @@ class CodeLaws(ComponentLaws):
         np.testing.assert_allclose(decoded.gradient, gradients.mean(axis=0), atol=tolerance)
         np.testing.assert_array_equal(messages, before)
 
-    @pytest.mark.parametrize("corruption", ["flipped", "identical", "tiny", "large", "overflowing"])
+    @pytest.mark.parametrize(
+        "corruption", ["flipped", "identical", "codeword", "tiny", "large", "overflowing"]
+    )
     @pytest.mark.parametrize("num_wrong", [1, _F])
     def test_faults(self, num_wrong: int, corruption: str) -> None:
         """Up to f wrong messages are found and left out, whatever they are."""
@@ -184,6 +186,8 @@ class CodeLaws(ComponentLaws):
         messages[wrong] = {
             "flipped": -messages[wrong],
             "identical": noise[:1],
+            # What the same devices would send if the gradients were others.
+            "codeword": assignment.encode(generator.normal(size=(_N, _Q)))[wrong],
             "tiny": messages[wrong] + 1e-6 * noise,
             "large": 1e10 * noise,
             "overflowing": np.sign(noise) * np.finfo(float).max,

@@ -49,6 +49,7 @@ _SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas", " ": "spaces"}
 _HEADER = "header = true or header = false"
 _QUOTED = re.compile(r'"[^"]*"')
 _WORDS = re.compile(r'"(?:[^"]|"")*"|[^ \t\n]+')
+_DATE = re.compile(r"\d+[-/:]\d")
 #: What may as well be thousands.
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)
 
@@ -400,7 +401,8 @@ class _Values:
             )
         if not cell or is_missing(cell):
             return "leave out or fill in samples that lack a number"
-        if is_name(cell) and column == 0 and self._layout.columns.index is None:
+        may_label = is_name(cell) or _DATE.match(cell)
+        if may_label and column == 0 and self._layout.columns.index is None:
             return "if the column only names the samples, set index = true in [problem]"
         separated = _SEPARATORS[self._layout.separator]
         return f"write numbers as 1000 or -1.5e-3; columns are separated by {separated} here"

@@ -53,12 +53,15 @@ class Identity:
         does not tell.
     packages : tuple of str
         ``"name version"`` of every package that provides a component, sorted.
+    data_keys : mapping
+        Keys for which the digest stands: where the data are, and how they were read.
     """
 
     numbers: Mapping[str, Any] = field(hash=False)
     times: Mapping[str, Any] = field(hash=False)
     data_digest: str | None
     packages: tuple[str, ...]
+    data_keys: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def digest(self) -> str:
@@ -80,15 +83,19 @@ class Identity:
     def differences(self, earlier: Identity) -> list[str]:
         """Name what differs from an earlier run: the key, the old value and the new one."""
         old, new = {**earlier.numbers, **earlier.times}, {**self.numbers, **self.times}
+        is_other_data = self.data_digest != earlier.data_digest
+        if is_other_data:
+            old, new = {**old, **earlier.data_keys}, {**new, **self.data_keys}
         found = [
             f"{key} was {_shown(old, key)} and is {_shown(new, key)}"
             for key in sorted(old.keys() | new.keys())
             if old.get(key) != new.get(key)
         ]
-        if self.data_digest != earlier.data_digest:
+        if is_other_data:
+            key = "problem.data" if "problem.data" in new else "problem"
             found.append(
-                f"the data had the digest {earlier.data_digest or 'none'} and "
-                f"have {self.data_digest or 'none'}"
+                f"{key}: the digest of the data was {_named(earlier.data_digest)} and is "
+                f"{_named(self.data_digest)}"
             )
         if self.packages != earlier.packages:
             found.append(
@@ -127,12 +134,14 @@ def identity_of(
     """
     numbers: dict[str, Any] = {}
     times: dict[str, Any] = {}
-    known = data_digest and data_digest != UNREADABLE_DATA
-    no_part = (*_NO_PART, *_OF_DATA) if known else _NO_PART
+    data_keys: dict[str, Any] = {}
+    is_known = data_digest and data_digest != UNREADABLE_DATA
     for key, value in flatten(mapping).items():
-        if not _is_under(key, no_part):
+        if is_known and _is_under(key, _OF_DATA):
+            data_keys[key] = value
+        elif not _is_under(key, _NO_PART):
             (times if _is_under(key, _OF_TIMES) else numbers)[key] = value
-    return Identity(numbers, times, data_digest, packages)
+    return Identity(numbers, times, data_digest, packages, data_keys)
 
 
 def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -157,4 +166,9 @@ def _is_under(key: str, tables: tuple[str, ...]) -> bool:
 
 
 def _shown(values: Mapping[str, Any], key: str) -> str:
-    return repr(values[key]) if key in values else "not set"
+    # As TOML has it.
+    return json.dumps(values[key], ensure_ascii=False) if key in values else "not set"
+
+
+def _named(digest: str | None) -> str:
+    return "unknown" if digest is None else digest or "none"

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from lad_mpi.spec import UNREADABLE_DATA, identity_of, parse_toml_spec, to_mapping, to_toml
+from lad_mpi.spec import (
+    UNREADABLE_DATA,
+    identify,
+    identity_of,
+    parse_toml_spec,
+    to_mapping,
+    to_toml,
+)
 from lad_mpi.study.failures import clear_failure, note_failure
 from lad_mpi.study.status import COMPLETE, FAILED, PENDING, run_status, study_status
 from lad_mpi.training import Existing, Outcome, Progress, run_spec
@@ -74,7 +81,9 @@ def run_study(
     completed, skipped = 0, 0
     failed: list[tuple[Run, Outcome]] = []
     interrupted = False
-    for position, run in enumerate(study.runs, start=1):
+    for position, planned in enumerate(study.runs, start=1):
+        # Data may have been replaced since the study was read.
+        run = replace(planned, identity=identify(planned.spec))
         found = run_status(run, folder)
         if found.status == COMPLETE:
             _rename(found)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lad_mpi.errors import LogFormatError, UsageError
 from lad_mpi.files import draft_of
 from lad_mpi.logs import OutputLock, read_head, real_path
-from lad_mpi.spec import identify, identity_of
+from lad_mpi.spec import UNREADABLE_DATA, identify, identity_of
 from lad_mpi.training.checkpoint import Checkpoints
 from lad_mpi.training.existing import Existing
 
@@ -78,8 +78,10 @@ def open_output(output: Path, spec: Spec, existing: Existing, names: Sequence[st
     Raises
     ------
     UsageError
-        Another run writes it, it is taken, it cannot be written, or it belongs to
-        another run.
+        Another run writes it, it is taken, it cannot be written, it belongs to
+        another run, or its checkpoints may lie elsewhere.
+    DataError
+        A log is to be gone on with, and its data cannot be read.
     """
     output = real_path(output)
     _check_writable(output, spec.iterations)
@@ -93,7 +95,7 @@ def open_output(output: Path, spec: Spec, existing: Existing, names: Sequence[st
         ) from error
     try:
         start = Start(output, identify(spec), tuple(names) or (spec.name,), lock)
-        start = _look(start, existing)
+        start = _look(start, spec, existing)
         if lock.is_held:
             return start
         note = f"the file system of {output} has no locks: keep other runs away from it"
@@ -142,7 +144,7 @@ def _check_length(output: Path, folder: Path, iterations: int) -> None:
             )
 
 
-def _look(start: Start, existing: Existing) -> Start:
+def _look(start: Start, spec: Spec, existing: Existing) -> Start:
     output = start.output
     if not output.exists():
         notes = _fresh(existing, "there is no log yet: the run begins")
@@ -155,10 +157,10 @@ def _look(start: Start, existing: Existing) -> Start:
             hint="go on with it by --resume, replace it with --overwrite, or give another "
             "output with -o",
         )
-    return _resume(start)
+    return _resume(start, spec)
 
 
-def _resume(start: Start) -> Start:
+def _resume(start: Start, spec: Spec) -> Start:
     output = start.output
     try:
         log = read_head(output)
@@ -167,6 +169,9 @@ def _resume(start: Start) -> Start:
             f"cannot resume: {error.message}",
             hint="it is kept: move it away and the run begins anew, or replace it with --overwrite",
         ) from error
+    if start.identity.data_digest == UNREADABLE_DATA:
+        # What is wrong with them, and not that they differ.
+        spec.problem.digest()
     earlier = identity_of(log.spec, log.data_digest, log.packages)
     if differences := start.identity.differences(earlier):
         raise UsageError(
@@ -180,6 +185,12 @@ def _resume(start: Start) -> Start:
         return replace(start, is_complete=True, notes=(f"{output} is complete already",))
     checkpoint, notes = checkpoints.load(log.uuid, log.identity, log.recorded)
     total = log.spec.get("iterations")
+    if checkpoint is None and log.recorded and output.stat().st_nlink > 1:
+        raise UsageError(
+            f"cannot resume: {output} has another name, a hard link in another folder, and its "
+            "checkpoints may lie there",
+            hint="resume it by that name, or begin again with --overwrite",
+        )
     if checkpoint is None:
         notes.append("there is no checkpoint: the run begins again")
     else:

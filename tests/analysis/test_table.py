@@ -34,7 +34,8 @@ def test_the_terminal_shows_every_method_in_80_columns(study, write_run, narrow,
         assert shown.count(label) >= 2
     assert "(5.000 … 10.00)" in shown
     assert "too few for an interval" in shown
-    assert "failed.h5: LAD [bold]" in " ".join(shown.split())
+    # A long path may be broken anywhere.
+    assert "failed.h5:LAD[bold]" in "".join(shown.split())
     assert "the disk is full" in " ".join(shown.split())
     assert "†" not in shown
 

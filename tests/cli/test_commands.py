@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from lad_mpi.cli.progress import Lines
 from lad_mpi.compression import CODECS
 
 SPEC = """
@@ -201,6 +202,11 @@ def test_slips_are_refused_and_not_traced(lad, arguments, words):
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_a_study_says_before_its_first_run_stands_alone(capsys):
+    Lines().note("one.h5 is of an earlier run")
+    assert capsys.readouterr().err == "one.h5 is of an earlier run\n"
 
 
 def test_a_study_with_one_bad_case_runs_nothing(lad, tmp_path):

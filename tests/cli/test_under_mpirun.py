@@ -1,5 +1,6 @@
 """Commands under a real launcher: one message, one exit code, no rank left behind."""
 
+import re
 import subprocess
 
 import h5py
@@ -151,23 +152,27 @@ class Broken:
 @pytest.mark.parametrize(
     ("error", "shown"),
     [
-        ("ZeroDivisionError", "ZeroDivisionError: broken on purpose (broken.py, line 17)"),
+        ("ZeroDivisionError", r"ZeroDivisionError: broken on purpose \(broken.py, line \d+\)"),
         ("BackendError", "broken on purpose"),
     ],
 )
+@pytest.mark.parametrize("verbose", [[], ["-v"]], ids=["", "-v"])
 def test_an_error_on_a_rank_of_devices_ends_the_whole_job_by_name(
-    lad, add_attack, tmp_path, error, shown
+    lad, add_attack, error, shown, verbose
 ):
     environment = add_attack("broken", BROKEN.replace("NAME", error))
     done = lad(
         *("run", "spec.toml", "-o", "out.h5", "--set", "devices.byzantine=4"),
-        *("--set", "attack={kind='broken'}"),
+        *("--set", "attack={kind='broken'}", *verbose),
         environment=environment,
     )
     assert done.returncode != 0
-    assert done.stderr.count(f"error on rank 2: {shown}\n") == 1
+    assert done.stderr.count("Traceback") == len(verbose)
+    assert len(re.findall(f"error on rank 2: {shown}\n", done.stderr)) == 1
     assert "error on rank 1" not in done.stderr
-    assert read_log(tmp_path / "out.h5").status != "complete"
+    # A launcher may end before the last of its ranks.
+    status = lad("show", "out.h5", ranks=1).stdout.splitlines()[1]
+    assert status.split()[1] in {"interrupted", "running"}
 
 
 @pytest.mark.parametrize("ranks", [1, 3])

@@ -236,6 +236,11 @@ def test_tables(text, keys, features, targets):
             "line 2, column 1 ('a'): expected a finite number, found '1_000'",
             "1000",
         ),
+        (
+            "day,y\n2020-01-31,2\n",
+            "line 2, column 1 ('day'): expected a finite number, found '2020-01-31'",
+            "index = true",
+        ),
         ("1_000,2\n3,4\n", "line 1, column 1: expected a finite number, found '1_000'", "1000"),
         ("a,y\n1,٣\n", "line 2, column 2 ('y'): expected a finite number, found '٣'", "1000"),
         ("٣,٤\n1,2\n", "line 1, column 1: expected a finite number, found '٣'", "1000"),

@@ -76,9 +76,27 @@ def test_runs_on_data_that_were_replaced_are_made_again_and_it_is_said_why(launc
     new = study.runs[0].identity.data_digest
     assert (result.completed, result.skipped) == (2, 0)
     for note in notes:
-        assert f"the data had the digest {old} and have {new}" in note
+        assert f"problem.data: the digest of the data was {old} and is {new}" in note
     assert len(notes) == 2
     assert len(find_logs([tmp_path / "logs"])) == 4
+
+
+def test_data_that_are_replaced_as_the_study_goes_on_make_other_runs(tmp_path, launch):
+    launch()
+    write_data(2.0)
+    study = load_study(tmp_path / "study.toml")
+
+    class Replace(Notes):
+        def end(self, run, outcome):
+            write_data(3.0)
+
+    with InterruptRequest() as interrupt:
+        result = run_study(study, Loopback(), tmp_path / "logs", Replace(), interrupt)
+    assert result.completed == 2
+    again = load_study(tmp_path / "study.toml")
+    states = study_status(again, tmp_path / "logs")
+    assert [state.status for state in states] == ["pending", "complete"]
+    assert "problem.data: the digest of the data was" in states[0].failure
 
 
 def test_a_log_that_was_given_the_name_of_another_run_does_not_count(launch, tmp_path):
@@ -87,7 +105,7 @@ def test_a_log_that_was_given_the_name_of_another_run_does_not_count(launch, tmp
     two.replace(one)
     states = study_status(study, tmp_path / "logs")
     assert [state.status for state in states] == ["damaged", "pending"]
-    assert "its log is of another run: aggregation.kind was 'median'" in states[0].failure
+    assert 'its log is of another run: aggregation.kind was "median"' in states[0].failure
 
 
 def test_cases_that_are_one_run_are_computed_once_under_both_names(launch, tmp_path):

@@ -194,7 +194,7 @@ def test_times_of_two_networks_are_not_mixed_in_one_log(tmp_path, flushes):
     before = path.read_bytes()
     outcome, _ = start(path, network={"emulate": {"latency": "1us"}})
     assert outcome.exit_code == ExitCode.USAGE
-    assert "network.emulate.latency was not set and is '1us'" in outcome.failure
+    assert 'network.emulate.latency was not set and is "1us"' in outcome.failure
     assert path.read_bytes() == before
     assert start(path)[0].status == "complete"
 
@@ -207,6 +207,21 @@ def test_checkpoints_belong_to_the_file_whatever_its_name(tmp_path, make):
     outcome, notes = start(tmp_path / "other.h5")
     assert outcome.status == "complete"
     assert notes == ["going on after 10 of 23 iterations"]
+
+
+def test_a_name_beside_which_there_are_no_checkpoints_does_not_begin_again(tmp_path):
+    start(tmp_path / "run.h5", flushes=2)
+    other = tmp_path / "elsewhere" / "other.h5"
+    other.parent.mkdir()
+    os.link(tmp_path / "run.h5", other)
+    before = other.read_bytes()
+    outcome, _ = start(other)
+    assert outcome.exit_code == ExitCode.USAGE
+    assert "its checkpoints may lie there" in outcome.failure
+    assert other.read_bytes() == before
+    assert list(other.parent.iterdir()) == [other]
+    outcome, notes = start(tmp_path / "run.h5")
+    assert (outcome.status, notes) == ("complete", ["going on after 10 of 23 iterations"])
 
 
 def write_csv(path, factor):
@@ -226,7 +241,11 @@ def test_data_that_were_replaced_are_not_gone_on_with(tmp_path, monkeypatch):
     outcome, _ = start(path, problem=problem)
     assert outcome.exit_code == ExitCode.USAGE
     new = parse_spec({**SMALL, "problem": problem}).problem.digest()
-    assert f"the data had the digest {old} and have {new}" in outcome.failure
+    assert f"problem.data: the digest of the data was {old} and is {new}" in outcome.failure
+    data.unlink()
+    outcome, _ = start(path, problem=problem)
+    assert outcome.exit_code == ExitCode.USAGE
+    assert outcome.failure.startswith("data file 'data.csv' does not exist")
     assert path.read_bytes() == before
     # The content counts: the same data under another name go on.
     write_csv(tmp_path / "copy.csv", 1.0)
