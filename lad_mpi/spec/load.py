@@ -30,6 +30,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         It cannot be read or is not TOML.
     """
     try:
+        # A pipe may never end, and a device neither.
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path}: is not a file")
         # Editors may begin a file with a byte-order mark, which TOML has no place for.
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:

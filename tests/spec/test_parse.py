@@ -1,6 +1,7 @@
 """Specs: defaults, round trips, and refusals that name the place and the fix."""
 
 import dataclasses
+import os
 
 import pytest
 
@@ -8,9 +9,9 @@ from lad_mpi.aggregation import Krum, NearestNeighbourMixing, TrimmedMean
 from lad_mpi.attacks import SignFlip
 from lad_mpi.coding import Cyclic, DracoRepetition
 from lad_mpi.compression import NoCompression
-from lad_mpi.errors import SpecError
+from lad_mpi.errors import SpecError, UsageError
 from lad_mpi.network import Network
-from lad_mpi.spec import identify, parse_spec, parse_toml_spec, to_mapping, to_toml
+from lad_mpi.spec import identify, load_spec, parse_spec, parse_toml_spec, to_mapping, to_toml
 
 SPECS = {
     "defaults": {},
@@ -267,3 +268,9 @@ def test_a_codec_of_the_host_cannot_be_told_to_pack_on_a_gpu(monkeypatch):
 def test_a_spec_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         parse_spec({}).seed = 3
+
+
+def test_a_pipe_that_may_never_end_is_no_spec(tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(UsageError, match="is not a file"):
+        load_spec(tmp_path / "pipe.toml")
