@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lad_mpi
-from lad_mpi.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -32,18 +32,19 @@ def import_analysis(name: str) -> Any:
 
     Raises
     ------
-    UsageError
-        Python finds another ``analysis`` first. That one is not imported.
     ImportError
         A library that the module needs is missing.
+
+    Notes
+    -----
+    The package is loaded from its own place. Looked for on the path, a file or a folder
+    ``analysis`` where the person is would be found first.
     """
-    spec = importlib.util.find_spec("analysis")
-    if spec is None or spec.origin is None or not _OURS.samefile(spec.origin):
-        found = None if spec is None else spec.origin
-        raise UsageError(
-            f"the package `analysis` of this suite is {_OURS}, but Python finds "
-            f"{found or 'another one'} first",
-            hint="call `lad-mpi` instead of `python -m lad_mpi`, unset PYTHONPATH, or rename "
-            "the other one",
-        )
+    if "analysis" not in sys.modules:
+        place = importlib.util.spec_from_file_location("analysis", _OURS)
+        if place is None or place.loader is None:
+            raise ImportError(f"there is no package {_OURS.parent}")
+        package = importlib.util.module_from_spec(place)
+        sys.modules["analysis"] = package
+        place.loader.exec_module(package)
     return importlib.import_module(name)

@@ -63,32 +63,19 @@ def test_the_command_is_listed_with_the_others(capsys):
 
 
 @pytest.mark.parametrize("shadow", ["analysis.py", "analysis/__init__.py", "analysis/data.csv"])
-def test_another_analysis_in_the_folder_is_neither_run_nor_taken_for_this_one(log, shadow):
-    folder = log.parent
+@pytest.mark.parametrize("place", ["folder", "path"])
+def test_another_analysis_is_neither_run_nor_taken_for_this_one(log, tmp_path, place, shadow):
+    folder = log.parent if place == "folder" else tmp_path / "other"
     path = folder / shadow
-    path.parent.mkdir(exist_ok=True)
-    path.write_text("open('was_run', 'w')\n")
-    # As the script does, the suite's own is found.
-    done = call([*SCRIPT, "analysis", "table", "run.h5"], folder)
-    assert done.returncode == 0, done.stderr
-    for command in (["analysis", "table", "run.h5"], ["forecast", "run.h5"]):
-        done = call([*MODULE, *command], folder)
-        assert "Traceback" not in done.stderr
-        if path.suffix == ".py":
-            assert done.returncode == 2
-            assert f"Python finds {path} first" in done.stderr
-            assert "call `lad-mpi` instead" in done.stderr
-        else:
-            # A folder of data is no package where there is one.
-            assert "Python finds" not in done.stderr
-    assert not (folder / "was_run").exists()
-
-
-def test_another_analysis_on_the_path_is_told_as_well(log, tmp_path):
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "analysis.py").touch()
-    paths = os.pathsep.join([str(other), os.environ.get("PYTHONPATH", "")])
-    done = call([*SCRIPT, "analysis", "table", "run.h5"], log.parent, PYTHONPATH=paths)
-    assert done.returncode == 2
-    assert f"Python finds {other / 'analysis.py'} first" in done.stderr
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"open({str(tmp_path / 'was_run')!r}, 'w')\n")
+    paths = os.environ.get("PYTHONPATH", "")
+    if place == "path":
+        paths = os.pathsep.join([str(folder), paths])
+    for program in (SCRIPT, MODULE):
+        done = call([*program, "analysis", "table", "run.h5"], log.parent, PYTHONPATH=paths)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("Errors")
+        done = call([*program, "forecast", "run.h5"], log.parent, PYTHONPATH=paths)
+        assert "a forecast needs" in done.stderr
+    assert not (tmp_path / "was_run").exists()
