@@ -176,11 +176,10 @@ def start_slowly(start, add_attack):
 TERM, USR2, INT = signal.SIGTERM, signal.SIGUSR2, signal.SIGINT
 
 
-@pytest.mark.parametrize("ranks", [1, 3])
 @pytest.mark.parametrize(
-    "numbers",
-    [(TERM, TERM), (TERM, USR2, TERM), (USR2, INT), (INT, TERM)],
-    ids=lambda numbers: "-".join(number.name for number in numbers),
+    ("ranks", "numbers"),
+    [(1, (TERM, TERM)), (1, (USR2, INT)), (3, (TERM, USR2, TERM)), (3, (INT, TERM))],
+    ids=lambda value: value if isinstance(value, int) else "-".join(n.name for n in value),
 )
 def test_repeated_signals_during_a_long_iteration_still_end_it_in_order(
     start_slowly, find_rank, tmp_path, ranks, numbers

@@ -61,11 +61,8 @@ def starve(tmp_path):
 @pytest.mark.parametrize(
     ("ranks", "rank", "point"),
     [
-        (1, 0, "data"),
         (1, 0, "buffers"),
         (1, 0, "compute"),
-        (1, 0, "messages"),
-        (1, 0, "checkpoint"),
         (3, 1, "data"),
         (3, 0, "buffers"),
         (3, 2, "buffers"),
