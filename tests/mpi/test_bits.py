@@ -128,7 +128,7 @@ def test_data_missing_on_one_rank_only_are_reported_with_the_rank(world, tmp_pat
     folder = tmp_path_factory.mktemp("data")
     data = folder / "data.csv"
     if link.rank != link.size - 1:
-        lines = ["a,b,y"] + [f"{i},{i * i % 7},{i % 5}" for i in range(40)]
+        lines = ["a,b,y"] + [f"{i % 3},{i * i % 7},{i % 5}" for i in range(40)]
         data.write_text("\n".join(lines) + "\n")
     spec = parse_spec({**SMALL, "problem": {"data": str(data)}})
     outcome = run_spec(spec, link, folder / "log.h5")
