@@ -53,7 +53,9 @@ def open_regular(path: Path, *, follow_links: bool = True) -> IO[bytes]:
     return os.fdopen(open_descriptor(path, _READ, follow_links=follow_links), "rb")
 
 
-def open_descriptor(path: Path, flags: int, *, follow_links: bool = False, mode: int = 0o666) -> int:
+def open_descriptor(
+    path: Path, flags: int, *, follow_links: bool = False, mode: int = 0o666
+) -> int:
     """Open a regular file as :func:`os.open` does, and return its descriptor.
 
     Raises
@@ -66,7 +68,9 @@ def open_descriptor(path: Path, flags: int, *, follow_links: bool = False, mode:
         descriptor = os.open(path, flags if follow_links else flags | os.O_NOFOLLOW, mode)
     except OSError as error:
         if error.errno == errno.ELOOP and not follow_links:
-            raise OSError(errno.ELOOP, "is a link, which is not followed here", str(path)) from error
+            raise OSError(
+                errno.ELOOP, "is a link, which is not followed here", str(path)
+            ) from error
         if error.errno == errno.ENXIO:  # A socket, or a FIFO that is to be written.
             raise _not_regular(path) from error
         raise
@@ -76,7 +80,9 @@ def open_descriptor(path: Path, flags: int, *, follow_links: bool = False, mode:
     return descriptor
 
 
-def read_bytes(path: Path, *, most_bytes: int = MOST_TEXT_BYTES, follow_links: bool = True) -> bytes:
+def read_bytes(
+    path: Path, *, most_bytes: int = MOST_TEXT_BYTES, follow_links: bool = True
+) -> bytes:
     """Read a whole file.
 
     Parameters
@@ -158,7 +164,9 @@ def whole_file(path: Path, *, text: bool = False) -> Iterator[IO[Any]]:
     try:
         # Escapes, which JSON has as well, stand for bytes of file names that are not UTF-8.
         encoding, errors = ("utf-8", "backslashreplace") if text else (None, None)
-        with os.fdopen(descriptor, "w" if text else "wb", encoding=encoding, errors=errors) as stream:
+        with os.fdopen(
+            descriptor, "w" if text else "wb", encoding=encoding, errors=errors
+        ) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

@@ -2,7 +2,7 @@ r"""Text from elsewhere, made safe for a terminal.
 
 Names, failures and values come from files that somebody else wrote. A terminal takes
 control characters in them for commands: to clear the screen, to retitle the window, to
-show a line backwards. So they are written as escapes, ``\\u001b``, a form that strings of
+show a line backwards. So they are written as escapes, ``\u001b``, a form that strings of
 JSON and of TOML have as well.
 """
 
