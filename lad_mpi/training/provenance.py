@@ -86,9 +86,9 @@ def provenance(
 
 def _with_names(text: str, names: Mapping[str, str]) -> str:
     """Call hosts in a text by the names that the log gives them."""
-    for host, name in names.items():
-        text = re.sub(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", name, text)
-    return text
+    longest_first = sorted(map(re.escape, names), key=len, reverse=True)
+    hosts = rf"(?<![\w.-])({'|'.join(longest_first)})(?![\w-])"
+    return re.sub(hosts, lambda found: names[found[0]], text)
 
 
 @cache
