@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import h5py
 
-from lad_mpi.files import open_descriptor
+from lad_mpi.files import name_of, open_descriptor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,20 +38,16 @@ class NotPlainError(ValueError):
     """An HDF5 file that is more than one plain file, or claims to be larger than it can be."""
 
 
-def name_of(descriptor: int) -> str:
-    """Return a name under which HDF5 opens an open file, whatever becomes of its path."""
-    return f"/proc/self/fd/{descriptor}"
-
-
-def open_hdf5(path: Path, *, expansion: int) -> h5py.File:
+def open_hdf5(path: Path, *, expansion: int | None) -> h5py.File:
     """Open a plain HDF5 file for reading.
 
     Parameters
     ----------
     path : Path
         The file, or a link to it.
-    expansion : int
-        How many times as large as the file its contents may be, apart from 64 MiB.
+    expansion : int or None
+        How many times as large as the file its contents may be, apart from 64 MiB. None if
+        nothing but attributes of the root is to be read: then the file is not looked through.
 
     Raises
     ------
@@ -70,7 +66,8 @@ def open_hdf5(path: Path, *, expansion: int) -> h5py.File:
     finally:
         os.close(descriptor)
     try:
-        _check(file, _ROOM_BYTES + expansion * stored_bytes)
+        if expansion is not None:
+            _check(file, _ROOM_BYTES + expansion * stored_bytes)
     except BaseException:
         file.close()
         raise
@@ -156,4 +153,4 @@ def _claimed_bytes(dataset: h5py.h5d.DatasetID) -> int:
     created = dataset.get_create_plist()
     chunked = created.get_layout() == h5py.h5d.CHUNKED
     chunk = math.prod(created.get_chunk()) if chunked else 0
-    return dataset.get_type().get_size() * max(math.prod(dataset.shape or (0,)), chunk)
+    return int(dataset.get_type().get_size()) * max(math.prod(dataset.shape or (0,)), chunk)
