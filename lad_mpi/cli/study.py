@@ -29,6 +29,8 @@ def run(options: argparse.Namespace) -> ExitCode:
             study = load_study(options.study)
             run_ids = [name for text in options.only for name in text.split(",") if name]
             study = select_runs(study, run_ids, options.share)
+            if not options.host_details:
+                study = study.without_host_details()
             folder = study_folder(options, study)
             try:
                 folder.mkdir(parents=True, exist_ok=True)
