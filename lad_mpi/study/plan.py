@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lad_mpi.errors import SpecError, UsageError
+from lad_mpi.errors import ParameterError, SpecError, UsageError, shown
 from lad_mpi.spec import identify, parse_spec, read_toml, set_dotted, to_mapping
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _KEYS = ("name", "description", "base", "axes", "cases")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_.]+)\}")
 #: File systems end at 255 bytes. A character may take four, and the draft of a checkpoint
-#: needs 63 beside the slug.
-_SLUG_CHARACTERS = 47
+#: needs 72 beside the slug.
+_SLUG_CHARACTERS = 45
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def load_study(path: Path) -> Study:
             )
     name = mapping.get("name", path.stem)
     if not isinstance(name, str) or not _slug(name):
-        raise SpecError("name", f"expected a name with letters or digits, found {name!r}")
+        raise SpecError("name", f"expected a name with letters or digits, found {shown(name)}")
     runs: dict[str, Run] = {}
     for place, changed in _expand(mapping):
         spec = _spec(place, changed)
@@ -149,7 +149,7 @@ def select_runs(study: Study, run_ids: Sequence[str] = (), share: str = "") -> S
     if share:
         found = re.fullmatch(r"(\d+)/(\d+)", share)
         if not found or int(found[1]) >= int(found[2]):
-            raise UsageError(f"expected a share K/M with K below M, such as 0/4, found {share!r}")
+            raise UsageError(f"expected a share K/M with K below M, such as 0/4, found {shown(share)}")
         runs = runs[int(found[1]) :: int(found[2])]
     return dataclasses.replace(study, runs=runs)
 
@@ -183,6 +183,8 @@ def _spec(place: str, mapping: dict[str, Any]) -> Spec:
         resolved = to_mapping(spec)
         name = _PLACEHOLDER.sub(lambda found: str(_lookup(resolved, found[1])), spec.name)
         return dataclasses.replace(spec, name=name)
+    except ParameterError as error:
+        raise SpecError(f"{place}: {error.parameter}", error.message, hint=error.hint) from error
     except SpecError as error:
         raise SpecError(f"{place}: {error.key}", _without_key(error), hint=error.hint) from error
 
@@ -206,7 +208,7 @@ def _axes(mapping: Mapping[str, Any], place: str) -> dict[str, list[Any]]:
     axes = _flatten(_table(mapping, "axes", place))
     for key, values in axes.items():
         if not isinstance(values, list) or not values:
-            raise SpecError(f"{place}.{key}", f"expected a list of values, found {values!r}")
+            raise SpecError(f"{place}.{key}", f"expected a list of values, found {shown(values)}")
     return axes
 
 
@@ -224,7 +226,7 @@ def _flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _table(mapping: Mapping[str, Any], key: str, place: str) -> dict[str, Any]:
     table = mapping.get(key, {})
     if not isinstance(table, dict):
-        raise SpecError(place, f"expected a table, found {table!r}")
+        raise SpecError(place, f"expected a table, found {shown(table)}")
     return table
 
 
