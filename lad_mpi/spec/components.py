@@ -199,7 +199,7 @@ def build(
     injected = injected or {}
     allowed = [name for name in field_names(cls) if name not in injected]
     refuse_unknown(values, allowed, place)
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     checked = {
         key: check_type(hints[key], value, f"{place}.{key}" if place else key)
         for key, value in values.items()
@@ -290,6 +290,11 @@ def suggestion(word: object, known: Iterable[str]) -> str:
 def listing(words: Iterable[str]) -> str:
     """Return the words in order, for a message."""
     return ", ".join(sorted(words))
+
+
+@cache
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
 
 
 @cache

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 ComputeMode = Literal["faithful", "shared"]
 TransferKind = Literal["direct", "staged"]
-#: Characters of a label, which a legend has to hold.
-_LONGEST_NAME = 200
+#: Characters of a label.
+_LONGEST_NAME = 1000
 
 
 def _at_least(least: int, **values: int) -> None:
