@@ -15,6 +15,7 @@ else:
 MOST_BYTES = 2**20
 #: Most tables and lists inside one another, and most parts of a dotted key.
 MOST_LEVELS = 32
+_MOST_BITS = 1000
 
 #: Strings and comments are skipped whole, also where their end is missing.
 _TOKEN = re.compile(
@@ -35,8 +36,9 @@ def parse_toml(text: str) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        It is not TOML, has more than :data:`MOST_BYTES`, or nests deeper than
-        :data:`MOST_LEVELS`.
+        It is not TOML, has more than :data:`MOST_BYTES`, nests deeper than
+        :data:`MOST_LEVELS`, or has an integer of hundreds of digits, which Python may not
+        write out.
     """
     if len(text.encode("utf-8", "surrogatepass")) > MOST_BYTES:
         raise ValueError(f"it is larger than {MOST_BYTES} bytes")
@@ -45,7 +47,7 @@ def parse_toml(text: str) -> dict[str, Any]:
         document = tomllib.loads(text)
     except RecursionError as error:
         raise _too_deep() from error
-    _check_levels(document)
+    _check_values(document)
     return document
 
 
@@ -65,15 +67,17 @@ def _check_tokens(text: str) -> None:
             raise _too_deep()
 
 
-def _check_levels(document: dict[str, Any]) -> None:
+def _check_values(document: dict[str, Any]) -> None:
     level: list[Any] = [document]
     for _ in range(MOST_LEVELS):
-        level = [
+        values = [
             value
             for parent in level
             for value in (parent.values() if isinstance(parent, dict) else parent)
-            if isinstance(value, (dict, list))
         ]
+        if any(isinstance(value, int) and value.bit_length() > _MOST_BITS for value in values):
+            raise ValueError(f"an integer has more than {_MOST_BITS} bits")
+        level = [value for value in values if isinstance(value, (dict, list))]
         if not level:
             return
     raise _too_deep()

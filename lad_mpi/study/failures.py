@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from lad_mpi.files import whole_file
+from lad_mpi.files import read_bytes, whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+_MOST_BYTES = 2**16
 
 
 def failure_path(log: Path) -> Path:
@@ -25,7 +28,8 @@ def note_failure(log: Path, reason: str) -> None:
 def read_failure(log: Path) -> str:
     """Return why a run has no log; empty where nothing is noted."""
     try:
-        return failure_path(log).read_text(encoding="utf-8").strip()
+        note = read_bytes(failure_path(log), most_bytes=_MOST_BYTES, follow_links=False)
+        return note.decode("utf-8").strip()
     except (OSError, UnicodeDecodeError):
         return ""
 
