@@ -187,7 +187,8 @@ def _quantity(key: str, value: object) -> float:
         meant = f"; did you mean {match[1]}{near[0]}?" if match and near else ""
         raise ParameterError(
             key,
-            f"expected a number with its unit, such as {_EXAMPLES[key]!r}, found {shown(value)}{meant}",
+            f"expected a number with its unit, such as {_EXAMPLES[key]!r}, "
+            f"found {shown(value)}{meant}",
             hint=f"units: {', '.join(unit for unit in units if unit.isascii())}",
         )
     exponent, factor = units[match[3]]

@@ -199,7 +199,7 @@ def build(
     injected = injected or {}
     allowed = [name for name in field_names(cls) if name not in injected]
     refuse_unknown(values, allowed, place)
-    hints = _hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]  (mypy holds no type for hashable)
     checked = {
         key: check_type(hints[key], value, f"{place}.{key}" if place else key)
         for key, value in values.items()
@@ -293,7 +293,7 @@ def listing(words: Iterable[str]) -> str:
 
 
 @cache
-def _hints(cls: type[Any]) -> dict[str, Any]:
+def _hints(cls: Any) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 

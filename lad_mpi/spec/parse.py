@@ -246,7 +246,8 @@ def _pipeline(table: Mapping[str, Any], place: str, faults: int) -> Pipeline:
     if not isinstance(entries, list):
         raise SpecError(f"{place}.pre", f"expected a list such as ['nnm'], found {shown(entries)}")
     if len(entries) > _MOST_STEPS:
-        raise SpecError(f"{place}.pre", f"expected at most {_MOST_STEPS} steps, found {len(entries)}")
+        found = f"expected at most {_MOST_STEPS} steps, found {len(entries)}"
+        raise SpecError(f"{place}.pre", found)
     pre = []
     for number, entry in enumerate(entries):
         where = f"{place}.pre[{number}]"

@@ -167,7 +167,7 @@ def select_runs(study: Study, run_ids: Sequence[str] = (), share: str = "") -> S
     if share:
         found = re.fullmatch(r"(\d+)/(\d+)", share)
         if not found or int(found[1]) >= int(found[2]):
-            raise UsageError(f"expected a share K/M with K below M, such as 0/4, found {shown(share)}")
+            raise UsageError(f"expected a share K/M with K below M, such as 0/4, found {share!r}")
         runs = runs[int(found[1]) :: int(found[2])]
     return dataclasses.replace(study, runs=runs)
 
