@@ -53,7 +53,7 @@ def open_regular(path: Path, *, follow_links: bool = True) -> IO[bytes]:
     return os.fdopen(open_descriptor(path, _READ, follow_links=follow_links), "rb")
 
 
-def open_descriptor(path: Path, flags: int, *, follow_links: bool = False, mode: int = 0o666) -> int:
+def open_descriptor(path: Path, flags: int, *, follow_links: bool = False) -> int:
     """Open a regular file as :func:`os.open` does, and return its descriptor.
 
     Raises
@@ -63,10 +63,12 @@ def open_descriptor(path: Path, flags: int, *, follow_links: bool = False, mode:
     """
     flags |= os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        descriptor = os.open(path, flags if follow_links else flags | os.O_NOFOLLOW, mode)
+        descriptor = os.open(path, flags if follow_links else flags | os.O_NOFOLLOW, 0o666)
     except OSError as error:
         if error.errno == errno.ELOOP and not follow_links:
-            raise OSError(errno.ELOOP, "is a link, which is not followed here", str(path)) from error
+            raise OSError(
+                errno.ELOOP, "is a link, which is not followed here", str(path)
+            ) from error
         if error.errno == errno.ENXIO:  # A socket, or a FIFO that is to be written.
             raise _not_regular(path) from error
         raise
@@ -76,7 +78,14 @@ def open_descriptor(path: Path, flags: int, *, follow_links: bool = False, mode:
     return descriptor
 
 
-def read_bytes(path: Path, *, most_bytes: int = MOST_TEXT_BYTES, follow_links: bool = True) -> bytes:
+def name_of(descriptor: int) -> str:
+    """Return a name of an open file, under which it can be opened again whatever its path is."""
+    return f"/proc/self/fd/{descriptor}"
+
+
+def read_bytes(
+    path: Path, *, most_bytes: int = MOST_TEXT_BYTES, follow_links: bool = True
+) -> bytes:
     """Read a whole file.
 
     Parameters
@@ -117,19 +126,27 @@ def new_draft(path: Path) -> tuple[Path, int]:
     descriptor : int
         Open for reading and writing.
     """
-    remove_drafts(path)
+    remove_drafts(path.parent, re.escape(path.name))
     draft = path.with_name(f".{path.name}.{secrets.token_hex(_TOKEN_BYTES)}.part")
     return draft, os.open(draft, _NEW, 0o666)
 
 
-def remove_drafts(path: Path) -> None:
-    """Remove what a kill has left of writing a file; what cannot be removed stays."""
-    left = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{{2 * _TOKEN_BYTES}}}\.part")
+def remove_drafts(folder: Path, names: str) -> None:
+    """Remove what a kill has left of writing files; what cannot be removed stays.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files are, or would be.
+    names : str
+        A regular expression for their names.
+    """
+    left = re.compile(rf"\.(?:{names})\.[0-9a-f]{{{2 * _TOKEN_BYTES}}}\.part", re.DOTALL)
     with contextlib.suppress(OSError):
-        for name in os.listdir(path.parent):  # noqa: PTH208  (names, not paths)
-            if left.fullmatch(name):
+        for path in folder.iterdir():
+            if left.fullmatch(path.name):
                 with contextlib.suppress(OSError):
-                    path.with_name(name).unlink()
+                    path.unlink()
 
 
 def longest_name(path: Path) -> Path:
@@ -158,7 +175,9 @@ def whole_file(path: Path, *, text: bool = False) -> Iterator[IO[Any]]:
     try:
         # Escapes, which JSON has as well, stand for bytes of file names that are not UTF-8.
         encoding, errors = ("utf-8", "backslashreplace") if text else (None, None)
-        with os.fdopen(descriptor, "w" if text else "wb", encoding=encoding, errors=errors) as stream:
+        with os.fdopen(
+            descriptor, "w" if text else "wb", encoding=encoding, errors=errors
+        ) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -196,7 +215,11 @@ def make_folder(folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     if folder.is_symlink():
-        raise OSError(errno.ELOOP, "is a link, which is not followed here", str(folder))
+        raise _not_followed(folder)
+
+
+def _not_followed(path: Path) -> OSError:
+    return OSError(errno.ELOOP, "is a link, which is not followed here", str(path))
 
 
 def _not_regular(path: Path) -> OSError:

@@ -5,8 +5,9 @@ No other part of the suite but the reader of data sets imports h5py.
 
 from lad_mpi.logs.carry import Continuation
 from lad_mpi.logs.datasets import Axes, FinalState
+from lad_mpi.logs.find import find_logs
 from lad_mpi.logs.lock import OutputLock, is_being_written, real_path
-from lad_mpi.logs.reader import KILLED, Launch, LogHead, RunLog, find_logs, read_head, read_log
+from lad_mpi.logs.reader import KILLED, Launch, LogHead, RunLog, read_head, read_log
 from lad_mpi.logs.schema import (
     FORMAT,
     MODEL_METRICS,

@@ -8,9 +8,10 @@ what counts and then replaces the old one in one step.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lad_mpi.errors import LogFormatError
+from lad_mpi.logs import contents, schema
 from lad_mpi.logs.datasets import write_attributes
 
 if TYPE_CHECKING:
@@ -44,13 +45,14 @@ def ranks_of(earlier: h5py.File, phases: Sequence[str]) -> int:
     LogFormatError
         It has other phases, so that its times cannot be continued.
     """
-    found = tuple(earlier["timing/phase"].asstr()[:])
+    timing = contents.group(earlier, "timing")
+    found = contents.words(timing, schema.PHASE.name)
     if found != tuple(phases):
         raise LogFormatError(
             f"the log has the phases {', '.join(found)}, this release {', '.join(phases)}",
             hint="resume with the release that wrote it, or start over with --overwrite",
         )
-    return len(earlier["timing/rank"])
+    return len(contents.integers(timing, schema.RANK.name, 1))
 
 
 def carry_over(
@@ -85,24 +87,14 @@ def carry_over(
             raise ValueError(f"{name} has {len(source)} iterations, not {rows}")
         for start in range(0, rows, _ROWS_AT_ONCE):
             dataset.put(start, source[start : min(start + _ROWS_AT_ONCE, rows)])
-    file.attrs["created"] = earlier.attrs["created"]
-    _carry_provenance(earlier["provenance"], file["provenance"])
+    write_attributes(file, {"created": contents.text(earlier, "created")})
+    provenance = file["provenance"]
+    # Kept as launch_0, launch_1, ….
+    for number, launch in enumerate(contents.launch_groups(earlier)):
+        group = provenance.create_group(f"launch_{number}")
+        write_attributes(group, contents.provenance(launch))
 
 
 def _datasets(file: h5py.File) -> list[h5py.Dataset]:
     groups = (file[name] for name in ("metrics", "timing", "traffic"))
     return [item for group in groups for item in group.values()]
-
-
-def _carry_provenance(earlier: h5py.Group, provenance: h5py.Group) -> None:
-    """Keep how the run was launched before, as ``launch_0``, ``launch_1``, …."""
-    launches: list[dict[str, Any]] = [
-        dict(earlier[name].attrs) for name in sorted(earlier, key=_number)
-    ]
-    launches.append(dict(earlier.attrs))
-    for number, values in enumerate(launches):
-        write_attributes(provenance.create_group(f"launch_{number}"), values)
-
-
-def _number(name: str) -> int:
-    return int(name.rpartition("_")[2])

@@ -26,6 +26,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from lad_mpi.errors import UsageError
+from lad_mpi.files import name_of, open_descriptor
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -56,12 +57,13 @@ class WriterMark:
 
     Parameters
     ----------
-    path : Path
-        The log. File systems that know no such locks are left unmarked.
+    descriptor : int
+        Of the log. File systems that know no such locks are left unmarked.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    def __init__(self, descriptor: int) -> None:
+        # Opened anew, as the lock belongs to what was opened; and not by its name.
+        self._descriptor = os.open(name_of(descriptor), os.O_RDONLY | os.O_CLOEXEC)
         with contextlib.suppress(OSError):
             fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, _marked_byte(fcntl.F_RDLCK))
 
@@ -91,7 +93,7 @@ class OutputLock:
     UsageError
         Another run holds it.
     OSError
-        The lock file cannot be made.
+        The lock file cannot be made, or there is something else in its place.
     """
 
     def __init__(self, output: Path) -> None:
@@ -128,7 +130,10 @@ class OutputLock:
     def _take(self, output: Path) -> bool:
         """Try to take the lock; False where the file was removed under us."""
         # With the mode of the log, so that whoever may replace or read one may the other.
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._descriptor = open_descriptor(self._path, os.O_RDWR | os.O_CREAT)
+        if os.fstat(self._descriptor).st_nlink > 1:
+            self._close()
+            raise OSError(errno.EMLINK, f"{self._path.name} has another name", str(self._path))
         try:
             taken = _flock(self._descriptor)
         except OSError as error:
@@ -184,7 +189,7 @@ def is_being_written(output: Path) -> bool | None:
 
 def _is_marked(output: Path) -> bool:
     try:
-        descriptor = os.open(output, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = open_descriptor(output, os.O_RDONLY, follow_links=True)
     except OSError:
         return False
     try:
@@ -202,7 +207,7 @@ def _marked_byte(kind: int) -> bytes:
 
 def _is_locked(output: Path) -> bool | None:
     try:
-        descriptor = os.open(lock_path(output), os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_descriptor(lock_path(output), os.O_RDONLY)
     except FileNotFoundError:
         return False
     except OSError:
@@ -239,7 +244,7 @@ def _try_flock(descriptor: int) -> bool:
 
 def _is_same(descriptor: int, path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:
         return False
 
@@ -249,5 +254,5 @@ def _describe(note: bytes) -> str:
         holder = json.loads(note)
         job = f", job {holder['job']}" if holder["job"] else ""
         return f" (process {holder['pid']} on {holder['host']}{job}, since {holder['since']})"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return ""

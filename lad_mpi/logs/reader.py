@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import struct
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import h5py
 import numpy as np
 
-from lad_mpi.errors import LogFormatError, UsageError
-from lad_mpi.logs import schema
+from lad_mpi.errors import LogFormatError
+from lad_mpi.logs import contents, schema
+from lad_mpi.logs.contents import DAMAGE
 from lad_mpi.logs.datasets import FinalState
+from lad_mpi.logs.find import open_log
 from lad_mpi.logs.lock import is_being_written
 from lad_mpi.types import Metric
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
 
     from lad_mpi.types import HostBools, HostFloats, HostInts
-
-# The superblock of HDF5's file format specification, version 3.0, from its second
-# version on: signature, version, consistency flags and address of the end of file.
-_SUPERBLOCK = struct.Struct("<8s B 2x B 16x Q")
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_SWMR_FLAG = 4
 
 #: What a rank that hosts devices does before it gathers, besides attacks.
 _DEVICE_WORK = ("compute", "encode", "pack")
@@ -44,8 +32,6 @@ RUNNING_OR_KILLED = "running or killed: the lock of the log cannot be read"
 
 
 _WAYS: tuple[Literal["", "lower", "higher"], ...] = ("", "lower", "higher")
-#: What reading something of another type or shape than expected may raise.
-DAMAGE = (AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
 _Head = TypeVar("_Head", bound="LogHead")
 
@@ -248,7 +234,7 @@ def read_log(path: Path) -> RunLog:
     LogFormatError
         It is not a log of this suite, is damaged, or is of a newer version.
     """
-    return _read_with(path, _read)
+    return _read_with(path, read_contents)
 
 
 def read_head(path: Path) -> LogHead:
@@ -259,99 +245,6 @@ def read_head(path: Path) -> LogHead:
     return _read_with(path, _read_head)
 
 
-def find_logs(paths: Iterable[Path]) -> list[Path]:
-    """List the logs among files and folders.
-
-    Folders are searched recursively for ``*.h5``. Files found there that are
-    sound HDF5 of another kind are left out; damaged ones are listed, so that
-    reading them says what is wrong. Files that are named are always listed.
-
-    Returns
-    -------
-    list of Path
-        Sorted, each once.
-
-    Raises
-    ------
-    UsageError
-        A path does not exist, or a folder cannot be searched.
-    """
-    found: set[Path] = set()
-    for path in map(Path, paths):
-        if path.is_dir():
-            found.update(file for file in _files_in(path) if not _is_foreign(file))
-        elif path.exists():
-            found.add(path)
-        else:
-            raise UsageError(f"{path} does not exist")
-    return sorted(found)
-
-
-def open_log(path: Path) -> h5py.File:
-    """Open a log for reading and check that it is one.
-
-    Raises
-    ------
-    UsageError, LogFormatError
-        As :func:`read_log`.
-    """
-    _check_file(path)
-    try:
-        file = _open(path)
-    except OSError as error:
-        if error.errno is not None:
-            raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-        if not h5py.is_hdf5(path):
-            raise LogFormatError(
-                f"{path} is not an HDF5 file", hint="logs are the .h5 files that a run writes"
-            ) from error
-        raise LogFormatError(
-            f"{path} cannot be opened: {error}",
-            hint="it may be cut short, or its writer was killed while it closed the file; "
-            "h5clear -s removes the mark of an open file",
-        ) from error
-    try:
-        _check_format(path, file)
-    except LogFormatError:
-        file.close()
-        raise
-    return file
-
-
-def _check_file(path: Path) -> None:
-    try:
-        if not path.is_file():
-            raise UsageError(f"{path} is not a file" if path.exists() else f"{path} does not exist")
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _files_in(folder: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> NoReturn:
-        # Passed over in silence, its logs would be missing from every table.
-        raise UsageError(f"{error.filename} cannot be searched: {error.strerror}") from error
-
-    for place, _, names in os.walk(folder, onerror=refuse):
-        yield from (Path(place, name) for name in names if name.endswith(".h5"))
-
-
-def metric_datasets(metrics: h5py.Group) -> dict[str, h5py.Dataset]:
-    """Return the datasets of ``/metrics`` with one number an iteration, by name.
-
-    Raises
-    ------
-    KeyError
-        One that every log has is missing.
-    """
-    scales = {schema.ITERATION.name, schema.REASON.name}
-    required = (variable.name for variable in (*schema.STEP_METRICS, *schema.COUNTS))
-    return {name: metrics[name] for name in required} | {
-        name: item
-        for name, item in metrics.items()
-        if isinstance(item, h5py.Dataset) and item.ndim == 1 and name not in scales
-    }
-
-
 def count_rows(file: h5py.File) -> int:
     """Count the iterations that every dataset holds.
 
@@ -360,76 +253,54 @@ def count_rows(file: h5py.File) -> int:
     ValueError
         Datasets differ in length although the run has ended.
     """
-    growing = file.attrs["status"] == "running"
-    datasets = [file["timing/seconds"]]
-    datasets += [file[group]["iteration"] for group in ("metrics", "timing", "traffic")]
-    datasets += [*metric_datasets(file["metrics"]).values(), file["metrics"][schema.REFUSALS.name]]
-    datasets += [file["traffic"][variable.name] for variable in schema.TRAFFIC]
+    growing = contents.text(file, "status") == "running"
+    metrics, timing, traffic = (
+        contents.group(file, name) for name in ("metrics", "timing", "traffic")
+    )
+    scales = [
+        contents.integers(place, schema.ITERATION.name, 1) for place in (metrics, timing, traffic)
+    ]
+    datasets = [*scales, contents.floats(timing, schema.SECONDS.name, 3)]
+    datasets += [*metric_datasets(metrics).values()]
+    datasets += [contents.integers(metrics, schema.REFUSALS.name, 2)]
+    datasets += [contents.integers(traffic, variable.name, 1) for variable in schema.TRAFFIC]
     lengths = {dataset.name: len(dataset) for dataset in datasets}
     rows = min(lengths.values())
     if not growing and max(lengths.values()) > rows:
         raise ValueError(f"datasets on iteration differ in length: {lengths}")
     if growing:
         # A row may have been made room for and not been written.
-        for scale in datasets[1:4]:
+        for scale in scales:
             written = scale[:rows] != schema.NO_ITERATION
             rows = rows if written.all() else int(np.argmin(written))
     return rows
 
 
-def _open(path: Path) -> h5py.File:
-    return h5py.File(path, "r", swmr=_is_growing(path), locking="best-effort")
+def metric_datasets(metrics: h5py.Group) -> dict[str, h5py.Dataset]:
+    """Return the datasets of ``/metrics`` with one number an iteration, by name.
 
-
-def _is_growing(path: Path) -> bool:
-    """Tell whether a writer has the file open in SWMR mode, or was killed then.
-
-    Such a file opens in SWMR mode only, and no other should: HDF5 then takes
-    missing pieces for pieces not yet written and waits for them.
+    Raises
+    ------
+    ValueError
+        One that every log has is missing.
     """
-    with path.open("rb") as stream:
-        head = stream.read(_SUPERBLOCK.size)
-    if len(head) < _SUPERBLOCK.size:
-        return False
-    signature, version, consistency, end = _SUPERBLOCK.unpack(head)
-    marked = signature == _SIGNATURE and version >= 3 and bool(consistency & _SWMR_FLAG)
-    return marked and end <= path.stat().st_size
-
-
-def _check_format(path: Path, file: h5py.File) -> None:
-    if not _is_ours(file):
-        raise LogFormatError(
-            f"{path} is an HDF5 file, but not a log of lad_mpi",
-            hint=f"a log has the root attribute format = {schema.FORMAT!r}",
-        )
-    version = file.attrs.get("format_version")
-    if not isinstance(version, np.integer):
-        raise LogFormatError(f"{path} has no root attribute format_version")
-    if version not in schema.READABLE:
-        readable = " and ".join(map(str, schema.READABLE))
-        raise LogFormatError(
-            f"{path} is a log of version {version}; this release reads versions {readable}",
-            hint="read it with the lad_mpi that wrote it; its provenance names the version",
-        )
-
-
-def _is_foreign(path: Path) -> bool:
-    try:
-        with _open(path) as file:
-            return not _is_ours(file)
-    except OSError:
-        return False
-
-
-def _is_ours(file: h5py.File) -> bool:
-    # Other programs have attributes of other types under the same name.
-    name = file.attrs.get("format")
-    return isinstance(name, str) and name == schema.FORMAT
+    scales = {schema.ITERATION.name, schema.REASON.name}
+    counts = {variable.name for variable in schema.COUNTS}
+    found = {
+        metric.name: contents.floats(metrics, metric.name, 1) for metric in schema.STEP_METRICS
+    }
+    found |= {name: contents.integers(metrics, name, 1) for name in counts}
+    return found | {
+        name: item
+        for name, item in metrics.items()
+        if isinstance(item, h5py.Dataset)
+        and (item.ndim, item.dtype.kind) == (1, "f")
+        and name not in scales
+    }
 
 
 def _read_with(path: Path, read: Callable[[Path, h5py.File], _Head]) -> _Head:
     path = Path(path)
-    _check_file(path)
     # Asked before and after: in between a run may have ended, or begun.
     unwritten = is_being_written(path) is False
     with open_log(path) as file:
@@ -455,16 +326,18 @@ def _read_head(path: Path, file: h5py.File) -> LogHead:
 
 
 def _head(path: Path, file: h5py.File) -> dict[str, Any]:
-    version = int(file.attrs["format_version"])
-    text = {name: str(file.attrs[name]) for name in schema.TEXT_ATTRIBUTES[version]}
-    lists = {name: tuple(map(str, file.attrs[name])) for name in schema.LIST_ATTRIBUTES[version]}
+    version = contents.integer(file, "format_version", 0)
+    text = {name: contents.text(file, name) for name in schema.TEXT_ATTRIBUTES[version]}
+    lists = {name: contents.texts(file, name) for name in schema.LIST_ATTRIBUTES[version]}
+    if text["status"] not in schema.STATUSES:
+        raise ValueError(f"its status is {text['status']!r}")
     if version == 2:
-        suite = file["provenance"].attrs.get("lad_mpi_version", "unknown")
+        suite = contents.group(file, "provenance").attrs.get("lad_mpi_version", "unknown")
         lists = {"names": (text["name"],), "packages": (f"lad_mpi {suite}",)}
         text |= {"identity": text["spec_hash"]}
     return {
         "path": path,
-        "spec": tomllib.loads(text["spec"]),
+        "spec": contents.parse_spec(text["spec"]),
         "spec_toml": text["spec"],
         "recorded": count_rows(file),
         "format_version": version,
@@ -474,44 +347,64 @@ def _head(path: Path, file: h5py.File) -> dict[str, Any]:
     }
 
 
-def _read(path: Path, file: h5py.File) -> RunLog:
+def read_contents(path: Path, file: h5py.File) -> RunLog:
+    """Read an open log; what is wrong with it raises :data:`~lad_mpi.logs.contents.DAMAGE`."""
     head = _head(path, file)
     rows = head["recorded"]
-    seconds = file["timing/seconds"]
-    metrics = metric_datasets(file["metrics"])
-    phases = tuple(file["timing/phase"].asstr()[:])
-    training_phases = tuple(map(str, seconds.attrs["training_phases"]))
+    metrics, timing, traffic = (file[name] for name in ("metrics", "timing", "traffic"))
+    seconds = timing[schema.SECONDS.name]
+    phases = contents.words(timing, schema.PHASE.name)
+    ranks = len(contents.integers(timing, schema.RANK.name, 1))
+    if not ranks or seconds.shape[1:] != (ranks, len(phases)):
+        raise ValueError(
+            f"{seconds.name} has shape {seconds.shape}, not (iteration, {ranks}, {len(phases)})"
+        )
+    training_phases = contents.texts(seconds, "training_phases")
     if not set(training_phases) <= set(phases):
         raise ValueError(f"{training_phases} are counted as training, but the phases are {phases}")
+    datasets = metric_datasets(metrics)
+    iteration = metrics[schema.ITERATION.name][:rows]
+    if not np.array_equal(iteration, np.arange(rows)):
+        raise ValueError("/metrics/iteration does not count 0, 1, 2, …")
     return RunLog(
         **head,
-        iteration=file["metrics/iteration"][:rows],
-        metrics={name: dataset[:rows] for name, dataset in metrics.items()},
-        metric_info={name: _read_metric(name, dataset) for name, dataset in metrics.items()},
-        refusals=_read_refusals(file["metrics"], rows),
+        iteration=iteration,
+        metrics={name: dataset[:rows] for name, dataset in datasets.items()},
+        metric_info={name: _read_metric(name, dataset) for name, dataset in datasets.items()},
+        refusals=_read_refusals(metrics, rows),
         seconds=seconds[:rows],
         phases=phases,
         training_phases=training_phases,
-        warmup_iterations=int(seconds.attrs["warmup_iterations"]),
-        launches=_read_launches(file, rows),
-        traffic={v.name: file["traffic"][v.name][:rows] for v in schema.TRAFFIC},
+        warmup_iterations=contents.integer(seconds, "warmup_iterations", 0),
+        launches=_read_launches(file, rows, ranks),
+        traffic={v.name: traffic[v.name][:rows] for v in schema.TRAFFIC},
         final=_read_final(file),
     )
 
 
 def _read_refusals(metrics: h5py.Group, rows: int) -> dict[str, HostInts]:
-    counts = metrics[schema.REFUSALS.name][:rows]
-    reasons = metrics[schema.REASON.name].asstr()[:]
-    return {str(reason): counts[:, column] for column, reason in enumerate(reasons)}
+    refusals = metrics[schema.REFUSALS.name]
+    reasons = contents.words(metrics, schema.REASON.name)
+    if refusals.shape[1] != len(reasons):
+        raise ValueError(f"{refusals.name} has shape {refusals.shape}, not (iteration, reason)")
+    counts = refusals[:rows]
+    return {reason: counts[:, column] for column, reason in enumerate(reasons)}
 
 
 def _read_final(file: h5py.File) -> FinalState | None:
     if "state" not in file:
         return None
-    group = file["state"]
+    state = contents.group(file, "state")
     # The loss is never missing.
-    names = dict.fromkeys(["loss", *(name for name, item in group.items() if item.shape == ())])
-    return FinalState(group[schema.MODEL.name][:], {name: float(group[name][()]) for name in names})
+    names = dict.fromkeys(
+        ["loss", *(name for name, item in state.items() if _is_number(item) and name != "model")]
+    )
+    values = {name: float(contents.floats(state, name, 0)[()]) for name in names}
+    return FinalState(contents.model(file), values)
+
+
+def _is_number(item: h5py.Group | h5py.Dataset) -> bool:
+    return isinstance(item, h5py.Dataset) and (item.shape, item.dtype.kind) == ((), "f")
 
 
 def _read_metric(name: str, dataset: h5py.Dataset) -> Metric:
@@ -523,26 +416,15 @@ def _read_metric(name: str, dataset: h5py.Dataset) -> Metric:
     return Metric(name, about["units"] or "1", about["long_name"] or name, better)
 
 
-def _read_launches(file: h5py.File, rows: int) -> tuple[Launch, ...]:
-    current = file["provenance"]
-    earlier = sorted(current, key=lambda name: int(name.rpartition("_")[2]))
-    records = [
-        {key: _plain(value) for key, value in group.attrs.items()}
-        for group in (*(current[name] for name in earlier), current)
-    ]
+def _read_launches(file: h5py.File, rows: int, ranks: int) -> tuple[Launch, ...]:
     launches: list[Launch] = []
     stop = rows
     # From the last one back: a launch ends where the first of all later ones begins.
-    for record in reversed(records):
-        first = min(int(record["first_iteration"]), stop)
-        launches.insert(0, Launch(first, stop, int(record["mpi_ranks"]), record))
+    for place in reversed(contents.launch_groups(file)):
+        record = contents.provenance(place)
+        if record["mpi_ranks"] > ranks:
+            raise ValueError(f"{place.name} had {record['mpi_ranks']} ranks, the log has {ranks}")
+        first = min(record["first_iteration"], stop)
+        launches.insert(0, Launch(first, stop, record["mpi_ranks"], record))
         stop = first
     return tuple(launches)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, h5py.Empty):
-        raise TypeError("an attribute of /provenance is empty")
-    if isinstance(value, np.ndarray):
-        return [str(item) for item in value]
-    return value.item() if isinstance(value, np.generic) else value

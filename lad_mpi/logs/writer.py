@@ -8,14 +8,14 @@ import shutil
 import uuid
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
 from lad_mpi.errors import LadError, RunFailedError, UsageError
-from lad_mpi.files import draft_of, put_in_place
-from lad_mpi.logs import schema
+from lad_mpi.files import name_of, new_draft, open_descriptor, put_in_place
+from lad_mpi.logs import contents, schema
 from lad_mpi.logs.carry import Continuation, carry_over, ranks_of
 from lad_mpi.logs.datasets import (
     Axes,
@@ -25,8 +25,8 @@ from lad_mpi.logs.datasets import (
     text,
     write_attributes,
 )
+from lad_mpi.logs.find import open_log
 from lad_mpi.logs.lock import OutputLock, WriterMark, real_path
-from lad_mpi.logs.reader import open_log
 from lad_mpi.logs.reason import reason
 
 if TYPE_CHECKING:
@@ -163,8 +163,7 @@ class LogWriter:
         self._file: Any = None
         self._own_lock: OutputLock | None = None
         self._mark: WriterMark | None = None
-        # Nobody else writes here while the lock is held: one name is enough.
-        self._draft = draft_of(self.path)
+        self._draft: Path | None = None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if lock is None:
@@ -176,8 +175,8 @@ class LogWriter:
                 # Before it has its name: a log must be readable from the first moment on.
                 self._file.swmr_mode = True
             self.sync()
-            self._mark = WriterMark(self._draft)
-            put_in_place(self._draft, self.path)
+            self._mark = WriterMark(self._file.id.get_vfd_handle())
+            self._put_in_place()
         except BaseException as error:
             self._give_up()
             if not isinstance(error, (OSError, RuntimeError)):
@@ -257,9 +256,11 @@ class LogWriter:
             )
         with self._writing():
             self._check_place()
-            self._file.close()
-            shutil.copyfile(self.path, self._draft)
-            self._file = h5py.File(self._draft, "r+", libver=self._libver)
+            with os.fdopen(os.dup(self._file.id.get_vfd_handle()), "rb") as written:
+                self._file.close()
+                descriptor = self._open_draft()
+                _copy(written, descriptor)
+            self._file = _open_again(descriptor, "r+", self._libver)
             if state is not None:
                 create_state(self._file, state, self._metrics)
             self._file.attrs["failure"] = text(failure)
@@ -268,7 +269,7 @@ class LogWriter:
             self._file.flush()
             self.sync()
             self._file.close()
-            put_in_place(self._draft, self.path)
+            self._put_in_place()
         self._release()
 
     def __enter__(self) -> LogWriter:
@@ -308,8 +309,8 @@ class LogWriter:
             if continuation is not None:
                 earlier = stack.enter_context(open_log(self.path))
                 axes = replace(axes, ranks=max(axes.ranks, ranks_of(earlier, axes.phases)))
-            self._file = h5py.File(self._draft, "w", libver=self._libver)
-            self.uuid = str(uuid.uuid4()) if earlier is None else str(earlier.attrs["uuid"])
+            self.uuid = str(uuid.uuid4()) if earlier is None else contents.text(earlier, "uuid")
+            self._file = _open_again(self._open_draft(), "w", self._libver)
             write_attributes(
                 self._file,
                 {
@@ -340,6 +341,15 @@ class LogWriter:
                 self._rows = continuation.rows
             self._file.flush()
             return self._file
+
+    def _open_draft(self) -> int:
+        self._draft, descriptor = new_draft(self.path)
+        return descriptor
+
+    def _put_in_place(self) -> None:
+        if self._draft is not None:
+            put_in_place(self._draft, self.path)
+            self._draft = None
 
     def _columns(self, block: LogBlock, rows: int) -> dict[str, Any]:
         if block.first_iteration != self._rows:
@@ -379,7 +389,7 @@ class LogWriter:
         except OSError:
             there = False
         if not there:
-            # What has our names by now belongs to others, a draft of that name included.
+            # What has our name by now belongs to others.
             self._abandon()
             self._release()
             raise RunFailedError(
@@ -405,8 +415,9 @@ class LogWriter:
     def _give_up(self) -> None:
         """Close what can no longer be written, leaving the log as it is on disk."""
         self._abandon()
-        with contextlib.suppress(OSError):
-            self._draft.unlink(missing_ok=True)
+        if self._draft is not None:
+            with contextlib.suppress(OSError):
+                self._draft.unlink(missing_ok=True)
         self._release()
 
     def _release(self) -> None:
@@ -448,17 +459,37 @@ def relabel(path: Path, names: Sequence[str]) -> None:
         A run writes it, or it cannot be written.
     """
     path = real_path(path)
-    draft = draft_of(path)
+    draft = None
     try:
         with OutputLock(path):
-            shutil.copyfile(path, draft)
-            with h5py.File(draft, "r+") as file:
+            # Looked through before it is opened for writing.
+            open_log(path).close()
+            draft, descriptor = new_draft(path)
+            with os.fdopen(open_descriptor(path, os.O_RDONLY), "rb") as written:
+                _copy(written, descriptor)
+            with _open_again(descriptor, "r+") as file:
                 write_attributes(file, {"names": list(names)})
             put_in_place(draft, path)
     except (OSError, RuntimeError) as error:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
+        if draft is not None:
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
         raise UsageError(f"cannot rename the run in {path}: {reason(error)}") from error
+
+
+def _copy(written: IO[bytes], descriptor: int) -> None:
+    """Copy a whole file."""
+    written.seek(0)
+    with os.fdopen(os.dup(descriptor), "wb") as copy:
+        shutil.copyfileobj(written, copy)
+
+
+def _open_again(descriptor: int, mode: str, libver: str | None = None) -> Any:
+    """Have HDF5 open a file that is open, and not one that has come under its name since."""
+    try:
+        return h5py.File(name_of(descriptor), mode, libver=libver)
+    finally:
+        os.close(descriptor)
 
 
 def _widened(seconds: HostFloats, ranks: int) -> HostFloats:

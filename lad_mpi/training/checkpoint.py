@@ -10,22 +10,25 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import glob
 import json
 import os
 import re
 import zipfile
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lad_mpi.errors import RunFailedError
-from lad_mpi.files import draft_of, whole_file
+from lad_mpi.files import open_regular, remove_drafts, whole_file
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from lad_mpi.logs import LogHead
+    from lad_mpi.training.setup import Setup
     from lad_mpi.types import HostFloats
 
 _VERSION = 2
@@ -34,8 +37,9 @@ _ANY_NAME = re.compile(r".*\.checkpoint-(\d+)\.npz", re.DOTALL)
 _DAMAGE = (
     OSError,
     ValueError,
-    KeyError,
+    LookupError,
     EOFError,
+    MemoryError,
     TypeError,
     RuntimeError,
     zipfile.BadZipFile,
@@ -43,7 +47,40 @@ _DAMAGE = (
 )
 _OPTIONAL = ("rule_state", "residuals")
 #: Not an error of the system, or one of seeking to a place that a damaged archive names.
-_ERRNOS_OF_DAMAGE = (None, errno.EINVAL, errno.EISDIR)
+_ERRNOS_OF_DAMAGE = (None, errno.EINVAL, errno.EISDIR, errno.ELOOP)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What an array of a checkpoint must be.
+
+    Parameters
+    ----------
+    shapes : tuple of tuple of int
+        Its shape is one of these.
+    dtype : numpy.dtype
+        Its dtype.
+    required : bool
+        Whether it must be there.
+    """
+
+    shapes: tuple[tuple[int, ...], ...]
+    dtype: np.dtype[Any]
+    required: bool
+
+
+def arrays_of(setup: Setup) -> dict[str, Layout]:
+    """Return what the arrays of a run's checkpoints must be, by their names."""
+    q, length, dtype = setup.problem.dimension, setup.message_dimension, setup.backend.dtype
+    layouts = {
+        "model": Layout(((q,),), dtype, required=True),
+        # A rule that stands in for a decoder may aggregate whole messages.
+        "rule_state": Layout(((q,), (length,)), dtype, required=False),
+    }
+    if setup.has_residuals:
+        shape = (setup.spec.devices.count, length)
+        layouts["residuals"] = Layout((shape,), dtype, required=True)
+    return layouts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,15 +152,17 @@ class Checkpoints:
                 old.unlink()
         return path
 
-    def load(self, uuid: str, identity: str, recorded: int) -> tuple[Checkpoint | None, list[str]]:
+    def load(
+        self, log: LogHead, arrays: Mapping[str, Layout]
+    ) -> tuple[Checkpoint | None, list[str]]:
         """Read the newest checkpoint that a run can go on from.
 
         Parameters
         ----------
-        uuid, identity : str
-            Those of the log.
-        recorded : int
-            Iterations that the log holds.
+        log : LogHead
+            The log.
+        arrays : mapping of str to Layout
+            What the arrays must be; see :func:`arrays_of`.
 
         Returns
         -------
@@ -142,7 +181,7 @@ class Checkpoints:
         # A log that was renamed, or has a second name, left them under the first.
         for path in own or self._paths(_ANY_NAME):
             try:
-                found = _read(path)
+                found = _read(path, arrays)
             except FileNotFoundError:
                 continue
             except _DAMAGE as error:
@@ -154,13 +193,14 @@ class Checkpoints:
                     ) from error
                 notes.append(f"{path.name} is damaged ({error}) and was passed over")
                 continue
-            if (found.uuid, found.identity) != (uuid, identity):
+            if (found.uuid, found.identity) != (log.uuid, log.identity):
                 if not own:
                     continue
                 notes.append(f"{path.name} belongs to another run and was passed over")
-            elif found.iterations > recorded:
+            elif found.iterations > log.recorded:
                 notes.append(
-                    f"{path.name} was passed over, because the log holds only {recorded} iterations"
+                    f"{path.name} was passed over, because the log holds only {log.recorded} "
+                    "iterations"
                 )
             else:
                 return found, notes
@@ -168,12 +208,11 @@ class Checkpoints:
 
     def clear(self, after: int = -1) -> None:
         """Remove checkpoints of more than ``after`` iterations; what cannot be removed stays."""
-        stem = glob.escape(self._stem)
-        drafts = self._folder.glob(draft_of(Path(f"{stem}.checkpoint-*.npz")).name)
-        newer = [path for path in self.paths() if _iterations(path) > after]
-        for path in [*newer, *drafts]:
-            with contextlib.suppress(OSError):
-                path.unlink()
+        remove_drafts(self._folder, rf"{re.escape(self._stem)}\.checkpoint-\d+\.npz")
+        for path in self.paths():
+            if _iterations(path) > after:
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
     def paths(self) -> list[Path]:
         """List the checkpoints, the newest first."""
@@ -207,17 +246,51 @@ def _write(checkpoint: Checkpoint, stream: Any) -> None:
     np.savez(stream, allow_pickle=False, about=described, **arrays)
 
 
-def _read(path: Path) -> Checkpoint:
+def _read(path: Path, arrays: Mapping[str, Layout]) -> Checkpoint:
     # np.load leaves a file open that it cannot read.
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-        about = json.loads(archive["about"].tobytes())
-        if about["version"] != _VERSION:
-            raise ValueError(f"it is of version {about['version']}, not {_VERSION}")
-        if set(archive.files) != {"about", *about["arrays"]}:
-            raise ValueError(f"it holds {archive.files}, not {about['arrays']}")
-        return Checkpoint(
-            iterations=int(about["iterations"]),
-            uuid=str(about["uuid"]),
-            identity=str(about["identity"]),
-            **{name: archive[name] for name in about["arrays"]},
+    with open_regular(path, follow_links=False) as stream:
+        with zipfile.ZipFile(stream) as members:
+            # So that nothing takes more memory than the file has bytes.
+            if any(member.compress_type != zipfile.ZIP_STORED for member in members.infolist()):
+                raise ValueError("it is compressed")
+        stream.seek(0)
+        with np.load(stream, allow_pickle=False) as archive:
+            about = _read_about(archive)
+            if sorted(archive.files) != sorted({"about", *about["arrays"]}):
+                raise ValueError(f"it holds {archive.files}, not {about['arrays']}")
+            if set(about["arrays"]) - set(arrays):
+                raise ValueError(f"it holds {about['arrays']}; expected {list(arrays)}")
+            checkpoint = Checkpoint(
+                about["iterations"],
+                about["uuid"],
+                about["identity"],
+                **{name: archive[name] for name in about["arrays"]},
+            )
+    for name, layout in arrays.items():
+        _check_array(name, getattr(checkpoint, name), layout)
+    return checkpoint
+
+
+def _read_about(archive: Any) -> dict[str, Any]:
+    about = json.loads(archive["about"].tobytes())
+    if about["version"] != _VERSION:
+        raise ValueError(f"it is of version {about['version']}, not {_VERSION}")
+    types = {"iterations": int, "uuid": str, "identity": str, "arrays": list}
+    for name, expected in types.items():
+        if type(about[name]) is not expected:
+            raise ValueError(f"its {name} are {about[name]!r}")
+    if about["iterations"] < 0 or not all(isinstance(name, str) for name in about["arrays"]):
+        raise ValueError("it counts wrong, or names an array by no text")
+    return dict(about)
+
+
+def _check_array(name: str, array: HostFloats | None, layout: Layout) -> None:
+    if array is None:
+        if layout.required:
+            raise ValueError(f"it has no {name}")
+        return
+    if array.shape not in layout.shapes or array.dtype != layout.dtype:
+        raise ValueError(
+            f"its {name} has shape {array.shape} and dtype {array.dtype}; expected "
+            f"{layout.shapes[0]} and {layout.dtype}"
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lad_mpi.arrays import open_backend
 from lad_mpi.errors import DataError, ExitCode, LadError, told_errors
+from lad_mpi.training.checkpoint import arrays_of
 from lad_mpi.training.existing import Existing
 from lad_mpi.training.interrupt import InterruptRequest
 from lad_mpi.training.iteration import downlink_bytes
@@ -77,8 +78,7 @@ def run_spec(
             stack.callback(start.lock.release)
         if refused is not None:
             return refused
-        first_iteration = _tell_start(link, start, progress)
-        if first_iteration is None:
+        if _tell_start(link, start, progress):
             return Outcome("complete")
         # Before this rank opens its GPU, which others may then not be able to.
         transfers = agree_on_transfers(spec, link)
@@ -88,6 +88,10 @@ def run_spec(
         _, refused = _together(link, partial(_check_data, setup, start))
         if refused is not None:
             return refused
+        start, refused = _together(link, partial(_pick_checkpoint, setup, start))
+        if refused is not None:
+            return refused
+        first_iteration = _tell_first_iteration(link, start, progress)
         listening = InterruptRequest() if interrupt is None else contextlib.nullcontext(interrupt)
         request = stack.enter_context(listening)
         outcome = _train(
@@ -145,15 +149,28 @@ def _check_data(setup: Setup, start: Start | None) -> None:
         )
 
 
-def _tell_start(link: Link, start: Start | None, progress: Progress) -> int | None:
-    """Tell all ranks with which iteration the run begins; None where it is complete."""
-    word = ""
+def _pick_checkpoint(setup: Setup, start: Start | None) -> Start | None:
+    if start is None:
+        return None
+    from lad_mpi.training.start import pick_checkpoint  # noqa: PLC0415
+
+    return pick_checkpoint(start, arrays_of(setup))
+
+
+def _tell_start(link: Link, start: Start | None, progress: Progress) -> bool:
+    """Tell all ranks whether the run is complete already."""
     if start is not None:
         for note in start.notes:
             progress.note(note)
-        word = "" if start.is_complete else str(start.first_iteration)
-    word = link.share(word)
-    return int(word) if word else None
+    return link.share("complete" if start is not None and start.is_complete else "") != ""
+
+
+def _tell_first_iteration(link: Link, start: Start | None, progress: Progress) -> int:
+    """Tell all ranks with which iteration the run begins."""
+    if start is not None:
+        for note in start.notes:
+            progress.note(note)
+    return int(link.share("" if start is None else str(start.first_iteration)))
 
 
 def _train(

@@ -232,6 +232,6 @@ def _open_log(setup: Setup, server: Server, start: Start, header: RunHeader) -> 
         dtype=setup.backend.dtype,
         swmr=spec.logging.swmr,
         overwrite=start.replaces,
-        continuation=Continuation(start.first_iteration) if start.continues else None,
+        continuation=Continuation(start.first_iteration) if start.earlier else None,
         lock=start.lock,
     )

@@ -7,18 +7,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lad_mpi.errors import LogFormatError, UsageError
-from lad_mpi.files import draft_of
+from lad_mpi.files import longest_name
 from lad_mpi.logs import OutputLock, read_head, real_path
 from lad_mpi.spec import UNREADABLE_DATA, identify, identity_of
 from lad_mpi.training.checkpoint import Checkpoints
 from lad_mpi.training.existing import Existing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from lad_mpi.logs import LogHead
     from lad_mpi.spec import Identity, Spec
-    from lad_mpi.training.checkpoint import Checkpoint
+    from lad_mpi.training.checkpoint import Checkpoint, Layout
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,8 +36,10 @@ class Start:
         Labels that the log gets.
     lock : OutputLock
         The right to write the output, held until the run has ended.
-    replaces, continues : bool
-        What becomes of a log that is there.
+    replaces : bool
+        Whether a log that is there is replaced.
+    earlier : LogHead or None
+        The log that is gone on with.
     checkpoint : Checkpoint or None
         The state to go on from; None for the beginning.
     is_complete : bool
@@ -50,7 +53,7 @@ class Start:
     names: tuple[str, ...]
     lock: OutputLock
     replaces: bool = False
-    continues: bool = False
+    earlier: LogHead | None = None
     checkpoint: Checkpoint | None = None
     is_complete: bool = False
     notes: tuple[str, ...] = ()
@@ -62,7 +65,9 @@ class Start:
 
 
 def open_output(output: Path, spec: Spec, existing: Existing, names: Sequence[str] = ()) -> Start:
-    """Take the right to write an output, and see from where the run starts.
+    """Take the right to write an output, and see what becomes of what is there.
+
+    If a log is gone on with, :func:`pick_checkpoint` says from where.
 
     Parameters
     ----------
@@ -78,11 +83,12 @@ def open_output(output: Path, spec: Spec, existing: Existing, names: Sequence[st
     Raises
     ------
     UsageError
-        Another run writes it, it is taken, it cannot be written, it belongs to
-        another run, or its checkpoints may lie elsewhere.
+        Another run writes it, it is taken, it cannot be written, or it belongs to
+        another run.
     DataError
         A log is to be gone on with, and its data cannot be read.
     """
+    _check_link(output)
     output = real_path(output)
     _check_writable(output, spec.iterations)
     try:
@@ -103,6 +109,19 @@ def open_output(output: Path, spec: Spec, existing: Existing, names: Sequence[st
     except BaseException:
         lock.release()
         raise
+
+
+def _check_link(output: Path) -> None:
+    """Refuse a link that somebody else has put there, to have a file of ours overwritten."""
+    try:
+        is_foreign = output.is_symlink() and output.lstat().st_uid not in {0, os.geteuid()}
+    except (OSError, ValueError):
+        return
+    if is_foreign:
+        raise UsageError(
+            f"cannot write {output}: it is a link that another user has made",
+            hint=f"give the name of the log itself, {real_path(output)}, if that is what you mean",
+        )
 
 
 def _check_writable(output: Path, iterations: int) -> None:
@@ -129,7 +148,7 @@ def _check_writable(output: Path, iterations: int) -> None:
 
 def _check_length(output: Path, folder: Path, iterations: int) -> None:
     """Refuse a name for which the longest that is made from it is too long."""
-    longest = draft_of(Checkpoints(output).path(iterations))
+    longest = longest_name(Checkpoints(output).path(iterations))
     # What PC_PATH_MAX counts has a zero byte at its end.
     for kind, text, most in (
         ("name", longest.name, os.pathconf(folder, "PC_NAME_MAX")),
@@ -179,23 +198,50 @@ def _resume(start: Start, spec: Spec) -> Start:
             hint="give another output with -o, or replace it with --overwrite; "
             "lad-mpi show --spec prints the spec of the log",
         )
-    checkpoints = Checkpoints(output)
     if log.status == "complete":
-        checkpoints.clear()
+        Checkpoints(output).clear()
         return replace(start, is_complete=True, notes=(f"{output} is complete already",))
-    checkpoint, notes = checkpoints.load(log.uuid, log.identity, log.recorded)
-    total = log.spec.get("iterations")
-    if checkpoint is None and log.recorded and output.stat().st_nlink > 1:
+    return replace(start, earlier=log)
+
+
+def pick_checkpoint(start: Start, arrays: Mapping[str, Layout]) -> Start:
+    """Find the state from which a log is gone on with.
+
+    Parameters
+    ----------
+    start : Start
+        What becomes of the log.
+    arrays : mapping
+        As for :meth:`Checkpoints.load`.
+
+    Returns
+    -------
+    Start
+        With the checkpoint, and notes about it.
+
+    Raises
+    ------
+    UsageError
+        The checkpoints may lie elsewhere.
+    RunFailedError
+        One cannot be read at the moment.
+    """
+    log = start.earlier
+    if log is None:
+        return replace(start, notes=())
+    checkpoint, notes = Checkpoints(start.output).load(log, arrays)
+    if checkpoint is None and log.recorded and start.output.stat().st_nlink > 1:
         raise UsageError(
-            f"cannot resume: {output} has another name, a hard link in another folder, and its "
-            "checkpoints may lie there",
+            f"cannot resume: {start.output} has another name, a hard link in another folder, and "
+            "its checkpoints may lie there",
             hint="resume it by that name, or begin again with --overwrite",
         )
     if checkpoint is None:
         notes.append("there is no checkpoint: the run begins again")
     else:
-        notes.append(f"going on after {checkpoint.iterations} of {total} iterations")
-    return replace(start, continues=True, checkpoint=checkpoint, notes=tuple(notes))
+        done, total = checkpoint.iterations, log.spec["iterations"]
+        notes.append(f"going on after {done} of {total} iterations")
+    return replace(start, checkpoint=checkpoint, notes=tuple(notes))
 
 
 def _fresh(existing: Existing, note: str) -> tuple[str, ...]:

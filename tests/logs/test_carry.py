@@ -20,7 +20,7 @@ def go_on(block):
     def write(path, rows, *, ranks=3, phases=PHASES, host="node3"):
         header = RunHeader(
             ["LAD d=2"],
-            "iterations = 5\n",
+            "seed = 1\niterations = 5\n",
             "f00d",
             "",
             ["lad_mpi 0.2.0"],

@@ -60,7 +60,7 @@ def test_logs_are_found_in_folders(tmp_path, open_writer):
 def test_a_missing_file_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match="does not exist"):
         read_log(tmp_path / "nowhere.h5")
-    with pytest.raises(UsageError, match="is not a file"):
+    with pytest.raises(UsageError, match="is not a regular file"):
         read_log(tmp_path)
 
 

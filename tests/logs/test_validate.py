@@ -101,7 +101,9 @@ DAMAGES = {
     "failure without reason": (_attribute("status", "failed"), "does not say why"),
     "not evaluated": (
         lambda file: (
-            file.attrs.__setitem__("spec", "iterations = 5\n[logging]\nevaluate_every = 2"),
+            file.attrs.__setitem__(
+                "spec", "seed = 1\niterations = 5\n[logging]\nevaluate_every = 2"
+            ),
             file["metrics/loss"].__setitem__(slice(1, 5), np.nan),
         ),
         "NaN at 2 of the iterations",

@@ -232,7 +232,7 @@ _WRITE_FOR_EVER = """
 
     ROWS, RANKS, PHASES = 7, 8, ["compute", "gather"]
     writer = LogWriter(Path(sys.argv[1]),
-        header=RunHeader(["x"], "iterations = 10000000", "", "", ["lad_mpi 0.2.0"], {}),
+        header=RunHeader(["x"], "seed = 1\\niterations = 10000000", "", "", ["lad_mpi 0.2.0"], {}),
         axes=Axes(RANKS, PHASES, PHASES, 10), dimension=1, dtype=np.dtype("float64"))
     for first in itertools.count(0, ROWS):
         t = np.arange(first, first + ROWS)

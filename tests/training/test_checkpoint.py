@@ -5,14 +5,34 @@ from __future__ import annotations
 import errno
 import os
 import zipfile
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from lad_mpi.errors import RunFailedError
-from lad_mpi.training.checkpoint import Checkpoint, Checkpoints
+from lad_mpi.training.checkpoint import Checkpoint, Checkpoints, Layout
 
 MODEL = np.array([1 / 3, -0.0, 1e-310, 1.7e308])
+F8, F4 = np.dtype(np.float64), np.dtype(np.float32)
+ARRAYS = {
+    "model": Layout(((4,),), F8, required=True),
+    "rule_state": Layout(((4,), (8,)), F8, required=False),
+    "residuals": Layout(((2, 4), (3, 4)), F4, required=False),
+}
+
+
+@dataclass
+class Log:
+    """What a checkpoint must fit of its log."""
+
+    recorded: int
+    uuid: str = "u"
+    identity: str = "h"
+
+
+def load(checkpoints, recorded, arrays=ARRAYS):
+    return checkpoints.load(Log(recorded), arrays)
 
 
 def make(iterations, **changes):
@@ -30,7 +50,7 @@ def checkpoints(tmp_path):
 @pytest.mark.parametrize("residuals", [None, np.arange(12, dtype=np.float32).reshape(3, 4)])
 def test_what_is_saved_is_loaded_bit_for_bit(checkpoints, rule_state, residuals):
     checkpoints.save(make(7, rule_state=rule_state, residuals=residuals))
-    found, notes = checkpoints.load("u", "h", 7)
+    found, notes = load(checkpoints, 7)
     assert notes == []
     assert found.iterations == 7
     for name, value in {"model": MODEL, "rule_state": rule_state, "residuals": residuals}.items():
@@ -90,7 +110,7 @@ def test_a_damaged_one_is_passed_over_and_named(checkpoints, damage):
     checkpoints.save(make(400))
     newest = checkpoints.save(make(500))
     damage(newest)
-    found, notes = checkpoints.load("u", "h", 500)
+    found, notes = load(checkpoints, 500)
     assert found.iterations == 400
     assert len(notes) == 1
     assert notes[0].startswith("run.checkpoint-000000500.npz is damaged (")
@@ -107,15 +127,15 @@ def test_a_damaged_one_is_passed_over_and_named(checkpoints, damage):
 def test_what_does_not_fit_the_log_is_passed_over(checkpoints, changes, recorded, why):
     checkpoints.save(make(400))
     checkpoints.save(make(500, **changes))
-    found, notes = checkpoints.load("u", "h", recorded)
+    found, notes = load(checkpoints, recorded)
     assert found.iterations == 400
     assert why in notes[0]
 
 
 def test_without_a_sound_one_there_is_none(checkpoints, tmp_path):
-    assert checkpoints.load("u", "h", 0) == (None, [])
+    assert load(checkpoints, 0) == (None, [])
     _cut(checkpoints.save(make(5)))
-    found, notes = checkpoints.load("u", "h", 9)
+    found, notes = load(checkpoints, 9)
     assert found is None
     assert len(notes) == 1
     assert Checkpoints(tmp_path / "gone" / "run.h5").paths() == []
@@ -136,7 +156,7 @@ def test_a_failed_write_leaves_the_earlier_ones_and_no_draft(
         checkpoints.save(make(500))
     monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == ["run.checkpoint-000000400.npz"]
-    assert checkpoints.load("u", "h", 500)[0].iterations == 400
+    assert load(checkpoints, 500)[0].iterations == 400
 
 
 def test_no_flipped_bit_passes_for_what_was_saved(checkpoints):
@@ -147,7 +167,7 @@ def test_no_flipped_bit_passes_for_what_was_saved(checkpoints):
     for place in range(len(raw)):
         for bit in range(8):
             path.write_bytes(raw[:place] + bytes([raw[place] ^ 1 << bit]) + raw[place + 1 :])
-            found, _ = checkpoints.load("u", "h", 7)
+            found, _ = load(checkpoints, 7)
             if found is None:
                 continue
             kept += 1
@@ -170,5 +190,5 @@ def test_one_that_cannot_be_read_now_is_not_taken_for_damaged(checkpoints, monke
 
     monkeypatch.setattr(np, "load", fail)
     with pytest.raises(RunFailedError, match=r"checkpoint-000000500\.npz cannot be read"):
-        checkpoints.load("u", "h", 500)
+        load(checkpoints, 500)
     assert len(checkpoints.paths()) == 2

@@ -1,0 +1,156 @@
+"""Opening HDF5 files that somebody else may have made.
+
+An HDF5 file can name other files, from which it then shows contents as its own: through
+external links, external storage and virtual datasets. It can claim datasets of any size
+without holding a byte of them. So every file is looked through when it is opened, and
+refused if it is more than one plain file.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+from typing import TYPE_CHECKING
+
+import h5py
+
+from lad_mpi.files import name_of, open_descriptor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# The superblock of HDF5's file format specification, version 3.0, from its second
+# version on: signature, version, consistency flags and address of the end of file.
+_SUPERBLOCK = struct.Struct("<8s B 2x B 16x Q")
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_SWMR_FLAG = 4
+
+#: What the contents of a file may take in memory, besides a multiple of the file's size.
+_ROOM_BYTES = 2**26
+_MOST_OBJECTS = 10_000
+_MOST_ATTRIBUTES = 1000
+_LINKS = {h5py.h5l.TYPE_SOFT: "a soft link", h5py.h5l.TYPE_EXTERNAL: "an external link"}
+
+
+class NotPlainError(ValueError):
+    """An HDF5 file that is more than one plain file, or claims to be larger than it can be."""
+
+
+def open_hdf5(path: Path, *, expansion: int | None) -> h5py.File:
+    """Open a plain HDF5 file for reading.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or a link to it.
+    expansion : int or None
+        How many times as large as the file its contents may be, apart from 64 MiB. None if
+        nothing but attributes of the root is to be read: then the file is not looked through.
+
+    Raises
+    ------
+    NotPlainError
+        It has links to other places, external storage, virtual datasets, filters that are not
+        known here, or datasets that are larger than the file can hold.
+    OSError
+        It cannot be opened, is no regular file, or no HDF5 file.
+    """
+    descriptor = open_descriptor(path, os.O_RDONLY, follow_links=True)
+    try:
+        name, growing = name_of(descriptor), _is_growing(descriptor)
+        file = h5py.File(name, "r", swmr=growing, locking="best-effort")
+        # Not the apparent size: a sparse file can claim any.
+        stored_bytes = os.fstat(descriptor).st_blocks * 512
+    finally:
+        os.close(descriptor)
+    try:
+        if expansion is not None:
+            _check(file, _ROOM_BYTES + expansion * stored_bytes)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def is_hdf5(path: Path) -> bool:
+    """Tell whether a regular file begins as HDF5 files do."""
+    descriptor = open_descriptor(path, os.O_RDONLY, follow_links=True)
+    try:
+        return bool(h5py.is_hdf5(name_of(descriptor)))
+    finally:
+        os.close(descriptor)
+
+
+def _is_growing(descriptor: int) -> bool:
+    """Tell whether a writer has the file open in SWMR mode, or was killed then.
+
+    Such a file opens in SWMR mode only, and no other should: HDF5 then takes
+    missing pieces for pieces not yet written and waits for them.
+    """
+    head = os.pread(descriptor, _SUPERBLOCK.size, 0)
+    if len(head) < _SUPERBLOCK.size:
+        return False
+    signature, version, consistency, end = _SUPERBLOCK.unpack(head)
+    marked = signature == _SIGNATURE and version >= 3 and bool(consistency & _SWMR_FLAG)
+    return marked and end <= os.fstat(descriptor).st_size
+
+
+def _check(file: h5py.File, room_bytes: int) -> None:
+    claimed_bytes = 0
+    for name, item in _objects(file):
+        attributes = h5py.h5a.get_num_attrs(item)
+        if attributes > _MOST_ATTRIBUTES:
+            raise NotPlainError(f"{name} has {attributes} attributes")
+        if isinstance(item, h5py.h5d.DatasetID):
+            _check_storage(name, item)
+            claimed_bytes += _claimed_bytes(item)
+            if claimed_bytes > room_bytes:
+                raise NotPlainError(
+                    f"{name} claims {_claimed_bytes(item)} bytes, more than the file can hold"
+                )
+
+
+def _objects(file: h5py.File) -> Iterator[tuple[str, h5py.h5.ObjectID]]:
+    """Give every object of a file once, with its path; refuse links that are no hard links."""
+    root = h5py.h5g.open(file.id, b"/")
+    yield "/", root
+    found, todo = {h5py.h5o.get_info(root).addr}, [("", root)]
+    while todo:
+        place, group = todo.pop()
+        for name in group:
+            path = f"{place}/{name.decode(errors='replace')}"
+            kind = group.links.get_info(name).type
+            if kind != h5py.h5l.TYPE_HARD:
+                raise NotPlainError(f"{path} is {_LINKS.get(kind, 'a link of an unknown kind')}")
+            item = h5py.h5o.open(group, name)
+            address = h5py.h5o.get_info(item).addr
+            if address in found:
+                continue
+            found.add(address)
+            if len(found) > _MOST_OBJECTS:
+                raise NotPlainError(f"it has more than {_MOST_OBJECTS} objects")
+            yield path, item
+            if isinstance(item, h5py.h5g.GroupID):
+                todo.append((path, item))
+
+
+def _check_storage(name: str, dataset: h5py.h5d.DatasetID) -> None:
+    created = dataset.get_create_plist()
+    if created.get_layout() == h5py.h5d.VIRTUAL:
+        raise NotPlainError(f"{name} is a virtual dataset, which shows contents of other files")
+    if created.get_external_count():
+        raise NotPlainError(f"{name} is stored in another file")
+    for number in range(created.get_nfilters()):
+        code = created.get_filter(number)[0]
+        if not h5py.h5z.filter_avail(code):
+            raise NotPlainError(f"{name} is compressed by filter {code}, which is not known here")
+
+
+def _claimed_bytes(dataset: h5py.h5d.DatasetID) -> int:
+    """Return what reading a dataset may take, of which a chunk is the least."""
+    created = dataset.get_create_plist()
+    chunked = created.get_layout() == h5py.h5d.CHUNKED
+    chunk = math.prod(created.get_chunk()) if chunked else 0
+    return int(dataset.get_type().get_size()) * max(math.prod(dataset.shape or (0,)), chunk)
