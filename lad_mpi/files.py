@@ -125,7 +125,17 @@ def new_draft(path: Path) -> tuple[Path, int]:
         Its name, which cannot be guessed.
     descriptor : int
         Open for reading and writing.
+
+    Raises
+    ------
+    OSError
+        It cannot be made, or there is something under ``path`` that is neither a regular
+        file nor a link, such as a device, which the draft would replace.
     """
+    with contextlib.suppress(FileNotFoundError):
+        mode = path.lstat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+            raise _not_regular(path)
     remove_drafts(path.parent, re.escape(path.name))
     draft = path.with_name(f".{path.name}.{secrets.token_hex(_TOKEN_BYTES)}.part")
     return draft, os.open(draft, _NEW, 0o666)

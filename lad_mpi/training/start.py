@@ -135,8 +135,9 @@ def _check_writable(output: Path, iterations: int) -> None:
             f"cannot write {output}: {reason}",
             hint="give another name, or an output in a folder of yours, with -o",
         ) from error
-    if output.is_dir():
-        raise UsageError(f"cannot write {output}: it is a folder", hint="give the name of a file")
+    if output.exists() and not output.is_file():
+        what = "a folder" if output.is_dir() else "not a regular file"
+        raise UsageError(f"cannot write {output}: it is {what}", hint="give the name of a file")
     if not folder.is_dir():
         raise UsageError(f"cannot write {output}: {folder} is not a folder")
     if not os.access(folder, os.W_OK | os.X_OK):

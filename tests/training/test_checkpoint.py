@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import zipfile
 from dataclasses import dataclass
@@ -192,3 +193,77 @@ def test_one_that_cannot_be_read_now_is_not_taken_for_damaged(checkpoints, monke
     with pytest.raises(RunFailedError, match=r"checkpoint-000000500\.npz cannot be read"):
         load(checkpoints, 500)
     assert len(checkpoints.paths()) == 2
+
+
+def _rewritten(path, change=None, *, about=None, compressed=False):
+    """Write a checkpoint again, changed as nothing but an attack would."""
+    with np.load(path) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    described = json.loads(arrays.pop("about").tobytes())
+    if change is not None:
+        change(arrays)
+    described |= {"arrays": list(arrays), **(about or {})}
+    encoded = np.frombuffer(json.dumps(described).encode(), dtype=np.uint8)
+    (np.savez_compressed if compressed else np.savez)(path, about=encoded, **arrays)
+
+
+def _claim(path):
+    """Claim an array of 8 TB."""
+    header = {"descr": "<f8", "fortran_order": False, "shape": (10**12,)}
+    with zipfile.ZipFile(path) as archive:
+        kept = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in kept.items():
+            with archive.open(name, "w") as member:
+                if name == "model.npy":
+                    np.lib.format.write_array_header_1_0(member, header)
+                else:
+                    member.write(content)
+
+
+HOSTILE = {
+    "shape": lambda path: _rewritten(path, lambda arrays: arrays.update(model=np.ones(5))),
+    "dtype": lambda path: _rewritten(path, lambda arrays: arrays.update(model=np.ones(4, "i8"))),
+    "text": lambda path: _rewritten(path, lambda arrays: arrays.update(model=np.array(["x"] * 4))),
+    "no model": lambda path: _rewritten(path, lambda arrays: arrays.pop("model")),
+    "other array": lambda path: _rewritten(path, lambda arrays: arrays.update(x=np.ones(4))),
+    "state": lambda path: _rewritten(
+        path, lambda arrays: arrays.update(rule_state=np.ones((4, 4)))
+    ),
+    "iterations as text": lambda path: _rewritten(path, about={"iterations": "500"}),
+    "half an iteration": lambda path: _rewritten(path, about={"iterations": 500.5}),
+    "negative": lambda path: _rewritten(path, about={"iterations": -1}),
+    "uuid": lambda path: _rewritten(path, about={"uuid": ["u"]}),
+    "compressed": lambda path: _rewritten(path, compressed=True),
+    "claims": _claim,
+}
+
+
+@pytest.mark.parametrize("attack", HOSTILE.values(), ids=HOSTILE)
+def test_one_that_does_not_fit_the_run_is_passed_over(checkpoints, attack):
+    checkpoints.save(make(400))
+    attack(checkpoints.save(make(500)))
+    found, notes = load(checkpoints, 500)
+    assert found.iterations == 400
+    assert "checkpoint-000000500.npz is damaged (" in notes[0]
+
+
+@pytest.mark.timeout(5)
+def test_neither_a_fifo_nor_a_link_is_read(checkpoints, tmp_path):
+    checkpoints.save(make(400))
+    os.mkfifo(checkpoints.path(500))
+    (tmp_path / "elsewhere").write_bytes(checkpoints.path(400).read_bytes())
+    checkpoints.path(600).symlink_to(tmp_path / "elsewhere")
+    found, notes = load(checkpoints, 600)
+    assert found.iterations == 400
+    assert len(notes) == 2
+    assert "is a link" in notes[0]
+    assert "is not a regular file" in notes[1]
+
+
+def test_what_a_run_must_have_is_asked_for(checkpoints):
+    checkpoints.save(make(5))
+    needed = {**ARRAYS, "residuals": Layout(((2, 4),), F4, required=True)}
+    found, notes = load(checkpoints, 5, needed)
+    assert found is None
+    assert "it has no residuals" in notes[0]

@@ -387,3 +387,41 @@ def test_a_log_of_a_failed_launch_goes_on(tmp_path, straight, monkeypatch):
     assert notes == ["going on after 8 of 23 iterations"]
     assert outcome.status == "complete"
     assert_same_run(straight(), path)
+
+
+def test_a_log_that_shows_another_file_is_not_copied_into_ours(tmp_path):
+    output, other = tmp_path / "run.h5", tmp_path / "private.h5"
+    start(output, flushes=1)
+    with h5py.File(other, "w") as file, h5py.File(output, "r+") as log:
+        file["x"] = np.arange(5.0)
+        del log["metrics/loss"]
+        log["metrics/loss"] = h5py.ExternalLink("private.h5", "/x")
+    before = output.read_bytes()
+    outcome, _ = start(output)
+    assert outcome.exit_code == ExitCode.USAGE
+    assert "/metrics/loss is an external link" in outcome.failure
+    assert output.read_bytes() == before
+
+
+@pytest.mark.parametrize("existing", list(Existing))
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["fifo", "folder"])
+def test_an_output_that_is_no_file_is_refused_at_once(tmp_path, make, existing):
+    make(tmp_path / "run.h5")
+    outcome, _ = start(tmp_path / "run.h5", existing=existing)
+    assert outcome.exit_code == ExitCode.USAGE
+    assert "cannot write" in outcome.failure
+    assert [path.name for path in tmp_path.iterdir()] == ["run.h5"]
+
+
+def test_what_is_planted_beside_a_log_is_not_written(tmp_path):
+    mine = tmp_path / "bashrc"
+    mine.write_text("mine")
+    output = tmp_path / "run.h5"
+    for name in (".run.h5.part", ".run.h5.00000000.part", "run.checkpoint-000000005.npz"):
+        (tmp_path / name).symlink_to(mine)
+    outcome, _ = start(output, safety={"checkpoint_every": 5}, flushes=2)
+    assert outcome.status == "interrupted"
+    outcome, _ = start(output, safety={"checkpoint_every": 5})
+    assert outcome.status == "complete"
+    assert mine.read_text() == "mine"
+    assert validate_log(output) == []
