@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from analysis.plotting import import_figures
 from lad_mpi.errors import ExitCode, UsageError
 from lad_mpi.terminal import path_argument, run_command
+from lad_mpi.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,9 +119,9 @@ def _figures(options: argparse.Namespace) -> ExitCode:
     for path in figures.save_figures(collection, options.output):
         sys.stdout.write(f"{path}\n")
     for line in collection.describe_excluded():
-        sys.stderr.write(f"{_PROGRAM}: left out: {line}\n")
+        sys.stderr.write(f"{_PROGRAM}: left out: {one_line(line)}\n")
     for note in collection.notes:
-        sys.stderr.write(f"{_PROGRAM}: {note}\n")
+        sys.stderr.write(f"{_PROGRAM}: {one_line(note)}\n")
     return ExitCode.OK
 
 

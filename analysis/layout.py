@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lad_mpi.text import one_line
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.table import Table
@@ -16,16 +18,22 @@ LEAST_NAME = 16
 _GAP = 2
 
 
-def open_console() -> Console:
-    """Return a console that shows names as they are: no markup, no emoji codes, no colours."""
-    from rich.console import Console  # noqa: PLC0415  (only a person's terminal needs it)
-
-    return Console(markup=False, emoji=False, highlight=False)
-
-
 def make_table(title: str, titles: Sequence[str], body: Sequence[Sequence[str]]) -> Grid:
-    """Lay out a table for a terminal: names left, numbers right."""
-    return Grid(title, tuple(titles), tuple(tuple(row) for row in body))
+    """Lay out a table for a terminal: names left, numbers right, each cell in one line."""
+    return Grid(
+        one_line(title),
+        tuple(map(one_line, titles)),
+        tuple(tuple(map(one_line, row)) for row in body),
+    )
+
+
+def print_lines(console: Console, lines: Iterable[str], *, indent: int = 0) -> None:
+    """Print texts below each other, each as one line that the terminal may fold."""
+    from rich.padding import Padding  # noqa: PLC0415  (only a person's terminal needs it)
+
+    for line in lines:
+        text = one_line(line)
+        console.print(Padding(text, (0, 0, 0, indent)) if indent else text)
 
 
 @dataclass(frozen=True, slots=True)

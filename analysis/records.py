@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from analysis.summary import Summary, TimeSummary
     from analysis.target import Reach, TimeToReach
 
+#: What a spreadsheet takes for the beginning of a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
 
 def records(rows: Sequence[Summary], collection: Collection) -> list[dict[str, Any]]:
     """Return flat records at full precision: one a method and timing, one an excluded log.
@@ -47,14 +50,25 @@ def to_json(rows: Sequence[Summary], collection: Collection) -> str:
 
 
 def to_csv(rows: Sequence[Summary], collection: Collection) -> str:
-    """Return the records as CSV with all columns that occur; empty where there is no value."""
-    table = records(rows, collection)
+    """Return the records as CSV with all columns that occur; empty where there is no value.
+
+    An apostrophe goes before a text that a spreadsheet would compute
+    (OWASP, "CSV injection").
+    """
+    table = [
+        {_guarded(column): _guarded(value) for column, value in record.items()}
+        for record in records(rows, collection)
+    ]
     columns = list(dict.fromkeys(column for record in table for column in record))
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(table)
     return stream.getvalue()
+
+
+def _guarded(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _record(row: Summary, time: TimeSummary) -> dict[str, Any]:

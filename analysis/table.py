@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from analysis.formatting import NOTHING, significant, with_prefix
 from analysis.labels import some_of
-from analysis.layout import make_table, open_console
+from analysis.layout import make_table, print_lines
 from analysis.marks import OVERSUBSCRIBED, mark, time_notes
 from analysis.statistics import CONFIDENCE, Estimate, least_count
 from analysis.summary import UPPER_BOUND
@@ -60,7 +60,7 @@ def notes(rows: Sequence[Summary]) -> list[str]:
 
 def print_tables(rows: Sequence[Summary], collection: Collection) -> None:
     """Print the errors, the costs, and how to read them; a terminal of any width will do."""
-    from rich.padding import Padding  # noqa: PLC0415  (only a person's terminal needs it)
+    from lad_mpi.console import open_console  # noqa: PLC0415  (only a person's terminal needs it)
 
     console = open_console()
     tables = [_errors(rows), _costs(rows)]
@@ -69,12 +69,10 @@ def print_tables(rows: Sequence[Summary], collection: Collection) -> None:
     for table in tables:
         console.print(table)
         console.print()
-    for note in (*notes(rows), *collection.notes):
-        console.print(note)
+    print_lines(console, (*notes(rows), *collection.notes))
     if collection.excluded:
         console.print(f"\nLogs left out: {len(collection.excluded)}")
-        for line in collection.describe_excluded():
-            console.print(Padding(line, (0, 0, 0, 2)))
+        print_lines(console, collection.describe_excluded(), indent=2)
 
 
 def interval(found: Estimate) -> str:

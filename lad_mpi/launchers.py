@@ -37,6 +37,24 @@ _SLURM_LAYOUT = re.compile(r"(\d+)(?:\(x(\d+)\))?")
 _HEARD_AFTER_S = 0.5
 
 
+def module_words(module: str, python: str = sys.executable) -> list[str]:
+    """Return a command that runs a module, whatever modules lie in the working directory.
+
+    ``python -m`` alone would import a file ``json.py`` from there in place of Python's own.
+
+    Parameters
+    ----------
+    module : str
+        Its dotted name.
+    python : str
+        Interpreter, of the version of this one.
+    """
+    if sys.version_info >= (3, 11):
+        return [python, "-P", "-m", module]
+    run = f"import runpy; runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+    return [python, "-c", f"import sys; del sys.path[0]; {run}"]
+
+
 def announced_size(environ: Mapping[str, str] | None = None) -> int:
     """Return the number of ranks that the launcher says it started; 1 where it says nothing."""
     return _first(SIZE_VARIABLES, environ, default=1)

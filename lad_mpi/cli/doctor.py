@@ -63,14 +63,14 @@ def _print(report: Report, options: argparse.Namespace) -> None:
     from lad_mpi.cli.tables import print_table  # noqa: PLC0415
 
     if options.verbose:
-        rows = [{"fact": name, "value": value} for name, value in merge_facts(report)]
-        print_table(rows, columns={"fact": "fact", "value": "value"})
+        facts = [{"fact": name, "value": value} for name, value in merge_facts(report)]
+        print_table(facts, columns={"fact": "fact", "value": "value"})
         sys.stdout.write("\n")
     rows = [
         {
             "severity": finding.severity.label,
             "check": finding.check,
-            "found": finding.found + (f"\n→ {finding.fix}" if finding.fix else ""),
+            "found": [finding.found, *([f"→ {finding.fix}"] if finding.fix else [])],
         }
         for finding in shorten(report.findings)
     ]

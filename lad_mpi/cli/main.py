@@ -112,6 +112,7 @@ def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
     run.add_argument(
         "--dry-run", action="store_true", help="check and print the resolved spec; run nothing"
     )
+    _add_host_details(run)
     _add_force(run)
     _add_progress(run)
     run.set_defaults(module="run", function="run", prints=False)
@@ -156,6 +157,7 @@ def _add_study(commands: argparse._SubParsersAction[_Parser]) -> None:
         )
         if name == "run":
             _add_selection(action)
+            _add_host_details(action)
             _add_force(action)
             _add_progress(action)
         else:
@@ -331,6 +333,16 @@ def _command(
     parser = commands.add_parser(name, help=short, description=text)
     parser.add_argument("-v", "--verbose", action="store_true", help=verbose)
     return parser
+
+
+def _add_host_details(parser: _Parser) -> None:
+    parser.add_argument(
+        "--no-host-details",
+        dest="host_details",
+        action="store_false",
+        help="keep the command line, processes, and names of hosts and jobs out of the log, as "
+        "logging.host_details = false does",
+    )
 
 
 def _add_force(parser: _Parser) -> None:

@@ -7,6 +7,7 @@ import sys
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
+from lad_mpi.text import one_line
 from lad_mpi.training import NoProgress
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class Lines(Silent):
 
     def begin_run(self, name: str, seed: int, iterations: int) -> None:  # noqa: ARG002
         """Remember what runs."""
-        self._title = f"{name} (seed {seed})"
+        self._title = one_line(f"{name} (seed {seed})")
         self._began = self._spoke = monotonic()
         self._loss = float("nan")
 
@@ -132,7 +133,7 @@ class Lines(Silent):
     def _write(self, text: str) -> None:
         # A study says some things before its first run.
         title = f"{self._title}: " if self._title else ""
-        sys.stderr.write(f"{title}{text}\n")
+        sys.stderr.write(f"{title}{one_line(text)}\n")
         sys.stderr.flush()
 
 
@@ -140,8 +141,7 @@ class Bar(Silent):
     """A bar for the run and, in a study, its place among all runs."""
 
     def __init__(self) -> None:
-        from rich.console import Console  # noqa: PLC0415  (not needed in a batch job)
-        from rich.progress import (  # noqa: PLC0415
+        from rich.progress import (  # noqa: PLC0415  (not needed in a batch job)
             BarColumn,
             Progress,
             TaskProgressColumn,
@@ -149,17 +149,16 @@ class Bar(Silent):
             TimeRemainingColumn,
         )
 
-        # Under a launcher the stream is a pipe, but the person asked for a bar.
-        console = Console(
-            stderr=True, force_terminal=True, markup=False, emoji=False, highlight=False
-        )
+        from lad_mpi.console import open_console  # noqa: PLC0415
+
         self._progress: RichProgress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             TaskProgressColumn(),
             TextColumn("{task.fields[loss]}"),
             TimeRemainingColumn(compact=True),
-            console=console,
+            # Under a launcher the stream is a pipe, but the person asked for a bar.
+            console=open_console(stderr=True, force_terminal=True),
             refresh_per_second=5,
             transient=True,
         )
@@ -169,12 +168,12 @@ class Bar(Silent):
         """Show a new bar in place of the last."""
         if self._task is not None:
             self._progress.remove_task(self._task)
-        title = f"{name} (seed {seed})"
+        title = one_line(f"{name} (seed {seed})")
         self._task = self._progress.add_task(title, total=iterations, loss="")
 
     def note(self, text: str) -> None:
         """Write it above the bar."""
-        self._progress.console.print(text)
+        self._progress.console.print(one_line(text))
 
     def update(self, iteration: int, iterations: int, loss: float) -> None:  # noqa: ARG002
         """Move the bar."""

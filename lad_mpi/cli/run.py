@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def run(options: argparse.Namespace) -> ExitCode:
     """Run one spec on all ranks."""
     with whole_world(verbose=options.verbose) as (link, interrupt):
-        text = on_server(link, lambda: to_toml(load_spec(options.spec, options.overrides)))
+        text = on_server(link, lambda: to_toml(_load(options)))
         if options.dry_run:
             if link.is_server:
                 sys.stdout.write(text)
@@ -52,6 +52,11 @@ def run(options: argparse.Namespace) -> ExitCode:
             elif not options.quiet:
                 sys.stdout.write(f"{output}\n")
         return outcome.exit_code
+
+
+def _load(options: argparse.Namespace) -> Spec:
+    spec = load_spec(options.spec, options.overrides)
+    return spec if options.host_details else spec.without_host_details()
 
 
 def _existing(options: argparse.Namespace) -> Existing:

@@ -24,6 +24,7 @@ from lad_mpi.study.scale import (
 )
 from lad_mpi.study.scale.launcher import StoppedError, parse_launcher
 from lad_mpi.study.scale.run import new_record, run_arguments
+from lad_mpi.text import one_line
 from lad_mpi.training.interrupt import InterruptRequest
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class _Lines:
 
     def end(self, launch: Launch) -> None:
         if launch.void:
-            sys.stderr.write(f"  void: {launch.void}\n")
+            sys.stderr.write(f"  void: {one_line(launch.void)}\n")
 
 
 def _ranks(options: argparse.Namespace) -> list[int]:
@@ -151,7 +152,7 @@ def _report(record: ScalingRecord, claims: list[str], folder: Path) -> None:
         f"record in {folder}\n"
     )
     for launch in void:
-        sys.stdout.write(f"void: {launch.log}: {launch.void}\n")
+        sys.stdout.write(one_line(f"void: {launch.log}: {launch.void}") + "\n")
     for claim in claims:
-        sys.stdout.write(f"VOID, {claim}\n")
+        sys.stdout.write(one_line(f"VOID, {claim}") + "\n")
     sys.stdout.write(f"lad-mpi analysis scaling {shlex.quote(str(folder))}\n")

@@ -14,6 +14,7 @@ from lad_mpi.errors import ExitCode, LadError
 from lad_mpi.logs import read_head, read_log, validate_log
 from lad_mpi.spec import is_study, load_spec, read_toml
 from lad_mpi.study import load_study
+from lad_mpi.text import one_line
 
 if TYPE_CHECKING:
     import argparse
@@ -51,7 +52,7 @@ def show(options: argparse.Namespace) -> ExitCode:
         return ExitCode.OK
     width = max(len(key) for key in summary)
     for key, value in summary.items():
-        sys.stdout.write(f"{key:<{width}}  {_readable(value)}\n")
+        sys.stdout.write(f"{key:<{width}}  {one_line(_readable(value))}\n")
     return ExitCode.OK
 
 
@@ -104,8 +105,8 @@ def validate(options: argparse.Namespace) -> ExitCode:
         for path, found in findings.items():
             count = f"{len(found)} finding{'s' if len(found) > 1 else ''}"
             verdict = count if found else f"valid{_unfinished(Path(path))}"
-            sys.stdout.write(f"{path}: {verdict}\n")
-            sys.stdout.writelines(f"  {finding}\n" for finding in found)
+            sys.stdout.write(one_line(f"{path}: {verdict}") + "\n")
+            sys.stdout.writelines(f"  {one_line(finding)}\n" for finding in found)
     return ExitCode.FAILED if any(findings.values()) else ExitCode.OK
 
 

@@ -29,6 +29,8 @@ def run(options: argparse.Namespace) -> ExitCode:
             study = load_study(options.study)
             run_ids = [name for text in options.only for name in text.split(",") if name]
             study = select_runs(study, run_ids, options.share)
+            if not options.host_details:
+                study = study.without_host_details()
             folder = study_folder(options, study)
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -100,11 +102,11 @@ def status(options: argparse.Namespace) -> ExitCode:
 
     study = load_study(options.study)
     folder = study_folder(options, study)
-    states, submissions = study_status(study, folder), read_submissions(folder)
-    jobs = known_jobs(states, submissions)
+    states = study_status(study, folder)
     try:
-        queue = ask_queue(jobs)
-    except SchedulerError as error:
+        submissions = read_submissions(folder)
+        queue = ask_queue(known_jobs(states, submissions))
+    except (UsageError, SchedulerError) as error:
         sys.stderr.write(f"lad-mpi: {error}\nwhat follows is what the logs alone say\n")
         submissions, queue = [], {}
     found = join_queue(states, submissions, queue, folder)

@@ -36,13 +36,6 @@ from lad_mpi.transport.gpu_probe import probe_gpu_transfers
 if TYPE_CHECKING:
     from lad_mpi.transport import Link
 
-#: Variables about threads, binding, files and devices.
-_VARIABLES = (
-    "SLURM_CPU", "SRUN_CPU", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_NTASKS", "SLURM_DISTRIBUTION",
-    "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "NUMBA_",
-    "MPICH_", "MPIR_CVAR_", "HYDRA_", "I_MPI_", "MV2_",
-    "OMPI_MCA_hwloc", "OMPI_MCA_rmaps", "PRTE_MCA_", "HDF5_", "CUDA_VISIBLE", "TMPDIR",
-)  # fmt: skip
 _DEVICES = Path("/sys/devices/system")
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 _READINGS = 2000
@@ -76,7 +69,7 @@ def cheap_facts(link: Link, output: Path | None) -> RankFacts:
             "blas": ", ".join(describe_blas()),
             "processor": cpu_model(),
         },
-        environment=public_environment(_VARIABLES),
+        environment=public_environment(),
         output=describe_space(output) if link.is_server and output is not None else None,
     )
 

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 _ID_CHARACTERS = 10
 #: Keys that change no number and no time: labels, files and safeguards.
-_NO_PART = ("name", "safety", "logging.flush_every", "logging.swmr")
+_NO_PART = (
+    "name",
+    "safety",
+    "logging.flush_every",
+    "logging.swmr",
+    "logging.host_details",
+)
 #: Keys that change what times mean, and no other number.
 _OF_TIMES = (
     "compute",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from lad_mpi.aggregation import Pipeline, TrimmedMean
@@ -108,12 +108,15 @@ class Logging:
     swmr : bool
         Keep the file readable at any moment; off for file systems without POSIX
         semantics, NFS among them.
+    host_details : bool
+        Record the command line, the processes, and the names of hosts, jobs and queues.
     """
 
     evaluate_every: int = 1
     flush_every: int = 50
     warmup_iterations: int = 10
     swmr: bool = True
+    host_details: bool = True
 
     def __post_init__(self) -> None:
         """Refuse intervals below one."""
@@ -253,6 +256,10 @@ class Spec:
         for place, family, component in self._components():
             if faults := FAMILIES[family].complaints(type(component)):
                 raise ParameterError(place, faults)
+
+    def without_host_details(self) -> Spec:
+        """Return the same run, whose log tells less of where it was made."""
+        return replace(self, logging=replace(self.logging, host_details=False))
 
     def _components(self) -> Iterator[tuple[str, str, object]]:
         """Yield each component, after its place and its family."""

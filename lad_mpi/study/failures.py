@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from lad_mpi.files import whole_file
+from lad_mpi.files import open_regular, whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+#: Of a note that is read; what is longer is cut.
+_MOST_BYTES = 2**16
 
 
 def failure_path(log: Path) -> Path:
@@ -23,10 +26,11 @@ def note_failure(log: Path, reason: str) -> None:
 
 
 def read_failure(log: Path) -> str:
-    """Return why a run has no log; empty where nothing is noted."""
+    """Return why a run has no log; empty if nothing is noted that can be read."""
     try:
-        return failure_path(log).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
+        with open_regular(failure_path(log), follow_links=False) as stream:
+            return stream.read(_MOST_BYTES).decode(errors="replace").strip()
+    except OSError:
         return ""
 
 

@@ -84,6 +84,11 @@ class Study:
     description: str
     runs: tuple[Run, ...]
 
+    def without_host_details(self) -> Study:
+        """Return the same runs, whose logs tell less of where they were made."""
+        runs = (dataclasses.replace(run, spec=run.spec.without_host_details()) for run in self.runs)
+        return dataclasses.replace(self, runs=tuple(runs))
+
 
 def load_study(path: Path) -> Study:
     """Read and expand a study file.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -23,12 +24,10 @@ from lad_mpi.machine import (
 from lad_mpi.training.evaluate import dispersion_prediction
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from lad_mpi.training.setup import Setup
     from lad_mpi.transport.gpu_probe import GpuTransfers
-
-_SCHEDULERS = ("SLURM_", "PBS_", "LSB_", "OMP_", "OPENBLAS_", "MKL_", "CUDA_VISIBLE", "MPICH_")
 
 
 def provenance(
@@ -38,6 +37,9 @@ def provenance(
     remarks: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the flat record that goes into the log.
+
+    Without ``logging.host_details`` it tells no command line, no processes, and no names of
+    hosts, jobs and queues. Hosts are then ``host-0``, ``host-1``, … in order of ranks.
 
     Parameters
     ----------
@@ -53,29 +55,40 @@ def provenance(
     places = [json.loads(place) for place in ranks]
     spec, link = setup.spec, setup.link
     emulated = spec.network.emulated
+    details = spec.logging.host_details
+    hosts = [place["host"] for place in places]
+    names = {host: host if details else f"host-{n}" for n, host in enumerate(dict.fromkeys(hosts))}
+    variables = public_environment(naming=details)
     return {
         "lad_mpi_version": lad_mpi.__version__,
         **{f"{package}_version": number for package, number in package_versions().items()},
         **_revision(),
         "python_version": platform.python_version(),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]) if details else "",
         "mpi_library": link.library or "none: a single process",
-        "hosts": [place["host"] for place in places],
-        "processes": [str(place["pid"]) for place in places],
+        "hosts": [names[host] for host in hosts],
+        "processes": [str(place["pid"]) for place in places] if details else [],
         "affinity": [format_ranges(place["cpus"]) for place in places],
         "devices": [place["device"] for place in places],
         "gpu_transfers": transfers.kind,
-        "gpu_transfers_reason": transfers.reason,
+        "gpu_transfers_reason": _with_names(transfers.reason, names),
         "blas": describe_blas(),
         "blas_threads": [str(place["blas_threads"]) for place in places],
         "cpu_model": cpu_model(),
-        "scheduler": [f"{name}={value}" for name, value in public_environment(_SCHEDULERS).items()],
+        "scheduler": [f"{name}={value}" for name, value in variables.items()],
         "oversubscribed": oversubscribed(places),
         **({"emulated_network": emulated} if emulated else {}),
         **({"data_reading": setup.problem.reading} if setup.problem.reading else {}),
-        "remarks": list(remarks),
+        "remarks": [_with_names(remark, names) for remark in remarks],
         "dispersion_prediction": dispersion_prediction(spec),
     }
+
+
+def _with_names(text: str, names: Mapping[str, str]) -> str:
+    """Call hosts in a text by the names that the log gives them."""
+    longest_first = sorted(map(re.escape, names), key=len, reverse=True)
+    hosts = rf"(?<![\w.-])({'|'.join(longest_first)})(?![\w-])"
+    return re.sub(hosts, lambda found: names[found[0]], text)
 
 
 @cache

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from lad_mpi.launchers import module_words
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -142,8 +144,8 @@ def _judge(told: Sequence[Mapping[str, Any]], end: str) -> GpuTransfers:
 
 
 def _pair_and_one(timeout_s: float) -> list[list[str]]:
-    one = [sys.executable, "-m", "lad_mpi.transport.gpu_trial", socket.gethostname()]
-    one.append(f"{timeout_s:g}")
+    one = module_words("lad_mpi.transport.gpu_trial")
+    one += [socket.gethostname(), f"{timeout_s:g}"]
     beside = str(Path(sys.executable).parent)
     mpiexec = shutil.which("mpiexec", path=beside) or shutil.which("mpiexec")
     return [one] if mpiexec is None else [[mpiexec, "-n", "2", *one], one]

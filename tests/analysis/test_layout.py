@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.layout import LEAST_NAME, make_table, open_console
+from analysis.layout import LEAST_NAME, make_table
+from lad_mpi.console import open_console
 
 TITLES = ("method", "seeds", "final loss", "interval", "× exact", "dispersion")
 BODY = [

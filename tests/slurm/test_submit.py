@@ -131,6 +131,27 @@ def test_a_packed_study_is_done_by_one_job_and_sent_once(login, how):
     assert_as_under_mpirun(login)
 
 
+def test_names_that_look_like_commands_are_names_to_slurm_and_bash(login):
+    """They stood bare in the script, and a backslash was lost on the way to sbatch."""
+    nasty = "$(touch PWNED) `touch PWNED` ';touch PWNED;' \" } #&|<>(*?~! é"
+    study, folder = f"-{nasty}.toml", f"-o {nasty} 100%j"
+    (login.folder / study).write_text(STUDY.format(iterations=20, seeds=[1]))
+    file = str(ROOT / "jobs" / "clusters" / "test.toml")
+    comment = json.dumps([f"--comment=a\\b {nasty}", "--oversubscribe"])
+    job = login.call(
+        "submit", f"./{study}", "--cluster", file, f"--output={folder}",
+        "--set", f"options={comment}", "--set", "nodes=1",
+    )["job"]  # fmt: skip
+    login.cluster.wait(job, ("COMPLETED", "FAILED"))
+    printed = list((login.folder / folder / "jobs").glob(f"*_{job}.out"))
+    (log,) = (login.folder / folder).glob("*.h5")
+    assert read_log(log).status == "complete", [path.read_text() for path in printed]
+    shown = login.cluster.call("scontrol", "show", "job", job)
+    assert f"Comment=a\\b {nasty}" in shown
+    assert len(printed) == 1
+    assert {path.name for path in login.folder.iterdir()} == {study, folder}
+
+
 def test_an_array_does_what_is_missing_one_run_a_task(login):
     login.write(seeds=[1])
     first = login.submit()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from lad_mpi.errors import ExitCode, LadError, UsageError
 from lad_mpi.launchers import (
@@ -19,6 +22,7 @@ from lad_mpi.launchers import (
     LOCAL_SIZE_VARIABLES,
     RANK_VARIABLES,
     SIZE_VARIABLES,
+    module_words,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +34,7 @@ _GRACE_S = 10.0
 _LOOK_S = 0.1
 #: The last words of a launch that failed.
 _TAIL = 400
+_TAIL_BYTES = 8192
 
 
 class StoppedError(LadError):
@@ -56,7 +61,7 @@ class Launcher:
 
     def command(self, ranks: int, arguments: Sequence[str]) -> list[str]:
         """Return the command line of ``lad-mpi ARGUMENTS`` on so many ranks."""
-        return [*self.words, "-n", str(ranks), self.python, "-m", "lad_mpi", *arguments]
+        return [*self.words, "-n", str(ranks), *module_words("lad_mpi", self.python), *arguments]
 
     def run(
         self,
@@ -94,47 +99,54 @@ class Launcher:
         StoppedError
             It was ended because ``stopping`` said so.
         """
-        try:
-            process = subprocess.Popen(  # noqa: S603
-                self.command(ranks, arguments),
-                cwd=folder,
-                env=without_launcher(os.environ),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise UsageError(
-                f"cannot start {self.words[0]}: {error.strerror or error}",
-                hint="say what starts ranks here: --launcher 'mpirun --bind-to core'",
-            ) from error
-        try:
-            said = _follow(process, timeout_s, stopping)
-        except subprocess.TimeoutExpired:
-            return f"it took longer than {timeout_s:g} s and was ended"
-        finally:
-            if process.poll() is None:
+        # A file without a name, and no pipe: that would be open, and read, for as long as
+        # any process is left that the launcher has started.
+        with tempfile.TemporaryFile() as output:
+            try:
+                process = subprocess.Popen(  # noqa: S603
+                    self.command(ranks, arguments),
+                    cwd=folder,
+                    env=without_launcher(os.environ),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise UsageError(
+                    f"cannot start {self.words[0]}: {error.strerror or error}",
+                    hint="say what starts ranks here: --launcher 'mpirun --bind-to core'",
+                ) from error
+            try:
+                if not _ends_in_time(process, timeout_s, stopping):
+                    return f"it took longer than {timeout_s:g} s and was ended"
+            finally:
                 _end(process)
-        if process.returncode == 0:
-            return ""
-        return f"exit code {process.returncode}: {' '.join(said.split())[-_TAIL:]}"
+            if process.returncode == 0:
+                return ""
+            return f"exit code {process.returncode}: {_last_words(output)}"
 
 
-def _follow(process: subprocess.Popen[str], timeout_s: float, stopping: Callable[[], bool]) -> str:
+def _ends_in_time(
+    process: subprocess.Popen[bytes], timeout_s: float, stopping: Callable[[], bool]
+) -> bool:
+    # A thread learns of the end at once. Popen.wait(timeout) looks every 50 ms, and the time
+    # of the launch is recorded.
+    waiting = threading.Thread(target=process.wait, daemon=True)
+    waiting.start()
     deadline = time.monotonic() + timeout_s
-    while True:
+    while waiting.is_alive():
         if stopping():
             raise StoppedError("stopped by a signal")
-        try:
-            said, _ = process.communicate(timeout=_LOOK_S)
-        except subprocess.TimeoutExpired:
-            if time.monotonic() > deadline:
-                raise
-        else:
-            return said
+        if time.monotonic() > deadline:
+            return False
+        waiting.join(_LOOK_S)
+    return True
+
+
+def _last_words(output: IO[bytes]) -> str:
+    output.seek(max(0, output.seek(0, os.SEEK_END) - _TAIL_BYTES))
+    return " ".join(output.read(_TAIL_BYTES).decode(errors="replace").split())[-_TAIL:]
 
 
 def default_launcher(environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
@@ -168,9 +180,12 @@ def parse_launcher(text: str) -> tuple[str, ...]:
     Raises
     ------
     UsageError
-        There is no word, or the number of ranks is among them.
+        There is no word, a quote is not closed, or the number of ranks is among the words.
     """
-    words = tuple(shlex.split(text))
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError as error:
+        raise UsageError(f"--launcher {text!r}: {error}", hint="close the quotes") from error
     if not words or {"-n", "-np", "--ntasks"} & set(words):
         raise UsageError(
             f"--launcher {text!r}: expected a command without the number of ranks",
@@ -195,16 +210,16 @@ def without_launcher(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    """End a launcher and its ranks, which are a session of their own."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            break
-        deadline = time.monotonic() + _GRACE_S
-        while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-        if process.poll() is not None:
-            break
-    process.communicate()
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a launcher and its ranks, which are a session of their own, and leave none behind."""
+    if process.poll() is None:
+        _signal(process, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_S)
+    _signal(process, signal.SIGKILL)
+    process.wait()
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)

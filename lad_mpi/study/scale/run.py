@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from lad_mpi.errors import LadError, RunFailedError, UsageError
+from lad_mpi.files import make_folder, whole_file
 from lad_mpi.records import (
     DRIFT_THRESHOLD,
     Launch,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from lad_mpi.study.scale.order import Planned
     from lad_mpi.study.scale.plan import ScalePlan
 
+#: What a study makes in its folder. None of it may be a link to another place.
+_FOLDERS = ("specs", "reference", "logs", "baselines")
 _ONE_PROCESS_WORDS = 'the one-process run of "{}" failed: {}'
 
 
@@ -183,13 +186,14 @@ class _Session:
                 found, launches_each=self._options.launches, drift=self._options.drift
             )
         try:
+            for name in _FOLDERS:
+                make_folder(self._folder / name)
             for case, spec in self._plan.cases:
-                path = self._folder / case.spec
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(to_toml(spec), encoding="utf-8")
+                with whole_file(self._folder / case.spec, text=True) as stream:
+                    stream.write(to_toml(spec))
         except OSError as error:
             raise UsageError(
-                f"cannot write to {self._folder}: {error.strerror or error}",
+                f"cannot write {error.filename or self._folder}: {error.strerror or error}",
                 hint="give a folder of yours with -o",
             ) from error
         self._save()
@@ -223,6 +227,7 @@ class _Session:
             return
         progress.begin(f"one-process run {which}", 0, 0)
         case = next(case for case, other in self._plan.cases if other == spec)
+        _remove_link(path)
         failure = self._run(1, run_arguments(case.spec, log)) or difference(path, path, 1)
         if failure:
             raise RunFailedError(
@@ -234,6 +239,7 @@ class _Session:
         """Make one launch, hold it against the one-process run, and record it."""
         case = planned.case
         arguments = run_arguments(case.spec, planned.log)
+        _remove_link(self._folder / planned.log)
         start = time.perf_counter()
         void = self._run(case.ranks, arguments)
         wall_s = time.perf_counter() - start
@@ -283,10 +289,12 @@ class _Session:
                 continue
             try:
                 log = read_log(self._folder / launch.log)
+                masks = [_count_cpus(mask) for mask in log.provenance["affinity"]]
             except LadError as error:
                 return [f"{launch.log} has gone: {error.message}"]
-            counts = widths.setdefault(log.ranks, Counter())
-            counts.update(_count_cpus(mask) for mask in log.provenance["affinity"])
+            except (KeyError, TypeError, ValueError, AttributeError):
+                return [f"{launch.log} does not say on which processors its ranks ran"]
+            widths.setdefault(log.ranks, Counter()).update(masks)
         if len({width for counts in widths.values() for width in counts}) <= 1:
             return []
         listed = ", ".join(f"P = {p}: {sorted(counts)}" for p, counts in sorted(widths.items()))
@@ -303,6 +311,12 @@ class _Session:
 
     def _save(self) -> None:
         write_scaling(self._folder, self._record)
+
+
+def _remove_link(log: Path) -> None:
+    """Remove a link: a run would replace what it points to."""
+    if log.is_symlink():
+        log.unlink()
 
 
 def _count_cpus(ranges: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from lad_mpi.errors import ParameterError, SpecError, UsageError
 from lad_mpi.spec import read_toml
 from lad_mpi.spec.components import build
 from lad_mpi.spec.load import apply_override
+from lad_mpi.study.submit.words import control_character
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,10 +24,15 @@ TEMPLATES = Path(__file__).with_name("templates")
 #: Where cluster files of one's own may lie, to be found by name.
 _OWN = Path("jobs/clusters")
 #: Minutes, or [days-]hours[:minutes[:seconds]], or minutes:seconds, as sbatch takes it.
-_TIME = re.compile(r"(\d+-)?\d+(:\d{1,2}){0,2}|UNLIMITED")
-_VARIABLE = re.compile(r"[A-Za-z_]\w*")
+_TIME = re.compile(r"(\d+-)?\d+(:\d{1,2}){0,2}|UNLIMITED", re.ASCII)
+_VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+#: One option, and in the same word its value.
+_OPTION = re.compile(r"--[a-z][a-z0-9-]*(=.*)?|-[A-Za-z][\w@%+=:,./-]*", re.ASCII)
 _POSITIVE = ("nodes", "ranks_per_node", "cores_per_rank", "array_tasks")
 _NOT_NEGATIVE = ("gpus_per_node", "warn_s", "array_parallel")
+#: Texts of the script, each of which is one value; setup is code.
+_TEXTS = ("mpi", "time", "partition", "account", "venv")
+_LISTS = ("launcher_options", "options", "modules")
 #: What sbatch takes at most after ``--signal=USR2@``.
 _MAX_WARN_S = 65535
 
@@ -56,16 +63,23 @@ class Cluster:
     partition, account : str
         Empty: the scheduler's default.
     options : tuple of str
-        Other options of ``sbatch``.
+        Other options of ``sbatch``, one each: ``"--qos=long"``.
     modules, setup : tuple of str
-        What a job loads, and lines of bash that it runs after that.
+        What a job loads, and lines of bash that it runs after that. Both are code.
     venv : str
-        Folder of a virtual environment; empty for none.
+        Folder of a virtual environment; empty for none. Taken literally, without
+        variables.
     array_tasks, array_parallel : int
         Most tasks of one job array, and how many of them run at the same time
         (0: the scheduler decides).
     environment : dict of str to str
         Variables of the job.
+
+    Raises
+    ------
+    ParameterError
+        A value cannot be used, or a text other than ``setup`` has a control character,
+        which would begin another line of the script.
     """
 
     launcher: Literal["srun", "mpiexec"] = "srun"
@@ -89,6 +103,7 @@ class Cluster:
     environment: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._refuse_control_characters()
         for name in _POSITIVE:
             if getattr(self, name) < 1:
                 raise ParameterError(name, f"must be at least 1, not {getattr(self, name)}")
@@ -108,11 +123,28 @@ class Cluster:
                 "gpus_per_node", "ranks are placed beside GPUs by srun, and launcher is mpiexec"
             )
         for option in self.options:
-            if not option.startswith("-") or "\n" in option:
-                raise ParameterError("options", f"expected options of sbatch, found {option!r}")
+            if not _OPTION.fullmatch(option):
+                raise ParameterError(
+                    "options",
+                    f"expected options of sbatch, found {option!r}",
+                    hint='one option a text, its value behind "=": ["--qos=long", "--exclusive"]',
+                )
+        # bin in it goes on the PATH, where a colon ends a folder.
+        if ":" in self.venv:
+            raise ParameterError("venv", f"must not have a colon, found {self.venv!r}")
         for name in self.environment:
             if not _VARIABLE.fullmatch(name):
                 raise ParameterError("environment", f"{name!r} is no name of a variable")
+
+    def _refuse_control_characters(self) -> None:
+        texts = [(name, getattr(self, name)) for name in _TEXTS]
+        texts += [(name, text) for name in _LISTS for text in getattr(self, name)]
+        texts += [(f"environment.{name}", text) for name, text in self.environment.items()]
+        for name, text in texts:
+            if found := control_character(text):
+                raise ParameterError(
+                    name, f"must not have control characters, found {found} in {text!r}"
+                )
 
     @property
     def tasks_per_node(self) -> int:
@@ -144,7 +176,8 @@ class ClusterFile:
     def template(self, name: str) -> Path:
         """Return a template: the one in ``templates`` beside the file's folder, or the suite's."""
         own = self.path.absolute().parent.parent / "templates" / name
-        return own if own.is_file() else TEMPLATES / name
+        # Whatever has the name is meant: what is no regular file is refused when it is read.
+        return own if os.path.lexists(own) else TEMPLATES / name
 
 
 def load_cluster(path: Path, overrides: Iterable[str] = ()) -> ClusterFile:

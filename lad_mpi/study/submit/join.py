@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lad_mpi.files import open_regular
 from lad_mpi.logs import KILLED, is_being_written
 from lad_mpi.study.failures import failure_path
 from lad_mpi.study.status import COMPLETE, DAMAGED, FAILED, INTERRUPTED, RUNNING
@@ -158,7 +159,7 @@ def _last_words(folder: Path, submission: Submission, key: JobKey) -> str:
     """Return the last error, or the last line, that a job printed."""
     path = folder / JOBS / f"{submission.name}_{key}.out"
     try:
-        with path.open("rb") as file:
+        with open_regular(path, follow_links=False) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:

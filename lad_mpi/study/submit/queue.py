@@ -77,15 +77,23 @@ class JobState:
         return self.state in {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT"}
 
 
-def submit_script(script: Path) -> str:
+def submit_script(script: Path, text: bytes) -> str:
     """Give a script to ``sbatch`` and return the job's number.
+
+    Parameters
+    ----------
+    script : Path
+        Where it is kept, for messages.
+    text : bytes
+        What ``sbatch`` reads from its standard input. Whoever may write to the folder could
+        have changed the file by now.
 
     Raises
     ------
     SchedulerError
         It is not there, or does not take the job.
     """
-    done = _call("sbatch", "--parsable", str(script))
+    done = _call("sbatch", "--parsable", script=text)
     if done.returncode != 0:
         raise SchedulerError(
             f"sbatch did not take {script}: {_words(done)}",
@@ -201,26 +209,25 @@ def _task(text: str, line: str) -> int:
     return int(text)
 
 
-def _call(*command: str) -> subprocess.CompletedProcess[str]:
+def _call(*command: str, script: bytes = b"") -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(  # noqa: S603
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT_S,
-            check=False,
+        done = subprocess.run(  # noqa: S603
+            command, input=script, capture_output=True, timeout=_TIMEOUT_S, check=False
         )
     except FileNotFoundError as error:
         raise SchedulerError(
             f"{command[0]} is not found here",
             hint="log in where jobs are submitted, or load the module of SLURM",
         ) from error
+    except OSError as error:
+        raise SchedulerError(f"cannot start {command[0]}: {error.strerror}") from error
     except subprocess.TimeoutExpired as error:
         raise SchedulerError(
             f"{command[0]} has not answered for {_TIMEOUT_S:.0f} s",
             hint="try again when the scheduler is up",
         ) from error
+    said, complaint = (stream.decode(errors="replace") for stream in (done.stdout, done.stderr))
+    return subprocess.CompletedProcess(command, done.returncode, said, complaint)
 
 
 def _words(done: subprocess.CompletedProcess[str]) -> str:

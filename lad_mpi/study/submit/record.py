@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import FailFast, Field, PlainValidator, TypeAdapter, ValidationError
 
 from lad_mpi.errors import UsageError
-from lad_mpi.files import whole_file
+from lad_mpi.files import read_bytes, whole_file
 from lad_mpi.study.submit.queue import JobKey
 
 if TYPE_CHECKING:
@@ -15,8 +18,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE_NAME = "submissions.json"
-_FORMAT = "lad_mpi-submissions"
-_VERSION = 1
+#: Enough for some hundred thousand runs; JSON takes much more in memory than in a file.
+_MOST_BYTES = 2**23
+_MOST_SHOWN = 200
+_ADVICE = "see with squeue that none of its jobs is left, then move it away"
+#: No separator of folders and no control character.
+_IN_NAMES = r"[^/\x00-\x1f\x7f-\x9f]"
+_Name = Annotated[str, Field(pattern=f"^{_IN_NAMES}{{1,255}}$")]
+_Script = Annotated[str, Field(pattern=rf"^jobs/[^./\x00-\x1f\x7f-\x9f]{_IN_NAMES}{{0,254}}$")]
+_JobId = Annotated[str, Field(pattern="^[0-9]{1,20}$")]
+_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_MOST_TASKS = 2**31
+
+
+def _check_tasks(tasks: Any) -> dict[str, int]:
+    """Stop at the first that is wrong; pydantic would collect millions of errors."""
+    if not isinstance(tasks, dict):
+        raise ValueError("expected a table of run ids")  # noqa: TRY004  (what pydantic collects)
+    for task in tasks.values():
+        if type(task) is not int or not -1 <= task < _MOST_TASKS:
+            raise ValueError(f"expected indices of tasks below {_MOST_TASKS}")
+    return tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +62,23 @@ class Submission:
         job that is none.
     """
 
-    job_id: str
-    cluster: str
-    name: str
-    script: str
-    submitted_s: float
-    tasks: dict[str, int]
+    job_id: _JobId
+    cluster: _Name
+    name: _Name
+    script: _Script
+    submitted_s: _Seconds
+    tasks: Annotated[dict[str, int], PlainValidator(_check_tasks)]
 
     def key(self, run_id: str) -> JobKey:
         """Return which job does a run."""
         return JobKey(self.job_id, self.tasks[run_id])
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    format: Literal["lad_mpi-submissions"]
+    version: Literal[1]
+    submissions: Annotated[list[Submission], FailFast()]
 
 
 def read_submissions(folder: Path) -> list[Submission]:
@@ -58,24 +87,24 @@ def read_submissions(folder: Path) -> list[Submission]:
     Raises
     ------
     UsageError
-        The record cannot be read.
+        The record cannot be read, or it is none.
     """
     path = folder / FILE_NAME
     try:
-        mapping = json.loads(path.read_text(encoding="utf-8"))
+        content = read_bytes(path, most_bytes=_MOST_BYTES, follow_links=False)
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(
-            f"{path} cannot be read: {getattr(error, 'strerror', None) or error}",
-            hint="move it away to go on without what it says of jobs",
-        ) from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", hint=_ADVICE) from error
     try:
-        return _parse(mapping)
-    except (KeyError, TypeError, ValueError) as error:
+        return TypeAdapter(_Record).validate_json(content, strict=True).submissions
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(str(part)[:_MOST_SHOWN] for part in first["loc"])
         raise UsageError(
-            f"{path} is not a record of submissions, version {_VERSION}: {error}",
-            hint="move it away to go on without what it says of jobs",
+            f"{path} is not a record of submissions, version 1: "
+            f"{place}: {first['msg'][:_MOST_SHOWN]}".replace(": : ", ": "),
+            hint=_ADVICE,
         ) from error
 
 
@@ -88,40 +117,10 @@ def write_submissions(folder: Path, submissions: Sequence[Submission]) -> None:
         It cannot be written.
     """
     path = folder / FILE_NAME
-    mapping = {
-        "format": _FORMAT,
-        "version": _VERSION,
-        "submissions": [
-            {
-                "job_id": one.job_id,
-                "cluster": one.cluster,
-                "name": one.name,
-                "script": one.script,
-                "submitted_s": one.submitted_s,
-                "tasks": one.tasks,
-            }
-            for one in submissions
-        ],
-    }
+    record = _Record("lad_mpi-submissions", 1, list(submissions))
     try:
         with whole_file(path, text=True) as file:
-            json.dump(mapping, file, indent=1)
+            json.dump(dataclasses.asdict(record), file, indent=1)
             file.write("\n")
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _parse(mapping: Any) -> list[Submission]:
-    if mapping["format"] != _FORMAT or mapping["version"] != _VERSION:
-        raise ValueError(f"it says {mapping['format']!r}, version {mapping['version']!r}")
-    return [
-        Submission(
-            job_id=str(one["job_id"]),
-            cluster=str(one["cluster"]),
-            name=str(one["name"]),
-            script=str(one["script"]),
-            submitted_s=float(one["submitted_s"]),
-            tasks={str(run_id): int(task) for run_id, task in one["tasks"].items()},
-        )
-        for one in mapping["submissions"]
-    ]

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lad_mpi.errors import UsageError
+from lad_mpi.files import read_bytes
 from lad_mpi.study.scale.launcher import SRUN
+from lad_mpi.study.submit.words import default_word, sbatch_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,8 +47,8 @@ class Job:
     output : str
         Folder of the job's output, empty for the one it is submitted in.
     arguments : sequence of str
-        What the script does whatever it is called with; empty where the person
-        who calls ``sbatch`` says it.
+        Arguments of the script, before those that it is called with; empty where the
+        person who calls ``sbatch`` gives them all.
     num_tasks : int
         Tasks of a job array; 0 for none, and for an array whose size is told to ``sbatch``.
     kind : str
@@ -109,8 +111,8 @@ def _values(file: ClusterFile, job: Job) -> dict[str, Callable[[], str]]:
         # With the space before them, so that there is none where there are none.
         "launcher_options": lambda: "".join(f" {shlex.quote(o)}" for o in cluster.launcher_options),
         "launcher": lambda: _launcher(cluster),
-        "venv": lambda: _in_braces(cluster.venv),
-        "mpi": lambda: _in_braces(cluster.mpi),
+        "venv": lambda: default_word(cluster.venv),
+        "mpi": lambda: default_word(cluster.mpi),
         "gpus_per_node": lambda: str(cluster.gpus_per_node),
         "num_ranks": lambda: str(cluster.num_ranks),
         "num_tasks": lambda: str(job.num_tasks or "$((SLURM_ARRAY_TASK_MAX + 1))"),
@@ -138,7 +140,7 @@ def _ranks(most: int) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_bytes(path).decode()
     except OSError as error:
         raise UsageError(f"the template {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -149,14 +151,16 @@ def _options(cluster: Cluster, job: Job) -> str:
     """Return the lines that ``sbatch`` reads."""
     is_array = job.template == "array"
     lines = [
-        f"--job-name={job.name}",
+        f"--job-name={sbatch_word(job.name)}",
         f"--nodes={cluster.nodes}",
         f"--ntasks-per-node={cluster.tasks_per_node}",
         f"--cpus-per-task={cluster.cores_per_rank}",
     ]
     if cluster.gpus_per_node:
         lines.append(f"--gpus-per-node={cluster.gpus_per_node}")
-    lines += cluster.options
+    for option in cluster.options:
+        name, equals, value = option.partition("=")
+        lines.append(f"{name}={sbatch_word(value)}" if equals else option)
     lines.append(f"--time={cluster.time}")
     if is_array:
         parallel = f"%{cluster.array_parallel}" if cluster.array_parallel else ""
@@ -167,7 +171,7 @@ def _options(cluster: Cluster, job: Job) -> str:
     lines += ["--requeue", "--open-mode=append"]
     number = "%x_%A_%a.out" if is_array else "%x_%j.out"
     folder = f"{job.output.replace('%', '%%')}/" if job.output else ""
-    lines.append(f"--output={shlex.quote(folder + number)}")
+    lines.append(f"--output={sbatch_word(folder + number)}")
     script = []
     for line in lines:
         comment = _COMMENTS.get(line.removeprefix("--").partition("=")[0])
@@ -177,7 +181,9 @@ def _options(cluster: Cluster, job: Job) -> str:
     for name in ("account", "partition"):
         found = getattr(cluster, name)
         # Many sites want these; a second # keeps a line from sbatch.
-        script.append(f"#SBATCH --{name}={found}" if found else f"##SBATCH --{name}=...")
+        script.append(
+            f"#SBATCH --{name}={sbatch_word(found)}" if found else f"##SBATCH --{name}=..."
+        )
     return "\n".join(script)
 
 
@@ -195,10 +201,6 @@ def _arguments(arguments: Sequence[str]) -> str:
         return ""
     text = "set --"
     for argument in arguments:
-        text += f" \\\n  {argument}" if argument.startswith("-") else f" {shlex.quote(argument)}"
+        # Nothing but options begins like one: path_word sees to that.
+        text += (" \\\n  " if argument.startswith("-") else " ") + shlex.quote(argument)
     return f'{text} "$@"'
-
-
-def _in_braces(text: str) -> str:
-    """Return text for ``${NAME:-text}``."""
-    return re.sub(r"([\\\"`}])", r"\\\1", text)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from lad_mpi.errors import UsageError
+from lad_mpi.files import make_folder, open_descriptor
 from lad_mpi.logs import OutputLock
 from lad_mpi.study.submit.join import JOBS
 from lad_mpi.study.submit.queue import submit_script
@@ -18,6 +21,7 @@ from lad_mpi.study.submit.record import (
     write_submissions,
 )
 from lad_mpi.study.submit.render import Job, render
+from lad_mpi.study.submit.words import control_character, path_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -81,11 +85,13 @@ def prepare(
     Raises
     ------
     UsageError
-        A template is missing or wrong.
+        A template is missing or wrong, or a path cannot stand in a script.
     """
+    _check_path(path, "rename the study file")
+    _check_folder(folder)
     run_ids = [run.run_id for run in runs]
     num_tasks = min(len(runs), file.cluster.array_tasks) if layout == "array" else 0
-    arguments = [str(path), "-o", str(folder)]
+    arguments = [path_word(path), "-o", path_word(folder)]
     for start in range(0, len(run_ids), _IDS_A_LINE):
         arguments += ["--only", ",".join(run_ids[start : start + _IDS_A_LINE])]
     job = Job(
@@ -111,8 +117,9 @@ def submitting(folder: Path) -> Iterator[None]:
     UsageError
         Somebody else does so now, or the folder cannot be used.
     """
+    _check_folder(folder)
     try:
-        (folder / JOBS).mkdir(parents=True, exist_ok=True)
+        make_folder(folder / JOBS)
         lock = OutputLock(folder / FILE_NAME)
     except UsageError as error:
         raise UsageError(
@@ -136,28 +143,60 @@ def send(prepared: Prepared, folder: Path) -> Submission:
     UsageError
         The script or the record cannot be written.
     """
-    script = _free_name(folder / JOBS, prepared.job.name)
-    try:
-        # Paths are bytes to the shell, in whatever encoding.
-        script.write_text(prepared.script, encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise UsageError(f"cannot write {script}: {error.strerror}") from error
+    # Read before, so that no job is sent that cannot be recorded.
+    earlier = read_submissions(folder)
+    # Paths are bytes to the shell, in whatever encoding.
+    text = prepared.script.encode(errors="surrogateescape")
+    script = _keep(text, folder / JOBS, prepared.job.name)
     # Before the job can begin, so that what it writes is newer.
     submitted_s = time.time()
     submission = Submission(
-        job_id=submit_script(script),
-        cluster=prepared.cluster,
+        job_id=submit_script(script, text),
+        # JSON is UTF-8, and the name of a file need not be.
+        cluster=prepared.cluster.encode(errors="backslashreplace").decode(),
         name=prepared.job.name,
         script=f"{JOBS}/{script.name}",
         submitted_s=submitted_s,
         tasks=prepared.tasks,
     )
-    write_submissions(folder, [*read_submissions(folder), submission])
+    try:
+        write_submissions(folder, [*earlier, submission])
+    except UsageError as error:
+        raise UsageError(
+            f"job {submission.job_id} is in the queue, but not recorded: {error.message}",
+            hint=f"scancel {submission.job_id}, or the same runs may be submitted again",
+        ) from error
     return submission
 
 
-def _free_name(folder: Path, name: str) -> Path:
-    number = 1
-    while (script := folder / f"{name}-{number}.sbatch").exists():
-        number += 1
+def _keep(text: bytes, folder: Path, name: str) -> Path:
+    """Write a script to a new file, for people to read."""
+    for number in itertools.count(1):
+        script = folder / f"{name}-{number}.sbatch"
+        try:
+            descriptor = open_descriptor(script, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(text)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UsageError(f"cannot write {script}: {error.strerror}") from error
+        break
     return script
+
+
+def _check_folder(folder: Path) -> None:
+    hint = "give another folder with -o"
+    _check_path(folder, hint)
+    if "\\" in str(folder):
+        raise UsageError(
+            f"a job cannot print into {folder}: SLURM takes a backslash for an escape", hint=hint
+        )
+
+
+def _check_path(path: Path, hint: str) -> None:
+    if found := control_character(str(path)):
+        raise UsageError(
+            f"{str(path)!r} has the control character {found}, which no job script can have",
+            hint=hint,
+        )

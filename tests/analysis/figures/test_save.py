@@ -10,7 +10,7 @@ import matplotlib as mpl
 import pytest
 
 from analysis.cli import main
-from analysis.figures import FIGURES, save
+from analysis.figures import FIGURES, canvas, save
 from analysis.runs import load_collection
 
 #: What people have in their matplotlibrc, as far as it could show.
@@ -68,6 +68,54 @@ def test_the_users_settings_change_no_byte_and_stay_as_they_are(write_run, tmp_p
         assert mpl.rcParams["font.size"] == 30
     for one, other in zip(plain, hostile, strict=True):
         assert one.read_bytes() == other.read_bytes(), one.name
+
+
+#: Markup of matplotlib, of Markdown and of HTML, and what a terminal obeys.
+NASTY = "$\\frac{1}{0}$ ^_% \x1b[31m\n\u202e[a](http://b.c) <img src=x> `c` www.d.e {0}"
+
+
+@pytest.mark.filterwarnings("error")
+def test_any_name_is_drawn_as_it_is(write_run, tmp_path):
+    for seed in (1, 2):
+        for load, name in ((1, NASTY), (2, f"_{NASTY}"), (5, r"\\begin{x} #1 & ~")):
+            write_run(
+                f"{load}-{seed}.h5",
+                names=[name],
+                seed=seed,
+                coding={"load": load, "assignment": NASTY},
+                aggregation={"kind": NASTY},
+                problem={"kind": NASTY, "heterogeneity": float(seed)},
+                provenance={"cpu_model": f"{load}{NASTY}", "mpi_library": f"{load}{NASTY}"},
+                phases=["broadcast", NASTY, "gather", "aggregate", "evaluate"],
+            )
+    written = save.save_figures(load_collection([tmp_path]), tmp_path / "out")
+    assert {path.stem for path in written} == {*FIGURES, "captions"}
+    captions = (tmp_path / "out" / "captions.md").read_text()
+    assert captions.replace("\n", "").isprintable()
+
+
+def test_captions_are_no_markup(write_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(save, "FIGURES", {"nasty": lambda _: (canvas.new_figure(1.0), NASTY)})
+    write_run()
+    save.save_figures(load_collection([tmp_path]), tmp_path / "out")
+    assert (tmp_path / "out" / "captions.md").read_text() == (
+        r"**nasty.** \$\\frac{1}{0}\$ ^\_% \\u001b\[31m\\u000a\\u202e\[a\](http\://b.c)"
+        r" \<img src=x\> \`c\` www\.d.e {0}"
+        "\n"
+    )
+
+
+def test_a_link_in_the_folder_is_replaced_and_not_followed(write_run, tmp_path):
+    write_run()
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    for name in ("phase_times.png", "phase_times.pdf", "captions.md"):
+        (folder / name).symlink_to(mine)
+    save.save_figures(load_collection([tmp_path]), folder)
+    assert mine.read_text() == "mine"
+    assert not any(path.is_symlink() for path in folder.iterdir())
 
 
 @pytest.mark.parametrize("setting", ["MPLBACKEND", "MATPLOTLIBRC"])

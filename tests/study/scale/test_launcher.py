@@ -2,10 +2,12 @@
 
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from lad_mpi.errors import UsageError
+from lad_mpi.launchers import module_words
 from lad_mpi.study.scale import Launcher, default_launcher
 from lad_mpi.study.scale.launcher import StoppedError, parse_launcher, without_launcher
 
@@ -25,7 +27,7 @@ def stub(tmp_path):
 def test_the_same_words_at_every_p():
     launcher = Launcher(("mpiexec", "-bind-to", "core"), python="py")
     assert launcher.command(3, ["run", "a.toml"]) == [
-        "mpiexec", "-bind-to", "core", "-n", "3", "py", "-m", "lad_mpi", "run", "a.toml",
+        "mpiexec", "-bind-to", "core", "-n", "3", *module_words("lad_mpi", "py"), "run", "a.toml",
     ]  # fmt: skip
 
 
@@ -47,6 +49,8 @@ def test_words_of_a_launcher_are_those_of_a_shell():
     for text in ("", "mpiexec -n 3", "mpirun -np 2"):
         with pytest.raises(UsageError, match="without the number of ranks"):
             parse_launcher(text)
+    with pytest.raises(UsageError, match="No closing quotation"):
+        parse_launcher("mpiexec --comment 'a")
 
 
 def test_ranks_announced_to_this_process_are_not_announced_to_others():
@@ -65,6 +69,45 @@ def test_what_takes_too_long_is_ended(stub, tmp_path):
     failure = stub("import time; time.sleep(60)").run(1, [], tmp_path, timeout_s=0.3)
     assert failure == "it took longer than 0.3 s and was ended"
     assert time.monotonic() - start < 50
+
+
+def test_nothing_that_a_launch_leaves_behind_is_waited_for(stub, tmp_path):
+    # It holds the output open, is deaf to SIGTERM, and outlives the launcher.
+    code = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if os.fork() == 0:
+    open("left", "w").write(str(os.getpid()))
+    time.sleep(300)
+while not os.path.exists("left") or not open("left").read():
+    time.sleep(0.01)
+sys.exit("the end")
+"""
+    assert stub(code).run(1, [], tmp_path, timeout_s=60) == "exit code 1: the end"
+    left = Path(f"/proc/{(tmp_path / 'left').read_text()}/stat")
+    # Killed; who must fetch its exit code is another matter.
+    deadline = time.monotonic() + 20
+    while left.exists() and left.read_text().rpartition(") ")[2][0] != "Z":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_of_an_endless_output_the_last_words_are_kept(stub, tmp_path):
+    code = "import sys; print('x' * 10**6, 'the end'); sys.exit(1)"
+    failure = stub(code).run(1, [], tmp_path, timeout_s=60)
+    assert failure.startswith("exit code 1: xx")
+    assert failure.endswith("xx the end")
+    assert len(failure) < 500
+
+
+def test_ranks_import_nothing_from_the_folder_of_the_study(tmp_path):
+    (tmp_path / "start.sh").write_text('#!/bin/sh\nshift 2\nexec "$@"\n')
+    (tmp_path / "start.sh").chmod(0o755)
+    for name in ("json", "runpy", "numpy", "lad_mpi"):
+        (tmp_path / f"{name}.py").write_text("open('PWNED', 'w')")
+    launcher = Launcher((str(tmp_path / "start.sh"),))
+    assert launcher.run(1, ["--version"], tmp_path, timeout_s=60) == ""
+    assert not (tmp_path / "PWNED").exists()
 
 
 def test_a_signal_ends_the_launch(stub, tmp_path):

@@ -113,6 +113,45 @@ def test_another_study_in_the_folder_is_left_alone(tmp_path):
     assert read_scaling(tmp_path) == before
 
 
+def test_links_in_the_folder_lead_no_launch_elsewhere(tmp_path):
+    folder, precious = tmp_path / "study", tmp_path / "precious.h5"
+    record, *_ = run(folder)
+    (folder / "scaling.json").unlink()
+    precious.write_bytes((folder / record.launches[0].log).read_bytes())
+    before = precious.read_bytes()
+    for name in (record.launches[0].log, record.cases[0].spec, record.cases[0].reference):
+        (folder / name).unlink()
+        (folder / name).symlink_to(precious if name.endswith("h5") else tmp_path / "new.toml")
+    # It is of another spec, so that the reference is run again.
+    (folder / record.cases[0].reference).unlink()
+    (folder / record.cases[0].reference).symlink_to(tmp_path / "new.h5")
+    again, *_ = run(folder)
+    assert not any(launch.void for launch in again.launches)
+    assert precious.read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"study", "precious.h5"}
+    assert not [path for path in folder.rglob("*") if path.is_symlink()]
+
+
+@pytest.mark.parametrize("name", ["specs", "logs", "reference", "baselines"])
+def test_a_folder_that_is_a_link_is_refused(tmp_path, name):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match=f"cannot write .*/study/{name}: is a link"):
+        run(tmp_path / "study")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize("affinity", [["a-b"], [""], "none"])
+def test_a_log_that_does_not_tell_its_binding_voids_the_study(tmp_path, affinity):
+    def spoil(folder, arguments):
+        with h5py.File(folder / arguments[arguments.index("-o") + 1], "r+") as file:
+            file["provenance"].attrs["affinity"] = affinity
+
+    record, *_ = run(tmp_path, launcher=InPlace(spoil))
+    assert record.void or any(launch.void for launch in record.launches)
+
+
 def test_a_wrong_launch_is_void_and_its_times_count_for_nothing(tmp_path):
     def spoil(folder, arguments):
         log = folder / arguments[arguments.index("-o") + 1]

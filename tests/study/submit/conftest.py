@@ -19,6 +19,8 @@ class Programs:
         path = self.folder / name
         path.write_text(
             f'#!/bin/bash\nprintf "%s\\n" "$@" >{shlex.quote(str(self.folder))}/{name}.asked\n'
+            f"while IFS= read -r line; do printf '%s\\n' \"$line\"; done"
+            f" >{shlex.quote(str(self.folder))}/{name}.read\n"
             f"printf %s {shlex.quote(text)}\nprintf %s {shlex.quote(error)} >&2\nexit {code}\n"
         )
         path.chmod(0o755)
@@ -27,6 +29,10 @@ class Programs:
         """Return the last arguments of a program; nothing where it was not called."""
         path = self.folder / f"{name}.asked"
         return path.read_text().splitlines() if path.exists() else []
+
+    def read(self, name):
+        """Return what a program was given on its standard input."""
+        return (self.folder / f"{name}.read").read_text()
 
 
 @pytest.fixture

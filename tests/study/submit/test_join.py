@@ -1,6 +1,8 @@
 """What logs and queue say together: every pair of the two."""
 
+import json
 import os
+import tracemalloc
 
 import pytest
 
@@ -124,12 +126,106 @@ def test_the_record_is_read_as_it_was_written(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["submissions.json"]
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"format": "other", "version": 1}'])
-def test_a_record_that_is_none_is_refused(tmp_path, text):
-    (tmp_path / "submissions.json").write_text(text)
-    with pytest.raises(UsageError, match=r"submissions\.json") as refused:
+def one_with(**changes):
+    one = {"job_id": "7", "cluster": "c", "name": "lad-x", "script": "jobs/x", "submitted_s": 1.5}
+    return {**one, "tasks": {"a": -1}, **changes}
+
+
+def record_of(*submissions):
+    return {"format": "lad_mpi-submissions", "version": 1, "submissions": submissions}
+
+
+WRONG = {
+    "job_id": [7, "", "7;x", "-7", "\u0667", "7\n", "9" * 21, None],
+    "cluster": [7, "", "a\nb", "a/b", "a" * 256],
+    "name": [7, "", "../x", "/x", "a\x00", "a\x1b[2J"],
+    "script": ["jobs/../x", "/x", "../jobs/x", "jobs/..", "jobs/a/b", "jobs/a\n", "x"],
+    "submitted_s": ["1", None, -1.0, True, float("nan"), float("inf")],
+    "tasks": [[], None, {"a": "0"}, {"a": -2}, {"a": 1.0}, {"a": True}, {"a": 10**30}],
+}
+
+
+@pytest.mark.parametrize(
+    "found",
+    [[], {}, 1, None, {"format": "other", "version": 1}, {**record_of(), "version": 2}]
+    + [record_of([]), record_of(None), {**record_of(), "submissions": {}}]
+    + [record_of(one_with(**{key: value})) for key, values in WRONG.items() for value in values]
+    + [record_of({}, *[{}] * 9), record_of({"job_id": "7"})],
+    ids=lambda found: json.dumps(found)[-60:],
+)
+def test_a_record_that_is_none_is_refused(tmp_path, found):
+    write_submissions(tmp_path, [])
+    (tmp_path / "submissions.json").write_text(json.dumps(found))
+    with pytest.raises(UsageError, match=r"submissions\.json is not a record") as refused:
         read_submissions(tmp_path)
     assert "move it away" in refused.value.hint
+    assert len(str(refused.value)) < 1000
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[" * 10**6, b"\xff", b"9" * 10**5, b'"\\ud800"'])
+def test_a_record_that_is_no_json_is_refused(tmp_path, content):
+    (tmp_path / "submissions.json").write_bytes(content)
+    with pytest.raises(UsageError, match=r"submissions\.json is not a record"):
+        read_submissions(tmp_path)
+
+
+def test_a_record_of_many_mistakes_is_refused_at_the_first(tmp_path):
+    # pydantic collects all of them by itself: eight gigabytes for a file of 16 MB.
+    text = json.dumps(record_of(*[0] * 10**6))
+    (tmp_path / "submissions.json").write_text(text)
+    tracemalloc.start()
+    with pytest.raises(UsageError, match=r"submissions\.0"):
+        read_submissions(tmp_path)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 20 * len(text)
+
+
+@pytest.mark.parametrize("what", ["fifo", "link", "large", "folder"])
+def test_only_a_file_of_reasonable_size_is_a_record(tmp_path, what):
+    path = tmp_path / "submissions.json"
+    if what == "fifo":
+        os.mkfifo(path)
+    elif what == "folder":
+        path.mkdir()
+    elif what == "large":
+        with path.open("wb") as file:
+            file.truncate(2**40)
+    else:
+        write_submissions(tmp_path, [])
+        path.rename(tmp_path / "elsewhere")
+        path.symlink_to("elsewhere")
+    with pytest.raises(UsageError, match=r"submissions\.json cannot be read"):
+        read_submissions(tmp_path)
+
+
+def test_a_record_replaces_a_link_and_leaves_its_target(tmp_path):
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "submissions.json").symlink_to("precious")
+    write_submissions(tmp_path, [])
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert read_submissions(tmp_path) == []
+
+
+@pytest.mark.parametrize("what", ["fifo", "link"])
+def test_the_last_words_of_a_job_come_from_a_file_alone(tmp_path, what):
+    (tmp_path / "jobs").mkdir()
+    output = tmp_path / "jobs" / "lad-x_7.out"
+    (tmp_path / "secret").write_text("secret error")
+    if what == "fifo":
+        os.mkfifo(output)
+    else:
+        output.symlink_to(tmp_path / "secret")
+    detail = joined(tmp_path, "pending", None).detail
+    assert detail.endswith(f"it has printed nothing to {output}")
+
+
+def test_a_folder_of_jobs_that_is_a_link_is_refused(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "jobs").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="is a link"), submitting(tmp_path / "logs"):
+        pass
 
 
 def test_two_do_not_submit_at_the_same_time(tmp_path):
@@ -149,3 +245,21 @@ def test_why_a_run_has_no_log_is_noted_and_forgotten(tmp_path):
     clear_failure(log)
     assert list(tmp_path.iterdir()) == []
     note_failure(tmp_path / "nowhere" / "run.h5", "no folder")
+
+
+@pytest.mark.parametrize("what", ["fifo", "link", "large", "bytes"])
+def test_a_note_is_read_from_a_file_alone_and_not_without_end(tmp_path, what):
+    log = tmp_path / "run.h5"
+    note = tmp_path / "run.failure.txt"
+    (tmp_path / "secret").write_text("secret")
+    if what == "fifo":
+        os.mkfifo(note)
+    elif what == "link":
+        note.symlink_to("secret")
+    else:
+        note.write_bytes(b"x" * 2**20 if what == "large" else b"a\xffb")
+    expected = {"large": "x" * 2**16, "bytes": "a\ufffdb"}
+    assert read_failure(log) == expected.get(what, "")
+    if what == "link":
+        note_failure(log, "why")
+        assert (tmp_path / "secret").read_text() == "secret"

@@ -95,8 +95,9 @@ def test_a_queue_that_does_not_answer_is_no_empty_queue(programs):
 @pytest.mark.parametrize("answer", ["42\n", "42;cluster\n"])
 def test_sbatch_gives_the_number(programs, answer):
     programs.say("sbatch", answer)
-    assert submit_script(Path("x.sbatch")) == "42"
-    assert programs.asked("sbatch") == ["--parsable", "x.sbatch"]
+    assert submit_script(Path("x.sbatch"), b"#!/bin/bash\n") == "42"
+    assert programs.asked("sbatch") == ["--parsable"]
+    assert programs.read("sbatch") == "#!/bin/bash\n"
 
 
 def test_what_sbatch_says_reaches_the_person(programs):
@@ -107,14 +108,14 @@ def test_what_sbatch_says_reaches_the_person(programs):
         code=1,
     )
     with pytest.raises(SchedulerError) as refused:
-        submit_script(Path("x.sbatch"))
+        submit_script(Path("x.sbatch"), b"#!/bin/bash\n")
     assert refused.value.message == (
         "sbatch did not take x.sbatch: invalid partition specified: gpuu; "
         "Batch job submission failed: Invalid partition name specified"
     )
     programs.say("sbatch", code=3)
     with pytest.raises(SchedulerError, match="it ended with exit code 3"):
-        submit_script(Path("x.sbatch"))
+        submit_script(Path("x.sbatch"), b"#!/bin/bash\n")
     programs.say("sbatch", "submitted\n")
     with pytest.raises(SchedulerError, match="sbatch answered 'submitted'"):
-        submit_script(Path("x.sbatch"))
+        submit_script(Path("x.sbatch"), b"#!/bin/bash\n")

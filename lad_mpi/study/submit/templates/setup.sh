@@ -7,7 +7,7 @@ VENV=${VENV:-@venv@}
 set -euo pipefail
 
 if [ -n "$VENV" ]; then
-  PATH=$(realpath "$VENV")/bin:$PATH
+  PATH=$(realpath -- "$VENV")/bin:$PATH
   export PATH
 fi
 

@@ -1,0 +1,51 @@
+"""Where and with what a run was made."""
+
+from __future__ import annotations
+
+import json
+
+from lad_mpi.spec import parse_toml_spec
+from lad_mpi.training import provenance as module
+from lad_mpi.training.run import _prepare
+from lad_mpi.transport import open_link
+from lad_mpi.transport.gpu_probe import GpuTransfers
+
+HOSTS = ("node1", "node1", "node10", "node1.cluster")
+REMARKS = [
+    "warning: load: node1 is busy",
+    "note: gpu: node10, node1-ib and node1.cluster have no GPU",
+]
+
+
+def told(*, details: bool) -> dict:
+    spec = parse_toml_spec(
+        "iterations = 1\ndevices = { count = 4, byzantine = 1 }\nproblem = { dimension = 2 }\n"
+        f"logging = {{ host_details = {json.dumps(details)} }}"
+    )
+    ranks = [
+        json.dumps({"host": host, "cpus": [n], "blas_threads": 1, "pid": n, "device": "cpu"})
+        for n, host in enumerate(HOSTS)
+    ]
+    transfers = GpuTransfers("none", "node1 has no GPU")
+    return module.provenance(_prepare(spec, open_link({})), ranks, transfers, REMARKS)
+
+
+def test_hosts_have_numbers_in_the_order_of_ranks_if_details_are_left_out():
+    found = told(details=False)
+    assert found["hosts"] == ["host-0", "host-0", "host-1", "host-2"]
+    assert found["remarks"] == [
+        "warning: load: host-0 is busy",
+        "note: gpu: host-1, node1-ib and host-2 have no GPU",
+    ]
+    assert found["gpu_transfers_reason"] == "host-0 has no GPU"
+    assert (found["command"], found["processes"]) == ("", [])
+    assert found["affinity"] == ["0", "1", "2", "3"]
+
+
+def test_all_is_told_otherwise():
+    found = told(details=True)
+    assert tuple(found["hosts"]) == HOSTS
+    assert found["remarks"] == REMARKS
+    assert found["processes"] == ["0", "1", "2", "3"]
+    assert found["command"]
+    assert found.keys() == told(details=False).keys()
