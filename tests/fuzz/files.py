@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -75,7 +76,7 @@ class Tally:
             case, text = found[0]
             lines += ["", f"FINDING, {len(found)} times: {cause}"]
             lines += [f"  first in case {case.number}: {case.describe()}"]
-            lines += [f"  | {line}" for line in text.strip().splitlines()] if details else []
+            lines += [f"  | {line[:200]}" for line in text.strip().splitlines()] if details else []
         return "\n".join(lines)
 
 
@@ -84,10 +85,13 @@ def fuzz(numbers: list[int], *, seed: int, jobs: int, folder: Path, progress: bo
     _prepare(folder)
     pool = Pool(lambda place: Bench(folder / "corpus", place, seed), folder, jobs)
     tally = Tally()
-    for case in pool.run(numbers):
-        tally.add(case)
-        if progress and tally.cases % 500 == 0:
-            print(f"{tally.cases} cases, {len(tally.groups)} causes", file=sys.stderr, flush=True)
+    try:
+        for case in pool.run(numbers):
+            tally.add(case)
+            if progress and tally.cases % 500 == 0:
+                print(f"{tally.cases} cases, {len(tally.groups)} causes", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("stopped by a signal: what follows is not all", file=sys.stderr)
     if changed := pool.close():
         case = Case(-1, mutations=["seen at the end"])
         tally.groups["changed outside, at the end"] = [(case, ", ".join(changed))]
@@ -137,6 +141,8 @@ def main() -> int:
     numbers = list(range(options.first, options.first + options.cases))
     if options.only is not None:
         numbers = [options.only]
+    # A launch that is ended from outside tells what it has found so far.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="lad-mpi-fuzz-") as name:
         folder = Path(name)
         if options.keep is not None:

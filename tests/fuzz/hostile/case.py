@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MOST_BYTES = 10**9
 #: Growth that is told, and ends a worker so that it does not hide that of later cases.
 TOLD_BYTES = 10**8
+CHANGED = "changed outside"
 _CODES = {int(code) for code in ExitCode}
 _PLACE = re.compile(r"\((\w+\.py), line \d+\)")
 _NOT_COMPLETE = ("none of the logs is of a complete run", "is of a complete run")
@@ -62,6 +63,11 @@ class Case:
     peak_bytes: int = 0
     growth_bytes: int = 0
 
+    @property
+    def has_changed_outside(self) -> bool:
+        """Whether the next case needs other surroundings."""
+        return any(cause == CHANGED for cause, _ in self.problems)
+
     def describe(self) -> str:
         """Return what is needed to understand it."""
         return "\n".join([self.command, *(f"  {words}" for words in self.mutations)])
@@ -83,8 +89,8 @@ class Bench:
     def __init__(self, corpus: Path, folder: Path, seed: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         self._corpus, self._seed = corpus, seed
-        self._folder = folder / "case"
-        self._outside = Outside(folder / "outside")
+        self._outside = Outside(folder)
+        self._folder = self._outside.case
         self._bugs: list[BaseException] = []
         self._watch_bugs()
 
@@ -101,9 +107,10 @@ class Bench:
             shutil.rmtree(self._folder)
         shutil.copytree(self._corpus / command.folder, self._folder)
         case = Case(number, command.words.replace("{}", "."))
-        # What a mutator needs may depend on where the process is; what it leaves there not.
+        spoilt: set[Path] = set()
         for _ in range(chance.choice([1, 1, 2, 3])):
-            case.mutations.append(command.mutate(self._folder, chance, self._outside.folder))
+            words = command.mutate(self._folder, chance, self._outside.folder, spoilt)
+            case.mutations.append(words)
         return case, command
 
     def carry_out(self, case: Case, command: Command) -> None:
@@ -170,7 +177,7 @@ class Bench:
 
     def _check_files(self, case: Case, before: dict[Path, tuple[int, int]]) -> None:
         if changes := self._outside.changes():
-            case.problems.append(("changed outside", ", ".join(changes)))
+            case.problems.append((CHANGED, ", ".join(changes)))
         for path, state in _sizes(self._folder).items():
             if before.get(path) != state and state[0] < 10**7 and SECRET in path.read_bytes():
                 case.problems.append(("copied what lies outside", path.name))
@@ -214,7 +221,7 @@ def _cause(error: BaseException) -> str:
 
 def _trace(error: BaseException) -> str:
     lines = traceback.format_exception(error, limit=-8)
-    return "".join(lines)[-3000:]
+    return "".join(lines)[-2500:]
 
 
 def _masked(output: str) -> str:

@@ -54,8 +54,12 @@ class Command:
         """Return the arguments for one copy."""
         return [word.replace("{}", str(copy)) for word in self.words.split()]
 
-    def mutate(self, copy: Path, chance: Random, outside: Path) -> str:
-        """Mutate one file of a copy once; return words."""
+    def mutate(self, copy: Path, chance: Random, outside: Path, spoilt: set[Path]) -> str:
+        """Mutate one file of a copy once; return words.
+
+        In ``spoilt`` are files whose bytes were mutated: libraries are not to mutate these,
+        because they may crash.
+        """
         if self.outputs and chance.random() < 0.1:
             path = copy / chance.choice(self.outputs)
             if path.parent.is_dir():
@@ -68,6 +72,9 @@ class Command:
             return f"{path.name}: {replace_node(path, chance, outside)}"
         mutators = _MUTATORS.get(path.suffix, _MUTATORS[""])
         act = chance.choices(list(mutators), list(mutators.values()))[0]
+        if act is mutate_bytes or path in spoilt:
+            spoilt.add(path)
+            act = mutate_bytes
         return f"{path.name}: {act(path, chance, outside)}"
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
+
+from hostile.walls import make_devices
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,12 +23,17 @@ class Outside:
 
     Parameters
     ----------
-    folder : Path
-        Made here.
+    around : Path
+        Made here. Nothing may change in it except in the folder of the case.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, around: Path) -> None:
+        self._around = around
+        #: Where links and names lead.
+        self.folder = folder = around / "outside"
+        #: Of the case; so deep that names with a few ``..`` lead to ``around``.
+        self.case = around / "a" / "b" / "c" / "case"
+        self.case.parent.mkdir(parents=True)
         for name in ("home", "cwd", "tmp", "folder"):
             (folder / name).mkdir(parents=True)
             (folder / name / "kept.txt").write_text("kept\n")
@@ -35,6 +43,7 @@ class Outside:
             file["secret"] = np.frombuffer(SECRET * 8, dtype="f8")
             file.attrs["format"] = "another"
         os.mkfifo(folder / "fifo")
+        make_devices(folder)
         self._before = self._states()
         self._contents = self._read()
 
@@ -51,13 +60,25 @@ class Outside:
 
     def _states(self) -> dict[str, tuple[int, ...]]:
         found = {}
-        for folder, folders, files in os.walk(self.folder):
+        case = str(self.case)
+        for folder, folders, files in os.walk(self._around):
+            if folder == case:
+                folders.clear()
+                continue
             for name in files:
                 path = os.path.join(folder, name)  # noqa: PTH118  (for every case)
                 about = os.lstat(path)
-                found[path] = (about.st_mode, about.st_size, about.st_mtime_ns, about.st_ino)
+                found[path] = (
+                    about.st_mode,
+                    about.st_size,
+                    # That of a device says when it was used.
+                    0 if stat.S_ISCHR(about.st_mode) else about.st_mtime_ns,
+                    about.st_ino,
+                    about.st_rdev,
+                )
             # Folders are changed by locks and drafts that come and go; their names are not.
-            found.update({os.path.join(folder, name): () for name in folders})  # noqa: PTH118
+            places = [os.path.join(folder, name) for name in folders]  # noqa: PTH118
+            found.update({place: () for place in places if place != case})
         return found
 
     def _read(self) -> dict[str, bytes]:

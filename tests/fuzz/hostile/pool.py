@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import signal
+import sys
 import time
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hostile.case import MOST_BYTES, TOLD_BYTES, Bench, Case
+from hostile.walls import die_with_parent, protect_all_but
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -122,7 +124,7 @@ class Pool:
         except EOFError:
             return self._mourn(worker)
         if is_done:
-            worker.done += 1
+            worker.number, worker.done = None, worker.done + 1
             return case
         worker.case, worker.deadline = case, time.monotonic() + DEADLINE_S
         return None
@@ -147,8 +149,8 @@ class Pool:
         return case
 
     def _perhaps_replace(self, worker: _Worker, case: Case) -> _Worker:
-        has_grown = case.growth_bytes > TOLD_BYTES
-        if worker.process.is_alive() and worker.done < _CASES_EACH and not has_grown:
+        has_spoilt = case.growth_bytes > TOLD_BYTES or case.has_changed_outside
+        if worker.process.is_alive() and worker.done < _CASES_EACH and not has_spoilt:
             return worker
         return self._replace(worker)
 
@@ -161,17 +163,20 @@ class Pool:
 
     def _leave(self, worker: _Worker) -> list[str]:
         changed: list[str] = []
-        if worker.process.is_alive():
+        if worker.process.is_alive() and worker.number is None:
             worker.pipe.send(None)
             if worker.pipe.poll(_PATIENCE_S):
                 changed = worker.pipe.recv()
-            worker.process.join(_PATIENCE_S)
+        worker.process.kill()
+        worker.process.join()
         shutil.rmtree(worker.folder, ignore_errors=True)
         return changed
 
 
 def _work(pipe: Any, make_bench: Callable[[Path], Bench], folder: Path) -> None:
     """Carry out the cases that come through a pipe."""
+    die_with_parent()
+    protect_all_but(folder.parent)
     bench = make_bench(folder)
     os.environ["HOME"] = str(bench.outside.folder / "home")
     os.environ["TMPDIR"] = str(bench.outside.folder / "tmp")
@@ -184,10 +189,12 @@ def _work(pipe: Any, make_bench: Callable[[Path], Bench], folder: Path) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     stack = folder.with_suffix(".stack").open("w")
     faulthandler.enable(stack)
+    # What ends this process is told by its parent.
+    sys.stderr = stack
     while (number := pipe.recv()) is not None:
-        case, command = bench.prepare(number)
         stack.seek(0)
         stack.truncate()
+        case, command = bench.prepare(number)
         pipe.send((case, False))
         faulthandler.dump_traceback_later(0.9 * DEADLINE_S, file=stack)
         bench.carry_out(case, command)
@@ -206,7 +213,7 @@ def _read(path: Path) -> str:
 def _innermost(stack: str) -> str:
     """Return the innermost place in the suite of a stack of faulthandler."""
     for line in stack.splitlines():
-        if ("/lad_mpi/" in line or "/analysis/" in line) and "/site-packages/" not in line:
+        if "/tests/fuzz/hostile/" not in line and ("/lad_mpi/" in line or "/analysis/" in line) and '"' in line:
             name = line.split('"')[1]
             root = max(name.rfind("/lad_mpi/"), name.rfind("/analysis/"))
             return f"{name[root + 1 :]}, {line.rpartition(' in ')[2]}"

@@ -27,8 +27,7 @@ _NUMBERS = (
     1e308, float("nan"), float("inf"), float("-inf"),
 )  # fmt: skip
 _TEXTS = (
-    "", " ", "x", "nan", "1e999", "1", "../../../x", "..", ".", "/etc/hostname", "/dev/zero",
-    "/dev/full", "a\nb", "\x1b[31mred\x1b[0m\x07", "a\tb\rc", "\x00", "=1+1", "@x", "-x", "--help",
+    "", " ", "x", "nan", "1e999", "1", "../../../x", "..", ".", "a\nb", "\x1b[31mred\x1b[0m\x07", "a\tb\rc", "\x00", "=1+1", "@x", "-x", "--help",
     "$(touch PWNED)", "`touch PWNED`", "';touch PWNED;'", "{coding.load}", "{", "%s%n", "κ" * 300,
     "\u202eabc", "<script>", r"$\frac{", DEEP, LARGE, "x" * 10**6, "cyclic", "run.h5", "spec.toml",
 )  # fmt: skip
@@ -40,7 +39,8 @@ def odd_value(chance: Random, outside: Path) -> Any:
     if kind <= 2:
         return chance.choice(_NUMBERS)
     if kind <= 4:
-        return chance.choice([*_TEXTS, str(outside / "notes.txt"), str(outside / "new.txt")])
+        names = ("notes.txt", "new.txt", "other.h5", "folder", "fifo", "zero", "full")
+        return chance.choice([*_TEXTS, *(str(outside / name) for name in names)])
     if kind == 5:
         return chance.choice([True, False, NULL])
     if kind == 6:
