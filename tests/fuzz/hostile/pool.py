@@ -1,0 +1,220 @@
+"""Workers that carry out cases, and a watch over them that does not depend on them."""
+
+from __future__ import annotations
+
+import faulthandler
+import multiprocessing
+import os
+import resource
+import shutil
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hostile.case import MOST_BYTES, TOLD_BYTES, Bench, Case
+from hostile.walls import die_with_parent, protect_all_but
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+DEADLINE_S = 10.0
+#: The mutation itself, and the start of a worker.
+_PATIENCE_S = 60.0
+#: So many cases, and a worker is replaced: what they leave in memory must not add up.
+_CASES_EACH = 1000
+#: Address space of a worker beside what it has at its start; the machine must survive.
+_SPACE_BYTES = 3 * MOST_BYTES
+_FORK = multiprocessing.get_context("fork")
+
+
+@dataclass
+class _Worker:
+    """A process, the case that it is at, and by when it must be heard of."""
+
+    process: Any
+    pipe: Any
+    folder: Path
+    case: Case | None = None
+    number: int | None = None
+    done: int = 0
+    deadline: float = field(default_factory=lambda: time.monotonic() + _PATIENCE_S)
+
+    @property
+    def stack(self) -> Path:
+        """Where it writes its stack before the deadline."""
+        return self.folder.with_suffix(".stack")
+
+
+class Pool:
+    """Carries out cases in several processes.
+
+    Parameters
+    ----------
+    make_bench : callable
+        Makes the bench of a worker in a folder.
+    folder : Path
+        For all files.
+    jobs : int
+        Processes.
+    """
+
+    def __init__(self, make_bench: Callable[[Path], Bench], folder: Path, jobs: int) -> None:
+        self._make_bench, self._folder = make_bench, folder
+        self._workers = [self._start(number) for number in range(jobs)]
+
+    def run(self, numbers: Iterable[int]) -> Iterator[Case]:
+        """Carry out cases and return them as they are done."""
+        left = iter(numbers)
+        busy = {id(worker) for worker in self._workers if self._give(worker, left)}
+        while busy:
+            by_pipe = {worker.pipe: worker for worker in self._workers if id(worker) in busy}
+            now = time.monotonic()
+            first = min(worker.deadline for worker in by_pipe.values())
+            for pipe in wait(list(by_pipe), timeout=max(0.0, first - now)):
+                worker = by_pipe[pipe]
+                case = self._hear(worker)
+                if case is None:
+                    continue
+                yield case
+                busy.discard(id(worker))
+                worker = self._perhaps_replace(worker, case)
+                if self._give(worker, left):
+                    busy.add(id(worker))
+            for worker in list(self._workers):
+                if id(worker) in busy and time.monotonic() > worker.deadline:
+                    yield self._end_hanging(worker)
+                    busy.discard(id(worker))
+                    worker = self._replace(worker)
+                    if self._give(worker, left):
+                        busy.add(id(worker))
+
+    def close(self) -> list[str]:
+        """End all workers; return whose surroundings have another content than before."""
+        changed: list[str] = []
+        for worker in self._workers:
+            changed += self._leave(worker)
+        return changed
+
+    def _start(self, number: int) -> _Worker:
+        ours, theirs = _FORK.Pipe()
+        folder = self._folder / f"worker-{number}"
+        process = _FORK.Process(
+            target=_work, args=(theirs, self._make_bench, folder), daemon=True
+        )
+        process.start()
+        theirs.close()
+        return _Worker(process, ours, folder)
+
+    def _give(self, worker: _Worker, left: Iterator[int]) -> bool:
+        worker.number, worker.case = next(left, None), None
+        if worker.number is None:
+            return False
+        worker.deadline = time.monotonic() + _PATIENCE_S
+        worker.pipe.send(worker.number)
+        return True
+
+    def _hear(self, worker: _Worker) -> Case | None:
+        """Take what a worker says; return a case that is done."""
+        try:
+            case, is_done = worker.pipe.recv()
+        except EOFError:
+            return self._mourn(worker)
+        if is_done:
+            worker.number, worker.done = None, worker.done + 1
+            return case
+        worker.case, worker.deadline = case, time.monotonic() + DEADLINE_S
+        return None
+
+    def _mourn(self, worker: _Worker) -> Case:
+        worker.process.join()
+        case = worker.case or Case(worker.number or 0, mutations=["while they were made"])
+        code = worker.process.exitcode
+        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        stack = _read(worker.stack)
+        case.problems.append((f"the process died: {name}: {_innermost(stack)}", stack))
+        return case
+
+    def _end_hanging(self, worker: _Worker) -> Case:
+        worker.process.kill()
+        worker.process.join()
+        stack = _read(worker.stack)
+        case = worker.case
+        if case is None:
+            case = Case(worker.number or 0, mutations=["while they were made"])
+        case.problems.append((f"hung: {_innermost(stack)}", stack))
+        return case
+
+    def _perhaps_replace(self, worker: _Worker, case: Case) -> _Worker:
+        has_spoilt = case.growth_bytes > TOLD_BYTES or case.has_changed_outside
+        if worker.process.is_alive() and worker.done < _CASES_EACH and not has_spoilt:
+            return worker
+        return self._replace(worker)
+
+    def _replace(self, worker: _Worker) -> _Worker:
+        if worker.process.is_alive():
+            self._leave(worker)
+        at = self._workers.index(worker)
+        self._workers[at] = self._start(at)
+        return self._workers[at]
+
+    def _leave(self, worker: _Worker) -> list[str]:
+        changed: list[str] = []
+        if worker.process.is_alive() and worker.number is None:
+            worker.pipe.send(None)
+            if worker.pipe.poll(_PATIENCE_S):
+                changed = worker.pipe.recv()
+        worker.process.kill()
+        worker.process.join()
+        shutil.rmtree(worker.folder, ignore_errors=True)
+        return changed
+
+
+def _work(pipe: Any, make_bench: Callable[[Path], Bench], folder: Path) -> None:
+    """Carry out the cases that come through a pipe."""
+    die_with_parent()
+    protect_all_but(folder.parent)
+    bench = make_bench(folder)
+    os.environ["HOME"] = str(bench.outside.folder / "home")
+    os.environ["TMPDIR"] = str(bench.outside.folder / "tmp")
+    # What commands know of the outer streams must not reach the person's.
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+    space = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    resource.setrlimit(resource.RLIMIT_AS, (space + _SPACE_BYTES,) * 2)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    stack = folder.with_suffix(".stack").open("w")
+    faulthandler.enable(stack)
+    # What ends this process is told by its parent.
+    sys.stderr = stack
+    while (number := pipe.recv()) is not None:
+        stack.seek(0)
+        stack.truncate()
+        case, command = bench.prepare(number)
+        pipe.send((case, False))
+        faulthandler.dump_traceback_later(0.9 * DEADLINE_S, file=stack)
+        bench.carry_out(case, command)
+        faulthandler.cancel_dump_traceback_later()
+        pipe.send((case, True))
+    pipe.send(bench.outside.changed_contents())
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()[:4000]
+    except OSError:
+        return ""
+
+
+def _innermost(stack: str) -> str:
+    """Return the innermost place in the suite of a stack of faulthandler."""
+    for line in stack.splitlines():
+        if "/tests/fuzz/hostile/" not in line and ("/lad_mpi/" in line or "/analysis/" in line) and '"' in line:
+            name = line.split('"')[1]
+            root = max(name.rfind("/lad_mpi/"), name.rfind("/analysis/"))
+            return f"{name[root + 1 :]}, {line.rpartition(' in ')[2]}"
+    return "no place in the suite"
