@@ -66,6 +66,7 @@ _NODES = {
 _EXPANSION = 200
 _ROOM_BYTES = 2**26
 _MAGIC_BYTES = 8
+_NUMBER_BYTES = 8
 _LEFT_TO_THE_FILE = TableKeys()
 
 #: What is known of a file as long as it is unchanged.
@@ -254,44 +255,57 @@ def _check_sizes(stream: IO[bytes], source: str) -> None:
 
     No more than the size that the archive names is ever unpacked.
     """
-    most = _ROOM_BYTES + _EXPANSION * os.fstat(stream.fileno()).st_size
+    most = _room_bytes(os.fstat(stream.fileno()))
     with zipfile.ZipFile(stream) as archive:
         members = [info for info in archive.infolist() if Path(info.filename).stem in ("X", "y")]
         for info in members:
             with archive.open(info) as member:
-                claimed = max(info.file_size, _array_bytes(member))
-            if claimed > most or claimed > info.file_size:
-                raise DataError(
-                    f"data file {source!r}: {info.filename} claims {claimed} bytes, more than the "
-                    "file can hold",
-                    hint="see that the file is whole; write it with numpy.savez",
-                )
+                count, size_bytes = _claims(member)
+            room = min(most, info.file_size)
+            _check_room(info.filename, max(info.file_size, count * _NUMBER_BYTES), most, source)
+            _check_room(info.filename, size_bytes, room, source)
 
 
-def _array_bytes(member: IO[bytes]) -> int:
-    """Return how large an array says that it is; 0 if it is none."""
+def _room_bytes(found: os.stat_result) -> int:
+    """Return what the arrays of a file may take."""
+    # Not the apparent size: a sparse file can claim any.
+    return _ROOM_BYTES + _EXPANSION * found.st_blocks * 512
+
+
+def _check_room(name: str, size_bytes: int, most: int, source: str) -> None:
+    if size_bytes > most:
+        raise DataError(
+            f"data file {source!r}: {name} claims {size_bytes} bytes, more than the file can hold",
+            hint="see that the file is whole; store arrays uncompressed if they are",
+        )
+
+
+def _claims(member: IO[bytes]) -> tuple[int, int]:
+    """Return how many numbers an array says that it has, and bytes; 0 if it is none."""
     readers = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
     }
     if not (beginning := member.read(_MAGIC_BYTES)).startswith(np.lib.format.MAGIC_PREFIX):
-        return 0
+        return 0, 0
     version = (beginning[-2], beginning[-1])
     if version not in readers:
         raise ValueError(f"its arrays are of version {version}, and 1.0 and 2.0 are read")
     shape, _, dtype = readers[version](member)
-    return math.prod(shape) * dtype.itemsize
+    return math.prod(shape), math.prod(shape) * dtype.itemsize
 
 
 def _read_hdf5(path: Path, source: str) -> tuple[Any, ...]:
     # Specs of synthetic problems, read on every rank, need no HDF5.
     from lad_mpi.hdf5 import datasets_of, open_hdf5  # noqa: PLC0415
 
+    most = _room_bytes(path.stat())
     with open_hdf5(path, expansion=_EXPANSION) as file:
         datasets = datasets_of(file)
         found = [_named(datasets, name, source, "HDF5") for name in "Xy"]
         for name, item in zip("Xy", found, strict=True):
             check_dtype(name, item, source)
+            _check_room(name, item.size * _NUMBER_BYTES, most, source)
         return tuple(item[()] for item in found)
 
 

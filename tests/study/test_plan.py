@@ -162,8 +162,7 @@ def many(*lengths):
     [
         (
             many(1000, 1000, 1000),
-            r"axes: the study asks for 1000000000 runs, and at most 10000 are allowed; "
-            r"1000000000 of them by the axes a\.k0 \(1000 values\), a\.k1",
+            r"axes: the study asks for 1000000000 .* by the axes a\.k0 \(1000 values\), a\.k1",
         ),
         (many(*[9] * 100), r"asks for \d{90,} runs"),
         (many(*[1] * 101), "has 101 axes, and at most 100"),
