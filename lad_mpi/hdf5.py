@@ -94,6 +94,11 @@ def is_hdf5(path: Path) -> bool:
         os.close(descriptor)
 
 
+def datasets_of(group: h5py.Group) -> dict[str, h5py.Dataset]:
+    """Return the datasets that lie in a group itself, by their names."""
+    return {name: item for name, item in group.items() if isinstance(item, h5py.Dataset)}
+
+
 def _is_growing(descriptor: int) -> bool:
     """Tell whether a writer has the file open in SWMR mode, or was killed then.
 
