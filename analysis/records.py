@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from analysis.table import notes
+from lad_mpi.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from analysis.target import Reach, TimeToReach
 
 #: What a spreadsheet takes for the beginning of a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = ("=", "+", "-", "@")
 
 
 def records(rows: Sequence[Summary], collection: Collection) -> list[dict[str, Any]]:
@@ -52,7 +53,7 @@ def to_json(rows: Sequence[Summary], collection: Collection) -> str:
 def to_csv(rows: Sequence[Summary], collection: Collection) -> str:
     """Return the records as CSV with all columns that occur; empty where there is no value.
 
-    An apostrophe goes before a text that a spreadsheet would compute
+    A cell is one line. An apostrophe goes before a text that a spreadsheet would compute
     (OWASP, "CSV injection").
     """
     table = [
@@ -68,7 +69,10 @@ def to_csv(rows: Sequence[Summary], collection: Collection) -> str:
 
 
 def _guarded(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    text = one_line(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _record(row: Summary, time: TimeSummary) -> dict[str, Any]:

@@ -12,6 +12,9 @@ from lad_mpi.text import HINT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+#: Characters of a value that a message repeats.
+_MOST_SHOWN = 200
+
 
 class ExitCode(IntEnum):
     """Exit codes of every command."""
@@ -22,6 +25,21 @@ class ExitCode(IntEnum):
     REGRESSION = 3
     UNFIT = 5
     CHECKPOINTED = 75
+
+
+def shown(value: object) -> str:
+    """Return a value from a file as a message repeats it, cut if it is long.
+
+    Examples
+    --------
+    >>> shown("a word")
+    "'a word'"
+    """
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes out no integer of thousands of digits.
+        return "an integer of thousands of digits"
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
 class LadError(Exception):
@@ -70,6 +88,7 @@ class SpecError(UsageError):
     """
 
     def __init__(self, key: str, message: str, *, hint: str = "") -> None:
+        key = key if len(key) <= _MOST_SHOWN else f"{key[:_MOST_SHOWN]}…"
         super().__init__(f"{key}: {message}" if key else message, hint=hint)
         self.key = key
 

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lad_mpi.errors import ParameterError
+from lad_mpi.errors import ParameterError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,7 +138,7 @@ def parse_network(text: str) -> Network:
         if not equals or key in values:
             raise ParameterError(
                 "network",
-                f"expected latency=…,bandwidth=…, each once, found {text!r}",
+                f"expected latency=…,bandwidth=…, each once, found {shown(text)}",
                 hint=_example(),
             )
         values[key] = value
@@ -187,7 +187,8 @@ def _quantity(key: str, value: object) -> float:
         meant = f"; did you mean {match[1]}{near[0]}?" if match and near else ""
         raise ParameterError(
             key,
-            f"expected a number with its unit, such as {_EXAMPLES[key]!r}, found {value!r}{meant}",
+            f"expected a number with its unit, such as {_EXAMPLES[key]!r}, "
+            f"found {shown(value)}{meant}",
             hint=f"units: {', '.join(unit for unit in units if unit.isascii())}",
         )
     exponent, factor = units[match[3]]

@@ -5,7 +5,11 @@ same in both; the long profile is for what decodes hostile bytes.
 """
 
 import os
+import shutil
 import sys
+import tempfile
+import traceback
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -55,3 +59,43 @@ def install(tmp_path, monkeypatch):
     for module in set(sys.modules) - modules:
         del sys.modules[module]
     forget()
+
+
+#: A group that nobody is in.
+GROUP = 64990
+
+
+@pytest.fixture
+def group_folder():
+    """A folder of a group (mode 2775), outside of pytest's own, which others cannot enter."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can be two other users")
+    folder = Path(tempfile.mkdtemp(prefix="lad-mpi-group-", dir="/tmp"))
+    os.chown(folder, 0, GROUP)
+    folder.chmod(0o2775)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def as_user():
+    """Let a user of that group do something in a process that then dies without a word."""
+
+    def act_as(user, umask, act):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                os.setgroups([])
+                os.setgid(GROUP)
+                os.setuid(user)
+                os.umask(umask)
+                act()
+                code = 0
+            finally:
+                if code:
+                    traceback.print_exc()
+                os._exit(code)
+        assert os.waitpid(child, 0)[1] == 0
+
+    return act_as

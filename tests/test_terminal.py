@@ -10,7 +10,14 @@ import sys
 import pytest
 
 from lad_mpi.errors import BackendError, LadError, UsageError, as_lad_error, told_errors
-from lad_mpi.terminal import OutputError, describe, open_streams, path_argument, run_command
+from lad_mpi.terminal import (
+    OutputError,
+    describe,
+    open_streams,
+    path_argument,
+    run_command,
+    unescaped,
+)
 
 
 def parser():
@@ -118,6 +125,23 @@ def test_characters_that_a_stream_does_not_have_are_written_as_escapes(standard_
         sys.stdout.write("κ … \udcff é\n")
         sys.stdout.flush()
     assert path.read_bytes() == b"\\u03ba \\u2026 \\udcff \\xe9\n"
+
+
+def test_control_characters_are_written_as_escapes_except_beside_the_stream(
+    standard_output, tmp_path
+):
+    path = tmp_path / "output"
+    with path.open("wb") as file:
+        standard_output(file.fileno(), encoding="utf-8")
+        open_streams()
+        assert sys.stdout.write("a\x1b[2J\n") == 6
+        unescaped(sys.stdout).write("\x1b[1m")
+        sys.stdout.writelines(["\tb\r", "\x9b\u202e\u2028é\n"])
+        print("\x7f", end="", file=sys.stdout)
+        sys.stdout.flush()
+    assert path.read_bytes().decode() == (
+        "a\\u001b[2J\n\x1b[1m\tb\\u000d\\u009b\\u202e\\u2028é\n\\u007f"
+    )
 
 
 def test_output_that_cannot_be_written_is_an_error_only_if_it_matters(standard_output):

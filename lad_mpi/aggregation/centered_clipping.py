@@ -12,10 +12,14 @@ from lad_mpi.aggregation.checks import check_at_least, check_positive
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.mixture import Mixture
 from lad_mpi.aggregation.rows import measure_lengths
+from lad_mpi.errors import ParameterError
 from lad_mpi.types import Metric
 
 if TYPE_CHECKING:
     from lad_mpi.types import Array
+
+#: A slip of some digits must not keep the server in one aggregation for hours.
+_MOST_STEPS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class CenteredClipping:
     threshold : float
         τ, the length to which a difference is clipped.
     iterations : int
-        Steps L in one aggregation.
+        Steps L in one aggregation, at most 1000.
 
     Notes
     -----
@@ -76,6 +80,10 @@ class CenteredClipping:
         check_at_least("num_byzantine", self.num_byzantine, 0)
         check_positive("threshold", self.threshold)
         check_at_least("iterations", self.iterations, 1)
+        if self.iterations > _MOST_STEPS:
+            raise ParameterError(
+                "iterations", f"must be at most {_MOST_STEPS}, not {self.iterations}"
+            )
 
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,), from the origin."""

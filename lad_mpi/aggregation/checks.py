@@ -58,10 +58,12 @@ def check_num_subsets(num_messages: int, num_byzantine: int, allowed: int) -> No
     """
     count = math.comb(num_messages, num_byzantine)
     if count > allowed:
+        # Python writes out no number of thousands of digits.
+        found = f"{count:,}" if count < 10**15 else f"about 10^{math.log10(count):.0f}"
         raise ParameterError(
             "max_subsets",
             f"{num_messages} messages of which {num_byzantine} are left out make "
-            f"{count:,} subsets, and {allowed:,} are allowed",
+            f"{found} subsets, and {allowed:,} are allowed",
             hint="raise max_subsets if you can wait, or take a rule of polynomial cost",
         )
 

@@ -6,16 +6,18 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from statistics import median, quantiles
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from lad_mpi.errors import LogFormatError
-from lad_mpi.records.files import read_record, write_record
+from pydantic import FailFast, Field, TypeAdapter
+
+from lad_mpi.records.files import Count, Line, NotNegative, read_record_as, write_record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 _KIND, _VERSION = "baseline", 1
+#: Nothing that can be measured is less or greater, and no ratio of two overflows.
+_Sample = Annotated[float, Field(ge=1e-30, le=1e30)]
 #: Where a quantity is from that rank 0 measured while all others slept.
 ALONE = "rank 0"
 
@@ -38,11 +40,11 @@ class Quantity:
         Between or on which ranks, where it is not all of them.
     """
 
-    name: str
-    unit: str
-    samples: tuple[float, ...]
-    size_bytes: int = 0
-    where: str = ""
+    name: Line
+    unit: Annotated[str, Field(pattern="^(B/s|flop/s|s)$")]
+    samples: Annotated[tuple[_Sample, ...], FailFast()]
+    size_bytes: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    where: Line = ""
 
     def __post_init__(self) -> None:
         """Refuse what is no measurement."""
@@ -90,13 +92,13 @@ class Baseline:
         How long it took.
     """
 
-    date: str
+    date: Line
     quick: bool
-    ranks: int
+    ranks: Count
     oversubscribed: bool
-    machine: Mapping[str, Any]
-    quantities: tuple[Quantity, ...]
-    duration_s: float = 0.0
+    machine: dict[str, Any]
+    quantities: Annotated[tuple[Quantity, ...], FailFast()]
+    duration_s: NotNegative = 0.0
 
     def of(self, name: str, where: str | None = None) -> list[Quantity]:
         """Return the quantities of a name, by rising size."""
@@ -124,6 +126,8 @@ class Baseline:
         grows in proportion and a rate stays; below the smallest both stay.
         """
         known = self.of(name)
+        # No logarithm leads from a size that means nothing to another.
+        known = [quantity for quantity in known if quantity.size_bytes] or known
         if not known:
             return None
         if size_bytes <= known[0].size_bytes:
@@ -167,13 +171,4 @@ def read_baseline(path: Path) -> Baseline:
     UsageError, LogFormatError
         There is no such file, or it is none.
     """
-    found = read_record(path, _KIND, _VERSION)
-    try:
-        quantities = tuple(
-            Quantity(q["name"], q["unit"], tuple(q["samples"]), q["size_bytes"], q["where"])
-            for q in found["quantities"]
-        )
-        names = [f.name for f in dataclasses.fields(Baseline) if f.name != "quantities"]
-        return Baseline(quantities=quantities, **{name: found[name] for name in names})
-    except (KeyError, TypeError, ValueError) as error:
-        raise LogFormatError(f"{path} is damaged or incomplete: {error}") from error
+    return read_record_as(path, _KIND, _VERSION, TypeAdapter(Baseline))

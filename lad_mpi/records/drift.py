@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lad_mpi.errors import UsageError
+from lad_mpi.errors import UsageError, shown
 from lad_mpi.records.baseline import ALONE
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def compare_baselines(
         if before.machine.get(what) != after.machine.get(what):
             raise UsageError(
                 f"the baselines are of different machines: {what} "
-                f"{before.machine.get(what)} and {after.machine.get(what)}"
+                f"{shown(before.machine.get(what))} and {shown(after.machine.get(what))}"
             )
     if before.ranks != after.ranks:
         raise UsageError(f"the baselines are of {before.ranks} and of {after.ranks} ranks")

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
-from lad_mpi.errors import LogFormatError, UsageError
-from lad_mpi.files import whole_file
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+
+from lad_mpi.errors import LogFormatError, UsageError, shown
+from lad_mpi.files import read_bytes, whole_file
+from lad_mpi.types import LARGEST_COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_T = TypeVar("_T")
 _FORMAT, _VERSION = "format", "format_version"
+#: JSON takes much more in memory than in a file.
+_MOST_BYTES = 2**23
+_MOST_SHOWN = 200
 _COMMANDS = {"baseline": "baseline", "scaling": "scale"}
 
 
@@ -48,6 +55,42 @@ def write_record(path: Path, kind: str, version: int, content: Mapping[str, Any]
         ) from error
 
 
+def _is_inside(name: str) -> str:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise ValueError("the file has to be in the folder of the record")
+    return name
+
+
+#: Types of fields, as :func:`read_record_as` checks them.
+Line = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+#: A file relative to the folder of the record.
+FileInFolder = Annotated[Line, AfterValidator(_is_inside)]
+Count = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
+NotNegative = Annotated[float, Field(ge=0, le=1e30)]
+
+
+def read_record_as(path: Path, kind: str, version: int, cls: TypeAdapter[_T]) -> _T:
+    """Read a record of one kind as a dataclass, whose types are checked.
+
+    Raises
+    ------
+    UsageError, LogFormatError
+        As for :func:`read_record`, or a field is missing or of another type.
+    """
+    text = json.dumps(read_record(path, kind, version))
+    try:
+        return cls.validate_json(text, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))[:_MOST_SHOWN]
+        raise LogFormatError(
+            f"{path} is damaged or incomplete: {place}: {first['msg'][:_MOST_SHOWN]}".replace(
+                ": : ", ": "
+            )
+        ) from error
+
+
 def read_record(path: Path, kind: str, version: int) -> dict[str, Any]:
     """Read a record of one kind.
 
@@ -59,7 +102,8 @@ def read_record(path: Path, kind: str, version: int) -> dict[str, Any]:
         It is not a record of this kind and version.
     """
     try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = read_bytes(Path(path), most_bytes=_MOST_BYTES)
+        found = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
@@ -70,7 +114,12 @@ def read_record(path: Path, kind: str, version: int) -> dict[str, Any]:
         )
     if found.get(_VERSION) != version:
         raise LogFormatError(
-            f"{path} is of version {found.get(_VERSION)}; this release reads version {version}",
+            f"{path} is of version {shown(found.get(_VERSION))}; "
+            f"this release reads version {version}",
             hint="read it with the lad_mpi that wrote it, or measure anew",
         )
     return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"it has no {name}")

@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, FailFast, Field, TypeAdapter
 
 from lad_mpi.errors import LogFormatError
 from lad_mpi.records.drift import DRIFT_THRESHOLD
-from lad_mpi.records.files import read_record, write_record
+from lad_mpi.records.files import (
+    Count,
+    FileInFolder,
+    Line,
+    NotNegative,
+    read_record_as,
+    write_record,
+)
 
 _KIND, _VERSION = "scaling", 2
 FILE_NAME = "scaling.json"
 #: What is done, and how it is judged.
 _DONE = ("launches", "baselines", "void", "drift")
+_LARGEST = 2**63
+
+
+def _is_small(value: Any) -> Any:
+    """Refuse numbers that no key of a spec has."""
+    if isinstance(value, (int, float)) and not (math.isfinite(value) and abs(value) < _LARGEST):
+        raise ValueError(f"expected a finite number below {_LARGEST}")
+    return value
+
+
+_Value = Annotated[Any, AfterValidator(_is_small)]
+_Ranks = Annotated[str, Field(pattern="^[1-9][0-9]{0,9}$")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +61,13 @@ class Case:
         Log of the same spec in one process, relative to the folder.
     """
 
-    name: str
-    ranks: int
-    over: dict[str, Any]
-    growth: float
-    spec: str
-    identity: str
-    reference: str
+    name: Line
+    ranks: Count
+    over: dict[Line, _Value]
+    growth: Annotated[float, Field(gt=0, le=1e30)]
+    spec: FileInFolder
+    identity: Line
+    reference: FileInFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +92,12 @@ class Launch:
         Why its times count for nothing; empty where they count.
     """
 
-    case: str
-    number: int
-    position: int
-    log: str
+    case: Line
+    number: Count
+    position: Count
+    log: FileInFolder
     command: list[str]
-    wall_s: float
+    wall_s: NotNegative
     void: str = ""
 
 
@@ -116,21 +138,22 @@ class ScalingRecord:
         Relative change of a quantity between the baselines that voids what rests on it.
     """
 
-    kind: str
-    name: str
-    growth_rule: str
-    base: str
-    ranks: list[int]
-    over: dict[str, list[Any]]
-    launches_each: int
+    kind: Literal["strong", "weak"]
+    name: Line
+    growth_rule: Line
+    base: Line
+    ranks: Annotated[list[Count], FailFast()]
+    over: dict[Line, Annotated[list[_Value], FailFast()]]
+    launches_each: Count
     seed: int
-    tolerance: float | None
-    launcher: list[str]
-    cases: list[Case]
-    launches: list[Launch] = field(default_factory=list)
-    baselines: dict[str, dict[str, str]] = field(default_factory=dict)
-    void: list[str] = field(default_factory=list)
-    drift: float = DRIFT_THRESHOLD
+    tolerance: NotNegative | None
+    launcher: Annotated[list[str], FailFast()]
+    cases: Annotated[list[Case], FailFast()]
+    launches: Annotated[list[Launch], FailFast()] = field(default_factory=list)
+    baselines: dict[_Ranks, dict[Line, FileInFolder]] = field(default_factory=dict)
+    void: Annotated[list[str], FailFast()] = field(default_factory=list)
+    #: Version 0.1 of the suite did not record it.
+    drift: NotNegative = DRIFT_THRESHOLD
 
     @property
     def plan(self) -> dict[str, Any]:
@@ -166,14 +189,10 @@ def read_scaling(folder: Path) -> ScalingRecord:
     """
     path = Path(folder)
     path = path / FILE_NAME if path.is_dir() else path
-    found = read_record(path, _KIND, _VERSION)
-    try:
-        names = [f.name for f in dataclasses.fields(ScalingRecord)]
-        # Version 0.1 of the suite did not record it.
-        content = {name: found[name] for name in names if name != "drift"}
-        content["drift"] = found.get("drift", DRIFT_THRESHOLD)
-        content["cases"] = [Case(**case) for case in found["cases"]]
-        content["launches"] = [Launch(**launch) for launch in found["launches"]]
-        return ScalingRecord(**content)
-    except (KeyError, TypeError) as error:
-        raise LogFormatError(f"{path} is damaged or incomplete: {error}") from error
+    record = read_record_as(path, _KIND, _VERSION, TypeAdapter(ScalingRecord))
+    names = {case.name for case in record.cases}
+    unknown = {record.base, *(launch.case for launch in record.launches)} - names
+    if unknown or len(names) < len(record.cases):
+        what = f"it has no case {min(unknown)!r}" if unknown else "two cases have the same name"
+        raise LogFormatError(f"{path} is damaged or incomplete: {what}")
+    return record

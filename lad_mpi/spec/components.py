@@ -15,7 +15,7 @@ from lad_mpi.aggregation import PRE_AGGREGATIONS, RULES, PreAggregation, Rule
 from lad_mpi.attacks import ATTACKS, LocalAttack, OmniscientAttack, WireAttack
 from lad_mpi.coding import CODES, Code
 from lad_mpi.compression import CODECS, Codec
-from lad_mpi.errors import ParameterError, SpecError, UsageError
+from lad_mpi.errors import ParameterError, SpecError, UsageError, shown
 from lad_mpi.problems import PROBLEMS, Problem
 from lad_mpi.spec.contracts import complaints
 from lad_mpi.spec.offers import Offer, imported, offers
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _LARGEST_INTEGER = 2**63 - 1
+#: No path is longer.
+_LONGEST_TEXT = 4096
 #: The field through which a component learns f; it comes from [devices] alone.
 INJECTED = "num_byzantine"
 
@@ -168,7 +170,7 @@ def build_component(
     if not isinstance(kind, str) or kind not in kinds:
         raise SpecError(
             f"{place}.kind",
-            f"unknown {family.noun} {kind!r}{suggestion(kind, kinds)}",
+            f"unknown {family.noun} {shown(kind)}{suggestion(kind, kinds)}",
             hint=f"known: {listing(kinds)}",
         )
     try:
@@ -197,7 +199,7 @@ def build(
     injected = injected or {}
     allowed = [name for name in field_names(cls) if name not in injected]
     refuse_unknown(values, allowed, place)
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]  (mypy holds no type for hashable)
     checked = {
         key: check_type(hints[key], value, f"{place}.{key}" if place else key)
         for key, value in values.items()
@@ -240,7 +242,9 @@ def check_type(hint: Any, value: Any, place: str) -> Any:
     if isinstance(value, list) and _is_tuple(hint):
         value = tuple(value)
     if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
-        raise SpecError(place, f"expected a number below 2**63, found {value}")
+        raise SpecError(place, f"expected a number below 2**63, found {shown(value)}")
+    if isinstance(value, str) and len(value) > _LONGEST_TEXT:
+        raise SpecError(place, f"expected at most {_LONGEST_TEXT} characters, found {len(value)}")
     try:
         return _adapter(hint).validate_python(value, strict=True)
     except ValidationError as error:
@@ -250,7 +254,7 @@ def check_type(hint: Any, value: Any, place: str) -> Any:
             for item in error.errors(include_url=False)
             if item["type"] != "none_required"
         )
-        raise SpecError(place, f"expected {' or '.join(expected)}, found {value!r}") from error
+        raise SpecError(place, f"expected {' or '.join(expected)}, found {shown(value)}") from error
 
 
 def refuse_unknown(values: Iterable[str], allowed: list[str], place: str) -> None:
@@ -277,13 +281,20 @@ def field_names(cls: type[Any]) -> list[str]:
 
 def suggestion(word: object, known: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?`` with the nearest known word, or nothing."""
-    nearest = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)
+    if not isinstance(word, str):
+        return ""
+    nearest = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean {nearest[0]!r}?" if nearest else ""
 
 
 def listing(words: Iterable[str]) -> str:
     """Return the words in order, for a message."""
     return ", ".join(sorted(words))
+
+
+@cache
+def _hints(cls: Any) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
 
 
 @cache

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lad_mpi.spec.model import Spec
 
 _ID_CHARACTERS = 10
+_MOST_SHOWN = 200
 #: Keys that change no number and no time: labels, files and safeguards.
 _NO_PART = (
     "name",
@@ -173,7 +174,10 @@ def _is_under(key: str, tables: tuple[str, ...]) -> bool:
 
 def _shown(values: Mapping[str, Any], key: str) -> str:
     # As TOML has it.
-    return json.dumps(values[key], ensure_ascii=False) if key in values else "not set"
+    if key not in values:
+        return "not set"
+    text = json.dumps(values[key], ensure_ascii=False)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
 def _named(digest: str | None) -> str:

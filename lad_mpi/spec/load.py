@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
-from lad_mpi.errors import SpecError, UsageError
+from lad_mpi.errors import SpecError, UsageError, shown
+from lad_mpi.files import read_bytes
 from lad_mpi.spec.parse import parse_spec
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from lad_mpi.toml import MOST_BYTES, MOST_LEVELS, parse_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,17 +23,14 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        It cannot be read or is not TOML.
+        It cannot be read or is not TOML; see :func:`lad_mpi.toml.parse_toml`.
     """
     try:
-        # A pipe may never end, and a device neither.
-        if path.exists() and not path.is_file():
-            raise UsageError(f"{path}: is not a file")
         # Editors may begin a file with a byte-order mark, which TOML has no place for.
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return parse_toml(read_bytes(path, most_bytes=MOST_BYTES).decode("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UsageError(f"{path}: not a TOML file: {error}") from error
 
 
@@ -74,7 +67,7 @@ def load_spec(path: Path, overrides: Iterable[str] = ()) -> Spec:
 
 def parse_toml_spec(text: str) -> Spec:
     """Build a spec from TOML text, such as a log holds."""
-    return parse_spec(tomllib.loads(text))
+    return parse_spec(parse_toml(text))
 
 
 def apply_override(mapping: dict[str, Any], override: str) -> None:
@@ -88,10 +81,10 @@ def apply_override(mapping: dict[str, Any], override: str) -> None:
     try:
         override = os.fsencode(override).decode("utf-8")
     except UnicodeError as error:
-        raise SpecError("--set", f"expected text in UTF-8, found {override!r}") from error
+        raise SpecError("--set", f"expected text in UTF-8, found {shown(override)}") from error
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
-        raise SpecError("--set", f"expected table.key=value, found {override!r}")
+        raise SpecError("--set", f"expected table.key=value, found {shown(override)}")
     set_dotted(mapping, key.strip(), parse_value(text.strip()))
 
 
@@ -103,8 +96,10 @@ def set_dotted(mapping: dict[str, Any], key: str, value: Any) -> None:
     Raises
     ------
     SpecError
-        A part of the key names a value that is not a table.
+        A part of the key names a value that is not a table, or there are too many parts.
     """
+    if key.count(".") >= MOST_LEVELS:
+        raise SpecError(key, f"a key has at most {MOST_LEVELS} parts")
     *tables, last = key.split(".")
     if not last or not all(tables):
         raise SpecError(key, "has an empty part; expected names with dots between them")
@@ -124,7 +119,7 @@ def set_dotted(mapping: dict[str, Any], key: str, value: Any) -> None:
 def parse_value(text: str) -> Any:
     """Return what a word of a command line means: TOML notation, else the word itself."""
     try:
-        parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+        parsed = parse_toml(f"value = {text}")
+    except ValueError:
         return text
     return parsed["value"] if len(parsed) == 1 else text

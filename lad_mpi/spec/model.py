@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 ComputeMode = Literal["faithful", "shared"]
 TransferKind = Literal["direct", "staged"]
+#: Characters of a label.
+_LONGEST_NAME = 1000
 
 
 def _at_least(least: int, **values: int) -> None:
@@ -253,6 +255,10 @@ class Spec:
         _at_least(1, iterations=self.iterations)
         if not self.name.strip() or not self.name.isprintable():
             raise ParameterError("name", "must be a non-empty line of printable characters")
+        if len(self.name) > _LONGEST_NAME:
+            raise ParameterError(
+                "name", f"must have at most {_LONGEST_NAME} characters, not {len(self.name)}"
+            )
         for place, family, component in self._components():
             if faults := FAMILIES[family].complaints(type(component)):
                 raise ParameterError(place, faults)

@@ -44,9 +44,9 @@ class _Component(Protocol):
 
 def _components(value: Any) -> Iterator[_Component]:
     """Yield each component within a value, the value included."""
-    if isinstance(value, _Component):
-        yield value
     if dataclasses.is_dataclass(value):
+        if isinstance(value, _Component):
+            yield value
         value = [getattr(value, field.name) for field in dataclasses.fields(value)]
     if isinstance(value, (list, tuple)):
         for part in value:

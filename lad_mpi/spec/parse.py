@@ -11,7 +11,7 @@ from lad_mpi.aggregation import Pipeline
 from lad_mpi.attacks import AttackContext, LocalAttack, OmniscientAttack
 from lad_mpi.coding import Code, DecodingCode
 from lad_mpi.compression import ColumnCodec, GpuCodec
-from lad_mpi.errors import ParameterError, SpecError
+from lad_mpi.errors import ParameterError, SpecError, shown
 from lad_mpi.network import build_network, parse_network
 from lad_mpi.problems import ProblemData, SizedProblem
 from lad_mpi.rng import Streams
@@ -51,6 +51,8 @@ _SECTIONS = {
 _COMPONENTS = ("problem", "coding", "compression", "attack")
 #: Most devices whose number of messages is tried out; rules may cost its square.
 _TRIED_OUT = 1000
+#: Most pre-aggregations of one rule.
+_MOST_STEPS = 16
 _SCALARS = {"name": str, "seed": int, "iterations": int, "compute": ComputeMode, "overlap": bool}
 
 
@@ -70,7 +72,7 @@ def parse_spec(mapping: Mapping[str, Any]) -> Spec:
     refuse_unknown(mapping, field_names(Spec), "")
     for key, value in mapping.items():
         if key not in _SCALARS and not isinstance(value, dict):
-            raise SpecError(key, f"expected a table [{key}], found {value!r}")
+            raise SpecError(key, f"expected a table [{key}], found {shown(value)}")
     parts: dict[str, Any] = {
         name: check_type(hint, mapping[name], name)
         for name, hint in _SCALARS.items()
@@ -189,7 +191,7 @@ def _network(table: Mapping[str, Any]) -> NetworkChoice:
         raise SpecError("network.emulate", error.message, hint=error.hint) from error
     raise SpecError(
         "network.emulate",
-        f"expected latency and bandwidth, or false, found {value!r}",
+        f"expected latency and bandwidth, or false, found {shown(value)}",
         hint='such as emulate = { latency = "50us", bandwidth = "1GB/s" }',
     )
 
@@ -242,13 +244,16 @@ def _fallback(mapping: Mapping[str, Any], faults: int, code: Code | None) -> Pip
 def _pipeline(table: Mapping[str, Any], place: str, faults: int) -> Pipeline:
     entries = table.get("pre", [])
     if not isinstance(entries, list):
-        raise SpecError(f"{place}.pre", f"expected a list such as ['nnm'], found {entries!r}")
+        raise SpecError(f"{place}.pre", f"expected a list such as ['nnm'], found {shown(entries)}")
+    if len(entries) > _MOST_STEPS:
+        found = f"expected at most {_MOST_STEPS} steps, found {len(entries)}"
+        raise SpecError(f"{place}.pre", found)
     pre = []
     for number, entry in enumerate(entries):
         where = f"{place}.pre[{number}]"
         step = {"kind": entry} if isinstance(entry, str) else entry
         if not isinstance(step, dict):
-            raise SpecError(where, f"expected a name or a table, found {entry!r}")
+            raise SpecError(where, f"expected a name or a table, found {shown(entry)}")
         pre.append(build_component(FAMILIES["pre"], step, where, num_byzantine=faults))
     rest = {key: value for key, value in table.items() if key != "pre"}
     rule = build_component(FAMILIES["aggregation"], rest, place, num_byzantine=faults)

@@ -5,24 +5,31 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lad_mpi.errors import SpecError, UsageError
+from lad_mpi.errors import ParameterError, SpecError, UsageError, shown
 from lad_mpi.spec import identify, parse_spec, read_toml, set_dotted, to_mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence, Sized
     from pathlib import Path
 
     from lad_mpi.spec import Identity, Spec
 
 _KEYS = ("name", "description", "base", "axes", "cases")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_.]+)\}")
+#: Each is checked on its own, which takes milliseconds.
+_MOST_RUNS = 10_000
+#: A spec does not have that many keys.
+_MOST_AXES = 100
+#: Axes that a message names.
+_NAMED_AXES = 4
 #: File systems end at 255 bytes. A character may take four, and the draft of a checkpoint
-#: needs 63 beside the slug.
-_SLUG_CHARACTERS = 47
+#: needs 72 beside the slug.
+_SLUG_CHARACTERS = 45
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +112,12 @@ def load_study(path: Path) -> Study:
         The file cannot be read, or one of its runs is not valid.
     """
     mapping = read_toml(path)
-    for key in mapping:
-        if key not in _KEYS:
-            raise SpecError(
-                key,
-                "unknown key of a study",
-                hint=f"a study has {', '.join(_KEYS)}; a single run is started by lad-mpi run",
-            )
-    name = mapping.get("name", path.stem)
+    _check_keys(mapping)
+    name, description = mapping.get("name", path.stem), mapping.get("description", "")
     if not isinstance(name, str) or not _slug(name):
-        raise SpecError("name", f"expected a name with letters or digits, found {name!r}")
+        raise SpecError("name", f"expected a name with letters or digits, found {shown(name)}")
+    if not isinstance(description, str):
+        raise SpecError("description", f"expected a text, found {shown(description)}")
     runs: dict[str, Run] = {}
     for place, changed in _expand(mapping):
         spec = _spec(place, changed)
@@ -122,7 +125,17 @@ def load_study(path: Path) -> Study:
         known = runs.get(identity.digest, Run(spec, (), identity))
         names = tuple(dict.fromkeys([*known.names, spec.name]))
         runs[identity.digest] = dataclasses.replace(known, names=names)
-    return Study(_slug(name), str(mapping.get("description", "")), tuple(runs.values()))
+    return Study(_slug(name), description, tuple(runs.values()))
+
+
+def _check_keys(mapping: Mapping[str, Any]) -> None:
+    for key in mapping:
+        if key not in _KEYS:
+            raise SpecError(
+                key,
+                "unknown key of a study",
+                hint=f"a study has {', '.join(_KEYS)}; a single run is started by lad-mpi run",
+            )
 
 
 def select_runs(study: Study, run_ids: Sequence[str] = (), share: str = "") -> Study:
@@ -169,9 +182,15 @@ def _expand(mapping: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         or not all(isinstance(case, dict) for case in cases)
     ):
         raise SpecError("cases", "expected tables, each under [[cases]]")
-    for number, case in enumerate(cases):
-        place = f"cases[{number}]" if "cases" in mapping else "base"
-        axes = {**shared, **_axes(case, f"{place}.axes")}
+    if len(cases) > _MOST_RUNS:
+        raise SpecError("cases", f"are {len(cases)}, and at most {_MOST_RUNS} runs are allowed")
+    places = [f"cases[{i}]" if "cases" in mapping else "base" for i in range(len(cases))]
+    axes_of = [
+        {**shared, **_axes(case, f"{place}.axes")}
+        for case, place in zip(cases, places, strict=True)
+    ]
+    _check_number(places, axes_of)
+    for case, place, axes in zip(cases, places, axes_of, strict=True):
         for values in itertools.product(*axes.values()):
             changed = copy.deepcopy(base)
             for key, value in case.items():
@@ -182,12 +201,30 @@ def _expand(mapping: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield place, changed
 
 
+def _check_number(places: Sequence[str], axes_of: Sequence[Mapping[str, Sized]]) -> None:
+    """Refuse a study of too many runs before any is made."""
+    numbers = [math.prod(map(len, axes.values())) for axes in axes_of]
+    if sum(numbers) <= _MOST_RUNS:
+        return
+    most = max(range(len(numbers)), key=numbers.__getitem__)
+    axes = sorted(axes_of[most].items(), key=lambda axis: -len(axis[1]))
+    longest = ", ".join(f"{key} ({len(values)} values)" for key, values in axes[:_NAMED_AXES])
+    raise SpecError(
+        f"{places[most]}.axes",
+        f"the study asks for {shown(sum(numbers))} runs, and at most {_MOST_RUNS} are allowed; "
+        f"{shown(numbers[most])} of them by the axes {longest}",
+        hint="split it into several files",
+    )
+
+
 def _spec(place: str, mapping: dict[str, Any]) -> Spec:
     try:
         spec = parse_spec(mapping)
         resolved = to_mapping(spec)
         name = _PLACEHOLDER.sub(lambda found: str(_lookup(resolved, found[1])), spec.name)
         return dataclasses.replace(spec, name=name)
+    except ParameterError as error:
+        raise SpecError(f"{place}: {error.parameter}", error.message, hint=error.hint) from error
     except SpecError as error:
         raise SpecError(f"{place}: {error.key}", _without_key(error), hint=error.hint) from error
 
@@ -209,9 +246,11 @@ def _lookup(mapping: Mapping[str, Any], key: str) -> Any:
 
 def _axes(mapping: Mapping[str, Any], place: str) -> dict[str, list[Any]]:
     axes = _flatten(_table(mapping, "axes", place))
+    if len(axes) > _MOST_AXES:
+        raise SpecError(place, f"has {len(axes)} axes, and at most {_MOST_AXES} are allowed")
     for key, values in axes.items():
         if not isinstance(values, list) or not values:
-            raise SpecError(f"{place}.{key}", f"expected a list of values, found {values!r}")
+            raise SpecError(f"{place}.{key}", f"expected a list of values, found {shown(values)}")
     return axes
 
 
@@ -229,7 +268,7 @@ def _flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _table(mapping: Mapping[str, Any], key: str, place: str) -> dict[str, Any]:
     table = mapping.get(key, {})
     if not isinstance(table, dict):
-        raise SpecError(place, f"expected a table, found {table!r}")
+        raise SpecError(place, f"expected a table, found {shown(table)}")
     return table
 
 

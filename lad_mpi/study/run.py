@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from lad_mpi.errors import LadError
 from lad_mpi.spec import (
     UNREADABLE_DATA,
     identify,
@@ -86,9 +87,8 @@ def run_study(
         run = replace(planned, identity=identify(planned.spec))
         found = run_status(run, folder)
         if found.status == COMPLETE:
-            _rename(found)
-            # A launch that was killed as it ended a run may have left them.
-            Checkpoints(found.path).clear()
+            if failure := _tidy(found):
+                progress.note(f"{run.title} (seed {run.spec.seed}): {failure}")
             skipped += 1
             continue
         if interrupt.signal_name:
@@ -119,14 +119,19 @@ def run_study(
     return StudyResult(completed, skipped, tuple(failed), interrupted)
 
 
-def _rename(found: RunStatus) -> None:
-    """Give a complete log the labels that its run has now."""
-    if found.names == found.run.names:
-        return
+def _tidy(found: RunStatus) -> str:
+    """Give a complete log the labels that its run has now; return what stands against it."""
     # As in run_status.
     from lad_mpi.logs import relabel  # noqa: PLC0415
 
-    relabel(found.path, found.run.names)
+    try:
+        if found.names != found.run.names:
+            relabel(found.path, found.run.names)
+        # A launch that was killed as it ended a run may have left them.
+        Checkpoints(found.path).clear()
+    except (LadError, OSError) as error:
+        return f"it is complete, and keeps its old name: {error}"
+    return ""
 
 
 def _note(run: Run, folder: Path, outcome: Outcome) -> None:

@@ -24,6 +24,8 @@ COMPLETE = "complete"
 INTERRUPTED = "interrupted"
 FAILED = "failed"
 DAMAGED = "damaged"
+#: Differences that a line names.
+_MOST_DIFFERENCES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def run_status(run: Run, folder: Path) -> RunStatus:
         return RunStatus(run, path, DAMAGED, failure=f"cannot be read: {error.strerror}")
     # The id in a file's name is no proof of what the file holds.
     if differences := run.identity.differences(_identity(log)):
-        failure = f"its log is of another run: {'; '.join(differences)}"
+        failure = f"its log is of another run: {_some(differences)}"
         return RunStatus(run, path, DAMAGED, log.recorded, failure)
     return RunStatus(run, path, log.status, log.recorded, log.failure, log.names)
 
@@ -110,10 +112,14 @@ def _superseded(run: Run, earlier: Sequence[LogHead]) -> str:
     for log in earlier:
         other = _identity(log)
         if (other.numbers, other.times) == (run.identity.numbers, run.identity.times):
-            return f"{log.path.name} is of an earlier run: " + "; ".join(
-                run.identity.differences(other)
-            )
+            differences = run.identity.differences(other)
+            return f"{log.path.name} is of an earlier run: {_some(differences)}"
     return ""
+
+
+def _some(differences: Sequence[str]) -> str:
+    more = len(differences) - _MOST_DIFFERENCES
+    return "; ".join([*differences[:_MOST_DIFFERENCES], *([f"{more} more"] if more > 0 else [])])
 
 
 def _identity(log: LogHead) -> Identity:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +10,8 @@ import pytest
 from lad_mpi.logs import Axes, FinalState, LogBlock, LogWriter, RunHeader, schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from pathlib import Path
 
 RANKS = 3
 PHASES = ("broadcast", "compute", "evaluate")
@@ -97,43 +93,3 @@ def complete_log(tmp_path: Path, state: FinalState) -> Path:
         writer.append(make_block(3, 2))
         writer.finish("complete", state=state)
     return path
-
-
-#: A group that nobody is in.
-GROUP = 64990
-
-
-@pytest.fixture
-def group_folder() -> Iterator[Path]:
-    """A folder of a group (mode 2775), outside of pytest's own, which others cannot enter."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can be two other users")
-    folder = Path(tempfile.mkdtemp(prefix="lad-mpi-group-", dir="/tmp"))
-    os.chown(folder, 0, GROUP)
-    folder.chmod(0o2775)
-    yield folder
-    shutil.rmtree(folder)
-
-
-@pytest.fixture
-def as_user() -> Callable[[int, int, Callable[[], None]], None]:
-    """Let a user of that group do something in a process that then dies without a word."""
-
-    def act_as(user: int, umask: int, act: Callable[[], None]) -> None:
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                os.setgroups([])
-                os.setgid(GROUP)
-                os.setuid(user)
-                os.umask(umask)
-                act()
-                code = 0
-            finally:
-                if code:
-                    traceback.print_exc()
-                os._exit(code)
-        assert os.waitpid(child, 0)[1] == 0
-
-    return act_as

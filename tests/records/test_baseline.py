@@ -66,5 +66,5 @@ def test_a_damaged_file_is_refused(tmp_path):
     found = json.loads(path.read_text())
     del found["ranks"]
     path.write_text(json.dumps(found))
-    with pytest.raises(LogFormatError, match="damaged or incomplete: 'ranks'"):
+    with pytest.raises(LogFormatError, match="damaged or incomplete: ranks: Field required"):
         read_baseline(path)

@@ -272,5 +272,5 @@ def test_a_spec_is_frozen():
 
 def test_a_pipe_that_may_never_end_is_no_spec(tmp_path):
     os.mkfifo(tmp_path / "pipe.toml")
-    with pytest.raises(UsageError, match="is not a file"):
+    with pytest.raises(UsageError, match="is not a regular file"):
         load_spec(tmp_path / "pipe.toml")
