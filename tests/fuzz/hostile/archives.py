@@ -149,7 +149,7 @@ def _about(members: Members, at: int, chance: Random, outside: Path) -> str:
 
 def _names(members: Members, at: int, chance: Random, outside: Path) -> str:
     name, raw = members[at]
-    new = chance.choice([name, "../x.npy", "/x.npy", "x", "", "about.npy", "model.npy", "a\nb.npy"])
+    new = chance.choice([name, "../x.npy", "/x.npy", "x", "/", "about.npy", "model.npy", "a\nb.npy"])
     if chance.random() < 0.5:
         members.append((new, raw))
         return f"a further member {new!r}, a copy of {name}"

@@ -83,13 +83,13 @@ _RESUMED = ("*.h5", "*.npz")
 _OUT = ("out/*.h5", "out/*.npz", "out/submissions.json", "out/jobs/*")
 _RESUME_OUT = (".run.h5.lock", "run.checkpoint-000000006.npz", "run.failure.txt")
 _STUDY_OUT = (
-    "out/jobs/lad-small-1.sbatch", "out/submissions.json", "out/.submissions.lock", "out",
+    "out/jobs/lad-small-1.sbatch", "out/submissions.json", "out/.submissions.lock",
     "out/jobs", "out/d-2-s3.failure.txt",
 )  # fmt: skip
 _SCALING = ("scaling.json", "scaling.json", "baselines/*.json", "*.h5", "**/*.h5")
 _FIGURES = tuple(
     f"figures/{name}"
-    for name in ("captions.md", "loss_against_iterations.pdf", "phase_times.png", "../figures")
+    for name in ("captions.md", "loss_against_iterations.pdf", "phase_times.png")
 )
 _SCALE = (
     f"scale strong {{}}/spec.toml --ranks {','.join(map(str, RANKS))} --launches {LAUNCHES} "

@@ -83,7 +83,7 @@ def replace_node(path: Path, chance: Random, outside: Path) -> str:
         bind(path)
     elif kind == "sparse":
         with path.open("wb") as stream:
-            stream.truncate(chance.choice([2**33, 2**45]))
+            stream.truncate(2**40)
     else:
         path.touch()
     return f"a {kind} in its place"
