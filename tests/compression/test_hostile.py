@@ -1,4 +1,4 @@
-"""Hostile payloads: whatever the bytes, decoding ends in a canonical vector or a refusal.
+"""Hostile payloads: whatever the bytes, decoding ends in a finite vector or a refusal.
 
 Every example is a block of payloads, each with a damage of its own, so the
 profile ``long`` decodes 16000 payloads for each codec and dtype, and ``short`` 480.
