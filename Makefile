@@ -28,7 +28,7 @@ ALONE    = $(addprefix tests/,aggregation analysis attacks coding compression co
 PROGRESS = $$(test -t 2 && echo bar || echo lines)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo study scaling test test-serial test-mpi test-slurm test-wheel test-gpu test-long test-peers lint clean
+.PHONY: help install demo study scaling test test-serial test-mpi test-slurm test-wheel test-gpu test-long test-peers lint audit clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -121,6 +121,17 @@ lint: $(VENV)/.installed-test  ## style, types, import contracts
 	$(RUN) mypy
 	$(RUN) lint-imports
 
+# From an environment of its own, to which it brings packages that are not audited. Without
+# --strict a package that the index does not know would count as one without vulnerabilities.
+$(VENV)-audit/.installed:
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	@touch $@
+
+audit: $(VENV)/.installed-test $(VENV)-audit/.installed  ## look for known vulnerabilities in what is installed
+	$(BIN)/python -m pip freeze --all --exclude-editable > $(VENV)-audit/installed.txt
+	$(VENV)-audit/bin/pip-audit --strict --no-deps --disable-pip -r $(VENV)-audit/installed.txt
+
 clean:  ## remove the environment and caches; results stay
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-audit build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -30,7 +30,7 @@ CONDA_ONLY = {"python", "pip"}
 
 
 def split(requirement):
-    name, bound = re.match(r"([A-Za-z0-9_.-]+)(?:>=([0-9.]+))?", requirement).groups()
+    name, bound = re.match(r"([A-Za-z0-9_.-]+)(?:>=([0-9.]+(?:,<[0-9.]+)?))?", requirement).groups()
     return name.lower(), bound
 
 
@@ -65,6 +65,12 @@ def test_conda_and_pip_ask_for_the_same_versions():
     bounds = conda()
     assert {name: bounds[name] for name in pip()} == pip()
     assert bounds["python"] == PROJECT["requires-python"].removeprefix(">=")
+
+
+@pytest.mark.parametrize("requirement", PROJECT["dependencies"])
+def test_what_a_run_needs_is_bounded_by_the_next_major_release(requirement):
+    least, most = re.search(r">=(\d+)\.[0-9.]+,<(\d+)(?:;|$)", requirement).groups()
+    assert int(least) < int(most)
 
 
 def test_pip_takes_what_conda_hands_to_it(tmp_path):
