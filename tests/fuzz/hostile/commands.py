@@ -88,8 +88,7 @@ _STUDY_OUT = (
 )  # fmt: skip
 _SCALING = ("scaling.json", "scaling.json", "baselines/*.json", "*.h5", "**/*.h5")
 _FIGURES = tuple(
-    f"figures/{name}"
-    for name in ("captions.md", "loss_against_iterations.pdf", "phase_times.png")
+    f"figures/{name}" for name in ("captions.md", "loss_against_iterations.pdf", "phase_times.png")
 )
 _SCALE = (
     f"scale strong {{}}/spec.toml --ranks {','.join(map(str, RANKS))} --launches {LAUNCHES} "

@@ -110,11 +110,11 @@ def _cast(parent: Any, key: Any, places: Any, chance: Random, outside: Path) -> 
     old = parent[key]
     casts = [lambda x: [x], lambda x: {"a": x}, lambda x: str(x)[:1000], lambda x: NULL]
     if isinstance(old, (int, float)):
-        casts += [float, bool, lambda x: str(x)]
+        casts += [float, bool, str]
     if isinstance(old, str):
         casts += [list, lambda x: x + chance.choice(_TEXTS), len]
     if isinstance(old, dict):
-        casts += [lambda x: list(x.items()), lambda x: list(x)]
+        casts += [lambda x: list(x.items()), list]
     if isinstance(old, list):
         casts += [lambda x: dict(enumerate(x)), lambda x: x[0] if x else 0]
     parent[key] = chance.choice(casts)(old)
