@@ -117,7 +117,7 @@ def _prepare(folder: Path) -> None:
     from lad_mpi.records import read_baseline
 
     known = read_baseline(folder / "corpus/scaling/baselines/before-p1.json")
-    mock.patch.object(baseline, "measure_baseline", lambda *a, **k: known).start()
+    mock.patch.object(baseline, "measure_baseline", return_value=known).start()
 
 
 def _import_all() -> None:

@@ -200,13 +200,14 @@ def bomb() -> bytes:
     np.lib.format.write_array_header_1_0(
         head, {"descr": "<f8", "fortran_order": False, "shape": (200_000_000,)}
     )
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        with archive.open("bomb", "w", force_zip64=True) as member:
-            member.write(head.getvalue())
-            block = bytes(2**24)
-            left = 1_600_000_000
-            while left:
-                left -= member.write(block[:left])
+    with (
+        zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("bomb", "w", force_zip64=True) as member,
+    ):
+        member.write(head.getvalue())
+        block, left = bytes(2**24), 1_600_000_000
+        while left:
+            left -= member.write(block[:left])
     return stream.getvalue()
 
 

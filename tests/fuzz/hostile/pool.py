@@ -81,31 +81,20 @@ class Pool:
     def run(self, numbers: Iterable[int]) -> Iterator[Case]:
         """Carry out cases and return them as they are done."""
         left = iter(numbers)
-        busy = {id(worker) for worker in self._workers if self._give(worker, left)}
-        while busy:
-            by_pipe = {worker.pipe: worker for worker in self._workers if id(worker) in busy}
-            now = time.monotonic()
-            first = min(worker.deadline for worker in by_pipe.values())
-            for pipe in wait(list(by_pipe), timeout=max(0.0, first - now)):
-                worker = by_pipe[pipe]
-                case = self._hear(worker)
-                if case is None:
-                    continue
-                yield case
-                busy.discard(id(worker))
-                worker = self._perhaps_replace(worker, case)
-                if self._give(worker, left):
-                    busy.add(id(worker))
-            for worker in list(self._workers):
-                if id(worker) in busy and time.monotonic() > worker.deadline:
-                    if worker.is_slowed_down():
-                        worker.deadline = time.monotonic() + 1.0
-                        continue
-                    yield self._end_hanging(worker)
-                    busy.discard(id(worker))
-                    worker = self._replace(worker)
-                    if self._give(worker, left):
-                        busy.add(id(worker))
+        for worker in self._workers:
+            self._give(worker, left)
+        while busy := {one.pipe: one for one in self._workers if one.number is not None}:
+            first = min(worker.deadline for worker in busy.values())
+            heard = wait(list(busy), timeout=max(0.0, first - time.monotonic()))
+            for pipe, worker in busy.items():
+                case = None
+                if pipe in heard:
+                    case = self._hear(worker)
+                elif time.monotonic() > worker.deadline:
+                    case = self._perhaps_end(worker)
+                if case is not None:
+                    yield case
+                    self._give(self._perhaps_replace(worker, case), left)
 
     def close(self) -> list[str]:
         """End all workers; return whose surroundings have another content than before."""
@@ -122,13 +111,11 @@ class Pool:
         theirs.close()
         return _Worker(process, ours, folder)
 
-    def _give(self, worker: _Worker, left: Iterator[int]) -> bool:
+    def _give(self, worker: _Worker, left: Iterator[int]) -> None:
         worker.number, worker.case = next(left, None), None
-        if worker.number is None:
-            return False
-        worker.deadline = time.monotonic() + _PATIENCE_S
-        worker.pipe.send(worker.number)
-        return True
+        if worker.number is not None:
+            worker.deadline = time.monotonic() + _PATIENCE_S
+            worker.pipe.send(worker.number)
 
     def _hear(self, worker: _Worker) -> Case | None:
         """Take what a worker says; return a case that is done."""
@@ -152,7 +139,11 @@ class Pool:
         case.problems.append((f"the process died: {name}: {_innermost(stack)}", stack))
         return case
 
-    def _end_hanging(self, worker: _Worker) -> Case:
+    def _perhaps_end(self, worker: _Worker) -> Case | None:
+        """End a worker that is late, unless others on the machine are why; return its case."""
+        if worker.case is not None and worker.is_slowed_down():
+            worker.deadline = time.monotonic() + 1.0
+            return None
         worker.process.kill()
         worker.process.join()
         stack = _read(worker.stack)
