@@ -9,6 +9,7 @@ from analysis.labels import natural_key
 from analysis.methods import Method, group_runs
 from lad_mpi.errors import LadError, UsageError
 from lad_mpi.logs import find_logs, read_log
+from lad_mpi.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -72,9 +73,11 @@ class Collection:
     def describe_excluded(self) -> list[str]:
         """Name every log that was left out, with the reason."""
         return [
-            f"{log.path}: {log.name or 'unknown'}"
-            + (f", seed {log.seed}" if log.seed is not None else "")
-            + f": {log.reason}"
+            one_line(
+                f"{log.path}: {log.name or 'unknown'}"
+                + (f", seed {log.seed}" if log.seed is not None else "")
+                + f": {log.reason}"
+            )
             for log in self.excluded
         ]
 

@@ -9,6 +9,7 @@ refused if it is more than one plain file.
 from __future__ import annotations
 
 import math
+import mmap
 import os
 import struct
 from typing import TYPE_CHECKING
@@ -29,6 +30,12 @@ _SWMR_FLAG = 4
 
 #: What the contents of a file may take in memory, besides a multiple of the file's size.
 _ROOM_BYTES = 2**26
+#: How many times as large as what is stored a file may be, apart from that.
+_HOLES = 16
+#: A global heap, version 1: signature, size; and its objects: index, size.
+_HEAP = b"GCOL\x01\0\0\0"
+_HEAP_HEADER = struct.Struct("<8s Q")
+_HEAP_OBJECT = struct.Struct("<H 6x Q")
 _MOST_OBJECTS = 10_000
 _MOST_ATTRIBUTES = 1000
 _LINKS = {h5py.h5l.TYPE_SOFT: "a soft link", h5py.h5l.TYPE_EXTERNAL: "an external link"}
@@ -59,15 +66,19 @@ def open_hdf5(path: Path, *, expansion: int | None) -> h5py.File:
     """
     descriptor = open_descriptor(path, os.O_RDONLY, follow_links=True)
     try:
+        # Not the apparent size: a sparse file can claim any.
+        found = os.fstat(descriptor)
+        stored_bytes = found.st_blocks * 512
+        if found.st_size > _ROOM_BYTES + _HOLES * stored_bytes:
+            raise NotPlainError(f"of its {found.st_size} bytes only {stored_bytes} are stored")
+        longest_bytes = _check_heaps(descriptor)
         name, growing = name_of(descriptor), _is_growing(descriptor)
         file = h5py.File(name, "r", swmr=growing, locking="best-effort")
-        # Not the apparent size: a sparse file can claim any.
-        stored_bytes = os.fstat(descriptor).st_blocks * 512
     finally:
         os.close(descriptor)
     try:
         if expansion is not None:
-            _check(file, _ROOM_BYTES + expansion * stored_bytes)
+            _check(file, _ROOM_BYTES + expansion * stored_bytes, longest_bytes)
     except BaseException:
         file.close()
         raise
@@ -81,6 +92,11 @@ def is_hdf5(path: Path) -> bool:
         return bool(h5py.is_hdf5(name_of(descriptor)))
     finally:
         os.close(descriptor)
+
+
+def datasets_of(group: h5py.Group) -> dict[str, h5py.Dataset]:
+    """Return the datasets that lie in a group itself, by their names."""
+    return {name: item for name, item in group.items() if isinstance(item, h5py.Dataset)}
 
 
 def _is_growing(descriptor: int) -> bool:
@@ -97,19 +113,55 @@ def _is_growing(descriptor: int) -> bool:
     return marked and end <= os.fstat(descriptor).st_size
 
 
-def _check(file: h5py.File, room_bytes: int) -> None:
+def _check_heaps(descriptor: int) -> int:
+    """Check the chains of the global heaps, where texts are; return the bytes of the longest.
+
+    HDF5 2.0 follows a chain that leads nowhere without end.
+
+    Source: HDF5 file format specification, version 3.0, section III.E.
+    """
+    longest = 0
+    if not os.fstat(descriptor).st_size:
+        return longest
+    with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as content:
+        start = content.find(_HEAP)
+        while start >= 0:
+            place = start + _HEAP_HEADER.size
+            *_, size = _HEAP_HEADER.unpack(content[start:place].ljust(_HEAP_HEADER.size, b"\0"))
+            end = min(start + size, len(content))
+            while place + _HEAP_OBJECT.size <= end:
+                index, length = _HEAP_OBJECT.unpack_from(content, place)
+                # Object 0 is the free room, header included.
+                step = length if index == 0 else _HEAP_OBJECT.size + -(-length // 8) * 8
+                if step < _HEAP_OBJECT.size or place + step > end:
+                    raise NotPlainError(f"its heap at byte {start} is damaged")
+                longest = max(longest, length if index else 0)
+                place += step
+            start = content.find(_HEAP, start + 1)
+    return longest
+
+
+def _check(file: h5py.File, room_bytes: int, longest_bytes: int) -> None:
+    if file.id.get_create_plist().get_sizes() != (8, 8):
+        raise NotPlainError("its addresses do not have 8 bytes")
     claimed_bytes = 0
     for name, item in _objects(file):
-        attributes = h5py.h5a.get_num_attrs(item)
-        if attributes > _MOST_ATTRIBUTES:
-            raise NotPlainError(f"{name} has {attributes} attributes")
+        claims = list(_attribute_sizes(item, longest_bytes))
+        if len(claims) > _MOST_ATTRIBUTES:
+            raise NotPlainError(f"{name} has {len(claims)} attributes")
         if isinstance(item, h5py.h5d.DatasetID):
             _check_storage(name, item)
-            claimed_bytes += _claimed_bytes(item)
-            if claimed_bytes > room_bytes:
-                raise NotPlainError(
-                    f"{name} claims {_claimed_bytes(item)} bytes, more than the file can hold"
-                )
+            claims.append(_claimed_bytes(item, longest_bytes))
+        claimed_bytes += sum(claims)
+        if claimed_bytes > room_bytes:
+            raise NotPlainError(f"{name} claims {sum(claims)} bytes, more than the file can hold")
+
+
+def _attribute_sizes(item: h5py.h5.ObjectID, longest_bytes: int) -> Iterator[int]:
+    for number in range(h5py.h5a.get_num_attrs(item)):
+        attribute = h5py.h5a.open(item, index=number)
+        count = math.prod(attribute.shape or (0,))
+        yield count * _item_bytes(attribute.get_type(), longest_bytes)
 
 
 def _objects(file: h5py.File) -> Iterator[tuple[str, h5py.h5.ObjectID]]:
@@ -148,9 +200,16 @@ def _check_storage(name: str, dataset: h5py.h5d.DatasetID) -> None:
             raise NotPlainError(f"{name} is compressed by filter {code}, which is not known here")
 
 
-def _claimed_bytes(dataset: h5py.h5d.DatasetID) -> int:
+def _claimed_bytes(dataset: h5py.h5d.DatasetID, longest_bytes: int) -> int:
     """Return what reading a dataset may take, of which a chunk is the least."""
     created = dataset.get_create_plist()
     chunked = created.get_layout() == h5py.h5d.CHUNKED
     chunk = math.prod(created.get_chunk()) if chunked else 0
-    return int(dataset.get_type().get_size()) * max(math.prod(dataset.shape or (0,)), chunk)
+    count = max(math.prod(dataset.shape or (0,)), chunk)
+    return count * _item_bytes(dataset.get_type(), longest_bytes)
+
+
+def _item_bytes(kind: h5py.h5t.TypeID, longest_bytes: int) -> int:
+    """Return the bytes of a value; each of many may be the longest text of the file."""
+    is_fixed = kind.get_class() in {h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.ENUM}
+    return int(kind.get_size()) + (0 if is_fixed else longest_bytes)

@@ -72,6 +72,10 @@ def _many_attributes(file):
         file.attrs[str(number)] = 1
 
 
+def _long_texts(file):
+    file.attrs["x"] = np.array(["x" * 10**6] + [""] * 3999, dtype=h5py.string_dtype())
+
+
 HOSTILE = {
     "external link": (_external_link, "/x is an external link"),
     "soft link": (_soft_link, "/x is a soft link"),
@@ -85,6 +89,7 @@ HOSTILE = {
     "bomb": (_bomb, "/x claims 120000000 bytes"),
     "many datasets": (_many_datasets, "claims 8000000 bytes"),
     "many objects": (_many_objects, "more than 10000 objects"),
+    "long texts": (_long_texts, "/ claims 40000"),
     "many attributes": (_many_attributes, "1001 attributes"),
 }
 
@@ -104,7 +109,7 @@ def test_a_sparse_file_does_not_make_room(tmp_path):
     with h5py.File(path, "w") as file:
         _many_datasets(file)
     os.truncate(path, 10**12)
-    with pytest.raises(NotPlainError, match="more than the file can hold"):
+    with pytest.raises(NotPlainError, match="of its 1000000000000 bytes only"):
         open_hdf5(path, expansion=16)
 
 
@@ -131,3 +136,18 @@ def test_a_fifo_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "x.h5")
     with pytest.raises(OSError, match="not a regular file"):
         open_hdf5(tmp_path / "x.h5", expansion=16)
+
+
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize("length", [0, 8, 10**6])
+def test_a_heap_that_leads_nowhere_is_refused_and_not_followed_for_ever(tmp_path, length):
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["format"] = "text"
+    content = bytearray(path.read_bytes())
+    # Text in a heap: the signature, its size, and the first object with index and length.
+    place = content.find(b"GCOL") + 16
+    content[place : place + 16] = bytes(8) + length.to_bytes(8, "little")
+    path.write_bytes(content)
+    with pytest.raises(NotPlainError, match=r"its heap at byte .* is damaged"):
+        open_hdf5(path, expansion=16)

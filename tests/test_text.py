@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lad_mpi.errors import UsageError
-from lad_mpi.spec.load import tomllib
 from lad_mpi.text import one_line, printable
+from lad_mpi.toml import tomllib
 
 #: Of Unicode: embedding and overriding a direction, isolating a text, and the end of each.
 TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}

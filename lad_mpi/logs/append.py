@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from lad_mpi.errors import UsageError
+from lad_mpi.files import name_of
 from lad_mpi.logs.reason import reason
 
 _COLUMNS = 1024
@@ -45,11 +46,10 @@ def time_appends(folder: Path, block_bytes: int, repeats: int) -> list[float]:
     times_s = []
     try:
         number, name = tempfile.mkstemp(prefix=".lad-mpi-baseline-", suffix=".h5", dir=folder)
-        os.close(number)
     except OSError as error:
         raise UsageError(f"cannot write in {folder}: {reason(error)}") from error
     try:
-        with h5py.File(name, "w", libver="latest", locking="best-effort") as file:
+        with h5py.File(name_of(number), "w", libver="latest", locking="best-effort") as file:
             data = file.create_dataset(
                 "rows",
                 (0, _COLUMNS),
@@ -67,6 +67,7 @@ def time_appends(folder: Path, block_bytes: int, repeats: int) -> list[float]:
     except OSError as error:
         raise UsageError(f"HDF5 cannot write in {folder}: {reason(error)}") from error
     finally:
+        os.close(number)
         with contextlib.suppress(OSError):
             Path(name).unlink()
     return times_s

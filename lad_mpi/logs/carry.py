@@ -71,8 +71,8 @@ def carry_over(
 
     Raises
     ------
-    ValueError
-        The old log has fewer rows.
+    MalformedError
+        The old log has fewer rows, or is damaged.
     LogFormatError
         It lacks a dataset.
     """
@@ -82,9 +82,12 @@ def carry_over(
             hint="resume with the release that wrote it, or start over with --overwrite",
         )
     for name, dataset in growing.items():
-        source = earlier[name]
-        if len(source) < rows:
-            raise ValueError(f"{name} has {len(source)} iterations, not {rows}")
+        source = contents.numbers(earlier, name.lstrip("/"), 1 + len(dataset.row_shape))
+        if len(source) < rows or any(map(int.__gt__, source.shape[1:], dataset.row_shape)):
+            raise contents.MalformedError(
+                f"{name} has shape {source.shape}; expected {rows} iterations of at most "
+                f"{dataset.row_shape}"
+            )
         for start in range(0, rows, _ROWS_AT_ONCE):
             dataset.put(start, source[start : min(start + _ROWS_AT_ONCE, rows)])
     write_attributes(file, {"created": contents.text(earlier, "created")})
@@ -96,5 +99,5 @@ def carry_over(
 
 
 def _datasets(file: h5py.File) -> list[h5py.Dataset]:
-    groups = (file[name] for name in ("metrics", "timing", "traffic"))
+    groups = (contents.group(file, name) for name in ("metrics", "timing", "traffic"))
     return [item for group in groups for item in group.values()]

@@ -210,7 +210,7 @@ def _is_locked(output: Path) -> bool | None:
         descriptor = open_descriptor(lock_path(output), os.O_RDONLY)
     except FileNotFoundError:
         return False
-    except OSError:
+    except (OSError, ValueError):  # The root folder has no name.
         return None
     try:
         # Shared, so that readers who look at the same time do not take each other for writers.

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 
+from lad_mpi.launchers import module_words
 from lad_mpi.logs.reason import reason
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _locked(path: Path) -> Iterator[str]:
 
 def _try_second_process(place: Path, refusal: str, timeout_s: float) -> tuple[str, str]:
     """Write while another process reads; return what is wrong with locks and with SWMR."""
-    command = [sys.executable, "-m", "lad_mpi.logs.probe", str(place)]
+    command = [*module_words("lad_mpi.logs.probe"), str(place)]
     try:
         with h5py.File(place / _LOG, "w", libver="latest") as file:
             rows = file.create_dataset(_DATA, (0,), maxshape=(None,), chunks=(64,), dtype="int64")

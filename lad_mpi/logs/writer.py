@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from lad_mpi.errors import LadError, RunFailedError, UsageError
+from lad_mpi.errors import LadError, LogFormatError, RunFailedError, UsageError
 from lad_mpi.files import name_of, new_draft, open_descriptor, put_in_place
 from lad_mpi.logs import contents, schema
 from lad_mpi.logs.carry import Continuation, carry_over, ranks_of
@@ -179,6 +179,8 @@ class LogWriter:
             self._put_in_place()
         except BaseException as error:
             self._give_up()
+            if isinstance(error, contents.MalformedError):
+                raise LogFormatError(f"{self.path} is damaged: {error}") from error
             if not isinstance(error, (OSError, RuntimeError)):
                 raise
             raise UsageError(

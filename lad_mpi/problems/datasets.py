@@ -7,19 +7,22 @@ Whatever is wrong with a file, the reader says where and what to do, by a
 from __future__ import annotations
 
 import importlib
+import math
+import os
 import stat
 import zipfile
 import zlib
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from lad_mpi.errors import DataError
+from lad_mpi.files import open_regular
 from lad_mpi.problems import libsvm
 from lad_mpi.problems.columns import TableKeys
-from lad_mpi.problems.samples import Samples, check_samples, make_samples
+from lad_mpi.problems.samples import Samples, check_dtype, check_samples, make_samples
 from lad_mpi.problems.table import read_table
 from lad_mpi.problems.text import HDF5, LOOKED_AT, ZIP, beginning, open_lines
 
@@ -59,6 +62,11 @@ _NODES = {
     stat.S_IFBLK: "device",
     stat.S_IFSOCK: "socket",
 }
+#: How many times as large as a binary file its arrays may be, apart from some room.
+_EXPANSION = 200
+_ROOM_BYTES = 2**26
+_MAGIC_BYTES = 8
+_NUMBER_BYTES = 8
 _LEFT_TO_THE_FILE = TableKeys()
 
 #: What is known of a file as long as it is unchanged.
@@ -223,13 +231,16 @@ def _read_binary(
 
 
 def _read_npz(path: Path, source: str) -> tuple[Any, ...]:
-    # NumPy takes anything that is not an archive for a pickle, and advises to trust it.
-    if not zipfile.is_zipfile(path):
-        raise DataError(
-            f"data file {source!r} is not an .npz archive",
-            hint="write it with numpy.savez(path, X=features, y=targets); save a sheet as CSV",
-        )
-    with np.load(path, allow_pickle=False) as archive:
+    with open_regular(path) as stream:
+        # NumPy takes anything that is not an archive for a pickle, and advises to trust it.
+        if not zipfile.is_zipfile(stream):
+            raise DataError(
+                f"data file {source!r} is not an .npz archive",
+                hint="write it with numpy.savez(path, X=features, y=targets); save a sheet as CSV",
+            )
+        _check_sizes(stream, source)
+        stream.seek(0)
+        archive = np.load(stream, allow_pickle=False)
         try:
             return tuple(_named(archive, name, source, "NPZ") for name in "Xy")
         except ValueError as error:
@@ -239,13 +250,63 @@ def _read_npz(path: Path, source: str) -> tuple[Any, ...]:
             ) from error
 
 
+def _check_sizes(stream: IO[bytes], source: str) -> None:
+    """Refuse arrays that are larger than the archive can hold, before they are made.
+
+    No more than the size that the archive names is ever unpacked.
+    """
+    most = _room_bytes(os.fstat(stream.fileno()))
+    with zipfile.ZipFile(stream) as archive:
+        members = [info for info in archive.infolist() if Path(info.filename).stem in ("X", "y")]
+        for info in members:
+            with archive.open(info) as member:
+                count, size_bytes = _claims(member)
+            room = min(most, info.file_size)
+            _check_room(info.filename, max(info.file_size, count * _NUMBER_BYTES), most, source)
+            _check_room(info.filename, size_bytes, room, source)
+
+
+def _room_bytes(found: os.stat_result) -> int:
+    """Return what the arrays of a file may take."""
+    # Not the apparent size: a sparse file can claim any.
+    return _ROOM_BYTES + _EXPANSION * found.st_blocks * 512
+
+
+def _check_room(name: str, size_bytes: int, most: int, source: str) -> None:
+    if size_bytes > most:
+        raise DataError(
+            f"data file {source!r}: {name} claims {size_bytes} bytes, more than the file can hold",
+            hint="see that the file is whole; store arrays uncompressed if they are",
+        )
+
+
+def _claims(member: IO[bytes]) -> tuple[int, int]:
+    """Return how many numbers an array says that it has, and bytes; 0 if it is none."""
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    if not (beginning := member.read(_MAGIC_BYTES)).startswith(np.lib.format.MAGIC_PREFIX):
+        return 0, 0
+    version = (beginning[-2], beginning[-1])
+    if version not in readers:
+        raise ValueError(f"its arrays are of version {version}, and 1.0 and 2.0 are read")
+    shape, _, dtype = readers[version](member)
+    return math.prod(shape), math.prod(shape) * dtype.itemsize
+
+
 def _read_hdf5(path: Path, source: str) -> tuple[Any, ...]:
     # Specs of synthetic problems, read on every rank, need no HDF5.
-    import h5py  # noqa: PLC0415
+    from lad_mpi.hdf5 import datasets_of, open_hdf5  # noqa: PLC0415
 
-    with h5py.File(path, "r") as file:
-        datasets = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
-        return tuple(_named(datasets, name, source, "HDF5")[()] for name in "Xy")
+    most = _room_bytes(path.stat())
+    with open_hdf5(path, expansion=_EXPANSION) as file:
+        datasets = datasets_of(file)
+        found = [_named(datasets, name, source, "HDF5") for name in "Xy"]
+        for name, item in zip("Xy", found, strict=True):
+            check_dtype(name, item, source)
+            _check_room(name, item.size * _NUMBER_BYTES, most, source)
+        return tuple(item[()] for item in found)
 
 
 def _named(arrays: Mapping[str, Any], name: str, source: str, form: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 
 #: Endings of such files.
 SUFFIXES = (".libsvm", ".svm")
+
+#: Zeros take no place in the text, and all places in memory: how many times as large
+#: as the text the features may be, apart from some room.
+_EXPANSION = 1000
+_ROOM_BYTES = 2**26
 
 _PAIR = rf"\d+:{NUMBER.pattern}"
 _LINE = re.compile(rf"\s*{NUMBER.pattern}(?:\s+qid:\d+)?(?:\s+{_PAIR})*\s*", re.ASCII)
@@ -51,7 +57,7 @@ def read_libsvm(
     Raises
     ------
     DataError
-        A line is something else.
+        A line is something else, or an index is so large that nearly all features are zero.
     """
     checked = _Checked(lines, source)
     try:
@@ -62,6 +68,13 @@ def read_libsvm(
             f"{error}",
             hint="write a target and pairs index:value with ascending indices",
         ) from error
+    dense_bytes = math.prod(features.shape) * targets.itemsize
+    if dense_bytes > _ROOM_BYTES + _EXPANSION * checked.size_bytes:
+        raise DataError(
+            f"data file {source!r}: {features.shape[0]} samples with indices up to "
+            f"{features.shape[1]} take {dense_bytes} bytes of memory, most of them zeros",
+            hint="see that no index is wrong; leave out features that hardly any sample has",
+        )
     return features.toarray(), targets, ["LIBSVM text", f"indices from {checked.first_index}"]
 
 
@@ -71,6 +84,7 @@ class _Checked:
     def __init__(self, lines: Iterator[str], source: str) -> None:
         self._lines, self._source = lines, source
         self.number = 0
+        self.size_bytes = 0
         #: The least index: 0 or 1.
         self.first_index = 1
 
@@ -80,6 +94,7 @@ class _Checked:
     def __iter__(self) -> Iterator[bytes]:
         for line in self._lines:
             self.number += 1
+            self.size_bytes += len(line)
             content = line.partition("#")[0].strip()
             # float() takes more than numbers, such as 1_000.
             if content and not _LINE.fullmatch(content):

@@ -48,14 +48,8 @@ def check_samples(features: Any, targets: Any, source: str) -> tuple[HostFloats,
     DataError
         They are not real numbers, of the wrong shape, or not finite.
     """
-    for name, found in (("X", features), ("y", targets)):
-        dtype = getattr(found, "dtype", None)
-        if dtype is None or dtype.kind not in "biuf":
-            raise DataError(
-                f"data file {source!r}: {name} must hold real numbers, "
-                f"not {dtype or type(found).__name__}",
-                hint=f"store {name} as float64",
-            )
+    check_dtype("X", features, source)
+    check_dtype("y", targets, source)
     X, y = np.asarray(features, dtype=np.float64), np.asarray(targets, dtype=np.float64)
     if X.ndim != 2 or y.ndim != 1 or len(X) != len(y) or X.size == 0:
         raise DataError(
@@ -66,6 +60,23 @@ def check_samples(features: Any, targets: Any, source: str) -> tuple[HostFloats,
     for start in range(0, len(X), _BLOCK):
         _check_finite(X[start : start + _BLOCK], y[start : start + _BLOCK], start, source)
     return X, y
+
+
+def check_dtype(name: str, found: Any, source: str) -> None:
+    """Refuse what is no array of real numbers.
+
+    Raises
+    ------
+    DataError
+        It is something else.
+    """
+    dtype = getattr(found, "dtype", None)
+    if dtype is None or dtype.kind not in "biuf" or found.shape is None:
+        raise DataError(
+            f"data file {source!r}: {name} must hold real numbers, "
+            f"not {dtype or type(found).__name__}",
+            hint=f"store {name} as float64",
+        )
 
 
 def make_samples(features: HostFloats, targets: HostFloats, notes: list[str]) -> Samples:

@@ -6,10 +6,14 @@ import codecs
 import contextlib
 import gzip
 import io
+import math
+import os
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lad_mpi.errors import DataError
+from lad_mpi.files import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,12 +47,17 @@ _ENCODINGS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+#: A table of a million features has such lines.
+_LONGEST_LINE = 2**24
+#: How many times as large as a gzip file its text may be, apart from some room.
+_EXPANSION = 100
+_ROOM = 2**24
 _UNDECODED = re.compile("[\udc80-\udcff]")
 
 
 def beginning(path: Path) -> bytes:
     """Return the first bytes of a file."""
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         return stream.read(_BEGINNING)
 
 
@@ -80,9 +89,12 @@ def open_lines(path: Path, source: str) -> Iterator[tuple[Iterator[str], list[st
     """
     notes = []
     with contextlib.ExitStack() as stack:
-        stream: io.BufferedReader | gzip.GzipFile = stack.enter_context(path.open("rb"))
-        if stream.peek(_BEGINNING).startswith(GZIP):
+        packed = stack.enter_context(open_regular(path))
+        stream: io.BufferedReader | gzip.GzipFile = packed
+        most = math.inf
+        if packed.peek(_BEGINNING).startswith(GZIP):
             notes.append("gzip")
+            most = _ROOM + _EXPANSION * os.fstat(packed.fileno()).st_size
             stream = stack.enter_context(gzip.GzipFile(fileobj=stream))
         head = stream.peek(_BEGINNING)[:_BEGINNING]
         for magic, (what, hint) in _NOT_TEXT.items():
@@ -94,11 +106,24 @@ def open_lines(path: Path, source: str) -> Iterator[tuple[Iterator[str], list[st
             notes.append(encoding.upper())
         # Bytes that are not UTF-8 become surrogates, so that their line can be named.
         text = io.TextIOWrapper(stream, encoding=encoding, errors="surrogateescape", newline=None)
-        yield _checked(text, source), notes
+        yield _checked(text, source, most), notes
 
 
-def _checked(lines: Iterator[str], source: str) -> Iterator[str]:
-    for number, line in enumerate(lines, start=1):
+def _checked(text: io.TextIOWrapper, source: str, most: float) -> Iterator[str]:
+    left = most
+    # Iteration over the file would read a line of any length.
+    for number, line in enumerate(iter(partial(text.readline, _LONGEST_LINE), ""), start=1):
+        left -= len(line)
+        if left < 0:
+            raise DataError(
+                f"data file {source!r} is more than {_EXPANSION} times as large as its gzip file",
+                hint="unpack it by gunzip if that is meant",
+            )
+        if len(line) >= _LONGEST_LINE and not line.endswith("\n"):
+            raise DataError(
+                f"data file {source!r}, line {number}: has more than {_LONGEST_LINE} characters",
+                hint="write a sample a line; data of so many features can be read as .npz or .h5",
+            )
         if "\0" in line:
             raise DataError(
                 f"data file {source!r}, line {number}: there is a zero byte, so this is not text",

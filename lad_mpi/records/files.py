@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
@@ -103,7 +104,9 @@ def read_record(path: Path, kind: str, version: int) -> dict[str, Any]:
     """
     try:
         content = read_bytes(Path(path), most_bytes=_MOST_BYTES)
-        found = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
+        found = json.loads(
+            content.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite
+        )
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
@@ -119,6 +122,13 @@ def read_record(path: Path, kind: str, version: int) -> dict[str, Any]:
             hint="read it with the lad_mpi that wrote it, or measure anew",
         )
     return found
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"it has no number as large as {text[:_MOST_SHOWN]}")
+    return value
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -199,7 +199,7 @@ def build(
     injected = injected or {}
     allowed = [name for name in field_names(cls) if name not in injected]
     refuse_unknown(values, allowed, place)
-    hints = _hints(cls)  # type: ignore[arg-type]  (mypy holds no type for hashable)
+    hints = _hints(cls)  # type: ignore[arg-type]  # classes are hashable
     checked = {
         key: check_type(hints[key], value, f"{place}.{key}" if place else key)
         for key, value in values.items()

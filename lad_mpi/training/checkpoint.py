@@ -13,6 +13,7 @@ import errno
 import json
 import os
 import re
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -42,6 +43,9 @@ _DAMAGE = (
     MemoryError,
     TypeError,
     RuntimeError,
+    # Of the header of an array, which NumPy reads as Python.
+    SyntaxError,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )

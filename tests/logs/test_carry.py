@@ -138,6 +138,6 @@ def test_other_phases_cannot_be_continued(interrupted, go_on):
 
 def test_rows_that_are_not_there_cannot_be_kept(interrupted, go_on):
     before = interrupted.read_bytes()
-    with pytest.raises(ValueError, match="has 4 iterations, not 5"):
+    with pytest.raises(LogFormatError, match=r"shape \(4,\); expected 5 iterations"):
         go_on(interrupted, 5)
     assert interrupted.read_bytes() == before

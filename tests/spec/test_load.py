@@ -1,5 +1,8 @@
 """Spec files, overrides, and files that are something else."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from lad_mpi.errors import SpecError, UsageError
@@ -58,4 +61,31 @@ def test_a_study_is_told_from_a_spec(tmp_path):
     path = tmp_path / "study.toml"
     path.write_text("[base]\n[axes]\nseed = [1]\n")
     with pytest.raises(UsageError, match=r"this is a study(.|\n)*lad-mpi study run"):
+        load_spec(path)
+
+
+@pytest.mark.parametrize("override", ["a.b." * 10_000 + "c=1", "coding={" + "a." * 10_000 + "b=1}"])
+def test_overrides_nest_no_deeper_than_files(spec_file, override):
+    with pytest.raises(SpecError) as caught:
+        load_spec(spec_file, [override])
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_word_of_brackets_is_a_word(spec_file):
+    with pytest.raises(SpecError, match=r"coding\.load: expected .*, found '\[\[\[\["):
+        load_spec(spec_file, ["coding.load=" + "[" * 4000])
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to(path)])
+def test_only_a_regular_file_is_read(tmp_path, make):
+    make(tmp_path / "a.toml")
+    with pytest.raises(UsageError, match=r"a\.toml: cannot be read"):
+        load_spec(tmp_path / "a.toml")
+
+
+def test_a_large_file_is_refused(tmp_path):
+    path = tmp_path / "a.toml"
+    with path.open("wb") as stream:
+        stream.truncate(2**40)
+    with pytest.raises(UsageError, match="larger than 1048576 bytes"):
         load_spec(path)

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from lad_mpi.cli.main import main
 from lad_mpi.errors import SpecError, UsageError
+from lad_mpi.files import longest_name
 from lad_mpi.study import load_study, select_runs
 
 STUDIES = sorted((Path(__file__).parents[2] / "jobs" / "studies").glob("*.toml"))
@@ -147,3 +149,55 @@ def test_a_run_that_is_not_there_and_a_share_that_is_none_are_refused(study):
     for share in ("2/2", "1", "-1/2", "0/0", "a/b"):
         with pytest.raises(UsageError, match="expected a share K/M"):
             select_runs(found, share=share)
+
+
+def many(*lengths):
+    axes = (f'"a.k{i}" = {list(range(length))}' for i, length in enumerate(lengths))
+    return "[axes]\n" + "\n".join(axes)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            many(1000, 1000, 1000),
+            r"axes: the study asks for 1000000000 .* by the axes a\.k0 \(1000 values\), a\.k1",
+        ),
+        (many(*[9] * 100), r"asks for \d{90,} runs"),
+        (many(*[1] * 101), "has 101 axes, and at most 100"),
+        ("[[cases]]\n" * 10_001, "cases: are 10001"),
+        ("[axes]\nseed = [1, 2]\n" + "[[cases]]\n" * 5001, "asks for 10002 runs"),
+    ],
+)
+def test_a_study_of_too_many_runs_is_refused_before_it_is_expanded(study, text, message):
+    with pytest.raises(SpecError, match=message):
+        study(text)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("command", [["validate"], ["study", "plan"], ["study", "status"]])
+def test_commands_refuse_such_a_study(tmp_path, command, capsys):
+    (tmp_path / "a.toml").write_text(many(1000, 1000, 1000))
+    assert main([*command, str(tmp_path / "a.toml")]) in (1, 2)
+    assert "asks for 1000000000 runs" in "".join(capsys.readouterr())
+
+
+def test_a_placeholder_makes_no_name_that_a_spec_could_not_have(study):
+    long = "x" * 1000 + ".csv"
+    with pytest.raises(SpecError, match="base: name: must have at most 1000 characters"):
+        study(f'[base]\nname = "{{problem.data}}"\nproblem.data = "{long}"\n')
+    with pytest.raises(SpecError, match="base: name: must be a non-empty line of printable"):
+        study('[base]\nname = "{problem.data}"\nproblem.data = "a\\u001b.csv"\n')
+
+
+def test_a_description_is_a_text(study):
+    with pytest.raises(SpecError, match="description: expected a text"):
+        study("description = 0x" + "f" * 100)
+
+
+def test_every_file_of_a_run_has_a_name_that_file_systems_take(study, tmp_path):
+    found = study(f"[base]\nname = '{'日' * 900}'\nseed = {2**63 - 1}\n")
+    log = found.runs[0].locate(tmp_path)
+    checkpoint = log.with_name(f"{log.stem}.checkpoint-{2**31 - 1:09d}.npz")
+    assert 240 < len(longest_name(checkpoint).name.encode()) + 45 <= 255  # 日 takes 3 bytes of 4
