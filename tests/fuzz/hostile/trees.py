@@ -28,7 +28,8 @@ _NUMBERS = (
 )  # fmt: skip
 _TEXTS = (
     "", " ", "x", "nan", "1e999", "1", "../../../x", "..", ".", "a\nb", "\x1b[31mred\x1b[0m\x07",
-    "a\tb\rc", "\x00", "=1+1", "@x", "-x", "--help", "$(touch PWNED)", "`touch PWNED`", "';touch PWNED;'",
+    "a\tb\rc", "\x00", "=1+1", "@x",
+    "-x", "--help", "$(touch PWNED)", "`touch PWNED`", "';touch PWNED;'",
     "{coding.load}", "{", "%s%n", "κ" * 300, "\u202eabc", "<script>", r"$\frac{",
     DEEP, LARGE, "x" * 10**6, "cyclic", "run.h5", "spec.toml",
 )  # fmt: skip
