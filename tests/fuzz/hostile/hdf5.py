@@ -36,7 +36,7 @@ def mutate_hdf5(path: Path, chance: Random, outside: Path) -> str:
         # Of two mutations the first may have taken away what the second needs.
         try:
             return act(file, chance, outside)
-        except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
             return f"{act.__name__.strip('_')} cannot be done: {str(error)[:60]}"
 
 

@@ -211,11 +211,12 @@ def _work(pipe: Any, make_bench: Callable[[Path], Bench], folder: Path) -> None:
 
 def _read(path: Path) -> str:
     try:
-        # The newest of several, without the frames of the fuzzer.
-        last = path.read_text()[-8000:].rpartition("Timeout (")[2]
-        return last.partition("/tests/fuzz/hostile/case.py")[0]
+        text = path.read_text()[-8000:]
     except OSError:
         return ""
+    # Of several stacks the newest, without the frames of the fuzzer.
+    _, is_stack, last = text.rpartition("Timeout (")
+    return last.partition("/tests/fuzz/hostile/case.py")[0] if is_stack else text
 
 
 def _innermost(stack: str) -> str:
