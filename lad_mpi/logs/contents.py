@@ -6,7 +6,6 @@ known; what is wrong raises :data:`DAMAGE`.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import h5py
@@ -14,11 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lad_mpi.logs import schema
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from lad_mpi.toml import parse_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,8 +31,6 @@ DAMAGE = (
     ValueError,
 )
 
-#: Tables in tables of a spec; more are a mistake or an attack.
-_MOST_DEPTH = 16
 _FLOATS, _NUMBERS = "f", "fiu"
 _Count = Annotated[int, Field(ge=1, lt=2**63)]
 _Number = Annotated[int, Field(ge=0, lt=2**63)]
@@ -225,8 +218,8 @@ def parse_spec(written: str) -> dict[str, Any]:
         It is not TOML, or a value that readers use has another type.
     """
     try:
-        parsed = tomllib.loads(written)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        parsed = parse_toml(written)
+    except ValueError as error:
         raise MalformedError(f"root attribute spec is not TOML: {error}") from error
     _check_tree(parsed)
     try:
@@ -278,16 +271,14 @@ def model(file: h5py.File) -> HostFloats:
 
 
 def _check_tree(tree: Mapping[str, Any]) -> None:
-    """Refuse dates, which specs do not have, and tables nested without end."""
-    todo: list[tuple[str, Any, int]] = [("spec", tree, 0)]
+    """Refuse dates, which specs do not have."""
+    todo: list[tuple[str, Any]] = [("spec", tree)]
     while todo:
-        name, value, depth = todo.pop()
-        if depth > _MOST_DEPTH:
-            raise MalformedError(f"spec: {name} is nested more than {_MOST_DEPTH} deep")
+        name, value = todo.pop()
         if isinstance(value, dict):
-            todo += [(str(key), inner, depth + 1) for key, inner in value.items()]
+            todo += [(str(key), inner) for key, inner in value.items()]
         elif isinstance(value, list):
-            todo += [(name, inner, depth + 1) for inner in value]
+            todo += [(name, inner) for inner in value]
         elif not isinstance(value, (str, int, float)):
             raise MalformedError(f"spec: {name} is a {type(value).__name__}")
 

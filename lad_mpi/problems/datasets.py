@@ -10,6 +10,7 @@ import importlib
 import math
 import os
 import stat
+import tokenize
 import zipfile
 import zlib
 from itertools import chain, islice
@@ -291,7 +292,10 @@ def _claims(member: IO[bytes]) -> tuple[int, int]:
     version = (beginning[-2], beginning[-1])
     if version not in readers:
         raise ValueError(f"its arrays are of version {version}, and 1.0 and 2.0 are read")
-    shape, _, dtype = readers[version](member)
+    try:
+        shape, _, dtype = readers[version](member)
+    except (SyntaxError, tokenize.TokenError) as error:  # NumPy reads it as Python.
+        raise ValueError(f"an array has no sound header: {error}") from error
     return math.prod(shape), math.prod(shape) * dtype.itemsize
 
 

@@ -36,6 +36,7 @@ _VERSION = 2
 _KEPT = 2
 _ANY_NAME = re.compile(r".*\.checkpoint-(\d+)\.npz", re.DOTALL)
 _DAMAGE = (
+    AttributeError,
     OSError,
     ValueError,
     LookupError,

@@ -112,7 +112,7 @@ def test_a_name_that_leaves_no_place_for_a_checkpoint_is_refused_at_the_start(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "spec.toml").write_text(STUDY.replace("[base]", ""))
     safety = ["--set", "safety.checkpoint_every=1", "-q"]
-    most = os.pathconf(tmp_path, "PC_NAME_MAX") - len("..checkpoint-000000003.npz.part")
+    most = os.pathconf(tmp_path, "PC_NAME_MAX") - len("..checkpoint-000000003.npz.00000000.part")
     assert main(["run", "spec.toml", "-o", f"{'x' * most}.h5", *safety]) == 0
     assert main(["run", "spec.toml", "-o", f"{'κ' * (most // 2 + 1)}.h5", *safety]) == 2
     told = capsys.readouterr().err

@@ -136,7 +136,11 @@ def test_a_lock_that_was_left_by_a_kill_is_taken(tmp_path):
         ("spec", "seed = 1\niterations = 5\ncoding.load = 0", "spec: coding.load: "),
         ("spec", "seed = 1\niterations = 5\nx = 1979-05-27", "spec: x is a date"),
         ("spec", "seed = 1\niterations = 5\nx = " + "[" * 5000, "root attribute spec is not TOML"),
-        ("spec", "seed = 1\niterations = 5\n" + "a." * 5000 + "a = 1", "nested more than 16 deep"),
+        (
+            "spec",
+            "seed = 1\niterations = 5\n" + "a." * 5000 + "a = 1",
+            "it nests deeper than 32 levels",
+        ),
         ("names", np.zeros((0,), dtype=h5py.string_dtype()), "attribute names of / is missing or"),
         ("names", 3.0, "attribute names of / is missing or"),
         ("packages", "numpy", "attribute packages of / is missing or"),
