@@ -14,6 +14,7 @@ RESULTS ?= results
 SCALING_RANKS ?= 1,2,3
 LAUNCHES ?= 3
 ORDEALS ?= 200
+CASES    ?= 100000
 SEED    ?= 1
 
 BIN      = $(CURDIR)/$(VENV)/bin
@@ -110,10 +111,11 @@ test-gpu: $(VENV)/.installed-test  ## run the tests that need a GPU and CuPy
 test-peers: $(VENV)/.installed-peers  ## hold rules and attacks against ByzFL
 	$(TEST) python -m pytest -m peers tests/peers
 
-test-long: $(VENV)/.installed-test  ## kill and resume runs, and feed the decoder hostile bytes
+test-long: $(VENV)/.installed-test  ## kill and resume runs, and feed the decoder and all readers hostile bytes
 	LAD_MPI_TEST_PROFILE=long $(TEST) python -m pytest -m "not mpi" --timeout 3600 \
 	  tests/attacks tests/coding tests/compression tests/transport
 	$(TEST) python tests/faults/ordeal.py --ordeals $(ORDEALS) --seed $(SEED)
+	$(TEST) python tests/fuzz/files.py --cases $(CASES) --seed $(SEED) --jobs 2
 
 lint: $(VENV)/.installed-test  ## style, types, import contracts
 	$(RUN) ruff check .

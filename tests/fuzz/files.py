@@ -64,8 +64,10 @@ class Tally:
         lines = [
             f"cases   {self.cases} in {lasted:.0f} s, {self.cases / lasted:.1f} a second",
             f"exits   {codes}",
-            f"memory  at most {self.peak.peak_bytes / 1e6:.0f} MB, in case {self.peak.number}; "
-            f"{len(self.grown)} cases took more than {TOLD_BYTES / 1e6:.0f} MB",
+            (
+                f"memory  at most {self.peak.peak_bytes / 1e6:.0f} MB, in case {self.peak.number}; "
+                f"{len(self.grown)} cases took more than {TOLD_BYTES / 1e6:.0f} MB"
+            ),
             *(
                 f"  case {case.number}: +{case.growth_bytes / 1e6:.0f} MB: {case.describe()}"
                 for case in sorted(self.grown, key=lambda one: -one.growth_bytes)[:3]
@@ -111,21 +113,21 @@ def _prepare(folder: Path) -> None:
     make_corpus(folder / "corpus")
     _import_all()
     # The comparison with an earlier baseline is what counts, not another measurement.
-    from lad_mpi.cli import baseline  # noqa: PLC0415
-    from lad_mpi.records import read_baseline  # noqa: PLC0415
+    from lad_mpi.cli import baseline
+    from lad_mpi.records import read_baseline
 
     known = read_baseline(folder / "corpus/scaling/baselines/before-p1.json")
-    mock.patch.object(baseline, "measure_baseline", lambda *a, **k: known).start()
+    mock.patch.object(baseline, "measure_baseline", return_value=known).start()
 
 
 def _import_all() -> None:
     """Import in the parent what commands import late, once for all workers."""
-    import analysis.figures  # noqa: F401, PLC0415
-    import analysis.forecast.table  # noqa: F401, PLC0415
-    import analysis.scaling.table  # noqa: F401, PLC0415
-    import analysis.table  # noqa: F401, PLC0415
-    import lad_mpi.cli.scale  # noqa: F401, PLC0415
-    import lad_mpi.cli.submit  # noqa: F401, PLC0415
+    import analysis.figures
+    import analysis.forecast.table
+    import analysis.scaling.table
+    import analysis.table  # noqa: F401
+    import lad_mpi.cli.scale
+    import lad_mpi.cli.submit  # noqa: F401
 
 
 def main() -> int:
@@ -149,7 +151,11 @@ def main() -> int:
             folder = options.keep.absolute()
             folder.mkdir(parents=True)
         tally = fuzz(
-            numbers, seed=options.seed, jobs=options.jobs, folder=folder, progress=sys.stderr.isatty()
+            numbers,
+            seed=options.seed,
+            jobs=options.jobs,
+            folder=folder,
+            progress=sys.stderr.isatty(),
         )
     print(tally.report())
     return 1 if tally.groups else 0

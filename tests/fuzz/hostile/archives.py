@@ -64,7 +64,18 @@ def rename_checkpoint(path: Path, chance: Random, outside: Path) -> str:
     """Give a checkpoint another number, or a second name."""
     stem = path.name.split(".checkpoint-")[0]
     number = chance.choice(
-        ["000000000", "000000003", "000000006", "000000007", "999999999", "9" * 30, "4", "٣", "-1", ""]
+        [
+            "000000000",
+            "000000003",
+            "000000006",
+            "000000007",
+            "999999999",
+            "9" * 30,
+            "4",
+            "٣",
+            "-1",
+            "",
+        ]
     )
     new = path.with_name(f"{stem}.checkpoint-{number}.npz")
     if chance.random() < 0.5:
@@ -149,7 +160,9 @@ def _about(members: Members, at: int, chance: Random, outside: Path) -> str:
 
 def _names(members: Members, at: int, chance: Random, outside: Path) -> str:
     name, raw = members[at]
-    new = chance.choice([name, "../x.npy", "/x.npy", "x", "/", "about.npy", "model.npy", "a\nb.npy"])
+    new = chance.choice(
+        [name, "../x.npy", "/x.npy", "x", "/", "about.npy", "model.npy", "a\nb.npy"]
+    )
     if chance.random() < 0.5:
         members.append((new, raw))
         return f"a further member {new!r}, a copy of {name}"
@@ -187,13 +200,14 @@ def bomb() -> bytes:
     np.lib.format.write_array_header_1_0(
         head, {"descr": "<f8", "fortran_order": False, "shape": (200_000_000,)}
     )
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        with archive.open("bomb", "w", force_zip64=True) as member:
-            member.write(head.getvalue())
-            block = bytes(2**24)
-            left = 1_600_000_000
-            while left:
-                left -= member.write(block[:left])
+    with (
+        zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("bomb", "w", force_zip64=True) as member,
+    ):
+        member.write(head.getvalue())
+        block, left = bytes(2**24), 1_600_000_000
+        while left:
+            left -= member.write(block[:left])
     return stream.getvalue()
 
 

@@ -184,8 +184,8 @@ class Bench:
 
     def _watch_bugs(self) -> None:
         """Keep the errors that are told as mistakes of the code."""
-        from lad_mpi import terminal  # noqa: PLC0415
-        from lad_mpi.cli import world  # noqa: PLC0415
+        from lad_mpi import terminal
+        from lad_mpi.cli import world
 
         describe = terminal.describe
 

@@ -88,8 +88,7 @@ _STUDY_OUT = (
 )  # fmt: skip
 _SCALING = ("scaling.json", "scaling.json", "baselines/*.json", "*.h5", "**/*.h5")
 _FIGURES = tuple(
-    f"figures/{name}"
-    for name in ("captions.md", "loss_against_iterations.pdf", "phase_times.png")
+    f"figures/{name}" for name in ("captions.md", "loss_against_iterations.pdf", "phase_times.png")
 )
 _SCALE = (
     f"scale strong {{}}/spec.toml --ranks {','.join(map(str, RANKS))} --launches {LAUNCHES} "
@@ -112,7 +111,9 @@ COMMANDS = (
     Command("logs", "analysis table --csv {}/one.h5", _ONE, weight=10),
     Command("logs", "analysis figures {} -o {}/figures", _LOGS, _FIGURES, weight=1),
     Command("resume", "run {}/spec.toml -o {}/run.h5 --resume", _RESUMED, _RESUME_OUT, 40),
-    Command("resume", "run {}/spec.toml -o {}/run.h5 --overwrite", _RESUMED, _RESUME_OUT, 3),
+    # A log that is a link is the file that it leads to, which a person asks to replace here: so
+    # the log itself is left as it is.
+    Command("resume", "run {}/spec.toml -o {}/run.h5 --overwrite", ("*.npz",), _RESUME_OUT, 3),
     Command("resume", "run {}/spec.toml -o {}/run.h5 --resume -q", ("*.npz",), _RESUME_OUT, 30),
     Command("resume", "run {}/spec.toml --dry-run", ("spec.toml",), weight=20),
     Command("resume", "validate {}/spec.toml", ("spec.toml",)),

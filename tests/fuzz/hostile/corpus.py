@@ -104,7 +104,8 @@ class _Silent:
 def make_corpus(folder: Path) -> None:
     """Make all files; equal ones on the same machine, so that a case can be repeated."""
     chance = random.Random(0)
-    fixed = mock.patch.object(uuid, "uuid4", lambda: uuid.UUID(int=chance.getrandbits(128)))
+    numbers = lambda: uuid.UUID(int=chance.getrandbits(128))  # noqa: E731
+    fixed = mock.patch.object(uuid, "uuid4", side_effect=numbers)
     with fixed, contextlib.redirect_stdout(io.StringIO()):
         _make_logs(folder / "logs")
         _make_resume(folder / "resume")

@@ -41,7 +41,19 @@ class _Worker:
     case: Case | None = None
     number: int | None = None
     done: int = 0
+    began: float = 0.0
+    cpu_before_s: float = 0.0
     deadline: float = field(default_factory=lambda: time.monotonic() + _PATIENCE_S)
+
+    def cpu_s(self) -> float:
+        """Return the processor time that it has used."""
+        parts = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
+
+    def is_slowed_down(self) -> bool:
+        """Whether others on the machine have kept it from what it does, which is no waiting."""
+        wall_s, cpu_s = time.monotonic() - self.began, self.cpu_s() - self.cpu_before_s
+        return wall_s / 10 < cpu_s < DEADLINE_S and wall_s < _PATIENCE_S
 
     @property
     def stack(self) -> Path:
@@ -69,28 +81,20 @@ class Pool:
     def run(self, numbers: Iterable[int]) -> Iterator[Case]:
         """Carry out cases and return them as they are done."""
         left = iter(numbers)
-        busy = {id(worker) for worker in self._workers if self._give(worker, left)}
-        while busy:
-            by_pipe = {worker.pipe: worker for worker in self._workers if id(worker) in busy}
-            now = time.monotonic()
-            first = min(worker.deadline for worker in by_pipe.values())
-            for pipe in wait(list(by_pipe), timeout=max(0.0, first - now)):
-                worker = by_pipe[pipe]
-                case = self._hear(worker)
-                if case is None:
-                    continue
-                yield case
-                busy.discard(id(worker))
-                worker = self._perhaps_replace(worker, case)
-                if self._give(worker, left):
-                    busy.add(id(worker))
-            for worker in list(self._workers):
-                if id(worker) in busy and time.monotonic() > worker.deadline:
-                    yield self._end_hanging(worker)
-                    busy.discard(id(worker))
-                    worker = self._replace(worker)
-                    if self._give(worker, left):
-                        busy.add(id(worker))
+        for worker in self._workers:
+            self._give(worker, left)
+        while busy := {one.pipe: one for one in self._workers if one.number is not None}:
+            first = min(worker.deadline for worker in busy.values())
+            heard = wait(list(busy), timeout=max(0.0, first - time.monotonic()))
+            for pipe, worker in busy.items():
+                case = None
+                if pipe in heard:
+                    case = self._hear(worker)
+                elif time.monotonic() > worker.deadline:
+                    case = self._perhaps_end(worker)
+                if case is not None:
+                    yield case
+                    self._give(self._perhaps_replace(worker, case), left)
 
     def close(self) -> list[str]:
         """End all workers; return whose surroundings have another content than before."""
@@ -102,20 +106,16 @@ class Pool:
     def _start(self, number: int) -> _Worker:
         ours, theirs = _FORK.Pipe()
         folder = self._folder / f"worker-{number}"
-        process = _FORK.Process(
-            target=_work, args=(theirs, self._make_bench, folder), daemon=True
-        )
+        process = _FORK.Process(target=_work, args=(theirs, self._make_bench, folder), daemon=True)
         process.start()
         theirs.close()
         return _Worker(process, ours, folder)
 
-    def _give(self, worker: _Worker, left: Iterator[int]) -> bool:
+    def _give(self, worker: _Worker, left: Iterator[int]) -> None:
         worker.number, worker.case = next(left, None), None
-        if worker.number is None:
-            return False
-        worker.deadline = time.monotonic() + _PATIENCE_S
-        worker.pipe.send(worker.number)
-        return True
+        if worker.number is not None:
+            worker.deadline = time.monotonic() + _PATIENCE_S
+            worker.pipe.send(worker.number)
 
     def _hear(self, worker: _Worker) -> Case | None:
         """Take what a worker says; return a case that is done."""
@@ -126,7 +126,8 @@ class Pool:
         if is_done:
             worker.number, worker.done = None, worker.done + 1
             return case
-        worker.case, worker.deadline = case, time.monotonic() + DEADLINE_S
+        worker.case, worker.began = case, time.monotonic()
+        worker.cpu_before_s, worker.deadline = worker.cpu_s(), worker.began + DEADLINE_S
         return None
 
     def _mourn(self, worker: _Worker) -> Case:
@@ -138,7 +139,11 @@ class Pool:
         case.problems.append((f"the process died: {name}: {_innermost(stack)}", stack))
         return case
 
-    def _end_hanging(self, worker: _Worker) -> Case:
+    def _perhaps_end(self, worker: _Worker) -> Case | None:
+        """End a worker that is late, unless others on the machine are why; return its case."""
+        if worker.case is not None and worker.is_slowed_down():
+            worker.deadline = time.monotonic() + 1.0
+            return None
         worker.process.kill()
         worker.process.join()
         stack = _read(worker.stack)
@@ -194,9 +199,10 @@ def _work(pipe: Any, make_bench: Callable[[Path], Bench], folder: Path) -> None:
     while (number := pipe.recv()) is not None:
         stack.seek(0)
         stack.truncate()
+        faulthandler.dump_traceback_later(0.9 * DEADLINE_S, repeat=True, file=stack)
         case, command = bench.prepare(number)
+        faulthandler.dump_traceback_later(0.9 * DEADLINE_S, repeat=True, file=stack)
         pipe.send((case, False))
-        faulthandler.dump_traceback_later(0.9 * DEADLINE_S, file=stack)
         bench.carry_out(case, command)
         faulthandler.cancel_dump_traceback_later()
         pipe.send((case, True))
@@ -205,15 +211,22 @@ def _work(pipe: Any, make_bench: Callable[[Path], Bench], folder: Path) -> None:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text()[:4000]
+        text = path.read_text()[-8000:]
     except OSError:
         return ""
+    # Of several stacks the newest, without the frames of the fuzzer.
+    _, is_stack, last = text.rpartition("Timeout (")
+    return last.partition("/tests/fuzz/hostile/case.py")[0] if is_stack else text
 
 
 def _innermost(stack: str) -> str:
     """Return the innermost place in the suite of a stack of faulthandler."""
     for line in stack.splitlines():
-        if "/tests/fuzz/hostile/" not in line and ("/lad_mpi/" in line or "/analysis/" in line) and '"' in line:
+        if (
+            "/tests/fuzz/hostile/" not in line
+            and ("/lad_mpi/" in line or "/analysis/" in line)
+            and '"' in line
+        ):
             name = line.split('"')[1]
             root = max(name.rfind("/lad_mpi/"), name.rfind("/analysis/"))
             return f"{name[root + 1 :]}, {line.rpartition(' in ')[2]}"

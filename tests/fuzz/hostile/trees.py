@@ -27,9 +27,11 @@ _NUMBERS = (
     1e308, float("nan"), float("inf"), float("-inf"),
 )  # fmt: skip
 _TEXTS = (
-    "", " ", "x", "nan", "1e999", "1", "../../../x", "..", ".", "a\nb", "\x1b[31mred\x1b[0m\x07", "a\tb\rc", "\x00", "=1+1", "@x", "-x", "--help",
-    "$(touch PWNED)", "`touch PWNED`", "';touch PWNED;'", "{coding.load}", "{", "%s%n", "κ" * 300,
-    "\u202eabc", "<script>", r"$\frac{", DEEP, LARGE, "x" * 10**6, "cyclic", "run.h5", "spec.toml",
+    "", " ", "x", "nan", "1e999", "1", "../../../x", "..", ".", "a\nb", "\x1b[31mred\x1b[0m\x07",
+    "a\tb\rc", "\x00", "=1+1", "@x",
+    "-x", "--help", "$(touch PWNED)", "`touch PWNED`", "';touch PWNED;'",
+    "{coding.load}", "{", "%s%n", "κ" * 300, "\u202eabc", "<script>", r"$\frac{",
+    DEEP, LARGE, "x" * 10**6, "cyclic", "run.h5", "spec.toml",
 )  # fmt: skip
 
 
@@ -110,11 +112,11 @@ def _cast(parent: Any, key: Any, places: Any, chance: Random, outside: Path) -> 
     old = parent[key]
     casts = [lambda x: [x], lambda x: {"a": x}, lambda x: str(x)[:1000], lambda x: NULL]
     if isinstance(old, (int, float)):
-        casts += [float, bool, lambda x: str(x)]
+        casts += [float, bool, str]
     if isinstance(old, str):
         casts += [list, lambda x: x + chance.choice(_TEXTS), len]
     if isinstance(old, dict):
-        casts += [lambda x: list(x.items()), lambda x: list(x)]
+        casts += [lambda x: list(x.items()), list]
     if isinstance(old, list):
         casts += [lambda x: dict(enumerate(x)), lambda x: x[0] if x else 0]
     parent[key] = chance.choice(casts)(old)

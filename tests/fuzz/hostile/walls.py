@@ -7,6 +7,7 @@ that; for other users it mostly is.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import re
@@ -51,8 +52,6 @@ def protect_all_but(folder: Path) -> bool:
 
 def make_devices(folder: Path) -> None:
     """Make devices of a case's own, which nobody misses if they are replaced; root can."""
-    for name, minor in (("null", 3), ("zero", 5), ("full", 7)):
-        try:
+    with contextlib.suppress(OSError):
+        for name, minor in (("null", 3), ("zero", 5), ("full", 7)):
             os.mknod(folder / name, 0o020666, os.makedev(1, minor))
-        except OSError:
-            return

@@ -1,0 +1,57 @@
+"""A few hundred cases of the fuzzer, and that it notices what it looks for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+CASES, SEED = 250, 1
+
+
+def run(*words):
+    return subprocess.run(
+        [sys.executable, *map(str, words)], capture_output=True, text=True, check=False
+    )
+
+
+def test_no_command_is_commanded_by_the_files_that_it_reads():
+    done = run(HERE / "files.py", "--cases", CASES, "--seed", SEED, "--jobs", 2)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"cases   {CASES} in" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def found():
+    done = run(HERE / "broken.py")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("fault", "causes"),
+    [
+        ("none", []),
+        ("raises", ["left main: KeyError"]),
+        ("bug", ["bug: KeyError"]),
+        ("traceback", ["'Traceback': somewhere"]),
+        ("exit code", ["exit code 9"]),
+        ("hangs", ["hung: no place in the suite"]),
+        ("dies", ["the process died: SIGABRT: no place in the suite"]),
+        ("writes to the working directory", ["changed outside"]),
+        ("writes at home", ["changed outside"]),
+        ("writes beside its folder", ["changed outside"]),
+        ("renames outside", ["changed outside"]),
+        ("copies a secret", ["copied what lies outside"]),
+    ],
+)
+def test_what_a_broken_command_does_is_noticed(found, fault, causes):
+    assert found[fault] == causes
+
+
+def test_memory_beyond_the_limit_is_noticed(found):
+    assert [cause.partition(":")[0] for cause in found["memory"]] == ["memory"]
