@@ -32,7 +32,7 @@ def places():
             yield f"{section}.{name}", lambda v, s=section, n=name: {s: {n: v}}
     for place in ("problem", "coding", "compression", "attack", "aggregation", "pre"):
         for kind, cls in FAMILIES[place].table.items():
-            for name in set(field_names(cls)) - {INJECTED}:
+            for name in sorted(set(field_names(cls)) - {INJECTED}):
                 yield (
                     f"{place}.{kind}.{name}",
                     lambda v, p=place, k=kind, n=name: _of(p, {"kind": k, n: v}),
