@@ -148,7 +148,10 @@ def _about(members: Members, at: int, chance: Random, outside: Path) -> str:
     found = [place for place, (name, _) in enumerate(members) if name == "about.npy"]
     if not found:
         return _values(members, at, chance, outside)
-    about = json.loads(_array(members[found[0]][1]).tobytes())
+    try:
+        about = json.loads(_array(members[found[0]][1]).tobytes())
+    except ValueError:  # An earlier mutation has spoilt it.
+        return _values(members, at, chance, outside)
     about, words = mutate_tree(about, chance, outside)
     text = json.dumps(about)
     if chance.random() < 0.1:

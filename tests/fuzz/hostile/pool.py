@@ -132,7 +132,7 @@ class Pool:
 
     def _mourn(self, worker: _Worker) -> Case:
         worker.process.join()
-        case = worker.case or Case(worker.number or 0, mutations=["while they were made"])
+        case = worker.case or _unmade(worker)
         code = worker.process.exitcode
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         stack = _read(worker.stack)
@@ -147,9 +147,7 @@ class Pool:
         worker.process.kill()
         worker.process.join()
         stack = _read(worker.stack)
-        case = worker.case
-        if case is None:
-            case = Case(worker.number or 0, mutations=["while they were made"])
+        case = worker.case or _unmade(worker)
         case.problems.append((f"hung: {_innermost(stack)}", stack))
         return case
 
@@ -207,6 +205,11 @@ def _work(pipe: Any, make_bench: Callable[[Path], Bench], folder: Path) -> None:
         faulthandler.cancel_dump_traceback_later()
         pipe.send((case, True))
     pipe.send(bench.outside.changed_contents())
+
+
+def _unmade(worker: _Worker) -> Case:
+    """Return the case that a worker was making when it ended: a fault of the fuzzer."""
+    return Case(worker.number or 0, mutations=["the fuzzer failed to make its files"])
 
 
 def _read(path: Path) -> str:
