@@ -82,6 +82,11 @@ class Identity:
         """The short form of :attr:`digest` that file names carry."""
         return self.digest[:_ID_CHARACTERS]
 
+    @property
+    def spec_key(self) -> str:
+        """What runs share if their specs differ in labels only, whatever their data are."""
+        return json.dumps([self.numbers, self.times], sort_keys=True, default=str)
+
     def numbers_key(self, *without: str) -> str:
         """Return a key that runs share if they have the same numbers, but for the named keys."""
         kept = {key: value for key, value in self.numbers.items() if key not in without}

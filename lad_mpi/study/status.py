@@ -11,7 +11,7 @@ from lad_mpi.spec import identity_of
 from lad_mpi.study.failures import read_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from lad_mpi.logs import LogHead
@@ -87,34 +87,35 @@ def study_status(study: Study, folder: Path) -> list[RunStatus]:
     says so.
     """
     states = [run_status(run, folder) for run in study.runs]
-    pending = [state for state in states if state.status == PENDING]
-    if not pending:
+    if all(state.status != PENDING for state in states):
         return states
     earlier = _other_logs(folder, {state.path for state in states})
     return [
-        replace(state, failure=_superseded(state.run, earlier)) if state in pending else state
+        replace(state, failure=_superseded(state.run, earlier))
+        if state.status == PENDING
+        else state
         for state in states
     ]
 
 
-def _other_logs(folder: Path, known: set[Path]) -> list[LogHead]:
+def _other_logs(folder: Path, known: set[Path]) -> dict[str, tuple[Path, Identity]]:
+    """Return one log of each spec that the study does not know, with its identity."""
     from lad_mpi.logs import read_head  # noqa: PLC0415
 
-    found = []
+    found: dict[str, tuple[Path, Identity]] = {}
     for path in sorted(set(folder.glob("*.h5")) - known):
         with contextlib.suppress(LadError, OSError):
-            found.append(read_head(path))
+            identity = _identity(read_head(path))
+            found.setdefault(identity.spec_key, (path, identity))
     return found
 
 
-def _superseded(run: Run, earlier: Sequence[LogHead]) -> str:
+def _superseded(run: Run, earlier: Mapping[str, tuple[Path, Identity]]) -> str:
     """Say in what an earlier log of the same spec differs; empty if there is none."""
-    for log in earlier:
-        other = _identity(log)
-        if (other.numbers, other.times) == (run.identity.numbers, run.identity.times):
-            differences = run.identity.differences(other)
-            return f"{log.path.name} is of an earlier run: {_some(differences)}"
-    return ""
+    if run.identity.spec_key not in earlier:
+        return ""
+    path, identity = earlier[run.identity.spec_key]
+    return f"{path.name} is of an earlier run: {_some(run.identity.differences(identity))}"
 
 
 def _some(differences: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lad_mpi.errors import LogFormatError, UsageError
 from lad_mpi.files import longest_name
+from lad_mpi.hdf5 import is_hdf5
 from lad_mpi.logs import OutputLock, read_head, real_path
 from lad_mpi.spec import UNREADABLE_DATA, identify, identity_of
 from lad_mpi.training.checkpoint import Checkpoints
@@ -112,14 +113,18 @@ def open_output(output: Path, spec: Spec, existing: Existing, names: Sequence[st
 
 
 def _check_link(output: Path) -> None:
-    """Refuse a link that somebody else has put there, to have a file of ours overwritten."""
+    """Refuse a link that has a file overwritten which nobody meant."""
     try:
-        is_foreign = output.is_symlink() and output.lstat().st_uid not in {0, os.geteuid()}
+        if not output.is_symlink():
+            return
+        is_foreign = output.lstat().st_uid not in {0, os.geteuid()}
+        is_other = output.is_file() and output.stat().st_size > 0 and not is_hdf5(output)
     except (OSError, ValueError):
         return
-    if is_foreign:
+    if is_foreign or is_other:
+        what = "a link that another user has made" if is_foreign else "a link to what is no log"
         raise UsageError(
-            f"cannot write {output}: it is a link that another user has made",
+            f"cannot write {output}: it is {what}",
             hint=f"give the name of the log itself, {real_path(output)}, if that is what you mean",
         )
 

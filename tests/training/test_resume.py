@@ -413,6 +413,16 @@ def test_an_output_that_is_no_file_is_refused_at_once(tmp_path, make, existing):
     assert [path.name for path in tmp_path.iterdir()] == ["run.h5"]
 
 
+@pytest.mark.parametrize("existing", list(Existing))
+def test_a_link_to_what_is_no_log_is_not_followed(tmp_path, existing):
+    (tmp_path / "bashrc").write_text("mine")
+    (tmp_path / "run.h5").symlink_to("bashrc")
+    outcome, _ = start(tmp_path / "run.h5", existing=existing)
+    assert outcome.exit_code == ExitCode.USAGE
+    assert "it is a link to what is no log" in outcome.failure
+    assert (tmp_path / "bashrc").read_text() == "mine"
+
+
 def test_what_is_planted_beside_a_log_is_not_written(tmp_path):
     mine = tmp_path / "bashrc"
     mine.write_text("mine")
