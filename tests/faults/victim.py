@@ -54,7 +54,7 @@ POINTS = {
     "file drafted": ("lad_mpi.files", "put_in_place", "before", "server"),
     "file named": ("lad_mpi.files", "put_in_place", "after", "server"),
     "checkpoint kept": ("lad_mpi.training.checkpoint", "Checkpoints.save", "after", "server"),
-    "outcome copied": ("lad_mpi.logs.writer", "shutil.copyfile", "after", "server"),
+    "outcome copied": ("lad_mpi.logs.writer", "_copy", "after", "server"),
     "outcome drafted": ("lad_mpi.logs.writer", "create_state", "after", "server"),
     "outcome named": ("lad_mpi.logs.writer", "LogWriter.finish", "after", "server"),
     "left": ("lad_mpi.transport.mpi", "MpiLink.close", "before", "all"),
