@@ -22,9 +22,10 @@ RUN      = PATH="$(BIN):$$PATH" PYTHONUNBUFFERED=1
 # One thread a rank, as the command line itself has it unless told otherwise.
 TEST     = $(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 INSTALL  = $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# Tests of what needs neither other processes nor a clock.
-ALONE    = $(addprefix tests/,aggregation analysis attacks coding compression conformance logs metrics \
-             problems records spec study theory training transport)
+# Tests that may share the processors with others.
+ALONE    = $(wildcard tests/test_*.py) $(addprefix tests/,aggregation analysis attacks coding \
+             compression conformance cuda doctor fuzz logs metrics problems records spec study theory \
+             training transport)
 # A launcher hides the terminal from the ranks, so it is looked for here.
 PROGRESS = $$(test -t 2 && echo bar || echo lines)
 

@@ -36,6 +36,8 @@ _HOLES = 16
 _HEAP = b"GCOL\x01\0\0\0"
 _HEAP_HEADER = struct.Struct("<8s Q")
 _HEAP_OBJECT = struct.Struct("<H 6x Q")
+#: What stands for a text of a heap.
+_REFERENCE_BYTES = 16
 _MOST_OBJECTS = 10_000
 _MOST_ATTRIBUTES = 1000
 _LINKS = {h5py.h5l.TYPE_SOFT: "a soft link", h5py.h5l.TYPE_EXTERNAL: "an external link"}
@@ -78,7 +80,7 @@ def open_hdf5(path: Path, *, expansion: int | None) -> h5py.File:
         os.close(descriptor)
     try:
         if expansion is not None:
-            _check(file, _ROOM_BYTES + expansion * stored_bytes, longest_bytes)
+            _check(file, _ROOM_BYTES + expansion * stored_bytes, stored_bytes, longest_bytes)
     except BaseException:
         file.close()
         raise
@@ -141,14 +143,16 @@ def _check_heaps(descriptor: int) -> int:
     return longest
 
 
-def _check(file: h5py.File, room_bytes: int, longest_bytes: int) -> None:
+def _check(file: h5py.File, room_bytes: int, stored_bytes: int, longest_bytes: int) -> None:
     if file.id.get_create_plist().get_sizes() != (8, 8):
         raise NotPlainError("its addresses do not have 8 bytes")
+    # Attributes are stored, but each of their texts may be the longest one of the file.
+    texts_may_fit = stored_bytes // _REFERENCE_BYTES * longest_bytes <= room_bytes
     claimed_bytes = 0
     for name, item in _objects(file):
-        claims = list(_attribute_sizes(item, longest_bytes))
-        if len(claims) > _MOST_ATTRIBUTES:
-            raise NotPlainError(f"{name} has {len(claims)} attributes")
+        if (attributes := h5py.h5a.get_num_attrs(item)) > _MOST_ATTRIBUTES:
+            raise NotPlainError(f"{name} has {attributes} attributes")
+        claims = [] if texts_may_fit else list(_attribute_sizes(item, longest_bytes))
         if isinstance(item, h5py.h5d.DatasetID):
             _check_storage(name, item)
             claims.append(_claimed_bytes(item, longest_bytes))

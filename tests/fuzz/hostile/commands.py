@@ -40,7 +40,7 @@ class Command:
         Patterns of the files that are mutated.
     outputs : tuple of str
         What it may write: something else may lie there before.
-    weight : int
+    weight : float
         How often it is drawn.
     """
 
@@ -48,7 +48,7 @@ class Command:
     words: str
     targets: tuple[str, ...]
     outputs: tuple[str, ...] = ()
-    weight: int = 10
+    weight: float = 10
 
     def arguments(self, copy: Path) -> list[str]:
         """Return the arguments for one copy."""
@@ -106,15 +106,15 @@ COMMANDS = (
     Command("logs", "validate {}/two.h5", ("two.h5",), weight=20),
     Command("logs", "validate {}/half.h5", ("half.h5",), weight=20),
     Command("logs", "validate --json {}/half.h5 {}/one.h5", _LOGS),
-    Command("logs", "analysis table {}", _LOGS, weight=30),
-    Command("logs", "analysis table --json {} --target 30", _LOGS, weight=15),
+    Command("logs", "analysis table {}", _LOGS, weight=15),
+    Command("logs", "analysis table --json {} --target 30", _LOGS, weight=8),
     Command("logs", "analysis table --csv {}/one.h5", _ONE, weight=10),
-    Command("logs", "analysis figures {} -o {}/figures", _LOGS, _FIGURES, weight=1),
-    Command("resume", "run {}/spec.toml -o {}/run.h5 --resume", _RESUMED, _RESUME_OUT, 40),
+    Command("logs", "analysis figures {} -o {}/figures", _LOGS, _FIGURES, weight=0.1),
+    Command("resume", "run {}/spec.toml -o {}/run.h5 --resume", _RESUMED, _RESUME_OUT, 15),
     # A log that is a link is the file that it leads to, which a person asks to replace here: so
     # the log itself is left as it is.
     Command("resume", "run {}/spec.toml -o {}/run.h5 --overwrite", ("*.npz",), _RESUME_OUT, 3),
-    Command("resume", "run {}/spec.toml -o {}/run.h5 --resume -q", ("*.npz",), _RESUME_OUT, 30),
+    Command("resume", "run {}/spec.toml -o {}/run.h5 --resume -q", ("*.npz",), _RESUME_OUT, 15),
     Command("resume", "run {}/spec.toml --dry-run", ("spec.toml",), weight=20),
     Command("resume", "validate {}/spec.toml", ("spec.toml",)),
     Command("study", "study plan {}/study.toml -o {}/out", ("study.toml",), weight=25),
@@ -123,7 +123,7 @@ COMMANDS = (
     Command("study", "study status {}/study.toml -o {}/out", ("study.toml", *_OUT), weight=20),
     Command("study", "study status {}/study.toml -o {}/out", _OUT, weight=20),
     Command("study", "study status {}/study.toml -o {}/out --json", _OUT),
-    Command("study", "study run {}/study.toml -o {}/out -q", _OUT, _STUDY_OUT, 10),
+    Command("study", "study run {}/study.toml -o {}/out -q", _OUT, _STUDY_OUT, 3),
     Command(
         "study", "study submit {}/study.toml -o {}/out --cluster {}/cluster.toml --dry-run",
         ("cluster.toml", "study.toml", *_OUT), weight=15,
@@ -132,13 +132,13 @@ COMMANDS = (
         "study", "study submit {}/study.toml -o {}/out --cluster {}/cluster.toml",
         ("cluster.toml", *_OUT), _STUDY_OUT, 10,
     ),
-    Command("scaling", "analysis scaling {}", _SCALING, weight=20),
-    Command("scaling", "analysis scaling {} --json", _SCALING, weight=10),
-    Command("scaling", "analysis scaling {} -o {}/figures", _SCALING, _FIGURES, weight=1),
-    Command("scaling", "forecast {}", _SCALING, weight=8),
-    Command("scaling", "forecast {} --json --ranks 9 --target-error 30", _SCALING, weight=4),
-    Command("scaling", "forecast {}/logs", ("logs/*.h5",), weight=4),
-    Command("scaling", _SCALE, _SCALING, ("scaling.json", "logs", "specs", "baselines"), 12),
+    Command("scaling", "analysis scaling {}", _SCALING, weight=4),
+    Command("scaling", "analysis scaling {} --json", _SCALING, weight=2),
+    Command("scaling", "analysis scaling {} -o {}/figures", _SCALING, _FIGURES, weight=0.2),
+    Command("scaling", "forecast {}", _SCALING, weight=1.5),
+    Command("scaling", "forecast {} --json --ranks 9 --target-error 30", _SCALING, weight=1),
+    Command("scaling", "forecast {}/logs", ("logs/*.h5",), weight=1),
+    Command("scaling", _SCALE, _SCALING, ("scaling.json", "logs", "specs", "baselines"), 1.5),
     Command("scaling", f"{_SCALE} --dry-run", ("spec.toml",), weight=2),
     Command(
         "scaling", "baseline --quick -o {}/new.json --against {}/baselines/after-p1.json",
@@ -147,7 +147,7 @@ COMMANDS = (
     *(
         Command(
             "data", f"run {{}}/spec-{name}.toml --set problem.data={{}}/data.{name} -o {{}}/new.h5",
-            (f"data.{name}",), weight=6,
+            (f"data.{name}",), weight=4,
         )
         for name in ("npz", "h5", "csv", "svm")
     ),
