@@ -292,7 +292,7 @@ class _Session:
                 masks = [_count_cpus(mask) for mask in log.provenance["affinity"]]
             except LadError as error:
                 return [f"{launch.log} has gone: {error.message}"]
-            except ValueError:
+            except (KeyError, ValueError):
                 return [f"{launch.log} does not say on which processors its ranks ran"]
             widths.setdefault(log.ranks, Counter()).update(masks)
         if len({width for counts in widths.values() for width in counts}) <= 1:

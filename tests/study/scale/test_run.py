@@ -142,11 +142,13 @@ def test_a_folder_that_is_a_link_is_refused(tmp_path, name):
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-@pytest.mark.parametrize("affinity", [[""], ["0,"]])
+@pytest.mark.parametrize("affinity", [[""], ["0,"], None])
 def test_a_log_that_does_not_tell_its_binding_voids_the_study(tmp_path, affinity):
     def spoil(folder, arguments):
         with h5py.File(folder / arguments[arguments.index("-o") + 1], "r+") as file:
-            file["provenance"].attrs["affinity"] = affinity
+            del file["provenance"].attrs["affinity"]
+            if affinity is not None:
+                file["provenance"].attrs["affinity"] = affinity
 
     record, *_ = run(tmp_path, launcher=InPlace(spoil))
     (void,) = record.void
