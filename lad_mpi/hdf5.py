@@ -9,7 +9,6 @@ refused if it is more than one plain file.
 from __future__ import annotations
 
 import math
-import mmap
 import os
 import struct
 from typing import TYPE_CHECKING
@@ -36,6 +35,7 @@ _HOLES = 16
 _HEAP = b"GCOL\x01\0\0\0"
 _HEAP_HEADER = struct.Struct("<8s Q")
 _HEAP_OBJECT = struct.Struct("<H 6x Q")
+_BLOCK_BYTES = 2**20
 #: What stands for a text of a heap.
 _REFERENCE_BYTES = 16
 _MOST_OBJECTS = 10_000
@@ -122,24 +122,41 @@ def _check_heaps(descriptor: int) -> int:
 
     Source: HDF5 file format specification, version 3.0, section III.E.
     """
-    longest = 0
-    if not os.fstat(descriptor).st_size:
-        return longest
-    with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as content:
-        start = content.find(_HEAP)
-        while start >= 0:
-            place = start + _HEAP_HEADER.size
-            *_, size = _HEAP_HEADER.unpack(content[start:place].ljust(_HEAP_HEADER.size, b"\0"))
-            end = min(start + size, len(content))
-            while place + _HEAP_OBJECT.size <= end:
-                index, length = _HEAP_OBJECT.unpack_from(content, place)
-                # Object 0 is the free room, header included.
-                step = length if index == 0 else _HEAP_OBJECT.size + -(-length // 8) * 8
-                if step < _HEAP_OBJECT.size or place + step > end:
-                    raise NotPlainError(f"its heap at byte {start} is damaged")
-                longest = max(longest, length if index else 0)
-                place += step
-            start = content.find(_HEAP, start + 1)
+    file_bytes = os.fstat(descriptor).st_size
+    longest = heap_bytes = 0
+    for start in _find_heaps(descriptor):
+        header = os.pread(descriptor, _HEAP_HEADER.size, start)
+        *_, size = _HEAP_HEADER.unpack(header.ljust(_HEAP_HEADER.size, b"\0"))
+        size = min(size, file_bytes - start)
+        heap_bytes += size
+        if heap_bytes > file_bytes:
+            raise NotPlainError("its heaps overlap")
+        longest = max(longest, _longest_text(os.pread(descriptor, size, start), start))
+    return longest
+
+
+def _find_heaps(descriptor: int) -> Iterator[int]:
+    """Give where heaps begin; not by mapping the file, which others may cut short meanwhile."""
+    place = 0
+    # Blocks overlap by all but one byte of a signature.
+    while len(block := os.pread(descriptor, _BLOCK_BYTES, place)) >= len(_HEAP):
+        found = block.find(_HEAP)
+        while found >= 0:
+            yield place + found
+            found = block.find(_HEAP, found + 1)
+        place += len(block) - len(_HEAP) + 1
+
+
+def _longest_text(heap: bytes, start: int) -> int:
+    longest, place = 0, _HEAP_HEADER.size
+    while place + _HEAP_OBJECT.size <= len(heap):
+        index, length = _HEAP_OBJECT.unpack_from(heap, place)
+        # Object 0 is the free room, header included.
+        step = length if index == 0 else _HEAP_OBJECT.size + -(-length // 8) * 8
+        if step < _HEAP_OBJECT.size or place + step > len(heap):
+            raise NotPlainError(f"its heap at byte {start} is damaged")
+        longest = max(longest, length if index else 0)
+        place += step
     return longest
 
 

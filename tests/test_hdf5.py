@@ -151,3 +151,25 @@ def test_a_heap_that_leads_nowhere_is_refused_and_not_followed_for_ever(tmp_path
     path.write_bytes(content)
     with pytest.raises(NotPlainError, match=r"its heap at byte .* is damaged"):
         open_hdf5(path, expansion=16)
+
+
+@pytest.mark.timeout(20)
+def test_heaps_in_heaps_take_no_longer_than_others(tmp_path):
+    path = tmp_path / "x.h5"
+    # Each has one object, which ends with the file.
+    count = 40_000
+    heap = b"GCOL\x01\0\0\0" + (2**40).to_bytes(8, "little") + (1).to_bytes(8, "little")
+    lengths = (32 * left for left in reversed(range(count)))
+    path.write_bytes(b"".join(heap + length.to_bytes(8, "little") for length in lengths))
+    with pytest.raises(NotPlainError, match="its heaps overlap"):
+        open_hdf5(path, expansion=16)
+
+
+def test_a_heap_is_found_wherever_blocks_of_reading_end(tmp_path):
+    path = tmp_path / "x.h5"
+    for place in range(2**20 - 12, 2**20 + 4):
+        path.write_bytes(
+            bytes(place) + b"GCOL\x01\0\0\0" + (4096).to_bytes(8, "little") + bytes(64)
+        )
+        with pytest.raises(NotPlainError, match=f"its heap at byte {place} is damaged"):
+            open_hdf5(path, expansion=16)
