@@ -13,7 +13,7 @@ import re
 #: Stands between the message of an error and its hint.
 HINT = "\n  hint: "
 #: Control characters, separators of lines and paragraphs, and changes of direction.
-_COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def printable(text: str, *, keep: str = "\n\t") -> str:

@@ -5,7 +5,7 @@ No other part of the suite but the reader of data sets imports h5py.
 
 from lad_mpi.logs.carry import Continuation
 from lad_mpi.logs.datasets import Axes, FinalState
-from lad_mpi.logs.find import find_logs
+from lad_mpi.logs.find import find_logs, is_log
 from lad_mpi.logs.lock import OutputLock, is_being_written, real_path
 from lad_mpi.logs.reader import KILLED, Launch, LogHead, RunLog, read_head, read_log
 from lad_mpi.logs.schema import (
@@ -37,6 +37,7 @@ __all__ = [
     "RunLog",
     "find_logs",
     "is_being_written",
+    "is_log",
     "read_head",
     "read_log",
     "real_path",

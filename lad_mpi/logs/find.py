@@ -94,6 +94,15 @@ def open_log(path: Path) -> h5py.File:
     return file
 
 
+def is_log(path: Path) -> bool:
+    """Tell whether a file can be opened as a log."""
+    try:
+        open_log(path).close()
+    except (LogFormatError, UsageError):
+        return False
+    return True
+
+
 def _files_in(folder: Path) -> Iterator[Path]:
     folders = [folder]
     while folders:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from lad_mpi.errors import LadError
+from lad_mpi.errors import ExitCode, LadError
 from lad_mpi.spec import (
     UNREADABLE_DATA,
     identify,
@@ -94,6 +94,11 @@ def run_study(
         if interrupt.signal_name:
             interrupted = True
             break
+        if found.path.is_symlink():
+            # Somebody else may have put it there, to have a file elsewhere written.
+            outcome = Outcome("failed", f"{found.path}: {found.failure}", ExitCode.USAGE)
+            failed.append((run, outcome))
+            continue
         progress.start(run, position, len(study.runs))
         link.share(to_toml(run.spec))
         outcome = run_spec(

@@ -64,6 +64,8 @@ def run_status(run: Run, folder: Path) -> RunStatus:
     from lad_mpi.logs import read_head  # noqa: PLC0415
 
     path = run.locate(folder)
+    if path.is_symlink():
+        return RunStatus(run, path, DAMAGED, failure="it is a link, which a study does not follow")
     try:
         if not path.exists():
             failure = read_failure(path)

@@ -196,7 +196,8 @@ class Checkpoints:
                         f"the checkpoint {path} cannot be read: {os.strerror(number)}",
                         hint="it may be sound: see to the file system and try again",
                     ) from error
-                notes.append(f"{path.name} is damaged ({error}) and was passed over")
+                why = getattr(error, "strerror", None) or error
+                notes.append(f"{path.name} is damaged ({why}) and was passed over")
                 continue
             if (found.uuid, found.identity) != (log.uuid, log.identity):
                 if not own:

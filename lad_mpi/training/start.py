@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from lad_mpi.errors import LogFormatError, UsageError
 from lad_mpi.files import longest_name
-from lad_mpi.hdf5 import is_hdf5
-from lad_mpi.logs import OutputLock, read_head, real_path
+from lad_mpi.logs import OutputLock, is_log, read_head, real_path
 from lad_mpi.spec import UNREADABLE_DATA, identify, identity_of
 from lad_mpi.training.checkpoint import Checkpoints
 from lad_mpi.training.existing import Existing
@@ -97,7 +96,7 @@ def open_output(output: Path, spec: Spec, existing: Existing, names: Sequence[st
         lock = OutputLock(output)
     except OSError as error:
         raise UsageError(
-            f"cannot write {output}: {error.strerror}",
+            f"cannot write {error.filename or output}: {error.strerror}",
             hint="give an output in a folder of yours with -o",
         ) from error
     try:
@@ -118,7 +117,7 @@ def _check_link(output: Path) -> None:
         if not output.is_symlink():
             return
         is_foreign = output.lstat().st_uid not in {0, os.geteuid()}
-        is_other = output.is_file() and output.stat().st_size > 0 and not is_hdf5(output)
+        is_other = output.is_file() and not is_log(output)
     except (OSError, ValueError):
         return
     if is_foreign or is_other:

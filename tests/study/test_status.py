@@ -43,6 +43,16 @@ def of_another_run(path):
     shutil.copy(next(path.parent.glob("*-s3-*.h5")), path)
 
 
+def dangling_link(path):
+    path.symlink_to(path.parent.parent / "nowhere" / "x.h5")
+
+
+def link(path):
+    outside = path.parent.parent / "outside.h5"
+    shutil.copy(next(path.parent.glob("*-s3-*.h5")), outside)
+    path.symlink_to(outside)
+
+
 class Notes(NoProgress):
     def __init__(self):
         self.notes = []
@@ -69,7 +79,7 @@ def launch(tmp_path):
     return go
 
 
-@pytest.mark.parametrize("put", [fifo, folder, text, empty, of_another_run])
+@pytest.mark.parametrize("put", [fifo, folder, text, empty, of_another_run, dangling_link, link])
 def test_one_bad_log_is_listed_and_the_other_runs_go_on(launch, tmp_path, put, capsys):
     study, _, _ = launch()
     logs = tmp_path / "logs"
@@ -113,3 +123,17 @@ def test_a_note_that_cannot_be_read_is_none(launch, tmp_path, put):
     put(failure_path(log))
     assert read_failure(log) == ""
     assert study_status(study, tmp_path / "logs")[0].status == "pending"
+
+
+def test_a_link_in_a_study_is_not_written_through(launch, tmp_path):
+    study, *_ = launch()
+    mine = tmp_path / "mine.h5"
+    log = study.runs[0].locate(tmp_path / "logs")
+    log.rename(mine)
+    log.symlink_to(mine)
+    before = mine.read_bytes()
+    # The same run under another name: a log of the folder would get the name.
+    _, result, _ = launch(STUDY + '[[cases]]\nname = "another"\n')
+    assert "is a link, which a study does not follow" in result.failed[0][1].failure
+    assert (len(result.failed), result.skipped) == (1, 2)
+    assert mine.read_bytes() == before

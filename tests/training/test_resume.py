@@ -414,13 +414,19 @@ def test_an_output_that_is_no_file_is_refused_at_once(tmp_path, make, existing):
 
 
 @pytest.mark.parametrize("existing", list(Existing))
-def test_a_link_to_what_is_no_log_is_not_followed(tmp_path, existing):
-    (tmp_path / "bashrc").write_text("mine")
-    (tmp_path / "run.h5").symlink_to("bashrc")
+@pytest.mark.parametrize("content", ["text", "nothing", "data"])
+def test_a_link_to_what_is_no_log_is_not_followed(tmp_path, content, existing):
+    mine = tmp_path / "mine"
+    mine.write_text("mine" if content == "text" else "")
+    if content == "data":
+        with h5py.File(mine, "w") as file:
+            file["X"] = np.arange(5.0)
+    before = mine.read_bytes()
+    (tmp_path / "run.h5").symlink_to("mine")
     outcome, _ = start(tmp_path / "run.h5", existing=existing)
     assert outcome.exit_code == ExitCode.USAGE
     assert "it is a link to what is no log" in outcome.failure
-    assert (tmp_path / "bashrc").read_text() == "mine"
+    assert mine.read_bytes() == before
 
 
 def test_what_is_planted_beside_a_log_is_not_written(tmp_path):
