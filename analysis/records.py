@@ -62,7 +62,8 @@ def to_csv(rows: Sequence[Summary], collection: Collection) -> str:
     ]
     columns = list(dict.fromkeys(column for record in table for column in record))
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    # Quoted, so that no other separator than the comma cuts a text into cells.
+    writer = csv.DictWriter(stream, columns, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writeheader()
     writer.writerows(table)
     return stream.getvalue()
