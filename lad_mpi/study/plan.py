@@ -210,7 +210,7 @@ def _check_number(places: Sequence[str], axes_of: Sequence[Mapping[str, Sized]])
     axes = sorted(axes_of[most].items(), key=lambda axis: -len(axis[1]))
     longest = ", ".join(f"{key} ({len(values)} values)" for key, values in axes[:_NAMED_AXES])
     raise SpecError(
-        f"{places[most]}.axes",
+        "axes" if places[most] == "base" else f"{places[most]}.axes",
         f"the study asks for {shown(sum(numbers))} runs, and at most {_MOST_RUNS} are allowed; "
         f"{shown(numbers[most])} of them by the axes {longest}",
         hint="split it into several files",
