@@ -174,7 +174,8 @@ def _shown_phases(times: Sequence[TimeSummary]) -> list[str]:
 
 
 def _share(time: TimeSummary, phase: str) -> float:
-    return time.phases[phase].mean / time.mean_s if phase in time.phases else 0.0
+    known = phase in time.phases and time.mean_s > 0
+    return time.phases[phase].mean / time.mean_s if known else 0.0
 
 
 def _phase(time: TimeSummary, phase: str) -> str:

@@ -160,7 +160,10 @@ def words(parent: h5py.Group, name: str) -> tuple[str, ...]:
         raise MalformedError(f"dataset {path} is missing")
     if found.ndim != 1 or h5py.check_string_dtype(found.dtype) is None:
         raise MalformedError(f"{path} is not a list of text")
-    read = tuple(map(str, found.asstr()[:]))
+    try:
+        read = tuple(map(str, found.asstr()[:]))
+    except UnicodeDecodeError as error:
+        raise MalformedError(f"{path} is not UTF-8: {error}") from error
     if len(set(read)) < len(read):
         raise MalformedError(f"{path} names something twice")
     return read

@@ -362,6 +362,9 @@ def read_contents(path: Path, file: h5py.File) -> RunLog:
     training_phases = contents.texts(seconds, "training_phases")
     if not set(training_phases) <= set(phases):
         raise ValueError(f"{training_phases} are counted as training, but the phases are {phases}")
+    times_s = seconds[:rows]
+    if np.isinf(times_s).any():
+        raise ValueError(f"{seconds.name} has infinite values")
     datasets = metric_datasets(metrics)
     iteration = metrics[schema.ITERATION.name][:rows]
     if not np.array_equal(iteration, np.arange(rows)):
@@ -372,7 +375,7 @@ def read_contents(path: Path, file: h5py.File) -> RunLog:
         metrics={name: dataset[:rows] for name, dataset in datasets.items()},
         metric_info={name: _read_metric(name, dataset) for name, dataset in datasets.items()},
         refusals=_read_refusals(metrics, rows),
-        seconds=seconds[:rows],
+        seconds=times_s,
         phases=phases,
         training_phases=training_phases,
         warmup_iterations=contents.integer(seconds, "warmup_iterations", 0),

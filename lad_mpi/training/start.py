@@ -117,7 +117,7 @@ def _check_link(output: Path) -> None:
         if not output.is_symlink():
             return
         is_foreign = output.lstat().st_uid not in {0, os.geteuid()}
-        is_other = output.is_file() and not is_log(output)
+        is_other = not is_log(output)
     except (OSError, ValueError):
         return
     if is_foreign or is_other:
