@@ -12,6 +12,8 @@ from lad_mpi.text import HINT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pydantic import ValidationError
+
 #: Characters of a value that a message repeats.
 _MOST_SHOWN = 200
 
@@ -25,6 +27,14 @@ class ExitCode(IntEnum):
     REGRESSION = 3
     UNFIT = 5
     CHECKPOINTED = 75
+
+
+def first_mistake(error: ValidationError) -> str:
+    """Return the first of what pydantic found wrong, with its place, in one short line."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(map(str, found["loc"]))
+    text = found["msg"]
+    return ": ".join(part[:_MOST_SHOWN] for part in (place, text) if part)
 
 
 def shown(value: object) -> str:

@@ -2,9 +2,9 @@
 
 Whoever can write to a folder can put anything there under any name: a link to a file
 elsewhere, a FIFO that nobody writes to, a file that is larger than memory. So files are
-opened here and nowhere else. A file is read only if it is a regular one. A file is written
-as a *draft*, a new file under a hidden name, which replaces whatever has the final name.
-Neither step follows a link.
+opened here. A file is read only if it is a regular one. A file is written as a *draft*, a new
+file under a hidden name, which then replaces the file or link that has the final name. Writing
+never follows a link.
 
 Drafts also keep files whole. What is half written after a kill, or lost with the power
 although a later file is there, is worse than what is missing. So a draft is brought to the
@@ -31,8 +31,6 @@ MOST_TEXT_BYTES = 2**24
 #: Bytes of the random part of a draft's name; two hexadecimal digits each.
 _TOKEN_BYTES = 4
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-#: A FIFO without a writer opens at once.
-_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def open_regular(path: Path, *, follow_links: bool = True) -> BufferedReader:
@@ -51,7 +49,7 @@ def open_regular(path: Path, *, follow_links: bool = True) -> BufferedReader:
         It cannot be opened, or is a FIFO, a device, a folder or, if these are not
         followed, a link.
     """
-    return os.fdopen(open_descriptor(path, _READ, follow_links=follow_links), "rb")
+    return os.fdopen(open_descriptor(path, os.O_RDONLY, follow_links=follow_links), "rb")
 
 
 def open_descriptor(path: Path, flags: int, *, follow_links: bool = False) -> int:
@@ -62,14 +60,13 @@ def open_descriptor(path: Path, flags: int, *, follow_links: bool = False) -> in
     OSError
         As for :func:`open_regular`.
     """
+    # A FIFO without a writer opens at once.
     flags |= os.O_NONBLOCK | os.O_CLOEXEC
     try:
         descriptor = os.open(path, flags if follow_links else flags | os.O_NOFOLLOW, 0o666)
     except OSError as error:
         if error.errno == errno.ELOOP and not follow_links:
-            raise OSError(
-                errno.ELOOP, "is a link, which is not followed here", str(path)
-            ) from error
+            raise _not_followed(path) from error
         if error.errno == errno.ENXIO:  # A socket, or a FIFO that is to be written.
             raise _not_regular(path) from error
         raise
@@ -101,7 +98,7 @@ def read_bytes(
     Raises
     ------
     OSError
-        It cannot be read, is no regular file, or is too large.
+        It cannot be read, is not a regular file, or is too large.
     """
     with open_regular(path, follow_links=follow_links) as stream:
         content = stream.read(most_bytes + 1)

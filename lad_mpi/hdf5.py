@@ -8,6 +8,7 @@ refused if it is more than one plain file.
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import struct
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 _SUPERBLOCK = struct.Struct("<8s B 2x B 16x Q")
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SWMR_FLAG = 4
+#: How often HDF5 reads metadata that a writer may be changing, until the checksum is right. The
+#: pauses double from 1 ns, so with HDF5's default of 100 attempts a damaged file hangs a reader.
+_READ_ATTEMPTS = 25
 
 #: What the contents of a file may take in memory, besides a multiple of the file's size.
 _ROOM_BYTES = 2**26
@@ -64,7 +68,7 @@ def open_hdf5(path: Path, *, expansion: int | None) -> h5py.File:
         It has links to other places, external storage, virtual datasets, filters that are not
         known here, or datasets that are larger than the file can hold.
     OSError
-        It cannot be opened, is no regular file, or no HDF5 file.
+        It cannot be opened, or is not a regular file or not an HDF5 file.
     """
     descriptor = open_descriptor(path, os.O_RDONLY, follow_links=True)
     try:
@@ -74,8 +78,7 @@ def open_hdf5(path: Path, *, expansion: int | None) -> h5py.File:
         if found.st_size > _ROOM_BYTES + _HOLES * stored_bytes:
             raise NotPlainError(f"of its {found.st_size} bytes only {stored_bytes} are stored")
         longest_bytes = _check_heaps(descriptor)
-        name, growing = name_of(descriptor), _is_growing(descriptor)
-        file = h5py.File(name, "r", swmr=growing, locking="best-effort")
+        file = _open(name_of(descriptor), growing=_is_growing(descriptor))
     finally:
         os.close(descriptor)
     try:
@@ -99,6 +102,21 @@ def is_hdf5(path: Path) -> bool:
 def datasets_of(group: h5py.Group) -> dict[str, h5py.Dataset]:
     """Return the datasets that lie in a group itself, by their names."""
     return {name: item for name, item in group.items() if isinstance(item, h5py.Dataset)}
+
+
+def _open(name: str, *, growing: bool) -> h5py.File:
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    # As locking="best-effort" of h5py.File, which has no argument for the read attempts.
+    access.set_file_locking(True, True)
+    flags = h5py.h5f.ACC_RDONLY
+    if growing:
+        flags |= h5py.h5f.ACC_SWMR_READ
+        # h5py does not offer this function; HDF5 is found through the extension that uses it.
+        library = ctypes.CDLL(h5py.h5p.__file__)
+        library.H5Pset_metadata_read_attempts(
+            ctypes.c_int64(access.id), ctypes.c_uint(_READ_ATTEMPTS)
+        )
+    return h5py.File(h5py.h5f.open(name.encode(), flags, access))
 
 
 def _is_growing(descriptor: int) -> bool:

@@ -173,3 +173,20 @@ def test_a_heap_is_found_wherever_blocks_of_reading_end(tmp_path):
         )
         with pytest.raises(NotPlainError, match=f"its heap at byte {place} is damaged"):
             open_hdf5(path, expansion=16)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("place", ["superblock", "object header"])
+def test_a_damaged_file_that_seems_to_grow_is_not_waited_for(tmp_path, place):
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w", libver="latest") as file:
+        file.create_dataset("x", data=np.arange(3.0))
+        file.swmr_mode = True
+        file.flush()
+        # As a kill would leave it, and not as a close does.
+        content = bytearray(path.read_bytes())
+    damaged = 12 if place == "superblock" else content.find(b"OHDR") + 20
+    content[damaged] ^= 255
+    path.write_bytes(content)
+    with pytest.raises((OSError, ValueError), match="checksum"):
+        open_hdf5(path, expansion=16)

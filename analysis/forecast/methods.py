@@ -1,4 +1,4 @@
-"""Runs by method: rule, codec, and whatever else is no matter of size."""
+"""Runs by method: rule, codec, and all other keys that do not change the size of a run."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ def _summarise(timed: _Timed, base: _Timed, study: ScalingStudy) -> CaseSummary:
     if not (study.void or drift or crowded):
         gained = gain(base.totals, timed.totals)
         if timed is base:
-            # Of itself it is 1, and nothing else.
+            # The base case relative to itself is exactly 1; noise must not widen that.
             gained = dataclasses.replace(gained, median=1.0, low=1.0, high=1.0)
         ideal = 1.0
         if study.record.kind == "strong":

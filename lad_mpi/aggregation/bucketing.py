@@ -130,6 +130,6 @@ def _mean(values: Array, axis: int) -> Array:
     xp = namespace(values)
     mean = values.sum(axis=axis, dtype=np.float64) / values.shape[axis]
     if not xp.isfinite(mean).all():
-        # Dividing first costs accuracy, so it is left to sums that overflow.
+        # Dividing first is less accurate, so it is done only if the sum overflows.
         mean = (values / values.shape[axis]).sum(axis=axis, dtype=np.float64)
     return mean

@@ -130,8 +130,8 @@ def column_mean(rows: Array) -> Array:
         cleaned = finite_rows(rows)
         if cleaned is not rows:
             return column_mean(cleaned)
-        # Dividing first costs accuracy, so it is left to sums that overflow. Of halves, since
-        # rounding takes even such a sum beyond the largest number, which no mean exceeds.
+        # Dividing first is less accurate, so it is done only if the sum overflows. Rounding may
+        # then still exceed the largest number, so the halves are added up.
         limit = float(np.finfo(mean.dtype).max) / 2
         halves = (rows / (2 * len(rows))).sum(axis=0, dtype=mean.dtype)
         mean = xp.where(finite, mean, 2 * xp.clip(halves, -limit, limit))

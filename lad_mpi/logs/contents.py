@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lad_mpi.errors import first_mistake
 from lad_mpi.logs import schema
 from lad_mpi.toml import parse_toml
 
@@ -228,7 +229,7 @@ def parse_spec(written: str) -> dict[str, Any]:
     try:
         _Spec.model_validate(parsed)
     except ValidationError as error:
-        raise MalformedError(f"spec: {_first(error)}") from error
+        raise MalformedError(f"spec: {first_mistake(error)}") from error
     return parsed
 
 
@@ -244,7 +245,7 @@ def provenance(item: h5py.Group) -> dict[str, Any]:
     try:
         _Provenance.model_validate(read)
     except ValidationError as error:
-        raise MalformedError(f"{item.name}: {_first(error)}") from error
+        raise MalformedError(f"{item.name}: {first_mistake(error)}") from error
     return read
 
 
@@ -298,9 +299,3 @@ def _plain(item: h5py.Group, key: str, value: Any) -> Any:
 
 def _path(parent: h5py.Group, name: str) -> str:
     return f"{parent.name.rstrip('/')}/{name}"
-
-
-def _first(error: ValidationError) -> str:
-    """Return the first of what is wrong, in one line."""
-    found = error.errors(include_url=False)[0]
-    return f"{'.'.join(map(str, found['loc']))}: {found['msg']}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
-from lad_mpi.errors import LogFormatError, UsageError, shown
+from lad_mpi.errors import LogFormatError, UsageError, first_mistake, shown
 from lad_mpi.files import read_bytes, whole_file
 from lad_mpi.types import LARGEST_COUNT
 
@@ -83,13 +83,7 @@ def read_record_as(path: Path, kind: str, version: int, cls: TypeAdapter[_T]) ->
     try:
         return cls.validate_json(text, strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))[:_MOST_SHOWN]
-        raise LogFormatError(
-            f"{path} is damaged or incomplete: {place}: {first['msg'][:_MOST_SHOWN]}".replace(
-                ": : ", ": "
-            )
-        ) from error
+        raise LogFormatError(f"{path} is damaged or incomplete: {first_mistake(error)}") from error
 
 
 def read_record(path: Path, kind: str, version: int) -> dict[str, Any]:

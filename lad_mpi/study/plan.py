@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import itertools
 import math
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _KEYS = ("name", "description", "base", "axes", "cases")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_.]+)\}")
 #: Each is checked on its own, which takes milliseconds.
-_MOST_RUNS = 10_000
+_MOST_RUNS = 5000
 #: A spec does not have that many keys.
 _MOST_AXES = 100
 #: Axes that a message names.
@@ -70,7 +71,11 @@ class Run:
         path = folder / f"{_slug(self.names[0]) or 'run'}{ending}"
         if path.exists():
             return path
-        return min(folder.glob(f"*{ending}"), default=path)
+        try:
+            names = [name for name in os.listdir(folder) if name.endswith(ending)]  # noqa: PTH208
+        except OSError:
+            return path
+        return folder / min(names, default=path.name)
 
 
 @dataclass(frozen=True, slots=True)

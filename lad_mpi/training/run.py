@@ -78,7 +78,7 @@ def run_spec(
             stack.callback(start.lock.release)
         if refused is not None:
             return refused
-        if _tell_start(link, start, progress):
+        if _tell(link, start, progress, "complete" if start and start.is_complete else ""):
             return Outcome("complete")
         # Before this rank opens its GPU, which others may then not be able to.
         transfers = agree_on_transfers(spec, link)
@@ -91,7 +91,8 @@ def run_spec(
         start, refused = _together(link, partial(_pick_checkpoint, setup, start))
         if refused is not None:
             return refused
-        first_iteration = _tell_first_iteration(link, start, progress)
+        first = "" if start is None else str(start.first_iteration)
+        first_iteration = int(_tell(link, start, progress, first))
         listening = InterruptRequest() if interrupt is None else contextlib.nullcontext(interrupt)
         request = stack.enter_context(listening)
         outcome = _train(
@@ -157,20 +158,12 @@ def _pick_checkpoint(setup: Setup, start: Start | None) -> Start | None:
     return pick_checkpoint(start, arrays_of(setup))
 
 
-def _tell_start(link: Link, start: Start | None, progress: Progress) -> bool:
-    """Tell all ranks whether the run is complete already."""
+def _tell(link: Link, start: Start | None, progress: Progress, word: str) -> str:
+    """Tell the person the notes about a start, and all ranks a word of the server."""
     if start is not None:
         for note in start.notes:
             progress.note(note)
-    return link.share("complete" if start is not None and start.is_complete else "") != ""
-
-
-def _tell_first_iteration(link: Link, start: Start | None, progress: Progress) -> int:
-    """Tell all ranks with which iteration the run begins."""
-    if start is not None:
-        for note in start.notes:
-            progress.note(note)
-    return int(link.share("" if start is None else str(start.first_iteration)))
+    return link.share(word)
 
 
 def _train(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lad_mpi.errors import LogFormatError, UsageError
 from lad_mpi.files import longest_name
-from lad_mpi.logs import OutputLock, is_log, read_head, real_path
+from lad_mpi.logs import OutputLock, is_log, read_head, read_log, real_path
 from lad_mpi.spec import UNREADABLE_DATA, identify, identity_of
 from lad_mpi.training.checkpoint import Checkpoints
 from lad_mpi.training.existing import Existing
@@ -121,7 +121,11 @@ def _check_link(output: Path) -> None:
     except (OSError, ValueError):
         return
     if is_foreign or is_other:
-        what = "a link that another user has made" if is_foreign else "a link to what is no log"
+        what = (
+            "a link that another user has made"
+            if is_foreign
+            else "a link to a file that is not a log"
+        )
         raise UsageError(
             f"cannot write {output}: it is {what}",
             hint=f"give the name of the log itself, {real_path(output)}, if that is what you mean",
@@ -188,6 +192,9 @@ def _resume(start: Start, spec: Spec) -> Start:
     output = start.output
     try:
         log = read_head(output)
+        if log.status != "complete":
+            # All of it, before anything is made: it is copied into the log that goes on.
+            read_log(output)
     except LogFormatError as error:
         raise UsageError(
             f"cannot resume: {error.message}",

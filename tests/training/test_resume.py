@@ -403,6 +403,25 @@ def test_a_log_that_shows_another_file_is_not_copied_into_ours(tmp_path):
     assert output.read_bytes() == before
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("damage", ["ranks", "phases"])
+def test_a_damaged_log_is_refused_before_anything_is_made(tmp_path, damage):
+    output = tmp_path / "run.h5"
+    start(output, flushes=1)
+    with h5py.File(output, "r+") as log:
+        if damage == "ranks":
+            # The log that goes on would be as wide.
+            del log["timing/rank"]
+            log["timing"].create_dataset("rank", (8_000_000,), "i8", chunks=(1000,))
+        else:
+            log["timing/phase"][1] = b"\xff"
+    before = output.read_bytes()
+    outcome, _ = start(output)
+    assert outcome.exit_code == ExitCode.USAGE
+    assert outcome.failure.startswith("cannot resume: ")
+    assert output.read_bytes() == before
+
+
 @pytest.mark.parametrize("existing", list(Existing))
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["fifo", "folder"])
 def test_an_output_that_is_no_file_is_refused_at_once(tmp_path, make, existing):
@@ -425,7 +444,7 @@ def test_a_link_to_what_is_no_log_is_not_followed(tmp_path, content, existing):
     (tmp_path / "run.h5").symlink_to("mine")
     outcome, _ = start(tmp_path / "run.h5", existing=existing)
     assert outcome.exit_code == ExitCode.USAGE
-    assert "it is a link to what is no log" in outcome.failure
+    assert "it is a link to a file that is not a log" in outcome.failure
     assert mine.read_bytes() == before
 
 

@@ -176,7 +176,7 @@ class ClusterFile:
     def template(self, name: str) -> Path:
         """Return a template: the one in ``templates`` beside the file's folder, or the suite's."""
         own = self.path.absolute().parent.parent / "templates" / name
-        # Whatever has the name is meant: what is no regular file is refused when it is read.
+        # Also a FIFO of that name: it is refused when it is read, and not passed over.
         return own if os.path.lexists(own) else TEMPLATES / name
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import FailFast, Field, PlainValidator, TypeAdapter, ValidationError
 
-from lad_mpi.errors import UsageError
+from lad_mpi.errors import UsageError, first_mistake
 from lad_mpi.files import read_bytes, whole_file
 from lad_mpi.study.submit.queue import JobKey
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 FILE_NAME = "submissions.json"
 #: Enough for some hundred thousand runs; JSON takes much more in memory than in a file.
 _MOST_BYTES = 2**23
-_MOST_SHOWN = 200
 _ADVICE = "see with squeue that none of its jobs is left, then move it away"
 #: No separator of folders and no control character.
 _IN_NAMES = r"[^/\x00-\x1f\x7f-\x9f]"
@@ -99,11 +98,8 @@ def read_submissions(folder: Path) -> list[Submission]:
     try:
         return TypeAdapter(_Record).validate_json(content, strict=True).submissions
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = ".".join(str(part)[:_MOST_SHOWN] for part in first["loc"])
         raise UsageError(
-            f"{path} is not a record of submissions, version 1: "
-            f"{place}: {first['msg'][:_MOST_SHOWN]}".replace(": : ", ": "),
+            f"{path} is not a record of submissions, version 1: {first_mistake(error)}",
             hint=_ADVICE,
         ) from error
 
