@@ -41,6 +41,7 @@ class Tally:
     """What cases came to."""
 
     cases: int = 0
+    unmade: int = 0
     codes: Counter[str] = field(default_factory=Counter)
     groups: dict[str, list[tuple[Case, str]]] = field(default_factory=dict)
     grown: list[Case] = field(default_factory=list)
@@ -49,6 +50,9 @@ class Tally:
 
     def add(self, case: Case) -> None:
         """Count a case."""
+        if case.is_unmade:
+            self.unmade += 1
+            return
         self.cases += 1
         self.codes[str(case.code)] += 1
         for cause, details in case.problems:
@@ -63,6 +67,7 @@ class Tally:
         codes = ", ".join(f"{count} with {code}" for code, count in sorted(self.codes.items()))
         lines = [
             f"cases   {self.cases} in {lasted:.0f} s, {self.cases / lasted:.1f} a second",
+            f"unmade  {self.unmade} cases: the worker ended while it mutated the files",
             f"exits   {codes}",
             (
                 f"memory  at most {self.peak.peak_bytes / 1e6:.0f} MB, in case {self.peak.number}; "
@@ -158,7 +163,7 @@ def main() -> int:
             progress=sys.stderr.isatty(),
         )
     print(tally.report())
-    return 1 if tally.groups else 0
+    return 1 if tally.groups or tally.unmade > len(numbers) // 1000 else 0
 
 
 if __name__ == "__main__":

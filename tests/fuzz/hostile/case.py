@@ -53,6 +53,8 @@ class Case:
         Exit code.
     peak_bytes, growth_bytes : int
         Most memory that was resident, and by how much that was more than before.
+    is_unmade : bool
+        Whether the worker ended while it mutated the files, before it called the command.
     """
 
     number: int
@@ -62,6 +64,7 @@ class Case:
     code: int | None = None
     peak_bytes: int = 0
     growth_bytes: int = 0
+    is_unmade: bool = False
 
     @property
     def has_changed_outside(self) -> bool:

@@ -132,8 +132,9 @@ class Pool:
 
     def _mourn(self, worker: _Worker) -> Case:
         worker.process.join()
-        case = worker.case or _unmade(worker)
-        code = worker.process.exitcode
+        if worker.case is None:
+            return _unmade(worker)
+        case, code = worker.case, worker.process.exitcode
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         stack = _read(worker.stack)
         case.problems.append((f"the process died: {name}: {_innermost(stack)}", stack))
@@ -146,8 +147,9 @@ class Pool:
             return None
         worker.process.kill()
         worker.process.join()
-        stack = _read(worker.stack)
-        case = worker.case or _unmade(worker)
+        if worker.case is None:
+            return _unmade(worker)
+        case, stack = worker.case, _read(worker.stack)
         case.problems.append((f"hung: {_innermost(stack)}", stack))
         return case
 
@@ -197,7 +199,6 @@ def _work(pipe: Any, make_bench: Callable[[Path], Bench], folder: Path) -> None:
     while (number := pipe.recv()) is not None:
         stack.seek(0)
         stack.truncate()
-        faulthandler.dump_traceback_later(0.9 * DEADLINE_S, repeat=True, file=stack)
         case, command = bench.prepare(number)
         faulthandler.dump_traceback_later(0.9 * DEADLINE_S, repeat=True, file=stack)
         pipe.send((case, False))
@@ -208,8 +209,8 @@ def _work(pipe: Any, make_bench: Callable[[Path], Bench], folder: Path) -> None:
 
 
 def _unmade(worker: _Worker) -> Case:
-    """Return the case that a worker was making when it ended: a fault of the fuzzer."""
-    return Case(worker.number or 0, mutations=["the fuzzer failed to make its files"])
+    """Return the case that a worker was making when it ended: HDF5 may crash on a second mutation."""
+    return Case(worker.number or 0, is_unmade=True)
 
 
 def _read(path: Path) -> str:
