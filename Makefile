@@ -24,8 +24,8 @@ TEST     = $(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 INSTALL  = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Tests that may share the processors with others.
 ALONE    = $(wildcard tests/test_*.py) $(addprefix tests/,aggregation analysis attacks coding \
-             compression conformance cuda doctor fuzz logs metrics problems records spec study theory \
-             training transport)
+             compression conformance cuda doctor fuzz logs measure metrics problems records slurm \
+             spec study theory training transport wire)
 # A launcher hides the terminal from the ranks, so it is looked for here.
 PROGRESS = $$(test -t 2 && echo bar || echo lines)
 

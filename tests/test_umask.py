@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from lad_mpi.study.submit.record import Submission, write_submissions
+from lad_mpi.slurm.record import Submission, write_submissions
 
 SPEC = """
 iterations = 100000

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from lad_mpi.cli.tables import print_table
 from lad_mpi.errors import ExitCode, ParameterError, UsageError
-from lad_mpi.study.bench_codecs import CodecBench, bench_codecs
-from lad_mpi.study.bench_rules import RuleBench, bench_rules
+from lad_mpi.measure.bench_codecs import CodecBench, bench_codecs
+from lad_mpi.measure.bench_rules import RuleBench, bench_rules
 
 if TYPE_CHECKING:
     import argparse
 
-    from lad_mpi.study.bench_rules import Timing
+    from lad_mpi.measure.timing import Timing
 
 
 def bench(options: argparse.Namespace) -> ExitCode:

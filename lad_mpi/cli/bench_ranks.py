@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from lad_mpi.cli.world import on_server, whole_world
 from lad_mpi.errors import ExitCode, UsageError
+from lad_mpi.measure.bench_collectives import bench_collectives
+from lad_mpi.measure.bench_iteration import PAYLOAD, bench_iteration
 from lad_mpi.spec import Spec, load_spec, parse_spec, parse_toml_spec, to_toml
 from lad_mpi.spec.load import apply_override
-from lad_mpi.study.bench_collectives import bench_collectives
-from lad_mpi.study.bench_iteration import PAYLOAD, bench_iteration
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from lad_mpi.study.bench_collectives import CollectiveTimes
-    from lad_mpi.study.bench_iteration import IterationCost
+    from lad_mpi.measure.bench_collectives import CollectiveTimes
+    from lad_mpi.measure.bench_iteration import IterationCost
 
 _PAIRS = (
     ("bcast", "suite_bcast", "bare_bcast"),

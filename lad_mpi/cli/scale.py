@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from lad_mpi.cli.analysis import import_analysis
 from lad_mpi.errors import ExitCode, UsageError
 from lad_mpi.launchers import announced_size
-from lad_mpi.spec import load_spec
-from lad_mpi.study.scale import (
+from lad_mpi.measure.scale import (
     Launcher,
     ScaleOptions,
     default_launcher,
@@ -22,16 +21,17 @@ from lad_mpi.study.scale import (
     planned_launches,
     run_scaling,
 )
-from lad_mpi.study.scale.launcher import StoppedError, parse_launcher
-from lad_mpi.study.scale.run import new_record, run_arguments
+from lad_mpi.measure.scale.launcher import StoppedError, parse_launcher
+from lad_mpi.measure.scale.run import new_record, run_arguments
+from lad_mpi.spec import load_spec
 from lad_mpi.text import one_line
 from lad_mpi.training.interrupt import InterruptRequest
 
 if TYPE_CHECKING:
     import argparse
 
+    from lad_mpi.measure.scale import ScalePlan
     from lad_mpi.records import Launch, ScalingRecord
-    from lad_mpi.study.scale import ScalePlan
 
 
 def scale(options: argparse.Namespace) -> ExitCode:

@@ -93,7 +93,7 @@ def plan(options: argparse.Namespace) -> ExitCode:
 def status(options: argparse.Namespace) -> ExitCode:
     """Show what has become of the runs of a study, and of its jobs."""
     # As for tables: ranks that run a study have no use for it.
-    from lad_mpi.study.submit import (  # noqa: PLC0415
+    from lad_mpi.slurm import (  # noqa: PLC0415
         ask_queue,
         join_queue,
         known_jobs,

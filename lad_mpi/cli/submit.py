@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from lad_mpi.cli.study import study_folder
 from lad_mpi.errors import ExitCode, UsageError
 from lad_mpi.launchers import announced_size
-from lad_mpi.study import load_study, study_status
-from lad_mpi.study.submit import (
+from lad_mpi.slurm import (
     ask_queue,
     is_missing,
     join_queue,
@@ -21,13 +20,14 @@ from lad_mpi.study.submit import (
     send,
     submitting,
 )
+from lad_mpi.study import load_study, study_status
 
 if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
+    from lad_mpi.slurm import Layout, Prepared
     from lad_mpi.study import Run, Study
-    from lad_mpi.study.submit import Layout, Prepared
 
 
 def submit(options: argparse.Namespace) -> ExitCode:

@@ -13,7 +13,7 @@ from lad_mpi.conformance.component import ComponentLaws, moves_no_global_generat
 from lad_mpi.conformance.suite import build
 from lad_mpi.rng import Streams
 from lad_mpi.spec.contracts import offers_all_of
-from lad_mpi.transport import MessageFormat
+from lad_mpi.wire import MessageFormat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from lad_mpi.transport.gpu_probe import GpuTransfers
+from lad_mpi.doctor.gpu_probe import GpuTransfers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

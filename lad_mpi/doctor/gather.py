@@ -20,6 +20,7 @@ from lad_mpi import __version__
 from lad_mpi.aggregation.columns import num_threads
 from lad_mpi.arrays import visible_gpus
 from lad_mpi.doctor.facts import ClockFacts, RankFacts, Space
+from lad_mpi.doctor.gpu_probe import probe_gpu_transfers
 from lad_mpi.launchers import local_rank
 from lad_mpi.machine import (
     cpu_model,
@@ -31,7 +32,6 @@ from lad_mpi.machine import (
     read_or_empty,
 )
 from lad_mpi.transport.describe import describe_mpi
-from lad_mpi.transport.gpu_probe import probe_gpu_transfers
 
 if TYPE_CHECKING:
     from lad_mpi.transport import Link

@@ -26,8 +26,8 @@ from lad_mpi.training.evaluate import dispersion_prediction
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from lad_mpi.doctor.gpu_probe import GpuTransfers
     from lad_mpi.training.setup import Setup
-    from lad_mpi.transport.gpu_probe import GpuTransfers
 
 
 def provenance(

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from lad_mpi.doctor.gpu_probe import GpuTransfers
     from lad_mpi.spec import Spec
     from lad_mpi.training.start import Start
     from lad_mpi.transport import Exchange, Link
-    from lad_mpi.transport.gpu_probe import GpuTransfers
 
 _Made = TypeVar("_Made")
 

@@ -24,13 +24,13 @@ from lad_mpi.training.recorder import Recorder
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lad_mpi.doctor.gpu_probe import GpuTransfers
     from lad_mpi.training.interrupt import InterruptRequest
     from lad_mpi.training.iteration import Step
     from lad_mpi.training.loop import Loop
     from lad_mpi.training.server import Server
     from lad_mpi.training.setup import Setup
     from lad_mpi.training.start import Start
-    from lad_mpi.transport.gpu_probe import GpuTransfers
 
 
 def serve(

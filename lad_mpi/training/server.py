@@ -13,7 +13,7 @@ from lad_mpi.attacks import AttackContext, OmniscientAttack
 from lad_mpi.coding import DecodeStatus, DecodingCode
 from lad_mpi.compression import Rejection
 from lad_mpi.errors import ParameterError, RunFailedError
-from lad_mpi.transport import ArrivingMessages
+from lad_mpi.wire import ArrivingMessages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,15 +12,17 @@ from lad_mpi.aggregation.columns import column_slices
 from lad_mpi.compression import Channel, FeedbackCodec
 from lad_mpi.rng import Purpose, Streams
 from lad_mpi.spec import check_data, check_dimension
-from lad_mpi.transport import Layout, MessageFormat, packing_for, warm_up
+from lad_mpi.transport import Layout
+from lad_mpi.wire import MessageFormat, packing_for, warm_up
 
 if TYPE_CHECKING:
     from lad_mpi.arrays import Backend
     from lad_mpi.coding import Assignment
     from lad_mpi.problems import ProblemData
     from lad_mpi.spec import Spec
-    from lad_mpi.transport import Link, Packing
+    from lad_mpi.transport import Link
     from lad_mpi.types import HostInts
+    from lad_mpi.wire import Packing
 
 
 #: The first slice is waited for, and nothing hides the work on the last: an eighth of each.

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from lad_mpi.arrays import visible_gpus
 from lad_mpi.compression import GpuCodec
-from lad_mpi.launchers import local_rank
-from lad_mpi.transport.gpu_probe import (
+from lad_mpi.doctor.gpu_probe import (
     HOST_MEMORY,
     PROBE_TIMEOUT_S,
     GpuTransfers,
     probe_gpu_transfers,
 )
+from lad_mpi.launchers import local_rank
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,6 @@ from lad_mpi.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lad_mpi.transport.bare import Bare
     from lad_mpi.types import Array, HostFloats, HostInts
 
 SERVER = 0
@@ -123,6 +122,42 @@ class Exchange(Protocol):
         """Free what the plan holds in the MPI library."""
 
 
+class Communicator(Protocol):
+    """The calls of an ``mpi4py.MPI.Intracomm`` that benchmarks time.
+
+    Only :mod:`lad_mpi.transport.mpi` imports mpi4py.
+    """
+
+    @property
+    def rank(self) -> int:
+        """Number of this rank."""
+
+    @property
+    def size(self) -> int:
+        """P."""
+
+    def Barrier(self) -> None:  # noqa: N802
+        """Wait for all ranks."""
+
+    def Ibarrier(self) -> Any:  # noqa: N802
+        """Begin to wait for all ranks."""
+
+    def Bcast(self, buf: Any, root: int) -> None:  # noqa: N802
+        """Send from the root to all."""
+
+    def Gather(self, sendbuf: Any, recvbuf: Any, root: int) -> None:  # noqa: N802
+        """Collect equal blocks of all ranks on the root."""
+
+    def Gatherv(self, sendbuf: Any, recvbuf: Any, root: int) -> None:  # noqa: N802
+        """Collect blocks of all ranks on the root."""
+
+    def Send(self, buf: Any, dest: int) -> None:  # noqa: N802
+        """Send to one rank."""
+
+    def Recv(self, buf: Any, source: int) -> Any:  # noqa: N802
+        """Receive from one rank."""
+
+
 class Link(Protocol):
     """One rank's view of the world."""
 
@@ -147,8 +182,8 @@ class Link(Protocol):
         """Whether this rank hosts devices."""
 
     @property
-    def bare(self) -> Bare | None:
-        """MPI's own calls, to be timed beside the suite's; None where there is one rank."""
+    def communicator(self) -> Communicator | None:
+        """The communicator of all ranks, for benchmarks of MPI itself; None for one rank."""
 
     def plan(
         self,
@@ -160,7 +195,7 @@ class Link(Protocol):
         """Allocate the buffers of a run, by ``allocate(shape)``, and plan its collectives.
 
         ``allocate`` returns arrays of uint8 in the memory of the host, or of a GPU of
-        which :func:`~lad_mpi.transport.gpu_probe.probe_gpu_transfers` says ``direct``.
+        which :func:`~lad_mpi.doctor.gpu_probe.probe_gpu_transfers` says ``direct``.
         """
 
     def share(self, text: str) -> str:

@@ -10,8 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lad_mpi.transport.bare import Bare
-    from lad_mpi.transport.base import Layout
+    from lad_mpi.transport.base import Communicator, Layout
     from lad_mpi.types import Array, HostFloats
 
 
@@ -66,7 +65,7 @@ class Loopback:
     size: int = 1
     is_server: bool = True
     hosts_devices: bool = True
-    bare: Bare | None = None
+    communicator: Communicator | None = None
 
     def plan(
         self,

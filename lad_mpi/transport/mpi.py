@@ -11,7 +11,6 @@ import mpi4py
 import numpy as np
 
 from lad_mpi.errors import ExitCode
-from lad_mpi.transport.bare import Bare
 from lad_mpi.transport.base import SERVER, Layout
 from lad_mpi.transport.shared_memory import check_shared_memory
 from lad_mpi.transport.sliced import PostedSlices
@@ -24,6 +23,7 @@ from mpi4py import MPI  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from lad_mpi.transport.base import Communicator
     from lad_mpi.types import Array, HostBytes, HostFloats
 
 
@@ -149,7 +149,7 @@ class MpiLink:
         self.library = library_version()
         self.is_server = self.rank == SERVER
         self.hosts_devices = not self.is_server
-        self.bare: Bare | None = Bare(self._comm)
+        self.communicator: Communicator | None = self._comm
 
     def plan(
         self,

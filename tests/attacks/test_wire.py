@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lad_mpi.attacks import AttackContext, Envelope, Mutate, RandomBytes, mutations
 from lad_mpi.compression import CODECS, Channel, Rejection
 from lad_mpi.rng import Streams
-from lad_mpi.transport import MessageFormat
+from lad_mpi.wire import MessageFormat
 
 N, Q = 24, 13
 PARAMETERS = {"rand_k": {"k": 4}, "top_k": {"k": 4}, "qsgd": {"levels": 3}}

@@ -15,8 +15,8 @@ from lad_mpi.doctor.gather import (
     describe_space,
     file_system_of,
 )
+from lad_mpi.doctor.gpu_probe import GpuTransfers
 from lad_mpi.transport import Loopback
-from lad_mpi.transport.gpu_probe import GpuTransfers
 
 
 def test_facts_arrive_as_they_were_sent(rank, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from lad_mpi.doctor import Severity
 from lad_mpi.doctor.gpu import judge_gpus
-from lad_mpi.transport.gpu_probe import GpuTransfers
+from lad_mpi.doctor.gpu_probe import GpuTransfers
 
 
 def found(findings):

@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lad_mpi.study.baseline import QUICK, measure_baseline
-from lad_mpi.study.bench_collectives import bench_collectives
+from lad_mpi.measure.bare import Bare
+from lad_mpi.measure.baseline import QUICK, measure_baseline
+from lad_mpi.measure.bench_collectives import bench_collectives
 from lad_mpi.transport import open_link
 
 pytestmark = [pytest.mark.mpi(min_size=2), pytest.mark.timeout(60)]
@@ -23,13 +24,13 @@ def link(world):
 
 
 def test_ping_pong_is_timed_on_rank_0_alone(link):
-    times_s = link.bare.ping_pong(link.size - 1, 100, 3)
+    times_s = Bare(link.communicator).ping_pong(link.size - 1, 100, 3)
     assert len(times_s) == (3 if link.is_server else 0)
     assert all(time_s > 0 for time_s in times_s)
 
 
 def test_every_call_is_timed_as_often_on_every_rank(link):
-    bare = link.bare
+    bare = Bare(link.communicator)
     buffer = np.full(64, link.rank, dtype=np.uint8)
     counts = [0] + [7 * rank for rank in range(1, link.size)]
     calls = [bare.broadcast_call(buffer), bare.gather_call(100), bare.gatherv_call(counts)]

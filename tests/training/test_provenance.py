@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
+from lad_mpi.doctor.gpu_probe import GpuTransfers
 from lad_mpi.spec import parse_toml_spec
 from lad_mpi.training import provenance as module
 from lad_mpi.training.run import _prepare
 from lad_mpi.transport import open_link
-from lad_mpi.transport.gpu_probe import GpuTransfers
 
 HOSTS = ("node1", "node1", "node10", "node1.cluster")
 REMARKS = [

@@ -8,11 +8,11 @@ from typing import ClassVar
 import pytest
 
 from lad_mpi.compression import NoCompression
+from lad_mpi.doctor.gpu_probe import PROBE_TIMEOUT_S, GpuTransfers
 from lad_mpi.spec import parse_spec
 from lad_mpi.training import transfers
 from lad_mpi.training.transfers import agree_on_transfers
 from lad_mpi.transport import Loopback
-from lad_mpi.transport.gpu_probe import PROBE_TIMEOUT_S, GpuTransfers
 
 DIRECT = GpuTransfers("direct", "20 GB/s", 2e10, 1e10)
 CRASHED = GpuTransfers("staged", "it was killed by SIGSEGV")

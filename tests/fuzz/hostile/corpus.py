@@ -16,11 +16,11 @@ import numpy as np
 import tomli_w
 
 from lad_mpi.cli.main import main
+from lad_mpi.measure.scale import ScaleOptions, plan_scaling, run_scaling
 from lad_mpi.records import Baseline, Quantity, write_baseline, write_scaling
+from lad_mpi.slurm.record import Submission, write_submissions
 from lad_mpi.spec import load_spec, parse_spec
 from lad_mpi.study import load_study
-from lad_mpi.study.scale import ScaleOptions, plan_scaling, run_scaling
-from lad_mpi.study.submit.record import Submission, write_submissions
 from lad_mpi.training import run_spec
 from lad_mpi.training.interrupt import InterruptRequest
 from lad_mpi.transport import Loopback

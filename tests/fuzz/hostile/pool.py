@@ -209,7 +209,10 @@ def _work(pipe: Any, make_bench: Callable[[Path], Bench], folder: Path) -> None:
 
 
 def _unmade(worker: _Worker) -> Case:
-    """Return the case that a worker was making when it ended: HDF5 may crash on a second mutation."""
+    """Return the case that a worker was making when it ended.
+
+    HDF5 may crash when it opens a mutated file to mutate it again.
+    """
     return Case(worker.number or 0, is_unmade=True)
 
 

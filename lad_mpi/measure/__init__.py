@@ -1,0 +1,1 @@
+"""Benchmarks, the baseline of a machine, and scaling studies."""

@@ -1,0 +1,140 @@
+"""The whole baseline, on all ranks together."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime, timezone
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lad_mpi.arrays import open_backend, visible_gpus
+from lad_mpi.machine import (
+    cpu_model,
+    describe_blas,
+    describe_place,
+    format_ranges,
+    oversubscribed,
+    package_versions,
+    quota_cpus,
+)
+from lad_mpi.measure.bare import Bare
+from lad_mpi.measure.baseline.compute import kernels
+from lad_mpi.measure.baseline.gpu import measure_gpu
+from lad_mpi.measure.baseline.network import measure_network
+from lad_mpi.records import Baseline, Quantity
+from lad_mpi.records.baseline import ALONE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lad_mpi.measure.baseline.effort import Effort
+    from lad_mpi.transport import Link
+
+
+def measure_baseline(link: Link, folder: Path, effort: Effort, *, quick: bool) -> Baseline | None:
+    """Measure what this machine can do; every rank of the world calls this together.
+
+    Parameters
+    ----------
+    link : Link
+        Of this rank.
+    folder : Path
+        Where HDF5 is measured, on rank 0; it has to exist.
+    effort : Effort
+        Sizes and repetitions.
+    quick : bool
+        Recorded.
+
+    Returns
+    -------
+    Baseline or None
+        On the server; None elsewhere.
+
+    Raises
+    ------
+    UsageError
+        The folder cannot be written.
+    """
+    date = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    start = perf_counter()
+    places = [json.loads(text) for text in link.gather_texts(json.dumps(describe_place()))]
+    found = []
+    if link.is_server:
+        # First, for what it may refuse: nobody has begun to wait.
+        found.append(_appends(folder, effort))
+    found += _measure_processors(link, effort)
+    if link.communicator is not None:
+        found += measure_network(link, Bare(link.communicator), effort)
+    if not link.is_server:
+        return None
+    return Baseline(
+        date=date,
+        quick=quick,
+        ranks=link.size,
+        oversubscribed=oversubscribed(places),
+        machine=_describe_machine(link, places, folder),
+        quantities=tuple(found),
+        duration_s=perf_counter() - start,
+    )
+
+
+def _appends(folder: Path, effort: Effort) -> Quantity:
+    # Only the server pays for importing HDF5.
+    from lad_mpi.logs.append import time_appends  # noqa: PLC0415
+
+    times_s = time_appends(folder, effort.append_bytes, effort.repeats)
+    samples = tuple(effort.append_bytes / time_s for time_s in times_s)
+    return Quantity("hdf5_append", "B/s", samples, effort.append_bytes, ALONE)
+
+
+def _measure_processors(link: Link, effort: Effort) -> list[Quantity]:
+    """Measure rank 0 alone while the others sleep, then all ranks at once."""
+    found = []
+    mine = kernels(open_backend("numpy", "float64"), effort)
+    if link.is_server:
+        for kernel in mine:
+            take = kernel.sample(effort.sample_s)
+            samples = tuple(take() for _ in range(effort.repeats))
+            name = f"{kernel.name}_alone"
+            found.append(Quantity(name, kernel.unit, samples, kernel.size_bytes, ALONE))
+        if visible_gpus():
+            found += measure_gpu(open_backend("cupy", "float64"), effort, ALONE)
+    bare = None if link.communicator is None else Bare(link.communicator)
+    if bare is not None:
+        bare.wait_quietly()
+    for kernel in mine:
+        take = kernel.sample(effort.sample_s)
+        rates = np.empty(effort.repeats)
+        for repeat in range(effort.repeats):
+            if bare is not None:
+                bare.start_together()
+            rates[repeat] = take()
+        table = link.collect(rates)
+        if table is None:
+            continue
+        for name, samples in (("each", table.min(axis=0)), ("together", table.sum(axis=0))):
+            found.append(
+                Quantity(
+                    f"{kernel.name}_{name}", kernel.unit, tuple(samples.tolist()), kernel.size_bytes
+                )
+            )
+    return found
+
+
+def _describe_machine(link: Link, places: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
+    return {
+        "hosts": [place["host"] for place in places],
+        "affinity": [format_ranges(place["cpus"]) for place in places],
+        "blas_threads": [place["blas_threads"] for place in places],
+        "cpu_model": cpu_model(),
+        "quota_cpus": quota_cpus(),
+        "load_average": os.getloadavg()[0],
+        "gpus": visible_gpus(),
+        "blas": describe_blas(),
+        "packages": package_versions(),
+        "mpi_library": link.library or "none: a single process",
+        "output": str(folder),
+    }

@@ -1,0 +1,226 @@
+"""What is known of a cluster: how jobs ask for nodes there, and how ranks are started."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from lad_mpi.errors import ParameterError, SpecError, UsageError
+from lad_mpi.slurm.words import control_character
+from lad_mpi.spec import read_toml
+from lad_mpi.spec.components import build
+from lad_mpi.spec.load import apply_override
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: Those of the suite. In a clone, ``clusters`` is a link to ``jobs/clusters``.
+CLUSTERS = Path(__file__).with_name("clusters")
+TEMPLATES = Path(__file__).with_name("templates")
+#: Where cluster files of one's own may lie, to be found by name.
+_OWN = Path("jobs/clusters")
+#: Minutes, or [days-]hours[:minutes[:seconds]], or minutes:seconds, as sbatch takes it.
+_TIME = re.compile(r"(\d+-)?\d+(:\d{1,2}){0,2}|UNLIMITED", re.ASCII)
+_VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+#: One option, and in the same word its value.
+_OPTION = re.compile(r"--[a-z][a-z0-9-]*(=.*)?|-[A-Za-z][\w@%+=:,./-]*", re.ASCII)
+_POSITIVE = ("nodes", "ranks_per_node", "cores_per_rank", "array_tasks")
+_NOT_NEGATIVE = ("gpus_per_node", "warn_s", "array_parallel")
+#: Texts of the script, each of which is one value; setup is code.
+_TEXTS = ("mpi", "time", "partition", "account", "venv")
+_LISTS = ("launcher_options", "options", "modules")
+#: What sbatch takes at most after ``--signal=USR2@``.
+_MAX_WARN_S = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster file.
+
+    Parameters
+    ----------
+    launcher : {"srun", "mpiexec"}
+        What starts ranks.
+    mpi : str
+        Plugin through which ``srun`` greets the MPI library, ``srun --mpi=list``.
+    launcher_options : tuple of str
+        Further options of the launcher.
+    nodes, ranks_per_node, cores_per_rank : int
+        Size of a job.
+    gpus_per_node : int
+        Where not 0, there is one rank a GPU, and the server besides on the first
+        node; ``ranks_per_node`` is not used then.
+    time : str
+        Limit of a job, as ``sbatch --time`` takes it.
+    warn_s : int
+        Seconds before the limit at which all ranks are asked to end in order.
+    requeue : bool
+        Whether a job puts itself into the queue again when it has been asked to end.
+    partition, account : str
+        Empty: the scheduler's default.
+    options : tuple of str
+        Other options of ``sbatch``, one each: ``"--qos=long"``.
+    modules, setup : tuple of str
+        What a job loads, and lines of bash that it runs after that. Both are code.
+    venv : str
+        Folder of a virtual environment; empty for none. Taken literally, without
+        variables.
+    array_tasks, array_parallel : int
+        Most tasks of one job array, and how many of them run at the same time
+        (0: the scheduler decides).
+    environment : dict of str to str
+        Variables of the job.
+
+    Raises
+    ------
+    ParameterError
+        A value cannot be used, or a text other than ``setup`` has a control character,
+        which would begin another line of the script.
+    """
+
+    launcher: Literal["srun", "mpiexec"] = "srun"
+    mpi: str = "pmi2"
+    launcher_options: tuple[str, ...] = ()
+    nodes: int = 2
+    ranks_per_node: int = 8
+    cores_per_rank: int = 1
+    gpus_per_node: int = 0
+    time: str = "01:00:00"
+    warn_s: int = 120
+    requeue: bool = True
+    partition: str = ""
+    account: str = ""
+    options: tuple[str, ...] = ("--exclusive", "--hint=nomultithread")
+    modules: tuple[str, ...] = ()
+    setup: tuple[str, ...] = ()
+    venv: str = ".venv"
+    array_tasks: int = 1000
+    array_parallel: int = 0
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._refuse_control_characters()
+        for name in _POSITIVE:
+            if getattr(self, name) < 1:
+                raise ParameterError(name, f"must be at least 1, not {getattr(self, name)}")
+        for name in _NOT_NEGATIVE:
+            if getattr(self, name) < 0:
+                raise ParameterError(name, f"must not be negative, and is {getattr(self, name)}")
+        if self.warn_s > _MAX_WARN_S:
+            raise ParameterError("warn_s", f"sbatch takes at most {_MAX_WARN_S}, not {self.warn_s}")
+        if not _TIME.fullmatch(self.time):
+            raise ParameterError(
+                "time",
+                f"expected minutes or [days-]hours:minutes:seconds, found {self.time!r}",
+                hint='time = "01:30:00"',
+            )
+        if self.launcher == "mpiexec" and self.gpus_per_node:
+            raise ParameterError(
+                "gpus_per_node", "ranks are placed beside GPUs by srun, and launcher is mpiexec"
+            )
+        for option in self.options:
+            if not _OPTION.fullmatch(option):
+                raise ParameterError(
+                    "options",
+                    f"expected options of sbatch, found {option!r}",
+                    hint='one option a text, its value behind "=": ["--qos=long", "--exclusive"]',
+                )
+        # bin in it goes on the PATH, where a colon ends a folder.
+        if ":" in self.venv:
+            raise ParameterError("venv", f"must not have a colon, found {self.venv!r}")
+        for name in self.environment:
+            if not _VARIABLE.fullmatch(name):
+                raise ParameterError("environment", f"{name!r} is no name of a variable")
+
+    def _refuse_control_characters(self) -> None:
+        texts = [(name, getattr(self, name)) for name in _TEXTS]
+        texts += [(name, text) for name in _LISTS for text in getattr(self, name)]
+        texts += [(f"environment.{name}", text) for name, text in self.environment.items()]
+        for name, text in texts:
+            if found := control_character(text):
+                raise ParameterError(
+                    name, f"must not have control characters, found {found} in {text!r}"
+                )
+
+    @property
+    def tasks_per_node(self) -> int:
+        """Tasks for which a job allocates on every node."""
+        return self.gpus_per_node + 1 if self.gpus_per_node else self.ranks_per_node
+
+    @property
+    def num_ranks(self) -> int:
+        """Ranks of a job."""
+        per_node = self.gpus_per_node or self.ranks_per_node
+        return self.nodes * per_node + (1 if self.gpus_per_node else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFile:
+    """A cluster and where it is described.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its stem is the cluster's name.
+    cluster : Cluster
+        What it says.
+    """
+
+    path: Path
+    cluster: Cluster
+
+    def template(self, name: str) -> Path:
+        """Return a template: the one in ``templates`` beside the file's folder, or the suite's."""
+        own = self.path.absolute().parent.parent / "templates" / name
+        # Also a FIFO of that name: it is refused when it is read, and not passed over.
+        return own if os.path.lexists(own) else TEMPLATES / name
+
+
+def load_cluster(path: Path, overrides: Iterable[str] = ()) -> ClusterFile:
+    """Read a cluster file.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or the name of one in ``jobs/clusters`` of the current folder, or of one
+        that comes with the suite.
+    overrides : iterable of str
+        ``key=value``, as for ``lad-mpi run --set``.
+
+    Raises
+    ------
+    UsageError, SpecError
+        There is no such file, or a key or value of it cannot be used.
+    """
+    path = _find(path)
+    mapping: dict[str, Any] = read_toml(path)
+    for override in overrides:
+        apply_override(mapping, override)
+    # 02:00:00 without quotes is a time of the day to TOML, and 90 a number.
+    if type(mapping.get("time")) in {dt.time, int}:
+        mapping["time"] = str(mapping["time"])
+    try:
+        return ClusterFile(path, build(Cluster, mapping, ""))
+    except SpecError as error:
+        raise SpecError(
+            f"{path}: {error.key}", error.message.removeprefix(f"{error.key}: "), hint=error.hint
+        ) from error
+
+
+def _find(path: Path) -> Path:
+    if path.suffix == ".toml" or path.is_file():
+        return path
+    if path.name == str(path):
+        for folder in (_OWN, CLUSTERS):
+            named = folder / f"{path.name}.toml"
+            if named.is_file():
+                return named
+    known = {file.stem for folder in (_OWN, CLUSTERS) for file in folder.glob("*.toml")}
+    raise UsageError(
+        f"there is no cluster file {path}, and none is called so in {_OWN} or {CLUSTERS}",
+        hint=f"known are {', '.join(sorted(known))}; copy one, change it, and give its path",
+    )

@@ -1,0 +1,206 @@
+"""Job scripts from templates: what is in a cluster file, put into files of bash."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lad_mpi.errors import UsageError
+from lad_mpi.files import read_bytes
+from lad_mpi.measure.scale.launcher import SRUN
+from lad_mpi.slurm.words import default_word, sbatch_word
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from lad_mpi.slurm.cluster import Cluster, ClusterFile
+
+#: ``@name@``, as autoconf has it: bash means nothing by it.
+_PLACEHOLDER = re.compile(r"@([a-z_]+)@")
+#: Ranks at which a scaling study measures unless told otherwise, as far as a job has them.
+_RANKS = (2, 3, 5, 9, 17, 33, 65, 129, 257, 513, 1025)
+_MEANING = {
+    "strong": "The spec stays as it is, whatever the\n# number of ranks.",
+    "weak": "The spec grows with the\n# number of ranks, so that every rank's work stays the same.",
+}
+_COMMENTS = {
+    "signal": "So many seconds before the time is up all ranks are asked to end in order.",
+    "requeue": (
+        "After the loss of a node the job starts again by itself, and appends to its output."
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a script is for.
+
+    Parameters
+    ----------
+    template : str
+        Name of the template, without its ending.
+    name : str
+        Name of the job.
+    output : str
+        Folder of the job's output, empty for the one it is submitted in.
+    arguments : sequence of str
+        Arguments of the script, before those that it is called with; empty where the
+        person who calls ``sbatch`` gives them all.
+    num_tasks : int
+        Tasks of a job array; 0 for none, and for an array whose size is told to ``sbatch``.
+    kind : str
+        ``"strong"`` or ``"weak"``, for scaling studies.
+    file : str
+        What the script is called, where it says how to call it.
+    """
+
+    template: str
+    name: str
+    output: str = ""
+    arguments: Sequence[str] = ()
+    num_tasks: int = 0
+    kind: str = ""
+    file: str = ""
+
+
+def render(file: ClusterFile, job: Job) -> str:
+    """Return the script of a job.
+
+    Raises
+    ------
+    UsageError
+        A template is missing, or has a placeholder that means nothing.
+    """
+    text = _fill(file, job, f"{job.template}.sbatch")
+    # Where a part is empty its blank lines are too many.
+    return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def _fill(file: ClusterFile, job: Job, name: str) -> str:
+    path = file.template(name)
+    values = _values(file, job)
+
+    def value(found: re.Match[str]) -> str:
+        if found[1] not in values:
+            raise UsageError(
+                f"{path}: @{found[1]}@ means nothing in a template",
+                hint=f"placeholders are @{'@, @'.join(sorted(values))}@",
+            )
+        return values[found[1]]()
+
+    return _PLACEHOLDER.sub(value, _read(path))
+
+
+def _values(file: ClusterFile, job: Job) -> dict[str, Callable[[], str]]:
+    """Return what makes the text of each placeholder; parts are templates themselves."""
+    cluster = file.cluster
+    launcher = "gpu" if cluster.gpus_per_node else cluster.launcher
+    last = "requeue" if cluster.requeue else "leave"
+    return {
+        "setup": lambda: _fill(file, job, "setup.sh").strip(),
+        "launch": lambda: _fill(file, job, f"launch_{launcher}.sh").strip(),
+        "srun": lambda: _fill(file, job, "srun.sh").strip(),
+        "follow": lambda: _fill(file, job, "follow.sh").strip() if _is_warned(cluster, job) else "",
+        "requeue": lambda: _fill(file, job, f"{last}.sh").strip(),
+        "options": lambda: _options(cluster, job),
+        "environment": lambda: _environment(cluster),
+        "arguments": lambda: _arguments(job.arguments),
+        # With the space before them, so that there is none where there are none.
+        "launcher_options": lambda: "".join(f" {shlex.quote(o)}" for o in cluster.launcher_options),
+        "launcher": lambda: _launcher(cluster),
+        "venv": lambda: default_word(cluster.venv),
+        "mpi": lambda: default_word(cluster.mpi),
+        "gpus_per_node": lambda: str(cluster.gpus_per_node),
+        "num_ranks": lambda: str(cluster.num_ranks),
+        "num_tasks": lambda: str(job.num_tasks or "$((SLURM_ARRAY_TASK_MAX + 1))"),
+        "ranks": lambda: _ranks(cluster.num_ranks),
+        "kind": lambda: job.kind,
+        "meaning": lambda: _MEANING.get(job.kind, ""),
+        "file": lambda: job.file,
+    }
+
+
+def _is_warned(cluster: Cluster, job: Job) -> bool:
+    """Tell whether the shell of the job is warned: srun hands a signal to the ranks alone."""
+    return cluster.launcher == "mpiexec" or job.template == "scale"
+
+
+def _launcher(cluster: Cluster) -> str:
+    """Return the launcher as one word, for ``lad-mpi scale --launcher``."""
+    words = SRUN if cluster.launcher == "srun" else (cluster.launcher,)
+    return shlex.quote(shlex.join([*words, *cluster.launcher_options]))
+
+
+def _ranks(most: int) -> str:
+    return ",".join(str(ranks) for ranks in _RANKS if ranks <= most) or str(most)
+
+
+def _read(path: Path) -> str:
+    try:
+        return read_bytes(path).decode()
+    except OSError as error:
+        raise UsageError(f"the template {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the template {path} is not UTF-8: {error}") from error
+
+
+def _options(cluster: Cluster, job: Job) -> str:
+    """Return the lines that ``sbatch`` reads."""
+    is_array = job.template == "array"
+    lines = [
+        f"--job-name={sbatch_word(job.name)}",
+        f"--nodes={cluster.nodes}",
+        f"--ntasks-per-node={cluster.tasks_per_node}",
+        f"--cpus-per-task={cluster.cores_per_rank}",
+    ]
+    if cluster.gpus_per_node:
+        lines.append(f"--gpus-per-node={cluster.gpus_per_node}")
+    for option in cluster.options:
+        name, equals, value = option.partition("=")
+        lines.append(f"{name}={sbatch_word(value)}" if equals else option)
+    lines.append(f"--time={cluster.time}")
+    if is_array:
+        parallel = f"%{cluster.array_parallel}" if cluster.array_parallel else ""
+        lines.append(f"--array=0-{(job.num_tasks or 10) - 1}{parallel}")
+    # "B:" is the shell of the job, which hands the signal on.
+    whom = "B:" if _is_warned(cluster, job) else ""
+    lines.append(f"--signal={whom}USR2@{cluster.warn_s}")
+    lines += ["--requeue", "--open-mode=append"]
+    number = "%x_%A_%a.out" if is_array else "%x_%j.out"
+    folder = f"{job.output.replace('%', '%%')}/" if job.output else ""
+    lines.append(f"--output={sbatch_word(folder + number)}")
+    script = []
+    for line in lines:
+        comment = _COMMENTS.get(line.removeprefix("--").partition("=")[0])
+        if comment:
+            script.append(f"# {comment}")
+        script.append(f"#SBATCH {line}")
+    for name in ("account", "partition"):
+        found = getattr(cluster, name)
+        # Many sites want these; a second # keeps a line from sbatch.
+        script.append(
+            f"#SBATCH --{name}={sbatch_word(found)}" if found else f"##SBATCH --{name}=..."
+        )
+    return "\n".join(script)
+
+
+def _environment(cluster: Cluster) -> str:
+    lines = []
+    if cluster.modules:
+        lines.append(f"module load {shlex.join(cluster.modules)} || exit 1")
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in cluster.environment.items()]
+    return "\n".join([*lines, *cluster.setup])
+
+
+def _arguments(arguments: Sequence[str]) -> str:
+    """Return the line that sets the script's arguments, one option a line."""
+    if not arguments:
+        return ""
+    text = "set --"
+    for argument in arguments:
+        # Nothing but options begins like one: path_word sees to that.
+        text += (" \\\n  " if argument.startswith("-") else " ") + shlex.quote(argument)
+    return f'{text} "$@"'

@@ -1,0 +1,112 @@
+"""What is tried of a GPU and MPI, with arrays of the host or a stand-in for those of a GPU."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from cuda_on_host import COMPILER, standin_environment
+
+MPIRUN = shutil.which("mpirun", path=str(Path(sys.executable).parent)) or shutil.which("mpirun")
+CLEAN = {key: value for key, value in os.environ.items() if not key.startswith(("PMI_", "PMIX_"))}
+TRIAL = [sys.executable, "-m", "lad_mpi.doctor.gpu_trial"]
+HERE = [socket.gethostname(), "60"]
+MEASURE = """
+import dataclasses, json
+import numpy as np
+from lad_mpi.arrays import open_backend
+from lad_mpi.doctor.gpu_trial import measure
+from lad_mpi.transport.mpi import world
+
+class Lying:
+    def __getattr__(self, name):
+        return getattr(world(), name)
+    def Gatherv(self, send, receive, root):
+        world().Gatherv(send, receive, root)
+        if receive is not None:
+            receive[0][1, -1] ^= 1
+
+comm = Lying() if LIES else world()
+found = measure(comm, open_backend("numpy", "float32"))
+if comm.rank == 0:
+    print(json.dumps(dataclasses.asdict(found)))
+"""
+
+pytestmark = pytest.mark.skipif(MPIRUN is None, reason="no mpirun beside this Python")
+
+
+def verdict(command, environment=CLEAN):
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return next(line for line in told if "kind" in line)
+
+
+def test_arrays_are_exchanged_and_timed():
+    """With host arrays, which every MPI takes: the exchange itself is right."""
+    code = MEASURE.replace("LIES", "False")
+    found = verdict([MPIRUN, "-n", "2", sys.executable, "-c", code])
+    assert found["direct_bytes_per_s"] > 0
+    assert found["staged_bytes_per_s"] > 0
+    faster = found["direct_bytes_per_s"] >= found["staged_bytes_per_s"]
+    assert found["kind"] == ("direct" if faster else "staged")
+
+
+def test_other_contents_than_were_sent_mean_staged():
+    code = MEASURE.replace("LIES", "True")
+    found = verdict([MPIRUN, "-n", "2", sys.executable, "-c", code])
+    assert found["kind"] == "staged"
+    assert "other contents" in found["reason"]
+    assert found["direct_bytes_per_s"] is None
+
+
+@pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
+class TestWithAStandIn:
+    @pytest.fixture
+    def environment(self):
+        path = standin_environment()["PYTHONPATH"]
+        return {**CLEAN, "PYTHONPATH": path}
+
+    def test_two_processes_try_and_measure(self, environment):
+        found = verdict([MPIRUN, "-n", "2", *TRIAL, *HERE], environment)
+        assert found["kind"] in {"direct", "staged"}
+        assert "two processes of this host" in found["reason"]
+
+    def test_one_process_shows_nothing(self, environment):
+        found = verdict([*TRIAL, *HERE], environment)
+        assert found["kind"] == "staged"
+        assert "could not be tried with two processes" in found["reason"]
+        assert found["direct_bytes_per_s"] is None
+
+    def test_processes_elsewhere_show_nothing(self, environment):
+        found = verdict([MPIRUN, "-n", "2", *TRIAL, "another-host", "60"], environment)
+        assert found["kind"] == "staged"
+        assert "left this host" in found["reason"]
+
+    def test_one_that_has_no_gpu_keeps_the_other_waiting_for_nothing(self, environment):
+        start = time.monotonic()
+        blind = ["env", "CUPY_STANDIN_DEVICES=0"]
+        both = ["-n", "1", *TRIAL, *HERE, ":", "-n", "1", *blind, *TRIAL, *HERE]
+        assert verdict([MPIRUN, *both], environment)["kind"] == "none"
+        # Half of the time after which it would be ended.
+        assert time.monotonic() - start < 30
+
+    def test_it_ends_by_itself_where_nobody_ends_it(self, environment):
+        code = "import lad_mpi.doctor.gpu_trial as t, time; t._GRACE_S = 0\n"
+        code += "t._largest = lambda *_: time.sleep(50)\nt.main('here', 1.0)"
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == -signal.SIGALRM

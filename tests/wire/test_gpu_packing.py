@@ -1,0 +1,128 @@
+"""Messages packed on a GPU are those of the host, and judged as there.
+
+The host carries out the kernels, under a stand-in for CuPy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from lad_mpi.arrays import open_backend, to_host
+from lad_mpi.attacks import ATTACKS, AttackContext
+from lad_mpi.compression import CODECS, Channel, Rejection
+from lad_mpi.rng import Streams
+from lad_mpi.wire import MessageFormat, packing_for, warm_up
+from lad_mpi.wire.gpu_packing import GpuPacking
+
+if TYPE_CHECKING:
+    from lad_mpi.arrays import DtypeName
+    from lad_mpi.compression import Codec
+
+pytestmark = pytest.mark.usefixtures("standin_gpu")
+
+N, Q, FIRST = 12, 37, 5
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "rand_k": {"k": 9},
+    "top_k": {"k": 9},
+    "qsgd": {"levels": 5},
+}
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request: pytest.FixtureRequest) -> DtypeName:
+    name: DtypeName = request.param
+    return name
+
+
+@pytest.fixture(params=sorted(CODECS))
+def codec(request: pytest.FixtureRequest) -> Codec:
+    return CODECS[request.param](**PARAMETERS.get(request.param, {}))
+
+
+def channel_for(dtype: DtypeName, iteration: int = 3) -> Channel:
+    return Channel(Streams(1), iteration, FIRST, N, Q, np.dtype(dtype))
+
+
+def vectors_for(dtype: DtypeName) -> np.ndarray:
+    """Return vectors whose norms and mean magnitudes are exact in any order of summation."""
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(N, Q))
+    # A row of zeros, and others of one magnitude each.
+    return (signs * np.r_[0.0, 2.0 ** np.arange(N - 1)][:, None]).astype(dtype)
+
+
+def pack_on_both(codec: Codec, dtype: DtypeName) -> tuple[Any, Any, np.ndarray, Any]:
+    """Return both packings, and the slots that they write over what was there."""
+    messages = MessageFormat(codec, Q, np.dtype(dtype))
+    backend = open_backend("cupy", dtype)
+    packing = packing_for(messages, backend)
+    slots = np.full((N, messages.slot_bytes), 170, dtype=np.uint8)
+    device_slots = backend.xp.asarray(slots)
+    vectors = vectors_for(dtype)
+    messages.pack(vectors, channel_for(dtype), slots)
+    packing.pack(backend.asarray(vectors), channel_for(dtype), device_slots)
+    return messages, packing, slots, device_slots
+
+
+def test_messages_are_those_of_the_host(codec: Codec, dtype: DtypeName) -> None:
+    _, _, slots, device_slots = pack_on_both(codec, dtype)
+    np.testing.assert_array_equal(to_host(device_slots), slots)
+
+
+def test_they_come_back_as_on_the_host(codec: Codec, dtype: DtypeName) -> None:
+    messages, packing, slots, device_slots = pack_on_both(codec, dtype)
+    expected, _ = messages.unpack(slots, channel_for(dtype))
+    vectors, rejections = packing.unpack(device_slots, channel_for(dtype))
+    np.testing.assert_array_equal(to_host(vectors), expected)
+    assert rejections.dtype == np.int64
+    assert not rejections.any()
+
+
+@pytest.mark.parametrize("attack", ["mutate", "random_bytes"])
+def test_hostile_messages_are_refused_for_the_reasons_of_the_host(
+    codec: Codec, dtype: DtypeName, attack: str
+) -> None:
+    messages, packing, slots, _ = pack_on_both(codec, dtype)
+    channel, reasons = channel_for(dtype), set()
+    for iteration in range(25):
+        context = AttackContext(Streams(2), iteration, np.arange(N), N, N - 1, slots)
+        hostile = ATTACKS[attack]().tamper(slots, messages, context)
+        expected, rejections = messages.unpack(hostile, channel)
+        vectors, found = packing.unpack(packing.xp.asarray(hostile), channel)
+        np.testing.assert_array_equal(found, rejections)
+        np.testing.assert_array_equal(to_host(vectors), expected)
+        reasons |= {Rejection(reason) for reason in found}
+    if attack == "mutate":
+        assert len(reasons) > 6
+
+
+def test_a_codec_of_the_host_packs_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = CODECS["sign"]()
+    monkeypatch.delattr(CODECS["sign"], "encode_on_gpu")
+    messages = MessageFormat(codec, Q, np.dtype("float32"))
+    backend = open_backend("cupy", "float32")
+    assert packing_for(messages, backend) is messages
+    with pytest.raises(TypeError, match="'sign' cannot be packed on a GPU"):
+        GpuPacking(messages, backend.xp)
+
+
+def test_a_rank_without_devices_packs_nothing(codec: Codec) -> None:
+    messages = MessageFormat(codec, Q, np.dtype("float32"))
+    packing = packing_for(messages, open_backend("cupy", "float32"))
+    channel = Channel(Streams(1), 0, 0, 0, Q, np.dtype("float32"))
+    slots = packing.xp.zeros((0, messages.slot_bytes), dtype=np.uint8)
+    packing.pack(packing.xp.zeros((0, Q), dtype=np.float32), channel, slots)
+    vectors, rejections = packing.unpack(slots, channel)
+    assert vectors.shape == (0, Q)
+    assert rejections.shape == (0,)
+
+
+def test_warming_up_works_where_messages_are_packed(codec: Codec, dtype: DtypeName) -> None:
+    messages = MessageFormat(codec, Q, np.dtype(dtype))
+    warm_up(packing_for(messages, open_backend("cupy", dtype)), channel_of_one(dtype))
+
+
+def channel_of_one(dtype: DtypeName) -> Channel:
+    return Channel(Streams(1), 0, 0, 1, Q, np.dtype(dtype))
