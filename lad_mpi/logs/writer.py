@@ -243,7 +243,7 @@ class LogWriter:
     def _check_free(self, *, replaces: bool) -> None:
         if self.path.exists() and not replaces:
             raise UsageError(
-                f"{self.path} exists already",
+                f"{self.path} already exists",
                 hint="give another output with -o, or replace it with --overwrite",
             )
 

@@ -1,4 +1,4 @@
-"""The training loop: one iteration, the states of server and devices, one run."""
+"""Train: run a spec on all ranks and write its log."""
 
 from lad_mpi.training.clock import PHASE_NAMES, TRAINING_PHASES, Phase
 from lad_mpi.training.outcome import Existing, NoProgress, Outcome, Progress

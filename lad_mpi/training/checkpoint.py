@@ -1,9 +1,9 @@
-"""Checkpoints: all that an interrupted run needs to go on with the same bits.
+"""Checkpoints: the state from which an interrupted run continues with the same bits.
 
-They lie beside the log, ``NAME.checkpoint-000000400.npz`` after 400 iterations,
-and are NumPy archives, whose members carry checksums. One is written under
-another name, brought to the disk and renamed, so that a file of that name is
-whole; the one before it is kept in case it is damaged all the same.
+A checkpoint is a NumPy archive beside the log, for example
+``NAME.checkpoint-000000400.npz`` after 400 iterations. Its members have checksums. It is
+written under a temporary name, synced to disk and renamed, so a file with the final name
+is complete. The previous checkpoint is kept in case the newest one is damaged later.
 """
 
 from __future__ import annotations
@@ -44,29 +44,29 @@ _DAMAGE = (
     MemoryError,
     TypeError,
     RuntimeError,
-    # Of the header of an array, which NumPy reads as Python.
+    # NumPy parses the header of an array as Python.
     SyntaxError,
     tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )
 _OPTIONAL = ("rule_state", "residuals")
-#: Not an error of the system, or one of seeking to a place that a damaged archive names.
+#: Errors without a number, and numbers that a damaged archive or a wrong file type causes.
 _ERRNOS_OF_DAMAGE = (None, errno.EINVAL, errno.EISDIR, errno.ELOOP)
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What an array of a checkpoint must be.
+    """Shape and dtype that an array of a checkpoint must have.
 
     Parameters
     ----------
     shapes : tuple of tuple of int
-        Its shape is one of these.
+        Valid shapes.
     dtype : numpy.dtype
-        Its dtype.
+        Required dtype.
     required : bool
-        Whether it must be there.
+        Whether a checkpoint must contain the array.
     """
 
     shapes: tuple[tuple[int, ...], ...]
@@ -75,11 +75,11 @@ class Layout:
 
 
 def arrays_of(setup: Setup) -> dict[str, Layout]:
-    """Return what the arrays of a run's checkpoints must be, by their names."""
+    """Return the layout of each array in a run's checkpoints, by name."""
     q, length, dtype = setup.problem.dimension, setup.message_dimension, setup.backend.dtype
     layouts = {
         "model": Layout(((q,),), dtype, required=True),
-        # A rule that stands in for a decoder may aggregate whole messages.
+        # A fallback rule may aggregate messages of several parts.
         "rule_state": Layout(((q,), (length,)), dtype, required=False),
     }
     if setup.has_residuals:
@@ -95,17 +95,17 @@ class Checkpoint:
     Parameters
     ----------
     iterations : int
-        Completed iterations.
+        Number of completed iterations.
     uuid : str
-        The run's own id, as in its log.
+        Id of the run, as in its log.
     identity : str
-        Hash of what makes the run the one that it is, as in its log.
+        Identity hash of the run, as in its log.
     model : ndarray, shape (Q,)
-        x.
+        The model x.
     rule_state : ndarray, shape (Q,), optional
-        What a stateful rule carries from one iteration to the next.
+        State of a stateful rule.
     residuals : ndarray, shape (N, Q), optional
-        What error feedback has not sent yet, a row a device.
+        Residuals of error feedback, one row per device.
     """
 
     iterations: int
@@ -117,12 +117,12 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints beside a log, of which the two newest are kept.
+    """The checkpoints beside a log. The two newest are kept.
 
     Parameters
     ----------
     log : Path
-        The log. Whoever writes must hold its lock.
+        The log. A process must hold its lock to write checkpoints.
     """
 
     def __init__(self, log: Path) -> None:
@@ -131,16 +131,16 @@ class Checkpoints:
         self._name = re.compile(re.escape(log.stem) + r"\.checkpoint-(\d+)\.npz")
 
     def path(self, iterations: int) -> Path:
-        """Return the file of a checkpoint after so many iterations."""
+        """Return the path of the checkpoint after ``iterations`` iterations."""
         return self._folder / f"{self._stem}.checkpoint-{iterations:09d}.npz"
 
     def save(self, checkpoint: Checkpoint) -> Path:
-        """Write a checkpoint and remove those before the last one.
+        """Write a checkpoint, and remove all but the two newest.
 
         Raises
         ------
         RunFailedError
-            It cannot be written; the earlier ones are still there.
+            The checkpoint cannot be written. Earlier checkpoints are kept.
         """
         path = self.path(checkpoint.iterations)
         try:
@@ -149,8 +149,7 @@ class Checkpoints:
         except OSError as error:
             raise RunFailedError(
                 f"cannot write the checkpoint {path}: {error.strerror or error}",
-                hint="see that the disk is not full and the quota not used up; --resume goes on "
-                "from the checkpoint before",
+                hint="free disk space or quota; --resume continues from the previous checkpoint",
             ) from error
         for old in self.paths()[_KEPT:]:
             with contextlib.suppress(OSError):
@@ -160,30 +159,30 @@ class Checkpoints:
     def load(
         self, log: LogHead, arrays: Mapping[str, Layout]
     ) -> tuple[Checkpoint | None, list[str]]:
-        """Read the newest checkpoint that a run can go on from.
+        """Read the newest checkpoint from which a run can continue.
 
         Parameters
         ----------
         log : LogHead
             The log.
         arrays : mapping of str to Layout
-            What the arrays must be; see :func:`arrays_of`.
+            Expected layout of the arrays; see :func:`arrays_of`.
 
         Returns
         -------
         checkpoint : Checkpoint or None
-            None where there is none that is sound.
+            None if there is no valid checkpoint.
         notes : list of str
-            Why newer ones were passed over.
+            Why newer checkpoints were skipped.
 
         Raises
         ------
         RunFailedError
-            One cannot be read at the moment; that it is damaged is not said by that.
+            The file system failed to read a checkpoint, which may still be valid.
         """
         notes = []
         own = self.paths()
-        # A log that was renamed, or has a second name, left them under the first.
+        # If the log was renamed or is a hard link, checkpoints have its earlier name.
         for path in own or self._paths(_ANY_NAME):
             try:
                 found = _read(path, arrays)
@@ -194,26 +193,23 @@ class Checkpoints:
                 if number not in _ERRNOS_OF_DAMAGE:
                     raise RunFailedError(
                         f"the checkpoint {path} cannot be read: {os.strerror(number)}",
-                        hint="it may be sound: see to the file system and try again",
+                        hint="it may be intact: check the file system and try again",
                     ) from error
                 why = getattr(error, "strerror", None) or error
-                notes.append(f"{path.name} is damaged ({why}) and was passed over")
+                notes.append(f"skipped {path.name}: it is damaged ({why})")
                 continue
             if (found.uuid, found.identity) != (log.uuid, log.identity):
                 if not own:
                     continue
-                notes.append(f"{path.name} belongs to another run and was passed over")
+                notes.append(f"skipped {path.name}: it belongs to another run")
             elif found.iterations > log.recorded:
-                notes.append(
-                    f"{path.name} was passed over, because the log holds only {log.recorded} "
-                    "iterations"
-                )
+                notes.append(f"skipped {path.name}: the log has only {log.recorded} iterations")
             else:
                 return found, notes
         return None, notes
 
     def clear(self, after: int = -1) -> None:
-        """Remove checkpoints of more than ``after`` iterations; what cannot be removed stays."""
+        """Remove checkpoints of more than ``after`` iterations; ignore errors."""
         remove_drafts(self._folder, rf"{re.escape(self._stem)}\.checkpoint-\d+\.npz")
         for path in self.paths():
             if _iterations(path) > after:
@@ -221,7 +217,7 @@ class Checkpoints:
                     path.unlink()
 
     def paths(self) -> list[Path]:
-        """List the checkpoints, the newest first."""
+        """List the checkpoints, newest first."""
         return self._paths(self._name)
 
     def _paths(self, name: re.Pattern[str]) -> list[Path]:
@@ -246,17 +242,17 @@ def _write(checkpoint: Checkpoint, stream: Any) -> None:
     }
     parts = {name: getattr(checkpoint, name) for name in ("model", *_OPTIONAL)}
     arrays = {name: array for name, array in parts.items() if array is not None}
-    # The archive has checksums of contents, not of names: one that is spoilt must be missed.
+    # The archive has checksums of its contents, but not of their names.
     about["arrays"] = list(arrays)
     described = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
     np.savez(stream, allow_pickle=False, about=described, **arrays)
 
 
 def _read(path: Path, arrays: Mapping[str, Layout]) -> Checkpoint:
-    # np.load leaves a file open that it cannot read.
+    # np.load does not close a file that it cannot read.
     with open_regular(path, follow_links=False) as stream:
         with zipfile.ZipFile(stream) as members:
-            # So that nothing takes more memory than the file has bytes.
+            # Otherwise a small file could take any amount of memory.
             if any(member.compress_type != zipfile.ZIP_STORED for member in members.infolist()):
                 raise ValueError("it is compressed")
         stream.seek(0)
@@ -280,13 +276,13 @@ def _read(path: Path, arrays: Mapping[str, Layout]) -> Checkpoint:
 def _read_about(archive: Any) -> dict[str, Any]:
     about = json.loads(archive["about"].tobytes())
     if about["version"] != _VERSION:
-        raise ValueError(f"it is of version {about['version']}, not {_VERSION}")
+        raise ValueError(f"its version is {about['version']}; expected {_VERSION}")
     types = {"iterations": int, "uuid": str, "identity": str, "arrays": list}
     for name, expected in types.items():
         if type(about[name]) is not expected:
-            raise ValueError(f"its {name} are {about[name]!r}")
+            raise ValueError(f"{name} is {about[name]!r}; expected {expected.__name__}")
     if about["iterations"] < 0 or not all(isinstance(name, str) for name in about["arrays"]):
-        raise ValueError("it counts wrong, or names an array by no text")
+        raise ValueError("its iteration count or a name of an array is invalid")
     return dict(about)
 
 

@@ -1,4 +1,4 @@
-"""The phases of an iteration, each under one monotonic clock."""
+"""Measure the phases of an iteration with a monotonic clock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Phase(IntEnum):
-    """Where time goes; the number is the position on the log's phase axis."""
+    """A phase of an iteration; the number is its index on the log's phase axis."""
 
     BROADCAST = 0
     COMPUTE = 1
@@ -34,8 +34,8 @@ class Phase(IntEnum):
 
 PHASE_NAMES = [phase.name.lower() for phase in Phase]
 
-#: Phases that a real training would have too. Attacks are the simulator's
-#: work, evaluation is the experimenter's; what is overlapped stands in other phases already.
+#: Phases that count as training time. Attacks and evaluation exist only in an experiment, and
+#: overlapped time is counted in other phases already.
 TRAINING_PHASES = [
     phase.name.lower()
     for phase in Phase
@@ -56,17 +56,22 @@ _SERVER_PHASES = (
 class Clock:
     """Seconds of one rank, by iteration and phase.
 
-    ``with clock(Phase.COMPUTE): …`` adds to the current iteration's record;
-    entering a phase several times in an iteration adds up.
+    ``with clock(Phase.COMPUTE): …`` adds to the current iteration. Times of the same phase
+    in one iteration add up.
 
     Parameters
     ----------
     capacity : int
-        How many iterations are kept between two flushes.
+        Maximum number of iterations between two flushes.
     is_server, hosts_devices : bool
-        What the rank does; phases that it never enters are NaN.
+        Role of the rank. Phases that it never enters are NaN.
     synchronize : callable
-        Waits for the device at the edges of a phase.
+        Waits for the GPU; called at the start and end of every phase.
+
+    Attributes
+    ----------
+    table : ndarray of float64, shape (capacity, phases)
+        Seconds of the iterations since the last flush.
     """
 
     def __init__(
@@ -87,15 +92,15 @@ class Clock:
         self._spans = [_Span(self._row, phase, synchronize) for phase in Phase]
 
     def __call__(self, phase: Phase) -> _Span:
-        """Return the context manager of a phase."""
+        """Return a context manager that times a phase."""
         return self._spans[phase]
 
     def add(self, phase: Phase, seconds: float) -> None:
-        """Add what was measured otherwise to the current iteration's record."""
+        """Add seconds to a phase of the current iteration."""
         self._row[phase] += seconds
 
     def commit(self, slot: int) -> None:
-        """Store the current iteration's record in a row of ``table`` and start a new one."""
+        """Store the current iteration in row ``slot`` of ``table`` and start the next one."""
         self.table[slot] = self._row
         self._row[:] = self._empty.tolist()
 

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from lad_mpi.training.setup import Setup
     from lad_mpi.types import Array, HostBools, HostBytes, HostInts
 
-#: Writes the gradients of the wanted subsets into an array.
+#: Writes the gradients of the given subsets into an array.
 _Source: TypeAlias = Callable[["HostInts", Any], None]
 
-#: Numbers that a block of gradients may hold before it is worked on in pieces.
+#: Target size of the gradient buffer, in numbers, so that it stays in the cache.
 _CACHED = 2**16
 
 
 class DeviceBlock:
-    """A contiguous block of devices, worked on together.
+    """A contiguous block of devices that compute together.
 
     All devices of the block compute their j-th subsets in one call, for a few j
-    at a time, so memory is O(block × Q) whatever the load is.
+    at a time. So memory is O(block × Q), independent of the load.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ class DeviceBlock:
     Attributes
     ----------
     residuals : array, shape (devices of the block, Q), or None
-        With error feedback, what messages have lost and later ones will make up
-        for, where they are packed; zeros for Byzantine devices. None before the
-        first message and without error feedback.
+        Residuals of error feedback: the compression error that later messages add
+        again. Zeros for Byzantine devices. None before the first message and without
+        error feedback.
     """
 
     def __init__(self, setup: Setup) -> None:
@@ -51,17 +51,17 @@ class DeviceBlock:
         shape = (self._count, setup.message_dimension)
         xp, dtype = setup.backend.xp, setup.backend.dtype
         self._coded: Array = xp.empty(shape, dtype=dtype)
-        # The vectors that make up a message: one, or a real and an imaginary one.
+        # A message has one vector, or a real and an imaginary vector.
         self._parts = [
             self._coded[:, start : start + dimension] for start in range(0, shape[1], dimension)
         ]
-        # Several columns of subsets at a time, as long as they stay in the cache.
+        # Compute as many columns of subsets at a time as stay in the cache.
         self._columns = max(1, _CACHED // max(1, self._count * dimension))
         self._terms: Array = xp.empty((self._columns * self._count, dimension), dtype=dtype)
         block = (setup.byzantine >= self._first) & (setup.byzantine < self._first + self._count)
         self._byzantine: HostInts = setup.byzantine[block]
         self.residuals: Array | None = None
-        # Looked up once: a check against a protocol costs more than a small attack.
+        # isinstance on a protocol costs more than a small attack, so check once.
         attack = setup.spec.attack
         self._attack = attack if isinstance(attack, LocalAttack) and block.any() else None
         self._tampering = attack if isinstance(attack, WireAttack) and block.any() else None
@@ -101,7 +101,7 @@ class DeviceBlock:
         return self._coded
 
     def attack(self, coded: Array, iteration: int) -> None:
-        """Put in place, in the rows of Byzantine devices, what these send of their own accord."""
+        """Replace the rows of Byzantine devices with their attack, in place."""
         attack = self._attack
         if attack is None:
             return
@@ -109,7 +109,7 @@ class DeviceBlock:
         coded[rows] = attack.corrupt(coded[rows], self._context(iteration))
 
     def pack(self, coded: Array, iteration: int, slots: Array) -> None:
-        """Compress the vectors and write one message a device."""
+        """Compress the vectors and write one message per device."""
         setup = self._setup
         channel = setup.channel(iteration, self._first, self._count)
         if not setup.has_residuals:
@@ -119,11 +119,11 @@ class DeviceBlock:
         setup.packing.pack(corrected, channel, slots)
         received, _ = setup.packing.unpack(slots, channel)
         self.residuals = keep(corrected, received)
-        # What a Byzantine device sends owes nothing to what it sent before.
+        # Byzantine devices do not use error feedback.
         self.residuals[self._byzantine - self._first] = 0
 
     def tamper(self, slots: Array, iteration: int) -> None:
-        """Put in place, in the slots of Byzantine devices, the bytes that these send."""
+        """Replace the bytes of messages of Byzantine devices, in place."""
         if self._tampering is None:
             return
         rows = self._byzantine - self._first
@@ -146,11 +146,11 @@ class DeviceBlock:
         )
 
     def _accumulate(self, part: Array, held: HostBools, weights: Array | None) -> None:
-        """Add the computed gradients column by column, so that every device sums in order."""
+        """Add the computed gradients column by column, so every device sums in a fixed order."""
         everyone = bool(held.all())
         start = 0
         for j, column in enumerate(held):
-            # A slice adds in place, where row numbers would copy twice.
+            # With a slice, += works in place; with row numbers it copies twice.
             rows = slice(None) if everyone else np.flatnonzero(column)
             count = self._count if everyone else int(column.sum())
             terms = self._terms[start : start + count]
@@ -174,7 +174,7 @@ class DeviceBlock:
 
     def _distinct(self, assignment: Assignment) -> HostInts:
         """Return the subsets that any device of the block computes, ascending."""
-        # One more than there are, for the padding.
+        # The last entry collects the padding, -1.
         seen = np.zeros(self._setup.problem.num_subsets + 1, dtype=bool)
         for first in range(0, assignment.max_load, self._columns):
             seen[assignment.part(self._own, slice(first, first + self._columns))] = True

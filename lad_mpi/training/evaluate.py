@@ -1,4 +1,4 @@
-"""Errors against the truth, which only an experimenter knows; outside the timed span."""
+"""Compute metrics that need the true gradient. Evaluation does not count as training time."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ NO_PREDICTION = "none"
 
 
 def dispersion_prediction(spec: Spec) -> str:
-    """Return what the law says of a run's messages: ``exact``, ``upper bound`` or ``none``.
+    """Return the kind of prediction for a run: ``exact``, ``upper bound`` or ``none``.
 
-    It holds for codes that declare one, and for unbiased codecs.
+    A prediction of the dispersion of honest messages exists for codes that declare a
+    variance factor, together with unbiased codecs.
     """
     if math.isnan(_variance_factor(spec)) or not spec.compression.unbiased:
         return NO_PREDICTION
@@ -33,7 +34,7 @@ def dispersion_prediction(spec: Spec) -> str:
 
 
 def _variance_factor(spec: Spec) -> float:
-    """Return V/β² of the run's code, NaN if it declares none."""
+    """Return V/β² of the run's code, or NaN if the code does not declare it."""
     code, devices = spec.coding, spec.devices
     if not isinstance(code, DispersionCode):
         return math.nan
@@ -63,12 +64,12 @@ class Evaluator:
         self._delta = setup.spec.compression.delta(problem.dimension)
 
     def at_step(self, step: Step) -> dict[str, float]:
-        """Return the metrics of an iteration, at its model and with its messages.
+        """Return the metrics of an iteration, at the model before its update.
 
         Raises
         ------
         RunFailedError
-            A metric has left the range of floating point.
+            A metric is infinite, or the loss is NaN.
         """
         gradient, beta_squared = self._truth(step.model)
         honest = step.messages[self._setup.honest]
@@ -79,7 +80,7 @@ class Evaluator:
             "honest_dispersion": dispersion(honest),
             "honest_dispersion_predicted": self._predicted(beta_squared, norm(gradient)),
         }
-        return _in_range(metrics)
+        return _checked(metrics)
 
     def at_model(self, model: Array) -> dict[str, float]:
         """Return the metrics that need no messages.
@@ -87,10 +88,10 @@ class Evaluator:
         Raises
         ------
         RunFailedError
-            A metric has left the range of floating point.
+            A metric is infinite, or the loss is NaN.
         """
         gradient, _ = self._truth(model)
-        return _in_range(self._at_point(model, gradient))
+        return _checked(self._at_point(model, gradient))
 
     def _truth(self, model: Array) -> tuple[Array, float]:
         self._setup.problem.gradients(model, self._every_subset, self._gradients)
@@ -117,8 +118,8 @@ class Evaluator:
         )
 
 
-def _in_range(metrics: dict[str, float]) -> dict[str, float]:
-    # NaN is what a metric without a value is, except for the loss, which has one.
+def _checked(metrics: dict[str, float]) -> dict[str, float]:
+    # NaN means that a metric has no value, but the loss always has one.
     for name, value in metrics.items():
         if math.isinf(value) or (name == "loss" and math.isnan(value)):
             raise diverged(f"the {name.replace('_', ' ')} is {value}")

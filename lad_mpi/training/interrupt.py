@@ -1,4 +1,4 @@
-"""Signals that ask for an orderly end."""
+"""Handle signals that ask a run to stop."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _LATE = (signal.SIGTERM, signal.SIGUSR2)
 
 
 class InterruptRequest:
-    """While open, remembers signals instead of dying of them.
+    """Record SIGINT, SIGTERM and SIGUSR2 instead of ending the process; a context manager.
 
-    Launchers send signals to all ranks, but only the server decides: it
-    announces the end with its next broadcast, so that no rank waits for
-    another. Schedulers repeat signals and send several kinds while an iteration
-    takes long, so only a second SIGINT (Ctrl-C) has its usual effect.
+    Launchers send signals to all ranks, but only the server decides. It announces the end
+    with its next broadcast, so no rank waits for a rank that has ended. Schedulers repeat
+    signals and send different ones during a long iteration, so only a second SIGINT
+    (Ctrl-C) has its usual effect.
 
     Attributes
     ----------
     signal_name : str
-        The first signal that came; empty while none did.
+        Name of the first signal received, or an empty string.
     """
 
     def __init__(self) -> None:
@@ -44,11 +44,11 @@ class InterruptRequest:
         self._restore(*_SIGNALS)
 
     def ignore_late(self) -> None:
-        """Ignore what schedulers send; for a process that is about to end.
+        """Ignore SIGTERM and SIGUSR2 from now on; for a process that is about to end.
 
-        A signal reaches the ranks one after another, and MPI ends after Python's
-        handlers are gone. A late copy must not kill a rank that is done, nor change
-        the exit code.
+        A signal reaches the ranks one after another, and MPI finalizes after Python has
+        removed its handlers. A late signal must not kill a rank that has finished, nor
+        change the exit code.
         """
         self._previous.clear()
         for number in _LATE:

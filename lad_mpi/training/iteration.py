@@ -1,4 +1,4 @@
-"""The iterations of a run, in step on all ranks."""
+"""Run the iterations of a run, synchronously on all ranks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Command(IntEnum):
-    """What the server tells all ranks with every broadcast."""
+    """A command that the server sends to all ranks with every broadcast."""
 
     STOP = 0
     CONTINUE = 1
@@ -36,18 +36,18 @@ class Command(IntEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """What the server saw in an iteration, before its update.
+    """The server's data of one iteration, before the update.
 
     Parameters
     ----------
     model : array, shape (Q,)
-        x, as broadcast.
+        The model x, as broadcast.
     messages : array, shape (N, Q)
-        Accepted messages; zero where one was refused.
+        The messages; rows of refused messages are zero.
     estimate : array, shape (Q,)
-        ĝ.
+        The aggregate ĝ.
     refusals : ndarray of int64, shape (reasons,)
-        Messages by :class:`~lad_mpi.compression.Rejection`.
+        Number of messages per :class:`~lad_mpi.compression.Rejection`.
     """
 
     model: Array
@@ -59,29 +59,29 @@ class Step:
 class Loop:
     """One rank's part in the iterations; a context manager.
 
-    The server leads: every broadcast says whether an iteration, a flush, a checkpoint or
-    the end comes next. So an error on the server between two broadcasts leaves all
-    ranks at the same point.
+    The server decides what all ranks do next. Every broadcast announces an iteration, a
+    flush, a checkpoint or the end. So if the server fails between two broadcasts, all ranks
+    are at the same point and can still be stopped.
 
     Parameters
     ----------
     setup : Setup
         The run on this rank.
     first_iteration : int
-        Iterations that an earlier launch completed.
+        Number of iterations that earlier launches completed.
 
     Attributes
     ----------
     setup, exchange, clock
         The run, its planned collectives and this rank's clock.
     server : Server or None
-        On rank 0.
+        The server on rank 0; None on other ranks.
     capacity : int
-        Most iterations between two flushes.
+        Maximum number of iterations between two flushes.
     done : int
-        Completed iterations.
+        Number of completed iterations.
     pending : int
-        Those among them whose times have not been collected yet.
+        Number of completed iterations whose times have not been collected yet.
     """
 
     def __init__(self, setup: Setup, first_iteration: int = 0) -> None:
@@ -96,7 +96,7 @@ class Loop:
             hosts_devices=link.hosts_devices,
             synchronize=setup.backend.synchronize,
         )
-        # All memory is allocated here, where the ranks can still agree that it does not suffice.
+        # Allocate all memory here, where the ranks can still agree to fail if one runs out of it.
         self._devices = DeviceBlock(setup) if link.hosts_devices else None
         self.server = Server(setup) if link.is_server else None
         shape = (link.size, *self.clock.table.shape)
@@ -115,14 +115,14 @@ class Loop:
         self.exchange.close()
 
     def iterate(self) -> tuple[Command, Step | None]:
-        """Run one iteration; every rank meets every collective once, in the same order.
+        """Run one iteration; every rank calls every collective once, in the same order.
 
         Returns
         -------
         command : Command
-            What the server announced; unless it is CONTINUE, nothing else was done.
+            The server's command. Unless it is CONTINUE, there was no iteration.
         step : Step or None
-            On the server.
+            The data of the iteration on the server; None on other ranks.
 
         Raises
         ------
@@ -153,7 +153,7 @@ class Loop:
                 return command, None
             messages, rejections, begun = received
         else:
-            # The clock has waited for the GPU, which MPI does not do.
+            # MPI does not wait for the GPU. The clock has done so at the end of PACK.
             with clock(Phase.GATHER):
                 exchange.gather()
             if server is None or exchange.inbox is None:
@@ -181,9 +181,9 @@ class Loop:
         return Command(int(word[0]))
 
     def follow(self) -> None:
-        """Do what the server announces until it announces the end; on all other ranks."""
+        """Follow the server's commands until it stops the run; on all other ranks."""
         command = Command.CONTINUE
-        # The server refuses values that overflow, and ends the run.
+        # The server refuses messages with values that overflow, and ends the run.
         with np.errstate(over="ignore", invalid="ignore"):
             while command != Command.STOP:
                 command, _ = self.iterate()
@@ -195,13 +195,13 @@ class Loop:
                     self._gather_residuals()
 
     def commit(self) -> None:
-        """Close an iteration."""
+        """Complete an iteration."""
         self.clock.commit(self.pending)
         self.pending += 1
         self.done += 1
 
     def collect(self, command: Command) -> HostFloats:
-        """Announce a flush or the end, and return every rank's clock table; on the server.
+        """Broadcast a command and collect every rank's clock table; on the server.
 
         Returns
         -------
@@ -214,26 +214,26 @@ class Loop:
         return seconds
 
     def collect_state(self) -> tuple[HostFloats, HostFloats | None]:
-        """Announce a checkpoint and collect what it needs from all ranks; on the server.
+        """Announce a checkpoint and collect its state from all ranks; on the server.
 
         Returns
         -------
         seconds : ndarray of float64, shape (ranks, capacity, phases)
             Every rank's clock table.
         residuals : ndarray, shape (N, Q), or None
-            Of all devices; None without error feedback.
+            Residuals of all devices; None without error feedback.
         """
         setup = self.setup
         room = None
         if setup.has_residuals and self._devices is None:
-            # Allocated before the other ranks wait for it.
+            # Allocate before the broadcast: if memory runs out, no rank waits in a gather.
             shape = (setup.layout.num_devices, setup.message_dimension)
             room = np.empty(shape, dtype=setup.backend.dtype)
         seconds = self.collect(Command.CHECKPOINT)
         return seconds, self._gather_residuals(room)
 
     def restore(self, checkpoint: Checkpoint | None) -> None:
-        """Continue from a checkpoint, which only the server has; on all ranks."""
+        """Continue from a checkpoint; all ranks call this, but only the server has the file."""
         setup = self.setup
         if self.server is not None and checkpoint is not None:
             self.server.restore(checkpoint.model, checkpoint.rule_state)
@@ -261,14 +261,14 @@ class Loop:
         setup = self.setup
         own = None if self._devices is None else self._devices.residuals
         if own is None:
-            # Zeros before the first message; the server of several ranks has no rows.
+            # Residuals are zero before the first message. A server without devices has no rows.
             _, count = setup.layout.block(setup.link.rank)
             own = np.zeros((count, setup.message_dimension), dtype=setup.backend.dtype)
         return setup.link.gather_rows(setup.layout, to_host(own), room)
 
 
 def _plan(setup: Setup) -> Exchange:
-    """Allocate the buffers of the two collectives, and plan these."""
+    """Allocate the buffers of the two collectives and plan them."""
     spec, link, backend = setup.spec, setup.link, setup.backend
     allocate = backend.xp.zeros if setup.sends_from_gpu else backend.host_buffer
     exchange = link.plan(

@@ -1,4 +1,4 @@
-"""The server leads a run: iterations, evaluation, log, checkpoints, and an orderly end."""
+"""Lead a run on the server: iterations, evaluation, log, checkpoints and the end."""
 
 from __future__ import annotations
 
@@ -41,22 +41,27 @@ def lead(
     ranks: list[str],
     remarks: Sequence[str] = (),
 ) -> Outcome:
-    """Lead a run to its end; whatever happens, all ranks are told to stop.
+    """Lead a run to its end. In case of a ``LadError``, stop all ranks.
 
     Parameters
     ----------
     loop : Loop
         The iterations, on the server.
     output : Output
-        Where the run starts, and the right to write the log.
+        The log's path and lock, and the checkpoint to start from.
     progress : Progress
-        Told at every flush.
+        Receives an update after every flush.
     interrupt : InterruptRequest
-        Looked at between iterations.
+        Checked between iterations.
     ranks : list of str
         :func:`~lad_mpi.training.run.describe_rank` of every rank.
     remarks : sequence of str
-        What the log should say about the place of the run.
+        Remarks on the environment of the run, for the log.
+
+    Returns
+    -------
+    Outcome
+        How the run ended.
 
     Raises
     ------
@@ -68,14 +73,14 @@ def lead(
     metrics = (*STEP_METRICS, *loop.server.metrics)
     stopped = False
     try:
-        # The inner context names an error before the log records it, the outer one an error
-        # of the log itself.
+        # The inner told_errors() handles an error before the log records it, the outer one
+        # handles errors of the log itself.
         with (
             told_errors(),
             _open_log(loop.setup, output, metrics, ranks, remarks) as log,
             told_errors(),
         ):
-            # Newer checkpoints are damaged, or belong to a run that was replaced.
+            # Newer checkpoints are damaged or belong to a replaced run.
             newest = -1 if output.checkpoint is None else output.first_iteration
             Checkpoints(output.path).clear(after=newest)
             launch = _Launch(
@@ -88,14 +93,14 @@ def lead(
             )
             try:
                 with told_errors():
-                    # Overflows are looked for, and named, where they matter.
+                    # The server and the evaluator check for overflow themselves.
                     with np.errstate(over="ignore", invalid="ignore"):
                         launch.iterate(interrupt)
                     if loop.done < loop.setup.spec.iterations:
                         launch.checkpoint()
             except LadError:
                 stopped = True
-                # The person must see that error; the records before it are kept.
+                # Keep the records so far, but show the first error.
                 with contextlib.suppress(LadError, ValueError):
                     launch.flush(Command.STOP)
                 raise
@@ -109,7 +114,7 @@ def lead(
 
 
 class _Launch:
-    """One launch of a run, from the open log to its end."""
+    """One launch of a run, from the opened log to the end."""
 
     def __init__(
         self,
@@ -141,13 +146,13 @@ class _Launch:
         self._saved_at = monotonic()
 
     def iterate(self, interrupt: InterruptRequest) -> None:
-        """Run iterations to the last one, or until a signal asks for the end."""
+        """Iterate to the last iteration, or until a signal asks the run to stop."""
         loop, iterations = self._loop, self._spec.iterations
         loss = math.nan
         while loop.done < iterations and not interrupt.signal_name:
             _, step = loop.iterate()
             if step is None:
-                raise RuntimeError("an iteration on the server ended without a step")
+                raise RuntimeError("an iteration on the server returned no step")
             evaluated = self._evaluate(step)
             loss = evaluated.get("loss", loss)
             evaluated |= self._server.reported
@@ -161,13 +166,13 @@ class _Launch:
                 self._progress.update(loop.done, iterations, loss)
 
     def flush(self, command: Command) -> None:
-        """Bring all records to the log."""
+        """Broadcast a command, and write all records to the log."""
         self._recorder.flush(self._loop.collect(command))
 
     def checkpoint(self) -> None:
-        """Bring all records to the log, and the state of all ranks to a checkpoint."""
+        """Write all records to the log, and the state of all ranks to a checkpoint."""
         seconds, residuals = self._loop.collect_state()
-        # The log first: a checkpoint must not be ahead of it.
+        # Write the log first: a checkpoint must not be ahead of it.
         self._recorder.flush(seconds)
         self._log.sync()
         self._checkpoints.save(
@@ -192,7 +197,7 @@ class _Launch:
         errors = self._evaluator.at_model(self._server.model)
         self._log.finish("complete", state=FinalState(to_host(self._server.model), errors))
         self._checkpoints.clear()
-        # The last update came after the last evaluation: this is the loss of the final model.
+        # The last iteration was evaluated before its update, so show the final model's loss.
         self._progress.update(loop.done, self._spec.iterations, errors["loss"])
         return Outcome("complete")
 

@@ -1,4 +1,4 @@
-"""What a caller of a run chooses, is told on the way, and gets in the end."""
+"""The options, progress reports and outcome of a run."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from lad_mpi.errors import ExitCode
 
 
 class Existing(Enum):
-    """What becomes of a log that exists already.
+    """What to do if the log already exists.
 
     ``REFUSE`` keeps it and does not run. ``REPLACE`` replaces it. ``RESUME`` continues
-    it after its last checkpoint, and starts a new log if there is none.
+    it after its last checkpoint, or starts a new log if there is none.
     """
 
     REFUSE = "refuse"
@@ -22,23 +22,23 @@ class Existing(Enum):
 
 
 class Progress(Protocol):
-    """Shows a person how a run proceeds."""
+    """Shows the user the progress of a run."""
 
     def note(self, text: str) -> None:
-        """Show something that the person should know."""
+        """Show a note."""
 
     def update(self, iteration: int, iterations: int, loss: float) -> None:
-        """Show that ``iteration`` of ``iterations`` are done, and the last evaluated loss."""
+        """Show that ``iteration`` of ``iterations`` are done, and the latest loss."""
 
 
 class NoProgress:
     """Shows nothing."""
 
     def note(self, text: str) -> None:
-        """Ignore it."""
+        """Do nothing."""
 
     def update(self, iteration: int, iterations: int, loss: float) -> None:
-        """Ignore it."""
+        """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,11 @@ class Outcome:
     Parameters
     ----------
     status : {"complete", "interrupted", "failed"}
-        As in the log.
+        Status, as in the log.
     failure : str
-        Why it did not complete; empty if it did.
+        Why the run did not complete; empty if it did.
     exit_code : ExitCode
-        What a command that does only this run ends with.
+        Exit code of a command that executes only this run.
     """
 
     status: str

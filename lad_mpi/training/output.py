@@ -1,4 +1,4 @@
-"""The output of a run: its lock, what exists there already, and the checkpoint to start from."""
+"""Open the output of a run: lock it, check an existing log, find the checkpoint to start from."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Output:
-    """Where a run writes and where it starts; on the server.
+    """The log file of a run and the checkpoint to start from; on the server.
 
     Parameters
     ----------
@@ -33,19 +33,19 @@ class Output:
     identity : Identity
         Identity of the run.
     names : tuple of str
-        Labels that the log gets.
+        Labels for the log.
     lock : OutputLock
-        The right to write the log, held until the run has ended.
+        The lock of the log, held until the run has ended.
     replaces : bool
-        Whether an existing log is replaced.
+        Whether to replace an existing log.
     earlier : LogHead or None
-        The log that is continued.
+        The log to continue.
     checkpoint : Checkpoint or None
-        The state to continue from; None for the beginning.
+        The state to continue from; None to start from the beginning.
     is_complete : bool
-        Whether there is nothing left to do.
+        Whether the run is already complete.
     notes : tuple of str
-        What the person at the terminal should know.
+        Notes for the user.
     """
 
     path: Path
@@ -60,14 +60,14 @@ class Output:
 
     @property
     def first_iteration(self) -> int:
-        """Number of iterations that are complete already."""
+        """Number of iterations that are already complete."""
         return 0 if self.checkpoint is None else self.checkpoint.iterations
 
 
 def open_output(path: Path, spec: Spec, existing: Existing, names: Sequence[str] = ()) -> Output:
-    """Take the right to write a log, and decide about one that exists.
+    """Lock a log for writing, and decide what to do if it already exists.
 
-    If a log is continued, :func:`pick_checkpoint` finds the place.
+    To continue a log, call :func:`pick_checkpoint` next.
 
     Parameters
     ----------
@@ -76,17 +76,17 @@ def open_output(path: Path, spec: Spec, existing: Existing, names: Sequence[str]
     spec : Spec
         The run.
     existing : Existing
-        What becomes of a log that exists already.
+        What to do if the log already exists.
     names : sequence of str
-        Labels that the log gets; that of the spec if left out.
+        Labels for the log; by default the name of the spec.
 
     Raises
     ------
     UsageError
-        Another run writes it, it exists already, it cannot be written, or it belongs
+        Another run writes the log, the log already exists, cannot be written, or belongs
         to another run.
     DataError
-        A log is to be continued, and its data cannot be read.
+        The run would continue, but its data cannot be read.
     """
     _check_link(path)
     path = real_path(path)
@@ -97,14 +97,14 @@ def open_output(path: Path, spec: Spec, existing: Existing, names: Sequence[str]
     except OSError as error:
         raise UsageError(
             f"cannot write {error.filename or path}: {error.strerror}",
-            hint="give an output in a folder of yours with -o",
+            hint="use -o to write to a folder where you can create files",
         ) from error
     try:
         output = Output(path, identify(spec), tuple(names) or (spec.name,), lock)
-        output = _look(output, spec, existing)
+        output = _check_existing(output, spec, existing)
         if lock.is_held:
             return output
-        note = f"the file system of {path} has no locks: keep other runs away from it"
+        note = f"the file system of {path} has no locks: make sure no other run writes to it"
         return replace(output, notes=(note, *output.notes))
     except BaseException:
         lock.release()
@@ -112,7 +112,7 @@ def open_output(path: Path, spec: Spec, existing: Existing, names: Sequence[str]
 
 
 def _check_link(output: Path) -> None:
-    """Refuse a link that has a file overwritten which nobody meant."""
+    """Refuse a symbolic link that could overwrite a file by mistake."""
     try:
         if not output.is_symlink():
             return
@@ -122,13 +122,13 @@ def _check_link(output: Path) -> None:
         return
     if is_foreign or is_other:
         what = (
-            "a link that another user has made"
+            "a link that belongs to another user"
             if is_foreign
             else "a link to a file that is not a log"
         )
         raise UsageError(
             f"cannot write {output}: it is {what}",
-            hint=f"give the name of the log itself, {real_path(output)}, if that is what you mean",
+            hint=f"to write to the target of the link, use -o {real_path(output)}",
         )
 
 
@@ -141,24 +141,26 @@ def _check_writable(output: Path, iterations: int) -> None:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(
             f"cannot write {output}: {reason}",
-            hint="give another name, or an output in a folder of yours, with -o",
+            hint="use -o to choose another name, or a folder where you can create files",
         ) from error
     if output.exists() and not output.is_file():
         what = "a folder" if output.is_dir() else "not a regular file"
-        raise UsageError(f"cannot write {output}: it is {what}", hint="give the name of a file")
+        raise UsageError(
+            f"cannot write {output}: it is {what}", hint="use -o to choose a file name"
+        )
     if not folder.is_dir():
         raise UsageError(f"cannot write {output}: {folder} is not a folder")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(
             f"cannot write {output}: {folder} is not writable",
-            hint="give an output in a folder of yours with -o",
+            hint="use -o to write to a folder where you can create files",
         )
 
 
 def _check_length(output: Path, folder: Path, iterations: int) -> None:
-    """Refuse a name for which the longest that is made from it is too long."""
+    """Refuse an output if names of its checkpoints would be too long."""
     longest = longest_name(Checkpoints(output).path(iterations))
-    # What PC_PATH_MAX counts has a zero byte at its end.
+    # PC_PATH_MAX includes the zero byte at the end.
     for kind, text, most in (
         ("name", longest.name, os.pathconf(folder, "PC_NAME_MAX")),
         ("path", str(longest), os.pathconf(folder, "PC_PATH_MAX") - 1),
@@ -168,20 +170,21 @@ def _check_length(output: Path, folder: Path, iterations: int) -> None:
             raise UsageError(
                 f"cannot write {output}: the {kind} of its checkpoints would be too long for the "
                 f"file system, which allows {most} bytes",
-                hint=f"give an output with a {kind} that is {excess} bytes shorter with -o",
+                hint=f"use -o to choose a {kind} that is {excess} bytes shorter",
             )
 
 
-def _look(output: Output, spec: Spec, existing: Existing) -> Output:
+def _check_existing(output: Output, spec: Spec, existing: Existing) -> Output:
     if not output.path.exists():
-        is_expected = existing == Existing.RESUME
-        return replace(output, notes=("there is no log yet: the run begins",) * is_expected)
+        if existing == Existing.RESUME:
+            return replace(output, notes=("there is no log yet: starting the run",))
+        return output
     if existing == Existing.REPLACE:
         return replace(output, replaces=True)
     if existing == Existing.REFUSE:
         raise UsageError(
-            f"{output.path} exists already and is kept",
-            hint="continue it with --resume, replace it with --overwrite, or give another "
+            f"{output.path} already exists",
+            hint="continue it with --resume, replace it with --overwrite, or choose another "
             "output with -o",
         )
     return _resume(output, spec)
@@ -192,50 +195,50 @@ def _resume(output: Output, spec: Spec) -> Output:
     try:
         log = read_head(path)
         if log.status != "complete":
-            # All of it is read before anything is written, because it will be copied.
+            # The log will be copied, so read all of it before writing anything.
             read_log(path)
     except LogFormatError as error:
         raise UsageError(
             f"cannot resume: {error.message}",
-            hint="it is kept: move it away and the run begins anew, or replace it with --overwrite",
+            hint="the file is kept: move it away, or replace it with --overwrite",
         ) from error
     if output.identity.data_digest == UNREADABLE_DATA:
-        # This raises what is wrong with the data, which says more than a difference.
+        # Raise the error of the data, which is clearer than a difference of digests.
         spec.problem.digest()
     earlier = identity_of(log.spec, log.data_digest, log.packages)
     if differences := output.identity.differences(earlier):
         raise UsageError(
             f"cannot resume: {path} is the log of another run:\n  " + "\n  ".join(differences),
-            hint="give another output with -o, or replace it with --overwrite; "
+            hint="choose another output with -o, or replace the log with --overwrite; "
             "lad-mpi show --spec prints the spec of the log",
         )
     if log.status == "complete":
         Checkpoints(path).clear()
-        return replace(output, is_complete=True, notes=(f"{path} is complete already",))
+        return replace(output, is_complete=True, notes=(f"{path} is already complete",))
     return replace(output, earlier=log)
 
 
 def pick_checkpoint(output: Output, arrays: Mapping[str, Layout]) -> Output:
-    """Find the state from which a log is continued.
+    """Find the checkpoint from which a log is continued.
 
     Parameters
     ----------
     output : Output
         The log.
     arrays : mapping
-        As for :meth:`Checkpoints.load`.
+        Expected layout of the arrays; see :meth:`Checkpoints.load`.
 
     Returns
     -------
     Output
-        With the checkpoint, and notes about it.
+        The output with its checkpoint, and notes about it.
 
     Raises
     ------
     UsageError
-        The checkpoints may be in another folder.
+        The log is a hard link without checkpoints in its own folder.
     RunFailedError
-        A checkpoint cannot be read at the moment.
+        The file system failed to read a checkpoint.
     """
     log = output.earlier
     if log is None:
@@ -243,13 +246,13 @@ def pick_checkpoint(output: Output, arrays: Mapping[str, Layout]) -> Output:
     checkpoint, notes = Checkpoints(output.path).load(log, arrays)
     if checkpoint is None and log.recorded and output.path.stat().st_nlink > 1:
         raise UsageError(
-            f"cannot resume: {output.path} has another name, a hard link in another folder, and "
-            "its checkpoints may lie there",
-            hint="resume it by that name, or begin again with --overwrite",
+            f"cannot resume: {output.path} has no checkpoints, but the file has another hard "
+            "link, and the checkpoints may be there",
+            hint="resume it by its other name, or start again with --overwrite",
         )
     if checkpoint is None:
-        notes.append("there is no checkpoint: the run begins again")
+        notes.append("there is no checkpoint: starting the run again")
     else:
         done, total = checkpoint.iterations, log.spec["iterations"]
-        notes.append(f"going on after {done} of {total} iterations")
+        notes.append(f"continuing after {done} of {total} iterations")
     return replace(output, checkpoint=checkpoint, notes=tuple(notes))

@@ -1,9 +1,9 @@
-"""Messages gathered in slices of columns: one is worked on while the next is under way.
+"""Gather messages in slices of columns, and work on one slice while the next arrives.
 
-Nothing is trusted earlier for it. Values are seen to be finite before a rule sees
-them; whether a message is sound is known when all of it is there, and where one
-was used that is not, aggregation begins again. So bits are those of a gather in
-one piece.
+Validation is the same as for a gather in one piece. A rule only receives finite values.
+The checksum of a message is known once the message is complete. If a rule has used columns
+of a message that is then refused, aggregation starts again. So the bits of the result are
+those of a gather in one piece.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ if TYPE_CHECKING:
 def gather_in_slices(
     iteration: int, setup: Setup, exchange: Exchange, clock: Clock, server: Server | None
 ) -> tuple[HostFloats, HostInts, Arriving | None] | None:
-    """Gather and unpack the messages, and aggregate as much as can be of what has arrived.
+    """Gather and unpack the messages, and aggregate them as they arrive.
 
-    It is one collective, in place of a gather in one piece.
+    It is one collective and replaces the gather in one piece.
 
     Parameters
     ----------
     iteration : int
-        t.
+        Iteration t.
     setup, exchange, clock
         The run, its planned collectives and this rank's clock.
     server : Server or None
-        On rank 0.
+        The server on rank 0; None on other ranks.
 
     Returns
     -------
     vectors : ndarray, shape (N, Q)
     rejections : ndarray of int64, shape (N,)
-        As by :meth:`Server.receive`. The vectors are valid until the next iteration.
+        As from :meth:`Server.receive`. The vectors are valid until the next iteration.
     begun : Arriving or None
-        Aggregation of these vectors, to be ended; None where it is still to begin.
+        The aggregation of these vectors, to be finished; None if it must start again.
 
-    On other ranks than the server's, None.
+    On all ranks but the server, it returns None.
 
     Raises
     ------
     RunFailedError
-        As by :meth:`Server.receive`.
+        See :meth:`Server.receive`.
     """
     with clock(Phase.GATHER):
         gather = exchange.start_gather(setup.messages.edges(setup.slices))
@@ -77,16 +77,16 @@ def gather_in_slices(
             vectors, rejections = messages.finish()
             server.check_honest(rejections, iteration)
     finally:
-        # Whatever went wrong, the other ranks are on their way to the next collective.
+        # Also after an error, because the other ranks complete this collective.
         gather.finish()
     return vectors, rejections, None if messages.used_refused else begun
 
 
 class _Work:
-    """Times work beside a gather: what of it was hidden, and what the gather took of its time.
+    """Times work during a gather, and how much of the work overlaps with the gather.
 
-    A stretch of work counts as hidden if something was still under way at its
-    beginning. Between stretches MPI gets a moment to move data, which counts as gather.
+    An interval of work counts as overlapped if data were still arriving at its start. Between
+    intervals MPI moves data, which counts as gather.
     """
 
     def __init__(self, phase: Phase, clock: Clock, gather: SlicedGather) -> None:
@@ -102,7 +102,7 @@ class _Work:
         return self
 
     def poll(self) -> None:
-        """End a stretch of work and begin another."""
+        """End an interval of work and start the next."""
         now = perf_counter()
         self._clock.add(self._phase, now - self._since)
         if self._under_way:

@@ -1,4 +1,4 @@
-"""Where and with what a run was made."""
+"""Collect the provenance of a run: versions, hosts, processors, launcher."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def provenance(
     ranks: list[str],
     remarks: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the flat record that goes into the log.
+    """Return the provenance for the log, as a flat dictionary.
 
-    Without ``logging.host_details`` it tells no command line, no processes, and no names of
-    hosts, jobs and queues. Hosts are then ``host-0``, ``host-1``, … in order of ranks.
+    Without ``logging.host_details`` it has no command line, no process ids, and no names of
+    hosts, jobs and queues. Hosts are then called ``host-0``, ``host-1``, … in rank order.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def provenance(
     ranks : list of str
         :func:`~lad_mpi.training.run.describe_rank` of every rank.
     remarks : sequence of str
-        What is to be known about the place of the run.
+        Remarks on the environment of the run.
     """
     places = [json.loads(place) for place in ranks]
     spec, link = setup.spec, setup.link
@@ -80,7 +80,7 @@ def provenance(
 
 
 def _with_names(text: str, names: Mapping[str, str]) -> str:
-    """Call hosts in a text by the names that the log gives them."""
+    """Replace names of hosts in a text by the names that the log uses."""
     longest_first = sorted(map(re.escape, names), key=len, reverse=True)
     hosts = rf"(?<![\w.-])({'|'.join(longest_first)})(?![\w-])"
     return re.sub(hosts, lambda found: names[found[0]], text)

@@ -1,4 +1,4 @@
-"""Records of the last iterations, on their way to the log."""
+"""Buffer the records of iterations between two flushes of the log."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 
 class Recorder:
-    """Collects what the server sees and hands it to the log block by block.
+    """Collects records of iterations on the server and writes them to the log in blocks.
 
     Parameters
     ----------
     log : LogWriter
         The open log.
     capacity : int
-        Most iterations between two flushes.
+        Maximum number of iterations between two flushes.
     first_iteration : int
-        With which the log goes on.
+        Iteration of the first record.
     metrics : sequence of Metric
-        What is evaluated.
+        The metrics to record.
     uplink_bytes, downlink_bytes : int
-        Traffic of an iteration.
+        Traffic per iteration.
     """
 
     def __init__(
@@ -56,16 +56,16 @@ class Recorder:
     def add(
         self, evaluated: dict[str, float], refusals: HostInts, decoder_status: DecodeStatus
     ) -> None:
-        """Record one iteration; what was not evaluated is NaN.
+        """Record one iteration. Metrics that were not evaluated are NaN.
 
         Parameters
         ----------
-        evaluated : dict of float
-            By the names of the metrics.
+        evaluated : dict of str to float
+            Metrics by name.
         refusals : ndarray of int64, shape (reasons,)
-            Messages by :class:`~lad_mpi.compression.Rejection`.
+            Number of messages per :class:`~lad_mpi.compression.Rejection`.
         decoder_status : DecodeStatus
-            Of the iteration.
+            Outcome of the decoder.
         """
         for name, values in self._evaluated.items():
             values[self._rows] = evaluated.get(name, math.nan)
@@ -79,12 +79,12 @@ class Recorder:
         Parameters
         ----------
         seconds : ndarray of float64, shape (ranks, capacity, phases)
-            Every rank's clock table; rows beyond the recorded ones are ignored.
+            Every rank's clock table. Rows after the recorded iterations are ignored.
         """
         rows = self._rows
         if rows == 0:
             return
-        # `Rejection.NONE` is not a reason, so column 0 is skipped.
+        # Rejection.NONE is not a reason, so skip column 0.
         refusals = self._refusals[:rows, 1:].copy()
         self._log.append(
             LogBlock(

@@ -1,4 +1,4 @@
-"""One run from spec to log, on any number of ranks."""
+"""Run a spec and write its log, on any number of ranks."""
 
 from __future__ import annotations
 
@@ -39,37 +39,42 @@ def run_spec(
     remarks: Sequence[str] = (),
     names: Sequence[str] = (),
 ) -> Outcome:
-    """Run a spec and write its log; every rank of the world calls this together.
+    """Run a spec and write its log; all ranks call this together.
 
-    A run that cannot start or continue is an outcome and not an exception, so
-    that a study can continue with its next run. An exception on a rank that only
-    hosts devices leaves this function, because the ranks cannot agree in the
-    middle of an iteration. The caller then has to end the world.
+    If a run cannot start or continue, this function returns a failed outcome instead of
+    raising, so that a study can go on with its next run. But an exception during an
+    iteration on a rank other than the server propagates, because the ranks cannot agree
+    there. The caller must then abort all ranks.
 
     Parameters
     ----------
     spec : Spec
         What to run.
     link : Link
-        This rank's place in the world.
+        This rank and its connections.
     path : Path
         The log file.
     progress : Progress, optional
-        Told about every flush, on the server.
+        Receives an update after every flush, on the server.
     existing : Existing
-        What becomes of a log that exists already.
+        What to do if the log already exists.
     interrupt : InterruptRequest, optional
-        That of the command, already open; without it the run listens for signals itself.
+        The open request of the command; by default the run opens its own.
     remarks : sequence of str
-        What the log should say about the place of the run.
+        Remarks on the environment of the run, for the log.
     names : sequence of str
-        Labels that the log gets; the name of the spec if left out.
+        Labels for the log; by default the name of the spec.
+
+    Returns
+    -------
+    Outcome
+        How the run ended, the same on every rank.
     """
     link.set_timeout(spec.safety.timeout_s)
     progress = progress or NoProgress()
     try:
         with contextlib.ExitStack() as stack:
-            # Open: the server takes the right to write the log.
+            # Open: the server locks the log for writing.
             output = together(link, lambda: _open_output(link, path, spec, existing, names))
             if output is not None:
                 stack.callback(output.lock.release)
@@ -80,7 +85,7 @@ def run_spec(
             # Prepare: every rank opens its backend and loads the data.
             setup = together(link, lambda: _prepare(spec, link))
 
-            # Agree: on the data, on where to start, and that all have the memory they need.
+            # Agree: on the data, on the first iteration, and that all could allocate memory.
             together(link, lambda: _check_data(setup, output))
             output = together(link, lambda: _pick_checkpoint(setup, output))
             if output is not None:
@@ -97,7 +102,7 @@ def run_spec(
                 loop.follow()
                 outcome = Outcome("complete")
             else:
-                # Only the server pays for importing HDF5.
+                # Imported here, so that only the server imports HDF5.
                 from lad_mpi.training.lead import lead  # noqa: PLC0415
 
                 outcome = lead(
@@ -118,7 +123,7 @@ def _open_output(
 ) -> Output | None:
     if not link.is_server:
         return None
-    # Only the server pays for importing HDF5.
+    # Imported here, so that only the server imports HDF5.
     from lad_mpi.training.output import open_output  # noqa: PLC0415
 
     return open_output(path, spec, existing, names)
@@ -129,12 +134,12 @@ def _prepare(spec: Spec, link: Link) -> Setup:
 
 
 def _check_data(setup: Setup, output: Output | None) -> None:
-    """Compare the data of all ranks, which may have read copies of their own.
+    """Check that all ranks have read the same data; each host may have its own copy.
 
     Raises
     ------
     DataError
-        They differ, or have changed since the run was identified.
+        The data differ between ranks, or have changed since the output was opened.
     """
     places = setup.link.gather_texts(f"{setup.problem.digest} {socket.gethostname()}")
     if not setup.link.is_server:
@@ -151,8 +156,8 @@ def _check_data(setup: Setup, output: Output | None) -> None:
     if output is not None and read[0][0] != output.identity.data_digest:
         raise DataError(
             f"the data changed while the run started: the digest was "
-            f"{output.identity.data_digest} and is {read[0][0]}",
-            hint="start it again",
+            f"{output.identity.data_digest} and is now {read[0][0]}",
+            hint="start the run again",
         )
 
 

@@ -1,4 +1,4 @@
-"""The server: model, inbox, aggregation."""
+"""The server: hold the model, receive messages, aggregate and update."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Server:
-    """Holds the model and turns messages into steps.
+    """Holds the model, validates and aggregates messages, and updates the model.
 
     Parameters
     ----------
@@ -34,14 +34,14 @@ class Server:
     Attributes
     ----------
     model : array, shape (Q,)
-        x, in the backend's memory.
+        The model x, in the backend's memory.
     decoder_status : DecodeStatus
-        Of the last aggregation.
+        Outcome of the decoder in the last aggregation.
     metrics : tuple of Metric
-        What the rule reports of an aggregation; empty if it reports nothing.
+        Metrics that the rule reports; empty if it reports none.
     reported : dict of str to float
-        A number for each of these by name, of the last aggregation; NaN if the rule
-        was not used, because there was none yet or the decoder did without.
+        Values of these metrics by name, from the last aggregation. NaN before the first
+        aggregation, or if the decoder succeeded and the rule was not used.
     """
 
     def __init__(self, setup: Setup) -> None:
@@ -50,7 +50,7 @@ class Server:
         self.decoder_status = DecodeStatus.NOT_USED
         self._rule_state: Array | None = None
         self._arrived: HostFloats | None = None
-        # Looked up once: a check against a protocol costs more than a small rule.
+        # isinstance on a protocol costs more than a small rule, so check once.
         attack, code = setup.spec.attack, setup.spec.coding
         anyone = len(setup.byzantine) > 0
         self._attack = attack if isinstance(attack, OmniscientAttack) and anyone else None
@@ -61,11 +61,11 @@ class Server:
 
     @property
     def rule_state(self) -> HostFloats | None:
-        """What a stateful rule carries to the next iteration, in host memory."""
+        """State of a stateful rule, in host memory."""
         return None if self._rule_state is None else to_host(self._rule_state)
 
     def restore(self, model: HostFloats, rule_state: HostFloats | None) -> None:
-        """Go on from the state of a checkpoint."""
+        """Set the model and the rule's state from a checkpoint."""
         backend = self._setup.backend
         self.model = backend.asarray(model).copy()
         self._rule_state = None if rule_state is None else backend.asarray(rule_state)
@@ -76,9 +76,8 @@ class Server:
         Raises
         ------
         RunFailedError
-            An honest device sent what is refused, which it does only where its
-            gradient is not finite, or beyond the range of the codec. Refusing it in
-            silence would hide that.
+            A message of an honest device is refused. This only happens if its gradient is
+            not finite or exceeds the range of the codec, so the run has diverged.
         """
         channel = self._setup.channel(iteration, 0, len(inbox))
         vectors, rejections = self._setup.packing.unpack(inbox, channel)
@@ -88,22 +87,22 @@ class Server:
     def arriving(
         self, inbox: HostBytes, iteration: int
     ) -> tuple[ArrivingMessages, Arriving | None]:
-        """Begin to receive messages before they have arrived.
+        """Prepare to receive messages in slices, before they have arrived.
 
         Returns
         -------
         messages : ArrivingMessages
-            Unpacks them, once they have.
+            Unpacks the messages as they arrive.
         begun : Arriving or None
-            Aggregates what is unpacked; None where aggregation needs all messages whole.
+            Aggregates the unpacked columns; None if aggregation needs whole messages.
 
         Raises
         ------
         RunFailedError
-            The rule does not fit the messages.
+            A parameter of the rule does not fit the messages.
         """
         setup = self._setup
-        # A rule may keep rows of an iteration's messages as its state.
+        # A stateful rule may keep rows of the messages as its state, so do not reuse them.
         if self._arrived is None or self._rule_state is not None:
             self._arrived = np.empty((len(inbox), setup.message_dimension), setup.backend.dtype)
         channel = setup.channel(iteration, 0, len(inbox))
@@ -115,23 +114,22 @@ class Server:
             return messages, rule.begin(messages.vectors)
 
     def check_honest(self, rejections: HostInts, iteration: int) -> None:
-        """Stop a run in which messages of honest devices are refused; see :meth:`receive`."""
+        """Raise if a message of an honest device is refused; see :meth:`receive`."""
         if not rejections.any():
             return
         refused = self._setup.honest[rejections[self._setup.honest] != int(Rejection.NONE)]
         if len(refused):
             codec = self._setup.spec.compression.kind
-            beyond = "" if codec == "none" else f" or larger than compression {codec!r} carries"
+            beyond = "" if codec == "none" else f" or exceed the range of compression {codec!r}"
             raise diverged(
                 f"in iteration {iteration} the gradients of {len(refused)} honest devices "
-                f"are not finite{beyond}, that of device {refused[0]} first"
+                f"are not finite{beyond}; the first is device {refused[0]}"
             )
 
     def simulate(self, vectors: Array, rejections: HostInts, iteration: int) -> None:
-        """Let omniscient attackers replace their messages, in place.
+        """Replace the messages of omniscient attackers, in place.
 
-        What they craft passes through the same codec and the same validation
-        as every other message: the wire admits nothing else.
+        The crafted vectors pass through the same codec and validation as all messages.
         """
         setup = self._setup
         attack, devices = self._attack, setup.spec.devices
@@ -152,20 +150,27 @@ class Server:
         vectors[setup.byzantine], rejections[setup.byzantine] = packing.unpack(slots, channel)
 
     def aggregate(self, messages: Array, iteration: int, begun: Arriving | None = None) -> Array:
-        """Estimate ∇F by the rule, or by the decoder and, where that fails, the fallback.
+        """Estimate ∇F with the rule, or with the decoder and, if it fails, the fallback rule.
 
         Parameters
         ----------
         messages : array, shape (N, Q)
+            The validated messages.
         iteration : int
-            t.
+            Iteration t.
         begun : Arriving, optional
-            What :meth:`arriving` began with these messages.
+            The aggregation that :meth:`arriving` started for these messages.
+
+        Returns
+        -------
+        array, shape (Q,)
+            The estimate ĝ.
 
         Raises
         ------
         RunFailedError
-            The decoder failed and there is no fallback.
+            The decoder failed and there is no fallback, or a parameter of the rule does
+            not fit the messages.
         """
         spec = self._setup.spec
         code = self._decoder
@@ -185,9 +190,9 @@ class Server:
         if spec.fallback is None:
             raise RunFailedError(
                 f"{code.kind} could not decode in iteration {iteration}: {decoded.detail}",
-                hint="add a [fallback] rule to go on with in such iterations"
+                hint="add a [fallback] rule for iterations that cannot be decoded"
                 if code.message_parts == 1
-                else "draco_cyclic_real and draco_repetition can decode what this code cannot",
+                else "use draco_cyclic_real or draco_repetition, which have a [fallback] rule",
             )
         return self._apply(spec.fallback, messages, iteration)
 
@@ -196,12 +201,12 @@ class Server:
         self.model -= self._setup.spec.optimizer.step_size * estimate
 
     def check_finite(self, iteration: int) -> None:
-        """Stop a run whose model has diverged.
+        """Raise if the model has diverged.
 
         Raises
         ------
         RunFailedError
-            The model holds a value that is not finite.
+            A value of the model is not finite.
         """
         if not bool(self._setup.backend.xp.isfinite(self.model).all()):
             raise diverged(f"the model is not finite after iteration {iteration}")
@@ -233,7 +238,7 @@ class Server:
 
 @contextlib.contextmanager
 def rule_errors_named() -> Iterator[None]:
-    """Say of a parameter that does not fit that it is the rule's."""
+    """Turn a ParameterError of the rule into a RunFailedError that names ``aggregation``."""
     try:
         yield
     except ParameterError as error:
@@ -241,14 +246,14 @@ def rule_errors_named() -> Iterator[None]:
 
 
 def diverged(what: str) -> RunFailedError:
-    """Describe numbers that have left the range of floating point."""
+    """Return the error of a run whose numbers are no longer finite."""
     return RunFailedError(
         f"diverged: {what}",
-        hint="lower optimizer.step_size, use a rule that withstands the attack, or see "
-        "whether the data are of reasonable size",
+        hint="lower optimizer.step_size, use a rule that resists the attack, or check the "
+        "scale of the data",
     )
 
 
 def count_refusals(rejections: HostInts) -> HostInts:
-    """Count messages by :class:`Rejection`, int64, shape (reasons,), the accepted ones first."""
+    """Count messages per :class:`Rejection`, int64, shape (reasons,); index 0 are accepted."""
     return np.bincount(rejections, minlength=len(Rejection))

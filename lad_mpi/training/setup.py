@@ -1,4 +1,4 @@
-"""What a rank prepares before the first iteration: data, layout, randomness, messages."""
+"""Prepare a rank for the first iteration: data, layout, random streams, messages."""
 
 from __future__ import annotations
 
@@ -25,34 +25,35 @@ if TYPE_CHECKING:
     from lad_mpi.wire import Packing
 
 
-#: The first slice is waited for, and nothing hides the work on the last: an eighth of each.
+#: Nothing overlaps with the arrival of the first slice or the work on the last. With eight
+#: slices that is an eighth of each.
 _MOST_SLICES = 8
 
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """A spec come to life on one rank.
+    """The objects of a run on one rank.
 
     Attributes
     ----------
     spec : Spec
         The run.
     link : Link
-        This rank's place in the world.
+        This rank and its connections.
     layout : Layout
         Which rank hosts which devices.
     backend : Backend
         Array library, dtype and device.
     streams : Streams
-        All randomness.
+        All random streams.
     problem : ProblemData
         The data, the same on every rank.
     messages : MessageFormat
         Size and layout of a message.
     packing : Packing
         Packs and unpacks messages, on the host or on the GPU.
-    byzantine, honest : ndarray of int64
-        Device numbers, ascending; shapes (f,) and (H,).
+    byzantine, honest : ndarray of int64, shapes (f,) and (H,)
+        Device numbers, ascending.
     """
 
     spec: Spec
@@ -68,7 +69,7 @@ class Setup:
     _assignments: dict[int, Assignment] = field(default_factory=dict, repr=False)
 
     def assignment(self, iteration: int) -> Assignment:
-        """Return the assignment of an iteration; server and devices of one rank share the draw."""
+        """Return the assignment of an iteration. The last one is cached for this rank."""
         key = iteration if self.spec.coding.varies else 0
         if key not in self._assignments:
             self._assignments.clear()
@@ -79,23 +80,23 @@ class Setup:
 
     @property
     def has_residuals(self) -> bool:
-        """Whether devices keep what compression lost, to send it later."""
+        """Whether devices keep residuals for error feedback."""
         codec = self.spec.compression
         return isinstance(codec, FeedbackCodec) and codec.error_feedback
 
     def channel(
         self, iteration: int, first: int, count: int, rows: HostInts | None = None
     ) -> Channel:
-        """Return what both ends know about the messages of a block of devices."""
+        """Return the channel of a block of devices: what sender and receiver both know."""
         return Channel(
             self.streams, iteration, first, count, self.message_dimension, self.backend.dtype, rows
         )
 
     @property
     def sends_from_gpu(self) -> bool:
-        """Whether messages stay in the memory of a GPU, from where MPI sends them.
+        """Whether messages stay in GPU memory.
 
-        Messages of a single process never leave it.
+        MPI sends them from there; with a single process there is nothing to send.
         """
         if self.backend.on_host or not isinstance(self.spec.compression, GpuCodec):
             return False
@@ -103,10 +104,10 @@ class Setup:
 
     @cached_property
     def slices(self) -> list[slice]:
-        """Ranges of columns in which messages are gathered; empty where they come whole.
+        """Column ranges in which messages are gathered; empty for a gather in one piece.
 
-        Short messages do, because a slice is at least a block of columns that
-        rules work on.
+        Short messages are gathered in one piece, because a slice has at least the number
+        of columns that rules process at a time.
         """
         if not (self.spec.overlap and self.messages.in_columns and self.backend.on_host):
             return []
@@ -121,13 +122,13 @@ class Setup:
 
 
 def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
-    """Load the data and fix who is who, alike on every rank.
+    """Load the data and draw the Byzantine devices, identically on every rank.
 
     Raises
     ------
     LadError
-        The data cannot be read, the codec does not fit their dimension, or
-        there are more ranks than work.
+        The data cannot be read, the codec does not fit the dimension, or there are more
+        ranks than work.
     """
     layout = Layout(spec.devices.count, link.size)
     streams = Streams(spec.seed)

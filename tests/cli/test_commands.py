@@ -77,7 +77,7 @@ def test_a_second_run_keeps_the_log_unless_told_to_replace_it(lad):
     lad("run", "spec.toml", "-o", "out.h5")
     again = lad("run", "spec.toml", "-o", "out.h5")
     assert again.returncode == 2
-    assert "out.h5 exists already and is kept" in again.stderr
+    assert "out.h5 already exists" in again.stderr
     assert lad("run", "spec.toml", "-o", "out.h5", "--overwrite").returncode == 0
 
 

@@ -56,7 +56,7 @@ def test_the_warning_of_a_scheduler_to_every_rank_and_the_way_back(start, lad, f
     assert reached < 4000
     again = lad(*arguments, "-o", "out.h5", "--resume", ranks=2)
     assert again.returncode == 0, again.stderr
-    assert f"going on after {reached} of 4000 iterations" in again.stderr
+    assert f"continuing after {reached} of 4000 iterations" in again.stderr
     whole = lad(*arguments, "-o", "whole.h5", ranks=1)
     assert whole.returncode == 0
     one, two = read_log(tmp_path / "out.h5"), read_log(tmp_path / "whole.h5")

@@ -182,7 +182,7 @@ def suffer(seed: int, tally: Tally, *, most_launches: int = 6) -> None:
                 tally.hangs += 1
                 tally.findings.append(f"{here}: it hung")
                 return
-            if "going on after" in done.stderr:
+            if "continuing after" in done.stderr:
                 tally.resumes += 1
             struck = re.search(r"victim: (.+) at (.+) after (\d+) iterations", done.stderr)
             if struck and fault:
@@ -223,7 +223,7 @@ def _check_end(
 
 def _count_lost(here: str, completed: int, errors: str, path: Path, tally: Tally) -> None:
     """Count the iterations that were done and are not in the log."""
-    before = re.search(r"going on after (\d+) of", errors)
+    before = re.search(r"continuing after (\d+) of", errors)
     done = completed + (int(before[1]) if before else 0)
     recorded = len(read_log(path).iteration) if path.exists() else 0
     lost = max(0, done - recorded)

@@ -42,7 +42,7 @@ def test_the_server_may_be_killed_at_any_point(point, tmp_path):
     assert again is not None
     assert again.returncode == 0, again.stderr
     if point in {"outcome named", "left"}:
-        assert "is complete already" in again.stderr
+        assert "is already complete" in again.stderr
     ordeal._check_log(point, tmp_path / "run.h5", complete=True, tally=tally)
     assert tally.findings == []
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["run.h5", "spec.toml"]

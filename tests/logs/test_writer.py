@@ -93,7 +93,7 @@ def test_a_growing_log_can_be_read(tmp_path, open_writer, block):
 
 def test_an_existing_log_is_kept_unless_told(complete_log, open_writer):
     before = complete_log.read_bytes()
-    with pytest.raises(UsageError, match=r"complete\.h5 exists already\n.*--overwrite"):
+    with pytest.raises(UsageError, match=r"complete\.h5 already exists\n.*--overwrite"):
         open_writer(complete_log)
     assert complete_log.read_bytes() == before
     with open_writer(complete_log, overwrite=True) as writer:

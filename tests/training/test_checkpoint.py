@@ -114,7 +114,7 @@ def test_a_damaged_one_is_passed_over_and_named(checkpoints, damage):
     found, notes = load(checkpoints, 500)
     assert found.iterations == 400
     assert len(notes) == 1
-    assert notes[0].startswith("run.checkpoint-000000500.npz is damaged (")
+    assert notes[0].startswith("skipped run.checkpoint-000000500.npz: it is damaged (")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_damaged_one_is_passed_over_and_named(checkpoints, damage):
     [
         ({"uuid": "another"}, 500, "belongs to another run"),
         ({"identity": "another"}, 500, "belongs to another run"),
-        ({}, 499, "the log holds only 499 iterations"),
+        ({}, 499, "the log has only 499 iterations"),
     ],
 )
 def test_what_does_not_fit_the_log_is_passed_over(checkpoints, changes, recorded, why):

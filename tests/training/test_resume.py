@@ -103,12 +103,12 @@ def check_that_an_interrupted_run_ends_alike(tmp_path, straight, variant, every)
     path, safety = tmp_path / "run.h5", {"safety": {"checkpoint_every": every}}
     outcome, notes = start(path, variant, flushes=2, **safety)
     assert (outcome.status, outcome.exit_code) == ("interrupted", ExitCode.CHECKPOINTED)
-    assert notes == ["there is no log yet: the run begins"]
+    assert notes == ["there is no log yet: starting the run"]
     assert validate_log(path) == []
     reached = len(read_log(path).iteration)
     outcome, notes = start(path, variant, flushes=1, **safety)
     assert outcome.status == "interrupted"
-    assert notes == [f"going on after {reached} of 23 iterations"]
+    assert notes == [f"continuing after {reached} of 23 iterations"]
     outcome, _ = start(path, variant, **safety)
     assert outcome.status == "complete"
     assert validate_log(path) == []
@@ -126,7 +126,7 @@ def test_a_signal_before_the_first_iteration_leaves_the_way_open(tmp_path, strai
     assert outcome.exit_code == ExitCode.CHECKPOINTED
     assert (len(read_log(path).iteration), validate_log(path)) == (0, [])
     outcome, notes = start(path, VARIANTS[variant])
-    assert (outcome.status, notes) == ("complete", ["going on after 0 of 23 iterations"])
+    assert (outcome.status, notes) == ("complete", ["continuing after 0 of 23 iterations"])
     assert_same_run(straight(VARIANTS[variant]), path)
 
 
@@ -147,7 +147,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(tmp_path,
     assert outcome.status == "complete"
     assert newest.name in notes[0]
     assert "damaged" in notes[0]
-    assert notes[1] == f"going on after {int(before.stem[-9:])} of 23 iterations"
+    assert notes[1] == f"continuing after {int(before.stem[-9:])} of 23 iterations"
     assert_same_run(straight(), path)
 
 
@@ -158,7 +158,7 @@ def test_without_a_checkpoint_the_run_begins_again_under_its_own_name(tmp_path, 
     before = read_log(path)
     outcome, notes = start(path)
     assert outcome.status == "complete"
-    assert notes == ["there is no checkpoint: the run begins again"]
+    assert notes == ["there is no checkpoint: starting the run again"]
     log = read_log(path)
     assert (log.uuid, log.restarts) == (before.uuid, (0,))
     assert_same_run(straight(), path)
@@ -170,7 +170,7 @@ def test_a_complete_run_is_left_alone(tmp_path):
     before = path.read_bytes()
     outcome, notes = start(path)
     assert (outcome.status, outcome.failure) == ("complete", "")
-    assert notes == [f"{path} is complete already"]
+    assert notes == [f"{path} is already complete"]
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
@@ -206,7 +206,7 @@ def test_checkpoints_belong_to_the_file_whatever_its_name(tmp_path, make):
     start(tmp_path / "stranger.h5", flushes=1)
     outcome, notes = start(tmp_path / "other.h5")
     assert outcome.status == "complete"
-    assert notes == ["going on after 10 of 23 iterations"]
+    assert notes == ["continuing after 10 of 23 iterations"]
 
 
 def test_a_name_beside_which_there_are_no_checkpoints_does_not_begin_again(tmp_path):
@@ -217,11 +217,11 @@ def test_a_name_beside_which_there_are_no_checkpoints_does_not_begin_again(tmp_p
     before = other.read_bytes()
     outcome, _ = start(other)
     assert outcome.exit_code == ExitCode.USAGE
-    assert "its checkpoints may lie there" in outcome.failure
+    assert "the checkpoints may be there" in outcome.failure
     assert other.read_bytes() == before
     assert list(other.parent.iterdir()) == [other]
     outcome, notes = start(tmp_path / "run.h5")
-    assert (outcome.status, notes) == ("complete", ["going on after 10 of 23 iterations"])
+    assert (outcome.status, notes) == ("complete", ["continuing after 10 of 23 iterations"])
 
 
 def write_csv(path, factor):
@@ -266,7 +266,7 @@ def test_a_symbolic_link_is_the_log_that_it_leads_to(tmp_path):
     start(path, flushes=1)
     outcome, notes = start(link)
     assert outcome.status == "complete"
-    assert "going on after" in notes[-1]
+    assert "continuing after" in notes[-1]
     assert link.is_symlink()
     assert read_log(path).status == "complete"
     assert list(link.parent.iterdir()) == [link]
@@ -337,7 +337,7 @@ def test_a_log_that_cannot_be_made_costs_no_checkpoint(tmp_path, monkeypatch):
         assert path.read_bytes() == before
         assert len(Checkpoints(path).paths()) == 1
     monkeypatch.undo()
-    assert start(path)[1] == ["going on after 10 of 23 iterations"]
+    assert start(path)[1] == ["continuing after 10 of 23 iterations"]
 
 
 def test_checkpoints_by_time_are_written(tmp_path, monkeypatch):
@@ -384,7 +384,7 @@ def test_a_log_of_a_failed_launch_goes_on(tmp_path, straight, monkeypatch):
         assert file.attrs["status"] == "failed"
     monkeypatch.undo()
     outcome, notes = start(path)
-    assert notes == ["going on after 8 of 23 iterations"]
+    assert notes == ["continuing after 8 of 23 iterations"]
     assert outcome.status == "complete"
     assert_same_run(straight(), path)
 

@@ -63,5 +63,5 @@ def test_a_job_that_is_warned_comes_back_until_it_is_done(cluster, jobs, tmp_pat
     log = read_log(tmp_path / "run.h5")
     assert log.status == "complete"
     assert len(log.restarts) == 1
-    assert f"going on after {log.restarts[0]} of 4000 iterations" in printed
+    assert f"continuing after {log.restarts[0]} of 4000 iterations" in printed
     assert_same_bits(log, run_alone(tmp_path))

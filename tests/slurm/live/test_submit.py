@@ -323,7 +323,7 @@ def test_a_job_that_meets_its_time_limit_comes_back_by_itself(login):
     assert printed.count("interrupted by SIGTERM after") == 1
     (log,) = login.logs()
     assert len(log.restarts) == 1
-    assert f"going on after {log.restarts[0]} of {LONG} iterations" in printed
+    assert f"continuing after {log.restarts[0]} of {LONG} iterations" in printed
 
 
 def test_a_scaling_study_measures_in_steps_of_one_job(login):
