@@ -1,14 +1,12 @@
-"""Opening files in folders that others may write to, and files that are whole under their name.
+"""Read and write files safely in folders that other users can write to.
 
-Whoever can write to a folder can put anything there under any name: a link to a file
-elsewhere, a FIFO that nobody writes to, a file that is larger than memory. So files are
-opened here. A file is read only if it is a regular one. A file is written as a *draft*, a new
-file under a hidden name, which then replaces the file or link that has the final name. Writing
-never follows a link.
+Anyone who can write to a folder can put anything there: a link to a file elsewhere, a FIFO
+without a writer, a file larger than memory. So this module reads only regular files. It
+writes a file as a *draft*, a new file with a hidden name, which then replaces the file or
+link with the final name. Writing never follows a link.
 
-Drafts also keep files whole. What is half written after a kill, or lost with the power
-although a later file is there, is worse than what is missing. So a draft is brought to the
-disk before it gets the final name.
+Drafts also make writing atomic. A draft is synced to disk before it gets its final name. So a
+file with the final name is complete, even after a kill or a power failure.
 """
 
 from __future__ import annotations
@@ -26,9 +24,9 @@ if TYPE_CHECKING:
     from io import BufferedReader
     from pathlib import Path
 
-#: What a text that a person writes, or a record, has at most.
+#: Maximum size of a text file or a record.
 MOST_TEXT_BYTES = 2**24
-#: Bytes of the random part of a draft's name; two hexadecimal digits each.
+#: Random bytes in a draft's name, written as two hexadecimal digits each.
 _TOKEN_BYTES = 4
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -46,8 +44,8 @@ def open_regular(path: Path, *, follow_links: bool = True) -> BufferedReader:
     Raises
     ------
     OSError
-        It cannot be opened, or is a FIFO, a device, a folder or, if these are not
-        followed, a link.
+        The file cannot be opened, is not a regular file, or is a symbolic link and
+        ``follow_links`` is False.
     """
     return os.fdopen(open_descriptor(path, os.O_RDONLY, follow_links=follow_links), "rb")
 
@@ -60,14 +58,14 @@ def open_descriptor(path: Path, flags: int, *, follow_links: bool = False) -> in
     OSError
         As for :func:`open_regular`.
     """
-    # A FIFO without a writer opens at once.
+    # O_NONBLOCK: opening a FIFO without a writer must not block.
     flags |= os.O_NONBLOCK | os.O_CLOEXEC
     try:
         descriptor = os.open(path, flags if follow_links else flags | os.O_NOFOLLOW, 0o666)
     except OSError as error:
         if error.errno == errno.ELOOP and not follow_links:
             raise _not_followed(path) from error
-        if error.errno == errno.ENXIO:  # A socket, or a FIFO that is to be written.
+        if error.errno == errno.ENXIO:  # A socket, or a FIFO opened for writing.
             raise _not_regular(path) from error
         raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -77,7 +75,7 @@ def open_descriptor(path: Path, flags: int, *, follow_links: bool = False) -> in
 
 
 def name_of(descriptor: int) -> str:
-    """Return a name of an open file, under which it can be opened again whatever its path is."""
+    """Return a path that opens the file of a descriptor again, even if the file was renamed."""
     return f"/proc/self/fd/{descriptor}"
 
 
@@ -91,14 +89,14 @@ def read_bytes(
     path : Path
         A regular file.
     most_bytes : int
-        A larger file is refused.
+        Maximum size.
     follow_links : bool
         Whether ``path`` may be a symbolic link.
 
     Raises
     ------
     OSError
-        It cannot be read, is not a regular file, or is too large.
+        The file cannot be read, is not a regular file, or is too large.
     """
     with open_regular(path, follow_links=follow_links) as stream:
         content = stream.read(most_bytes + 1)
@@ -108,9 +106,7 @@ def read_bytes(
 
 
 def new_draft(path: Path) -> tuple[Path, int]:
-    """Make the hidden file beside ``path`` in which it is written.
-
-    Drafts that a kill has left are removed.
+    """Create the draft of a file, and remove drafts that a killed process has left.
 
     Parameters
     ----------
@@ -120,15 +116,15 @@ def new_draft(path: Path) -> tuple[Path, int]:
     Returns
     -------
     draft : Path
-        Its name, which cannot be guessed.
+        Path of the draft, in the same folder. Its name cannot be guessed.
     descriptor : int
-        Open for reading and writing.
+        Its descriptor, open for reading and writing.
 
     Raises
     ------
     OSError
-        It cannot be made, or there is something under ``path`` that is neither a regular
-        file nor a link, such as a device, which the draft would replace.
+        The draft cannot be created, or ``path`` is neither a regular file nor a link, but for
+        example a device, which the draft would replace.
     """
     with contextlib.suppress(FileNotFoundError):
         mode = path.lstat().st_mode
@@ -140,14 +136,14 @@ def new_draft(path: Path) -> tuple[Path, int]:
 
 
 def remove_drafts(folder: Path, names: str) -> None:
-    """Remove what a kill has left of writing files; what cannot be removed stays.
+    """Remove drafts that a killed process has left; ignore errors.
 
     Parameters
     ----------
     folder : Path
-        Where the files are, or would be.
+        Folder of the files.
     names : str
-        A regular expression for their names.
+        A regular expression for the final names of the files.
     """
     left = re.compile(rf"\.(?:{names})\.[0-9a-f]{{{2 * _TOKEN_BYTES}}}\.part", re.DOTALL)
     with contextlib.suppress(OSError):
@@ -158,13 +154,13 @@ def remove_drafts(folder: Path, names: str) -> None:
 
 
 def longest_name(path: Path) -> Path:
-    """Return a path as long as that of the draft of a file."""
+    """Return a path with the length of the draft's path."""
     return path.with_name(f".{path.name}.{'0' * 2 * _TOKEN_BYTES}.part")
 
 
 @contextlib.contextmanager
 def whole_file(path: Path, *, text: bool = False) -> Iterator[IO[Any]]:
-    """Open a file for writing that replaces ``path`` when the block ends well.
+    """Open a file for writing, and replace ``path`` with it when the block ends without error.
 
     Parameters
     ----------
@@ -177,11 +173,11 @@ def whole_file(path: Path, *, text: bool = False) -> Iterator[IO[Any]]:
     Raises
     ------
     OSError
-        It cannot be written; what was there before is still there.
+        The file cannot be written. The previous file is kept.
     """
     draft, descriptor = new_draft(path)
     try:
-        # Escapes, which JSON has as well, stand for bytes of file names that are not UTF-8.
+        # Write bytes of file names that are not UTF-8 as escapes, which JSON understands.
         encoding, errors = ("utf-8", "backslashreplace") if text else (None, None)
         with os.fdopen(
             descriptor, "w" if text else "wb", encoding=encoding, errors=errors
@@ -197,13 +193,13 @@ def whole_file(path: Path, *, text: bool = False) -> Iterator[IO[Any]]:
 
 
 def put_in_place(draft: Path, path: Path) -> None:
-    """Give a file that is on the disk its name, in one step, and bring the name to the disk."""
+    """Rename a synced draft to its final name atomically, and sync the folder."""
     draft.replace(path)
     sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk; not every file system can."""
+    """Sync a folder's entries to disk; ignore errors, as some file systems cannot."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -213,13 +209,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder in one that others may write to; its parents are made as well.
+    """Create a folder and its parents, unless it exists.
 
     Raises
     ------
     OSError
-        It cannot be made, or there is something else under that name, for instance a link
-        to another folder.
+        The folder cannot be created, or the name belongs to a file or a symbolic link.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if folder.is_symlink():
@@ -227,7 +222,7 @@ def make_folder(folder: Path) -> None:
 
 
 def _not_followed(path: Path) -> OSError:
-    return OSError(errno.ELOOP, "is a link, which is not followed here", str(path))
+    return OSError(errno.ELOOP, "is a link, which is not allowed here", str(path))
 
 
 def _not_regular(path: Path) -> OSError:

@@ -1,9 +1,9 @@
-"""Opening HDF5 files that somebody else may have made.
+"""Open HDF5 files from untrusted sources.
 
-An HDF5 file can name other files, from which it then shows contents as its own: through
-external links, external storage and virtual datasets. It can claim datasets of any size
-without holding a byte of them. So every file is looked through when it is opened, and
-refused if it is more than one plain file.
+An HDF5 file can show contents of other files as its own: through external links, external
+storage and virtual datasets. It can also claim datasets of any size without storing a byte.
+So every file is checked when it is opened, and refused if it refers to other files or claims
+more than it can hold.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# The superblock of HDF5's file format specification, version 3.0, from its second
-# version on: signature, version, consistency flags and address of the end of file.
+# The superblock, version 2 and later, of the HDF5 file format specification, version 3.0:
+# signature, version, consistency flags and end-of-file address.
 _SUPERBLOCK = struct.Struct("<8s B 2x B 16x Q")
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SWMR_FLAG = 4
-#: How often HDF5 reads metadata that a writer may be changing, until the checksum is right. The
+#: How often HDF5 reads metadata that a writer may be changing, until the checksum matches. The
 #: pauses double from 1 ns, so with HDF5's default of 100 attempts a damaged file hangs a reader.
 _READ_ATTEMPTS = 25
 
-#: What the contents of a file may take in memory, besides a multiple of the file's size.
+#: Memory that the contents may take in addition to a multiple of the stored bytes.
 _ROOM_BYTES = 2**26
-#: How many times as large as what is stored a file may be, apart from that.
+#: Maximum ratio of the file's size to its stored bytes, apart from _ROOM_BYTES.
 _HOLES = 16
-#: A global heap, version 1: signature, size; and its objects: index, size.
+# A global heap, version 1: signature and size; and its objects: index and size.
 _HEAP = b"GCOL\x01\0\0\0"
 _HEAP_HEADER = struct.Struct("<8s Q")
 _HEAP_OBJECT = struct.Struct("<H 6x Q")
 _BLOCK_BYTES = 2**20
-#: What stands for a text of a heap.
+#: Size of a reference to a text in a heap.
 _REFERENCE_BYTES = 16
 _MOST_OBJECTS = 10_000
 _MOST_ATTRIBUTES = 1000
@@ -49,7 +49,7 @@ _LINKS = {h5py.h5l.TYPE_SOFT: "a soft link", h5py.h5l.TYPE_EXTERNAL: "an externa
 
 
 class NotPlainError(ValueError):
-    """An HDF5 file that is more than one plain file, or claims to be larger than it can be."""
+    """An HDF5 file that refers to other files, or claims more than it can hold."""
 
 
 def open_hdf5(path: Path, *, expansion: int | None) -> h5py.File:
@@ -60,20 +60,25 @@ def open_hdf5(path: Path, *, expansion: int | None) -> h5py.File:
     path : Path
         The file, or a link to it.
     expansion : int or None
-        How many times as large as the file its contents may be, apart from 64 MiB. None if
-        nothing but attributes of the root is to be read: then the file is not looked through.
+        Maximum ratio of the contents' size to the file's stored bytes, apart from 64 MiB.
+        With None the contents are not checked; then read only attributes of the root.
+
+    Returns
+    -------
+    h5py.File
+        The open file.
 
     Raises
     ------
     NotPlainError
-        It has links to other places, external storage, virtual datasets, filters that are not
-        known here, or datasets that are larger than the file can hold.
+        The file has soft or external links, external storage, virtual datasets, unknown
+        filters, or datasets that are larger than the file can hold.
     OSError
-        It cannot be opened, or is not a regular file or not an HDF5 file.
+        The file cannot be opened, or is not a regular file or not an HDF5 file.
     """
     descriptor = open_descriptor(path, os.O_RDONLY, follow_links=True)
     try:
-        # Not the apparent size: a sparse file can claim any.
+        # Count allocated blocks: a sparse file can have any apparent size.
         found = os.fstat(descriptor)
         stored_bytes = found.st_blocks * 512
         if found.st_size > _ROOM_BYTES + _HOLES * stored_bytes:
@@ -92,7 +97,7 @@ def open_hdf5(path: Path, *, expansion: int | None) -> h5py.File:
 
 
 def is_hdf5(path: Path) -> bool:
-    """Tell whether a regular file begins as HDF5 files do."""
+    """Return whether a regular file has the signature of HDF5."""
     descriptor = open_descriptor(path, os.O_RDONLY, follow_links=True)
     try:
         return bool(h5py.is_hdf5(name_of(descriptor)))
@@ -101,9 +106,10 @@ def is_hdf5(path: Path) -> bool:
 
 
 def reason(error: Exception) -> str:
-    """Return the system's message for an error of HDF5 or of the system; else its own, in one line.
+    """Return a message of one line for an error of HDF5 or of the system.
 
-    HDF5 buries the system's error number in a paragraph about its internals.
+    HDF5 mentions the system's error number in a paragraph about its internals. If there is a
+    number, return the system's message for it, else the error's own message.
     """
     number = getattr(error, "errno", None)
     if number is None and (match := re.search(r"errno = (\d+)", str(error))):
@@ -113,18 +119,18 @@ def reason(error: Exception) -> str:
 
 
 def datasets_of(group: h5py.Group) -> dict[str, h5py.Dataset]:
-    """Return the datasets that lie in a group itself, by their names."""
+    """Return the datasets directly in a group, by name."""
     return {name: item for name, item in group.items() if isinstance(item, h5py.Dataset)}
 
 
 def _open(name: str, *, growing: bool) -> h5py.File:
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    # As locking="best-effort" of h5py.File, which has no argument for the read attempts.
+    # The same as locking="best-effort" of h5py.File, which cannot set the read attempts.
     access.set_file_locking(True, True)
     flags = h5py.h5f.ACC_RDONLY
     if growing:
         flags |= h5py.h5f.ACC_SWMR_READ
-        # h5py does not offer this function; HDF5 is found through the extension that uses it.
+        # h5py does not wrap this function. Its extension module leads to the HDF5 library.
         library = ctypes.CDLL(h5py.h5p.__file__)
         library.H5Pset_metadata_read_attempts(
             ctypes.c_int64(access.id), ctypes.c_uint(_READ_ATTEMPTS)
@@ -133,10 +139,10 @@ def _open(name: str, *, growing: bool) -> h5py.File:
 
 
 def _is_growing(descriptor: int) -> bool:
-    """Tell whether a writer has the file open in SWMR mode, or was killed then.
+    """Return whether a writer has the file open in SWMR mode, or was killed in that mode.
 
-    Such a file opens in SWMR mode only, and no other should: HDF5 then takes
-    missing pieces for pieces not yet written and waits for them.
+    Such a file can only be opened in SWMR mode. Other files should not be opened in it: HDF5
+    would wait for missing pieces as if a writer were about to write them.
     """
     head = os.pread(descriptor, _SUPERBLOCK.size, 0)
     if len(head) < _SUPERBLOCK.size:
@@ -147,9 +153,9 @@ def _is_growing(descriptor: int) -> bool:
 
 
 def _check_heaps(descriptor: int) -> int:
-    """Check the chains of the global heaps, where texts are; return the bytes of the longest.
+    """Check the global heaps, which hold texts; return the length of the longest text in bytes.
 
-    HDF5 2.0 follows a chain that leads nowhere without end.
+    HDF5 2.0 loops forever in a heap whose objects do not lead to its end.
 
     Source: HDF5 file format specification, version 3.0, section III.E.
     """
@@ -167,9 +173,12 @@ def _check_heaps(descriptor: int) -> int:
 
 
 def _find_heaps(descriptor: int) -> Iterator[int]:
-    """Give where heaps begin; not by mapping the file, which others may cut short meanwhile."""
+    """Yield the offsets of heaps.
+
+    The file is not mapped into memory, because another process may truncate it meanwhile.
+    """
     place = 0
-    # Blocks overlap by all but one byte of a signature.
+    # Blocks overlap, so that a signature across two blocks is found.
     while len(block := os.pread(descriptor, _BLOCK_BYTES, place)) >= len(_HEAP):
         found = block.find(_HEAP)
         while found >= 0:
@@ -182,7 +191,7 @@ def _longest_text(heap: bytes, start: int) -> int:
     longest, place = 0, _HEAP_HEADER.size
     while place + _HEAP_OBJECT.size <= len(heap):
         index, length = _HEAP_OBJECT.unpack_from(heap, place)
-        # Object 0 is the free room, header included.
+        # Object 0 is the free space; its length includes the header.
         step = length if index == 0 else _HEAP_OBJECT.size + -(-length // 8) * 8
         if step < _HEAP_OBJECT.size or place + step > len(heap):
             raise NotPlainError(f"its heap at byte {start} is damaged")
@@ -194,7 +203,7 @@ def _longest_text(heap: bytes, start: int) -> int:
 def _check(file: h5py.File, room_bytes: int, stored_bytes: int, longest_bytes: int) -> None:
     if file.id.get_create_plist().get_sizes() != (8, 8):
         raise NotPlainError("its addresses do not have 8 bytes")
-    # Attributes are stored, but each of their texts may be the longest one of the file.
+    # Attributes are stored in the file, but any of their texts may refer to the longest one.
     texts_may_fit = stored_bytes // _REFERENCE_BYTES * longest_bytes <= room_bytes
     claimed_bytes = 0
     for name, item in _objects(file):
@@ -217,7 +226,7 @@ def _attribute_sizes(item: h5py.h5.ObjectID, longest_bytes: int) -> Iterator[int
 
 
 def _objects(file: h5py.File) -> Iterator[tuple[str, h5py.h5.ObjectID]]:
-    """Give every object of a file once, with its path; refuse links that are no hard links."""
+    """Yield every object of a file once, with its path; refuse links other than hard links."""
     root = h5py.h5g.open(file.id, b"/")
     yield "/", root
     found, todo = {h5py.h5o.get_info(root).addr}, [("", root)]
@@ -249,11 +258,11 @@ def _check_storage(name: str, dataset: h5py.h5d.DatasetID) -> None:
     for number in range(created.get_nfilters()):
         code = created.get_filter(number)[0]
         if not h5py.h5z.filter_avail(code):
-            raise NotPlainError(f"{name} is compressed by filter {code}, which is not known here")
+            raise NotPlainError(f"{name} uses filter {code}, which is not available")
 
 
 def _claimed_bytes(dataset: h5py.h5d.DatasetID, longest_bytes: int) -> int:
-    """Return what reading a dataset may take, of which a chunk is the least."""
+    """Return the memory that reading a dataset may take, at least one chunk."""
     created = dataset.get_create_plist()
     chunked = created.get_layout() == h5py.h5d.CHUNKED
     chunk = math.prod(created.get_chunk()) if chunked else 0
@@ -262,6 +271,6 @@ def _claimed_bytes(dataset: h5py.h5d.DatasetID, longest_bytes: int) -> int:
 
 
 def _item_bytes(kind: h5py.h5t.TypeID, longest_bytes: int) -> int:
-    """Return the bytes of a value; each of many may be the longest text of the file."""
+    """Return the maximum size of a value, which may refer to the longest text of the file."""
     is_fixed = kind.get_class() in {h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.ENUM}
     return int(kind.get_size()) + (0 if is_fixed else longest_bytes)

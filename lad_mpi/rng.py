@@ -1,14 +1,14 @@
 """Keyed, counter-based random streams.
 
 Every random number of the suite is a pure function of (seed, purpose,
-iteration, device): no generator is carried from one iteration to the next, so
+iteration, device). No generator has a state that outlives an iteration, so
 results do not depend on the number of ranks, on the order in which ranks
 draw, or on whether a run was interrupted. The generator is Philox-4x64-10
-(Salmon et al., SC'11, doi:10.1145/2063384.2063405), whose 128-bit key takes
-(seed, purpose). Its 256-bit counter is four words: the place in a stream, the
-device of :meth:`Streams.words`, the device of :meth:`Streams.generator`, and the
-iteration. Each device has a word of its own there, so streams of different
-devices share nothing, however much is drawn from them.
+(Salmon et al., SC'11, doi:10.1145/2063384.2063405). Its 128-bit key is
+(seed, purpose). Its 256-bit counter has four words: the position in a stream,
+the device of :meth:`Streams.words`, the device of :meth:`Streams.generator`,
+and the iteration. The device is not in the word of the position, so streams of
+different devices never overlap.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _UNIT = 2.0**-53
 
 
 class Purpose(IntEnum):
-    """What a stream is for. The numbers are part of every result: never reuse one."""
+    """Purpose of a stream. The numbers affect every result: never change or reuse one."""
 
     PROBLEM = 1
     PARTITION = 2
@@ -61,10 +61,10 @@ class Streams:
         first_device: int = 0,
         num_devices: int = 1,
     ) -> HostWords:
-        """Uniform 64-bit words for a contiguous block of devices.
+        """Draw uniform 64-bit words for a contiguous block of devices.
 
-        Row i is the beginning of the stream of device ``first_device + i``. It does
-        not depend on the block of devices in which it is drawn, nor on ``count``.
+        Row i holds the first ``count`` words of the stream of device ``first_device + i``.
+        They do not depend on the block of devices.
 
         Returns
         -------
@@ -75,21 +75,21 @@ class Streams:
         words = np.empty((num_devices, blocks * _WORDS_A_BLOCK), dtype=np.uint64)
         for stream in words:
             stream[:] = philox.random_raw(len(stream))
-            philox.advance(2**64 - blocks)  # to the beginning of the next device
+            philox.advance(2**64 - blocks)  # to the start of the next device's stream
         return words[:, :count]
 
     def permutation(self, purpose: Purpose, iteration: int, size: int) -> HostInts:
         """Draw a uniform permutation of ``range(size)``, int64, shape (size,).
 
-        It sorts random words instead of using ``Generator.permutation``, whose
-        stream may change between NumPy releases.
+        The permutation sorts random words. ``Generator.permutation`` may return other
+        numbers in another NumPy release.
         """
         return np.argsort(self.words(purpose, iteration, size)[0], kind="stable")
 
     def generator(
         self, purpose: Purpose, iteration: int = 0, device: int = 0
     ) -> np.random.Generator:
-        """Open a generator of its own for one device in one iteration, for normal draws."""
+        """Return a generator for one device in one iteration, for example for normal numbers."""
         return np.random.Generator(self._philox(purpose, iteration, device=device + 1))
 
     def _philox(
@@ -101,5 +101,5 @@ class Streams:
 
 
 def unit_interval(words: HostWords) -> HostFloats:
-    """Turn 64-bit words into uniform float64 numbers in [0, 1), of the same shape."""
+    """Convert 64-bit words to uniform float64 numbers in [0, 1), of the same shape."""
     return (words >> np.uint64(11)) * _UNIT

@@ -65,7 +65,7 @@ def test_links_are_followed_only_if_that_is_asked_for(tmp_path):
     link = tmp_path / "link"
     link.symlink_to("target")
     assert read_bytes(link) == b"secret"
-    with pytest.raises(OSError, match="is a link, which is not followed here"):
+    with pytest.raises(OSError, match="is a link, which is not allowed here"):
         open_regular(link, follow_links=False)
 
 

@@ -82,7 +82,7 @@ HOSTILE = {
     "deep link": (_deep_link, "/a/b/c/x is an external link"),
     "external storage": (_external_storage, "/x is stored in another file"),
     "virtual dataset": (_virtual, "/x is a virtual dataset"),
-    "unknown filter": (_unknown_filter, "filter 400, which is not known"),
+    "unknown filter": (_unknown_filter, "filter 400, which is not available"),
     "many rows": (_many_rows, "/x claims 8000000000000 bytes"),
     "many rows in one piece": (_many_rows_unchunked, "/x claims 8000000000000 bytes"),
     "large chunk": (_large_chunk, "/x claims 800000000 bytes"),

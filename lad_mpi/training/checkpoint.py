@@ -61,15 +61,15 @@ class Layout:
 
     Parameters
     ----------
-    shapes : tuple of tuple of int
-        Valid shapes.
+    shape : tuple of int
+        Required shape.
     dtype : numpy.dtype
         Required dtype.
     required : bool
         Whether a checkpoint must contain the array.
     """
 
-    shapes: tuple[tuple[int, ...], ...]
+    shape: tuple[int, ...]
     dtype: np.dtype[Any]
     required: bool
 
@@ -78,13 +78,12 @@ def arrays_of(setup: Setup) -> dict[str, Layout]:
     """Return the layout of each array in a run's checkpoints, by name."""
     q, length, dtype = setup.problem.dimension, setup.message_dimension, setup.backend.dtype
     layouts = {
-        "model": Layout(((q,),), dtype, required=True),
-        # A fallback rule may aggregate messages of several parts.
-        "rule_state": Layout(((q,), (length,)), dtype, required=False),
+        "model": Layout((q,), dtype, required=True),
+        "rule_state": Layout((q,), dtype, required=False),
     }
     if setup.has_residuals:
         shape = (setup.spec.devices.count, length)
-        layouts["residuals"] = Layout((shape,), dtype, required=True)
+        layouts["residuals"] = Layout(shape, dtype, required=True)
     return layouts
 
 
@@ -291,8 +290,8 @@ def _check_array(name: str, array: HostFloats | None, layout: Layout) -> None:
         if layout.required:
             raise ValueError(f"it has no {name}")
         return
-    if array.shape not in layout.shapes or array.dtype != layout.dtype:
+    if array.shape != layout.shape or array.dtype != layout.dtype:
         raise ValueError(
             f"its {name} has shape {array.shape} and dtype {array.dtype}; expected "
-            f"{layout.shapes[0]} and {layout.dtype}"
+            f"{layout.shape} and {layout.dtype}"
         )

@@ -192,7 +192,7 @@ class Server:
                 f"{code.kind} could not decode in iteration {iteration}: {decoded.detail}",
                 hint="add a [fallback] rule for iterations that cannot be decoded"
                 if code.message_parts == 1
-                else "use draco_cyclic_real or draco_repetition, which have a [fallback] rule",
+                else "use draco_cyclic_real or draco_repetition, which allow a [fallback] rule",
             )
         return self._apply(spec.fallback, messages, iteration)
 

@@ -1,4 +1,4 @@
-"""Messages: header, checksum, packing, and what is refused."""
+"""The message format: header, checksum, packing and validation."""
 
 from lad_mpi.wire.arriving import ArrivingMessages
 from lad_mpi.wire.message import HEADER_BYTES, MessageFormat

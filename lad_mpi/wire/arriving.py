@@ -1,4 +1,4 @@
-"""Messages that are unpacked as they arrive, and trusted no earlier than others."""
+"""Unpack messages as they arrive, with the same validation as complete messages."""
 
 from __future__ import annotations
 
@@ -16,30 +16,29 @@ _CHECKSUM = FIELDS["checksum"]
 
 
 class ArrivingMessages:
-    """Messages of which no bytes need to have arrived, unpacked range by range of columns.
+    """Messages that arrive and are unpacked in ranges of columns.
 
-    What is refused by its header or by its first columns counts as zero from the
-    start. What is refused later has been handed on by then: whoever used its
-    columns has to begin again.
+    A message that is refused because of its header or its first columns is zero from the
+    start. If a message is refused later, its earlier columns may have been used already.
+    Then ``used_refused`` is True, and the caller must start again.
 
     Parameters
     ----------
     messages : MessageFormat
-        One whose messages are ``in_columns``.
+        A format with ``in_columns``.
     slots : ndarray of uint8, shape (n, slot_bytes), C-contiguous
-        Where they arrive; not changed.
+        Slots in which the messages arrive; not changed.
     channel : Channel
-        The block of devices and the iteration that are expected.
+        The expected block of devices and iteration.
     vectors : ndarray, shape (n, Q), of the run's dtype
         Receives the decoded vectors.
 
     Attributes
     ----------
     vectors : ndarray, shape (n, Q)
-        As given. What has been unpacked is finite, and zero in the rows of
-        messages refused so far.
+        As given. Unpacked columns are finite. Rows of messages refused so far are zero.
     used_refused : bool
-        Whether columns of a message were handed on before it was refused.
+        Whether a message was refused after some of its columns had been unpacked.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class ArrivingMessages:
         self._slots = slots
         self._channel = channel
         self._sums = [0] * len(slots)
-        # The checksum covers all that follows it.
+        # The checksum covers all bytes after it.
         self._summed = _CHECKSUM.stop
         self._headers: HostInts = np.zeros(len(slots), dtype=np.int64)
         self._payloads: HostInts = np.zeros(len(slots), dtype=np.int64)
@@ -57,12 +56,12 @@ class ArrivingMessages:
         self.used_refused = False
 
     def extend(self, columns: slice) -> None:
-        """Unpack the next range of columns, which has arrived, with the header if it is the first.
+        """Unpack the next range of columns, which must have arrived.
 
         Parameters
         ----------
         columns : slice
-            From where the last range ended.
+            The range; it starts where the last one ended. The first range includes the header.
         """
         before = self._refused
         first = columns.start == 0
@@ -73,24 +72,24 @@ class ArrivingMessages:
         self._summed = end
         out = self.vectors[:, columns]
         reasons = self._messages.decode_columns(self._slots, columns, self._channel, out)
-        # The first range that is refused says why.
+        # Keep the reason of the first range that is refused.
         self._payloads = np.where(self._payloads == int(Rejection.NONE), reasons, self._payloads)
         out[self._refused] = 0
         if not first:
             self._take_back(self._refused & ~before)
 
     def finish(self) -> tuple[HostFloats, HostInts]:
-        """Check what only the whole of a message tells.
+        """Check the checksums of the complete messages.
 
         Returns
         -------
         vectors : ndarray, shape (n, Q)
         rejections : ndarray of int64, shape (n,)
-            To the bit what :meth:`MessageFormat.unpack` returns.
+            The same bits as from :meth:`MessageFormat.unpack`.
         """
         wrong = differs_from_stored(self._sums, self._slots)
         self._take_back(wrong & ~self._refused)
-        # What the payload says counts only where the envelope is sound.
+        # Reasons of the header and the checksum take precedence over those of the payload.
         rejections = np.where(wrong, int(Rejection.CHECKSUM), self._payloads)
         headers = self._headers
         return self.vectors, np.where(headers == int(Rejection.NONE), rejections, headers)

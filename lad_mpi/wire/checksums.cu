@@ -1,11 +1,11 @@
-// CRC-32 of every message, as zlib computes it, each message shared by the threads of many blocks.
+// CRC-32 of every message, as zlib computes it. The threads of many blocks share a message.
 //
-// A CRC is linear: but for a constant, it is the sum over all words w_i of w_i x^(32 (m - i)), where
-// m is the number of words and sums are exclusive ors, all modulo the polynomial of the CRC. So a
-// thread takes every THREADS-th word of a stretch, as loads like it; sums of threads and of blocks
-// are brought to their places by one product each, and added in any order.
+// A CRC is linear: up to a constant, it is the sum over all words w_i of w_i x^(32 (m - i)), where m
+// is the number of words and sums are exclusive ors, modulo the polynomial of the CRC. A block sums a
+// stretch of words, and a thread every THREADS-th word of it, so loads coalesce. One product moves
+// the sum of a thread, or of a block, to its place. The order of the additions does not matter.
 //
-// checksums_cuda.py puts THREADS and WORDS_A_THREAD in front of this file. Polynomials are reflected:
+// checksums_cuda.py defines THREADS and WORDS_A_THREAD before this file. Polynomials are reflected:
 // the highest bit of a word is the coefficient of x^0.
 
 typedef unsigned char Byte;
@@ -34,7 +34,7 @@ __device__ inline Word power(const Word* powers, unsigned long long exponent)
     return result;
 }
 
-// Word i of a message of which the first `missing` bytes, zeros, are not there.
+// Word i of a message that is padded with `missing` zero bytes at its start.
 __device__ inline Word word_at(const Byte* first, long long i, int missing, bool aligned)
 {
     const Byte* place = first + 4 * i - missing;
@@ -44,9 +44,9 @@ __device__ inline Word word_at(const Byte* first, long long i, int missing, bool
     return word;
 }
 
-// messages holds rows of row_bytes bytes, of which those from byte start on are summed.
+// messages has rows of row_bytes bytes; the bytes from `start` on are summed.
 // shift[256 j + v] is v x^(8 j) x^(32 THREADS), places[t] is x^(32 (THREADS - 1 - t)).
-// sums has one word a row; what is found is added to what is there.
+// sums has one word per row, to which the result is added.
 extern "C" __global__ void __launch_bounds__(THREADS)
 add_checksums(const Byte* __restrict__ messages, long long row_bytes, long long start,
               long long blocks_a_row, const Word* __restrict__ shift,
@@ -67,8 +67,8 @@ add_checksums(const Byte* __restrict__ messages, long long row_bytes, long long 
     const Byte* first = messages + row * row_bytes + start;
     const bool aligned = ((unsigned long long)first - missing) % 4 == 0;
 
-    // The last stretch ends with the message, and every other after as many words before it: a
-    // thread's last word has the same place in all of them, and the first of all begins earlier.
+    // Stretches have equal lengths and are counted back from the end of the message, so a thread's
+    // last word has the same place in each of them. The first stretch starts before the message.
     const long long words_a_block = (long long)THREADS * WORDS_A_THREAD;
     const long long behind = (blocks_a_row - 1 - stretch) * words_a_block;
     const long long from = num_words - behind - words_a_block + threadIdx.x;
@@ -82,7 +82,7 @@ add_checksums(const Byte* __restrict__ messages, long long row_bytes, long long 
     atomicXor(&total, product(places[threadIdx.x], sum));
     __syncthreads();
     if (threadIdx.x == 0) {
-        // The last word of the stretch is followed by `behind` words, and by its own 32 zeros.
+        // After the last word of the stretch come `behind` words, and the 32 zeros of the CRC.
         const unsigned long long bits = 32ull * (unsigned long long)(behind + 1);
         atomicXor(&sums[row], product(power(powers, bits), total));
     }

@@ -1,8 +1,7 @@
-"""CRC-32 of messages in the memory of a GPU.
+"""CRC-32 of messages in GPU memory.
 
-``checksums.cu`` is the kernel. It reads a message once, by loads that adjacent
-threads share; tables of a few kilobytes, made here, tell it how far words lie
-from the end.
+The kernel is in ``checksums.cu``. It reads a message once, with coalesced loads, and
+multiplies words by tables of a few kilobytes, which are computed here.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
 
 #: Name of the kernel in the source.
 KERNEL = "add_checksums"
-#: How CuPy compiles it.
+#: Compiler options for CuPy.
 OPTIONS = ("--std=c++14",)
-#: Threads in a block, and words that each of them takes.
+#: Threads per block, and 32-bit words per thread.
 THREADS = 256
 WORDS_A_THREAD = 64
 
@@ -34,18 +33,19 @@ _POLYNOMIAL = 0xEDB88320
 _ONE = 1 << 31
 _WORD_BITS = 32
 _ALL_ONES = 0xFFFFFFFF
-#: Enough for any number of bits that memory can hold.
+#: Enough powers x^(2^k) for any number of bits that fits in memory.
 _NUM_POWERS = 64
 
 
 def checksums(slots: Array, start: int) -> Array:
-    """Return the CRC-32 of every slot from a byte on, as :func:`zlib.crc32` has it.
+    """Return the CRC-32 of the bytes of every slot from ``start``, as :func:`zlib.crc32`.
 
     Parameters
     ----------
     slots : CuPy array of uint8, shape (n, slot_bytes), C-contiguous
+        The messages.
     start : int
-        The first byte that counts, below ``slot_bytes``.
+        The first byte to include, below ``slot_bytes``.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def checksums(slots: Array, start: int) -> Array:
     xp = namespace(slots)
     num_rows, row_bytes = slots.shape
     length = row_bytes - start
-    sums = xp.full(num_rows, _of_zeros(length), dtype=np.uint32)
+    sums = xp.full(num_rows, _crc_of_zeros(length), dtype=np.uint32)
     if not num_rows:
         return sums
     words_a_block = THREADS * WORDS_A_THREAD
@@ -72,7 +72,7 @@ def checksums(slots: Array, start: int) -> Array:
 
 
 def source() -> str:
-    """Return the CUDA C++ source, which defines the kernel :data:`KERNEL`."""
+    """Return the CUDA C++ source of the kernel :data:`KERNEL`."""
     constants = {"THREADS": THREADS, "WORDS_A_THREAD": WORDS_A_THREAD}
     lines = [f"constexpr int {name} = {value};" for name, value in constants.items()]
     text = files(__package__).joinpath("checksums.cu").read_text(encoding="utf-8")
@@ -81,7 +81,7 @@ def source() -> str:
 
 @lru_cache(maxsize=1)
 def compiled(xp: Any) -> Any:
-    """Return the kernel, which CuPy compiles at its first launch."""
+    """Return the kernel. CuPy compiles it at the first launch."""
     return xp.RawKernel(source(), KERNEL, options=OPTIONS)
 
 
@@ -97,7 +97,7 @@ def _tables_on_gpu(xp: Any, gpu: int) -> tuple[Array, Array, Array]:  # noqa: AR
 
 @cache
 def tables() -> tuple[HostPolynomials, HostPolynomials, HostPolynomials]:
-    """Return what the kernel multiplies with, as ``checksums.cu`` describes it.
+    """Return the tables of the kernel; see ``checksums.cu``.
 
     Returns
     -------
@@ -109,7 +109,7 @@ def tables() -> tuple[HostPolynomials, HostPolynomials, HostPolynomials]:
     while len(powers) < _NUM_POWERS:
         powers.append(_product(powers[-1], powers[-1]))
     stride = _power(_WORD_BITS * THREADS, powers)
-    # Reflected, the lowest byte of a word is the one of the highest powers.
+    # The polynomials are reflected: the lowest byte of a word has the highest powers.
     shift = [_product(value << (8 * byte), stride) for byte in range(4) for value in range(256)]
     word = _power(_WORD_BITS, powers)
     places = [_ONE]
@@ -118,14 +118,14 @@ def tables() -> tuple[HostPolynomials, HostPolynomials, HostPolynomials]:
     return _words(shift), _words(places[::-1]), _words(powers)
 
 
-def _of_zeros(length: int) -> int:
-    """Return the CRC-32 of as many bytes of zeros: what a CRC is beside a sum over its words."""
+def _crc_of_zeros(length: int) -> int:
+    """Return the CRC-32 of ``length`` zero bytes, to which the kernel adds a sum over words."""
     powers = [int(power) for power in tables()[2]]
     return _product(_power(8 * length, powers), _ALL_ONES) ^ _ALL_ONES
 
 
 def _power(exponent: int, powers: list[int]) -> int:
-    """Return x to the power of ``exponent``."""
+    """Return x^exponent, given the powers x^(2^k)."""
     result = _ONE
     for k, power in enumerate(powers):
         if exponent >> k & 1:
@@ -134,7 +134,7 @@ def _power(exponent: int, powers: list[int]) -> int:
 
 
 def _product(a: int, b: int) -> int:
-    """Multiply two reflected polynomials modulo that of the CRC."""
+    """Multiply two reflected polynomials modulo the CRC polynomial."""
     total = 0
     for place in range(_WORD_BITS - 1, -1, -1):
         if a >> place & 1:

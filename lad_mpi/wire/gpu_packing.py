@@ -1,4 +1,4 @@
-"""Messages packed on the GPU on which the vectors are."""
+"""Pack messages on the GPU that holds the vectors."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _CHECKSUM = FIELDS["checksum"]
 
 
 class GpuPacking:
-    """Packs and unpacks on a GPU, into and from slots on the GPU or on the host.
+    """Packs and unpacks messages on a GPU, with slots on the GPU or on the host.
 
-    Slots on the host are copied as a whole, so messages cross the bus compressed.
-    Otherwise only headers, checksums and reasons for refusal cross.
+    Slots on the host are copied as a whole, so compressed messages cross the bus. With slots
+    on the GPU, only headers, checksums and rejections cross.
 
     Parameters
     ----------
     messages : MessageFormat
-        The layout.
+        The layout and the codec.
     xp : module
         ``cupy``.
 
@@ -52,7 +52,7 @@ class GpuPacking:
         return self._xp.zeros((count, self.slot_bytes), dtype=np.uint8)
 
     def pack(self, vectors: Array, channel: Channel, slots: Array) -> None:
-        """Compress vectors and write one message a row.
+        """Compress vectors and write one message per row.
 
         Parameters
         ----------
@@ -73,19 +73,19 @@ class GpuPacking:
         slots[:, _CHECKSUM] = sums.view(np.uint8).reshape(len(slots), sums.itemsize)
 
     def unpack(self, slots: Array, channel: Channel) -> tuple[Array, HostInts]:
-        """Validate and decode messages, hostile ones included; never raises for their content.
+        """Validate and decode messages. Invalid messages are refused and never raise.
 
         Parameters
         ----------
         slots : array of uint8, shape (n, slot_bytes), C-contiguous
             The messages, on the GPU or on the host; not changed.
         channel : Channel
-            The block of devices and the iteration that were expected.
+            The expected block of devices and iteration.
 
         Returns
         -------
         vectors : CuPy array, shape (n, Q)
-            Decoded vectors, finite; zero in the rows of refused messages.
+            Decoded vectors. All values are finite. Rows of refused messages are zero.
         rejections : ndarray of int64, shape (n,)
             A :class:`~lad_mpi.compression.Rejection` for each row.
         """

@@ -1,9 +1,9 @@
-"""The message format: the only place that knows how a slot is laid out.
+"""The message format: only this module knows the layout of a slot.
 
-A message is a header of 32 bytes, little-endian, and a payload whose size is
-fixed for the whole run by codec, dimension and dtype; docs/wire-format.md has
-the layout of both. The receiver knows every field of the header beforehand:
-one that is not the expected one is refused, and named as the reason.
+A message is a little-endian header of 32 bytes and a payload. The payload's size depends on
+codec, dimension and dtype, so it is constant during a run; see docs/wire-format.md for the
+layout. The receiver knows the expected value of every header field. It refuses a message in
+which a field differs, and the field is the reason.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ HEADER = np.dtype(
     ]
 )
 HEADER_BYTES = HEADER.itemsize
-#: Where the fields of a message lie in its slot, the payload among them.
+#: Bytes of the fields of a message in its slot, including the payload.
 FIELDS: Mapping[str, slice] = MappingProxyType(
     {
         **{
@@ -51,7 +51,7 @@ FIELDS: Mapping[str, slice] = MappingProxyType(
         "payload": slice(HEADER_BYTES, None),
     }
 )
-#: What a field that is not as expected is refused as, in the order of the checks.
+#: Reason to refuse a message if a field is not as expected, in the order of the checks.
 _REASONS = (
     ("magic", Rejection.MAGIC),
     ("version", Rejection.VERSION),
@@ -84,11 +84,11 @@ class MessageFormat:
     dimension : int
         As given.
     payload_bytes, slot_bytes : int
-        Size of a payload, and with its header.
+        Size of a payload, without and with the header.
     dtype : numpy.dtype
         As given.
     fields : mapping of str to slice
-        Where the fields of a message lie in its slot.
+        Bytes of the fields of a message in its slot.
     """
 
     fields = FIELDS
@@ -100,7 +100,7 @@ class MessageFormat:
         self.dtype = dtype
         self.payload_bytes = codec.payload_bytes(dimension, dtype)
         self.slot_bytes = HEADER_BYTES + self.payload_bytes
-        #: Headers of the last block of devices that was asked for, and which that was.
+        # Cache of the headers of the last block of devices.
         self._block: tuple[int, int] | None = None
         self._block_headers: HostHeaders = np.zeros(0, dtype=HEADER)
 
@@ -109,12 +109,12 @@ class MessageFormat:
         return np.zeros((count, self.slot_bytes), dtype=np.uint8)
 
     def pack(self, vectors: HostFloats, channel: Channel, slots: HostBytes) -> None:
-        """Compress vectors and write one message a row.
+        """Compress vectors and write one message per row.
 
         Parameters
         ----------
         vectors : ndarray, shape (n, Q)
-            One row a device of the channel's block.
+            One row per device of the channel's block.
         channel : Channel
             The block of devices and the iteration.
         slots : ndarray of uint8, shape (n, slot_bytes), C-contiguous
@@ -125,7 +125,7 @@ class MessageFormat:
         self.seal(slots)
 
     def seal(self, slots: HostBytes) -> None:
-        """Write the checksum of each message, in place, over whatever its slot holds.
+        """Write the checksum of each message in place, whatever the message contains.
 
         Parameters
         ----------
@@ -134,24 +134,24 @@ class MessageFormat:
         _stored_checksums(slots)[:] = running_checksums(slots, _CHECKSUM.stop, self.slot_bytes)
 
     def unpack(self, slots: HostBytes, channel: Channel) -> tuple[HostFloats, HostInts]:
-        """Validate and decode messages, hostile ones included; never raises for their content.
+        """Validate and decode messages. Invalid messages are refused and never raise.
 
         Parameters
         ----------
         slots : ndarray of uint8, shape (n, slot_bytes), C-contiguous
-            What arrived; not changed.
+            The messages as received; not changed.
         channel : Channel
-            The block of devices and the iteration that were expected.
+            The expected block of devices and iteration.
 
         Returns
         -------
         vectors : ndarray, shape (n, Q)
-            Decoded vectors, finite; zero in the rows of refused messages.
+            Decoded vectors. All values are finite. Rows of refused messages are zero.
         rejections : ndarray of int64, shape (n,)
             A :class:`~lad_mpi.compression.Rejection` for each row.
         """
         vectors, rejections = self.codec.decode(slots[:, HEADER_BYTES:], channel)
-        # What the payload says counts only where the envelope is sound.
+        # Reasons of the header and the checksum take precedence over those of the payload.
         sums = running_checksums(slots, _CHECKSUM.stop, self.slot_bytes)
         envelope = self.check_envelopes(slots, sums, channel)
         if envelope.any():
@@ -162,38 +162,44 @@ class MessageFormat:
 
     @property
     def in_columns(self) -> bool:
-        """Whether messages can be unpacked some columns at a time, as they arrive."""
+        """Whether messages can be unpacked in ranges of columns, as they arrive."""
         return self._columns is not None
 
     def edges(self, slices: Sequence[slice]) -> list[int]:
-        """Return the bytes of a slot at which ranges of columns begin, and where the last ends.
+        """Return the byte offsets in a slot that separate ranges of columns.
 
         Parameters
         ----------
         slices : sequence of slice
-            All columns, cut into ranges; the first includes the header.
+            Consecutive ranges of all columns.
+
+        Returns
+        -------
+        list of int
+            0, since the first range includes the header, and the end of each range.
         """
         return [0, *(self._bytes_of(columns).stop for columns in slices)]
 
     def decode_columns(
         self, slots: HostBytes, columns: slice, channel: Channel, out: HostFloats
     ) -> HostInts:
-        """Decode a range of columns, whatever the envelope is.
+        """Decode a range of columns without checking header and checksum.
 
         Parameters
         ----------
         slots : ndarray of uint8, shape (n, slot_bytes)
-            Of which the bytes of these columns are looked at.
+            The messages. Only the bytes of these columns are read.
         columns : slice
+            The range, with q columns.
         channel : Channel
             As for :meth:`unpack`.
         out : ndarray, shape (n, q)
-            Receives the columns, finite.
+            Receives the columns. All values are finite.
 
         Returns
         -------
         ndarray of int64, shape (n,)
-            The codec's reason to refuse each row, 0 where there is none.
+            The codec's reason to refuse each row, or 0.
         """
         payloads = slots[:, self._bytes_of(columns)]
         return self._column_codec.decode_columns(payloads, columns, channel, out)
@@ -201,16 +207,20 @@ class MessageFormat:
     def check_envelopes(
         self, slots: HostBytes, sums: Sequence[int] | HostInts, channel: Channel
     ) -> HostInts:
-        """Return the reason against each header or checksum, 0 where there is none.
+        """Return the reason to refuse each message by its header or checksum, or 0.
 
         Parameters
         ----------
         slots : ndarray of uint8, shape (n, m)
-            Messages, of which the headers are looked at.
+            The messages. Only the headers are read.
         sums : sequence of int, shape (n,)
-            CRC-32 of all that follows the checksum in each of them.
+            CRC-32 of all bytes after the checksum of each message.
         channel : Channel
             As for :meth:`unpack`.
+
+        Returns
+        -------
+        ndarray of int64, shape (n,)
         """
         reasons = self.check_headers(slots, channel)
         wrong = differs_from_stored(sums, slots)
@@ -218,12 +228,12 @@ class MessageFormat:
         return reasons
 
     def check_headers(self, slots: HostBytes, channel: Channel) -> HostInts:
-        """Return the reason against each header, int64, shape (n,), 0 where there is none."""
+        """Return the reason to refuse each header, or 0; int64, shape (n,)."""
         reasons = np.zeros(len(slots), dtype=np.int64)
         expected = self.headers(channel)
         expected[:, _CHECKSUM] = slots[:, _CHECKSUM]
         headers = slots[:, :HEADER_BYTES]
-        # Nearly always all are right, which bytes tell sooner than arrays.
+        # Nearly always all headers are valid, and comparing bytes is faster than arrays.
         if headers.tobytes() != expected.tobytes():
             wrong = headers != expected
             for name, reason in reversed(_REASONS):
@@ -237,11 +247,11 @@ class MessageFormat:
     @property
     def _column_codec(self) -> ColumnCodec:
         if self._columns is None:
-            raise TypeError(f"messages of {self.codec.kind!r} cannot be taken apart by columns")
+            raise TypeError(f"messages of {self.codec.kind!r} cannot be split into columns")
         return self._columns
 
     def headers(self, channel: Channel) -> HostBytes:
-        """Return the headers of a channel's messages, checksums zero, for the caller to change.
+        """Return a new array with the headers of a channel's messages; the checksums are zero.
 
         Returns
         -------
@@ -268,17 +278,23 @@ class MessageFormat:
 def running_checksums(
     slots: HostBytes, start: int, stop: int, sums: Iterable[int] = itertools.repeat(0)
 ) -> list[int]:
-    """Go on with the CRC-32 of each slot over a range of its bytes.
+    """Update the CRC-32 of each slot with a range of its bytes.
 
     Parameters
     ----------
     slots : ndarray of uint8, shape (n, slot_bytes), C-contiguous
+        The messages.
     start, stop : int
-        The bytes, of every slot.
+        The range of bytes in every slot.
     sums : iterable of int
-        CRC-32 of what goes before them; 0 where nothing does.
+        CRC-32 of the bytes before the range; 0 at the start.
+
+    Returns
+    -------
+    list of int
+        CRC-32 of each slot up to ``stop``.
     """
-    # Slices of a memoryview cost half of what rows of an array do.
+    # Slicing a memoryview takes half the time of slicing an array.
     memory, width = slots.reshape(-1).data, slots.shape[1]
     crc32 = zlib_ng.crc32
     places = range(0, slots.size, width)
@@ -288,13 +304,15 @@ def running_checksums(
 
 
 def differs_from_stored(sums: Sequence[int] | HostInts, slots: HostBytes) -> HostBools:
-    """Tell which slots do not hold the checksum that they should, bool, shape (n,)."""
-    # It finds damage; against a forger no checksum without a key would help.
+    """Return where the stored checksum differs from ``sums``, bool, shape (n,).
+
+    The checksum detects corruption. It has no key, so it does not detect forgery.
+    """
     differs: HostBools = _stored_checksums(slots) != np.array(sums, dtype=_CHECKSUM_TYPE)
     return differs
 
 
 def _stored_checksums(slots: HostBytes) -> HostInts:
-    """Return the checksums of slots where they stand, shape (n,)."""
+    """Return a view of the checksums in slots, uint32, shape (n,)."""
     stored: HostInts = slots[:, _CHECKSUM].view(_CHECKSUM_TYPE)[:, 0]
     return stored

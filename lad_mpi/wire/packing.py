@@ -1,4 +1,4 @@
-"""Turns vectors into messages and back, wherever the vectors and the messages are."""
+"""Pack vectors into messages and unpack them, in host or GPU memory."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 class Packing(Protocol):
     """Packs vectors in the backend's memory into slots, and unpacks them.
 
-    This is the one place where numbers leave a GPU. On the host
-    :class:`~lad_mpi.wire.MessageFormat` itself is the packing. With vectors on a GPU,
-    :class:`~lad_mpi.wire.gpu_packing.GpuPacking` runs the codec there and accepts slots in
-    either memory; :class:`HostCodecPacking` runs the codec on the host.
+    Messages leave a GPU only here. On the host, :class:`~lad_mpi.wire.MessageFormat` is the
+    packing. With vectors on a GPU, :class:`~lad_mpi.wire.gpu_packing.GpuPacking` runs the
+    codec on the GPU and accepts slots in either memory, and :class:`HostCodecPacking` runs
+    the codec on the host.
     """
 
     @property
     def slot_bytes(self) -> int:
-        """Size of a message."""
+        """Size of a message with its header."""
 
     def new_slots(self, count: int) -> Array:
-        """Allocate slots where the codec writes them, uint8, shape (count, slot_bytes)."""
+        """Allocate slots in the codec's memory, uint8, shape (count, slot_bytes)."""
 
     def pack(self, vectors: Array, channel: Channel, slots: Array) -> None:
         """Compress vectors and write one message per row; see :meth:`MessageFormat.pack`."""
@@ -45,7 +45,7 @@ class HostCodecPacking:
     messages : MessageFormat
         The layout and the codec.
     backend : Backend
-        The GPU. Vectors cross in pinned memory, at the speed of the bus.
+        The GPU. Vectors are copied through pinned memory, which is faster.
     """
 
     def __init__(self, messages: MessageFormat, backend: Backend) -> None:
@@ -86,22 +86,23 @@ def packing_for(messages: MessageFormat, backend: Backend) -> Packing:
         return messages
     if not isinstance(messages.codec, GpuCodec):
         return HostCodecPacking(messages, backend)
-    # Imported here, so that ranks without a GPU do not pay for it.
+    # Imported here, so that ranks without a GPU do not import it.
     from lad_mpi.wire.gpu_packing import GpuPacking  # noqa: PLC0415
 
     return GpuPacking(messages, backend.xp)
 
 
 def warm_up(packing: Packing, backend: Backend, channel: Channel) -> None:
-    """Pack and unpack a message of zeros, so that imports and compilation are done.
+    """Pack and unpack a message of zeros, to complete imports and compilation.
 
     Parameters
     ----------
     packing : Packing
+        The packing of the run.
     backend : Backend
-        Holds the vectors.
+        The backend of the vectors.
     channel : Channel
-        Of one device.
+        The channel of one device.
     """
     slots = packing.new_slots(1)
     vectors = backend.xp.zeros((1, channel.dimension), dtype=channel.dtype)

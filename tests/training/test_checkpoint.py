@@ -17,9 +17,9 @@ from lad_mpi.training.checkpoint import Checkpoint, Checkpoints, Layout
 MODEL = np.array([1 / 3, -0.0, 1e-310, 1.7e308])
 F8, F4 = np.dtype(np.float64), np.dtype(np.float32)
 ARRAYS = {
-    "model": Layout(((4,),), F8, required=True),
-    "rule_state": Layout(((4,), (8,)), F8, required=False),
-    "residuals": Layout(((2, 4), (3, 4)), F4, required=False),
+    "model": Layout((4,), F8, required=True),
+    "rule_state": Layout((4,), F8, required=False),
+    "residuals": Layout((3, 4), F4, required=False),
 }
 
 
@@ -161,7 +161,7 @@ def test_a_failed_write_leaves_the_earlier_ones_and_no_draft(
 
 
 def test_no_flipped_bit_passes_for_what_was_saved(checkpoints):
-    whole = make(7, rule_state=np.arange(4.0), residuals=np.ones((2, 4), dtype=np.float32))
+    whole = make(7, rule_state=np.arange(4.0), residuals=np.ones((3, 4), dtype=np.float32))
     path = checkpoints.save(whole)
     raw = path.read_bytes()
     kept = 0
@@ -245,7 +245,7 @@ def test_one_that_does_not_fit_the_run_is_passed_over(checkpoints, attack):
     attack(checkpoints.save(make(500)))
     found, notes = load(checkpoints, 500)
     assert found.iterations == 400
-    assert "checkpoint-000000500.npz is damaged (" in notes[0]
+    assert "checkpoint-000000500.npz: it is damaged (" in notes[0]
 
 
 @pytest.mark.timeout(5)
@@ -263,7 +263,7 @@ def test_neither_a_fifo_nor_a_link_is_read(checkpoints, tmp_path):
 
 def test_what_a_run_must_have_is_asked_for(checkpoints):
     checkpoints.save(make(5))
-    needed = {**ARRAYS, "residuals": Layout(((2, 4),), F4, required=True)}
+    needed = {**ARRAYS, "residuals": Layout((3, 4), F4, required=True)}
     found, notes = load(checkpoints, 5, needed)
     assert found is None
     assert "it has no residuals" in notes[0]
