@@ -8,10 +8,12 @@ more than it can hold.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import math
 import os
 import re
+import shutil
 import struct
 from typing import TYPE_CHECKING
 
@@ -121,6 +123,26 @@ def reason(error: Exception) -> str:
 def datasets_of(group: h5py.Group) -> dict[str, h5py.Dataset]:
     """Return the datasets directly in a group, by name."""
     return {name: item for name, item in group.items() if isinstance(item, h5py.Dataset)}
+
+
+def close_broken(file: h5py.File) -> None:
+    """Close a file that cannot be written any more, and leave it on disk as it is."""
+    with contextlib.suppress(OSError, RuntimeError):
+        # Extend the file to its nominal size, so that readers do not find it truncated.
+        os.ftruncate(file.id.get_vfd_handle(), file.id.get_filesize())
+    with contextlib.suppress(OSError, RuntimeError):
+        # HDF5 crashes the process at exit if it cannot close a file. So replace the file
+        # under its descriptor with a copy in memory, which HDF5 can close.
+        if hasattr(os, "memfd_create"):
+            descriptor = file.id.get_vfd_handle()
+            # Use the descriptor, because the path may belong to another file by now.
+            with os.fdopen(os.dup(descriptor), "rb") as stored:
+                memory = os.memfd_create("broken")
+                os.dup2(memory, descriptor)
+                stored.seek(0)
+                with os.fdopen(memory, "wb") as copy:
+                    shutil.copyfileobj(stored, copy)
+        file.close()
 
 
 def _open(name: str, *, growing: bool) -> h5py.File:

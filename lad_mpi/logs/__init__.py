@@ -1,6 +1,6 @@
-"""The log of a run: one HDF5 file, written by rank 0 and read by anything.
+"""The log of a run: one HDF5 file, written by rank 0.
 
-No other part of the suite but the reader of data sets imports h5py.
+Only this package, :mod:`lad_mpi.hdf5` and the reader of data sets import h5py.
 """
 
 from lad_mpi.logs.carry import Continuation

@@ -1,4 +1,4 @@
-"""How fast HDF5 takes rows on a file system, in a file as a log is."""
+"""Measure how fast HDF5 appends rows to a file like a log."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def time_appends(folder: Path, block_bytes: int, repeats: int) -> list[float]:
     Parameters
     ----------
     folder : Path
-        On the file system in question; the file is removed again.
+        A folder on the file system to measure. The file is removed afterwards.
     block_bytes : int
-        Of a block; rounded to rows of 8 KiB.
+        Size of a block, rounded down to rows of 8 KiB.
     repeats : int
-        Timed blocks, after one that is not timed.
+        Number of timed blocks, after one block that is not timed.
 
     Returns
     -------
     list of float
-        Seconds of each block, extension and flush included. What the system
-        keeps in memory before it writes is in its discretion, as for a log.
+        Seconds per block, including extension and flush. As for a log, the operating
+        system may keep data in its cache.
 
     Raises
     ------

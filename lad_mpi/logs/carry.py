@@ -1,8 +1,8 @@
-"""Carrying the records of an interrupted run over into the log that goes on with it.
+"""Copy the records of an interrupted run into a new log that continues it.
 
-A log whose writer was killed cannot be opened for writing, and rows behind the
-checkpoint have to go. So the log that goes on is a new file, which takes over
-what counts and then replaces the old one in one step.
+A log whose writer was killed cannot be opened for writing, and rows after the checkpoint
+must be dropped. So a continued run writes a new file, which copies the kept records and
+then replaces the old file atomically.
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ _ROWS_AT_ONCE = 4096
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
-    """From where a log goes on.
+    """Request to continue an existing log.
 
     Parameters
     ----------
     rows : int
-        Iterations of the existing log that are kept.
+        Number of iterations of the existing log to keep.
     """
 
     rows: int
 
 
 def ranks_of(earlier: h5py.File, phases: Sequence[str]) -> int:
-    """Return for how many ranks a log has times.
+    """Return the number of ranks in a log.
 
     Raises
     ------
     LogFormatError
-        It has other phases, so that its times cannot be continued.
+        The log has other phases, so its times cannot be continued.
     """
     timing = contents.group(earlier, "timing")
     found = contents.words(timing, schema.PHASE.name)
     if found != tuple(phases):
         raise LogFormatError(
             f"the log has the phases {', '.join(found)}, this release {', '.join(phases)}",
-            hint="resume with the release that wrote it, or start over with --overwrite",
+            hint="resume with the release that wrote it, or start again with --overwrite",
         )
     return len(contents.integers(timing, schema.RANK.name, 1))
 
@@ -58,28 +58,28 @@ def ranks_of(earlier: h5py.File, phases: Sequence[str]) -> int:
 def carry_over(
     earlier: h5py.File, file: h5py.File, growing: Mapping[str, GrowingDataset], rows: int
 ) -> None:
-    """Copy the first rows of a log and what names the run into a new log.
+    """Copy the first rows, the date of creation and the launches of a log into a new log.
 
     Parameters
     ----------
     earlier, file : h5py.File
-        The old log and the new one, whose attributes are written.
-    growing : mapping
-        Datasets of the new log, by their paths; at least as wide as the old ones.
+        The old log and the new log.
+    growing : mapping of str to GrowingDataset
+        Datasets of the new log by path. Their rows are at least as wide as the old ones.
     rows : int
-        Iterations that are kept.
+        Number of iterations to keep.
 
     Raises
     ------
     MalformedError
-        The old log has fewer rows, or is damaged.
+        The old log has fewer rows or is damaged.
     LogFormatError
-        It lacks a dataset.
+        The old log lacks a dataset.
     """
     if growing.keys() - {item.name for item in _datasets(earlier)}:
         raise LogFormatError(
             "the log has other metrics than this release records",
-            hint="resume with the release that wrote it, or start over with --overwrite",
+            hint="resume with the release that wrote it, or start again with --overwrite",
         )
     for name, dataset in growing.items():
         source = contents.numbers(earlier, name.lstrip("/"), 1 + len(dataset.row_shape))
@@ -92,7 +92,6 @@ def carry_over(
             dataset.put(start, source[start : min(start + _ROWS_AT_ONCE, rows)])
     write_attributes(file, {"created": contents.text(earlier, "created")})
     provenance = file["provenance"]
-    # Kept as launch_0, launch_1, ….
     for number, launch in enumerate(contents.launch_groups(earlier)):
         group = provenance.create_group(f"launch_{number}")
         write_attributes(group, contents.provenance(launch))

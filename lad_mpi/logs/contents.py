@@ -1,7 +1,7 @@
-"""What a log holds, with the types that readers rely on.
+"""Read parts of a log and check their types, shapes and ranges.
 
-Anybody may have made the file. So nothing of it is used before its type, shape and range are
-known; what is wrong raises :data:`DAMAGE`.
+A log may come from an untrusted source, so everything is checked before use. Anything invalid
+raises one of the exceptions in :data:`DAMAGE`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from lad_mpi.types import HostFloats
 
-#: What reading something of another type or shape than expected may raise.
+#: Exceptions that reading data of an unexpected type or shape may raise.
 DAMAGE = (
     ArithmeticError,
     AttributeError,
@@ -38,7 +38,7 @@ _Number = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class MalformedError(ValueError):
-    """Something that a log must have, and that is missing or of another type, shape or range."""
+    """A required part of a log is missing, or has an invalid type, shape or range."""
 
 
 class _Record(BaseModel):
@@ -63,7 +63,7 @@ class _Network(_Record):
 
 
 class _Spec(_Record):
-    """What readers use of a spec; the rest is for the suite of its time to understand."""
+    """The parts of a spec that readers use. Other parts may differ between releases."""
 
     seed: int
     iterations: _Number
@@ -76,7 +76,7 @@ class _Spec(_Record):
 
 
 class _Provenance(_Record):
-    """What readers use of a provenance."""
+    """The parts of a provenance that readers use."""
 
     first_iteration: _Number
     mpi_ranks: _Count
@@ -99,7 +99,7 @@ def group(parent: h5py.Group, name: str) -> h5py.Group:
     Raises
     ------
     MalformedError
-        There is none of this name.
+        The group is missing.
     """
     found = parent.get(name)
     if not isinstance(found, h5py.Group):
@@ -113,26 +113,26 @@ def numbers(parent: h5py.Group, name: str, dimensions: int, *, kinds: str = _NUM
     Parameters
     ----------
     parent : h5py.Group
-        Holds it.
+        Group of the dataset.
     name : str
-        Its name.
+        Name of the dataset.
     dimensions : int
-        How many it must have.
+        Expected number of dimensions.
     kinds : str
-        NumPy's letters of the kinds of numbers that it may hold.
+        Valid kinds of the dtype, as NumPy's letters.
 
     Raises
     ------
     MalformedError
-        There is no such dataset.
+        The dataset is missing, or has another shape or dtype.
     """
     found = parent.get(name)
     if not isinstance(found, h5py.Dataset):
         raise MalformedError(f"dataset {_path(parent, name)} is missing")
     if found.shape is None or found.ndim != dimensions or found.dtype.kind not in kinds:
         raise MalformedError(
-            f"{found.name} has shape {found.shape} and dtype {found.dtype}; expected numbers on "
-            f"{dimensions} axes"
+            f"{found.name} has shape {found.shape} and dtype {found.dtype}; expected numbers "
+            f"with {dimensions} dimensions"
         )
     return found
 
@@ -143,17 +143,17 @@ def integers(parent: h5py.Group, name: str, dimensions: int) -> Any:
 
 
 def floats(parent: h5py.Group, name: str, dimensions: int) -> Any:
-    """Return a dataset of real numbers; see :func:`numbers`."""
+    """Return a dataset of floating-point numbers; see :func:`numbers`."""
     return numbers(parent, name, dimensions, kinds=_FLOATS)
 
 
 def words(parent: h5py.Group, name: str) -> tuple[str, ...]:
-    """Read a dataset of different texts on one axis.
+    """Read a one-dimensional dataset of distinct texts.
 
     Raises
     ------
     MalformedError
-        There is no such dataset.
+        The dataset is missing, not such a list, or has duplicates.
     """
     found = parent.get(name)
     path = _path(parent, name)
@@ -166,17 +166,17 @@ def words(parent: h5py.Group, name: str) -> tuple[str, ...]:
     except UnicodeDecodeError as error:
         raise MalformedError(f"{path} is not UTF-8: {error}") from error
     if len(set(read)) < len(read):
-        raise MalformedError(f"{path} names something twice")
+        raise MalformedError(f"{path} has duplicates")
     return read
 
 
 def text(item: h5py.Group | h5py.Dataset, name: str) -> str:
-    """Read an attribute that is text.
+    """Read a text attribute.
 
     Raises
     ------
     MalformedError
-        There is none of this name.
+        The attribute is missing or not text.
     """
     found = item.attrs.get(name)
     if not isinstance(found, str):
@@ -185,12 +185,12 @@ def text(item: h5py.Group | h5py.Dataset, name: str) -> str:
 
 
 def texts(item: h5py.Group | h5py.Dataset, name: str) -> tuple[str, ...]:
-    """Read an attribute that is a list of text, and not empty.
+    """Read an attribute that is a non-empty list of texts.
 
     Raises
     ------
     MalformedError
-        There is none of this name.
+        The attribute is missing, empty or not a list of texts.
     """
     found = item.attrs.get(name)
     listed = list(found) if isinstance(found, np.ndarray) and found.ndim == 1 else []
@@ -200,26 +200,28 @@ def texts(item: h5py.Group | h5py.Dataset, name: str) -> tuple[str, ...]:
 
 
 def integer(item: h5py.Group | h5py.Dataset, name: str, least: int) -> int:
-    """Read an attribute that is an integer of at least ``least``.
+    """Read an integer attribute of at least ``least``.
 
     Raises
     ------
     MalformedError
-        There is none of this name.
+        The attribute is missing, not an integer, or too small.
     """
     found = item.attrs.get(name)
     if not isinstance(found, np.integer) or found < least:
-        raise MalformedError(f"attribute {name} of {item.name} is missing or not {least} or more")
+        raise MalformedError(
+            f"attribute {name} of {item.name} is missing or not an integer of at least {least}"
+        )
     return int(found)
 
 
 def parse_spec(written: str) -> dict[str, Any]:
-    """Return a spec as tables, with the types that readers rely on.
+    """Parse a spec, and check the types of the values that readers use.
 
     Raises
     ------
     MalformedError
-        It is not TOML, or a value that readers use has another type.
+        The spec is not TOML, or a value that readers use is invalid.
     """
     try:
         parsed = parse_toml(written)
@@ -234,12 +236,12 @@ def parse_spec(written: str) -> dict[str, Any]:
 
 
 def provenance(item: h5py.Group) -> dict[str, Any]:
-    """Read how a launch was made: text, numbers and lists of text.
+    """Read the provenance of a launch: texts, numbers and lists of texts.
 
     Raises
     ------
     MalformedError
-        A value that readers use has another type.
+        A value that readers use is invalid.
     """
     read = {key: _plain(item, key, value) for key, value in item.attrs.items()}
     try:
@@ -250,12 +252,15 @@ def provenance(item: h5py.Group) -> dict[str, Any]:
 
 
 def launch_groups(file: h5py.File) -> list[h5py.Group]:
-    """Return the groups of all launches, the first one first.
+    """Return the groups of all launches in order.
+
+    ``/provenance`` is the last launch. Its subgroups ``launch_0``, ``launch_1``, … are the
+    earlier ones.
 
     Raises
     ------
     MalformedError
-        They are not ``launch_0``, ``launch_1``, ….
+        The subgroups have other names.
     """
     last = group(file, "provenance")
     names = [f"launch_{number}" for number in range(len(last))]
@@ -268,14 +273,14 @@ def model(file: h5py.File) -> HostFloats:
     Raises
     ------
     MalformedError
-        There is none.
+        The model is missing.
     """
     found: HostFloats = floats(group(file, "state"), schema.MODEL.name, 1)[:]
     return found
 
 
 def _check_tree(tree: Mapping[str, Any]) -> None:
-    """Refuse dates, which specs do not have."""
+    """Refuse values that specs do not have, such as dates."""
     todo: list[tuple[str, Any]] = [("spec", tree)]
     while todo:
         name, value = todo.pop()
@@ -294,7 +299,7 @@ def _plain(item: h5py.Group, key: str, value: Any) -> Any:
         return [str(one) for one in value]
     if isinstance(value, (np.bool_, np.integer, np.floating)):
         return value.item()
-    raise MalformedError(f"attribute {key} of {item.name} is neither text, a number, nor a list")
+    raise MalformedError(f"attribute {key} of {item.name} is neither text, a number nor a list")
 
 
 def _path(parent: h5py.Group, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Making the groups, datasets and attributes of a log."""
+"""Create the groups, datasets and attributes of a log."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class GrowingDataset:
     Attributes
     ----------
     name : str
-        Its path in the file.
+        Path in the file.
     row_shape : tuple of int
         Shape of a row.
 
     Notes
     -----
-    The slices of ``h5py.Dataset`` find out at every call what cannot change here;
-    that is three quarters of the time of a flush.
+    Slicing a ``h5py.Dataset`` inspects the dataset at every call, which would take three
+    quarters of the time of a flush. This class calls the low-level interface instead.
     """
 
     def __init__(self, dataset: h5py.Dataset) -> None:
@@ -49,14 +49,14 @@ class GrowingDataset:
         self._origin = (0,) * len(self.row_shape)
 
     def put(self, first: int, rows: Any) -> None:
-        """Write rows, and let the dataset end with them.
+        """Write rows, and set the length of the dataset to end after them.
 
         Parameters
         ----------
         first : int
-            Number of the first of them.
+            Index of the first row.
         rows : array_like, shape (n, …)
-            Of at most ``row_shape``; of what they leave out the fill value stays.
+            Rows of at most ``row_shape``. The rest of each row keeps the fill value.
         """
         rows = np.ascontiguousarray(rows, dtype=self._dtype)
         self._id.set_extent((first + len(rows), *self.row_shape))
@@ -68,7 +68,7 @@ class GrowingDataset:
 
 
 def create_growing(file: h5py.File, axes: Axes) -> dict[str, GrowingDataset]:
-    """Make the datasets that gain a row with every iteration; return them by their paths."""
+    """Create the datasets with one row per iteration; return them by path."""
     growing: dict[str, GrowingDataset] = {}
 
     def create(group: h5py.Group, variable: schema.Variable, *scales: h5py.Dataset) -> h5py.Dataset:
@@ -104,10 +104,10 @@ def create_growing(file: h5py.File, axes: Axes) -> dict[str, GrowingDataset]:
 
 
 def create_state(file: h5py.File, state: FinalState, metrics: Sequence[Metric]) -> None:
-    """Write the final model and its metrics, of which it may lack some."""
+    """Write the final model and those of the given metrics that the state has."""
     model = np.asarray(state.model)
     group = file.create_group("state")
-    # netCDF's way to name a dimension without storing its values.
+    # This is how netCDF names a dimension without storing values.
     scale = group.create_dataset(schema.PARAMETER.name, shape=model.shape, dtype=">f4")
     scale.make_scale(_NOT_A_VARIABLE.format(model.size))
     _describe(scale, schema.PARAMETER)
@@ -127,16 +127,17 @@ def write_attributes(group: h5py.Group, values: Mapping[str, Any]) -> None:
     Raises
     ------
     TypeError
-        A value is of another type.
+        A value has another type.
     """
     for key, value in values.items():
         group.attrs[key] = _attribute(key, value)
 
 
 def text(value: str) -> str:
-    """Return what HDF5 can hold of a text: UTF-8 up to the first NUL.
+    """Return a text that HDF5 can store.
 
-    Bytes of names and of the environment that are not UTF-8 are written as escapes.
+    HDF5 stores UTF-8 without NUL characters, so these become U+FFFD. Bytes of file names or
+    of the environment that are not UTF-8 become escapes.
     """
     whole = value.replace("\0", "\N{REPLACEMENT CHARACTER}")
     return whole.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""Finding and opening logs, among files of any kind."""
+"""Find logs among files of any kind, and open them."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
     import h5py
 
-#: Times of a log hardly shrink if somebody compresses the file, and fill most of it.
+#: Times fill most of a log and hardly compress, so even a compressed log stays below this ratio.
 _EXPANSION = 16
 
 
 def find_logs(paths: Iterable[Path]) -> list[Path]:
     """List the logs among files and folders.
 
-    Folders are searched recursively for ``*.h5``. Files found there that are
-    sound HDF5 of another kind are left out; damaged ones are listed, so that
-    reading them says what is wrong. Files that are named are always listed.
+    Folders are searched recursively for ``*.h5``. Valid HDF5 files of another kind are
+    skipped. Damaged files are listed, so that reading them reports the damage. Files in
+    ``paths`` are always listed.
 
     Returns
     -------
     list of Path
-        Sorted, each once.
+        Sorted, without duplicates.
 
     Raises
     ------
@@ -56,16 +56,16 @@ def open_log(path: Path) -> h5py.File:
     Raises
     ------
     UsageError
-        There is no such file, or it cannot be read.
+        The file does not exist or cannot be read.
     LogFormatError
-        It is not a log of this suite, is damaged, is more than one plain file, or is of a
-        newer version.
+        The file is not a log of this suite, is damaged, refers to other files, or has a
+        version that this release cannot read.
     """
     try:
         file = open_hdf5(path, expansion=_EXPANSION)
     except NotPlainError as error:
         raise LogFormatError(
-            f"{path} is not a log: {error}", hint="a log is one file that holds all it shows"
+            f"{path} is not a log: {error}", hint="a log must not refer to other files or places"
         ) from error
     except FileNotFoundError as error:
         raise UsageError(f"{path} does not exist") from error
@@ -78,8 +78,8 @@ def open_log(path: Path) -> h5py.File:
             ) from error
         raise LogFormatError(
             f"{path} cannot be opened: {error}",
-            hint="it may be cut short, or its writer was killed while it closed the file; "
-            "h5clear -s removes the mark of an open file",
+            hint="the file may be truncated, or its writer was killed while it closed the file; "
+            "h5clear -s clears the flag of an open file",
         ) from error
     except DAMAGE as error:
         raise LogFormatError(f"{path} is damaged: {error}") from error
@@ -95,7 +95,7 @@ def open_log(path: Path) -> h5py.File:
 
 
 def is_log(path: Path) -> bool:
-    """Tell whether a file can be opened as a log."""
+    """Return whether a file can be opened as a log."""
     try:
         open_log(path).close()
     except (LogFormatError, UsageError):
@@ -109,7 +109,7 @@ def _files_in(folder: Path) -> Iterator[Path]:
         try:
             entries = sorted(os.scandir(folders.pop()), key=lambda entry: entry.name)
         except OSError as error:
-            # Passed over in silence, its logs would be missing from every table.
+            # Skipping the folder would silently drop its logs from every table.
             raise UsageError(f"{error.filename} cannot be searched: {error.strerror}") from error
         folders += [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
         yield from (
@@ -131,8 +131,8 @@ def _check_format(path: Path, file: h5py.File) -> None:
     if version not in schema.READABLE:
         readable = " and ".join(map(str, schema.READABLE))
         raise LogFormatError(
-            f"{path} is a log of version {version}; this release reads versions {readable}",
-            hint="read it with the lad_mpi that wrote it; its provenance names the version",
+            f"{path} has log version {version}; this release reads versions {readable}",
+            hint="read it with the release that wrote it; its provenance has the version",
         )
 
 
@@ -145,6 +145,6 @@ def _is_foreign(path: Path) -> bool:
 
 
 def _is_ours(file: h5py.File) -> bool:
-    # Other programs have attributes of other types under the same name.
+    # Files of other programs may have an attribute with this name and another type.
     name = file.attrs.get("format")
     return isinstance(name, str) and name == schema.FORMAT

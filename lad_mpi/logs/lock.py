@@ -1,14 +1,12 @@
-"""One writer to an output, and a way to tell whether it still lives.
+"""Lock an output for one writer, and find out whether a writer is alive.
 
-A run holds an advisory lock (flock) on a file beside its log, ``.NAME.lock``,
-for as long as it writes. The kernel releases it when the process ends, however
-it ends, so a lock is never left behind: a log that says ``running`` and whose
-lock is free was killed.
+While a run writes, it holds an advisory lock (flock) on a file beside its log,
+``.NAME.lock``. The kernel releases the lock when the process ends for any reason. So if a
+log has the status ``running`` and its lock is free, its run was killed.
 
-NAME is that of the file itself, found through symbolic links. A hard link is
-another name of the same file, which no path leads back from. So the writer also
-marks the file: it holds a shared lock on one byte far behind the file's end
-(an open file description lock, which does not meet HDF5's flock).
+NAME is the name of the log after symbolic links are resolved. Hard links cannot be resolved.
+So the writer also marks the log: it holds a shared lock on one byte far after the end of the
+file. This is an open file description lock, which does not conflict with HDF5's flock.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ from lad_mpi.files import name_of, open_descriptor
 if TYPE_CHECKING:
     from types import TracebackType
 
-#: What file systems without locks answer, NFS and Lustre mounted without them.
+#: Errors of file systems without locks, for example NFS or Lustre mounted without them.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL)
 #: ``struct flock``: type, whence, start, length, process.
 _FLOCK = struct.Struct("hhqqi0q")
@@ -42,27 +40,27 @@ _PATIENCE_S = 1.0
 
 
 def lock_path(output: Path) -> Path:
-    """Return the file whose lock stands for an output, whichever link names it."""
+    """Return the lock file of an output, with symbolic links resolved."""
     output = real_path(output)
     return output.with_name(f".{output.name}.lock")
 
 
 def real_path(output: Path) -> Path:
-    """Follow symbolic links to the file itself, which need not exist."""
+    """Resolve symbolic links. The file need not exist."""
     return Path(os.path.realpath(output))
 
 
 class WriterMark:
-    """A mark on an open log that it is being written; the kernel removes it with the process.
+    """Marks an open log as being written. The kernel removes the mark if the process ends.
 
     Parameters
     ----------
     descriptor : int
-        Of the log. File systems that know no such locks are left unmarked.
+        Descriptor of the log. Without support for such locks, the log gets no mark.
     """
 
     def __init__(self, descriptor: int) -> None:
-        # Opened anew, as the lock belongs to what was opened; and not by its name.
+        # The lock belongs to an open file description, so open the same file again.
         self._descriptor = os.open(name_of(descriptor), os.O_RDONLY | os.O_CLOEXEC)
         with contextlib.suppress(OSError):
             fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, _marked_byte(fcntl.F_RDLCK))
@@ -75,7 +73,7 @@ class WriterMark:
 
 
 class OutputLock:
-    """The right to write an output, held until :meth:`release`.
+    """The lock of an output, held until :meth:`release`.
 
     Parameters
     ----------
@@ -85,15 +83,15 @@ class OutputLock:
     Attributes
     ----------
     is_held : bool
-        False where the file system knows no locks: then nothing keeps a second
-        run away, and nobody can tell a killed run from a living one.
+        False if the file system does not support locks. Then a second run is not kept from
+        writing, and a killed run looks like a running one.
 
     Raises
     ------
     UsageError
-        Another run holds it.
+        Another run holds the lock.
     OSError
-        The lock file cannot be made, or there is something else in its place.
+        The lock file cannot be created, is not a regular file, or has a hard link.
     """
 
     def __init__(self, output: Path) -> None:
@@ -104,11 +102,12 @@ class OutputLock:
             pass
 
     def release(self) -> None:
-        """Give the output free and remove the lock file."""
+        """Release the lock and remove the lock file."""
         if self._descriptor < 0:
             return
         if self.is_held and _is_same(self._descriptor, self._path):
-            # Removed while it is held: who opened it meanwhile sees that it is gone.
+            # Remove the file before releasing the lock. A process that opened it in the
+            # meantime then finds that it was removed, and starts again.
             with contextlib.suppress(OSError):
                 self._path.unlink()
         os.close(self._descriptor)
@@ -124,16 +123,15 @@ class OutputLock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Release it."""
         self.release()
 
     def _take(self, output: Path) -> bool:
-        """Try to take the lock; False where the file was removed under us."""
-        # With the mode of the log, so that whoever may replace or read one may the other.
+        """Try to take the lock; return False if the file was removed in the meantime."""
+        # The lock file has the mode of the log, so the same users can open both.
         self._descriptor = open_descriptor(self._path, os.O_RDWR | os.O_CREAT)
         if os.fstat(self._descriptor).st_nlink > 1:
             self._close()
-            raise OSError(errno.EMLINK, f"{self._path.name} has another name", str(self._path))
+            raise OSError(errno.EMLINK, f"{self._path.name} has a hard link", str(self._path))
         try:
             taken = _flock(self._descriptor)
         except OSError as error:
@@ -146,7 +144,7 @@ class OutputLock:
             self._close()
             raise UsageError(
                 f"{output} is being written by another run{_describe(holder)}",
-                hint="wait until it has ended, end it, or give another output with -o",
+                hint="wait until it ends, stop it, or choose another output with -o",
             )
         if not _is_same(self._descriptor, self._path):
             self._close()
@@ -155,19 +153,19 @@ class OutputLock:
         if _is_marked(output):
             self.release()
             raise UsageError(
-                f"{output} is being written by another run, under another name of the file",
-                hint="wait until it has ended, end it, or give another output with -o",
+                f"{output} is being written by another run through a hard link",
+                hint="wait until it ends, stop it, or choose another output with -o",
             )
-        me = {
+        holder_note = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "job": os.environ.get("SLURM_JOB_ID", ""),
         }
-        # A full disk spoils the note, not the lock.
+        # The note only serves messages: if the disk is full, go on without it.
         with contextlib.suppress(OSError):
             os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, json.dumps(me).encode(), 0)
+            os.pwrite(self._descriptor, json.dumps(holder_note).encode(), 0)
         return True
 
     def _close(self) -> None:
@@ -176,13 +174,12 @@ class OutputLock:
 
 
 def is_being_written(output: Path) -> bool | None:
-    """Tell whether some run writes an output, under this name or another.
+    """Return whether a run writes an output, under this name or through another link.
 
     Returns
     -------
     bool or None
-        None if it cannot be told: the file system has no locks, or the reader may not
-        open the lock.
+        None if unknown: the file system has no locks, or the lock file cannot be opened.
     """
     return True if _is_marked(output) else _is_locked(output)
 
@@ -210,10 +207,10 @@ def _is_locked(output: Path) -> bool | None:
         descriptor = open_descriptor(lock_path(output), os.O_RDONLY)
     except FileNotFoundError:
         return False
-    except (OSError, ValueError):  # The root folder has no name.
+    except (OSError, ValueError):  # ValueError: the root folder has no name.
         return None
     try:
-        # Shared, so that readers who look at the same time do not take each other for writers.
+        # A shared lock, so that concurrent readers do not mistake each other for writers.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -225,7 +222,7 @@ def _is_locked(output: Path) -> bool | None:
 
 
 def _flock(descriptor: int) -> bool:
-    """Take a lock for oneself; wait a moment for readers, who only look whether it is held."""
+    """Take an exclusive lock; wait a moment, because readers hold it briefly to test it."""
     deadline_s = monotonic() + _PATIENCE_S
     while not _try_flock(descriptor):
         if monotonic() > deadline_s:

@@ -1,4 +1,4 @@
-"""What a log holds, in memory: what a run writes, and what a reader gets."""
+"""The contents of a log in memory, for the writer and for readers."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
 
     from lad_mpi.types import HostBools, HostFloats, HostInts, Metric
 
-#: What a rank that hosts devices does before it gathers, besides attacks.
+#: Phases before the gather on ranks that host devices, apart from attacks.
 _DEVICE_WORK = ("compute", "encode", "pack")
 
 
 @dataclass(frozen=True, slots=True)
 class RunHeader:
-    """What is known of a run before it starts.
+    """Facts about a run that are known before it starts.
 
     Parameters
     ----------
     names : sequence of str
-        Labels of the method; several if cases of a study are the same run.
+        Labels of the method; several if cases of a study share the run.
     spec_toml : str
         The resolved spec.
     identity : str
-        Hash of what makes the run the one that it is.
+        Identity hash of the run.
     data_digest : str
-        Digest of the data that are read; empty if none are.
+        Digest of the data files; empty if the run reads none.
     packages : sequence of str
         ``"name version"`` of every package that provides a component.
     provenance : mapping
-        Where and with what the run was made; flat, of str, int, float, bool and
-        lists of str. The writer adds ``first_iteration`` and ``mpi_ranks``.
+        Provenance of the launch. Values are str, int, float, bool or lists of str. The
+        writer adds ``first_iteration`` and ``mpi_ranks``.
     """
 
     names: Sequence[str]
@@ -57,15 +57,15 @@ class LogBlock:
     first_iteration : int
         Iteration of the first row.
     metrics : dict of ndarray, shape (n,)
-        One array for every metric of the log, and for every count of
+        One array for every metric of the log, and for every count in
         :data:`~lad_mpi.logs.schema.COUNTS`.
     refusals : ndarray of int64, shape (n, reasons)
-        Refused messages by :data:`~lad_mpi.logs.schema.REASONS`.
+        Number of refused messages per reason in :data:`~lad_mpi.logs.schema.REASONS`.
     seconds : ndarray of float64, shape (n, ranks, phases)
-        Times; NaN where a rank has no such phase. Of fewer ranks than the log has
-        where the run goes on with fewer than it had.
+        Times; NaN if a rank does not have a phase. A resumed run may have fewer ranks
+        than the log.
     traffic : dict of ndarray, shape (n,)
-        One array for every name in :data:`~lad_mpi.logs.schema.TRAFFIC`.
+        One array for every name in :data:`~lad_mpi.logs.schema.TRAFFIC`, in bytes.
     """
 
     first_iteration: int
@@ -86,11 +86,11 @@ class Axes:
     phases : sequence of str
         Names of the phases.
     training_phases : sequence of str
-        Those that count as training time.
+        Names of the phases that count as training time.
     warmup_iterations : int
-        Leading iterations of a launch that are marked as warm-up.
+        Number of iterations at the start of a launch that are marked as warm-up.
     metrics : sequence of Metric
-        What is recorded of an evaluated iteration.
+        The metrics of an evaluated iteration.
     """
 
     ranks: int
@@ -100,7 +100,7 @@ class Axes:
     metrics: Sequence[Metric] = schema.STEP_METRICS
 
     def __post_init__(self) -> None:
-        """Refuse training phases that are no phases."""
+        """Check that training phases are phases."""
         if not set(self.training_phases) <= set(self.phases):
             raise ValueError(f"training_phases {self.training_phases} are not all in {self.phases}")
 
@@ -114,7 +114,7 @@ class FinalState:
     model : ndarray, shape (Q,), float32 or float64
         The model.
     metrics : mapping of str to float
-        Its metrics by name; NaN where one is not known.
+        Metrics of the model by name; NaN if a metric is not known.
     """
 
     model: HostFloats
@@ -123,37 +123,36 @@ class FinalState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LogHead:
-    """What a log says of its run as a whole.
+    """The facts in a log about its run as a whole.
 
     Parameters
     ----------
     path : Path
         The file.
     status : {"running", "complete", "interrupted", "failed"}
-        The outcome. A run that was killed could not write one: it is
-        ``"interrupted"`` if nobody holds the lock of the log any more, and
-        ``"running"`` if the lock cannot be read; ``failure`` then says so.
+        The outcome. A killed run could not write its outcome: its status is
+        ``"interrupted"`` if the lock of the log is free, and ``"running"`` if the lock
+        cannot be read. ``failure`` explains both cases.
     failure : str
-        Why it failed or was interrupted; may be empty unless it failed.
+        Why the run failed or was interrupted. Never empty for a failed run.
     names : tuple of str
-        Labels of the method; several if cases of a study are the same run.
+        Labels of the method; several if cases of a study share the run.
     spec_toml, uuid : str
-        The resolved spec, and the run's own id.
+        The resolved spec, and the id of the run.
     spec : dict
-        The spec, parsed.
+        The parsed spec.
     identity : str
-        Hash of what makes the run the one that it is; of format 2, which has none,
-        the hash of the spec.
+        Identity hash of the run. Format 2 has none; then it is the hash of the spec.
     data_digest : str or None
-        Digest of the data that were read; empty if none were. None in logs of
-        format 2, which do not tell.
+        Digest of the data files; empty if the run reads none. None for format 2, which
+        does not have it.
     packages : tuple of str
-        ``"name version"`` of every package that provides a component. In logs of
-        format 2 it is this suite alone.
+        ``"name version"`` of every package that provides a component. Format 2 only has
+        this suite.
     recorded : int
-        T, how many iterations the log holds.
+        T, the number of iterations in the log.
     format_version : int
-        Of the log.
+        Version of the log format.
     """
 
     path: Path
@@ -171,29 +170,29 @@ class LogHead:
 
     @property
     def name(self) -> str:
-        """The first of the names."""
+        """The first name."""
         return self.names[0]
 
     @property
     def emulated_network(self) -> str:
-        """The network that times are of, by the spec; empty where it is the real one."""
+        """The emulated network of the times, as in the spec; empty for the real network."""
         emulated = self.spec.get("network", {}).get("emulate", {})
         return ",".join(f"{key}={text}" for key, text in emulated.items())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Launch:
-    """One launch of a run, to which its times belong.
+    """One launch of a run.
 
     Parameters
     ----------
     first, stop : int
-        It made the iterations from ``first`` to before ``stop`` that the log holds:
-        none if a later launch went on from an earlier point.
+        The log's iterations ``range(first, stop)`` are from this launch. The range is empty
+        if a later launch continued from an earlier checkpoint.
     ranks : int
         Number of ranks.
     provenance : dict
-        Where and with what it was made.
+        Provenance of the launch: versions, hosts, processors, launcher.
     """
 
     first: int
@@ -204,7 +203,7 @@ class Launch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunLog(LogHead):
-    """All that a log says.
+    """The whole contents of a log.
 
     Parameters
     ----------
@@ -212,25 +211,25 @@ class RunLog(LogHead):
     recorded, format_version
         As in :class:`LogHead`.
     iteration : ndarray of int64, shape (T,)
-        Iterations that were recorded.
+        Numbers of the recorded iterations, 0 to T - 1.
     metrics : dict of ndarray, shape (T,)
-        All that the log holds on iteration, by name.
+        Metrics and counts by name.
     metric_info : dict of Metric
-        What the metrics say of themselves, by name.
+        Description of each metric by name.
     refusals : dict of ndarray of int64, shape (T,)
-        Refused messages by reason; the sum over all is ``messages_rejected``.
+        Number of refused messages by reason. Their sum is ``messages_rejected``.
     seconds : ndarray of float64, shape (T, ranks, phases)
-        Times; NaN where a rank has no such phase.
+        Times; NaN if a rank does not have a phase.
     phases, training_phases : tuple of str
-        Names along the last axis of ``seconds``, and those that count as training.
+        Names along the last axis of ``seconds``, and those that count as training time.
     warmup_iterations : int
-        Leading iterations of every launch that are marked as warm-up.
+        Number of iterations at the start of every launch that are marked as warm-up.
     launches : tuple of Launch
-        In their order; at least one.
+        All launches in order; at least one.
     traffic : dict of ndarray, shape (T,)
-        By the names of :data:`~lad_mpi.logs.schema.TRAFFIC`, in bytes.
+        Traffic in bytes, by the names of :data:`~lad_mpi.logs.schema.TRAFFIC`.
     final : FinalState or None
-        The model after the last update; None where the run did not get there.
+        The model after the last update; None if the run is not complete.
     """
 
     iteration: HostInts
@@ -247,27 +246,27 @@ class RunLog(LogHead):
 
     @property
     def ranks(self) -> int:
-        """Number of ranks of the largest launch."""
+        """Maximum number of ranks of all launches."""
         return int(self.seconds.shape[1])
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Where and with what the last launch was made."""
+        """Provenance of the last launch."""
         return self.launches[-1].provenance
 
     @property
     def restarts(self) -> tuple[int, ...]:
-        """Iterations with which launches after the first one went on."""
+        """First iterations of the launches after the first one."""
         return tuple(launch.first for launch in self.launches[1:] if launch.first < launch.stop)
 
     def training_seconds(self) -> HostFloats:
         """Return the training time of every iteration, warm-up included.
 
-        The server's clock runs through the whole iteration: while devices work, the
-        server waits in the gather. A device's clock would count the server's evaluation,
-        for which it waits in the broadcast. A training has no attacks, so what they add
-        to the server's wait is taken out: with attacks it ends when the last rank has
-        done its work and its attacks, without when the last rank has done its work.
+        It is the time of the training phases on the server, which waits in the gather while
+        devices work. (Clocks of devices would include the evaluation, because they wait for
+        it in the broadcast.) Real training has no simulated attacks, so their delay is
+        subtracted: the latest end of work and attacks on any rank, minus the latest end of
+        work alone.
 
         Returns
         -------
@@ -281,7 +280,7 @@ class RunLog(LogHead):
         return np.maximum(seconds, 0.0)
 
     def _attack_delay(self) -> HostFloats:
-        """Return by how much attacks on other ranks than the server's made it wait longer."""
+        """Return how much longer the server waited because of attacks on other ranks."""
         devices = np.nan_to_num(self.seconds[:, 1:])
         columns = [self.phases.index(phase) for phase in _DEVICE_WORK if phase in self.phases]
         work = devices[:, :, columns].sum(axis=2)
@@ -290,7 +289,7 @@ class RunLog(LogHead):
         return delay
 
     def is_warm(self) -> HostBools:
-        """Tell which iterations come after the warm-up of their launch, bool, shape (T,)."""
+        """Return which iterations are after the warm-up of their launch, bool, shape (T,)."""
         warm = np.ones(len(self.iteration), dtype=bool)
         for launch in self.launches:
             warm[launch.first : min(launch.first + self.warmup_iterations, launch.stop)] = False

@@ -1,6 +1,6 @@
-"""What HDF5 and file locks do on a file system, tried for real: files, and a second process.
+"""Test whether HDF5 and file locks work on a file system, with files and a second process.
 
-``python -m lad_mpi.logs.probe`` is that second process.
+``python -m lad_mpi.logs.probe FOLDER`` is the second process.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ _TIMEOUT_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Hdf5Facts:
-    """What was found in a folder; an empty error says that it works.
+    """Results of a test in a folder. An empty error means success.
 
     Parameters
     ----------
     folder : str
-        Where it was tried.
+        The tested folder.
     version : str
-        Of the HDF5 library.
+        Version of the HDF5 library.
     write_error : str
-        Of writing a plain file.
+        Error of writing a plain file.
     sync_s : float
-        Seconds to write 1 MiB and have it on the disk; 0 where it failed.
+        Seconds to write 1 MiB and sync it to disk; 0 if that failed.
     lock_error : str
-        Of ``flock``, by which a run keeps others from its output.
+        Error of ``flock``, with which a run locks its output.
     hdf5_error : str
-        Of creating an HDF5 file as the log is created.
+        Error of creating an HDF5 file like a log.
     unlocked_error : str
-        The same without HDF5's own file locks; not tried where it works with them.
+        The same without HDF5's own file locks; only tested if ``hdf5_error`` is not empty.
     swmr_error : str
-        Of a second process that reads while this one writes.
+        Error of reading in a second process while this one writes.
     """
 
     folder: str
@@ -69,14 +69,14 @@ class Hdf5Facts:
 
 
 def probe_hdf5(folder: Path, *, timeout_s: float = _TIMEOUT_S) -> Hdf5Facts:
-    """Try in a folder that exists what a run will do there, and leave nothing behind.
+    """Test in an existing folder what a run will do there.
 
     Parameters
     ----------
     folder : Path
-        A hidden folder is made in it and removed again.
+        The folder. The test creates a hidden folder in it and removes it again.
     timeout_s : float
-        How long the second process may take to answer.
+        Timeout of the second process in seconds.
     """
     try:
         place = Path(tempfile.mkdtemp(prefix=".lad-mpi-doctor-", dir=folder))
@@ -118,7 +118,7 @@ def _write_plain(path: Path) -> None:
         file.write(b"\0" * _WRITTEN_BYTES)
         file.flush()
         os.fsync(file.fileno())
-    # HDF5 shall find the room that this took.
+    # Free the space for HDF5.
     path.unlink()
 
 
@@ -130,12 +130,12 @@ def _try_hdf5(path: Path, *, locking: bool | None) -> str:
             same = np.array_equal(file[_DATA][:], np.arange(_ROWS))
     except (OSError, RuntimeError) as error:
         return reason(error)
-    return "" if same else "other numbers were read than had been written"
+    return "" if same else "the numbers read differ from the numbers written"
 
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[str]:
-    """Hold a lock; gives the reason where there are none."""
+    """Hold a lock; yield the error if it cannot be taken."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -146,7 +146,7 @@ def _locked(path: Path) -> Iterator[str]:
 
 
 def _try_second_process(place: Path, refusal: str, timeout_s: float) -> tuple[str, str]:
-    """Write while another process reads; return what is wrong with locks and with SWMR."""
+    """Write while another process reads; return the errors of locks and of SWMR."""
     command = [*module_words("lad_mpi.logs.probe"), str(place)]
     try:
         with h5py.File(place / _LOG, "w", libver="latest") as file:
@@ -158,21 +158,21 @@ def _try_second_process(place: Path, refusal: str, timeout_s: float) -> tuple[st
             ) as reader:
                 try:
                     first = _first_line(reader, timeout_s)
-                    # The reader has the file open, and must see it grow.
+                    # The reader has opened the file and must now see it grow.
                     _append(rows)
                     answer, errors = reader.communicate(timeout=timeout_s)
                 except subprocess.TimeoutExpired:
                     reader.kill()
-                    return refusal, f"the reader gave no answer within {timeout_s:g} s"
+                    return refusal, f"the reader did not answer within {timeout_s:g} s"
     except (OSError, RuntimeError) as error:
         return refusal, reason(error)
     try:
-        told = json.loads((first + answer).splitlines()[-1])
+        answered = json.loads((first + answer).splitlines()[-1])
     except (ValueError, IndexError):
         words = errors.decode(errors="replace").split("\n")
         return refusal, next((word for word in reversed(words) if word.strip()), "no answer")
-    held = "" if told["lock_is_held"] else "a second process could take a lock that was held"
-    return refusal or held, told["swmr_error"]
+    shared = "" if answered["lock_is_held"] else "a second process could take a lock that was held"
+    return refusal or shared, answered["swmr_error"]
 
 
 def _first_line(process: subprocess.Popen[bytes], timeout_s: float) -> bytes:
@@ -190,8 +190,8 @@ def _append(rows: h5py.Dataset) -> None:
 
 def _main() -> None:
     place = Path(sys.argv[1])
-    told = {"lock_is_held": _is_held(place / _LOCK), "swmr_error": _read(place / _LOG)}
-    sys.stdout.write(json.dumps(told))
+    answer = {"lock_is_held": _is_held(place / _LOCK), "swmr_error": _read(place / _LOG)}
+    sys.stdout.write(json.dumps(answer))
 
 
 def _is_held(path: Path) -> bool:
@@ -204,7 +204,7 @@ def _is_held(path: Path) -> bool:
 
 
 def _read(path: Path) -> str:
-    """Say that the file is open, then read until the rows that are written after that are seen."""
+    """Report that the file is open, then read until rows written after that appear."""
     deadline = time.monotonic() + _TIMEOUT_S / 2
     try:
         with h5py.File(path, "r", swmr=True) as file:
@@ -215,7 +215,7 @@ def _read(path: Path) -> str:
                 rows.refresh()
                 count = len(rows)
                 if not np.array_equal(rows[:], np.arange(count)):
-                    return "the reader saw other numbers than had been written"
+                    return "the reader saw numbers that differ from the numbers written"
                 if count == 2 * _ROWS:
                     return ""
                 if time.monotonic() > deadline:

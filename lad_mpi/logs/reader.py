@@ -1,4 +1,4 @@
-"""Reading a log, whole or left behind by a run that was killed."""
+"""Read a log, also of a run that is running or was killed."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ if TYPE_CHECKING:
 
     from lad_mpi.types import HostInts
 
-#: Failure of a run that had no time to write one.
-KILLED = "its writer is gone and left the log unfinished: killed, or out of disk space"
-#: What is said of a log that states that it is being written, if nobody can tell.
+#: ``failure`` of a run that was killed.
+KILLED = "its writer has ended without finishing the log: killed, or out of disk space"
+#: ``failure`` of a log with the status ``running`` if its lock cannot be read.
 RUNNING_OR_KILLED = "running or killed: the lock of the log cannot be read"
 
-
-_WAYS: tuple[Literal["", "lower", "higher"], ...] = ("", "lower", "higher")
+_BETTER: tuple[Literal["", "lower", "higher"], ...] = ("", "lower", "higher")
 
 _Head = TypeVar("_Head", bound="LogHead")
 
@@ -36,8 +35,8 @@ _Head = TypeVar("_Head", bound="LogHead")
 def read_log(path: Path) -> RunLog:
     """Read a log.
 
-    Of a run that is still going on, or was killed, the iterations that are
-    written in full are read.
+    If the run is still running or was killed, read the iterations that are complete in the
+    file.
 
     Parameters
     ----------
@@ -51,28 +50,29 @@ def read_log(path: Path) -> RunLog:
     Raises
     ------
     UsageError
-        There is no such file.
+        The file does not exist or cannot be read.
     LogFormatError
-        It is not a log of this suite, is damaged, or is of a newer version.
+        The file is not a log of this suite, is damaged, or has a version that this release
+        cannot read.
     """
     return _read_with(path, read_contents)
 
 
 def read_head(path: Path) -> LogHead:
-    """Read what a log says of its run as a whole, whatever its size.
+    """Read only the facts about a run as a whole, which is fast for a log of any size.
 
-    Parameters, errors and what a killed run says are those of :func:`read_log`.
+    Parameters and errors are the same as for :func:`read_log`.
     """
     return _read_with(path, _read_head)
 
 
 def count_rows(file: h5py.File) -> int:
-    """Count the iterations that every dataset holds.
+    """Count the iterations that are complete in all datasets.
 
     Raises
     ------
     ValueError
-        Datasets differ in length although the run has ended.
+        The run has ended, but datasets differ in length.
     """
     growing = contents.text(file, "status") == "running"
     metrics, timing, traffic = (
@@ -88,9 +88,9 @@ def count_rows(file: h5py.File) -> int:
     lengths = {dataset.name: len(dataset) for dataset in datasets}
     rows = min(lengths.values())
     if not growing and max(lengths.values()) > rows:
-        raise ValueError(f"datasets on iteration differ in length: {lengths}")
+        raise ValueError(f"datasets differ in length: {lengths}")
     if growing:
-        # A row may have been made room for and not been written.
+        # A dataset may have been extended before its rows were written.
         for scale in scales:
             written = scale[:rows] != schema.NO_ITERATION
             rows = rows if written.all() else int(np.argmin(written))
@@ -98,12 +98,12 @@ def count_rows(file: h5py.File) -> int:
 
 
 def metric_datasets(metrics: h5py.Group) -> dict[str, h5py.Dataset]:
-    """Return the datasets of ``/metrics`` with one number an iteration, by name.
+    """Return the datasets of ``/metrics`` with one number per iteration, by name.
 
     Raises
     ------
     ValueError
-        One that every log has is missing.
+        A required dataset is missing.
     """
     scales = {schema.ITERATION.name, schema.REASON.name}
     counts = {variable.name for variable in schema.COUNTS}
@@ -122,7 +122,7 @@ def metric_datasets(metrics: h5py.Group) -> dict[str, h5py.Dataset]:
 
 def _read_with(path: Path, read: Callable[[Path, h5py.File], _Head]) -> _Head:
     path = Path(path)
-    # Asked before and after: in between a run may have ended, or begun.
+    # Check before and after reading: a run may end or start in the meantime.
     unwritten = is_being_written(path) is False
     with open_log(path) as file:
         try:
@@ -130,7 +130,7 @@ def _read_with(path: Path, read: Callable[[Path, h5py.File], _Head]) -> _Head:
         except DAMAGE as error:
             raise LogFormatError(
                 f"{path} is damaged or incomplete: {error}",
-                hint="lad-mpi validate lists what is wrong with it",
+                hint="lad-mpi validate lists all problems",
             ) from error
     if found.status != schema.STATUSES[0]:
         return found
@@ -169,7 +169,7 @@ def _head(path: Path, file: h5py.File) -> dict[str, Any]:
 
 
 def read_contents(path: Path, file: h5py.File) -> RunLog:
-    """Read an open log; what is wrong with it raises :data:`~lad_mpi.logs.contents.DAMAGE`."""
+    """Read an open log. Damage raises one of :data:`~lad_mpi.logs.contents.DAMAGE`."""
     head = _head(path, file)
     rows = head["recorded"]
     metrics, timing, traffic = (file[name] for name in ("metrics", "timing", "traffic"))
@@ -182,7 +182,7 @@ def read_contents(path: Path, file: h5py.File) -> RunLog:
         )
     training_phases = contents.texts(seconds, "training_phases")
     if not set(training_phases) <= set(phases):
-        raise ValueError(f"{training_phases} are counted as training, but the phases are {phases}")
+        raise ValueError(f"training_phases {training_phases} are not all in {phases}")
     times_s = seconds[:rows]
     if np.isinf(times_s).any():
         raise ValueError(f"{seconds.name} has infinite values")
@@ -219,7 +219,7 @@ def _read_final(file: h5py.File) -> FinalState | None:
     if "state" not in file:
         return None
     state = contents.group(file, "state")
-    # The loss is never missing.
+    # The loss is required.
     names = dict.fromkeys(
         ["loss", *(name for name, item in state.items() if _is_number(item) and name != "model")]
     )
@@ -233,17 +233,17 @@ def _is_number(item: h5py.Group | h5py.Dataset) -> bool:
 
 def _read_metric(name: str, dataset: h5py.Dataset) -> Metric:
     about = {key: str(dataset.attrs.get(key, "")) for key in ("units", "long_name", "better")}
-    # Logs of format 2 do not say which way is better.
+    # Format 2 does not have the attribute "better".
     known = {metric.name: metric.better for metric in schema.STEP_METRICS}
     stated = about["better"] or known.get(name, "")
-    better = next((way for way in _WAYS if way == stated), _WAYS[0])
+    better = next((way for way in _BETTER if way == stated), _BETTER[0])
     return Metric(name, about["units"] or "1", about["long_name"] or name, better)
 
 
 def _read_launches(file: h5py.File, rows: int, ranks: int) -> tuple[Launch, ...]:
     launches: list[Launch] = []
     stop = rows
-    # From the last one back: a launch ends where the first of all later ones begins.
+    # Go backwards: a launch stops at the earliest first iteration of all later launches.
     for place in reversed(contents.launch_groups(file)):
         record = contents.provenance(place)
         if record["mpi_ranks"] > ranks:

@@ -1,8 +1,8 @@
-"""What a log file holds: names, dtypes, units and descriptions, in one place.
+"""The schema of a log file: names, dtypes, units and descriptions.
 
-A log is one HDF5 file for one run. Every group carries its own dimension
-scales, so that ``xarray.open_dataset(path, engine="h5netcdf", group="timing")``
-and ``h5dump`` show labelled data without this package.
+A log is one HDF5 file for one run. Every group has its own dimension scales, so
+``xarray.open_dataset(path, engine="h5netcdf", group="timing")`` and ``h5dump`` show
+labelled data without this package.
 """
 
 from __future__ import annotations
@@ -22,37 +22,37 @@ if TYPE_CHECKING:
 #: Root attribute ``format`` of every log.
 FORMAT = "lad_mpi-log"
 
-#: Root attribute ``format_version`` of the logs that are written.
+#: Root attribute ``format_version`` of new logs.
 VERSION = 3
 
-#: Versions that are read. Version 2 has a ``name`` instead of ``names`` and a
-#: ``spec_hash`` instead of ``identity``; it does not tell which data were read.
+#: Readable versions. Version 2 has ``name`` instead of ``names`` and ``spec_hash`` instead
+#: of ``identity``, and no ``data_digest``.
 READABLE = (2, 3)
 
-#: Values of the root attribute ``status``; all but the first end a log.
+#: Values of the root attribute ``status``. All but the first are final.
 STATUSES = ("running", "complete", "interrupted", "failed")
 
-#: Reasons for which the server refuses messages, in the order of the log.
+#: Reasons to refuse a message, in the order of the log.
 REASONS = tuple(reason.name.lower() for reason in Rejection if reason != Rejection.NONE)
 
-#: Iterations that are marked as warm-up unless the writer is told otherwise.
+#: Default number of warm-up iterations.
 WARMUP_ITERATIONS = 10
 
-#: The phase in which devices carry out attacks of their own; simulation, not training.
+#: The phase in which devices simulate attacks. It is not training time.
 ATTACK_PHASE = "attack"
 
 _TEXTS = ("format", "uuid", "status", "failure", "spec", "created")
 
-#: Root attributes that are text, by version.
+#: Root attributes with a text, by version.
 TEXT_ATTRIBUTES = {
     2: (*_TEXTS, "name", "spec_hash"),
     3: (*_TEXTS, "identity", "data_digest"),
 }
 
-#: Root attributes that are lists of text, by version.
+#: Root attributes with a list of texts, by version.
 LIST_ATTRIBUTES: dict[int, tuple[str, ...]] = {2: (), 3: ("names", "packages")}
 
-#: Value of the iteration scale where nothing was written.
+#: Fill value of the iteration scale.
 NO_ITERATION = -1
 
 
@@ -65,11 +65,11 @@ class Variable:
     name : str
         Name within its group.
     dtype : str
-        ``"float64"``, ``"int64"`` or ``"str"``; empty where the run decides it.
+        ``"float64"``, ``"int64"`` or ``"str"``; empty if it depends on the run.
     units : str
-        Units in the spelling of UDUNITS; ``"1"`` for a number without one.
+        Units as UDUNITS spells them; ``"1"`` for a dimensionless number.
     long_name : str
-        What it is, for axes and readers.
+        Description, for example for axes of figures.
     attributes : mapping
         Further attributes.
     """
@@ -87,14 +87,14 @@ PHASE = Variable("phase", "str", "1", "phase of the iteration")
 REASON = Variable("reason", "str", "1", "reason for which a message is refused")
 PARAMETER = Variable("parameter", "", "1", "model parameter")
 
-#: What is known of a model alone.
+#: Metrics of a model.
 MODEL_METRICS = (
     Metric("loss", "1", "global loss F(x)", "lower"),
     Metric("gradient_norm", "1", "norm of the true gradient of F", "lower"),
     Metric("distance_to_optimum", "1", "distance of the model to the optimum", "lower"),
 )
 
-#: What is known of an iteration, at the model before its update.
+#: Metrics of an iteration, at the model before its update.
 STEP_METRICS = (
     *MODEL_METRICS,
     Metric("aggregation_error", "1", "norm of the aggregate minus the true gradient of F", "lower"),
@@ -107,7 +107,7 @@ STEP_METRICS = (
     ),
 )
 
-#: Counts of ``/metrics``, on iteration, which every log has.
+#: Counts in ``/metrics`` with the axis iteration; every log has them.
 COUNTS = (
     Variable("messages_rejected", "int64", "1", "messages refused by the server"),
     Variable(
@@ -122,26 +122,29 @@ COUNTS = (
     ),
 )
 
-#: Dataset of ``/metrics`` on (iteration, reason).
+#: Dataset in ``/metrics`` with the axes (iteration, reason).
 REFUSALS = Variable("refusals", "int64", "1", "messages refused by the server, by reason")
 
-#: Dataset of ``/timing``, on (iteration, rank, phase); NaN where a rank has no such phase.
+#: Dataset in ``/timing`` with the axes (iteration, rank, phase); NaN if a rank does not
+#: have a phase.
 SECONDS = Variable("seconds", "float64", "s", "time spent in the phase")
 
-#: Datasets of ``/traffic``, on iteration.
+#: Datasets in ``/traffic`` with the axis iteration.
 TRAFFIC = (
     Variable("uplink_bytes", "int64", "bytes", "bytes sent from devices to the server"),
     Variable("downlink_bytes", "int64", "bytes", "bytes sent from the server to devices"),
 )
 
-#: Dataset of ``/state``, after the last update; beside it a number for every metric of the model.
+#: Dataset in ``/state``: the model after the last update. The group also has the metrics of
+#: the model.
 MODEL = Variable("model", "", "1", "final model")
 
 
 def variable_of(metric: Metric) -> Variable:
-    """Return the dataset of a metric, which is NaN where the metric was not evaluated.
+    """Return the dataset of a metric; it is NaN in iterations that were not evaluated.
 
-    It says itself which way is better, so that readers need no list of metrics.
+    Its attribute ``better`` is ``"lower"`` or ``"higher"`` if the metric has a better
+    direction, so readers need no list of metrics.
     """
     attributes = {"better": metric.better} if metric.better else {}
     return Variable(metric.name, "float64", metric.units, metric.long_name, attributes)

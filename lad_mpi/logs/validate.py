@@ -1,4 +1,4 @@
-"""Checking a log against the schema."""
+"""Check a log against the schema."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _STATE = (schema.MODEL, _LOSS)
 
 
 def validate_log(path: Path) -> list[str]:
-    """Check a log against the schema and against what it says of itself.
+    """Check a log against the schema, its spec and its status.
 
     Parameters
     ----------
@@ -42,12 +42,12 @@ def validate_log(path: Path) -> list[str]:
     Returns
     -------
     list of str
-        What is wrong, a sentence each; empty where nothing is.
+        One sentence per problem; empty for a valid log.
 
     Raises
     ------
     UsageError
-        There is no such file.
+        The file does not exist or cannot be read.
     """
     try:
         file = open_log(path)
@@ -57,7 +57,7 @@ def validate_log(path: Path) -> list[str]:
     with file:
         try:
             findings.extend(_check_layout(file))
-            # All else rests on what every reader checks.
+            # The checks below need a log that can be read.
             log = read_contents(path, file)
             findings.extend(itertools.chain(_check_values(file, log), _check_outcome(log)))
         except DAMAGE as error:
@@ -88,16 +88,16 @@ def _check_dataset(file: h5py.File, group: str, variable: schema.Variable) -> It
         yield f"dataset {name} is empty"
         return
     if variable.dtype == "str":
-        right = h5py.check_string_dtype(dataset.dtype) is not None
+        is_valid = h5py.check_string_dtype(dataset.dtype) is not None
     elif variable.dtype:
-        right = dataset.dtype == np.dtype(variable.dtype)
+        is_valid = dataset.dtype == np.dtype(variable.dtype)
     else:
-        right = dataset.dtype in (np.float64, np.float32)
-    if not right:
-        yield f"{name} is of dtype {dataset.dtype}, not {variable.dtype or 'float64 or float32'}"
+        is_valid = dataset.dtype in (np.float64, np.float32)
+    if not is_valid:
+        yield f"{name} has dtype {dataset.dtype}, not {variable.dtype or 'float64 or float32'}"
     expected = {"units": variable.units, "long_name": variable.long_name, **variable.attributes}
     if file.attrs["format_version"] < schema.VERSION:
-        # Earlier versions describe some datasets in other words.
+        # Earlier versions have other long names and attributes.
         expected = {"units": variable.units}
     for key, value in expected.items():
         if not np.array_equal(dataset.attrs.get(key, ""), value):
@@ -134,7 +134,7 @@ def _check_metrics(metrics: h5py.Group, rows: int, evaluate_every: int | None) -
             )
     status = metrics["decoder_status"]
     if not np.isin(status[:rows], status.attrs["flag_values"]).all():
-        yield "/metrics/decoder_status has values that flag_values does not explain"
+        yield "/metrics/decoder_status has values that are not in flag_values"
 
 
 def _check_refusals(log: RunLog) -> Iterator[str]:
@@ -152,14 +152,14 @@ def _check_seconds(log: RunLog) -> Iterator[str]:
     training = np.isin(log.phases, log.training_phases)
     untimed = int(np.isnan(log.seconds[:, :, training]).all(axis=(1, 2)).sum())
     if untimed:
-        yield f"/timing/seconds has no training time at all at {untimed} iterations"
+        yield f"/timing/seconds has no training time in {untimed} iterations"
 
 
 def _check_outcome(log: RunLog) -> Iterator[str]:
     if log.status == "failed" and not log.failure:
-        yield "the run failed, but does not say why"
+        yield "the run failed, but the attribute failure is empty"
     if log.status in ("running", "complete") and log.failure:
-        yield f"the run is {log.status}, but gives the failure {log.failure!r}"
+        yield f"the run is {log.status}, but has the failure {log.failure!r}"
     if log.status != "complete":
         return
     written, expected = log.recorded, log.spec["iterations"]

@@ -1,4 +1,4 @@
-"""Writing a log, on rank 0, so that a run that is killed at any moment leaves a readable file."""
+"""Write a log on rank 0, so that a run killed at any moment leaves a readable file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from lad_mpi.errors import LadError, LogFormatError, RunFailedError, UsageError
 from lad_mpi.files import name_of, new_draft, open_descriptor, put_in_place
-from lad_mpi.hdf5 import reason
+from lad_mpi.hdf5 import close_broken, reason
 from lad_mpi.logs import contents, schema
 from lad_mpi.logs.carry import Continuation, carry_over, ranks_of
 from lad_mpi.logs.datasets import (
@@ -39,49 +39,49 @@ _ON_ITERATION = ("metrics", "timing", "traffic")
 
 
 class LogWriter:
-    """An open log.
+    """An open log; a context manager.
 
-    Used as a context manager it marks the log as failed, with the message,
-    when an exception leaves the block, and as interrupted on Ctrl-C.
+    If an exception leaves the block, the log is marked as failed with the message of the
+    exception, or as interrupted on ``KeyboardInterrupt``.
 
     Parameters
     ----------
     path : Path
-        The file, or a symbolic link to it; missing folders are made.
+        The file, or a symbolic link to it. Missing folders are created.
     header : RunHeader
-        Names, spec and provenance.
+        Names, spec, identity and provenance.
     axes : Axes
         Ranks, phases and metrics.
     dimension : int
-        Q, number of model parameters.
+        Q, the number of model parameters.
     dtype : numpy.dtype
-        Of the model.
+        Dtype of the model.
     swmr : bool
         Write in HDF5's single-writer/multiple-readers mode, so that the file can
-        be read while it grows and after a kill at any moment. Without it a kill
-        in the middle of a write may lose the file.
+        be read while it grows and after a kill at any moment. Without it, a kill
+        during a write may lose the file.
     overwrite : bool
-        Replace an existing file. The old one stays until the new one is there.
+        Replace an existing file. The old file stays until the new one is complete.
     continuation : Continuation, optional
-        Go on with the existing file, of which so many iterations are kept.
+        Continue the existing file, and keep the given number of iterations.
     lock : OutputLock, optional
-        The right to write ``path``, which the caller holds and releases; without
-        it the writer takes one of its own until the log is closed.
+        The lock of ``path``, which the caller releases. By default the writer takes the
+        lock itself until the log is closed.
 
     Attributes
     ----------
     path : Path
-        The file itself, where symbolic links lead.
+        The file, with symbolic links resolved.
     uuid : str
-        The run's own id; a run that goes on keeps it.
+        Id of the run. A continued run keeps its id.
 
     Raises
     ------
     UsageError
-        The file exists and is neither to be replaced nor continued, another run
-        writes it, or it cannot be created.
+        The file exists and is neither replaced nor continued, another run writes it, or
+        it cannot be created.
     LogFormatError
-        The file to be continued cannot be read, or has other phases.
+        The file to continue cannot be read or has other phases.
     """
 
     def __init__(
@@ -99,8 +99,8 @@ class LogWriter:
     ) -> None:
         self.path = real_path(path)
         self._model = ((dimension,), np.dtype(dtype))
-        # Without SWMR the older format is the safer one: it has no mark of an
-        # open file, which would make a killed one unreadable.
+        # Without SWMR the older format is safer. The newer format flags an open file, and
+        # the flag makes the file unreadable after a kill.
         self._libver = "latest" if swmr else "v108"
         self._rows = 0
         self._file: Any = None
@@ -111,11 +111,11 @@ class LogWriter:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if lock is None:
                 self._own_lock = OutputLock(self.path)
-            # Looked at under the lock: whoever held it before may have made the file.
+            # Check under the lock, because its previous holder may have created the file.
             self._check_free(replaces=overwrite or continuation is not None)
             self._file = self._create(header, axes, continuation)
             if swmr:
-                # Before it has its name: a log must be readable from the first moment on.
+                # Before it gets its final name, so that the log can always be read.
                 self._file.swmr_mode = True
             self.sync()
             self._mark = WriterMark(self._file.id.get_vfd_handle())
@@ -128,7 +128,7 @@ class LogWriter:
                 raise
             raise UsageError(
                 f"cannot create the log {self.path}: {reason(error)}",
-                hint="give an output in a folder that can be written with -o",
+                hint="use -o to write to a folder where you can create files",
             ) from error
 
     def append(self, block: LogBlock) -> None:
@@ -137,10 +137,10 @@ class LogWriter:
         Raises
         ------
         ValueError
-            The block does not follow the last one, or does not have the log's shape.
+            The block does not follow the last one, has another shape than the log, or the
+            log is closed.
         RunFailedError
-            The file cannot be written, for instance because the disk is full, or is
-            no longer there.
+            The file cannot be written, for example because the disk is full, or was removed.
         """
         if not self._file:
             raise ValueError(f"the log {self.path} is closed")
@@ -151,17 +151,17 @@ class LogWriter:
         with self._writing():
             self._check_place()
             self._extend(columns)
-            # Only when the rows are safe do the scales say that they are there.
+            # Write the scales last: readers take them as the number of complete rows.
             self._extend(scales)
         self._rows += rows
 
     def sync(self) -> None:
-        """Bring what was written to the disk, so that a loss of power cannot take it back.
+        """Sync the file to disk, so that its contents survive a power failure.
 
         Raises
         ------
         RunFailedError
-            The disk does not take it.
+            The file cannot be synced.
         """
         with self._writing():
             os.fsync(self._file.id.get_vfd_handle())
@@ -169,24 +169,24 @@ class LogWriter:
     def finish(self, status: str, *, failure: str = "", state: FinalState | None = None) -> None:
         """Close the log with the outcome of the run.
 
-        In SWMR mode neither datasets nor attributes can be added, and a file that
-        is opened again for that is unreadable should the process be killed just
-        then. So they go into a copy, which takes the place of the log in one step.
+        In SWMR mode no datasets or attributes can be added. Reopening the file without
+        SWMR would make it unreadable if the process were killed at that moment. So this
+        method adds them to a copy, which then replaces the log atomically.
 
         Parameters
         ----------
         status : {"complete", "interrupted", "failed"}
             The outcome.
         failure : str
-            Why it failed or was interrupted.
+            Why the run failed or was interrupted.
         state : FinalState, optional
-            The last model; a complete run must give it.
+            The final model; required if the run is complete.
 
         Raises
         ------
         ValueError
-            The status is none of these, a complete run has no state, or the model is
-            not of the log's shape and dtype.
+            The status is invalid, a complete run has no state, the model has another shape
+            or dtype than the log, or the log is closed.
         RunFailedError
             The file cannot be written.
         """
@@ -205,12 +205,12 @@ class LogWriter:
                 self._file.close()
                 descriptor = self._open_draft()
                 _copy(written, descriptor)
-            self._file = _open_again(descriptor, "r+", self._libver)
+            self._file = _open_hdf5(descriptor, "r+", self._libver)
             if state is not None:
                 create_state(self._file, state, self._metrics)
             self._file.attrs["failure"] = text(failure)
             self._file.attrs["status"] = status
-            # A flush may fail and leave a file that can be closed; a close may not.
+            # After a failed flush the file can still be closed, after a failed close it cannot.
             self._file.flush()
             self.sync()
             self._file.close()
@@ -226,13 +226,13 @@ class LogWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Mark a log that was not finished with what ended it."""
+        """Finish a log that is still open, with the error as its failure."""
         if not self._file:
             return
         if error is None:
             self.finish("failed", failure="the run ended without finishing its log")
             return
-        # The first error is the one to be seen.
+        # Show the first error, not one of closing the log.
         with contextlib.suppress(LadError):
             if isinstance(error, KeyboardInterrupt):
                 self.finish("interrupted")
@@ -244,18 +244,18 @@ class LogWriter:
         if self.path.exists() and not replaces:
             raise UsageError(
                 f"{self.path} already exists",
-                hint="give another output with -o, or replace it with --overwrite",
+                hint="replace it with --overwrite, or choose another output with -o",
             )
 
     def _create(self, header: RunHeader, axes: Axes, continuation: Continuation | None) -> Any:
-        """Make the draft of the log, with the rows that are carried over."""
+        """Create the draft of the log, including the rows of the log that it continues."""
         with contextlib.ExitStack() as stack:
             earlier, launched = None, axes.ranks
             if continuation is not None:
                 earlier = stack.enter_context(open_log(self.path))
                 axes = replace(axes, ranks=max(axes.ranks, ranks_of(earlier, axes.phases)))
             self.uuid = str(uuid.uuid4()) if earlier is None else contents.text(earlier, "uuid")
-            self._file = _open_again(self._open_draft(), "w", self._libver)
+            self._file = _open_hdf5(self._open_draft(), "w", self._libver)
             write_attributes(
                 self._file,
                 {
@@ -307,13 +307,13 @@ class LogWriter:
         }
         columns[f"/metrics/{schema.REFUSALS.name}"] = block.refusals
         columns |= {f"/traffic/{name}": values for name, values in block.traffic.items()}
-        columns["/timing/seconds"] = _widened(block.seconds, self._shape[0])
+        columns["/timing/seconds"] = _pad_ranks(block.seconds, self._shape[0])
         wrong = columns.keys() ^ {
             name for name in self._growing if not name.endswith(f"/{schema.ITERATION.name}")
         }
         if wrong:
             raise ValueError(
-                f"a block must have exactly the datasets of the schema; see {sorted(wrong)}"
+                f"a block must have exactly the datasets of the schema; check {sorted(wrong)}"
             )
         for name, values in columns.items():
             expected = (rows, *self._growing[name].row_shape)
@@ -327,15 +327,15 @@ class LogWriter:
         self._file.flush()
 
     def _check_place(self) -> None:
-        """Refuse to write on into a file that has lost its name, and so is lost."""
+        """Raise if the log was removed or replaced while it is open."""
         try:
             ours = os.fstat(self._file.id.get_vfd_handle())
             there = os.path.samestat(self.path.stat(), ours)
         except OSError:
             there = False
         if not there:
-            # What has our name by now belongs to others.
-            self._abandon()
+            # A file that now has this name belongs to another process, so leave it alone.
+            close_broken(self._file)
             self._release()
             raise RunFailedError(
                 f"the log {self.path} is gone: it or its folder was removed or replaced "
@@ -353,13 +353,13 @@ class LogWriter:
             self._give_up()
             raise RunFailedError(
                 f"cannot write the log {self.path}: {reason(error)}",
-                hint="see that the disk is not full and the quota not used up; "
-                "what was written before can be read",
+                hint="free disk space or quota; the records written before are readable",
             ) from error
 
     def _give_up(self) -> None:
-        """Close what can no longer be written, leaving the log as it is on disk."""
-        self._abandon()
+        """Close the file after an error, remove a draft and release the locks."""
+        if self._file:
+            close_broken(self._file)
         if self._draft is not None:
             with contextlib.suppress(OSError):
                 self._draft.unlink(missing_ok=True)
@@ -373,46 +373,25 @@ class LogWriter:
             self._own_lock.release()
             self._own_lock = None
 
-    def _abandon(self) -> None:
-        """Close a file that can no longer be written, leaving it as it is on disk."""
-        if not self._file:
-            return
-        with contextlib.suppress(OSError, RuntimeError):
-            # A hole at the end takes no space and spares readers a truncated file.
-            os.ftruncate(self._file.id.get_vfd_handle(), self._file.id.get_filesize())
-        with contextlib.suppress(OSError, RuntimeError):
-            # HDF5 crashes the process at exit if it cannot close a file, so it gets
-            # a copy in memory to close.
-            if hasattr(os, "memfd_create"):
-                descriptor = self._file.id.get_vfd_handle()
-                # By descriptor: the name may be gone, or be that of another file.
-                with os.fdopen(os.dup(descriptor), "rb") as file:
-                    memory = os.memfd_create(self.path.name)
-                    os.dup2(memory, descriptor)
-                    file.seek(0)
-                    with os.fdopen(memory, "wb") as copy:
-                        shutil.copyfileobj(file, copy)
-            self._file.close()
-
 
 def relabel(path: Path, names: Sequence[str]) -> None:
-    """Give a log of a run that has ended other labels, in one step.
+    """Change the names in the log of a run that has ended, atomically.
 
     Raises
     ------
     UsageError
-        A run writes it, or it cannot be written.
+        A run writes the log, or the log cannot be written.
     """
     path = real_path(path)
     draft = None
     try:
         with OutputLock(path):
-            # Looked through before it is opened for writing.
+            # Check the log before opening it for writing.
             open_log(path).close()
             draft, descriptor = new_draft(path)
             with os.fdopen(open_descriptor(path, os.O_RDONLY), "rb") as written:
                 _copy(written, descriptor)
-            with _open_again(descriptor, "r+") as file:
+            with _open_hdf5(descriptor, "r+") as file:
                 write_attributes(file, {"names": list(names)})
             put_in_place(draft, path)
     except (OSError, RuntimeError) as error:
@@ -429,15 +408,15 @@ def _copy(written: IO[bytes], descriptor: int) -> None:
         shutil.copyfileobj(written, copy)
 
 
-def _open_again(descriptor: int, mode: str, libver: str | None = None) -> Any:
-    """Have HDF5 open a file that is open, and not one that has come under its name since."""
+def _open_hdf5(descriptor: int, mode: str, libver: str | None = None) -> Any:
+    """Open the file of a descriptor with HDF5, even if its path belongs to another file now."""
     try:
         return h5py.File(name_of(descriptor), mode, libver=libver)
     finally:
         os.close(descriptor)
 
 
-def _widened(seconds: HostFloats, ranks: int) -> HostFloats:
+def _pad_ranks(seconds: HostFloats, ranks: int) -> HostFloats:
     missing = ranks - seconds.shape[1]
     if missing <= 0:
         return seconds

@@ -80,7 +80,7 @@ def test_a_newer_version_is_refused_by_number(complete_log):
     with h5py.File(complete_log, "r+") as file:
         file.attrs["format_version"] = VERSION + 1
     with pytest.raises(
-        LogFormatError, match=f"of version {VERSION + 1}; .* reads versions 2 and {VERSION}"
+        LogFormatError, match=f"log version {VERSION + 1}; .* reads versions 2 and {VERSION}"
     ):
         read_log(complete_log)
     with h5py.File(complete_log, "r+") as file:
@@ -92,7 +92,7 @@ def test_a_newer_version_is_refused_by_number(complete_log):
 def test_an_older_version_is_refused_by_number(complete_log):
     with h5py.File(complete_log, "r+") as file:
         file.attrs["format_version"] = 1
-    with pytest.raises(LogFormatError, match="of version 1; this release reads versions 2 and 3"):
+    with pytest.raises(LogFormatError, match="log version 1; this release reads versions 2 and 3"):
         read_log(complete_log)
 
 

@@ -71,7 +71,7 @@ DAMAGES = {
     "missing phases": (_delete("timing/phase"), "/timing/phase is missing"),
     "missing traffic": (_delete("traffic/uplink_bytes"), "/traffic/uplink_bytes is missing"),
     "missing state": (_delete("state"), "group /state is missing"),
-    "dtype": (_retype, "/metrics/loss is of dtype float32"),
+    "dtype": (_retype, "/metrics/loss has dtype float32"),
     "units": (_attribute("units", "seconds", "timing/seconds"), "units = 'seconds'"),
     "long name": (_attribute("long_name", "", "metrics/loss"), "/metrics/loss has long_name"),
     "flags": (
@@ -93,12 +93,12 @@ DAMAGES = {
     "unknown flag": (_set("metrics/decoder_status", 1, 3), "flag_values"),
     "negative time": (_set("timing/seconds", (1, 1, 1), -1e-9), "seconds has negative"),
     "infinite time": (_set("timing/seconds", (1, 1, 1), np.inf), "seconds has infinite"),
-    "no time": (_blind, "no training time at all at 1 iterations"),
+    "no time": (_blind, "no training time in 1 iterations"),
     "negative bytes": (_set("traffic/downlink_bytes", 1, -1), "downlink_bytes has negative"),
     "not all iterations": (_shorten, "has 4 iterations; its spec asks for 5"),
     "model": (_set("state/model", 1, np.nan), "/state/model is not finite"),
-    "failure of a complete run": (_attribute("failure", "oh"), "gives the failure 'oh'"),
-    "failure without reason": (_attribute("status", "failed"), "does not say why"),
+    "failure of a complete run": (_attribute("failure", "oh"), "has the failure 'oh'"),
+    "failure without reason": (_attribute("status", "failed"), "attribute failure is empty"),
     "not evaluated": (
         lambda file: (
             file.attrs.__setitem__(

@@ -283,18 +283,18 @@ def test_a_killed_writer_leaves_a_readable_file(tmp_path, blocks):
 
 _FULL_DISK = """
 import resource, signal
-from lad_mpi.logs import LogWriter
+from lad_mpi.logs import writer
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (2**18, resource.RLIM_INFINITY))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-abandon = LogWriter._abandon
+close_broken = writer.close_broken
 
-def abandon_without_limit(writer):
-    # The limit stands for the disk, and the memory is not full.
+def close_without_limit(file):
+    # The limit simulates a full disk, but the copy in memory must not be limited.
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-    abandon(writer)
+    close_broken(file)
 
-LogWriter._abandon = abandon_without_limit
+writer.close_broken = close_without_limit
 """
 
 
