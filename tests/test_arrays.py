@@ -1,4 +1,4 @@
-"""Which GPUs a process may use, by a made-up CuPy."""
+"""Find the GPUs that a process may use, with a fake CuPy."""
 
 import sys
 from types import ModuleType, SimpleNamespace
@@ -10,20 +10,20 @@ from lad_mpi.errors import BackendError
 
 
 class CUDARuntimeError(RuntimeError):
-    """As CuPy's, whose module it says it is of."""
+    """The error class of CuPy, including its ``__module__``."""
 
     __module__ = "cupy_backends.cuda.api.runtime"
 
 
 def install(monkeypatch, **runtime):
-    """Put a CuPy in place whose runtime knows nothing but this."""
+    """Install a fake CuPy whose runtime has only the given functions."""
     cupy = ModuleType("cupy")
     cupy.cuda = SimpleNamespace(runtime=SimpleNamespace(**runtime))
     monkeypatch.setitem(sys.modules, "cupy", cupy)
 
 
-def test_without_cupy_there_is_none(monkeypatch):
-    # As import leaves it after a failure.
+def test_without_cupy_there_are_no_gpus(monkeypatch):
+    # This is what a failed import leaves behind.
     monkeypatch.setitem(sys.modules, "cupy", None)
     assert visible_gpus() == []
 
@@ -38,7 +38,7 @@ def test_gpus_are_named_with_their_bus(monkeypatch):
     assert visible_gpus() == ["Some GPU 0000:00:00.0", "Some GPU 0000:01:00.0"]
 
 
-def test_parts_of_a_divided_gpu_are_told_apart_by_their_ids(monkeypatch):
+def test_parts_of_a_divided_gpu_have_distinct_ids(monkeypatch):
     install(
         monkeypatch,
         getDeviceCount=lambda: 2,
@@ -48,7 +48,7 @@ def test_parts_of_a_divided_gpu_are_told_apart_by_their_ids(monkeypatch):
     assert visible_gpus() == ["MIG 0000:01:00.0 00ff0102", "MIG 0000:01:00.0 01ff0102"]
 
 
-def test_a_gpu_that_another_process_has_for_itself_is_told_with_the_way_to_see_it(monkeypatch):
+def test_a_gpu_in_exclusive_use_is_reported_with_a_hint(monkeypatch):
     install(
         monkeypatch,
         getDeviceCount=lambda: 1,
@@ -69,7 +69,7 @@ def refuse(error):
     return call
 
 
-def test_a_driver_that_is_not_there_means_none(monkeypatch):
+def test_a_missing_driver_means_no_gpus(monkeypatch):
     install(monkeypatch, getDeviceCount=refuse(CUDARuntimeError("no CUDA-capable device")))
     assert visible_gpus() == []
 

@@ -1,4 +1,4 @@
-"""benchmarks/gpu.py as far as it goes without a GPU."""
+"""Test benchmarks/gpu.py without a GPU."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ def gpu():
 
 
 class StandIn:
-    """NumPy under CuPy's name, on a card whose every interval lasts two milliseconds."""
+    """NumPy in place of CuPy, on a device where every interval takes two milliseconds."""
 
     __version__ = "0.0"
 
@@ -48,7 +48,7 @@ class StandIn:
 
 def test_measures_prints_and_writes(gpu, monkeypatch, capsys, tmp_path):
     def open_backend(kind, dtype):
-        # Of the kind that copies within the host.
+        # A backend that copies within host memory.
         return Backend("numpy", np.dtype(dtype), StandIn(), "NVIDIA H100 80GB HBM3")
 
     monkeypatch.setattr(gpu, "open_backend", open_backend)

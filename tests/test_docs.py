@@ -1,4 +1,4 @@
-"""What the documentation shows is run as it is printed."""
+"""Run the examples in the documentation exactly as printed."""
 
 import json
 import os
@@ -20,7 +20,7 @@ def blocks(path, language):
 
 
 def run(arguments, folder, *, path=None, **environment):
-    """Run Python in a folder, with one more folder on its path if asked."""
+    """Run Python in a folder, optionally with another folder on its path."""
     if path is not None:
         others = [os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else []
         environment["PYTHONPATH"] = os.pathsep.join([str(path), *others])
@@ -37,7 +37,7 @@ def run(arguments, folder, *, path=None, **environment):
 
 @pytest.fixture
 def mylab(tmp_path):
-    """The package of docs/extending.md, installed in a folder of its own."""
+    """The package of docs/extending.md, installed in a separate folder."""
     page = ROOT / "docs" / "extending.md"
     *modules, tests = blocks(page, "python")
     (tmp_path / "mylab.py").write_text("\n\n".join(modules))
@@ -57,7 +57,7 @@ def test_components_of_another_package_run_and_are_listed(mylab):
     assert done.returncode == 0, done.stderr
     shown = json.loads(run(["-m", "lad_mpi", "show", "mine.h5", "--json"], mylab).stdout)
     assert shown["status"] == "complete"
-    # Eight coordinates of two bytes, and a header, from each of 20 devices.
+    # Each of 20 devices sends a header and eight coordinates of two bytes.
     assert shown["uplink_bytes_per_iteration"] == 20 * (32 + 16)
     listed = run(["-m", "lad_mpi", "components", "--json"], mylab, path=mylab)
     found = {row["kind"]: row for rows in json.loads(listed.stdout).values() for row in rows}
@@ -67,7 +67,7 @@ def test_components_of_another_package_run_and_are_listed(mylab):
     assert offers["half_mean"] == ["CostedRule"]
     assert offers["spread"] == ["ExactCode", "DispersionCode"]
     assert offers["quadratic"] == ["SizedProblem", "CountedProblem"]
-    # What it does not declare is unknown, and no reason to leave it out.
+    # The codec is listed although it does not declare all properties.
     assert found["half_mean"]["kappa"] is None
     assert found["shift"]["cost"] is None
     shown = run(["-m", "lad_mpi", "components", "half_mean"], mylab, path=mylab)
@@ -105,9 +105,9 @@ def test_a_broken_law_is_named_in_the_last_lines_of_the_report(mylab):
     done = run([*arguments, "test_mylab.py"], mylab, COLUMNS="200")
     assert done.returncode == 1
     assert "LawBrokenError: HalfMean breaks the law 'input': " in done.stdout
-    # The assertion is shown with its values, as in a test file of one's own.
+    # pytest shows the assertion with its values, as in a local test file.
     assert "AssertionError: the messages were changed" in done.stdout
-    # One line of it, or where pytest sees that it runs in CI the whole message.
+    # One line of the message, or all of it if pytest detects CI.
     _, _, summary = done.stdout.rpartition("short test summary info")
     assert re.search(r"FAILED .*TestHalfMean::test_input.* HalfMean breaks the law", summary)
 
@@ -122,9 +122,9 @@ def test_the_readme_runs_as_it_is_printed(tmp_path):
     shown = [run(["-W", "error", "-c", code], tmp_path) for code in blocks(page, "python")]
     assert [done.returncode for done in shown] == [0, 0], [done.stderr for done in shown]
     first, last = json.loads(re.sub(r"\s+", ",", shown[0].stdout.splitlines()[0].strip()))
-    # Twenty subsets a device and NNM: the loss falls by a factor of a thousand.
+    # With 20 subsets per device and NNM, the loss falls by a factor of a thousand.
     assert last < first / 1000
-    # Twenty rows of a million are trimmed away.
+    # The rule trims 20 rows with values of a million.
     assert max(abs(float(x)) for x in shown[1].stdout.strip("[]\n ").split()) < 1
 
 

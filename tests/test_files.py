@@ -1,4 +1,4 @@
-"""Files that somebody else put there are neither followed nor waited for."""
+"""Links, FIFOs and devices are refused without following or blocking."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ KINDS = {"fifo": _fifo, "folder": _folder, "device": _device, "socket": _socket}
 
 @pytest.mark.timeout(5)
 @pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
-def test_what_is_no_regular_file_is_refused_at_once(tmp_path, make):
+def test_other_kinds_of_files_are_refused_at_once(tmp_path, make):
     path = tmp_path / "x"
     make(path)
     with pytest.raises(OSError, match=r"is not a regular file|Is a directory"):
@@ -50,7 +50,7 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path, make):
 
 
 @pytest.mark.parametrize("make", [_fifo, _folder, _socket])
-def test_what_is_no_regular_file_is_not_replaced(tmp_path, make):
+def test_other_kinds_of_files_are_not_replaced(tmp_path, make):
     path = tmp_path / "x"
     make(path)
     before = path.stat()
@@ -60,7 +60,7 @@ def test_what_is_no_regular_file_is_not_replaced(tmp_path, make):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_links_are_followed_only_if_that_is_asked_for(tmp_path):
+def test_links_are_followed_only_on_request(tmp_path):
     (tmp_path / "target").write_text("secret")
     link = tmp_path / "link"
     link.symlink_to("target")

@@ -1,4 +1,4 @@
-"""A file that shows contents of other files, or claims more than it holds, is refused."""
+"""A file that refers to other files, or claims more than it can hold, is refused."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_hostile_file_is_refused(tmp_path, make, words):
         open_hdf5(path, expansion=16)
 
 
-def test_a_sparse_file_does_not_make_room(tmp_path):
+def test_holes_of_a_sparse_file_do_not_count(tmp_path):
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:
         _many_datasets(file)
@@ -113,7 +113,7 @@ def test_a_sparse_file_does_not_make_room(tmp_path):
         open_hdf5(path, expansion=16)
 
 
-def test_groups_in_a_circle_are_looked_through_once(tmp_path):
+def test_groups_in_a_circle_are_checked_once(tmp_path):
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:
         file["a/b"] = file["/"]
@@ -140,12 +140,12 @@ def test_a_fifo_is_refused_at_once(tmp_path):
 
 @pytest.mark.timeout(5)
 @pytest.mark.parametrize("length", [0, 8, 10**6])
-def test_a_heap_that_leads_nowhere_is_refused_and_not_followed_for_ever(tmp_path, length):
+def test_a_damaged_heap_is_refused_and_does_not_hang(tmp_path, length):
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:
         file.attrs["format"] = "text"
     content = bytearray(path.read_bytes())
-    # Text in a heap: the signature, its size, and the first object with index and length.
+    # A heap: signature, size, and the first object with index and length.
     place = content.find(b"GCOL") + 16
     content[place : place + 16] = bytes(8) + length.to_bytes(8, "little")
     path.write_bytes(content)
@@ -156,7 +156,7 @@ def test_a_heap_that_leads_nowhere_is_refused_and_not_followed_for_ever(tmp_path
 @pytest.mark.timeout(20)
 def test_heaps_in_heaps_take_no_longer_than_others(tmp_path):
     path = tmp_path / "x.h5"
-    # Each has one object, which ends with the file.
+    # Each heap has one object, which extends to the end of the file.
     count = 40_000
     heap = b"GCOL\x01\0\0\0" + (2**40).to_bytes(8, "little") + (1).to_bytes(8, "little")
     lengths = (32 * left for left in reversed(range(count)))
@@ -177,13 +177,13 @@ def test_a_heap_is_found_wherever_blocks_of_reading_end(tmp_path):
 
 @pytest.mark.timeout(10)
 @pytest.mark.parametrize("place", ["superblock", "object header"])
-def test_a_damaged_file_that_seems_to_grow_is_not_waited_for(tmp_path, place):
+def test_a_damaged_file_that_seems_to_grow_does_not_block_a_reader(tmp_path, place):
     path = tmp_path / "x.h5"
     with h5py.File(path, "w", libver="latest") as file:
         file.create_dataset("x", data=np.arange(3.0))
         file.swmr_mode = True
         file.flush()
-        # As a kill would leave it, and not as a close does.
+        # Copy the file while it is open, as a kill would leave it.
         content = bytearray(path.read_bytes())
     damaged = 12 if place == "superblock" else content.find(b"OHDR") + 20
     content[damaged] ^= 255

@@ -1,4 +1,4 @@
-"""What a process knows of its machine."""
+"""Facts about the machine and the process."""
 
 import os
 
@@ -44,7 +44,7 @@ def test_ranges_name_exactly_the_numbers(numbers):
         first, _, last = part.partition("-")
         named |= set(range(int(first), int(last or first) + 1))
     assert named == numbers
-    # Neighbours are in one range.
+    # Adjacent numbers form one range.
     assert text.count(",") + bool(text) == len({n for n in numbers if n - 1 not in numbers})
 
 
@@ -63,7 +63,7 @@ def test_a_host_is_oversubscribed_when_threads_outnumber_its_processors(places, 
     assert oversubscribed(named) == crowded
 
 
-#: Of a cluster, of MPI libraries, and of nobody: none is known to help with a measurement.
+#: Variables of clusters, MPI libraries and unknown programs that do not help to interpret times.
 SECRETS = (
     "SLURM_JWT", "SLURM_MY_TOKEN", "SLURM_JOB_USER", "SLURM_JOB_ACCOUNT", "SLURM_SPANK_AUTH",
     "PMI_COOKIE", "PMIX_SECURITY_MODE", "PMI_FD", "MPICH_FOO_AUTH", "MPICH_CREDENTIAL",
@@ -73,7 +73,7 @@ SECRETS = (
 )  # fmt: skip
 
 
-def test_only_variables_that_are_listed_are_told():
+def test_only_listed_variables_are_recorded():
     told = {"SLURM_NNODES": "2", "OMP_NUM_THREADS": "1", "OMPI_MCA_pml": "ob1"}
     naming = {"SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "n[1-2]", "LSB_QUEUE": "long"}
     environ = {**dict.fromkeys(SECRETS, "hush"), **naming, **told}

@@ -1,4 +1,4 @@
-"""Networks: what is read is what is meant, what is written is read again, and what things cost."""
+"""Parse and format networks, and compute the times of messages."""
 
 import math
 
@@ -46,7 +46,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_is_no_network_is_refused_with_what_was_expected(text, message):
+def test_an_invalid_network_is_refused_with_the_expected_format(text, message):
     with pytest.raises(ParameterError) as caught:
         parse_network(text)
     assert message in str(caught.value)
@@ -84,7 +84,7 @@ def test_messages_share_the_link_of_the_server_and_their_latencies_pass_at_once(
 @pytest.mark.parametrize(
     ("devices", "rounds"), [(1, 1), (2, 2), (3, 2), (4, 3), (7, 3), (8, 4), (100, 7)]
 )
-def test_those_who_have_the_broadcast_double_with_every_round(devices, rounds):
+def test_a_broadcast_doubles_its_receivers_in_every_round(devices, rounds):
     assert rounds == math.ceil(math.log2(devices + 1))
     assert Network(1e-3, 1e6).broadcast_s(2000, devices) == pytest.approx(rounds * 3e-3)
 

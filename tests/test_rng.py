@@ -1,4 +1,4 @@
-"""Streams are functions of their key and nothing else."""
+"""Streams depend only on their key."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -54,7 +54,7 @@ def test_permutations_are_uniform():
 
 
 def test_devices_share_no_words_whatever_the_counts():
-    """Nor does a generator share any with them."""
+    """Words of a generator are disjoint from them, too."""
     streams = Streams(2)
     owners = {}
     for device in range(6):
@@ -77,8 +77,8 @@ def test_drawing_more_words_changes_none(few, more, device):
 
 
 def test_the_streams_are_pinned():
-    # Published results name a seed: these numbers must never change. Only words of devices
-    # other than 0 have, in version 0.2, because those of different counts overlapped.
+    # Published results give a seed, so these numbers must never change. Version 0.2 changed the
+    # words of devices other than 0, because words of different counts overlapped.
     streams = Streams(1)
     words = streams.words(Purpose.COMPRESSION, 2, 2, num_devices=4)
     assert words[0].tolist() == [12419481413453116758, 10531328255729352027]

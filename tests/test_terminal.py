@@ -1,4 +1,4 @@
-"""Errors for a person, and streams that write what they can."""
+"""Messages for users, and output streams that escape what they cannot write."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def raising(error):
     return act
 
 
-def test_a_mistake_in_the_code_is_told_as_one_in_a_line_without_its_traceback(capsys):
+def test_a_bug_is_reported_in_one_line_without_traceback(capsys):
     code = run_command(parser(), [], raising(ZeroDivisionError("by zero")), name="tool")
     assert code == 1
     line, hint = capsys.readouterr().err.splitlines()
@@ -43,7 +43,7 @@ def test_a_mistake_in_the_code_is_told_as_one_in_a_line_without_its_traceback(ca
     assert "-v shows the traceback" in hint
 
 
-def test_its_traceback_is_shown_if_asked_for(capsys):
+def test_the_traceback_of_a_bug_is_shown_on_request(capsys):
     code = run_command(parser(), ["-v"], raising(ZeroDivisionError("by zero")), name="tool")
     told = capsys.readouterr().err
     assert code == 1
@@ -65,14 +65,14 @@ def test_its_traceback_is_shown_if_asked_for(capsys):
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
-def test_what_the_machine_lacks_is_no_mistake_of_the_code(capsys, error, code, words):
+def test_errors_of_the_machine_are_not_reported_as_bugs(capsys, error, code, words):
     assert run_command(parser(), [], raising(error), name="tool") == code
     told = capsys.readouterr().err
     assert told.startswith(f"tool: error: {words}")
     assert "bug" not in told
 
 
-def test_errors_of_a_gpu_and_of_mpi_are_told_as_such():
+def test_errors_of_a_gpu_and_of_mpi_are_reported_as_such():
     class CUDARuntimeError(Exception):
         __module__ = "cupy_backends.cuda.api.runtime"
 
@@ -81,11 +81,11 @@ def test_errors_of_a_gpu_and_of_mpi_are_told_as_such():
 
     assert isinstance(as_lad_error(CUDARuntimeError("out of memory")), BackendError)
     assert "MPI failed: truncated" in str(describe(MpiError("truncated")))
-    # After a collective has failed nobody knows where the other ranks are.
+    # After a failed collective the state of the other ranks is unknown.
     assert as_lad_error(MpiError("truncated")) is None
 
 
-def test_told_errors_leaves_alone_what_it_has_no_words_for():
+def test_told_errors_does_not_change_unknown_errors():
     with pytest.raises(LadError, match="not enough memory"), told_errors():
         raise MemoryError
     with pytest.raises(ZeroDivisionError), told_errors():
@@ -103,7 +103,7 @@ def test_an_empty_path_is_refused(capsys):
 
 @pytest.fixture
 def standard_output(monkeypatch, tmp_path):
-    """Standard output of this process as the interpreter opens it, on another file."""
+    """Standard output of this process, opened on another file as the interpreter does."""
     before = os.dup(1)
 
     def open_on(target, encoding="ascii"):

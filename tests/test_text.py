@@ -1,4 +1,4 @@
-"""Escapes for what a terminal would obey."""
+"""Escape control characters that a terminal would interpret."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lad_mpi.errors import UsageError
 from lad_mpi.text import one_line, printable
 from lad_mpi.toml import tomllib
 
-#: Of Unicode: embedding and overriding a direction, isolating a text, and the end of each.
+#: Unicode controls of text direction: embeddings, overrides, isolates and their ends.
 TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 

@@ -1,4 +1,4 @@
-"""TOML that would take long, or nests without end, is refused at once."""
+"""TOML that is too long or nests too deeply is refused at once."""
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,7 @@ from lad_mpi.toml import MOST_BYTES, MOST_LEVELS, parse_toml
 
 DEEP = MOST_LEVELS + 1
 KEY = ".".join("a" * 10_000)
-#: Strings and comments in which the ends are not where they seem to be.
+#: Strings and comments that contain what looks like their end.
 DECOYS = [
     "'x'", '"x"', '"\\""', "'\\'", "''''x'''''", '""""x"""""', '"""\\""""', "''''''", '""""""',
     '"\'"', "'\"'", '"""a\n"b" \'\'\' """', "'''a\n'b' \"\"\" '''", "1, # '\n", '1, # """\n',
@@ -38,7 +38,7 @@ def test_deep_documents_are_refused(text):
 
 
 @given(st.lists(st.sampled_from(DECOYS), max_size=4), st.booleans())
-def test_no_string_or_comment_hides_what_is_deep(decoys, is_key):
+def test_no_string_or_comment_hides_deep_nesting(decoys, is_key):
     values = [decoy if "#" in decoy and "\n" in decoy else f"{decoy}, " for decoy in decoys]
     assert parse_toml(f"a = [{''.join(values)}]")
     with pytest.raises(ValueError, match="nests deeper"):
@@ -46,7 +46,7 @@ def test_no_string_or_comment_hides_what_is_deep(decoys, is_key):
 
 
 @given(st.lists(st.sampled_from([*DECOYS, "1.5", "[]", "{}", "{a.b = 1}", "[[1]]"])))
-def test_what_is_shallow_is_no_matter_how_long_it_is(values):
+def test_shallow_values_are_accepted_at_any_length(values):
     text = "\n".join(f"{'.'.join('k' * 20)}{i} = [{v}\n]" for i, v in enumerate(values * 20))
     assert len(parse_toml(text)) == (1 if values else 0)
 
@@ -57,7 +57,7 @@ def test_a_document_at_the_limit_is_read():
 
 
 @pytest.mark.parametrize("quote", ['"', "'", '"""', "'''", '"""\\"', '"\\'])
-def test_what_has_no_end_is_refused(quote):
+def test_unterminated_strings_are_refused(quote):
     with pytest.raises(ValueError, match=r"(?i)at end of document|at line|unterminated|illegal"):
         parse_toml(f"a = {quote * 20_001}")
 

@@ -1,4 +1,4 @@
-"""Files have the mode that the user's umask gives, and no wider one."""
+"""Files get the mode of the user's umask, and never more permissions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ logging = { flush_every = 20 }
 
 @pytest.fixture(params=[0o077, 0o002], ids=oct)
 def mode(request):
-    """Set a umask; return the mode that files have under it."""
+    """Set a umask; return the mode of files created with it."""
     before = os.umask(request.param)
     yield 0o666 & ~request.param
     os.umask(before)
@@ -48,7 +48,7 @@ def test_whatever_is_written_has_the_mode_of_the_umask(tmp_path, mode):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    # The lock is there while the run goes on; drafts come and go.
+    # The lock exists only during the run, and drafts only for a moment.
     os.kill(process.pid, signal.SIGSTOP)
     found = modes(folder)
     os.kill(process.pid, signal.SIGCONT)

@@ -1,11 +1,11 @@
-"""Ordeals: a run is killed again and again, resumed each time, and must end as if it had not been.
+"""Ordeals: kill a run repeatedly, resume it each time, and compare it with an undisturbed run.
 
     python tests/faults/ordeal.py --ordeals 50 --seed 1
 
-Every launch has one fault, drawn from the seed: a point by name, a rank, a call.
-After it the log must open, keep the format, tell the truth about its status,
-and have lost no more than what had not been flushed. The last launch has no
-fault; its log and model must have the bits of a run that was left alone.
+Every launch has one fault, drawn from the seed: a named point, a rank and a call.
+Afterwards the log must be readable and valid, have the right status, and lack only
+iterations that had not been flushed. The last launch has no fault; its log and model
+must have the bits of an undisturbed run.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ logging = {{ flush_every = {FLUSH_EVERY}, evaluate_every = 2 }}
 safety = {{ checkpoint_every = {CHECKPOINT_EVERY}, timeout_s = 3.0 }}
 """
 RANKS = (1, 2, 3, 5)
-#: A hang ends after the timeout of the spec; anything else at once.
+#: A hang ends after the timeout of the spec; every other fault ends the job at once.
 DEADLINE_S = 10.0
 MPIRUN = shutil.which("mpirun", path=str(Path(sys.executable).parent)) or shutil.which("mpirun")
 VICTIM = Path(__file__).with_name("victim.py")
@@ -58,7 +58,7 @@ CLEAN = {key: value for key, value in os.environ.items() if not key.startswith((
 
 @dataclass
 class Tally:
-    """What ordeals came to."""
+    """The results of ordeals."""
 
     launches: int = 0
     faults: Counter[str] = field(default_factory=Counter)
@@ -73,7 +73,7 @@ class Tally:
     findings: list[str] = field(default_factory=list)
 
     def report(self) -> str:
-        """Return all counts, a line each."""
+        """Return all counts, one per line."""
         struck = ", ".join(f"{count} {action}" for action, count in sorted(self.faults.items()))
         return "\n".join(
             [
@@ -93,7 +93,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Fault:
-    """What is done to whom, and when."""
+    """A fault: where, on which rank, at which call, and what happens."""
 
     point: str
     rank: int
@@ -101,12 +101,12 @@ class Fault:
     action: str
 
     def as_json(self) -> str:
-        """Return the argument of the victim."""
+        """Return the command-line argument for victim.py."""
         return json.dumps(vars(self))
 
 
 def draw(chance: random.Random, ranks: int) -> Fault:
-    """Draw a fault that can strike in a world of so many ranks."""
+    """Draw a fault that can occur with the given number of ranks."""
     if chance.random() < 0.15:
         return Fault(ANYWHERE, chance.randrange(ranks), chance.randrange(80), "kill")
     points = [
@@ -124,7 +124,7 @@ def draw(chance: random.Random, ranks: int) -> Fault:
     often = who != "server" or point in {"aggregate", "update"}
     once = rare or "outcome" in point
     call = 0 if once else chance.randrange(30 if often else 4)
-    # The server alone listens to signals, and one rank alone says what it raises.
+    # Only the server handles signals. A single process does not name its rank in an error.
     actions = {"kill": 8, "raise": 2 * (ranks > 1), "stop": ranks > 1, "terminate": rank == 0}
     action = chance.choices(list(actions), list(map(int, actions.values())))[0]
     return Fault(point, rank, call, action)
@@ -133,7 +133,7 @@ def draw(chance: random.Random, ranks: int) -> Fault:
 def launch(
     folder: Path, ranks: int, fault: Fault | None
 ) -> tuple[subprocess.CompletedProcess[str] | None, float]:
-    """Launch the run with ``--resume``; None if it hangs."""
+    """Launch the run with ``--resume``; return None as the process if it hangs."""
     launcher = [] if ranks == 1 else [str(MPIRUN), "-n", str(ranks)]
     armed = "null" if fault is None else fault.as_json()
     arguments = ["run", "spec.toml", "-o", "run.h5", "--resume", "--progress", "lines"]
@@ -158,7 +158,7 @@ def launch(
 
 
 def suffer(seed: int, tally: Tally, *, most_launches: int = 6) -> None:
-    """Carry out one ordeal and add to the tally."""
+    """Run one ordeal and add it to the tally."""
     chance = random.Random(seed)
     variant = chance.choice(sorted(SPECS))
     with tempfile.TemporaryDirectory(prefix="lad-mpi-ordeal-") as name:
@@ -205,7 +205,7 @@ def _check_end(
     here: str, fault: Fault, done: subprocess.CompletedProcess[str], late_s: float, tally: Tally
 ) -> None:
     if fault.action == "terminate":
-        # In the last iteration there is nothing left to come back for.
+        # A signal in the last iteration lets the run complete.
         if done.returncode not in {0, 75}:
             tally.findings.append(f"{here}: exit code {done.returncode}, not 75: {done.stderr}")
     elif done.returncode == 0 and fault.point != ANYWHERE:
@@ -215,14 +215,14 @@ def _check_end(
     spoken = [line for line in done.stderr.splitlines() if line.startswith("lad-mpi: error")]
     if fault.action == "raise" and len(spoken) != 1:
         tally.findings.append(f"{here}: {len(spoken)} messages instead of one: {done.stderr}")
-    # What the log or a checkpoint meets is named instead of the rank, which is the server.
+    # Errors of the log or a checkpoint name the file instead of the rank, the server.
     named = (f"rank {fault.rank}: ", "cannot write the log", "cannot create the log")
     if fault.action == "raise" and not any(name in line for line in spoken for name in named):
         tally.findings.append(f"{here}: the message does not name the rank: {done.stderr}")
 
 
 def _count_lost(here: str, completed: int, errors: str, path: Path, tally: Tally) -> None:
-    """Count the iterations that were done and are not in the log."""
+    """Count the iterations that were completed but are not in the log."""
     before = re.search(r"continuing after (\d+) of", errors)
     done = completed + (int(before[1]) if before else 0)
     recorded = len(read_log(path).iteration) if path.exists() else 0
@@ -233,7 +233,7 @@ def _count_lost(here: str, completed: int, errors: str, path: Path, tally: Tally
 
 
 def _check_log(here: str, path: Path, *, complete: bool, tally: Tally) -> None:
-    """See that the log opens, is valid, and does not claim what is not so."""
+    """Check that the log is readable and valid, and has the right status."""
     if not path.exists():
         if Checkpoints(path).paths():
             tally.findings.append(f"{here}: checkpoints without a log")
@@ -242,7 +242,7 @@ def _check_log(here: str, path: Path, *, complete: bool, tally: Tally) -> None:
     if found:
         tally.findings.append(f"{here}: the log is not valid: {found}")
         return
-    # A launcher may end before the last of its ranks.
+    # A launcher may end before its last rank.
     deadline = time.monotonic() + DEADLINE_S
     while is_being_written(path) and not complete and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -286,7 +286,7 @@ def _check_bits(where: str, one: Path, two: Path, tally: Tally) -> None:
 
 
 def main() -> int:
-    """Carry out ordeals and print what they came to."""
+    """Run ordeals and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ordeals", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)

@@ -1,4 +1,4 @@
-"""Memory that is used up ends the run that needs it, and not the study."""
+"""A run that runs out of memory fails, but its study continues."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ name = "big"
 name = "small"
 problem = { dimension = 6 }
 """
-#: So that memory that was given back is not there for the next allocation.
+#: Let malloc return freed memory to the system, so that the next allocation fails.
 RETURNED = {"MALLOC_MMAP_THRESHOLD_": "65536"}
 
 
 @pytest.fixture
 def starve(tmp_path):
-    """Run the study with a rank that is out of memory at the first call at a point."""
+    """Run the study; one rank runs out of memory at the first call of a point."""
     (tmp_path / "study.toml").write_text(STUDY)
 
     def run(ranks, rank, point):
@@ -73,9 +73,7 @@ def starve(tmp_path):
         (3, 0, "checkpoint"),
     ],
 )
-def test_a_study_goes_on_past_a_run_for_which_memory_is_missing(
-    starve, tmp_path, ranks, rank, point
-):
+def test_a_study_continues_after_a_run_out_of_memory(starve, tmp_path, ranks, rank, point):
     done = starve(ranks, rank, point)
     assert done.returncode == 1, done.stderr
     assert done.stdout == "1 completed, 0 complete before, 1 not completed; logs in out\n"
@@ -90,7 +88,7 @@ def test_a_study_goes_on_past_a_run_for_which_memory_is_missing(
         )
 
 
-def test_a_rank_of_devices_without_memory_in_an_iteration_ends_all_by_name(starve):
+def test_a_device_rank_out_of_memory_ends_all_ranks_and_is_named(starve):
     done = starve(3, 1, "compute")
     assert done.returncode == 1
     assert done.stderr.count("lad-mpi: error on rank 1: not enough memory: ") == 1, done.stderr

@@ -1,4 +1,4 @@
-"""Runs that are killed, stopped and interrupted end as if nothing had happened."""
+"""Runs that are killed, stopped and interrupted have the same results as others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_run_survives_its_ordeal(seed):
 
 @pytest.mark.parametrize("point", [name for name in victim.POINTS if name != "rows carried"])
 def test_the_server_may_be_killed_at_any_point(point, tmp_path):
-    """In a world of one, where every point that a single process meets is the server's."""
+    """Points in the MPI transport need two ranks; all others run in a single process."""
     if victim.POINTS[point][0] == "lad_mpi.transport.mpi":
         ranks, call = 2, 0 if point == "left" else 3
     else:

@@ -1,10 +1,10 @@
-"""lad-mpi with a fault in it: one rank dies, raises or stops at a named point.
+"""lad-mpi with an injected fault: one rank dies, raises or stops at a named point.
 
     mpirun -n 3 python tests/faults/victim.py '{"point": "gather", "rank": 1, "call": 20,
         "action": "kill"}' run spec.toml -o out.h5
 
-The program itself knows nothing of faults: the functions that the points name
-are wrapped before it starts.
+The program itself has no code for faults: this script wraps the functions of the
+points before it starts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# So that memory is wanted for data, and not for code.
+# Import early, so that ``starve`` affects data and not imports.
 import numpy.random  # noqa: F401
 
 from lad_mpi.cli.main import main
@@ -31,8 +31,8 @@ from lad_mpi.training.iteration import Loop
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: Name of a point -> (module, function or method, whether the fault comes before or after the
-#: call, whether it is the server's, the devices' or of all ranks).
+#: Name of a point -> (module, function or method, fault before or after the call, and which
+#: ranks call it: the server, ranks with devices, or all).
 POINTS = {
     "start": ("lad_mpi.training.run", "prepare", "before", "all"),
     "first words": ("lad_mpi.training.run", "describe_rank", "before", "all"),
@@ -60,7 +60,7 @@ POINTS = {
     "left": ("lad_mpi.transport.mpi", "MpiLink.close", "before", "all"),
     "checkpoints cleared": ("lad_mpi.training.checkpoint", "Checkpoints.clear", "after", "server"),
 }
-#: Where memory is taken, for the action ``starve``.
+#: Points that allocate memory, for the action ``starve``.
 MEMORY = {
     "data": ("lad_mpi.training.run", "prepare", "during", "all"),
     "buffers": ("lad_mpi.training.iteration", "_plan", "during", "all"),
@@ -71,7 +71,7 @@ MEMORY = {
     "state": ("lad_mpi.training.iteration", "Loop.collect_state", "during", "server"),
     "checkpoint": ("lad_mpi.training.checkpoint", "_write", "during", "server"),
 }
-#: Not at a call but after ``call`` hundredths of a second.
+#: Not at a call, but after ``call`` hundredths of a second.
 ANYWHERE = "anywhere"
 INJECTED = "injected fault"
 SPARE_BYTES = 2**18
@@ -85,7 +85,7 @@ class Progress:
 
 
 def strike(action: str, where: str) -> None:
-    """Do to this process what was asked for."""
+    """Carry out the fault in this process."""
     with contextlib.suppress(OSError):
         sys.stderr.write(f"victim: {action} at {where} after {Progress.completed} iterations\n")
         sys.stderr.flush()
@@ -96,7 +96,7 @@ def strike(action: str, where: str) -> None:
 
 @contextlib.contextmanager
 def starving() -> Iterator[None]:
-    """Leave this process less memory than a run of the tests needs, for a while."""
+    """Limit the memory of this process to less than a test needs; a context manager."""
     size_kb = next(
         int(line.split()[1])
         for line in Path("/proc/self/status").read_text().splitlines()
@@ -123,7 +123,7 @@ def count_iterations() -> None:
 
 
 def arm(point: str, call: int, action: str) -> None:
-    """Let the ``call``-th call at a point (from 0) strike."""
+    """Inject the fault at call number ``call`` of a point, counted from 0."""
     if point == ANYWHERE:
         timer = threading.Timer(call / 100, strike, [action, point])
         timer.daemon = True

@@ -1,4 +1,4 @@
-"""Let the fuzzer meet commands that are broken in known ways, and print what it finds."""
+"""Run the fuzzer on deliberately broken commands, and print what it finds."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ FAULTS = {
 
 
 def main() -> None:
-    """Print the causes that were found for every fault."""
+    """Print the causes found for every fault."""
     found = {}
     commands = (Command("text", "show {}/some.txt", ("some.txt",)),)
     with tempfile.TemporaryDirectory(prefix="lad-mpi-fuzz-") as name:

@@ -1,11 +1,11 @@
-"""Fuzz everything that reads files: logs, checkpoints, records, TOML and data are mutated.
+"""Fuzz all commands that read files, with mutated logs, checkpoints, records, TOML and data.
 
     python tests/fuzz/files.py --cases 100000 --seed 1 --jobs 2
 
-Case by case some files of a small valid study are mutated and a command is called
-on them. It must end within 10 s with an exit code of the design and a message, take
-less than 1 GB of memory, and write nowhere but in its folder. What `validate` calls
-valid must be readable by the others. ``--only 17`` repeats one case of a seed.
+Each case mutates some files of a small valid study and calls a command on them. The
+command must end within 10 s with a documented exit code and a message, take less than
+1 GB of memory, and write only in its folder. A log that `validate` accepts must be
+readable by the other commands. ``--only 17`` repeats one case of a seed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PROGRAMS = {
 
 @dataclass
 class Tally:
-    """What cases came to."""
+    """The results of cases."""
 
     cases: int = 0
     unmade: int = 0
@@ -62,7 +62,7 @@ class Tally:
         self.peak = max(self.peak, case, key=lambda one: one.peak_bytes)
 
     def report(self, *, details: bool = True) -> str:
-        """Return all that was found, by cause, each with the first case."""
+        """Return all findings by cause, each with its first case."""
         lasted = time.monotonic() - self.began
         codes = ", ".join(f"{count} with {code}" for code, count in sorted(self.codes.items()))
         lines = [
@@ -88,7 +88,7 @@ class Tally:
 
 
 def fuzz(numbers: list[int], *, seed: int, jobs: int, folder: Path, progress: bool) -> Tally:
-    """Make the corpus, carry out cases, and return what they came to."""
+    """Create the corpus, run cases, and return the results."""
     _prepare(folder)
     pool = Pool(lambda place: Bench(folder / "corpus", place, seed), folder, jobs)
     tally = Tally()
@@ -98,7 +98,7 @@ def fuzz(numbers: list[int], *, seed: int, jobs: int, folder: Path, progress: bo
             if progress and tally.cases % 500 == 0:
                 print(f"{tally.cases} cases, {len(tally.groups)} causes", file=sys.stderr)
     except KeyboardInterrupt:
-        print("stopped by a signal: what follows is not all", file=sys.stderr)
+        print("stopped by a signal: the results are incomplete", file=sys.stderr)
     if changed := pool.close():
         case = Case(-1, mutations=["seen at the end"])
         tally.groups["changed outside, at the end"] = [(case, ", ".join(changed))]
@@ -106,7 +106,7 @@ def fuzz(numbers: list[int], *, seed: int, jobs: int, folder: Path, progress: bo
 
 
 def _prepare(folder: Path) -> None:
-    """Make the corpus, and stand-ins for the programs that commands call."""
+    """Create the corpus, and fakes of the programs that commands call."""
     programs = folder / "bin"
     programs.mkdir()
     for name, text in _PROGRAMS.items():
@@ -117,7 +117,7 @@ def _prepare(folder: Path) -> None:
     (folder / "corpus").mkdir()
     make_corpus(folder / "corpus")
     _import_all()
-    # The comparison with an earlier baseline is what counts, not another measurement.
+    # Test the comparison with an earlier baseline without measuring a new one.
     from lad_mpi.cli import baseline
     from lad_mpi.records import read_baseline
 
@@ -126,7 +126,7 @@ def _prepare(folder: Path) -> None:
 
 
 def _import_all() -> None:
-    """Import in the parent what commands import late, once for all workers."""
+    """Import modules that commands import late once, before workers are forked."""
     import analysis.figures
     import analysis.forecast.table
     import analysis.scaling.table
@@ -136,19 +136,21 @@ def _import_all() -> None:
 
 
 def main() -> int:
-    """Carry out cases and print what they came to."""
+    """Run cases and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
-    parser.add_argument("--only", type=int, metavar="CASE", help="this case alone")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="for the files, which are kept")
+    parser.add_argument("--only", type=int, metavar="CASE", help="run only this case")
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="folder for the files, which are kept"
+    )
     options = parser.parse_args()
     numbers = list(range(options.first, options.first + options.cases))
     if options.only is not None:
         numbers = [options.only]
-    # A launch that is ended from outside tells what it has found so far.
+    # On SIGTERM, print the findings so far.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="lad-mpi-fuzz-") as name:
         folder = Path(name)

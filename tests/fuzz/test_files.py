@@ -1,4 +1,4 @@
-"""A few hundred cases of the fuzzer, and that it notices what it looks for."""
+"""Run a few hundred cases of the fuzzer, and check that it detects broken commands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def run(*words):
     )
 
 
-def test_no_command_is_commanded_by_the_files_that_it_reads():
+def test_no_mutated_file_misleads_a_command():
     done = run(HERE / "files.py", "--cases", CASES, "--seed", SEED, "--jobs", 2)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"cases   {CASES} in" in done.stdout
@@ -49,9 +49,9 @@ def found():
         ("copies a secret", ["copied what lies outside"]),
     ],
 )
-def test_what_a_broken_command_does_is_noticed(found, fault, causes):
+def test_broken_commands_are_detected(found, fault, causes):
     assert found[fault] == causes
 
 
-def test_memory_beyond_the_limit_is_noticed(found):
+def test_memory_beyond_the_limit_is_detected(found):
     assert [cause.partition(":")[0] for cause in found["memory"]] == ["memory"]

@@ -1,4 +1,4 @@
-"""Logs made to measure."""
+"""Fixtures that write logs."""
 
 from __future__ import annotations
 

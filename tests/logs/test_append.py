@@ -1,4 +1,4 @@
-"""Appending is timed in a file that is removed again."""
+"""Timing of appends to an HDF5 file."""
 
 import pytest
 

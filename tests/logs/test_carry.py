@@ -1,4 +1,4 @@
-"""A log that goes on keeps what was recorded, and says where it went on."""
+"""A continued log keeps the records and the launches of the earlier log."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def interrupted(tmp_path, open_writer, block):
     return path
 
 
-def test_rows_before_the_restart_are_kept_and_those_behind_it_are_not(interrupted, block, go_on):
+def test_rows_before_the_restart_are_kept_and_later_rows_are_dropped(interrupted, block, go_on):
     before = read_log(interrupted)
     go_on(interrupted, 3)
     log = read_log(interrupted)
@@ -68,7 +68,7 @@ def test_rows_before_the_restart_are_kept_and_those_behind_it_are_not(interrupte
     np.testing.assert_array_equal(refusals[3:], expected[1].refusals)
 
 
-def test_it_is_copied_in_pieces(interrupted, go_on, monkeypatch):
+def test_rows_are_copied_in_pieces(interrupted, go_on, monkeypatch):
     before = read_log(interrupted)
     monkeypatch.setattr(carry_module, "_ROWS_AT_ONCE", 3)
     go_on(interrupted, 4)
@@ -102,7 +102,7 @@ def test_how_every_launch_was_made_is_kept(interrupted, go_on):
         assert list(launches["launch_0"].attrs["modules"]) == []
 
 
-def test_launches_of_which_nothing_is_left_are_no_restarts(interrupted, go_on):
+def test_launches_without_remaining_iterations_are_no_restarts(interrupted, go_on):
     go_on(interrupted, 4)
     go_on(interrupted, 3)
     go_on(interrupted, 3)
@@ -136,7 +136,7 @@ def test_other_phases_cannot_be_continued(interrupted, go_on):
     assert list(interrupted.parent.iterdir()) == [interrupted]
 
 
-def test_rows_that_are_not_there_cannot_be_kept(interrupted, go_on):
+def test_missing_rows_cannot_be_kept(interrupted, go_on):
     before = interrupted.read_bytes()
     with pytest.raises(LogFormatError, match=r"shape \(4,\); expected 5 iterations"):
         go_on(interrupted, 5)

@@ -1,4 +1,4 @@
-"""Rows that are put, against the slices of h5py."""
+"""Rows written by GrowingDataset equal those written by h5py."""
 
 import h5py
 import numpy as np
@@ -9,7 +9,7 @@ from lad_mpi.logs.datasets import GrowingDataset
 
 @pytest.fixture
 def make(tmp_path):
-    """Make datasets in a file in SWMR mode, as logs are while they grow."""
+    """Create datasets in a file in SWMR mode, like a growing log."""
     with h5py.File(tmp_path / "rows.h5", "w", libver="latest") as file:
 
         def make(row_shape, dtype):

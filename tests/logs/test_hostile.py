@@ -1,4 +1,4 @@
-"""A log that somebody else made, in a folder that others write to."""
+"""Malicious logs, links and locks are refused."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ SHOWING = [_link_outside, _link_inside, _store_outside, _show_outside]
 
 
 @pytest.mark.parametrize("plant", SHOWING)
-def test_a_log_that_shows_what_is_elsewhere_is_refused_by_all(complete_log, tmp_path, plant):
+def test_a_log_that_refers_to_other_places_is_refused_by_all_readers(complete_log, tmp_path, plant):
     secret = tmp_path / "secret"
     secret.write_text(SECRET)
     plant(complete_log, secret)
@@ -69,7 +69,7 @@ def test_a_log_that_shows_what_is_elsewhere_is_refused_by_all(complete_log, tmp_
 
 @pytest.mark.timeout(10)
 @pytest.mark.parametrize("kind", ["fifo", "device", "folder", "dangling"])
-def test_nothing_waits_for_what_is_no_file(complete_log, tmp_path, kind):
+def test_other_kinds_of_files_do_not_block_a_reader(complete_log, tmp_path, kind):
     odd = tmp_path / "odd.h5"
     if kind == "fifo":
         os.mkfifo(odd)
@@ -179,7 +179,7 @@ def test_provenance_of_another_type_is_damage(complete_log, name, value):
         read_log(complete_log)
 
 
-def test_launches_that_do_not_count_are_damage(complete_log):
+def test_launches_with_wrong_numbers_are_damage(complete_log):
     with h5py.File(complete_log, "r+") as file:
         file["provenance"].create_group("launch_x")
     with pytest.raises(LogFormatError, match="group /provenance/launch_0 is missing"):
@@ -217,7 +217,7 @@ VALUES = [
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_what_is_valid_can_be_read_and_all_else_is_damage(complete_log, tmp_path, name):
+def test_valid_logs_can_be_read_and_all_others_are_damage(complete_log, tmp_path, name):
     for number, value in enumerate(VALUES):
         path = tmp_path / f"{number}.h5"
         path.write_bytes(complete_log.read_bytes())
@@ -233,6 +233,6 @@ def test_what_is_valid_can_be_read_and_all_else_is_damage(complete_log, tmp_path
                 read_log(path)
             except LogFormatError:
                 continue
-        # A reader may be more patient than the schema.
+        # Readers may accept logs that violate the schema.
         read_log(path)
         read_head(path)

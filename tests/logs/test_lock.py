@@ -1,4 +1,4 @@
-"""One writer an output, whatever ends it."""
+"""An output has one writer, and the lock ends with the writer's process."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def holder(tmp_path):
     process.communicate()
 
 
-def test_a_second_writer_is_told_who_the_first_is(tmp_path, holder):
+def test_a_second_writer_gets_a_message_about_the_first(tmp_path, holder):
     assert is_being_written(tmp_path / "run.h5") is True
     with pytest.raises(UsageError, match=rf"written by another run \(process {holder.pid} on "):
         OutputLock(tmp_path / "run.h5")
@@ -66,7 +66,7 @@ def test_a_damaged_note_only_costs_the_name_of_the_holder(tmp_path):
             OutputLock(tmp_path / "run.h5")
 
 
-def test_a_reader_who_looks_keeps_no_writer_away(tmp_path):
+def test_readers_do_not_block_a_writer(tmp_path):
     path = lock_path(tmp_path / "run.h5")
     path.touch()
     with path.open() as looking:
@@ -78,7 +78,7 @@ def test_a_reader_who_looks_keeps_no_writer_away(tmp_path):
         timer.join()
 
 
-def test_a_lock_that_others_have_made_anew_is_not_removed(tmp_path):
+def test_a_lock_file_recreated_by_others_is_not_removed(tmp_path):
     with OutputLock(tmp_path / "run.h5"):
         lock_path(tmp_path / "run.h5").unlink()
         lock_path(tmp_path / "run.h5").write_text("another's")
@@ -158,7 +158,7 @@ def test_a_colleague_takes_over_a_killed_run_in_a_group_folder(
     assert list(group_folder.iterdir()) == [path]
 
 
-def test_a_log_that_is_shared_without_its_lock_is_not_running_for_ever(
+def test_a_log_whose_lock_cannot_be_read_is_running_or_killed(
     group_folder, open_writer, block, as_user
 ):
     path = group_folder / "run.h5"

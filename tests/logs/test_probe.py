@@ -1,4 +1,4 @@
-"""What HDF5 and locks do in a folder, tried with real files and a real second process."""
+"""The probe of HDF5 and locks, with real files and a real second process."""
 
 import errno
 import fcntl
@@ -26,7 +26,7 @@ def test_a_local_disk_does_all_of_it_and_is_left_as_it_was(tmp_path):
 
 
 def test_a_place_that_takes_no_files_says_so():
-    # Root may write anywhere, but not there.
+    # Not even root can write here.
     facts = probe_hdf5(type(probe.Path())("/proc"))
     assert set(errors(facts)) == {"write_error"}
 

@@ -1,4 +1,4 @@
-"""Logs are found, read by other people's tools, and refused with a reason."""
+"""Logs are found, are readable by xarray, and are refused with a reason if invalid."""
 
 from __future__ import annotations
 
@@ -126,14 +126,14 @@ def test_a_log_with_a_hole_is_refused_by_name(complete_log, missing):
         read_log(complete_log)
 
 
-def test_an_ended_log_must_be_even(complete_log):
+def test_datasets_of_an_ended_log_have_equal_lengths(complete_log):
     with h5py.File(complete_log, "r+") as file:
         file["metrics/loss"].resize(4, axis=0)
     with pytest.raises(LogFormatError, match="differ in length"):
         read_log(complete_log)
 
 
-def test_of_a_growing_log_whole_rows_are_read(complete_log):
+def test_complete_rows_of_a_growing_log_are_read(complete_log):
     with h5py.File(complete_log, "r+") as file:
         file.attrs["status"] = "running"
         file["metrics/loss"].resize(4, axis=0)
@@ -142,7 +142,7 @@ def test_of_a_growing_log_whole_rows_are_read(complete_log):
     assert len(log.iteration) == len(log.seconds) == len(log.traffic["uplink_bytes"]) == 3
 
 
-def test_the_head_is_what_the_whole_log_says(complete_log, tmp_path, open_writer, block):
+def test_the_head_agrees_with_the_whole_log(complete_log, tmp_path, open_writer, block):
     with open_writer(tmp_path / "part.h5") as writer:
         writer.append(block(0, 3))
         writer.finish("interrupted", failure="time is up")
@@ -187,7 +187,7 @@ def test_metrics_are_an_open_set_and_say_which_way_is_better(tmp_path, open_writ
 
 @pytest.mark.parametrize("value", [h5py.Empty("f8"), 3, "text"], ids=["empty", "a number", "text"])
 def test_a_dataset_of_another_kind_is_named_as_damage_and_raises_nothing_else(complete_log, value):
-    """Whatever reading meets in a file, a person gets a message."""
+    """Whatever a file contains, the user gets a message."""
     whole = complete_log.read_bytes()
     names = []
     with h5py.File(complete_log) as file:
@@ -202,7 +202,7 @@ def test_a_dataset_of_another_kind_is_named_as_damage_and_raises_nothing_else(co
             file.create_dataset(name, data=value)
         with contextlib.suppress(LogFormatError):
             read_log(complete_log)
-        # Others may be there or not, and what is a number may be another one.
+        # Other datasets are optional, and a number may be replaced by another number.
         assert validate_log(complete_log) or name not in required, name
 
 

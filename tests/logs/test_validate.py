@@ -1,4 +1,4 @@
-"""Every promise of the schema, broken once, is found."""
+"""Each violation of the schema is found."""
 
 from __future__ import annotations
 

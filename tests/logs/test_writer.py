@@ -1,4 +1,4 @@
-"""What is written is read back bit for bit, and nothing is lost when things go wrong."""
+"""Logs are read back bit for bit, and failures lose no flushed records."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_growing_log_can_be_read(tmp_path, open_writer, block):
     assert (log.status, log.failure, len(log.iteration)) == ("interrupted", "time is up", 3)
 
 
-def test_an_existing_log_is_kept_unless_told(complete_log, open_writer):
+def test_an_existing_log_is_kept_by_default(complete_log, open_writer):
     before = complete_log.read_bytes()
     with pytest.raises(UsageError, match=r"complete\.h5 already exists\n.*--overwrite"):
         open_writer(complete_log)
@@ -188,7 +188,7 @@ def test_blocks_must_follow_each_other_and_fit(tmp_path, open_writer, block):
     assert len(read_log(tmp_path / "run.h5").iteration) == 3
 
 
-def test_only_a_true_outcome_is_accepted(tmp_path, open_writer, state):
+def test_only_a_valid_outcome_is_accepted(tmp_path, open_writer, state):
     with open_writer(tmp_path / "run.h5") as writer:
         with pytest.raises(ValueError, match="status"):
             writer.finish("running")
@@ -223,7 +223,7 @@ def test_the_dtype_of_the_model_is_kept(tmp_path, header):
     assert validate_log(tmp_path / "run.h5") == []
 
 
-_WRITE_FOR_EVER = """
+_WRITE_FOREVER = """
     import itertools, signal, sys
     from pathlib import Path
     import numpy as np
@@ -253,7 +253,7 @@ _WRITE_FOR_EVER = """
 
 
 def _start(path: Path, prologue: str = "") -> subprocess.Popen[str]:
-    script = prologue + textwrap.dedent(_WRITE_FOR_EVER)
+    script = prologue + textwrap.dedent(_WRITE_FOREVER)
     return subprocess.Popen(
         [sys.executable, "-c", script, str(path)],
         stdout=subprocess.PIPE,
@@ -330,7 +330,7 @@ def test_the_schema_describes_every_dataset(complete_log):
 
 
 @pytest.mark.parametrize("end", ["append", "finish"])
-def test_what_has_taken_the_logs_place_is_left_alone(tmp_path, open_writer, block, end):
+def test_a_file_that_replaced_the_log_is_left_alone(tmp_path, open_writer, block, end):
     path = tmp_path / "run.h5"
     writer = open_writer(path)
     writer.append(block(0, 2))

@@ -1,4 +1,4 @@
-"""One report instead of one a rank: ranks other than 0 speak only of failures."""
+"""Rank 0 reports all tests; other ranks only report failures."""
 
 import shutil
 import tempfile
@@ -16,7 +16,7 @@ RANK = MPI.COMM_WORLD.rank
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
-    # Ranks that clean up one shared folder get in each other's way.
+    # Ranks must not clean up a shared folder, so each gets its own.
     config.option.basetemp = tempfile.mkdtemp(prefix=f"lad-mpi-rank-{RANK}-")
 
 
@@ -38,7 +38,7 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture
 def world():
-    """All ranks, in step at both ends of a test."""
+    """The world, with a barrier before and after each test."""
     MPI.COMM_WORLD.Barrier()
     yield MPI.COMM_WORLD
     MPI.COMM_WORLD.Barrier()
@@ -46,10 +46,10 @@ def world():
 
 @pytest.fixture
 def same_bits(world, tmp_path_factory):
-    """Run a spec on all ranks and in one process, and hold the results against each other.
+    """Run a spec on all ranks and in one process, and compare the results.
 
-    Given a second spec, that is the one for one process. Returns the two logs on
-    the server and None elsewhere.
+    An optional second spec is used for the single process. Returns both logs on the
+    server, and None on other ranks.
     """
 
     def run(spec, alone=None):

@@ -1,4 +1,4 @@
-"""MPI's own calls bring what they are asked for, and a baseline is measured by all ranks."""
+"""The benchmarks of plain MPI calls, and a baseline measured by all ranks."""
 
 import dataclasses
 
@@ -48,7 +48,7 @@ def test_a_baseline_of_several_ranks_has_messages(link, tmp_path):
     assert found.ranks == link.size
     assert [q.size_bytes for q in found.of("gather")] == [8, 4096]
     assert {q.where for q in found.of("ping_pong")} >= {"rank 0 – rank 1"}
-    # What all do together is no less than the slowest of them does.
+    # A collective takes at least as long as its slowest part.
     together, each = found.of("copy_together")[0], found.of("copy_each")[0]
     pairs = zip(together.samples, each.samples, strict=True)
     assert all(whole >= link.size * part * (1 - 1e-9) for whole, part in pairs)

@@ -1,4 +1,4 @@
-"""The same bits on these ranks as in one process."""
+"""Runs have the same bits on all ranks as in one process."""
 
 import numpy as np
 import pytest
@@ -89,7 +89,7 @@ def test_messages_that_are_gathered_in_slices_give_the_same_bits(same_bits, vari
     hidden = ranks.seconds[:, :, ranks.phases.index("overlapped")]
     server = ranks.seconds[:, 0]
     work = sum(server[:, ranks.phases.index(phase)] for phase in ("unpack", "aggregate"))
-    # Up to rounding of sums of readings of the clock.
+    # The tolerance allows for rounding when times are summed.
     assert (hidden[:, 0] <= work + 1e-9).all()
     assert np.isnan(hidden[:, 1:]).all()
 
@@ -118,7 +118,7 @@ def test_a_failure_on_the_server_ends_all_ranks_with_the_same_outcome(
     assert outcome.status == "failed"
     assert "diverged" in outcome.failure
     assert link.gather_texts(outcome.failure) == [outcome.failure] * link.size
-    # The world is in step: another run follows at once.
+    # The ranks are still in step, so another run succeeds.
     again = run_spec(parse_spec(SMALL), link, folder / "next.h5")
     assert again.status == "complete"
 

@@ -1,4 +1,4 @@
-"""Every rank meets the same collectives in the same order, whatever its part in the run."""
+"""Every rank calls the same collectives in the same order, whatever its role."""
 
 import pytest
 
@@ -19,15 +19,15 @@ SPEC = parse_spec(
         "devices": {"count": 13, "byzantine": 3},
         "compression": {"kind": "top_k", "k": 2, "error_feedback": True},
         "logging": {"flush_every": 2},
-        # A rank that skips a collective is named by the watchdog, and the job ends.
+        # If a rank skips a collective, the watchdog names it and ends the job.
         "safety": {"checkpoint_every": 4, "timeout_s": 20.0},
     }
 )
 
 
 @pytest.fixture
-def met(monkeypatch):
-    """Names of the collectives that this rank has met."""
+def called(monkeypatch):
+    """Names of the collectives that this rank has called."""
     names = []
 
     def recorded(name, method):
@@ -44,7 +44,7 @@ def met(monkeypatch):
 
 
 class StopsAfter(InterruptRequest):
-    """Asks for the end after so many looks."""
+    """Asks the run to stop after a number of checks."""
 
     def __init__(self, looks):
         self.looks = looks
@@ -55,19 +55,19 @@ class StopsAfter(InterruptRequest):
         return "" if self.looks >= 0 else "SIGTERM"
 
 
-def test_an_interrupted_and_resumed_run_keeps_all_ranks_in_step(world, met, tmp_path):
+def test_an_interrupted_and_resumed_run_keeps_all_ranks_in_step(world, called, tmp_path):
     link = open_link()
     stopped = run_spec(SPEC, link, tmp_path / "log.h5", interrupt=StopsAfter(6))
     assert stopped.status == "interrupted"
     resumed = run_spec(SPEC, link, tmp_path / "log.h5", existing=Existing.RESUME)
     assert resumed.status == "complete"
-    everyone = world.allgather(met)
-    assert everyone == [met] * world.size
-    assert met.count("gather") == SPEC.iterations
-    assert set(met) == {*LINK, "broadcast", "gather"}
+    everyone = world.allgather(called)
+    assert everyone == [called] * world.size
+    assert called.count("gather") == SPEC.iterations
+    assert set(called) == {*LINK, "broadcast", "gather"}
 
 
-def test_a_failure_on_one_rank_keeps_all_ranks_in_step(world, met, tmp_path, monkeypatch):
+def test_a_failure_on_one_rank_keeps_all_ranks_in_step(world, called, tmp_path, monkeypatch):
     def fail(*_):
         raise MemoryError
 
@@ -75,4 +75,4 @@ def test_a_failure_on_one_rank_keeps_all_ranks_in_step(world, met, tmp_path, mon
         monkeypatch.setattr("lad_mpi.training.iteration.DeviceBlock", fail)
     outcome = run_spec(SPEC, open_link(), tmp_path / "log.h5")
     assert outcome.failure.startswith(f"rank {world.size - 1}: not enough memory")
-    assert world.allgather(met) == [met] * world.size
+    assert world.allgather(called) == [called] * world.size

@@ -1,4 +1,4 @@
-"""An emulated network on real ranks: the bits of others, and no time below its own on any rank."""
+"""Emulated networks on real ranks: same bits, and times of at least the network's."""
 
 import pytest
 
@@ -19,7 +19,7 @@ SLOW = {"network": {"emulate": {"latency": "1ms", "bandwidth": "1GB/s"}}}
 
 
 @pytest.mark.parametrize("overlap", [False, True])
-def test_a_network_changes_times_alone_and_no_rank_is_faster_than_it(same_bits, overlap):
+def test_a_network_only_changes_times_and_no_rank_is_faster_than_it(same_bits, overlap):
     spec = parse_spec({**SMALL, **SLOW, "overlap": overlap})
     logs = same_bits(spec, alone=parse_spec(SMALL))
     if logs is None:
@@ -46,7 +46,7 @@ def test_a_wait_longer_than_the_timeout_is_not_taken_for_a_hang(world, tmp_path_
             "problem": {"dimension": 9},
             "devices": {"count": 13, "byzantine": 3},
             "safety": {"timeout_s": 1.0},
-            # The gather takes longer than the watchdog would allow.
+            # The gather takes longer than the timeout of the watchdog.
             "network": {"emulate": {"bandwidth": "500B/s"}},
         }
     )

@@ -1,4 +1,4 @@
-"""The MPI link does what the loopback promises, on real ranks."""
+"""The MPI link on real ranks behaves like the loopback."""
 
 import numpy as np
 import pytest
@@ -79,8 +79,8 @@ def test_tables_are_stacked_by_rank(link):
         assert gathered is None
 
 
-def test_the_suites_collectives_cannot_meet_those_of_others(link, world):
-    # A pending broadcast on the world must not be mistaken for ours.
+def test_collectives_of_the_link_do_not_match_those_on_the_world(link, world):
+    # A pending broadcast on the world must not match one of the link.
     request = world.Ibcast(np.array([world.rank]), root=0)
     assert link.share("ours") == "ours"
     request.Wait()
@@ -113,7 +113,7 @@ def test_slices_put_every_byte_in_its_place_in_order(link, num_devices, edges):
                 np.testing.assert_array_equal(exchange.inbox[:, :stop], slots[:, :stop] ^ repeat)
             assert not gather.poll()
         gather.finish()
-        # The two kinds of gather do not meet each other's messages.
+        # Messages of the two kinds of gather must not match each other.
         exchange.uplink[:] = 255
         exchange.gather()
         if link.is_server:

@@ -1,4 +1,4 @@
-"""Checkpoints are whole or not there, and what is damaged is passed over by name."""
+"""Checkpoints are complete or missing, and damaged ones are skipped with a note."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ARRAYS = {
 
 @dataclass
 class Log:
-    """What a checkpoint must fit of its log."""
+    """The parts of a log head that a checkpoint must match."""
 
     recorded: int
     uuid: str = "u"
@@ -84,7 +84,7 @@ def _empty(path):
 
 
 def _flip(path):
-    # A bit of the model, which lies uncompressed in the archive.
+    # Flip a bit of the model, which is stored uncompressed in the archive.
     raw = bytearray(path.read_bytes())
     place = raw.find(MODEL.tobytes())
     assert place > 0
@@ -107,7 +107,7 @@ def _directory(path):
 
 
 @pytest.mark.parametrize("damage", [_cut, _empty, _flip, _foreign, _pickled, _directory])
-def test_a_damaged_one_is_passed_over_and_named(checkpoints, damage):
+def test_a_damaged_checkpoint_is_skipped_with_a_note(checkpoints, damage):
     checkpoints.save(make(400))
     newest = checkpoints.save(make(500))
     damage(newest)
@@ -125,7 +125,7 @@ def test_a_damaged_one_is_passed_over_and_named(checkpoints, damage):
         ({}, 499, "the log has only 499 iterations"),
     ],
 )
-def test_what_does_not_fit_the_log_is_passed_over(checkpoints, changes, recorded, why):
+def test_a_checkpoint_that_does_not_match_the_log_is_skipped(checkpoints, changes, recorded, why):
     checkpoints.save(make(400))
     checkpoints.save(make(500, **changes))
     found, notes = load(checkpoints, recorded)
@@ -133,7 +133,7 @@ def test_what_does_not_fit_the_log_is_passed_over(checkpoints, changes, recorded
     assert why in notes[0]
 
 
-def test_without_a_sound_one_there_is_none(checkpoints, tmp_path):
+def test_without_a_valid_checkpoint_load_returns_none(checkpoints, tmp_path):
     assert load(checkpoints, 0) == (None, [])
     _cut(checkpoints.save(make(5)))
     found, notes = load(checkpoints, 9)
@@ -160,7 +160,7 @@ def test_a_failed_write_leaves_the_earlier_ones_and_no_draft(
     assert load(checkpoints, 500)[0].iterations == 400
 
 
-def test_no_flipped_bit_passes_for_what_was_saved(checkpoints):
+def test_no_flipped_bit_changes_the_loaded_state(checkpoints):
     whole = make(7, rule_state=np.arange(4.0), residuals=np.ones((3, 4), dtype=np.float32))
     path = checkpoints.save(whole)
     raw = path.read_bytes()
@@ -177,12 +177,12 @@ def test_no_flipped_bit_passes_for_what_was_saved(checkpoints):
                 saved, loaded = getattr(whole, name), getattr(found, name)
                 assert (loaded.dtype, loaded.shape) == (saved.dtype, saved.shape)
                 assert loaded.tobytes() == saved.tobytes()
-    # Dates and the like are none of our business.
+    # Flips in dates and other unused fields of the archive do not matter.
     assert kept < 8 * len(raw) / 2
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EACCES])
-def test_one_that_cannot_be_read_now_is_not_taken_for_damaged(checkpoints, monkeypatch, number):
+def test_a_read_error_is_not_taken_for_damage(checkpoints, monkeypatch, number):
     checkpoints.save(make(400))
     checkpoints.save(make(500))
 
@@ -196,7 +196,7 @@ def test_one_that_cannot_be_read_now_is_not_taken_for_damaged(checkpoints, monke
 
 
 def _rewritten(path, change=None, *, about=None, compressed=False):
-    """Write a checkpoint again, changed as nothing but an attack would."""
+    """Rewrite a checkpoint with changes that only an attacker would make."""
     with np.load(path) as archive:
         arrays = {name: archive[name] for name in archive.files}
     described = json.loads(arrays.pop("about").tobytes())
@@ -240,7 +240,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("attack", HOSTILE.values(), ids=HOSTILE)
-def test_one_that_does_not_fit_the_run_is_passed_over(checkpoints, attack):
+def test_a_hostile_checkpoint_is_skipped(checkpoints, attack):
     checkpoints.save(make(400))
     attack(checkpoints.save(make(500)))
     found, notes = load(checkpoints, 500)
@@ -261,7 +261,7 @@ def test_neither_a_fifo_nor_a_link_is_read(checkpoints, tmp_path):
     assert "is not a regular file" in notes[1]
 
 
-def test_what_a_run_must_have_is_asked_for(checkpoints):
+def test_a_missing_required_array_is_damage(checkpoints):
     checkpoints.save(make(5))
     needed = {**ARRAYS, "residuals": Layout((3, 4), F4, required=True)}
     found, notes = load(checkpoints, 5, needed)

@@ -1,4 +1,4 @@
-"""Runs on an emulated network: the bits of others, and no time below its own."""
+"""Runs on an emulated network have the same bits, and times of at least the network's."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ def test_a_network_changes_times_and_nothing_else(run, variant):
         np.testing.assert_array_equal(slow.traffic[name], values, err_msg=name)
 
 
-# With overlap some of the server's wait is work, of which clocks miss what lies between readings.
+# With overlap the server works while it waits, and clocks miss the time between two readings.
 WAITING = {name: variant for name, variant in VARIANTS.items() if name != "overlap"}
 
 
@@ -68,7 +68,7 @@ def test_no_phase_is_shorter_than_on_the_emulated_network(run, variant):
 
 def test_work_is_overlapped_with_an_emulated_network_in_one_process(run):
     overlap = {**SMALL, "overlap": True, "iterations": 2}
-    # So slow that work has begun before the last slice is there, whoever else wants the processor.
+    # Slow enough that work starts before the last slice arrives, even on a busy machine.
     slower = {"network": {"emulate": {"bandwidth": "20MB/s"}}}
     real, slow = run(overlap), run({**overlap, **slower})
     column = real.phases.index("overlapped")

@@ -1,4 +1,4 @@
-"""Memory of a run: a few messages a device, whatever the load."""
+"""The memory of a run is a few messages per device and does not depend on the load."""
 
 import tracemalloc
 
@@ -16,7 +16,7 @@ MESSAGES_BYTES = NUM_DEVICES * DIMENSION * 8
 @pytest.mark.parametrize("assignment", ["random", "fixed"])
 @pytest.mark.parametrize("compute", ["shared", "faithful"])
 def test_memory_does_not_grow_with_the_load(tmp_path, assignment, compute):
-    # As many gradients as time allows: a table of all subset numbers would show at this load.
+    # Use as many gradients as time allows: at this load a table of all subset numbers would show.
     load = NUM_DEVICES if compute == "shared" else NUM_DEVICES // 3
     spec = parse_spec(
         {
@@ -28,7 +28,7 @@ def test_memory_does_not_grow_with_the_load(tmp_path, assignment, compute):
             "optimizer": {"step_size": 1e-9},
         }
     )
-    # What a first run imports and compiles is none of its data.
+    # Do not count imports and compilation of the first run.
     run_spec(spec, Loopback(), tmp_path / "first.h5")
     tracemalloc.start()
     run_spec(spec, Loopback(), tmp_path / "second.h5")

@@ -1,4 +1,4 @@
-"""Gathered in slices or in one piece: the same bits, whatever arrives."""
+"""Gathering in slices gives the same bits as gathering in one piece, for any messages."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from lad_mpi.training import run_spec
 from lad_mpi.training.setup import prepare
 from lad_mpi.transport import Loopback
 
-# Six slices of at least one block of columns; a matrix that kernels are compiled for.
+# Six slices of at least one block of columns, and a matrix large enough for compiled kernels.
 WIDE = {
     "iterations": 2,
     "problem": {"dimension": 50_003},
@@ -29,7 +29,7 @@ WIDE = {
 
 
 class Tampering(Loopback):
-    """Changes a byte of a device's message on the way."""
+    """Changes a byte of a device's message during the gather."""
 
     def __init__(self, device, byte):
         super().__init__()
@@ -75,7 +75,7 @@ def run(tmp_path):
 
 @pytest.fixture
 def both(run):
-    """Run a spec in both ways, and return the log with overlap when all bits are the same."""
+    """Run a spec with and without overlap, compare all bits, and return the log with overlap."""
 
     def compare(spec, link=lambda: None):
         _, plain = run(dataclasses.replace(spec, overlap=False), link())
@@ -133,7 +133,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
-def test_every_way_through(both, variant):
+def test_every_combination_of_components(both, variant):
     both(parse_spec({**WIDE, **variant}))
 
 
@@ -154,7 +154,7 @@ def test_a_value_that_is_not_finite_in_any_slice(both, column, aggregation):
 
 @pytest.fixture
 def begun(monkeypatch):
-    """What steps were begun with."""
+    """The argument ``begun`` of each step."""
     seen = []
     step = Pipeline.step
 
@@ -182,7 +182,7 @@ def test_aggregation_begins_early_where_it_can(run, begun, aggregation, changes,
     assert begun == [expected] * 2
 
 
-def test_aggregation_begins_again_where_a_message_was_used_that_is_refused(run, begun):
+def test_aggregation_starts_again_if_a_used_message_is_refused(run, begun):
     spec = parse_spec({**WIDE, "overlap": True})
     run(dataclasses.replace(spec, attack=Spoil(50_002)))
     assert begun == [type(None)] * 2
@@ -202,7 +202,7 @@ PLACES = {
 
 @pytest.mark.parametrize("aggregation", AGGREGATIONS.values(), ids=AGGREGATIONS)
 @pytest.mark.parametrize(("byte", "reason"), PLACES.values(), ids=PLACES)
-def test_a_message_that_is_refused_for_its_envelope(both, byte, reason, aggregation):
+def test_a_message_that_is_refused_for_its_header_or_checksum(both, byte, reason, aggregation):
     spec = parse_spec({**WIDE, "aggregation": aggregation})
     backend = open_backend("numpy", "float64")
     device = int(prepare(spec, Loopback(), backend).byzantine[0])
@@ -210,7 +210,7 @@ def test_a_message_that_is_refused_for_its_envelope(both, byte, reason, aggregat
     assert refused(log, reason) == [1, 1]
 
 
-def test_an_honest_message_that_is_refused_ends_the_run_as_ever(run):
+def test_an_honest_message_that_is_refused_ends_the_run(run):
     spec = parse_spec({**WIDE, "overlap": True})
     device = int(prepare(spec, Loopback(), open_backend("numpy", "float64")).honest[0])
     outcome, _ = run(spec, Tampering(device, 40))
@@ -237,7 +237,7 @@ def test_an_error_of_the_rule_amid_slices_is_named(run, monkeypatch):
 def test_a_state_survives_the_next_iterations_messages(both):
     @dataclass(frozen=True)
     class Previous:
-        """Return the first message of the iteration before, of which it keeps no copy."""
+        """Return the first message of the previous iteration, which is kept without a copy."""
 
         num_byzantine: int = 0
         kind: ClassVar[str] = "previous"
@@ -252,15 +252,15 @@ def test_a_state_survives_the_next_iterations_messages(both):
     both(dataclasses.replace(spec, aggregation=type(spec.aggregation)((), Previous())))
 
 
-def test_work_that_is_hidden_is_part_of_other_phases_and_of_no_total(both):
+def test_overlapped_time_is_part_of_other_phases_and_not_of_totals(both):
     log = both(parse_spec(WIDE))
     assert "overlapped" in log.phases
     assert "overlapped" not in log.training_phases
-    # In one process there is nothing to wait for, and nothing is hidden.
+    # In one process there is nothing to wait for, so nothing overlaps.
     assert not log.seconds[:, 0, log.phases.index("overlapped")].any()
 
 
-def test_slices_hold_all_columns_in_order_and_none_are_made_of_short_messages():
+def test_slices_cover_all_columns_in_order_and_short_messages_have_none():
     slices = prepare_slices(parse_spec(WIDE))
     assert len(slices) == 6
     assert [columns.start for columns in slices[1:]] == [columns.stop for columns in slices[:-1]]

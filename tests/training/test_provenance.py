@@ -1,4 +1,4 @@
-"""Where and with what a run was made."""
+"""The provenance in a log, with and without host details."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_hosts_have_numbers_in_the_order_of_ranks_if_details_are_left_out():
     assert found["affinity"] == ["0", "1", "2", "3"]
 
 
-def test_all_is_told_otherwise():
+def test_host_details_are_recorded_on_request():
     found = told(details=True)
     assert tuple(found["hosts"]) == HOSTS
     assert found["remarks"] == REMARKS

@@ -1,4 +1,4 @@
-"""An interrupted run goes on with the bits of one that was not."""
+"""An interrupted and resumed run has the same bits as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ VARIANTS = {
 
 
 class Watcher:
-    """Sends a signal after so many flushes and hears the notes."""
+    """Sends a signal after a number of flushes, and records notes."""
 
     def __init__(self, flushes=0):
         self.left = flushes
@@ -61,7 +61,7 @@ def start(path, changes=(), *, flushes=0, existing=Existing.RESUME, **sections):
 
 
 def assert_same_run(one, two):
-    """Everything but times, launches and ids is the same, bit for bit."""
+    """Check that all but times, launches and ids is identical, bit for bit."""
     left, right = read_log(one), read_log(two)
     assert left.identity == right.identity
     for kind in ("metrics", "refusals", "traffic"):
@@ -87,8 +87,10 @@ def straight(tmp_path):
 @pytest.mark.usefixtures("standin_gpu")
 @pytest.mark.parametrize("transfers", ["direct", "staged"])
 @pytest.mark.parametrize("variant", ["plain", "stateful rule", "error feedback", "on the wire"])
-def test_so_does_one_whose_arrays_are_those_of_a_gpu(tmp_path, straight, variant, transfers):
-    """What a checkpoint keeps of them is on the host, and comes back to where it was."""
+def test_an_interrupted_run_on_a_gpu_ends_like_one_that_was_not(
+    tmp_path, straight, variant, transfers
+):
+    """A checkpoint stores host arrays, and a resumed run copies them back to the GPU."""
     on_gpu = {**VARIANTS[variant], "backend": {"kind": "cupy", "gpu_transfers": transfers}}
     check_that_an_interrupted_run_ends_alike(tmp_path, straight, on_gpu, 7)
 
@@ -118,7 +120,7 @@ def check_that_an_interrupted_run_ends_alike(tmp_path, straight, variant, every)
 
 
 @pytest.mark.parametrize("variant", ["plain", "error feedback"])
-def test_a_signal_before_the_first_iteration_leaves_the_way_open(tmp_path, straight, variant):
+def test_a_run_stopped_before_the_first_iteration_can_be_resumed(tmp_path, straight, variant):
     path, spec = tmp_path / "run.h5", parse_spec({**SMALL, **VARIANTS[variant]})
     with InterruptRequest() as interrupt:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -175,7 +177,7 @@ def test_a_complete_run_is_left_alone(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_another_spec_does_not_go_on_but_other_guards_may(tmp_path):
+def test_another_spec_is_not_resumed_but_other_safety_settings_are(tmp_path):
     path = tmp_path / "run.h5"
     start(path, flushes=1)
     before = path.read_bytes()
@@ -209,7 +211,7 @@ def test_checkpoints_belong_to_the_file_whatever_its_name(tmp_path, make):
     assert notes == ["continuing after 10 of 23 iterations"]
 
 
-def test_a_name_beside_which_there_are_no_checkpoints_does_not_begin_again(tmp_path):
+def test_a_hard_link_without_checkpoints_is_not_started_again(tmp_path):
     start(tmp_path / "run.h5", flushes=2)
     other = tmp_path / "elsewhere" / "other.h5"
     other.parent.mkdir()
@@ -229,7 +231,7 @@ def write_csv(path, factor):
     np.savetxt(path, values, delimiter=",", header="a,b,y", comments="")
 
 
-def test_data_that_were_replaced_are_not_gone_on_with(tmp_path, monkeypatch):
+def test_a_run_with_changed_data_is_not_resumed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path, data = tmp_path / "run.h5", tmp_path / "data.csv"
     problem = {"data": "data.csv"}
@@ -247,19 +249,19 @@ def test_data_that_were_replaced_are_not_gone_on_with(tmp_path, monkeypatch):
     assert outcome.exit_code == ExitCode.USAGE
     assert outcome.failure.startswith("data file 'data.csv' does not exist")
     assert path.read_bytes() == before
-    # The content counts: the same data under another name go on.
+    # Only the content matters: the same data with another name can continue.
     write_csv(tmp_path / "copy.csv", 1.0)
     assert start(path, problem={"data": "copy.csv"})[0].status == "complete"
 
 
-def test_a_run_may_be_renamed_as_it_goes_on(tmp_path):
+def test_a_resumed_run_may_have_another_name(tmp_path):
     path = tmp_path / "run.h5"
     start(path, flushes=1, name="before")
     assert start(path, name="after")[0].status == "complete"
     assert read_log(path).names == ("after",)
 
 
-def test_a_symbolic_link_is_the_log_that_it_leads_to(tmp_path):
+def test_a_run_through_a_symbolic_link_writes_its_target(tmp_path):
     path, link = tmp_path / "run.h5", tmp_path / "elsewhere" / "link.h5"
     link.parent.mkdir()
     link.symlink_to(path)
@@ -274,7 +276,7 @@ def test_a_symbolic_link_is_the_log_that_it_leads_to(tmp_path):
 
 @pytest.mark.parametrize("make", [os.symlink, os.link], ids=["symbolic", "hard"])
 @pytest.mark.parametrize("existing", [Existing.RESUME, Existing.REPLACE])
-def test_a_living_run_is_safe_through_a_link(tmp_path, make, existing):
+def test_a_running_run_cannot_be_replaced_through_a_link(tmp_path, make, existing):
     path, link = tmp_path / "run.h5", tmp_path / "link.h5"
     seen = []
 
@@ -389,7 +391,7 @@ def test_a_log_of_a_failed_launch_goes_on(tmp_path, straight, monkeypatch):
     assert_same_run(straight(), path)
 
 
-def test_a_log_that_shows_another_file_is_not_copied_into_ours(tmp_path):
+def test_a_log_that_refers_to_another_file_is_not_copied(tmp_path):
     output, other = tmp_path / "run.h5", tmp_path / "private.h5"
     start(output, flushes=1)
     with h5py.File(other, "w") as file, h5py.File(output, "r+") as log:
@@ -410,7 +412,7 @@ def test_a_damaged_log_is_refused_before_anything_is_made(tmp_path, damage):
     start(output, flushes=1)
     with h5py.File(output, "r+") as log:
         if damage == "ranks":
-            # The log that goes on would be as wide.
+            # A resumed log would have the same width.
             del log["timing/rank"]
             log["timing"].create_dataset("rank", (8_000_000,), "i8", chunks=(1000,))
         else:
@@ -434,7 +436,7 @@ def test_an_output_that_is_no_file_is_refused_at_once(tmp_path, make, existing):
 
 @pytest.mark.parametrize("existing", list(Existing))
 @pytest.mark.parametrize("content", ["text", "nothing", "data"])
-def test_a_link_to_what_is_no_log_is_not_followed(tmp_path, content, existing):
+def test_a_link_to_another_kind_of_file_is_not_followed(tmp_path, content, existing):
     mine = tmp_path / "mine"
     mine.write_text("mine" if content == "text" else "")
     if content == "data":
@@ -448,7 +450,7 @@ def test_a_link_to_what_is_no_log_is_not_followed(tmp_path, content, existing):
     assert mine.read_bytes() == before
 
 
-def test_what_is_planted_beside_a_log_is_not_written(tmp_path):
+def test_files_planted_beside_a_log_are_not_written(tmp_path):
     mine = tmp_path / "bashrc"
     mine.write_text("mine")
     output = tmp_path / "run.h5"

@@ -1,4 +1,4 @@
-"""Whole runs in one process: bits, logs, faults, and honest endings."""
+"""Whole runs in one process: bits, logs, faults and outcomes."""
 
 import math
 import os
@@ -40,7 +40,7 @@ def run(tmp_path):
 
 
 class LastLoss(NoProgress):
-    """Remembers what a person saw last."""
+    """Records the last loss shown to the user."""
 
     shown = None
 
@@ -148,7 +148,7 @@ def test_full_redundancy_and_draco_follow_the_exact_gradient(run, coding):
     _, log = run(changes)
     exact = exact_descent(parse_spec({**SMALL, **changes}))
     np.testing.assert_allclose(log.final.model, exact, rtol=1e-10)
-    # The gradient itself is large: rounding is relative to it.
+    # Rounding errors are relative to the gradient, which is large.
     assert (log.metrics["aggregation_error"] <= 1e-12 * log.metrics["gradient_norm"].max()).all()
 
 
@@ -191,7 +191,7 @@ def test_messages_that_are_not_finite_are_refused_counted_and_survived(run, atta
 
 @pytest.mark.parametrize("kind", sorted(RULES))
 def test_messages_that_are_not_finite_change_nothing_but_a_count(run, kind):
-    """To the bit: each rule goes on as if zeros had come, and the log says how often."""
+    """The result has the same bits as with messages of zeros, and the log counts refusals."""
     rule = {"aggregation": {"kind": kind}}
     _, zeros = run(rule, attack={"kind": "zero"})
     assert (zeros.metrics["messages_rejected"] == 0).all()
@@ -206,7 +206,7 @@ def test_messages_that_are_not_finite_change_nothing_but_a_count(run, kind):
 
 @pytest.mark.parametrize("kind", sorted(set(RULES) - {"mean", "monna"}))
 def test_messages_of_1e300_are_accepted_and_survived(run, kind):
-    """They are well-formed, so only rules that resist nothing, or trust one row, end there."""
+    """The messages are valid, so only rules that are not robust or follow one row fail."""
     attack = {"kind": "gaussian", "standard_deviation": 1e300}
     outcome, log = run({"aggregation": {"kind": kind}}, attack=attack)
     assert outcome.status == "complete"
@@ -337,7 +337,7 @@ def test_every_training_phase_is_timed(run):
     assert (log.seconds[:, 0, log.phases.index("compute")] > 0).all()
 
 
-def test_divergence_is_reported_with_what_went_before(run):
+def test_divergence_is_reported_and_earlier_records_are_kept(run):
     outcome, log = run(optimizer={"step_size": 1e200}, aggregation={"kind": "mean"})
     assert outcome.status == log.status == "failed"
     assert outcome.exit_code == ExitCode.FAILED
@@ -366,7 +366,7 @@ def test_rules_that_would_survive_honest_overflow_do_not_hide_it(run, rule, step
 MISJUDGED = {
     "devices": {"count": 12, "byzantine": 5, "assumed_byzantine": 1},
     "coding": {"kind": "draco_repetition"},
-    # Colluders in a majority cannot be told from honest devices; these do not collude.
+    # A colluding majority would look honest; these attackers do not collude.
     "attack": {"kind": "gaussian"},
 }
 
@@ -378,7 +378,7 @@ def test_a_decoder_that_fails_stops_a_run_without_fallback(run):
     assert "[fallback]" in outcome.failure
 
 
-def test_a_decoder_that_fails_is_logged_where_a_rule_steps_in(run):
+def test_a_decoder_that_fails_is_logged_if_a_fallback_rule_is_used(run):
     outcome, log = run(MISJUDGED, fallback={"kind": "median"})
     assert outcome.status == "complete"
     assert (log.metrics["decoder_status"] == 2).all()
@@ -481,7 +481,7 @@ def test_ranks_of_devices_do_not_pay_for_what_only_the_server_needs():
     assert done.stdout == "[]\n"
 
 
-def test_the_prediction_is_named_for_what_it_is(run):
+def test_the_kind_of_prediction_is_recorded(run):
     fixed = {"coding": {"kind": "cyclic", "load": 3, "assignment": "fixed"}}
     variants = [({}, "exact"), ({"compression": {"kind": "qsgd", "levels": 4}}, "upper bound")]
     variants += [(fixed, "none"), ({"coding": {"kind": "draco_repetition"}}, "none")]

@@ -1,4 +1,4 @@
-"""What the server keeps of an aggregation beside the estimate."""
+"""The metrics that rules report to the server."""
 
 import math
 
@@ -27,7 +27,7 @@ def server():
 MESSAGES = np.random.default_rng(0).normal(size=(12, 4))
 
 
-def test_what_a_rule_reports_is_kept_by_name(server):
+def test_reports_of_a_rule_are_kept_by_name(server):
     median = server(aggregation={"kind": "geometric_median"})
     assert [metric.name for metric in median.metrics] == ["rule_iterations", "rule_residual"]
     assert all(map(math.isnan, median.reported.values()))
@@ -36,7 +36,7 @@ def test_what_a_rule_reports_is_kept_by_name(server):
     assert 0 < median.reported["rule_residual"] <= 1e-8
 
 
-def test_so_is_what_a_rule_with_a_state_reports(server):
+def test_reports_of_a_stateful_rule_are_kept_by_name(server):
     clipping = server(aggregation={"kind": "centered_clipping", "threshold": 1e-3})
     for iteration in range(2):
         clipping.aggregate(MESSAGES, iteration)

@@ -41,7 +41,7 @@ def run(tmp_path):
 
 @ON_THE_WIRE
 @pytest.mark.parametrize("kind", sorted(CODECS))
-def test_a_robust_rule_learns_in_spite_of_it_with_every_codec(run, attack, kind):
+def test_a_robust_rule_learns_under_attack_with_every_codec(run, attack, kind):
     log = run(attack=attack, compression={"kind": kind, **PARAMETERS.get(kind, {})})
     assert np.isfinite(log.final.model).all()
     assert log.final.metrics["loss"] < log.metrics["loss"][0]
@@ -58,7 +58,7 @@ def test_every_rule_that_trusts_no_single_message_goes_on(run, attack, kind):
 
 
 def test_noise_counts_as_zeros_to_the_bit(run):
-    """What is refused is replaced by zero, so nothing but the count tells the two apart."""
+    """A refused message becomes zeros, so only the counts of refusals differ."""
     noise, zeros = run(attack={"kind": "random_bytes"}), run(attack={"kind": "zero"})
     assert (noise.refusals["magic"] == 3).all()
     assert (noise.metrics["messages_rejected"] == 3).all()
@@ -71,6 +71,6 @@ def test_mutations_are_counted_by_their_reasons(run):
     log = run(attack={"kind": "mutate"}, compression={"kind": "qsgd", "levels": 4}, iterations=200)
     counted = {reason: int(counts.sum()) for reason, counts in log.refusals.items()}
     assert tuple(counted) == REASONS
-    # Its payloads hold no index; all else occurs among 600 messages, and some pass.
+    # Payloads of this codec have no index. All other reasons occur, and some messages pass.
     assert [reason for reason, count in counted.items() if count == 0] == ["index"]
     assert sum(counted.values()) < 600

@@ -1,4 +1,4 @@
-"""Messages that are unpacked as they arrive are trusted no earlier, and come out the same."""
+"""Messages unpacked as they arrive give the same results as complete messages."""
 
 import itertools
 
@@ -32,7 +32,7 @@ def cut(inner):
 
 
 def arrive(messages, slots, slices, dtype="float64"):
-    """Unpack slots of which no more can be seen than what has arrived."""
+    """Unpack slots whose bytes are only filled in as they arrive."""
     seen = np.full_like(slots, 0xA5)
     edges = messages.edges(slices)
     assert (edges[0], edges[-1]) == (0, messages.slot_bytes)
@@ -52,7 +52,7 @@ def arrive(messages, slots, slices, dtype="float64"):
 
 @given(st.data())
 @settings(max_examples=150, deadline=None)
-def test_whatever_arrives_in_whatever_slices_comes_out_as_from_one_piece(data):
+def test_any_messages_in_any_slices_give_the_results_of_one_piece(data):
     dtype = data.draw(st.sampled_from(["float32", "float64"]))
     vectors = np.random.default_rng(0).normal(size=(N, Q)).astype(dtype)
     spoilt = data.draw(st.sets(st.tuples(st.integers(0, N - 1), st.integers(0, Q - 1)), max_size=3))
@@ -67,7 +67,7 @@ def test_whatever_arrives_in_whatever_slices_comes_out_as_from_one_piece(data):
     vectors, rejections, used_refused, handed_on = arrive(messages, slots, slices, dtype)
     np.testing.assert_array_equal(rejections, reasons)
     assert vectors.tobytes() == expected.tobytes()
-    # What was handed on is what comes out, or it is said that it is not.
+    # The columns handed on are the final ones, unless used_refused is set.
     assert used_refused or handed_on.tobytes() == expected.tobytes()
 
 
@@ -81,7 +81,7 @@ def test_a_message_with_a_wrong_header_counts_as_zero_from_the_start():
 
 
 @pytest.mark.parametrize(("column", "late"), [(0, False), (3, False), (4, True), (12, True)])
-def test_what_is_not_finite_is_never_handed_on(column, late):
+def test_values_that_are_not_finite_are_never_handed_on(column, late):
     vectors = np.ones((N, Q))
     vectors[2, column] = np.nan
     messages, slots = packed(vectors=vectors)
@@ -100,7 +100,7 @@ def test_a_wrong_checksum_is_noticed_at_the_end():
     assert not vectors[1].any()
 
 
-def test_codecs_without_columns_are_not_taken_apart():
+def test_codecs_without_columns_are_not_split():
     messages = MessageFormat(Qsgd(levels=3), Q, np.dtype("float64"))
     assert not messages.in_columns
     with pytest.raises(TypeError, match="qsgd"):

@@ -1,4 +1,4 @@
-"""CRC-32 on a GPU: that of zlib, whatever the length. The host carries out the kernel."""
+"""CRC-32 on a GPU equals that of zlib for any length. The host executes the kernel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cuda_on_host import Nvrtc
 
 BLOCK_BYTES = 4 * THREADS * WORDS_A_THREAD
-# All ends of a word, a block less and more than full, and several blocks.
+# Partial words, blocks that are almost or just over full, and several blocks.
 LENGTHS = [1, 2, 3, 4, 5, 6, 7, 8, 99, 800, 1024, 4099]
 LENGTHS += [BLOCK_BYTES + more for more in (-5, -4, -1, 0, 1, 4)] + [3 * BLOCK_BYTES + 2]
 
@@ -33,7 +33,7 @@ class TestChecksums:
     @pytest.mark.parametrize("length", LENGTHS)
     @pytest.mark.parametrize("start", [0, 8])
     def test_equal_those_of_zlib(self, length: int, start: int) -> None:
-        """Rows follow one another, so that they begin at every place within a word."""
+        """Rows are adjacent in memory, so they start at every offset within a word."""
         draw = np.random.default_rng(length)
         assert_equals_zlib(draw.integers(0, 256, (5, start + length), dtype=np.uint8), start)
 

@@ -1,4 +1,4 @@
-"""Messages packed on a GPU are those of the host, and judged as there.
+"""Packing and unpacking on a GPU gives the same messages and rejections as on the host.
 
 The host carries out the kernels, under a stand-in for CuPy.
 """
@@ -49,12 +49,12 @@ def channel_for(dtype: DtypeName, iteration: int = 3) -> Channel:
 def vectors_for(dtype: DtypeName) -> np.ndarray:
     """Return vectors whose norms and mean magnitudes are exact in any order of summation."""
     signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(N, Q))
-    # A row of zeros, and others of one magnitude each.
+    # One row of zeros, and rows of a single magnitude.
     return (signs * np.r_[0.0, 2.0 ** np.arange(N - 1)][:, None]).astype(dtype)
 
 
 def pack_on_both(codec: Codec, dtype: DtypeName) -> tuple[Any, Any, np.ndarray, Any]:
-    """Return both packings, and the slots that they write over what was there."""
+    """Return both packings, and the slots that each of them has overwritten."""
     messages = MessageFormat(codec, Q, np.dtype(dtype))
     backend = open_backend("cupy", dtype)
     packing = packing_for(messages, backend)
@@ -71,7 +71,7 @@ def test_messages_are_those_of_the_host(codec: Codec, dtype: DtypeName) -> None:
     np.testing.assert_array_equal(to_host(device_slots), slots)
 
 
-def test_they_come_back_as_on_the_host(codec: Codec, dtype: DtypeName) -> None:
+def test_messages_are_unpacked_as_on_the_host(codec: Codec, dtype: DtypeName) -> None:
     messages, packing, slots, device_slots = pack_on_both(codec, dtype)
     expected, _ = messages.unpack(slots, channel_for(dtype))
     vectors, rejections = packing.unpack(device_slots, channel_for(dtype))

@@ -1,4 +1,4 @@
-"""Messages: every bit of the envelope counts, and nothing hostile gets through or raises."""
+"""Any change of a message is refused for the right reason, and no message raises."""
 
 import struct
 import subprocess
@@ -71,7 +71,7 @@ def test_any_changed_header_byte_is_refused_by_its_name_and_only_that_message(
     messages, packed, byte, expected, sealed
 ):
     if sealed:
-        # A forger's own checksum; a changed one is put in where it is the checksum that changes.
+        # Seal the forged message, unless the forged field is the checksum itself.
         packed[1, byte] ^= 0x40
         messages.seal(packed)
         packed[1, byte] ^= 0x40 if expected == Rejection.CHECKSUM else 0

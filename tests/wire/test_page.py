@@ -1,4 +1,4 @@
-"""docs/wire-format.md says what the source does."""
+"""docs/wire-format.md agrees with the source."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ PARAMETERS = {"rand_k": {"k": 4}, "top_k": {"k": 4}, "qsgd": {"levels": 5}}
 
 
 def table(title):
-    """Cells of the rows of the first table below a heading, without its own head."""
+    """Return the cells of the first table below a heading, without the header row."""
     section = PAGE.split(f"## {title}\n", 1)[1].split("\n## ", 1)[0]
     rows = re.search(r"((?:^\|.*\n)+)", section, re.MULTILINE)[1].splitlines()[2:]
     return [[cell.strip().strip("`") for cell in row.strip("|").split("|")] for row in rows]
@@ -36,7 +36,7 @@ def test_every_codec_has_its_number_and_its_bytes(kind, dtype):
     number, _, formula = rows[kind]
     codec = CODECS[kind](**PARAMETERS.get(kind, {}))
     assert int(number) == codec.wire_code
-    # The formula as Python: b, k, w and Q are letters, and a product has no sign.
+    # Turn the formula into Python: b, k, w and Q are variables, and products have no sign.
     expression = re.sub(r"(?<=[\dbkQ])(?=[kwQ])", "*", formula)
     expression = re.sub(r"⌈(.*?)/8⌉", r"-(-(\1)//8)", expression)
     width = {"qsgd": 4, "top_k": 4}.get(kind)  # ⌈log₂ 11⌉ and ⌈log₂ 13⌉

@@ -1,4 +1,4 @@
-"""Mutations of NumPy archives: checkpoints and data sets."""
+"""Mutate NumPy archives: checkpoints and data sets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HUGE = 10**12
 
 
 class _Pickled:
-    """Leaves a file if it is unpickled."""
+    """Creates a file if it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)
@@ -53,7 +53,7 @@ def mutate_archive(path: Path, chance: Random, outside: Path) -> str:
     _write(path, members, compression)
     if chance.random() < 0.05:
         raw = bytearray(path.read_bytes())
-        # Bit 0 of the flags of the first member: it is encrypted.
+        # Bit 0 of the first member's flags marks it as encrypted.
         raw[6] |= 1
         path.write_bytes(raw)
         words += ", and encrypted"
@@ -61,7 +61,7 @@ def mutate_archive(path: Path, chance: Random, outside: Path) -> str:
 
 
 def rename_checkpoint(path: Path, chance: Random, outside: Path) -> str:
-    """Give a checkpoint another number, or a second name."""
+    """Give a checkpoint another number or a second name."""
     stem = path.name.split(".checkpoint-")[0]
     number = chance.choice(
         [
@@ -150,7 +150,7 @@ def _about(members: Members, at: int, chance: Random, outside: Path) -> str:
         return _values(members, at, chance, outside)
     try:
         about = json.loads(_array(members[found[0]][1]).tobytes())
-    except ValueError:  # An earlier mutation has spoilt it.
+    except ValueError:  # An earlier mutation has damaged it.
         return _values(members, at, chance, outside)
     about, words = mutate_tree(about, chance, outside)
     text = json.dumps(about)
@@ -175,7 +175,7 @@ def _names(members: Members, at: int, chance: Random, outside: Path) -> str:
 
 def _pickle(members: Members, at: int, chance: Random, outside: Path) -> str:
     name, _ = members[at]
-    # The folder above is the canary's.
+    # If unpickling creates this file, the fuzzer reports a change outside.
     evil = _Pickled(outside / "pickled")
     if chance.random() < 0.5:
         members[at] = (name, pickle.dumps(evil))
@@ -197,7 +197,7 @@ def _bomb(members: Members, at: int, chance: Random, outside: Path) -> str:
 
 @lru_cache(maxsize=1)
 def bomb() -> bytes:
-    """Return an archive of one compressed member of 1.6 GB of zeros."""
+    """Return an archive with one compressed member of 1.6 GB of zeros."""
     stream = io.BytesIO()
     head = io.BytesIO()
     np.lib.format.write_array_header_1_0(
@@ -233,7 +233,7 @@ def _write(path: Path, members: Members, compression: int) -> None:
 
 
 def _copy_bomb(archive: zipfile.ZipFile, name: str) -> None:
-    """Add the bomb's member as it is compressed."""
+    """Add the compressed member of the bomb without decompressing it."""
     with zipfile.ZipFile(io.BytesIO(bomb())) as source:
         about = source.getinfo("bomb")
     raw = bomb()[about.header_offset :]

@@ -1,4 +1,4 @@
-"""One case: files of the corpus are mutated, and a command has to cope with them."""
+"""Run one case: mutate files of the corpus, and call a command on them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hostile.commands import Command
 
 MOST_BYTES = 10**9
-#: Growth that is told, and ends a worker so that it does not hide that of later cases.
+#: Growth that is reported. It also replaces the worker, so that it does not hide later growth.
 TOLD_BYTES = 10**8
 CHANGED = "changed outside"
 _CODES = {int(code) for code in ExitCode}
@@ -37,22 +37,22 @@ _WEIGHTS = [command.weight for command in COMMANDS]
 
 @dataclass(slots=True)
 class Case:
-    """A case, what was done in it, and what was found.
+    """A case and its findings.
 
     Parameters
     ----------
     number : int
-        With the seed all that it is drawn from.
+        Number of the case; with the seed it determines the case.
     command : str
-        As a person would type it.
+        The command line.
     mutations : list of str
-        In words.
+        Descriptions of the mutations.
     problems : list of (str, str)
-        What must not be: a short text that is the same for the same cause, and details.
+        The findings: a short text that is the same for the same cause, and details.
     code : int or None
         Exit code.
     peak_bytes, growth_bytes : int
-        Most memory that was resident, and by how much that was more than before.
+        Peak resident memory, and its growth during the case.
     is_unmade : bool
         Whether the worker ended while it mutated the files, before it called the command.
     """
@@ -68,25 +68,25 @@ class Case:
 
     @property
     def has_changed_outside(self) -> bool:
-        """Whether the next case needs other surroundings."""
+        """Whether the case has changed files outside its folder."""
         return any(cause == CHANGED for cause, _ in self.problems)
 
     def describe(self) -> str:
-        """Return what is needed to understand it."""
+        """Return the command and the mutations."""
         return "\n".join([self.command, *(f"  {words}" for words in self.mutations)])
 
 
 class Bench:
-    """Where cases are carried out, one after another, in this process.
+    """Runs cases one after another in this process.
 
     Parameters
     ----------
     corpus : Path
         The files before mutation.
     folder : Path
-        For the files of a case; what is in it is removed.
+        Folder for the files of a case; its contents are removed.
     seed : int
-        Of all cases.
+        Seed of all cases.
     """
 
     def __init__(self, corpus: Path, folder: Path, seed: int) -> None:
@@ -99,7 +99,7 @@ class Bench:
 
     @property
     def outside(self) -> Outside:
-        """What no case may change."""
+        """The files that no case may change."""
         return self._outside
 
     def prepare(self, number: int) -> tuple[Case, Command]:
@@ -117,7 +117,7 @@ class Bench:
         return case, command
 
     def carry_out(self, case: Case, command: Command) -> None:
-        """Call the command and look at what it did."""
+        """Call the command and check its effects."""
         words = command.arguments(self._folder)
         before = _sizes(self._folder)
         _forget_peak()
@@ -142,7 +142,7 @@ class Bench:
         with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
             try:
                 code = main(list(words))
-            except BaseException as error:  # noqa: BLE001  (that is what is looked for)
+            except BaseException as error:  # noqa: BLE001  (any exception is a finding)
                 case.problems.append((f"left main: {_cause(error)}", _trace(error)))
         return code, streams[0].getvalue() + streams[1].getvalue()
 
@@ -161,12 +161,12 @@ class Bench:
             what = f"{case.command.split()[0]}: {_kind(case)}"
             case.problems.append((f"memory: {what}", f"{case.peak_bytes / 1e6:.0f} MB"))
         if "not enough memory" in output:
-            # Without the limit of the worker it would have been taken.
+            # Without the memory limit of the worker the command would have taken it.
             what = f"{case.command.split()[0]}: {_kind(case)}"
             case.problems.append((f"memory was refused: {what}", output[-500:]))
 
     def _check_valid(self, case: Case, words: Sequence[str]) -> None:
-        """What is said to be valid must be readable by the others."""
+        """Check that other commands can read a log that validate accepts."""
         logs = [word for word in words[1:] if word.endswith(".h5")]
         for log in logs:
             for command in (["show", log], ["show", "--json", log], ["analysis", "table", log]):
@@ -186,7 +186,7 @@ class Bench:
                 case.problems.append(("copied what lies outside", path.name))
 
     def _watch_bugs(self) -> None:
-        """Keep the errors that are told as mistakes of the code."""
+        """Record the errors that are reported as bugs of lad_mpi."""
         from lad_mpi import terminal
         from lad_mpi.cli import world
 
@@ -245,6 +245,6 @@ def _memory(name: str) -> int:
 
 
 def _forget_peak() -> None:
-    """Let the kernel count the most resident memory (VmHWM) anew."""
+    """Reset the kernel's peak of resident memory (VmHWM)."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")

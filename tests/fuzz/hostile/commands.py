@@ -1,4 +1,4 @@
-"""The commands that read files, and which of these are mutated."""
+"""The commands that read files, and the files to mutate for each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
-#: By the end of a file's name: mutators and how often each is drawn.
+#: Mutators by file suffix, with their weights.
 _MUTATORS: dict[str, dict[Callable[[Path, Random, Path], str], int]] = {
     ".h5": {mutate_hdf5: 16, mutate_bytes: 4, replace_node: 1},
     ".npz": {mutate_archive: 12, mutate_bytes: 3, replace_node: 1, rename_checkpoint: 2},
@@ -33,15 +33,15 @@ class Command:
     Parameters
     ----------
     folder : str
-        Part of the corpus that it is given a copy of.
+        Part of the corpus that is copied for the command.
     words : str
-        Its arguments; ``{}`` stands for the copy.
+        The arguments; ``{}`` is replaced by the copy's folder.
     targets : tuple of str
-        Patterns of the files that are mutated.
+        Patterns of the files to mutate.
     outputs : tuple of str
-        What it may write: something else may lie there before.
+        Files that the command writes. Something else may be there before.
     weight : float
-        How often it is drawn.
+        Relative frequency of the command.
     """
 
     folder: str
@@ -111,8 +111,7 @@ COMMANDS = (
     Command("logs", "analysis table --csv {}/one.h5", _ONE, weight=10),
     Command("logs", "analysis figures {} -o {}/figures", _LOGS, _FIGURES, weight=0.1),
     Command("resume", "run {}/spec.toml -o {}/run.h5 --resume", _RESUMED, _RESUME_OUT, 15),
-    # A log that is a link is the file that it leads to, which a person asks to replace here: so
-    # the log itself is left as it is.
+    # With --overwrite a link to a log replaces its target on request, so do not mutate the log.
     Command("resume", "run {}/spec.toml -o {}/run.h5 --overwrite", ("*.npz",), _RESUME_OUT, 3),
     Command("resume", "run {}/spec.toml -o {}/run.h5 --resume -q", ("*.npz",), _RESUME_OUT, 15),
     Command("resume", "run {}/spec.toml --dry-run", ("spec.toml",), weight=20),

@@ -1,4 +1,4 @@
-"""A small valid study of every kind of file, made once by the suite itself."""
+"""Create a small valid study with all kinds of files, written by the suite itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lad_mpi.training import run_spec
 from lad_mpi.training.interrupt import InterruptRequest
 from lad_mpi.transport import Loopback
 
-#: Starts nothing: launches of a scaling study that goes on fail at once.
+#: A fake launcher: launches of a resumed scaling study fail at once.
 LAUNCHER = "fuzz-launcher"
 RANKS, LOADS, LAUNCHES = [1], [1, 2, 3, 6], 2
 
@@ -67,7 +67,7 @@ CLUSTER = {
 
 
 class _Stopper:
-    """Asks a run to end after some iterations."""
+    """Asks a run to stop after some iterations."""
 
     def __init__(self, interrupt: InterruptRequest, after: int) -> None:
         self._interrupt, self._after = interrupt, after
@@ -81,7 +81,7 @@ class _Stopper:
 
 
 class _InPlace:
-    """Carries launches out in this process, one rank whatever is asked for."""
+    """Runs launches in this process with one rank, whatever number is requested."""
 
     words = (LAUNCHER,)
 
@@ -102,7 +102,7 @@ class _Silent:
 
 
 def make_corpus(folder: Path) -> None:
-    """Make all files; equal ones on the same machine, so that a case can be repeated."""
+    """Create all files, identical each time on a machine, so that cases are reproducible."""
     chance = random.Random(0)
     numbers = lambda: uuid.UUID(int=chance.getrandbits(128))  # noqa: E731
     fixed = mock.patch.object(uuid, "uuid4", side_effect=numbers)
@@ -221,7 +221,7 @@ def _interrupt(spec, path: Path) -> None:
 
 
 def _still(path: Path) -> None:
-    """Replace what differs from one making of the corpus to the next."""
+    """Replace values that would differ each time the corpus is created."""
     with h5py.File(path, "r+") as file:
         seconds = file["timing/seconds"]
         values = np.random.default_rng(0).random(seconds.shape)

@@ -1,4 +1,4 @@
-"""Mutations of HDF5 files at the level of their structure."""
+"""Mutate the structure of HDF5 files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
-    #: Mutates an open file and says how.
+    #: Mutates an open file and describes the mutation.
     Mutation = Callable[[h5py.File, Random, Path], str]
 
 #: No library has this filter.
@@ -26,14 +26,14 @@ _SIZES = (10**9, 10**12, 2**31, 2**62)
 
 
 def mutate_hdf5(path: Path, chance: Random, outside: Path) -> str:
-    """Mutate the structure of a file; what is no HDF5 any more is left."""
+    """Mutate the structure of a file; leave a file that is no longer HDF5 as it is."""
     try:
         file = h5py.File(path, "r+", locking=False)
     except (OSError, ValueError, RuntimeError, KeyError):
         return "nothing: it is no HDF5"
     with file:
         act = chance.choice(_MUTATIONS)
-        # Of two mutations the first may have taken away what the second needs.
+        # An earlier mutation may have removed what this one needs.
         try:
             return act(file, chance, outside)
         except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
@@ -57,7 +57,7 @@ def _a_group(file: h5py.File, chance: Random) -> h5py.Group:
 
 
 def odd_arrays(chance: Random) -> tuple[Any, str]:
-    """Return a value of an odd type or shape, and words."""
+    """Return a value of an odd type or shape, and its description."""
     enum = h5py.enum_dtype({"a": 1, "b": 2}, basetype="i4")
     odd: dict[str, Any] = {
         "int": np.int64(chance.choice([0, -1, 3, 2**62, -(2**63)])),
@@ -102,7 +102,7 @@ def _attribute(file: h5py.File, chance: Random, outside: Path) -> str:
 
 
 def _attribute_by_value(file: h5py.File, chance: Random, outside: Path) -> str:
-    """The right type with a value that makes no sense."""
+    """Set an attribute to an odd value of the right type."""
     owner = _owner(file, chance)
     name = chance.choice(sorted(owner.attrs) or ["status"])
     old, value = owner.attrs[name], odd_value(chance, outside)
@@ -201,7 +201,7 @@ def _rows(file: h5py.File, chance: Random, outside: Path) -> str:
     growing = [
         name
         for name in _objects(file, h5py.Dataset)
-        # What has been made huge takes HDF5 for ever to make small again.
+        # HDF5 takes extremely long to shrink a huge dataset.
         if (item := file[name]).maxshape and item.maxshape[0] is None and item.shape[0] < 10**6
     ]
     rows = chance.choice([0, 1, 5, 7, 100_000, *_SIZES])
@@ -231,7 +231,7 @@ def _huge(file: h5py.File, chance: Random, outside: Path) -> str:
 
 
 def _bomb(file: h5py.File, chance: Random, outside: Path) -> str:
-    """One compressed chunk of 64 MiB of zeros, of many that the dataset may have."""
+    """Replace a dataset by up to 1000 chunks of 64 MiB, one of them stored as compressed zeros."""
     parent, name, dataset = _a_dataset(file, chance)
     kept, elements = dict(dataset.attrs), 2**23
     tail = dataset.shape[1:] if dataset.shape else ()
@@ -386,7 +386,7 @@ def _sequence(file: h5py.File, chance: Random, outside: Path) -> str:
 
 
 def _describe(dataset: h5py.Dataset, attributes: dict[str, Any]) -> None:
-    """Give attributes of the dataset before; those of its scales belong to that."""
+    """Copy the attributes of the earlier dataset, except those of dimension scales."""
     for key, value in attributes.items():
         if key not in {"DIMENSION_LIST", "REFERENCE_LIST", "CLASS", "NAME"}:
             dataset.attrs[key] = value

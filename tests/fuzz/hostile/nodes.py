@@ -1,4 +1,4 @@
-"""Mutations of bytes, and things that are no regular files."""
+"""Mutate bytes, and replace files by other kinds of files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def mutate_bytes(path: Path, chance: Random, outside: Path) -> str:
     if not raw:
         path.write_bytes(chance.randbytes(100))
         return "100 random bytes"
-    # What tells how the rest is to be read is near the beginning of most files.
+    # Most formats have their structure near the start of the file.
     top = len(raw) if chance.random() < 0.5 else min(len(raw), 4096)
     place = chance.randrange(top)
     kind = chance.choice(["flip", "flip", "word", "word", "zero", "cut", "append", "copy"])
@@ -53,7 +53,7 @@ def mutate_bytes(path: Path, chance: Random, outside: Path) -> str:
 
 
 def replace_node(path: Path, chance: Random, outside: Path) -> str:
-    """Put something else under the name of a file, which need not exist."""
+    """Replace a file, which need not exist, by a link, folder, FIFO, socket or device."""
     remove(path)
     links = {
         "text outside": outside / "notes.txt",
@@ -90,7 +90,7 @@ def replace_node(path: Path, chance: Random, outside: Path) -> str:
 
 
 def bind(path: Path) -> None:
-    """Make a socket; its path may be longer than the system allows for that."""
+    """Create a socket, even if its path is longer than the limit for sockets."""
     before = os.open(".", os.O_RDONLY)
     try:
         os.chdir(path.parent)
@@ -102,7 +102,7 @@ def bind(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove whatever has a name; a link, not what it leads to."""
+    """Remove a file of any kind; for a link, not its target."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
     else:

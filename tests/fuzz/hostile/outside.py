@@ -1,4 +1,4 @@
-"""What lies around the folder of a case, and must stay as it is."""
+"""Files around the folder of a case, which must not change."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from hostile.walls import make_devices
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: Must not get into a file that a command writes.
+#: Content that must not appear in a file written by a command.
 SECRET = b"7h3-s3cr3t-0f-an07h3r"
 
 
 class Outside:
-    """Files of known content beside a case; among them the home and the working directory.
+    """Files with known content around a case, including home and working directory.
 
     Parameters
     ----------
     around : Path
-        Made here. Nothing may change in it except in the folder of the case.
+        Folder to create. Nothing may change in it except in the folder of the case.
     """
 
     def __init__(self, around: Path) -> None:
         self._around = around
-        #: Where links and names lead.
+        #: Target of links and names.
         self.folder = folder = around / "outside"
-        #: Of the case; so deep that names with a few ``..`` lead to ``around``.
+        #: Folder of the case, so deep that names with a few ``..`` stay in ``around``.
         self.case = around / "a" / "b" / "c" / "case"
         self.case.parent.mkdir(parents=True)
         for name in ("home", "cwd", "tmp", "folder"):
@@ -48,13 +48,13 @@ class Outside:
         self._contents = self._read()
 
     def changes(self) -> list[str]:
-        """Name what has changed since it was made, as far as its states tell."""
+        """List files whose state (mode, size, time, inode) has changed since the start."""
         now = self._states()
         names = sorted(self._before.keys() | now.keys())
         return [name for name in names if self._before.get(name) != now.get(name)]
 
     def changed_contents(self) -> list[str]:
-        """Name files whose content has changed."""
+        """List files whose content has changed."""
         now = self._read()
         return [name for name in self._contents if self._contents[name] != now.get(name)]
 
@@ -71,12 +71,12 @@ class Outside:
                 found[path] = (
                     about.st_mode,
                     about.st_size,
-                    # That of a device says when it was used.
+                    # The time of a device only shows its last use.
                     0 if stat.S_ISCHR(about.st_mode) else about.st_mtime_ns,
                     about.st_ino,
                     about.st_rdev,
                 )
-            # Folders are changed by locks and drafts that come and go; their names are not.
+            # Locks and drafts change the states of folders, so only compare names of folders.
             places = [os.path.join(folder, name) for name in folders]  # noqa: PTH118
             found.update({place: () for place in places if place != case})
         return found

@@ -1,4 +1,4 @@
-"""Workers that carry out cases, and a watch over them that does not depend on them."""
+"""Run cases in worker processes, and detect workers that hang or die."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 DEADLINE_S = 10.0
-#: The mutation itself, and the start of a worker.
+#: Timeout of a mutation and of the start of a worker.
 _PATIENCE_S = 60.0
-#: So many cases, and a worker is replaced: what they leave in memory must not add up.
+#: Number of cases after which a worker is replaced, so that leaked memory does not add up.
 _CASES_EACH = 1000
-#: Address space of a worker beside what it has at its start; the machine must survive.
+#: Limit on the growth of a worker's address space, to protect the machine.
 _SPACE_BYTES = 3 * MOST_BYTES
 _FORK = multiprocessing.get_context("fork")
 
 
 @dataclass
 class _Worker:
-    """A process, the case that it is at, and by when it must be heard of."""
+    """A process, its current case, and the deadline for its next message."""
 
     process: Any
     pipe: Any
@@ -46,32 +46,32 @@ class _Worker:
     deadline: float = field(default_factory=lambda: time.monotonic() + _PATIENCE_S)
 
     def cpu_s(self) -> float:
-        """Return the processor time that it has used."""
+        """Return the processor time that the process has used."""
         parts = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
 
     def is_slowed_down(self) -> bool:
-        """Whether others on the machine have kept it from what it does, which is no waiting."""
+        """Whether the process is slow because the machine is busy, and not because it waits."""
         wall_s, cpu_s = time.monotonic() - self.began, self.cpu_s() - self.cpu_before_s
         return wall_s / 10 < cpu_s < DEADLINE_S and wall_s < _PATIENCE_S
 
     @property
     def stack(self) -> Path:
-        """Where it writes its stack before the deadline."""
+        """File to which the worker writes its stack before the deadline."""
         return self.folder.with_suffix(".stack")
 
 
 class Pool:
-    """Carries out cases in several processes.
+    """Runs cases in several processes.
 
     Parameters
     ----------
     make_bench : callable
-        Makes the bench of a worker in a folder.
+        Creates the bench of a worker in a folder.
     folder : Path
-        For all files.
+        Folder for all files.
     jobs : int
-        Processes.
+        Number of processes.
     """
 
     def __init__(self, make_bench: Callable[[Path], Bench], folder: Path, jobs: int) -> None:
@@ -79,7 +79,7 @@ class Pool:
         self._workers = [self._start(number) for number in range(jobs)]
 
     def run(self, numbers: Iterable[int]) -> Iterator[Case]:
-        """Carry out cases and return them as they are done."""
+        """Run cases and yield them as they finish."""
         left = iter(numbers)
         for worker in self._workers:
             self._give(worker, left)
@@ -97,7 +97,7 @@ class Pool:
                     self._give(self._perhaps_replace(worker, case), left)
 
     def close(self) -> list[str]:
-        """End all workers; return whose surroundings have another content than before."""
+        """End all workers; return files outside the cases whose content has changed."""
         changed: list[str] = []
         for worker in self._workers:
             changed += self._leave(worker)
@@ -118,7 +118,7 @@ class Pool:
             worker.pipe.send(worker.number)
 
     def _hear(self, worker: _Worker) -> Case | None:
-        """Take what a worker says; return a case that is done."""
+        """Receive a message of a worker; return the case if it is finished."""
         try:
             case, is_done = worker.pipe.recv()
         except EOFError:
@@ -141,7 +141,7 @@ class Pool:
         return case
 
     def _perhaps_end(self, worker: _Worker) -> Case | None:
-        """End a worker that is late, unless others on the machine are why; return its case."""
+        """End a late worker and return its case, unless the machine is busy."""
         if worker.case is not None and worker.is_slowed_down():
             worker.deadline = time.monotonic() + 1.0
             return None
@@ -179,13 +179,13 @@ class Pool:
 
 
 def _work(pipe: Any, make_bench: Callable[[Path], Bench], folder: Path) -> None:
-    """Carry out the cases that come through a pipe."""
+    """Run the cases that arrive through a pipe."""
     die_with_parent()
     protect_all_but(folder.parent)
     bench = make_bench(folder)
     os.environ["HOME"] = str(bench.outside.folder / "home")
     os.environ["TMPDIR"] = str(bench.outside.folder / "tmp")
-    # What commands know of the outer streams must not reach the person's.
+    # Commands must not write to the streams of the fuzzer.
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(null, number)
@@ -194,7 +194,7 @@ def _work(pipe: Any, make_bench: Callable[[Path], Bench], folder: Path) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     stack = folder.with_suffix(".stack").open("w")
     faulthandler.enable(stack)
-    # What ends this process is told by its parent.
+    # The parent reports what ended this process.
     sys.stderr = stack
     while (number := pipe.recv()) is not None:
         stack.seek(0)
@@ -209,7 +209,7 @@ def _work(pipe: Any, make_bench: Callable[[Path], Bench], folder: Path) -> None:
 
 
 def _unmade(worker: _Worker) -> Case:
-    """Return the case that a worker was making when it ended.
+    """Return the case that a worker was preparing when it ended.
 
     HDF5 may crash when it opens a mutated file to mutate it again.
     """
@@ -221,13 +221,13 @@ def _read(path: Path) -> str:
         text = path.read_text()[-8000:]
     except OSError:
         return ""
-    # Of several stacks the newest, without the frames of the fuzzer.
+    # Return the newest stack without the frames of the fuzzer.
     _, is_stack, last = text.rpartition("Timeout (")
     return last.partition("/tests/fuzz/hostile/case.py")[0] if is_stack else text
 
 
 def _innermost(stack: str) -> str:
-    """Return the innermost place in the suite of a stack of faulthandler."""
+    """Return the innermost frame of the suite in a stack of faulthandler."""
     for line in stack.splitlines():
         if (
             "/tests/fuzz/hostile/" not in line

@@ -1,4 +1,4 @@
-"""Mutations of JSON and TOML: on the tree, and on the text."""
+"""Mutate JSON and TOML, as trees and as text."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _TEXTS = (
 
 
 def odd_value(chance: Random, outside: Path) -> Any:
-    """Return a value that nobody expects."""
+    """Return an unexpected value."""
     kind = chance.randrange(8)
     if kind <= 2:
         return chance.choice(_NUMBERS)
@@ -51,7 +51,7 @@ def odd_value(chance: Random, outside: Path) -> Any:
 
 
 def mutate_json(path: Path, chance: Random, outside: Path) -> str:
-    """Mutate one node of a JSON file; what is no JSON any more is left."""
+    """Mutate one node of a JSON file; leave a file that is no longer JSON as it is."""
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
@@ -62,7 +62,7 @@ def mutate_json(path: Path, chance: Random, outside: Path) -> str:
         opening = chance.choice(["[", '{"a":', '[{"":'])
         text, words = opening * _DEPTH, f"only {_DEPTH} times {opening}"
     elif chance.random() < 0.03 and isinstance(tree, dict):
-        # Readers take the last of equal keys.
+        # Readers use the last of duplicate keys.
         text = '{"format": 3, ' + text.lstrip()[1:]
         words += ", and a key twice"
     path.write_text(_expand(text), encoding="utf-8", errors="surrogatepass")
@@ -80,7 +80,7 @@ def mutate_toml(path: Path, chance: Random, outside: Path) -> str:
 
 
 def mutate_toml_text(text: str, chance: Random, outside: Path) -> tuple[str, str]:
-    """Mutate one node of TOML, or the text; return the text and words."""
+    """Mutate one node of TOML, or the text; return the text and a description."""
     if chance.random() < 0.15:
         return _odd_toml(text, chance)
     tree, words = mutate_tree(tomllib.loads(text), chance, outside)
@@ -93,7 +93,7 @@ def mutate_toml_text(text: str, chance: Random, outside: Path) -> tuple[str, str
 
 
 def mutate_tree(tree: Any, chance: Random, outside: Path) -> tuple[Any, str]:
-    """Return a tree with one node mutated, and words."""
+    """Return a tree with one mutated node, and a description."""
     tree = copy.deepcopy(tree)
     places = list(_places(tree))
     if not places:
@@ -154,7 +154,7 @@ def _grow(parent: Any, key: Any, places: Any, chance: Random, outside: Path) -> 
     old = parent[key]
     count = chance.choice([2, 100, 1000, 10_000])
     if isinstance(old, list):
-        # A thousand of everything soon is a million, and more than that in three axes.
+        # Counts are moderate, because several axes multiply to millions of runs.
         parent[key] = (old or [0]) * count if chance.random() < 0.3 else list(range(count))
         return f"has {len(parent[key])} items"
     if isinstance(old, dict):

@@ -1,8 +1,8 @@
-"""Walls around a worker: a mistake that a case finds must not harm the machine.
+"""Isolate a worker, so that a bug found by a case cannot harm the machine.
 
-Cases name nothing outside their folder, but what a mistake makes of a name is not
-known. So for a worker of root everything else is read-only, where the system allows
-that; for other users it mostly is.
+Cases only name files in their folder, but a bug may turn a name into any path. So for a
+worker with root privileges, everything else is mounted read-only if the system allows it.
+Other users cannot write to most places anyway.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _DEATH_SIGNAL = 1
 
 
 def die_with_parent() -> None:
-    """Let the kernel end this process when its parent ends, however that does."""
+    """Let the kernel kill this process when its parent ends for any reason."""
     ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
 
 
@@ -30,7 +30,7 @@ def protect_all_but(folder: Path) -> bool:
     Returns
     -------
     bool
-        Whether that could be done; only root can.
+        Whether it worked; only root can do it.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if os.geteuid() != 0 or libc.unshare(_NEW_MOUNTS) != 0:
@@ -51,7 +51,7 @@ def protect_all_but(folder: Path) -> bool:
 
 
 def make_devices(folder: Path) -> None:
-    """Make devices of a case's own, which nobody misses if they are replaced; root can."""
+    """Create devices for a case, which may be replaced; only root can create them."""
     with contextlib.suppress(OSError):
         for name, minor in (("null", 3), ("zero", 5), ("full", 7)):
             os.mknod(folder / name, 0o020666, os.makedev(1, minor))
