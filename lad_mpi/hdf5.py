@@ -84,7 +84,7 @@ def open_hdf5(path: Path, *, expansion: int | None) -> h5py.File:
         found = os.fstat(descriptor)
         stored_bytes = found.st_blocks * 512
         if found.st_size > _ROOM_BYTES + _HOLES * stored_bytes:
-            raise NotPlainError(f"of its {found.st_size} bytes only {stored_bytes} are stored")
+            raise NotPlainError(f"only {stored_bytes} of its {found.st_size} bytes are stored")
         longest_bytes = _check_heaps(descriptor)
         file = _open(name_of(descriptor), growing=_is_growing(descriptor))
     finally:

@@ -132,7 +132,7 @@ def test_a_place_that_cannot_be_written_is_a_usage_error(tmp_path, open_writer, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can write anywhere")
 def test_a_folder_without_permission_is_a_usage_error(tmp_path, open_writer):
     tmp_path.chmod(0o500)
     with pytest.raises(UsageError, match="Permission denied"):

@@ -1,8 +1,8 @@
 """MPI sends arrays other than NumPy's, and runs have the bits of one process.
 
-They stand in for a GPU's, but lie in host memory, which every MPI takes. So this shows that
-the suite packs, sends and receives them correctly. It shows nothing about a card or a
-GPU-aware MPI; ``lad-mpi doctor`` tries those.
+The arrays replace those of a GPU, but are in host memory, which every MPI accepts. So these
+tests show that the suite packs, sends and receives them correctly. They show nothing about
+real GPUs or a GPU-aware MPI; ``lad-mpi doctor`` tests those.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from lad_mpi.spec import parse_spec
 pytestmark = [
     pytest.mark.mpi(min_size=2),
     pytest.mark.timeout(100),
-    pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler"),
+    pytest.mark.skipif(COMPILER is None, reason="no C++ compiler"),
 ]
 
 SMALL = {

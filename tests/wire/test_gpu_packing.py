@@ -1,6 +1,6 @@
 """Packing and unpacking on a GPU gives the same messages and rejections as on the host.
 
-The host carries out the kernels, under a stand-in for CuPy.
+The host executes the kernels, with a fake CuPy.
 """
 
 from __future__ import annotations

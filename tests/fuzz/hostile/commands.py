@@ -55,10 +55,10 @@ class Command:
         return [word.replace("{}", str(copy)) for word in self.words.split()]
 
     def mutate(self, copy: Path, chance: Random, outside: Path, spoilt: set[Path]) -> str:
-        """Mutate one file of a copy once; return words.
+        """Mutate one file of a copy once; return a description.
 
-        In ``spoilt`` are files whose bytes were mutated: libraries are not to mutate these,
-        because they may crash.
+        ``spoilt`` has the files whose bytes were mutated. Libraries must not open these to
+        mutate them again, because they may crash.
         """
         if self.outputs and chance.random() < 0.1:
             path = copy / chance.choice(self.outputs)
