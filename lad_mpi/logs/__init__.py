@@ -1,6 +1,6 @@
 """The log of a run: one HDF5 file, written by rank 0.
 
-Only this package, :mod:`lad_mpi.hdf5` and the reader of data sets import h5py.
+This package imports h5py, so ranks other than the server must not import it in a run.
 """
 
 from lad_mpi.logs.carry import Continuation

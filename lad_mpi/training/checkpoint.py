@@ -56,7 +56,7 @@ _ERRNOS_OF_DAMAGE = (None, errno.EINVAL, errno.EISDIR, errno.ELOOP)
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ArrayLayout:
     """Shape and dtype that an array of a checkpoint must have.
 
     Parameters
@@ -74,16 +74,16 @@ class Layout:
     required: bool
 
 
-def arrays_of(setup: Setup) -> dict[str, Layout]:
+def arrays_of(setup: Setup) -> dict[str, ArrayLayout]:
     """Return the layout of each array in a run's checkpoints, by name."""
     q, length, dtype = setup.problem.dimension, setup.message_dimension, setup.backend.dtype
     layouts = {
-        "model": Layout((q,), dtype, required=True),
-        "rule_state": Layout((q,), dtype, required=False),
+        "model": ArrayLayout((q,), dtype, required=True),
+        "rule_state": ArrayLayout((q,), dtype, required=False),
     }
     if setup.has_residuals:
         shape = (setup.spec.devices.count, length)
-        layouts["residuals"] = Layout(shape, dtype, required=True)
+        layouts["residuals"] = ArrayLayout(shape, dtype, required=True)
     return layouts
 
 
@@ -156,7 +156,7 @@ class Checkpoints:
         return path
 
     def load(
-        self, log: LogHead, arrays: Mapping[str, Layout]
+        self, log: LogHead, arrays: Mapping[str, ArrayLayout]
     ) -> tuple[Checkpoint | None, list[str]]:
         """Read the newest checkpoint from which a run can continue.
 
@@ -164,7 +164,7 @@ class Checkpoints:
         ----------
         log : LogHead
             The log.
-        arrays : mapping of str to Layout
+        arrays : mapping of str to ArrayLayout
             Expected layout of the arrays; see :func:`arrays_of`.
 
         Returns
@@ -247,7 +247,7 @@ def _write(checkpoint: Checkpoint, stream: Any) -> None:
     np.savez(stream, allow_pickle=False, about=described, **arrays)
 
 
-def _read(path: Path, arrays: Mapping[str, Layout]) -> Checkpoint:
+def _read(path: Path, arrays: Mapping[str, ArrayLayout]) -> Checkpoint:
     # np.load does not close a file that it cannot read.
     with open_regular(path, follow_links=False) as stream:
         with zipfile.ZipFile(stream) as members:
@@ -285,7 +285,7 @@ def _read_about(archive: Any) -> dict[str, Any]:
     return dict(about)
 
 
-def _check_array(name: str, array: HostFloats | None, layout: Layout) -> None:
+def _check_array(name: str, array: HostFloats | None, layout: ArrayLayout) -> None:
     if array is None:
         if layout.required:
             raise ValueError(f"it has no {name}")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lad_mpi.logs import LogHead
     from lad_mpi.spec import Identity, Spec
-    from lad_mpi.training.checkpoint import Checkpoint, Layout
+    from lad_mpi.training.checkpoint import ArrayLayout, Checkpoint
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -218,7 +218,7 @@ def _resume(output: Output, spec: Spec) -> Output:
     return replace(output, earlier=log)
 
 
-def pick_checkpoint(output: Output, arrays: Mapping[str, Layout]) -> Output:
+def pick_checkpoint(output: Output, arrays: Mapping[str, ArrayLayout]) -> Output:
     """Find the checkpoint from which a log is continued.
 
     Parameters

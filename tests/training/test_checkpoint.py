@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from lad_mpi.errors import RunFailedError
-from lad_mpi.training.checkpoint import Checkpoint, Checkpoints, Layout
+from lad_mpi.training.checkpoint import ArrayLayout, Checkpoint, Checkpoints
 
 MODEL = np.array([1 / 3, -0.0, 1e-310, 1.7e308])
 F8, F4 = np.dtype(np.float64), np.dtype(np.float32)
 ARRAYS = {
-    "model": Layout((4,), F8, required=True),
-    "rule_state": Layout((4,), F8, required=False),
-    "residuals": Layout((3, 4), F4, required=False),
+    "model": ArrayLayout((4,), F8, required=True),
+    "rule_state": ArrayLayout((4,), F8, required=False),
+    "residuals": ArrayLayout((3, 4), F4, required=False),
 }
 
 
@@ -263,7 +263,7 @@ def test_neither_a_fifo_nor_a_link_is_read(checkpoints, tmp_path):
 
 def test_a_missing_required_array_is_damage(checkpoints):
     checkpoints.save(make(5))
-    needed = {**ARRAYS, "residuals": Layout((3, 4), F4, required=True)}
+    needed = {**ARRAYS, "residuals": ArrayLayout((3, 4), F4, required=True)}
     found, notes = load(checkpoints, 5, needed)
     assert found is None
     assert "it has no residuals" in notes[0]
