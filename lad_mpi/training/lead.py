@@ -73,8 +73,8 @@ def lead(
     metrics = (*STEP_METRICS, *loop.server.metrics)
     stopped = False
     try:
-        # The inner told_errors() handles an error before the log records it, the outer one
-        # handles errors of the log itself.
+        # The inner told_errors() converts an error before the log records it; the outer one
+        # converts errors of the log itself.
         with (
             told_errors(),
             _open_log(loop.setup, output, metrics, ranks, remarks) as log,
