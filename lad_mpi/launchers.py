@@ -85,16 +85,6 @@ def local_size(environ: Mapping[str, str] | None = None) -> int:
     return _first(LOCAL_SIZE_VARIABLES, environ, default=last)
 
 
-def hydra_descriptor(environ: Mapping[str, str] | None = None) -> int | None:
-    """Return the descriptor by which MPICH's launcher hears of this rank; None under others.
-
-    SLURM's PMI-2 has one as well, but only hydra tells of a control descriptor.
-    """
-    environ = os.environ if environ is None else environ
-    descriptor = environ.get("PMI_FD", "")
-    return int(descriptor) if "HYDI_CONTROL_FD" in environ and descriptor.isdigit() else None
-
-
 def say_before_abort(text: str) -> None:
     """Write to standard error what must be read although all ranks are ended right after.
 

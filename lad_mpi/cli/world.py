@@ -18,7 +18,7 @@ from lad_mpi.errors import (
 from lad_mpi.launchers import announced_rank, announced_size, local_rank, say_before_abort
 from lad_mpi.terminal import describe
 from lad_mpi.training.interrupt import InterruptRequest
-from lad_mpi.transport import Guardian, open_link
+from lad_mpi.transport import open_link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,10 +46,7 @@ def whole_world(*, verbose: bool = False) -> Iterator[tuple[Link, InterruptReque
     """
     with InterruptRequest() as interrupt:
         try:
-            guardian = Guardian() if announced_size() > 1 else None
             link = _open_link()
-            if guardian is not None:
-                guardian.tell_that_mpi_is_up()
             with _ending_all(link, verbose=verbose):
                 yield link, interrupt
                 link.close()

@@ -2,7 +2,6 @@
 
 from lad_mpi.transport.base import SERVER, Communicator, Exchange, Layout, Link, SlicedGather
 from lad_mpi.transport.emulated import EmulatedExchange
-from lad_mpi.transport.guardian import Guardian
 from lad_mpi.transport.launch import open_link
 from lad_mpi.transport.loopback import Loopback
 from lad_mpi.transport.staged import StagedExchange
@@ -12,7 +11,6 @@ __all__ = [
     "Communicator",
     "EmulatedExchange",
     "Exchange",
-    "Guardian",
     "Layout",
     "Link",
     "Loopback",
