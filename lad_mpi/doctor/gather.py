@@ -31,7 +31,7 @@ from lad_mpi.machine import (
     quota_cpus,
     read_or_empty,
 )
-from lad_mpi.transport.describe import describe_mpi
+from lad_mpi.transport import describe_mpi
 
 if TYPE_CHECKING:
     from lad_mpi.transport import Link

@@ -1,8 +1,8 @@
-"""Ranks, and the two collectives of an iteration."""
+"""Ranks and what they exchange: a link for each rank, and the collectives of an iteration."""
 
 from lad_mpi.transport.base import SERVER, Communicator, Exchange, Layout, Link, SlicedGather
 from lad_mpi.transport.emulated import EmulatedExchange
-from lad_mpi.transport.launch import open_link
+from lad_mpi.transport.launch import describe_mpi, open_link
 from lad_mpi.transport.loopback import Loopback
 from lad_mpi.transport.staged import StagedExchange
 
@@ -16,5 +16,6 @@ __all__ = [
     "Loopback",
     "SlicedGather",
     "StagedExchange",
+    "describe_mpi",
     "open_link",
 ]
