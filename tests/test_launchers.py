@@ -124,9 +124,7 @@ def test_processors_of_a_task_that_srun_does_not_read_are_found(environ, given, 
 
 
 @pytest.mark.parametrize(("size", "pauses"), [("3", [launchers._READ_BEFORE_ABORT_S]), ("1", [])])
-def test_the_launcher_gets_time_to_read_a_message_before_an_abort(
-    monkeypatch, capsys, size, pauses
-):
+def test_the_launcher_gets_time_to_read_a_message(monkeypatch, capsys, size, pauses):
     slept = []
     monkeypatch.setenv("PMI_SIZE", size)
     monkeypatch.setattr(launchers.time, "sleep", slept.append)

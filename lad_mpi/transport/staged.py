@@ -1,4 +1,4 @@
-"""Messages of a GPU by way of the host, for MPI libraries that do not take its arrays."""
+"""Copy messages between the GPU and host memory, for MPI that does not take GPU arrays."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 class StagedExchange:
-    """An exchange whose buffers are on a GPU, around one that moves copies in host memory.
+    """An exchange with buffers on a GPU, around an exchange with buffers in host memory.
 
-    Messages are copied as they are packed, so they cross the bus in their size on the
-    wire, and are the same bits as where MPI takes them from the GPU.
+    Packed messages are copied, so they cross the bus in the size they have on the wire.
+    The bits are those of a direct transfer.
 
     Parameters
     ----------
     exchange : Exchange
-        Moves the bytes, between buffers in pinned memory of the host.
+        Moves the bytes between buffers in pinned host memory.
     backend : Backend
         The GPU.
     """
@@ -59,7 +59,7 @@ class StagedExchange:
             self._backend.copy_in(self._exchange.inbox, self.inbox)
 
     def start_gather(self, edges: Sequence[int]) -> Arrived:  # noqa: ARG002
-        """Collect all messages in one piece; no slice is there before the others."""
+        """Collect all messages in one piece."""
         self.gather()
         return Arrived()
 

@@ -2,7 +2,6 @@
 
 import sys
 
-import mpi4py
 import pytest
 
 from lad_mpi.errors import TransportError
@@ -25,8 +24,6 @@ def test_ranks_that_do_not_find_each_other_are_stopped_with_the_fix(variable):
 def test_the_library_is_named_in_full():
     open_link({})
     found = describe_mpi()
-    assert found["mpi4py"] == mpi4py.__version__
-    assert found["thread_level"] in {"single", "funneled", "serialized", "multiple"}
     assert "\n" not in found["library"]
     assert found["library"]
     assert found["standard"].count(".") == 1
