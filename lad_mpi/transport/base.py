@@ -127,7 +127,7 @@ class Communicator(Protocol):
 
     @property
     def rank(self) -> int:
-        """This rank, 0 … size−1."""
+        """Number of this rank, 0 … size−1."""
 
     @property
     def size(self) -> int:
@@ -160,7 +160,7 @@ class Link(Protocol):
 
     @property
     def rank(self) -> int:
-        """This rank, 0 … size−1."""
+        """Number of this rank, 0 … size−1."""
 
     @property
     def size(self) -> int:
