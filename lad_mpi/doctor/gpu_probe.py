@@ -7,6 +7,7 @@ processes.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -107,10 +108,8 @@ def probe_gpu_transfers(
 def _read(output: str) -> GpuTransfers | None:
     """Return the result that the trial printed; libraries may print other lines."""
     for line in output.splitlines():
-        try:
+        with contextlib.suppress(ValueError, TypeError):
             return GpuTransfers(**json.loads(line))
-        except (ValueError, TypeError):
-            continue
     return None
 
 

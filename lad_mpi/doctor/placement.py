@@ -21,12 +21,12 @@ Mask = frozenset[int]
 
 def judge_placement(facts: Sequence[RankFacts]) -> list[Finding]:
     """Check threads, affinity, binding variables, quotas and load, host by host."""
-    findings: list[Finding] = []
-    for ranks in by_host(facts).values():
-        findings += _crowded(ranks) or _shared(ranks)
-        findings += _idle(ranks) + _quota(ranks) + _load(ranks)
-    findings += _uneven(facts) + _binding_variables(facts)
-    return findings or [Finding(Severity.OK, "placement", _summary(facts))]
+    hosts = by_host(facts).values()
+    found = [f for ranks in hosts for f in (_crowded(ranks) or _shared(ranks)) + _idle(ranks)]
+    found += _uneven(facts)
+    busy = [f for ranks in hosts for f in _quota(ranks) + _load(ranks)]
+    well = [Finding(Severity.OK, "placement", _summary(facts))]
+    return (found or well) + _binding_variables(facts) + busy
 
 
 def _crowded(ranks: Sequence[RankFacts]) -> list[Finding]:
@@ -160,8 +160,8 @@ def _load(ranks: Sequence[RankFacts]) -> list[Finding]:
         Finding(
             Severity.WARNING,
             "load",
-            f"{ranks[0].host} is busy: load average {load:.1f} on {cpus} processors, and "
-            f"{threads} more threads of these ranks",
+            f"{ranks[0].host} has {cpus} processors for these ranks' threads ({threads}) and for "
+            f"other work: load average {load:.1f}",
             "measure on a host of your own (sbatch --exclusive); if a job of yours has just "
             "ended, wait: the average covers the last minute",
             (ranks[0].host,),
