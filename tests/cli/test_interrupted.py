@@ -1,4 +1,4 @@
-"""Signals, kills and stops under a real launcher: an end in order, and the way back."""
+"""Signals, kills and hangs under a real launcher: the job ends, and can be resumed."""
 
 import os
 import signal
@@ -14,12 +14,12 @@ SECONDS_TO_END = 10
 
 
 def finish(process):
-    """Wait for the end, which must not be long in coming; return what was printed."""
+    """Wait for the end, which must come soon; return the output."""
     return process.communicate(timeout=SECONDS_TO_END)
 
 
 def read_when_unwritten(path):
-    """Read a log once its writer is gone: launchers may end before the last of their ranks."""
+    """Read a log after its writer is gone: a launcher may end before its ranks."""
     deadline = time.monotonic() + SECONDS_TO_END
     while is_being_written(path) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -90,11 +90,12 @@ def test_a_signal_between_the_runs_of_a_study_ends_it_and_the_same_command_goes_
 
 
 @pytest.mark.parametrize(
-    ("rank", "number"), [(0, signal.SIGKILL), (2, signal.SIGKILL), (1, signal.SIGSEGV)]
+    "death", [(0, signal.SIGKILL), (2, signal.SIGKILL), (1, signal.SIGSEGV)], ids=str
 )
 def test_a_rank_that_dies_ends_the_job_and_leaves_a_readable_log(
-    start, lad, find_rank, tmp_path, rank, number
+    start, lad, find_rank, tmp_path, death
 ):
+    rank, number = death
     process = start(*LONG, until="out.h5")
     time.sleep(0.5)
     killed = find_rank(process, rank)
@@ -102,7 +103,7 @@ def test_a_rank_that_dies_ends_the_job_and_leaves_a_readable_log(
     finish(process)
     assert process.returncode != 0
     log = read_when_unwritten(tmp_path / "out.h5")
-    # With the process number, a reader of the launcher's message finds the rank.
+    # The launcher's message names a process, and the log tells its rank.
     assert log.provenance["processes"][rank] == str(killed)
     assert (log.status, validate_log(log.path)) == ("interrupted", [])
     np.testing.assert_array_equal(log.iteration, np.arange(len(log.iteration)))
