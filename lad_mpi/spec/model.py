@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Ge, Le
 
 from lad_mpi.aggregation import Pipeline, TrimmedMean
 from lad_mpi.arrays import BackendKind, DtypeName  # noqa: TC001  (types are read at run time)
@@ -12,9 +14,9 @@ from lad_mpi.coding import Code, Cyclic
 from lad_mpi.compression import Codec, NoCompression
 from lad_mpi.errors import ParameterError
 from lad_mpi.network import Network  # noqa: TC001
+from lad_mpi.parameters import Count, CountOrZero, Example, Positive, Seconds, check_parameters
 from lad_mpi.problems import LinearRegression, Problem
 from lad_mpi.spec.components import FAMILIES
-from lad_mpi.types import LARGEST_COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,14 +25,6 @@ ComputeMode = Literal["faithful", "shared"]
 TransferKind = Literal["direct", "staged"]
 #: Characters of a label.
 _LONGEST_NAME = 1000
-
-
-def _at_least(least: int, **values: int) -> None:
-    for name, value in values.items():
-        if value < least:
-            raise ParameterError(name, f"must be at least {least}, not {value}")
-        if value > LARGEST_COUNT:
-            raise ParameterError(name, f"must be at most {LARGEST_COUNT}, not {value}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +41,15 @@ class Devices:
         What rules and decoders believe f to be; ``byzantine`` if left out.
     """
 
-    count: int = 100
-    byzantine: int = 20
-    assumed_byzantine: int | None = None
+    count: Count = 100
+    byzantine: CountOrZero = 20
+    assumed_byzantine: Annotated[CountOrZero | None, Example(25)] = None
 
     def __post_init__(self) -> None:
         """Refuse faults that are not a minority, which no rule survives."""
-        _at_least(1, count=self.count)
-        for name in ("byzantine", "assumed_byzantine"):
-            faults = getattr(self, name)
-            if faults is None:
-                continue
-            _at_least(0, **{name: faults})
+        check_parameters(self)
+        counts = {"byzantine": self.byzantine, "assumed_byzantine": self.num_byzantine}
+        for name, faults in counts.items():
             if 2 * faults >= self.count:
                 raise ParameterError(
                     name,
@@ -86,12 +77,10 @@ class Optimizer:
     """
 
     kind: Literal["gd"] = "gd"
-    step_size: float = 1e-3
+    step_size: Positive = 1e-3
 
     def __post_init__(self) -> None:
-        """Refuse steps that do not descend."""
-        if not 0 < self.step_size < float("inf"):
-            raise ParameterError("step_size", f"must be positive and finite, not {self.step_size}")
+        check_parameters(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +103,14 @@ class Logging:
         Record the command line, the processes, and the names of hosts, jobs and queues.
     """
 
-    evaluate_every: int = 1
-    flush_every: int = 50
-    warmup_iterations: int = 10
+    evaluate_every: Count = 1
+    flush_every: Count = 50
+    warmup_iterations: CountOrZero = 10
     swmr: bool = True
     host_details: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse intervals below one."""
-        _at_least(1, evaluate_every=self.evaluate_every, flush_every=self.flush_every)
-        _at_least(0, warmup_iterations=self.warmup_iterations)
+        check_parameters(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +128,12 @@ class Safety:
         lost and ends the job; 0 for ever.
     """
 
-    checkpoint_every: int = 0
-    checkpoint_every_s: float = 300.0
-    timeout_s: float = 600.0
+    checkpoint_every: CountOrZero = 0
+    checkpoint_every_s: Seconds = 300.0
+    timeout_s: Seconds = 600.0
 
     def __post_init__(self) -> None:
-        """Refuse intervals that are none."""
-        _at_least(0, checkpoint_every=self.checkpoint_every)
-        for name in ("checkpoint_every_s", "timeout_s"):
-            value = getattr(self, name)
-            if not 0 <= value < float("inf"):
-                raise ParameterError(name, f"must be at least 0 and finite, not {value}")
+        check_parameters(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +211,8 @@ class Spec:
     """
 
     name: str = "run"
-    seed: int = 1
-    iterations: int = 1500
+    seed: Annotated[int, Ge(0), Le(2**63 - 1)] = 1
+    iterations: Count = 1500
     compute: ComputeMode = "faithful"
     overlap: bool = False
     problem: Problem = field(default_factory=LinearRegression)
@@ -250,9 +232,7 @@ class Spec:
 
     def __post_init__(self) -> None:
         """Refuse values outside the streams' keys, empty runs, and what is no component."""
-        if not 0 <= self.seed < 2**63:
-            raise ParameterError("seed", f"must be between 0 and 2**63 - 1, not {self.seed}")
-        _at_least(1, iterations=self.iterations)
+        check_parameters(self)
         if not self.name.strip() or not self.name.isprintable():
             raise ParameterError("name", "must be a non-empty line of printable characters")
         if len(self.name) > _LONGEST_NAME:
