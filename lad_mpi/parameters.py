@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 Count: TypeAlias = Annotated[int, Ge(1), Le(LARGEST_COUNT)]
 CountOrZero: TypeAlias = Annotated[int, Ge(0), Le(LARGEST_COUNT)]
-Positive: TypeAlias = Annotated[float, Gt(0), Lt(math.inf)]
-NotNegative: TypeAlias = Annotated[float, Ge(0), Lt(math.inf)]
+Positive: TypeAlias = Annotated[float, Lt(math.inf), Gt(0)]
+NotNegative: TypeAlias = Annotated[float, Lt(math.inf), Ge(0)]
 Finite: TypeAlias = Annotated[float, Gt(-math.inf), Lt(math.inf)]
 Seconds: TypeAlias = Annotated[NotNegative, Unit("s")]
 

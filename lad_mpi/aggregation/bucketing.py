@@ -101,7 +101,7 @@ class Bucketing:
             raise ParameterError(
                 "size",
                 f"bucketing {num_rows} messages by {self.size} leaves {num_buckets}, "
-                f"and {self.num_byzantine} faulty ones are no minority of these",
+                f"of which {self.num_byzantine} faulty ones are not a minority",
                 hint="take smaller buckets",
             )
         words = streams.words(Purpose.PRE_AGGREGATION, iteration, num_rows, first_device=stage)

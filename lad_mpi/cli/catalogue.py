@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 from lad_mpi.aggregation import RobustRule
 from lad_mpi.cli import numpydoc
+from lad_mpi.cli.reference import default_of, is_required
 from lad_mpi.errors import ParameterError
 from lad_mpi.spec import FAMILIES
 from lad_mpi.spec.components import INJECTED
@@ -57,8 +58,8 @@ def describe(
         "parameters": {
             field.name: {
                 "type": inspect.formatannotation(hints[field.name]).replace("typing.", ""),
-                "required": _is_required(field),
-                "default": None if _is_required(field) else _default(field),
+                "required": is_required(field),
+                "default": None if is_required(field) else default_of(field),
                 "description": documentation.parameters.get(field.name, ""),
             }
             for field in dataclasses.fields(cls)
@@ -125,14 +126,3 @@ def _kappa(
         "value": value if math.isfinite(value) else None,
         "published": published,
     }
-
-
-def _is_required(field: dataclasses.Field[Any]) -> bool:
-    missing = dataclasses.MISSING
-    return field.default is missing and field.default_factory is missing
-
-
-def _default(field: dataclasses.Field[Any]) -> Any:
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    return field.default

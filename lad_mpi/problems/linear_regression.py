@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -32,6 +32,9 @@ _CONCENTRATION = 1.0
 
 #: Beyond it the squares of residuals leave the range of floating point.
 _LARGEST_SPREAD = 1e100
+_Spread: TypeAlias = Annotated[float, Ge(0), Le(_LARGEST_SPREAD)]
+#: The number of a column.
+_Column: TypeAlias = Annotated[int, Ge(1)]
 #: Rows longer than this are worked on one by one: a gathered copy leaves the cache.
 _LONG_ROW = 2**15
 #: Numbers that are gathered at once on a GPU.
@@ -108,11 +111,11 @@ class LinearRegression:
 
     dimension: Annotated[Count | None, Example(100)] = None
     samples_per_subset: Annotated[Count | None, Example(1)] = None
-    heterogeneity: Annotated[float | None, Ge(0), Le(_LARGEST_SPREAD), Example(0.1)] = None
+    heterogeneity: Annotated[_Spread | None, Example(0.1)] = None
     data: str = _SYNTHETIC
-    target: Annotated[str | int | None, Ge(1), Example("y")] = None
+    target: Annotated[str | _Column | None, Example("y")] = None
     header: Annotated[bool | None, Example(True)] = None
-    index: Annotated[bool | str | int | None, Ge(1), Example(False)] = None
+    index: Annotated[bool | str | _Column | None, Example(False)] = None
     partition: PartitionKind = "shuffled"
     concentration: Annotated[Positive | None, Example(0.3)] = None
     standardize: bool = True
