@@ -96,6 +96,21 @@ class Key:
     meaning: str
 
     @property
+    def type(self) -> str:
+        """The type of the value in words."""
+        return " or ".join(map(_type, parameters.alternatives(self.hint)))
+
+    @property
+    def range(self) -> str:
+        """The range of the value in words; empty if there is none."""
+        return ", ".join(dict.fromkeys(map(str, parameters.bounds_of(self.hint))))
+
+    @property
+    def unit(self) -> str:
+        """The unit of the value; empty if there is none."""
+        return parameters.unit_of(self.hint)
+
+    @property
     def examples(self) -> list[Any]:
         """Values to show: those of the type, else the default, else the first choice."""
         found = parameters.examples_of(self.hint)
@@ -204,16 +219,14 @@ def _rows(place: str, keys: list[Key]) -> str:
 
 
 def _row(place: str, key: Key) -> list[str]:
-    hint = key.hint
-    bounds = dict.fromkeys(map(str, parameters.bounds_of(hint)))
     example = next((value for value in key.examples if value not in ("", (), {})), None)
     default = "required" if key.required else "" if key.default is None else _toml(key.default)
     return [
         f"`{key.name}`",
-        " or ".join(map(_type, parameters.alternatives(hint))),
+        key.type,
         default,
-        ", ".join(bounds),
-        parameters.unit_of(hint),
+        key.range,
+        key.unit,
         key.meaning,
         "" if example is None else f"`{place}{key.name} = {_toml(example)}`",
     ]
@@ -222,7 +235,7 @@ def _row(place: str, key: Key) -> list[str]:
 def _type(hint: Any) -> str:
     """Return the type of a value as a reader of TOML knows it."""
     if choices := parameters.choices_of(hint):
-        return " or ".join(f"`{_toml(choice)}`" for choice in choices)
+        return " or ".join(map(_toml, choices))
     if typing.get_origin(hint) is Annotated:
         return _type(typing.get_args(hint)[0])
     names = {bool: "boolean", int: "integer", float: "float", str: "string"}

@@ -217,6 +217,5 @@ def _value(key: Key) -> dict[str, Any]:
         found["default"] = key.default
     if key.examples:
         found["examples"] = key.examples
-    unit = parameters.unit_of(key.hint)
-    found["description"] = f"{key.meaning} Unit: {unit}." if unit else key.meaning
+    found["description"] = f"{key.meaning} Unit: {key.unit}." if key.unit else key.meaning
     return found
