@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 import numpy as np
 from annotated_types import Ge, Le
 
+from lad_mpi.arrays import to_host
 from lad_mpi.errors import DataError, ParameterError
 from lad_mpi.parameters import Count, Example, Positive, check_parameters
 from lad_mpi.problems import datasets
@@ -360,8 +361,8 @@ class LinearRegressionData:
         if n * Q * min(n, Q) > _SOLVABLE:
             return None
         roots = np.sqrt(self._weights)
-        A = self._backend.to_host(self._features) * roots[:, None]
-        b = self._backend.to_host(self._targets) * roots
+        A = to_host(self._features) * roots[:, None]
+        b = to_host(self._targets) * roots
         solution: HostFloats = np.linalg.lstsq(A, b)[0]
         solution.flags.writeable = False
         return solution

@@ -165,10 +165,10 @@ class BackendChoice:
         ``"numpy"`` computes on the host, ``"cupy"`` on a GPU.
     dtype : {"float64", "float32"}
         Type of the model, the gradients and the messages.
-    gpu_transfers : {"direct", "staged"}, optional
-        Whether MPI is handed arrays of the GPU or copies in host memory. Left out, it
-        is tried which of them works and is faster. It changes times only, so it is no
-        part of a run's identity.
+    gpu_transfers : {"staged", "direct"}, optional
+        How messages leave a GPU: MPI sends copies in pinned host memory, or reads the
+        GPU's memory itself, which needs a GPU-aware MPI. With a GPU the default is
+        ``"staged"``; ``lad-mpi doctor`` tries whether ``"direct"`` works.
     """
 
     kind: BackendKind = "numpy"
@@ -176,7 +176,9 @@ class BackendChoice:
     gpu_transfers: TransferKind | None = None
 
     def __post_init__(self) -> None:
-        """Refuse to choose a way for what is not there."""
+        """Set the default of a GPU, and refuse a choice where there is none."""
+        if self.kind == "cupy" and self.gpu_transfers is None:
+            object.__setattr__(self, "gpu_transfers", "staged")
         if self.kind == "numpy" and self.gpu_transfers is not None:
             raise ParameterError(
                 "gpu_transfers",

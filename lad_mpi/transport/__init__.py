@@ -1,14 +1,15 @@
 """Ranks, and the two collectives of an iteration."""
 
+from lad_mpi.transport.agreement import AgreedError, together
 from lad_mpi.transport.base import SERVER, Communicator, Exchange, Layout, Link, SlicedGather
 from lad_mpi.transport.emulated import EmulatedExchange
 from lad_mpi.transport.guardian import Guardian
 from lad_mpi.transport.launch import open_link
 from lad_mpi.transport.loopback import Loopback
-from lad_mpi.transport.staged import StagedExchange
 
 __all__ = [
     "SERVER",
+    "AgreedError",
     "Communicator",
     "EmulatedExchange",
     "Exchange",
@@ -17,6 +18,6 @@ __all__ = [
     "Link",
     "Loopback",
     "SlicedGather",
-    "StagedExchange",
     "open_link",
+    "together",
 ]
