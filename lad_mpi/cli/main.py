@@ -64,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_show(commands)
     _add_validate(commands)
     _add_components(commands)
+    _add_schema(commands)
     _add_bench(commands)
     add_baseline(commands, _command)
     add_scale(commands, _command)
@@ -245,6 +246,21 @@ def _add_components(commands: argparse._SubParsersAction[_Parser]) -> None:
     components.add_argument("--f", type=int, default=20, metavar="F", help="faulty ones (20)")
     add_json(components)
     components.set_defaults(module="components", function="components")
+
+
+def _add_schema(commands: argparse._SubParsersAction[_Parser]) -> None:
+    schema = _command(
+        commands,
+        "schema",
+        "print a JSON Schema of spec, study or cluster files",
+        "Print the JSON Schema with which editors complete and check spec, study and cluster "
+        "files. It includes the components of other packages that are installed.",
+    )
+    schema.add_argument("file", nargs="?", choices=("spec", "study", "cluster"), default="spec")
+    schema.add_argument(
+        "--markdown", action="store_true", help="print docs/reference.md, the page of all keys"
+    )
+    schema.set_defaults(module="schema", function="schema")
 
 
 def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:

@@ -10,15 +10,15 @@ import sys
 import time
 import traceback
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lad_mpi.arrays import open_backend
+from lad_mpi.arrays import copy_array, open_backend
 from lad_mpi.doctor.gpu_probe import GpuTransfers
 from lad_mpi.errors import BackendError, ExitCode
 from lad_mpi.transport.base import SERVER, Layout
-from lad_mpi.transport.staged import StagedExchange
 from lad_mpi.transport.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -87,8 +87,8 @@ def measure(comm: Any, backend: Backend) -> GpuTransfers:
         _planned(comm, _TIMED_BYTES, backend.xp.zeros) as handed,
         _planned(comm, _TIMED_BYTES, backend.host_buffer) as hosts,
     ):
-        direct_s = _best(comm, backend, handed)
-        staged_s = _best(comm, backend, StagedExchange(hosts, backend))
+        direct_s = _best(comm, backend, partial(_send, handed))
+        staged_s = _best(comm, backend, _staged(hosts, backend))
     moved = _TIMED_BYTES * (1 + _NUM_DEVICES)
     direct, staged = moved / direct_s, moved / staged_s
     rates = f"{direct / 1e9:.1f} GB/s directly, {staged / 1e9:.1f} GB/s through the host"
@@ -138,15 +138,38 @@ def _delivers(comm: Any, exchange: Exchange, backend: Backend) -> bool:
     return right
 
 
-def _best(comm: Any, backend: Backend, exchange: Exchange) -> float:
+def _send(exchange: Exchange) -> None:
+    exchange.broadcast()
+    exchange.gather()
+
+
+def _staged(exchange: Exchange, backend: Backend) -> Callable[[], None]:
+    """Return the call that sends arrays of a GPU through host buffers, as a run does."""
+    down, up = (backend.asarray(host, dtype="u1") for host in (exchange.downlink, exchange.uplink))
+    inbox = None if exchange.inbox is None else backend.asarray(exchange.inbox, dtype="u1")
+
+    def send() -> None:
+        if exchange.inbox is not None:
+            copy_array(down, exchange.downlink)
+        exchange.broadcast()
+        if exchange.inbox is None:
+            copy_array(exchange.downlink, down)
+        copy_array(up, exchange.uplink)
+        exchange.gather()
+        if inbox is not None:
+            copy_array(exchange.inbox, inbox)
+
+    return send
+
+
+def _best(comm: Any, backend: Backend, send: Callable[[], None]) -> float:
     """Return the time of the fastest exchange in seconds, after one to warm up."""
     times_s = []
     for _ in range(1 + _REPEATS):
         backend.synchronize()
         comm.Barrier()
         start = time.perf_counter()
-        exchange.broadcast()
-        exchange.gather()
+        send()
         backend.synchronize()
         times_s.append(time.perf_counter() - start)
     # Ranks must agree on which is faster.

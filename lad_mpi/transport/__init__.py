@@ -1,13 +1,14 @@
 """Ranks and what they exchange: a link for each rank, and the collectives of an iteration."""
 
+from lad_mpi.transport.agreement import AgreedError, together
 from lad_mpi.transport.base import SERVER, Communicator, Exchange, Layout, Link, SlicedGather
 from lad_mpi.transport.emulated import EmulatedExchange
 from lad_mpi.transport.launch import describe_mpi, open_link
 from lad_mpi.transport.loopback import Loopback
-from lad_mpi.transport.staged import StagedExchange
 
 __all__ = [
     "SERVER",
+    "AgreedError",
     "Communicator",
     "EmulatedExchange",
     "Exchange",
@@ -15,7 +16,7 @@ __all__ = [
     "Link",
     "Loopback",
     "SlicedGather",
-    "StagedExchange",
     "describe_mpi",
     "open_link",
+    "together",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lad_mpi.arrays import copy_array
 from lad_mpi.measure.baseline.compute import Kernel, kernels
 from lad_mpi.records import Quantity
 
@@ -49,7 +50,7 @@ def _transfers(backend: Backend, size_bytes: int) -> list[Kernel]:
         backend.synchronize()
 
     def download() -> None:
-        backend.to_host(device, host)
+        copy_array(device, host)
         backend.synchronize()
 
     return [
