@@ -1,10 +1,9 @@
-"""Ranks that do not find each other, launchers that do not match, versions that differ."""
+"""MPI that does not load, launchers that do not match, versions that differ."""
 
 import pytest
 
 from lad_mpi.doctor import Severity
 from lad_mpi.doctor.ranks import judge_ranks, judge_versions
-from lad_mpi.errors import TransportError
 
 
 def worst(findings):
@@ -16,12 +15,6 @@ def test_ranks_that_find_each_other_are_well(ranks, count):
     (finding,) = judge_ranks(ranks(count))
     assert finding.severity == Severity.OK
     assert "MPICH Version: 5.0" in finding.found
-
-
-def test_what_kept_ranks_apart_is_fatal_in_its_own_words(ranks):
-    (finding,) = judge_ranks(ranks(1), TransportError("4 singletons", hint="use that mpirun"))
-    assert finding.severity == Severity.FATAL
-    assert (finding.found, finding.fix) == ("4 singletons", "use that mpirun")
 
 
 def test_mpi_that_does_not_load_is_a_warning(ranks):
