@@ -49,7 +49,7 @@ def test_alone_it_prints_a_report_that_fits_a_terminal(doctor, tmp_path):
     for check in ("ranks", "versions", "output", "hdf5"):
         assert re.search(rf"^(ok|note|warning) +{check} ", done.stdout, re.MULTILINE), check
     assert re.search(r"\d+ ok: ", done.stdout.splitlines()[-1])
-    # Neither the folder of the logs nor anything else is left.
+    # It leaves no files.
     assert list(tmp_path.iterdir()) == []
 
 
@@ -70,7 +70,7 @@ def test_under_a_launcher_there_is_one_report_of_all_ranks(doctor, ranks):
     record = json.loads(done.stdout)
     assert [facts["rank"] for facts in record["facts"]] == list(range(ranks))
     assert len({facts["host"] for facts in record["facts"]}) == len(record["hosts"]) == 1
-    # Only the server tries the folder of the logs.
+    # Only rank 0 tries the folder of the logs.
     assert [facts["hdf5"] is not None for facts in record["facts"]] == [True] + [False] * (
         ranks - 1
     )
@@ -102,7 +102,7 @@ def test_ranks_that_do_not_find_each_other_are_unfit_and_told_once(doctor):
     assert "Traceback" not in done.stderr
 
 
-def test_variables_of_a_launcher_without_one_are_unfit(doctor):
+def test_variables_of_a_launcher_that_is_not_there_are_unfit(doctor):
     done = doctor("--json", OMPI_COMM_WORLD_SIZE="3", PMI_SIZE="3")
     assert done.returncode == 5
     assert "started 3 ranks" in done.stderr
@@ -121,7 +121,7 @@ def test_a_folder_that_cannot_be_written_is_unfit(doctor, tmp_path, place):
 
 
 @launched
-def test_all_ranks_end_with_the_code_of_the_first(doctor):
+def test_all_ranks_end_with_the_same_code(doctor):
     done = doctor("-o", "/proc/x", ranks=3)
     assert done.returncode == 5
     assert done.stdout.count("cannot be written") == 1
@@ -151,7 +151,7 @@ def test_a_rank_of_another_version_is_unfit_and_named(tmp_path):
     assert "0.0.0 on rank 2" in versions["found"]
 
 
-def test_inherited_variables_are_found_as_they_are_set(doctor):
+def test_inherited_variables_are_found(doctor):
     done = doctor("--json", SLURM_CPU_BIND="quiet,mask_cpu:0x1", OMP_NUM_THREADS="64")
     (binding,) = found(done, "environment")
     assert "SLURM_CPU_BIND" in binding["found"]
@@ -159,7 +159,7 @@ def test_inherited_variables_are_found_as_they_are_set(doctor):
     assert bool(crowds) == (len(os.sched_getaffinity(0)) < 64)
 
 
-def test_the_same_from_many_hosts_is_cut_short():
+def test_similar_findings_of_many_hosts_are_shortened():
     many = [Finding(Severity.NOTE, "load", f"n{n} is busy", "wait", (f"n{n}",)) for n in range(9)]
     other = Finding(Severity.OK, "output", "fine")
     short = shorten([*many, other])
