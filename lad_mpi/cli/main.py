@@ -64,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_show(commands)
     _add_validate(commands)
     _add_components(commands)
+    _add_schema(commands)
     _add_bench(commands)
     add_baseline(commands, _command)
     add_scale(commands, _command)
@@ -247,6 +248,21 @@ def _add_components(commands: argparse._SubParsersAction[_Parser]) -> None:
     components.set_defaults(module="components", function="components")
 
 
+def _add_schema(commands: argparse._SubParsersAction[_Parser]) -> None:
+    schema = _command(
+        commands,
+        "schema",
+        "print a JSON Schema of spec, study or cluster files",
+        "Print the JSON Schema with which editors complete and check spec, study and cluster "
+        "files. It includes the components of other packages that are installed.",
+    )
+    schema.add_argument("file", nargs="?", choices=("spec", "study", "cluster"), default="spec")
+    schema.add_argument(
+        "--markdown", action="store_true", help="print docs/reference.md, the page of all keys"
+    )
+    schema.set_defaults(module="schema", function="schema")
+
+
 def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
     bench = commands.add_parser("bench", help="time parts of the suite on this machine")
     subjects = bench.add_subparsers(metavar="SUBJECT", required=True)
@@ -303,12 +319,10 @@ def _add_doctor(commands: argparse._SubParsersAction[_Parser]) -> None:
     doctor = _command(
         commands,
         "doctor",
-        "say whether a run could be trusted here",
-        "Examine this place, alone or on all ranks under mpirun or srun: launcher and MPI, "
-        "versions, processors and threads, inherited variables, GPUs, clocks, and HDF5 where "
-        "the logs would go. Each finding comes with its fix; exit code 5 if a run could not be "
-        "trusted.",
-        verbose="show all facts that were gathered, too",
+        "check whether a run can be trusted here",
+        "Check this process, or all ranks under mpirun or srun: launcher and MPI, versions, "
+        "processors and threads, inherited variables, GPUs, and HDF5 in the folder of the logs. "
+        "Each finding comes with its fix. The exit code is 5 if a run could not be trusted.",
     )
     doctor.add_argument(
         "-o",
@@ -316,7 +330,7 @@ def _add_doctor(commands: argparse._SubParsersAction[_Parser]) -> None:
         type=path_argument,
         default=Path("results"),
         metavar="DIR",
-        help="folder of the logs (default: results); it is not made",
+        help="folder of the logs (default: results); it is not created",
     )
     add_json(doctor)
     doctor.set_defaults(module="doctor", function="doctor")
@@ -327,11 +341,14 @@ def _command(
     name: str,
     short: str,
     text: str,
-    *,
-    verbose: str = "show where in the code an error in the command's input arose",
 ) -> _Parser:
     parser = commands.add_parser(name, help=short, description=text)
-    parser.add_argument("-v", "--verbose", action="store_true", help=verbose)
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="show where in the code an error in the command's input arose",
+    )
     return parser
 
 

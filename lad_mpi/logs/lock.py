@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from lad_mpi.errors import UsageError
 from lad_mpi.files import name_of, open_descriptor
+from lad_mpi.launchers import job_id
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -160,7 +161,7 @@ class OutputLock:
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "job": os.environ.get("SLURM_JOB_ID", ""),
+            "job": job_id(),
         }
         # The note only serves messages: if the disk is full, go on without it.
         with contextlib.suppress(OSError):
