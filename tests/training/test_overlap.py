@@ -215,7 +215,7 @@ def test_an_honest_message_that_is_refused_ends_the_run(run):
     device = int(prepare(spec, Loopback(), open_backend("numpy", "float64")).honest[0])
     outcome, _ = run(spec, Tampering(device, 40))
     assert outcome.status == "failed"
-    assert f"device {device} first" in outcome.failure
+    assert f"the first is device {device}" in outcome.failure
 
 
 def test_an_error_of_the_rule_amid_slices_is_named(run, monkeypatch):
