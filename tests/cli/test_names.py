@@ -117,7 +117,7 @@ def test_a_name_that_leaves_no_place_for_a_checkpoint_is_refused_at_the_start(
     assert main(["run", "spec.toml", "-o", f"{'κ' * (most // 2 + 1)}.h5", *safety]) == 2
     told = capsys.readouterr().err
     assert "the name of its checkpoints would be too long for the file system, which allows" in told
-    assert "shorter with -o" in told
+    assert "use -o to choose a name that is" in told
     folder = "y" * 200 + "/"
     deep = folder * (os.pathconf(tmp_path, "PC_PATH_MAX") // len(folder))
     assert main(["run", "spec.toml", "-o", f"{deep}x.h5", *safety]) == 2
