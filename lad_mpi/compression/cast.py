@@ -38,11 +38,11 @@ class Cast:
 
     Notes
     -----
-    The codec is biased, since rounding is not random, and so has no δ. Within
-    the normal range |C(v)_j − v_j| ≤ 2⁻⁸ |v_j| for bfloat16 and 2⁻¹¹ |v_j| for
-    float16. What rounds to more than the largest number is sent as infinity
-    and refused, and not cut down in silence: a run whose honest gradients are
-    so large ends.
+    The codec is biased, because rounding is not random, so it has no δ. In the
+    normal range :math:`|C(v)_j - v_j| ≤ ε |v_j|` with ε = 2⁻⁸ for bfloat16 and
+    2⁻¹¹ for float16. A value that rounds to more than the largest number is sent
+    as infinity and refused. It is not clipped silently: a run with honest
+    gradients that large ends.
 
     References
     ----------
