@@ -7,12 +7,13 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from lad_mpi.cli.world import on_server, whole_world
+from lad_mpi.cli.world import whole_world
 from lad_mpi.errors import ExitCode, UsageError
 from lad_mpi.measure.bench_collectives import bench_collectives
 from lad_mpi.measure.bench_iteration import PAYLOAD, bench_iteration
 from lad_mpi.spec import Spec, load_spec, parse_spec, parse_toml_spec, to_toml
 from lad_mpi.spec.load import apply_override
+from lad_mpi.transport import from_server
 
 if TYPE_CHECKING:
     import argparse
@@ -46,7 +47,7 @@ def collectives(options: argparse.Namespace) -> ExitCode:
 def iteration(options: argparse.Namespace) -> ExitCode:
     """Show what an iteration costs beside its payload."""
     with whole_world(verbose=options.verbose) as (link, interrupt):
-        text = on_server(link, lambda: to_toml(_spec(options)))
+        text = from_server(link, lambda: to_toml(_spec(options)))
         found = bench_iteration(parse_toml_spec(text), link, interrupt)
         if found is not None:
             _show_iteration(found, options)

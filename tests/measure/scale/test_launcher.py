@@ -9,7 +9,7 @@ import pytest
 from lad_mpi.errors import UsageError
 from lad_mpi.launchers import module_words
 from lad_mpi.measure.scale import Launcher, default_launcher
-from lad_mpi.measure.scale.launcher import StoppedError, parse_launcher, without_launcher
+from lad_mpi.measure.scale.launcher import StoppedError, parse_launcher
 
 
 @pytest.fixture
@@ -51,11 +51,6 @@ def test_words_of_a_launcher_are_those_of_a_shell():
             parse_launcher(text)
     with pytest.raises(UsageError, match="No closing quotation"):
         parse_launcher("mpiexec --comment 'a")
-
-
-def test_ranks_announced_to_this_process_are_not_announced_to_others():
-    environment = {"PMI_RANK": "1", "PMIX_X": "", "SLURM_CPU_BIND_TYPE": "", "SLURM_JOB_ID": "7"}
-    assert without_launcher(environment) == {"SLURM_JOB_ID": "7"}
 
 
 def test_a_failure_is_told_by_its_last_words(stub, tmp_path):
