@@ -129,7 +129,7 @@ coverage: $(VENV)/.installed-test  ## run the quick serial tests and show what t
 	rm -f .coverage .coverage.*
 	$(TEST) coverage run -m pytest -q -n auto --maxprocesses 8 \
 	  -m "not mpi and not slurm and not wheel" $(ALONE); status=$$?; \
-	  coverage combine --quiet && coverage report && exit $$status
+	  $(BIN)/coverage combine --quiet && $(BIN)/coverage report && exit $$status
 
 $(VENV)/.installed-docs: $(VENV)/.installed-test
 	$(INSTALL) -e '.[docs]'
