@@ -1,20 +1,22 @@
-"""Arguments of ``lad-mpi analysis``, and how errors reach the person at the terminal."""
+"""The command line of lad-mpi analysis."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import math
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from analysis.plotting import import_figures
 from lad_mpi.errors import ExitCode, UsageError
 from lad_mpi.terminal import path_argument, run_command
 from lad_mpi.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
 
 _PROGRAM = "lad-mpi analysis"
 _LOGS = ("paths", "PATH", "log, or folder that is searched for logs (*.h5)")
@@ -94,7 +96,7 @@ def _add(
 
 
 def _table(options: argparse.Namespace) -> ExitCode:
-    from analysis import records, table  # noqa: PLC0415
+    from analysis import export, table  # noqa: PLC0415
     from analysis.runs import load_collection  # noqa: PLC0415
     from analysis.summary import summarise  # noqa: PLC0415
 
@@ -103,9 +105,9 @@ def _table(options: argparse.Namespace) -> ExitCode:
     collection = load_collection(options.paths)
     rows = summarise(collection, options.target)
     if options.json:
-        sys.stdout.write(records.to_json(rows, collection) + "\n")
+        sys.stdout.write(export.to_json(rows, collection) + "\n")
     elif options.csv:
-        sys.stdout.write(records.to_csv(rows, collection))
+        sys.stdout.write(export.to_csv(rows, collection))
     else:
         table.print_tables(rows, collection)
     return ExitCode.OK
@@ -140,3 +142,31 @@ def _scaling(options: argparse.Namespace) -> ExitCode:
     for path in drawn:
         sys.stdout.write(f"{path}\n")
     return ExitCode.OK
+
+
+#: matplotlib cannot be imported with a wrong value of these, and ours need none.
+_SETTINGS = {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
+
+
+def import_figures() -> Any:
+    """Return the package :mod:`analysis.figures`, whatever the user's settings of matplotlib.
+
+    Raises
+    ------
+    UsageError
+        matplotlib is not installed.
+    """
+    own = {name: os.environ.get(name) for name in _SETTINGS}
+    os.environ.update(_SETTINGS)
+    try:
+        return importlib.import_module("analysis.figures")
+    except ImportError as error:
+        raise UsageError(
+            f"figures need matplotlib, which cannot be imported ({error})",
+            hint="pip install 'lad_mpi[analysis]'",
+        ) from error
+    finally:
+        for name, value in own.items():
+            del os.environ[name]
+            if value is not None:
+                os.environ[name] = value

@@ -8,6 +8,7 @@ import numpy as np
 
 from lad_mpi.coding import ExactCode
 from lad_mpi.errors import LadError
+from lad_mpi.metrics.names import AGGREGATION_ERROR, GRADIENT_NORM
 from lad_mpi.spec import parse_component, parse_devices
 
 if TYPE_CHECKING:
@@ -77,11 +78,11 @@ def _has_exact_code(method: Method) -> bool:
 
 
 def _was_exact(run: RunLog) -> bool:
-    error = run.metrics["aggregation_error"]
+    error = run.metrics[AGGREGATION_ERROR]
     evaluated = ~np.isnan(error)
     if not evaluated.any():
         return False
-    scale = run.metrics["gradient_norm"][evaluated].max()
+    scale = run.metrics[GRADIENT_NORM][evaluated].max()
     return bool(error[evaluated].max() <= TOLERANCE * scale)
 
 

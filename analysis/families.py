@@ -30,7 +30,7 @@ _FEW = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class MethodName:
     """A method in the words of the field, as short as its company allows.
 
     Parameters
@@ -66,13 +66,13 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class LoadFamily:
     """Methods that differ in nothing but load, and name.
 
     Parameters
     ----------
     name, rule, setting, data : str
-        As of :class:`Identity`.
+        As of :class:`MethodName`.
     members : tuple of Method
         In the order of their loads.
     """
@@ -109,20 +109,22 @@ class Family:
         return found
 
 
-def identify(methods: Sequence[Method]) -> list[Identity]:
+def name_methods(methods: Sequence[Method]) -> list[MethodName]:
     """Name methods by what they are; no two have the same setting, rule and load."""
     where = _settings([method.spec for method in methods])
     rules = _rules(methods, where)
     return [
-        Identity(method, _component(_table(method.spec, "problem")), setting, rule, load_of(method))
+        MethodName(
+            method, _component(_table(method.spec, "problem")), setting, rule, load_of(method)
+        )
         for method, setting, rule in zip(methods, where, rules, strict=True)
     ]
 
 
-def load_families(collection: Collection) -> list[Family]:
+def load_families(collection: Collection) -> list[LoadFamily]:
     """Find all families of at least two loads, in natural order of their names."""
-    groups: dict[str, list[Identity]] = defaultdict(list)
-    for found in identify(collection.methods):
+    groups: dict[str, list[MethodName]] = defaultdict(list)
+    for found in name_methods(collection.methods):
         if found.load is not None:
             groups[found.family].append(found)
     families = []
@@ -130,7 +132,7 @@ def load_families(collection: Collection) -> list[Family]:
         first, ordered = members[0], sorted(members, key=lambda member: member.load or 0)
         if len({member.load for member in members}) > 1:
             ours = tuple(member.method for member in ordered)
-            families.append(Family(name, first.rule, first.setting, first.data, ours))
+            families.append(LoadFamily(name, first.rule, first.setting, first.data, ours))
     return sorted(families, key=lambda family: natural_key(family.name))
 
 

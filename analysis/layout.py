@@ -18,9 +18,9 @@ LEAST_NAME = 16
 _GAP = 2
 
 
-def make_table(title: str, titles: Sequence[str], body: Sequence[Sequence[str]]) -> Grid:
+def make_table(title: str, titles: Sequence[str], body: Sequence[Sequence[str]]) -> TextTable:
     """Lay out a table for a terminal: names left, numbers right, each cell in one line."""
-    return Grid(
+    return TextTable(
         one_line(title),
         tuple(map(one_line, titles)),
         tuple(tuple(map(one_line, row)) for row in body),
@@ -37,7 +37,7 @@ def print_lines(console: Console, lines: Iterable[str], *, indent: int = 0) -> N
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class TextTable:
     """A table whose first column has names, for :meth:`rich.console.Console.print`.
 
     Numbers are never cut. Where the terminal is too narrow, names are folded, then

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from analysis.facts import CHANGED, Conditions, Origin, conditions_of, launches_of, origin_of
-from analysis.labels import differences, natural_key, some_of, tell_apart
+from analysis.text import differences, natural_key, some_of, tell_apart
+from lad_mpi.metrics.names import LOSS
 from lad_mpi.spec import Identity, identity_of
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Timing:
+class TimedLaunches:
     """Launches of a method whose times mean the same.
 
     Parameters
@@ -61,7 +62,7 @@ class Method:
         Ordered by seed; several of a seed if it was run several times.
     origin : Origin
         What the runs were made of, besides their spec.
-    timings : tuple of Timing
+    timings : tuple of TimedLaunches
         Their launches, by what the times mean.
     """
 
@@ -69,7 +70,7 @@ class Method:
     spec: Mapping[str, Any]
     runs: tuple[RunLog, ...]
     origin: Origin = field(default_factory=Origin)
-    timings: tuple[Timing, ...] = ()
+    timings: tuple[TimedLaunches, ...] = ()
 
     @property
     def by_seed(self) -> dict[int, RunLog]:
@@ -177,7 +178,7 @@ def _method(draft: _Draft, label: str) -> Method:
     )
 
 
-def _timings(runs: Sequence[RunLog], label: str) -> list[Timing]:
+def _timings(runs: Sequence[RunLog], label: str) -> list[TimedLaunches]:
     groups: dict[Conditions, list[tuple[RunLog, Launch]]] = defaultdict(list)
     for run in runs:
         for launch in launches_of(run):
@@ -186,7 +187,7 @@ def _timings(runs: Sequence[RunLog], label: str) -> list[Timing]:
     facts = [conditions.facts() for conditions in groups]
     labels = tell_apart([label] * len(groups), facts, last_resort="oversubscribed")
     timings = [
-        Timing(unique, conditions, tuple(group))
+        TimedLaunches(unique, conditions, tuple(group))
         for unique, (conditions, group) in zip(labels, groups.items(), strict=True)
     ]
     return sorted(timings, key=lambda timing: (timing.conditions.ranks, natural_key(timing.label)))
@@ -247,7 +248,7 @@ def _unsure(methods: Sequence[Method]) -> list[str]:
 
 def loss_of(run: RunLog) -> float:
     """Return the loss of the final model; NaN if there is none."""
-    return float("nan") if run.final is None else run.final.metrics["loss"]
+    return float("nan") if run.final is None else run.final.metrics[LOSS]
 
 
 def _identity(run: RunLog) -> Identity:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from analysis.labels import natural_key
 from analysis.methods import Method, group_runs
+from analysis.text import natural_key
 from lad_mpi.errors import LadError, UsageError
 from lad_mpi.logs import find_logs, read_log
 from lad_mpi.text import one_line

@@ -1,4 +1,4 @@
-"""Medians and how sure they are, without assumptions on a distribution."""
+"""Medians and intervals, without assumptions on a distribution."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
 
 #: Coverage that an interval must reach to be called a confidence interval.
 CONFIDENCE = 0.95
@@ -132,3 +133,38 @@ def _interval_rank(count: int, confidence: float) -> tuple[int, float | None]:
             break
         rank, coverage = i + 1, inside
     return rank, coverage
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A value with the ends of its interval.
+
+    Parameters
+    ----------
+    value, low, high : float
+        In one unit.
+    coverage : float or None
+        Probability that the interval is stated to hold; None for a range that states none.
+    """
+
+    value: float
+    low: float
+    high: float
+    coverage: float | None = None
+
+    def times(self, other: Interval) -> Interval:
+        """Return the product of two values that are not negative.
+
+        Its interval holds where both do, which has at least the probability
+        1 − (1 − p) − (1 − q) by Bonferroni's inequality; a range makes the product one.
+        """
+        coverage = None
+        if self.coverage is not None and other.coverage is not None:
+            coverage = self.coverage + other.coverage - 1
+        return Interval(
+            self.value * other.value, self.low * other.low, self.high * other.high, coverage
+        )
+
+    def holds(self, value: float) -> bool:
+        """Tell whether a value is in the interval."""
+        return self.low <= value <= self.high

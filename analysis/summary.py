@@ -9,17 +9,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.exact import exact_reference
+from analysis.facts import gradients_per_iteration
 from analysis.methods import loss_of
 from analysis.statistics import Estimate, estimate, estimate_over
 from analysis.target import Reach, TimeToReach, reach, time_to_reach
 from analysis.timing import counted_iterations, iteration_seconds, split_iterations
-from analysis.work import gradients_per_iteration
+from lad_mpi.metrics.names import (
+    DOWNLINK_BYTES,
+    HONEST_DISPERSION,
+    HONEST_DISPERSION_PREDICTED,
+    UPLINK_BYTES,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from analysis.facts import Conditions
-    from analysis.methods import Method, Timing
+    from analysis.methods import Method, TimedLaunches
     from analysis.runs import Collection
     from lad_mpi.logs import Launch, RunLog
     from lad_mpi.types import HostFloats
@@ -140,16 +146,13 @@ def summarise(collection: Collection, target_loss: float | None = None) -> list[
     return sorted(rows, key=lambda row: row.final_loss.median)
 
 
-_PREDICTED = "honest_dispersion_predicted"
-
-
 def dispersion_ratio(run: RunLog) -> float | None:
     """Return measured over predicted dispersion, averaged over iterations.
 
     Every ratio has the expectation one if the prediction is exact. Iterations
     in which no dispersion is predicted say nothing.
     """
-    measured, predicted = run.metrics["honest_dispersion"], run.metrics[_PREDICTED]
+    measured, predicted = run.metrics[HONEST_DISPERSION], run.metrics[HONEST_DISPERSION_PREDICTED]
     told = predicted > 0
     return float(np.mean(measured[told] / predicted[told])) if told.any() else None
 
@@ -173,15 +176,15 @@ def _summarise(method: Method, methods: Sequence[Method], target_loss: float | N
         reference=None if reference is None else reference.label,
         dispersion_ratio=estimate(ratios) if ratios else None,
         dispersion_prediction=str(runs[0].provenance.get("dispersion_prediction", "")),
-        uplink_bytes=_traffic(runs, "uplink_bytes"),
-        downlink_bytes=_traffic(runs, "downlink_bytes"),
+        uplink_bytes=_traffic(runs, UPLINK_BYTES),
+        downlink_bytes=_traffic(runs, DOWNLINK_BYTES),
         gradients=gradients_per_iteration(method.spec),
         to_target=None if target_loss is None else reach(method, target_loss),
         times=tuple(_summarise_times(timing, target_loss) for timing in method.timings),
     )
 
 
-def _summarise_times(timing: Timing, target_loss: float | None) -> TimeSummary:
+def _summarise_times(timing: TimedLaunches, target_loss: float | None) -> TimeSummary:
     # A launch that did not get beyond its warm-up counts only if all are like it.
     warm = [one for one in timing.launches if _is_warm(*one)]
     launches = warm or timing.launches

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analysis.formatting import NOTHING, significant, with_prefix
-from analysis.labels import some_of
 from analysis.layout import make_table, print_lines
 from analysis.marks import OVERSUBSCRIBED, mark, time_notes
 from analysis.statistics import CONFIDENCE, Estimate, least_count
 from analysis.summary import UPPER_BOUND
+from analysis.text import NOTHING, significant, some_of, with_prefix
 from analysis.timing import COMMUNICATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from analysis.layout import Grid
+    from analysis.layout import TextTable
     from analysis.runs import Collection
     from analysis.summary import Summary, TimeSummary
 
@@ -87,7 +86,7 @@ def interval(found: Estimate) -> str:
     return f"({low} … {high})" if found.coverage is None else f"[{low}, {high}]"
 
 
-def _errors(rows: Sequence[Summary]) -> Grid:
+def _errors(rows: Sequence[Summary]) -> TextTable:
     body = [
         (
             row.label,
@@ -103,7 +102,7 @@ def _errors(rows: Sequence[Summary]) -> Grid:
     return make_table("Errors", titles, body)
 
 
-def _costs(rows: Sequence[Summary]) -> Grid:
+def _costs(rows: Sequence[Summary]) -> TextTable:
     shown = _shown_phases([time for row in rows for time in row.times])
     body = [
         (
@@ -123,7 +122,7 @@ def _costs(rows: Sequence[Summary]) -> Grid:
     return make_table("Costs of an iteration: times in ms, uplink in bytes", titles, body)
 
 
-def _to_target(rows: Sequence[Summary]) -> Iterator[Grid]:
+def _to_target(rows: Sequence[Summary]) -> Iterator[TextTable]:
     targets = [(row.label, row.to_target) for row in rows if row.to_target is not None]
     loss = significant(targets[0][1].loss, 4)
     yield make_table(

@@ -1,20 +1,41 @@
-"""What it takes to reach a loss."""
+"""What a run has spent before each iteration, and what it takes to reach a loss."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.spent import seconds_before, uplink_bytes_before
 from analysis.statistics import Estimate, estimate, estimate_over
+from analysis.timing import iteration_seconds
+from lad_mpi.metrics.names import LOSS, UPLINK_BYTES
 
 if TYPE_CHECKING:
-    from analysis.methods import Method, Timing
+    from analysis.methods import Method, TimedLaunches
     from lad_mpi.logs import RunLog
     from lad_mpi.types import HostFloats
+
+
+def iterations_before(run: RunLog) -> HostFloats:
+    """Return 0, 1, …, T, float64, shape (T + 1,)."""
+    return np.arange(len(run.iteration) + 1, dtype=np.float64)
+
+
+def seconds_before(run: RunLog) -> HostFloats:
+    """Return the training time before each iteration and of the run, float64, shape (T + 1,)."""
+    return _before(iteration_seconds(run))
+
+
+def uplink_bytes_before(run: RunLog) -> HostFloats:
+    """Return the uplink traffic before each iteration and of the run, float64, shape (T + 1,)."""
+    return _before(run.traffic[UPLINK_BYTES])
+
+
+def _before(amounts: Any) -> HostFloats:
+    total: HostFloats = np.concatenate([[0.0], np.cumsum(amounts, dtype=np.float64)])
+    return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +91,7 @@ def reach(method: Method, loss: float) -> Reach:
     return Reach(loss, len(steps), len(runs), iterations, uplink_bytes)
 
 
-def time_to_reach(timing: Timing, loss: float) -> TimeToReach | None:
+def time_to_reach(timing: TimedLaunches, loss: float) -> TimeToReach | None:
     """Return how long it took to get to a loss, or below, for the first time.
 
     Launches of one seed have the same iterations, and share all that makes seeds
@@ -104,7 +125,7 @@ def time_to_reach(timing: Timing, loss: float) -> TimeToReach | None:
     )
 
 
-def first_step(run: RunLog, error: float, metric: str = "loss") -> int | None:
+def first_step(run: RunLog, error: float, metric: str = LOSS) -> int | None:
     """Return after how many iterations the model was first evaluated as good; None if never.
 
     Parameters

@@ -1,7 +1,8 @@
-"""Parallel times from every rank's clock."""
+"""Parallel times from the clocks of all ranks, and the critical path of an iteration."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from lad_mpi.logs import Launch, RunLog
     from lad_mpi.types import HostBools, HostFloats
+
 
 #: What is left of an iteration when the work of all phases is taken out of it.
 COMMUNICATION = "communication"
@@ -117,3 +119,102 @@ def after_warmup(run: RunLog, rows: HostFloats) -> HostFloats:
 def _is_collective(present: npt.NDArray[np.bool_]) -> bool:
     """Tell from the ranks that take part in a phase whether it is a collective."""
     return len(present) > 1 and bool(present.all())
+
+
+#: Work of device ranks and of the server that a training would have as well.
+DEVICE_PHASES = ("compute", "encode", "pack")
+SERVER_PHASES = ("unpack", "aggregate", "update")
+
+
+@dataclass(frozen=True, slots=True)
+class CriticalPath:
+    """Where the time of one run's iterations went.
+
+    Parameters
+    ----------
+    total_s, device_s, server_s : float
+        Medians over iterations: the whole, the work of the slowest device rank, and
+        that of the server.
+    load_balance : float
+        Mean over maximum of the device ranks' work, median over iterations; 1 where one
+        rank hosts all devices.
+    communication_efficiency : float
+        Work on the critical path over the whole, median over iterations.
+    rank : int
+        Device rank that was the slowest most often.
+    rank_share : float
+        In which share of iterations.
+    phase : str
+        Phase with most time on the critical path.
+    phase_rank : str
+        On which rank that is: a number, or ``"all"`` for communication.
+    phase_share : float
+        Its share of the critical path.
+    """
+
+    total_s: float
+    device_s: float
+    server_s: float
+    load_balance: float
+    communication_efficiency: float
+    rank: int
+    rank_share: float
+    phase: str
+    phase_rank: str
+    phase_share: float
+
+
+def critical_path(run: RunLog) -> CriticalPath:
+    """Follow the critical path through the iterations after warm-up.
+
+    Notes
+    -----
+    The path of an iteration is the broadcast, the work of the slowest device rank, the
+    gather, and the work of the server, whose clock gives the whole. What the work leaves
+    of the whole is communication. Efficiencies are those of the POP centre of
+    excellence, for a server beside workers: load balance over the device ranks, and
+    communication efficiency as work on the path over the whole.
+    """
+    seconds = np.nan_to_num(after_warmup(run, run.seconds))
+    total = after_warmup(run, iteration_seconds(run))
+    first = 1 if run.ranks > 1 else 0
+    device_columns = _columns(run, DEVICE_PHASES)
+    work = seconds[:, first:, device_columns].sum(axis=2)
+    slowest = work.argmax(axis=1)
+    longest = work.max(axis=1)
+    served = seconds[:, 0, _columns(run, SERVER_PHASES)].sum(axis=1)
+    counts = np.bincount(slowest, minlength=work.shape[1])
+    on_path = {
+        **_sums(run, DEVICE_PHASES, seconds[np.arange(len(seconds)), first + slowest]),
+        **_sums(run, SERVER_PHASES, seconds[:, 0]),
+    }
+    on_path[COMMUNICATION] = max(0.0, float(total.sum()) - sum(on_path.values()))
+    phase = max(on_path, key=lambda name: on_path[name])
+    rank = first + int(counts.argmax())
+    where = {COMMUNICATION: "all"} | dict.fromkeys(SERVER_PHASES, "0")
+    return CriticalPath(
+        total_s=float(np.median(total)),
+        device_s=float(np.median(longest)),
+        server_s=float(np.median(served)),
+        load_balance=_median_ratio(work.mean(axis=1), longest),
+        communication_efficiency=min(1.0, _median_ratio(longest + served, total)),
+        rank=rank,
+        rank_share=float(counts.max() / len(seconds)),
+        phase=phase,
+        phase_rank=where.get(phase, str(rank)),
+        phase_share=on_path[phase] / max(sum(on_path.values()), 1e-300),
+    )
+
+
+def _columns(run: RunLog, names: tuple[str, ...]) -> list[int]:
+    return [run.phases.index(name) for name in names if name in run.phases]
+
+
+def _sums(run: RunLog, names: tuple[str, ...], rows: HostFloats) -> dict[str, float]:
+    return {
+        name: float(rows[:, run.phases.index(name)].sum()) for name in names if name in run.phases
+    }
+
+
+def _median_ratio(part: HostFloats, whole: HostFloats) -> float:
+    return float(np.median(part / np.maximum(whole, 1e-300)))

@@ -26,6 +26,19 @@ LARGEST_COUNT = 2**31 - 1
 COMMAND_BYTES = 8
 
 
+def broadcast_bytes(dimension: int, item_bytes: int) -> int:
+    """Return the size of a broadcast: the command, then a model of Q numbers.
+
+    Parameters
+    ----------
+    dimension : int
+        Q.
+    item_bytes : int
+        Size of a number in bytes.
+    """
+    return COMMAND_BYTES + dimension * item_bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """A number that is recorded for every evaluated iteration; it describes itself in the log.

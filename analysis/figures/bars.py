@@ -1,4 +1,4 @@
-"""Bars stacked from the phases of an iteration; they end where their numbers say."""
+"""Stacked bars of the phases of an iteration."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING
 from matplotlib.patches import Patch
 
 from analysis import style
+from analysis.families import setting_of
 from analysis.figures import canvas
-from analysis.formatting import significant
+from analysis.figures.notes import times_caption, times_heading
+from analysis.marks import mark
+from analysis.runs import natural_key
+from analysis.summary import summarise
+from analysis.text import significant
 from analysis.timing import COMMUNICATION
 
 if TYPE_CHECKING:
@@ -19,6 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from analysis.runs import Collection
+
 
 #: Heights of rows in inches: of a bar, and of one with its bounds below.
 _ROW, _PAIR = 0.2, 0.34
@@ -37,7 +45,7 @@ _OTHERS = "other phases"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Bar:
     """A bar.
 
     Parameters
@@ -71,7 +79,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class _Bar:
+class _DrawnBar:
     """A row as it is drawn: its name in lines, its phases without those too short to be seen."""
 
     name: str
@@ -86,15 +94,15 @@ class _Bar:
         return max(_PAIR if self.below else _ROW, lines * canvas.LINE + 0.04)
 
 
-def draw_bars(rows: Sequence[Row]) -> Figure:
+def draw_bars(rows: Sequence[Bar]) -> Figure:
     """Draw bars from top to bottom, in one column or two, with the legend of the phases."""
     least = _PAIR if any(row.bounds for row in rows) else _ROW
     columns = 1 if least * len(rows) <= _TALLEST else 2
     deep = -(-len(rows) // columns)
     seen = {COMMUNICATION}.union(*(row.seen() for row in rows))
     bars = [
-        _Bar(
-            canvas.plain(row.name, _NAMES[columns], canvas.SMALL),
+        _DrawnBar(
+            canvas.fold_name(row.name, _NAMES[columns], canvas.SMALL),
             row.whole,
             _pooled(row.stacked(), seen),
             _pooled(row.bounds, seen),
@@ -121,7 +129,7 @@ def draw_bars(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _draw_column(axes: Axes, bars: Sequence[_Bar], colors: Mapping[str, str]) -> None:
+def _draw_column(axes: Axes, bars: Sequence[_DrawnBar], colors: Mapping[str, str]) -> None:
     top, places = 0.0, []
     for bar in bars:
         place = top + bar.height / 2
@@ -163,3 +171,33 @@ def _stack(
     for name in sorted(parts, key=list(colors).index):
         axes.barh(place, parts[name], height, left=end, color=colors[name], label=name)
         end += parts[name]
+
+
+_MS = 1e3
+
+
+def phase_times(collection: Collection) -> tuple[Figure, str]:
+    """Draw a bar a method, stacked from the times of the phases."""
+    times = [time for row in summarise(collection) for time in row.times]
+    times.sort(key=lambda time: natural_key(time.label))
+    conditions = [time.conditions for time in times]
+    # What is true of all is said once, above.
+    marked = len({mark(one) for one in conditions}) > 1
+    # Only means add up to the whole.
+    bars = [
+        Bar(
+            name=time.label + (mark(time.conditions) if marked else ""),
+            whole=_MS * time.mean_s,
+            parts={name: _MS * phase.mean for name, phase in time.phases.items()},
+        )
+        for time in times
+    ]
+    figure = draw_bars(bars)
+    specs = [method.spec for method in collection.methods]
+    canvas.heading(figure, setting_of(specs), *times_heading(conditions, marked=marked))
+    caption = (
+        "Training time of an iteration: means over iterations after warm-up, medians over runs. "
+        "Work is that of the slowest rank; what it leaves of the server's clock is communication "
+        "and waiting. Numbers: the whole, in ms."
+    )
+    return figure, f"{caption} {times_caption(conditions)}".strip()

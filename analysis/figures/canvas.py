@@ -68,7 +68,7 @@ def new_figure(height: float) -> Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class PanelGrid:
     """Panels of the same size.
 
     Parameters
@@ -97,14 +97,14 @@ class Grid:
         self.figure.supylabel(y, fontsize=9)
 
 
-def grid(arrangement: Arrangement) -> Grid:
+def grid(arrangement: Arrangement) -> PanelGrid:
     """Return axes for all panels, with their titles; they share scales where losses compare."""
     count = len(arrangement.panels)
     columns = next((few for few, most in _COLUMNS.items() if count <= most), 4)
     rows = -(-count // columns)
     shared = arrangement.one_data
     room = style.WIDTH * _POINTS / columns - (24 if shared else 50)
-    titles = [plain(panel.title, room) for panel in arrangement.panels]
+    titles = [fold_name(panel.title, room) for panel in arrangement.panels]
     lines = max(title.count("\n") + bool(title) for title in titles)
     figure = new_figure(0.4 + rows * (_HEIGHTS[columns] + lines * 1.3 * _TEXT / _POINTS))
     free = list(figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared).flat)
@@ -114,10 +114,10 @@ def grid(arrangement: Arrangement) -> Grid:
         axes.tick_params(labelbottom=not shared or place + columns >= count)
     for axes in free[count:]:
         axes.remove()
-    return Grid(figure, free[:count], columns)
+    return PanelGrid(figure, free[:count], columns)
 
 
-def plain(name: str, points: float, size: float = _TEXT) -> str:
+def fold_name(name: str, points: float, size: float = _TEXT) -> str:
     """Break a name into lines of so many points; characters without a glyph are escaped.
 
     It is to be drawn with ``parse_math=False``.
@@ -152,8 +152,8 @@ def legend(figure: Figure, entries: Mapping[str, Artist], *, beside: bool = Fals
     beside : bool
         Whether it stands to the right of the axes, if names are short.
     """
-    beside = beside and not any("\n" in plain(name, _BESIDE) for name in entries)
-    names = [plain(name, _BESIDE if beside else _BELOW) for name in entries]
+    beside = beside and not any("\n" in fold_name(name, _BESIDE) for name in entries)
+    names = [fold_name(name, _BESIDE if beside else _BELOW) for name in entries]
     widest = max((_width(line, _TEXT) for name in names for line in name.split("\n")), default=0.0)
     columns = max(1, int((style.WIDTH * _POINTS - 10) / (widest + _SAMPLE)))
     rows = -(-len(names) // columns)
@@ -179,7 +179,7 @@ def legend(figure: Figure, entries: Mapping[str, Artist], *, beside: bool = Fals
 def heading(figure: Figure, *lines: str, alarm: str = "") -> None:
     """Write above the axes what all of them share, in red where no claim can be made."""
     room = style.WIDTH * _POINTS - 12
-    text = "\n".join(plain(line, room, SMALL) for line in (alarm, *lines) if line)
+    text = "\n".join(fold_name(line, room, SMALL) for line in (alarm, *lines) if line)
     figure.suptitle(
         text, x=0.01, ha="left", fontsize=SMALL, color=_ALARM if alarm else style.GREY,
         parse_math=False,
@@ -190,7 +190,7 @@ def heading(figure: Figure, *lines: str, alarm: str = "") -> None:
 def title(axes: Axes, text: str) -> None:
     """Name a row of panels above its first."""
     # A longer one would part the first panel from the second.
-    shown = plain(text, style.WIDTH * _POINTS * 0.4)
+    shown = fold_name(text, style.WIDTH * _POINTS * 0.4)
     axes.set_title(shown, loc="left", fontsize=_TEXT, parse_math=False)
 
 

@@ -18,9 +18,10 @@ from analysis.figures.notes import (
     times_heading,
 )
 from analysis.figures.panels import arrange, errors_of, lines_of, times_of
-from analysis.spent import iterations_before, seconds_before, uplink_bytes_before
 from analysis.statistics import estimate
 from analysis.summary import final_loss
+from analysis.target import iterations_before, seconds_before, uplink_bytes_before
+from lad_mpi.metrics.names import LOSS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -92,7 +93,7 @@ def loss_curve(runs: Sequence[RunLog], spent: Callable[[RunLog], HostFloats]) ->
         Gives what a run has spent before each iteration, and after the last,
         shape (T + 1,).
     """
-    losses = np.array([[*run.metrics["loss"], final_loss(run)] for run in runs])
+    losses = np.array([[*run.metrics[LOSS], final_loss(run)] for run in runs])
     costs = np.array([spent(run) for run in runs])
     evaluated = np.isfinite(losses).all(axis=0)
     estimates = [estimate(column.tolist()) for column in losses[:, evaluated].T]

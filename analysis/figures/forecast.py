@@ -20,7 +20,7 @@ from analysis.forecast.sweep import (
     points_along,
 )
 from analysis.forecast.table import check_line, notes
-from analysis.formatting import with_prefix
+from analysis.text import with_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from analysis.forecast import Forecast
     from analysis.forecast.answer import Question
-    from analysis.forecast.sweep import Line, Setting
+    from analysis.forecast.sweep import Setting, SweepLine
 
 _HEIGHT = 2.3
 _BAND = 0.15
@@ -65,9 +65,9 @@ class _Sweep:
     """What is drawn along an axis: the forecast, the model where it was fitted, measurements."""
 
     axis: str
-    lines: list[Line]
-    fitted: list[Line]
-    points: list[Line]
+    lines: list[SweepLine]
+    fitted: list[SweepLine]
+    points: list[SweepLine]
 
     @property
     def methods(self) -> set[str]:
@@ -144,12 +144,17 @@ def _chosen(forecast: Forecast, *, to_target: bool) -> tuple[list[str], str]:
     return [method for method in best if method in kept], said
 
 
-def _only(methods: Sequence[str], lines: Sequence[Line]) -> list[Line]:
+def _only(methods: Sequence[str], lines: Sequence[SweepLine]) -> list[SweepLine]:
     return [line for line in lines if line.method in methods]
 
 
 def _lines(
-    axes: Axes, lines: Sequence[Line], styles: Mapping[str, style.Style], look: str, *, band: bool
+    axes: Axes,
+    lines: Sequence[SweepLine],
+    styles: Mapping[str, style.Style],
+    look: str,
+    *,
+    band: bool,
 ) -> None:
     for line in lines:
         color = styles[line.method].color
@@ -167,7 +172,7 @@ def _lines(
             axes.fill_between(line.places, low, high, color=color, alpha=_BAND, linewidth=0)
 
 
-def _points(axes: Axes, lines: Sequence[Line], styles: Mapping[str, style.Style]) -> None:
+def _points(axes: Axes, lines: Sequence[SweepLine], styles: Mapping[str, style.Style]) -> None:
     for line in lines:
         look = styles[line.method]
         for place, value in zip(line.places, line.values, strict=True):

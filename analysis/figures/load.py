@@ -16,6 +16,7 @@ from analysis.figures.notes import left_out_caption, seeds_caption, spread_capti
 from analysis.figures.panels import Line, arrange, errors_of, lines_of
 from analysis.statistics import estimate
 from analysis.summary import final_loss
+from lad_mpi.metrics.names import AGGREGATION_ERROR, BETA_SQUARED, HONEST_DISPERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from analysis.families import Family
+    from analysis.families import LoadFamily
     from analysis.runs import Collection, Method
     from analysis.statistics import Estimate
     from lad_mpi.logs import RunLog
@@ -45,7 +46,7 @@ _LAW: dict[str, Any] = {"color": "#C8C8C8", "linewidth": 3.0, "zorder": 1}
 
 
 @dataclass(frozen=True, slots=True)
-class Quantity:
+class PlottedQuantity:
     """What a pair of axes shows.
 
     Parameters
@@ -108,23 +109,23 @@ def error_against_load(collection: Collection) -> tuple[Figure, str] | None:
 
 def relative_to_variance(run: RunLog, squares: Any) -> float:
     """Return the mean over evaluated iterations of squares relative to β²."""
-    beta_squared = run.metrics["beta_squared"]
+    beta_squared = run.metrics[BETA_SQUARED]
     told = beta_squared > 0
     return float(np.mean(squares[told] / beta_squared[told])) if told.any() else math.nan
 
 
 def _dispersion(run: RunLog) -> float:
-    return relative_to_variance(run, run.metrics["honest_dispersion"])
+    return relative_to_variance(run, run.metrics[HONEST_DISPERSION])
 
 
 def _squared_error(run: RunLog) -> float:
-    return relative_to_variance(run, run.metrics["aggregation_error"] ** 2)
+    return relative_to_variance(run, run.metrics[AGGREGATION_ERROR] ** 2)
 
 
 _QUANTITIES = (
-    Quantity("final loss $F(x_T)$", final_loss, 0.0),
-    Quantity(r"honest dispersion / $\beta^2$", _dispersion, _ROUNDING),
-    Quantity(r"squared aggregation error / $\beta^2$", _squared_error, _ROUNDING),
+    PlottedQuantity("final loss $F(x_T)$", final_loss, 0.0),
+    PlottedQuantity(r"honest dispersion / $\beta^2$", _dispersion, _ROUNDING),
+    PlottedQuantity(r"squared aggregation error / $\beta^2$", _squared_error, _ROUNDING),
 )
 
 
@@ -138,13 +139,13 @@ def _line_of(look: style.Style) -> dict[str, Any]:
     }
 
 
-def _line(family: Family) -> Line:
+def _line(family: LoadFamily) -> Line:
     losses = [final_loss(run) for method in family.members for run in method.runs]
     return Line(family.name, family.data, family.setting, family.rule, None, min(losses))
 
 
 def _draw_families(
-    axes: Axes, families: Sequence[tuple[Family, style.Style]], quantity: Quantity
+    axes: Axes, families: Sequence[tuple[LoadFamily, style.Style]], quantity: PlottedQuantity
 ) -> dict[str, Artist]:
     """Draw medians with bars; return the sample of those at zero, if there are any."""
     found = _estimates([method for family, _ in families for method in family.members], quantity)
@@ -176,14 +177,14 @@ def _draw_families(
     return {_ZERO: canvas.sample(color=style.GREY, linewidth=0, **_AT_ZERO)} if zeros else {}
 
 
-def _estimates(methods: Sequence[Method], quantity: Quantity) -> dict[str, Estimate]:
+def _estimates(methods: Sequence[Method], quantity: PlottedQuantity) -> dict[str, Estimate]:
     """Return the estimates of methods by their labels, of those that have all finite values."""
     values = {m.label: [quantity.value(run) for run in m.by_seed.values()] for m in methods}
     return {label: estimate(v) for label, v in values.items() if all(map(math.isfinite, v))}
 
 
 def _draw_exact(
-    axes: Axes, families: Sequence[Family], collection: Collection
+    axes: Axes, families: Sequence[LoadFamily], collection: Collection
 ) -> dict[str, Artist]:
     """Draw the level of exact recovery where all families share it."""
     references = {
@@ -201,7 +202,7 @@ def _draw_exact(
     return {"exact recovery": axes.axhline(level, **_EXACT)}
 
 
-def _draw_laws(axes: Axes, families: Sequence[Family]) -> dict[str, Artist]:
+def _draw_laws(axes: Axes, families: Sequence[LoadFamily]) -> dict[str, Artist]:
     most = max(load_of(method) or 0 for family in families for method in family.members)
     laws = [family.law() for family in families if not family.compressed]
     entries: dict[str, Artist] = {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analysis import style
-from analysis.families import identify, joined
+from analysis.families import joined, name_methods
 from analysis.runs import natural_key
 from analysis.summary import final_loss
 
@@ -31,7 +31,7 @@ class Line:
     label : str
         Its own name; no other line has it.
     data, setting, rule, load
-        As of :class:`~analysis.families.Identity`.
+        As of :class:`~analysis.families.MethodName`.
     loss : float
         Its final loss.
     """
@@ -161,7 +161,7 @@ def times_of(methods: Sequence[Method]) -> list[Source]:
 def lines_of(sources: Sequence[Source]) -> list[Line]:
     """Return a line a source."""
     methods = {source.method.label: source.method for source in sources}
-    found = {one.method.label: one for one in identify(list(methods.values()))}
+    found = {one.method.label: one for one in name_methods(list(methods.values()))}
     return [
         Line(
             label=source.label,

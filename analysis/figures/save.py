@@ -7,9 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from analysis.figures import canvas
+from analysis.figures.bars import phase_times
 from analysis.figures.convergence import against_bytes, against_iterations, against_seconds
 from analysis.figures.load import error_against_load
-from analysis.figures.phases import phase_times
 from analysis.figures.scaling import cost_along_axis, phases_and_bounds, speedup_and_efficiency
 from lad_mpi.errors import UsageError
 from lad_mpi.files import whole_file

@@ -9,14 +9,14 @@ import numpy as np
 from analysis import style
 from analysis.families import setting_of
 from analysis.figures import canvas
-from analysis.figures.bars import Row, draw_bars
+from analysis.figures.bars import Bar, draw_bars
 from analysis.figures.notes import sentence
 from analysis.figures.panels import MOST_LINES
-from analysis.formatting import significant
 from analysis.marks import mark, time_notes
 from analysis.runs import natural_key
 from analysis.scaling.summary import void_lines
 from analysis.statistics import CONFIDENCE, EACH_OF_TWO, least_count
+from analysis.text import significant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -91,7 +91,7 @@ def phases_and_bounds(study: ScalingStudy, rows: Sequence[CaseSummary]) -> tuple
     """Draw two bars a case: the phases as measured, and their bounds below."""
     figure = draw_bars(
         [
-            Row(
+            Bar(
                 name=f"{row.name}{mark(row)}",
                 whole=_MS * row.seconds.median,
                 parts={p.name: _MS * p.seconds.median for p in row.phases},
@@ -140,7 +140,7 @@ def cost_along_axis(study: ScalingStudy, rows: Sequence[CaseSummary]) -> tuple[F
         linewidth=0.9,
     )  # fmt: skip
     for axes, title in ((left, _TIME), (right, "final loss $F(x_T)$")):
-        axes.set_xlabel(canvas.plain(f"{_short(key)} ({key})", 200, 9), parse_math=False)
+        axes.set_xlabel(canvas.fold_name(f"{_short(key)} ({key})", 200, 9), parse_math=False)
         axes.set_ylabel(title)
         _scale(axes, ticks, log=ticks[0] > 0)
     left.set_ylim(bottom=0)

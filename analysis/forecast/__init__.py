@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from analysis.forecast.answer import Question, Row, answer, cheapest
+from analysis.forecast.answer import Question, Row, Target, answer, cheapest
 from analysis.forecast.assumptions import assumptions
-from analysis.forecast.check import Check, leave_out_largest
-from analysis.forecast.fit import CostModel, fit_model
+from analysis.forecast.fit import Check, CostModel, fit_model, leave_out_largest
 from analysis.forecast.observe import Measured, observe
-from analysis.forecast.target import METRICS, Target
 from lad_mpi.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
-    "METRICS",
     "Check",
     "CostModel",
     "Forecast",

@@ -1,4 +1,4 @@
-"""Rows of a forecast: what every method costs at the sizes that were asked for."""
+"""Rows of a forecast: what every method costs at the sizes asked for, and to a target."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from analysis.forecast.observe import dimension_of, header_bytes
-from analysis.forecast.target import progress_to
 from analysis.forecast.workload import grown, workload_of
+from analysis.statistics import EACH_OF_TWO, Interval, estimate
+from analysis.target import error_curve, first_step
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from analysis.forecast.fit import CostModel, Prediction
-    from analysis.forecast.interval import Interval
-    from analysis.forecast.observe import Case, Measured
-    from analysis.forecast.target import Progress, Target
+    from analysis.forecast.observe import Measured, MeasuredCase
     from analysis.forecast.workload import Workload
+    from lad_mpi.logs import RunLog
     from lad_mpi.network import Network
 
 
@@ -49,14 +51,14 @@ class Row:
     Parameters
     ----------
     method : str
-        As of :class:`~analysis.forecast.observe.Case`.
+        As of :class:`~analysis.forecast.observe.MeasuredCase`.
     workload : Workload
         The sizes.
     network : Network or None
         None for the communication as measured.
     iteration : Prediction
         Time of an iteration.
-    progress : Progress or None
+    progress : StepsToTarget or None
         Iterations to the target; None where there is no target, or no log at this load.
     source : Workload or None
         Sizes of the runs whose errors these are.
@@ -66,7 +68,7 @@ class Row:
     workload: Workload
     network: Network | None
     iteration: Prediction
-    progress: Progress | None
+    progress: StepsToTarget | None
     source: Workload | None
 
     @property
@@ -106,7 +108,7 @@ def answer(measured: Measured, model: CostModel, question: Question) -> list[Row
 
 def row_at(
     model: CostModel,
-    cases: Sequence[Case],
+    cases: Sequence[MeasuredCase],
     method: str,
     *,
     target: Target | None,
@@ -121,7 +123,7 @@ def row_at(
     ----------
     model : CostModel
         Fitted on these cases, among others.
-    cases : sequence of Case
+    cases : sequence of MeasuredCase
         Those of the method.
     method : str
         Its name.
@@ -154,7 +156,9 @@ def cheapest(rows: Sequence[Row]) -> list[tuple[Row, list[Row]]]:
     return found
 
 
-def workload_at(cases: Sequence[Case], *, ranks: int, load: int | None, dimension: int) -> Workload:
+def workload_at(
+    cases: Sequence[MeasuredCase], *, ranks: int, load: int | None, dimension: int
+) -> Workload:
     """Return the sizes of a method elsewhere than where it was measured.
 
     Where there are more device ranks than devices, devices are added until each has
@@ -176,16 +180,16 @@ def workload_at(cases: Sequence[Case], *, ranks: int, load: int | None, dimensio
     return workload_of(grown(run.spec, changes), ranks, dimension, header_bytes(run))
 
 
-def _closest(cases: Sequence[Case], dimension: int) -> Case:
+def _closest(cases: Sequence[MeasuredCase], dimension: int) -> MeasuredCase:
     alike = [case for case in cases if case.workload.dimension == dimension]
     return max(alike or cases, key=lambda case: case.workload.dimension)
 
 
-def _values(cases: Sequence[Case], name: str) -> list[int]:
+def _values(cases: Sequence[MeasuredCase], name: str) -> list[int]:
     return sorted({int(getattr(case.workload, name)) for case in cases})
 
 
-def _loads(cases: Sequence[Case], question: Question) -> Sequence[int | None]:
+def _loads(cases: Sequence[MeasuredCase], question: Question) -> Sequence[int | None]:
     """Return the loads to look at; a code that sets its own has None."""
     own = sorted(
         {
@@ -201,8 +205,8 @@ def _loads(cases: Sequence[Case], question: Question) -> Sequence[int | None]:
 
 
 def _progress(
-    cases: Sequence[Case], workload: Workload, target: Target | None
-) -> tuple[Progress | None, Workload | None]:
+    cases: Sequence[MeasuredCase], workload: Workload, target: Target | None
+) -> tuple[StepsToTarget | None, Workload | None]:
     """Take the errors of runs at the same load, of the closest N and Q where there are several."""
     alike = [case for case in cases if _same_load(case, workload)]
     if target is None or not alike:
@@ -221,6 +225,71 @@ def _progress(
     return progress_to(target, runs), source
 
 
-def _same_load(case: Case, workload: Workload) -> bool:
+def _same_load(case: MeasuredCase, workload: Workload) -> bool:
     """Tell whether two have the same load; a code that sets its own load always has."""
     return case.workload.load == workload.load or "load" not in case.runs[0].spec["coding"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An error that is to be reached.
+
+    Parameters
+    ----------
+    metric : str
+        One of :data:`~lad_mpi.metrics.names.MODEL_ERRORS`.
+    value : float
+        It is reached where the metric is at or below this.
+    """
+
+    metric: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepsToTarget:
+    """How far the runs of a method came.
+
+    Parameters
+    ----------
+    iterations : Interval or None
+        Updates up to the target, over seeds: median, and an interval that with that of
+        another quantity makes one of ``CONFIDENCE``, or the least and the greatest where
+        there are too few seeds. None where a seed did not reach it.
+    seeds, reached : int
+        All seeds, and those that reached it.
+    within : int
+        Iterations that were run.
+    least : float
+        The least error of all evaluations, median over seeds.
+    """
+
+    iterations: Interval | None
+    seeds: int
+    reached: int
+    within: int
+    least: float
+
+
+def progress_to(target: Target, runs: Iterable[RunLog]) -> StepsToTarget:
+    """Count the iterations to a target over the seeds of one method.
+
+    Launches of a seed have the same errors, so each seed counts once. A run may have been
+    at the target before it was evaluated there.
+    """
+    by_seed = {run.spec["seed"]: run for run in runs}
+    counts = [first_step(run, target.value, target.metric) for run in by_seed.values()]
+    reached = [count for count in counts if count is not None]
+    iterations = None
+    if len(reached) == len(counts):
+        found = estimate([float(count) for count in reached], EACH_OF_TWO)
+        iterations = Interval(found.median, found.low, found.high, found.coverage)
+    return StepsToTarget(
+        iterations=iterations,
+        seeds=len(counts),
+        reached=len(reached),
+        within=max(run.recorded for run in by_seed.values()),
+        least=float(
+            np.median([np.nanmin(error_curve(run, target.metric)) for run in by_seed.values()])
+        ),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from analysis.forecast.terms import COMMUNICATION, TERMS, features
+from analysis.forecast.workload import COMMUNICATION, TERMS, features
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""A cost model fitted on measured cases, and what it says of others, with intervals."""
+"""A cost model fitted on measured cases, what it predicts, and whether that holds."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 from scipy.optimize import nnls
 from scipy.stats import t as student
 
-from analysis.forecast.interval import Interval
-from analysis.forecast.terms import COMMUNICATION, TERMS, features, network_seconds
-from analysis.statistics import CONFIDENCE, EACH_OF_TWO
+from analysis.forecast.workload import COMMUNICATION, TERMS, features, network_seconds
+from analysis.statistics import CONFIDENCE, EACH_OF_TWO, Interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from analysis.forecast.observe import Case
+    from analysis.forecast.observe import Measured, MeasuredCase
     from analysis.forecast.workload import Workload
     from lad_mpi.network import Network
     from lad_mpi.types import HostFloats, HostInts
+
 
 #: Draws of the bootstrap. They are of a fixed seed: the same logs give the same forecast.
 DRAWS = 400
@@ -62,7 +62,7 @@ class TermFit:
     Parameters
     ----------
     kept : tuple of int
-        Columns of :func:`~analysis.forecast.terms.features` that the fit has.
+        Columns of :func:`~analysis.forecast.workload.features` that the fit has.
     proportional : bool
         Whether columns were left out because they, or others, were not varied.
     coefficients : ndarray of float64, shape (k,)
@@ -149,12 +149,12 @@ def _interval(value: float, draws: HostFloats, coverage: float) -> Interval:
     return Interval(value, min(float(low), value), max(float(high), value), coverage)
 
 
-def fit_model(cases: Sequence[Case]) -> CostModel:
+def fit_model(cases: Sequence[MeasuredCase]) -> CostModel:
     """Fit the model on cases; launches are the replicates of each.
 
     Parameters
     ----------
-    cases : sequence of Case
+    cases : sequence of MeasuredCase
         At least three, of which others cover at least two.
 
     Notes
@@ -174,7 +174,7 @@ def fit_model(cases: Sequence[Case]) -> CostModel:
     )
 
 
-def leave_one_out(cases: Sequence[Case]) -> list[tuple[float, float]]:
+def leave_one_out(cases: Sequence[MeasuredCase]) -> list[tuple[float, float]]:
     """Return log(measured / predicted) of every case that the others cover, and of its work."""
     errors = []
     for case in cases:
@@ -204,7 +204,7 @@ def _standard_errors(degrees: int) -> HostFloats:
     return errors
 
 
-def _fit_terms(cases: Sequence[Case], draws: int) -> dict[tuple[str, str], TermFit]:
+def _fit_terms(cases: Sequence[MeasuredCase], draws: int) -> dict[tuple[str, str], TermFit]:
     generator = np.random.default_rng(_SEED)
     chosen = [
         generator.integers(len(case.seconds), size=(draws, len(case.seconds))) for case in cases
@@ -217,7 +217,7 @@ def _fit_terms(cases: Sequence[Case], draws: int) -> dict[tuple[str, str], TermF
 
 
 def _fit_groups(
-    cases: Sequence[Case], totals: Sequence[float], chosen: Sequence[HostInts]
+    cases: Sequence[MeasuredCase], totals: Sequence[float], chosen: Sequence[HostInts]
 ) -> dict[tuple[str, str], TermFit]:
     weights = 1 / np.maximum(totals, _LEAST_S)
     fits = {}
@@ -231,7 +231,7 @@ def _fit_groups(
 
 
 def _fit_term(
-    term: str, cases: Sequence[Case], chosen: Sequence[HostInts], weights: HostFloats
+    term: str, cases: Sequence[MeasuredCase], chosen: Sequence[HostInts], weights: HostFloats
 ) -> TermFit:
     matrix = np.array([features(term, case.workload) for case in cases])
     kept, proportional = _choose_columns(matrix)
@@ -265,3 +265,31 @@ def _choose_columns(matrix: HostFloats) -> tuple[list[int], bool]:
     fixed = [i for i in range(len(greatest)) if not varied[i] and greatest[i] > 0]
     kept = sorted([int(i) for i in np.flatnonzero(varied)] + fixed[-1:])
     return kept, len(fixed) > 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Check:
+    """A case that was left out of the fit.
+
+    Parameters
+    ----------
+    case : MeasuredCase
+        The largest that the others cover.
+    predicted : Interval
+        Its time of an iteration, in seconds, as the others predict it.
+    """
+
+    case: MeasuredCase
+    predicted: Interval
+
+    @property
+    def passed(self) -> bool:
+        """Whether the measured time is in the interval."""
+        return self.predicted.holds(self.case.total_s)
+
+
+def leave_out_largest(measured: Measured) -> Check:
+    """Fit the model on all cases but the largest, and predict that one."""
+    largest = measured.largest
+    model = fit_model([case for case in measured.cases if case is not largest])
+    return Check(largest, model.predict(largest.workload).seconds)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.forecast.methods import find_methods
-from analysis.forecast.terms import COMMUNICATION, TERMS
-from analysis.forecast.workload import Workload, payload_bytes, workload_of
+from analysis.families import rule_and_codec
+from analysis.forecast.workload import COMMUNICATION, TERMS, Workload, payload_bytes, workload_of
 from analysis.runs import load_collection
 from analysis.scaling import load_scaling, summarise_scaling
+from analysis.text import natural_key, tell_apart
 from analysis.timing import after_warmup, iteration_seconds, phase_seconds
 from lad_mpi.errors import LadError, UsageError
-from lad_mpi.records.scaling import FILE_NAME
+from lad_mpi.metrics.names import UPLINK_BYTES
+from lad_mpi.records.scaling import SCALING_FILE
+from lad_mpi.spec import flatten
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,12 +26,13 @@ if TYPE_CHECKING:
 
     from lad_mpi.logs import RunLog
 
+
 #: Three cases to fit and one to be predicted from them.
 LEAST_CASES = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Case:
+class MeasuredCase:
     """Launches of the same work.
 
     Parameters
@@ -76,7 +81,7 @@ class Measured:
 
     Parameters
     ----------
-    cases : tuple of Case
+    cases : tuple of MeasuredCase
         Those that the model is fitted on.
     runs : dict of tuple of RunLog
         All runs by method, of oversubscribed cases too: their errors count.
@@ -86,13 +91,13 @@ class Measured:
         What was left out, and why.
     """
 
-    cases: tuple[Case, ...]
+    cases: tuple[MeasuredCase, ...]
     runs: dict[str, tuple[RunLog, ...]]
     void: tuple[str, ...]
     excluded: tuple[str, ...]
 
     @property
-    def largest(self) -> Case:
+    def largest(self) -> MeasuredCase:
         """The largest case that the others cover: of most ranks, then load, then dimension."""
         for case in sorted(self.cases, key=_size, reverse=True):
             others = [other.workload for other in self.cases if other is not case]
@@ -160,7 +165,7 @@ def dimension_of(run: RunLog) -> int:
 
 def header_bytes(run: RunLog) -> float:
     """Return what a message has beside its payload."""
-    slot = float(np.median(run.traffic["uplink_bytes"])) / int(run.spec["devices"]["count"])
+    slot = float(np.median(run.traffic[UPLINK_BYTES])) / int(run.spec["devices"]["count"])
     return slot - payload_bytes(run.spec, dimension_of(run))
 
 
@@ -169,7 +174,7 @@ def _read(paths: Iterable[Path]) -> tuple[list[RunLog], list[str], list[str]]:
     void: list[str] = []
     excluded: list[str] = []
     for path in paths:
-        if path.name == FILE_NAME or (path / FILE_NAME).exists():
+        if path.name == SCALING_FILE or (path / SCALING_FILE).exists():
             study = load_scaling(path)
             runs += [run for case in study.cases for run in case.runs]
             drifts = [reason for row in summarise_scaling(study) for reason in row.drift]
@@ -182,7 +187,7 @@ def _read(paths: Iterable[Path]) -> tuple[list[RunLog], list[str], list[str]]:
     return runs, void, excluded
 
 
-def _cases_of(method: str, runs: Sequence[RunLog], excluded: list[str]) -> list[Case]:
+def _cases_of(method: str, runs: Sequence[RunLog], excluded: list[str]) -> list[MeasuredCase]:
     groups: dict[Workload, list[RunLog]] = {}
     for run in runs:
         found = _workload_or_reason(run)
@@ -191,7 +196,9 @@ def _cases_of(method: str, runs: Sequence[RunLog], excluded: list[str]) -> list[
         else:
             groups.setdefault(found, []).append(run)
     return [
-        Case(method, workload, tuple(term_seconds(run) for run in launches), tuple(launches))
+        MeasuredCase(
+            method, workload, tuple(term_seconds(run) for run in launches), tuple(launches)
+        )
         for workload, launches in groups.items()
     ]
 
@@ -205,7 +212,9 @@ def _workload_or_reason(run: RunLog) -> Workload | str:
         return error.message
 
 
-def _choose(cases: Sequence[Case], excluded: list[str]) -> tuple[Sequence[Case], list[str]]:
+def _choose(
+    cases: Sequence[MeasuredCase], excluded: list[str]
+) -> tuple[Sequence[MeasuredCase], list[str]]:
     """Leave out oversubscribed cases where there are enough others; else make no claim."""
     if len(cases) < LEAST_CASES:
         raise UsageError(
@@ -222,6 +231,37 @@ def _choose(cases: Sequence[Case], excluded: list[str]) -> tuple[Sequence[Case],
     return cases, ["runs were oversubscribed: more threads than processors"]
 
 
-def _size(case: Case) -> tuple[Any, ...]:
+def _size(case: MeasuredCase) -> tuple[Any, ...]:
     w = case.workload
     return w.ranks, w.load, w.dimension, w.devices, case.method
+
+
+#: Parts of a spec that a forecast varies, or that change no number of an iteration.
+_SIZES = {
+    "coding": ("load",),
+    "problem": ("dimension", "samples_per_subset"),
+    "devices": ("count", "byzantine", "assumed_byzantine"),
+}
+_IDLE = ("name", "seed", "iterations", "logging", "safety")
+
+
+def find_methods(runs: Sequence[RunLog]) -> dict[str, tuple[RunLog, ...]]:
+    """Group runs by method, in natural order of the methods' names."""
+    groups: dict[str, list[RunLog]] = defaultdict(list)
+    for run in runs:
+        groups[json.dumps(_without_sizes(run.spec), sort_keys=True, default=str)].append(run)
+    specs = [_without_sizes(members[0].spec) for members in groups.values()]
+    names = [rule_and_codec(members[0].spec) for members in groups.values()]
+    labels = tell_apart(names, [flatten(spec) for spec in specs])
+    named = {label: tuple(runs) for label, runs in zip(labels, groups.values(), strict=True)}
+    return {label: named[label] for label in sorted(named, key=natural_key)}
+
+
+def _without_sizes(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: {name: item for name, item in value.items() if name not in _SIZES.get(key, ())}
+        if isinstance(value, dict)
+        else value
+        for key, value in spec.items()
+        if key not in _IDLE
+    }

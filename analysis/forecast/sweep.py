@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.forecast.answer import Row, cheapest, row_at, workload_at
-from analysis.forecast.interval import Interval
+from analysis.statistics import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from analysis.forecast import Forecast
     from analysis.forecast.answer import Question
-    from analysis.forecast.observe import Case
+    from analysis.forecast.observe import MeasuredCase
     from lad_mpi.network import Network
 
 AXES = ("load", "ranks", "dimension", "bandwidth")
@@ -43,7 +43,7 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SweepLine:
     """A method along an axis.
 
     Parameters
@@ -82,7 +82,9 @@ def asked_setting(forecast: Forecast, question: Question) -> Setting:
     )
 
 
-def lines_along(axis: str, forecast: Forecast, setting: Setting, *, to_target: bool) -> list[Line]:
+def lines_along(
+    axis: str, forecast: Forecast, setting: Setting, *, to_target: bool
+) -> list[SweepLine]:
     """Return a line a method; to a target only where its errors are known."""
     lines = []
     # A load is one that was run; and so is a dimension, where errors are looked at.
@@ -96,11 +98,11 @@ def lines_along(axis: str, forecast: Forecast, setting: Setting, *, to_target: b
         shown = [(place, value) for place, value in known if value is not None and value.value > 0]
         if shown:
             places, values = zip(*shown, strict=True)
-            lines.append(Line(method, places, values))
+            lines.append(SweepLine(method, places, values))
     return lines
 
 
-def points_along(axis: str, forecast: Forecast, *, to_target: bool) -> list[Line]:
+def points_along(axis: str, forecast: Forecast, *, to_target: bool) -> list[SweepLine]:
     """Return the measured cases along an axis through the largest; least and greatest launch."""
     base = measured_setting(forecast)
     lines = []
@@ -124,19 +126,19 @@ def points_along(axis: str, forecast: Forecast, *, to_target: bool) -> list[Line
             shown.append((place, Interval(factor * case.total_s, min(totals), max(totals))))
         if shown:
             places, values = zip(*sorted(shown, key=lambda point: point[0]), strict=True)
-            lines.append(Line(method, places, values))
+            lines.append(SweepLine(method, places, values))
     return lines
 
 
-def _by_method(forecast: Forecast) -> dict[str, list[Case]]:
-    methods: dict[str, list[Case]] = {}
+def _by_method(forecast: Forecast) -> dict[str, list[MeasuredCase]]:
+    methods: dict[str, list[MeasuredCase]] = {}
     for case in forecast.measured.cases:
         methods.setdefault(case.method, []).append(case)
     return methods
 
 
 def _settings(
-    axis: str, forecast: Forecast, setting: Setting, cases: Sequence[Case], *, dense: bool
+    axis: str, forecast: Forecast, setting: Setting, cases: Sequence[MeasuredCase], *, dense: bool
 ) -> list[tuple[float, Setting]]:
     if axis == "bandwidth":
         if setting.network is None:
@@ -162,7 +164,7 @@ def _settings(
     return [(value, replace(setting, **{axis: value})) for value in values]
 
 
-def _row(forecast: Forecast, cases: Sequence[Case], method: str, at: Setting) -> Row | None:
+def _row(forecast: Forecast, cases: Sequence[MeasuredCase], method: str, at: Setting) -> Row | None:
     load = at.load if _has_load(cases) else None
     # On few ranks there may be fewer devices than the load that a line is drawn at.
     devices = max(at.ranks - 1, cases[0].workload.devices)
@@ -174,7 +176,7 @@ def _row(forecast: Forecast, cases: Sequence[Case], method: str, at: Setting) ->
     )  # fmt: skip
 
 
-def _has_load(cases: Sequence[Case]) -> bool:
+def _has_load(cases: Sequence[MeasuredCase]) -> bool:
     """Tell whether a method has a load to choose; some codes set it."""
     return "load" in cases[0].runs[0].spec["coding"]
 

@@ -6,22 +6,21 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
+from analysis.export import without_nan
 from analysis.forecast.answer import cheapest
-from analysis.forecast.terms import TERMS
-from analysis.formatting import NOTHING, significant, with_prefix
+from analysis.forecast.workload import TERMS
 from analysis.layout import make_table, print_lines
-from analysis.records import without_nan
 from analysis.statistics import CONFIDENCE, EACH_OF_TWO, least_count
+from analysis.text import NOTHING, significant, with_prefix
 from lad_mpi.text import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from analysis.forecast import Forecast
-    from analysis.forecast.answer import Row
-    from analysis.forecast.interval import Interval
-    from analysis.forecast.target import Progress
-    from analysis.layout import Grid
+    from analysis.forecast.answer import Row, StepsToTarget
+    from analysis.layout import TextTable
+    from analysis.statistics import Interval
 
 _MS = 1e3
 _FAILED = "the model does not hold here, and nothing below can be relied on"
@@ -116,13 +115,13 @@ def notes(forecast: Forecast, *, to_target: bool) -> list[str]:
     return said
 
 
-def describe(row: Row) -> str:
+def describe_row(row: Row) -> str:
     """Name a row by load, method and sizes."""
     w = row.workload
     return f"d={round(w.load)}, {row.method} (P={w.ranks}, Q={with_prefix(w.dimension)})"
 
 
-def _times(rows: list[Row], title: str) -> Grid:
+def _times(rows: list[Row], title: str) -> TextTable:
     body = [
         (
             *_key(row, rows[place - 1] if place else None),
@@ -135,7 +134,7 @@ def _times(rows: list[Row], title: str) -> Grid:
     return make_table(title, ("method", "P", "d", "Q", "ms", "interval", "most of it"), body)
 
 
-def _targets(rows: list[Row], title: str) -> Grid:
+def _targets(rows: list[Row], title: str) -> TextTable:
     body = []
     for place, row in enumerate(rows):
         spent = row.to_target_s
@@ -160,7 +159,7 @@ def _print_cheapest(console: Console, forecast: Forecast) -> None:
         if spent is None:
             continue
         on = "" if best.network is None else f", {best.network}"
-        line = f"{describe(best)}{on}: {_number(spent.value)} s {_interval(spent, 1.0)}"
+        line = f"{describe_row(best)}{on}: {_number(spent.value)} s {_interval(spent, 1.0)}"
         others = "; ".join(f"d={round(row.workload.load)}, {row.method}" for row in near)
         line += f". Not told apart from it: {others}" if near else ""
         print_lines(console, [line], indent=2)
@@ -178,7 +177,7 @@ def _most(row: Row) -> str:
     return f"{term} {share:.0%}"
 
 
-def _iterations(progress: Progress | None) -> str:
+def _iterations(progress: StepsToTarget | None) -> str:
     if progress is None:
         return "not run"
     if progress.iterations is not None:

@@ -1,4 +1,4 @@
-"""What an iteration has to do, read off a spec: the sizes that a cost model counts with."""
+"""What an iteration has to do, read off a spec, and the terms of the cost model."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.work import assignment_of, declared_costs
+from analysis.facts import assignment_of, declared_costs
 from lad_mpi.aggregation import Cost, Term
 from lad_mpi.coding import DispersionCode
 from lad_mpi.problems import CountedProblem
 from lad_mpi.spec import parse_spec, set_dotted, to_mapping
 from lad_mpi.theory import sampled_dispersion
-from lad_mpi.types import COMMAND_BYTES
+from lad_mpi.types import broadcast_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from lad_mpi.coding import Assignment
+    from lad_mpi.network import Network
     from lad_mpi.spec import Spec
 
 
@@ -138,7 +139,7 @@ def workload_of(
         values=values,
         item_bytes=dtype.itemsize,
         slot_bytes=header_bytes + spec.compression.payload_bytes(values, dtype),
-        downlink_bytes=COMMAND_BYTES + dimension * dtype.itemsize,
+        downlink_bytes=broadcast_bytes(dimension, dtype.itemsize),
         rule_work=_leading(costs).size(count, spec.devices.num_byzantine, values),
         undeclared=tuple(kind for kind, cost in costs if cost is None),
         scatter=_scatter(spec),
@@ -221,3 +222,46 @@ def _groups(spec: Spec, ranks: int) -> tuple[tuple[str, str], ...]:
         ("aggregate", f"{steps}, {where}"),
         ("update", where),
     )
+
+
+COMMUNICATION = "communication"
+
+
+def _vector_and_message_bytes(w: Workload) -> float:
+    return w.values * w.item_bytes + w.slot_bytes
+
+
+#: Beside a constant, what the seconds of a term are proportional to, by name. Where
+#: there are several, the one that grows fastest with the machine is the last.
+TERMS: dict[str, dict[str, Callable[[Workload], float]]] = {
+    "compute": {"gradients a rank × samples × Q": lambda w: w.gradients * w.samples * w.dimension},
+    "encode": {"devices a rank × d × Q": lambda w: w.hosted * w.load * w.values},
+    "pack": {"bytes packed by a rank": lambda w: w.hosted * _vector_and_message_bytes(w)},
+    COMMUNICATION: {
+        "log₂ P": lambda w: float(w.hops),
+        "log₂ P × downlink + uplink bytes": lambda w: w.hops * w.downlink_bytes + w.uplink_bytes,
+    },
+    "unpack": {"bytes unpacked": lambda w: w.devices * _vector_and_message_bytes(w)},
+    "aggregate": {"work of the rule": lambda w: w.rule_work},
+    "update": {"Q": lambda w: float(w.dimension)},
+}
+
+
+def features(term: str, workload: Workload) -> list[float]:
+    """Return a term's columns at a workload: 1, then those of :data:`TERMS`."""
+    return [1.0, *(column(workload) for column in TERMS[term].values())]
+
+
+def network_seconds(workload: Workload, network: Network) -> float:
+    """Return the time of both collectives on a network, without the work of any rank.
+
+    Notes
+    -----
+    Every rank is a machine: the broadcast is a binomial tree over P ranks, and all
+    messages share the one link of the server, as :class:`~lad_mpi.network.Network`
+    has it. One rank sends nothing.
+    """
+    if workload.ranks == 1:
+        return 0.0
+    sent = network.broadcast_s(int(workload.downlink_bytes), workload.ranks - 1)
+    return sent + network.gather_s(int(workload.uplink_bytes))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lad_mpi.logs import RunLog
-    from lad_mpi.records import Baseline, Case, ScalingRecord
+    from lad_mpi.records import Baseline, ScalingCase, ScalingRecord
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +22,7 @@ class CaseRuns:
 
     Parameters
     ----------
-    case : Case
+    case : ScalingCase
         Ranks and axes.
     runs : tuple of RunLog
         Launches whose times count.
@@ -30,7 +30,7 @@ class CaseRuns:
         Why others do not, one line each.
     """
 
-    case: Case
+    case: ScalingCase
     runs: tuple[RunLog, ...]
     void: tuple[str, ...]
 
@@ -114,7 +114,7 @@ def load_scaling(folder: Path) -> ScalingStudy:
     return ScalingStudy(place, record, cases, before, after)
 
 
-def _load_case(folder: Path, record: ScalingRecord, case: Case) -> CaseRuns:
+def _load_case(folder: Path, record: ScalingRecord, case: ScalingCase) -> CaseRuns:
     runs, void = [], []
     for launch in record.launches:
         if launch.case != case.name:

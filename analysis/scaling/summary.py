@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.scaling.drift import Verdict, judge_drift
-from analysis.scaling.path import CriticalPath, critical_path
+from analysis.scaling.bounds import Verdict, judge_drift
 from analysis.statistics import EACH_OF_TWO, Estimate, estimate
 from analysis.summary import final_loss
-from analysis.timing import phase_seconds
+from analysis.timing import CriticalPath, critical_path, phase_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +79,7 @@ class CaseSummary:
     device_s, server_s : float
         Work of the slowest device rank and of the server, medians.
     load_balance, communication_efficiency : float
-        Medians over launches of those of :func:`~analysis.scaling.path.critical_path`.
+        Medians over launches of those of :func:`~analysis.timing.critical_path`.
     critical : str
         Phase with most time on the critical path, with its rank and share.
     base : str

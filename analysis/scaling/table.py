@@ -6,18 +6,18 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
-from analysis.formatting import NOTHING, significant
+from analysis.export import without_nan
 from analysis.layout import make_table, print_lines
 from analysis.marks import EMULATED, mark, time_notes
-from analysis.records import without_nan
 from analysis.scaling.summary import void_lines
 from analysis.statistics import CONFIDENCE, EACH_OF_TWO, Estimate, least_count
+from analysis.text import NOTHING, significant
 from lad_mpi.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analysis.layout import Grid
+    from analysis.layout import TextTable
     from analysis.scaling.load import ScalingStudy
     from analysis.scaling.summary import CaseSummary, PhaseSummary
 
@@ -103,7 +103,7 @@ def print_tables(rows: Sequence[CaseSummary], study: ScalingStudy) -> None:
         print_lines(console, void, indent=2)
 
 
-def _times(rows: Sequence[CaseSummary]) -> Grid:
+def _times(rows: Sequence[CaseSummary]) -> TextTable:
     titles = ("case", "P", "runs", "ms", "interval", *_GAINS)
     # A study on one number of ranks has no speed-up, and its cases have long names.
     shown = len(titles) if _has_speedup(rows) else -len(_GAINS)
@@ -127,7 +127,7 @@ def _has_speedup(rows: Sequence[CaseSummary]) -> bool:
     return any(row.speedup is not None for row in rows)
 
 
-def _critical(rows: Sequence[CaseSummary]) -> Grid:
+def _critical(rows: Sequence[CaseSummary]) -> TextTable:
     body = [
         (
             row.name + mark(row),
@@ -143,7 +143,7 @@ def _critical(rows: Sequence[CaseSummary]) -> Grid:
     return make_table("Critical path, ms", titles, body)
 
 
-def _phases(rows: Sequence[CaseSummary]) -> Grid:
+def _phases(rows: Sequence[CaseSummary]) -> TextTable:
     body: list[tuple[str, ...]] = []
     for row in rows:
         # A line of its own, since names grow with the axes of a study.

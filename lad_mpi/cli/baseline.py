@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from lad_mpi.cli.world import on_server, whole_world
 from lad_mpi.errors import ExitCode, UsageError
-from lad_mpi.measure.baseline import FULL, QUICK, measure_baseline
+from lad_mpi.measure.baseline import measure_baseline
+from lad_mpi.measure.kernels import FULL, QUICK
 from lad_mpi.records import compare_baselines, read_baseline, write_baseline
 from lad_mpi.records.baseline import to_plain
 

@@ -43,7 +43,7 @@ def forecast(options: argparse.Namespace) -> ExitCode:
     found = package.forecast(options.study, question)
     drawn = []
     if options.output is not None:
-        figures = importlib.import_module("analysis.plotting").import_figures()
+        figures = importlib.import_module("analysis.cli").import_figures()
         drawn = figures.save_forecast_figures(found, question, options.output)
     table = importlib.import_module("analysis.forecast.table")
     if options.json:

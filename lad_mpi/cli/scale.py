@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import argparse
 
     from lad_mpi.measure.scale import ScalePlan
-    from lad_mpi.records import Launch, ScalingRecord
+    from lad_mpi.records import ScalingLaunch, ScalingRecord
 
 
 def scale(options: argparse.Namespace) -> ExitCode:
@@ -81,7 +81,7 @@ class _Lines:
         where = f"[{position}/{total}] " if position else ""
         sys.stderr.write(f"{where}{what}\n")
 
-    def end(self, launch: Launch) -> None:
+    def end(self, launch: ScalingLaunch) -> None:
         if launch.void:
             sys.stderr.write(f"  void: {one_line(launch.void)}\n")
 

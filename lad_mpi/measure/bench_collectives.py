@@ -12,7 +12,7 @@ from lad_mpi.errors import UsageError
 from lad_mpi.measure.bare import Bare
 from lad_mpi.measure.timing import Timing
 from lad_mpi.transport import Layout
-from lad_mpi.types import COMMAND_BYTES
+from lad_mpi.types import broadcast_bytes
 from lad_mpi.wire import HEADER_BYTES
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def bench_collectives(
     found = []
     for dimension in dimensions:
         slot_bytes = HEADER_BYTES + _ITEM_BYTES * dimension
-        downlink_bytes = COMMAND_BYTES + _ITEM_BYTES * dimension
+        downlink_bytes = broadcast_bytes(dimension, _ITEM_BYTES)
         exchange = link.plan(
             layout, slot_bytes, downlink_bytes, lambda shape: np.zeros(shape, dtype=np.uint8)
         )

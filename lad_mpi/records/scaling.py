@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, FailFast, Field, TypeAdapter
 
 from lad_mpi.errors import LogFormatError
-from lad_mpi.records.drift import DRIFT_THRESHOLD
+from lad_mpi.records.baseline import DRIFT_THRESHOLD
 from lad_mpi.records.files import (
     Count,
     FileInFolder,
@@ -21,7 +21,7 @@ from lad_mpi.records.files import (
 )
 
 _KIND, _VERSION = "scaling", 2
-FILE_NAME = "scaling.json"
+SCALING_FILE = "scaling.json"
 #: What is done, and how it is judged.
 _DONE = ("launches", "baselines", "void", "drift")
 _LARGEST = 2**63
@@ -39,7 +39,7 @@ _Ranks = Annotated[str, Field(pattern="^[1-9][0-9]{0,9}$")]
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class ScalingCase:
     """A spec on a number of ranks.
 
     Parameters
@@ -70,7 +70,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Launch:
+class ScalingLaunch:
     """One launch that has ended.
 
     Parameters
@@ -126,8 +126,8 @@ class ScalingRecord:
         Relative difference to the one-process run that is accepted; None for the same bits.
     launcher : list of str
         What starts ranks, the same at every P.
-    cases : list of Case
-    launches : list of Launch
+    cases : list of ScalingCase
+    launches : list of ScalingLaunch
         In the order in which they ran.
     baselines : dict of dict of str
         By ranks, as text: the files ``before`` and ``after``, relative to the folder.
@@ -147,8 +147,8 @@ class ScalingRecord:
     seed: int
     tolerance: NotNegative | None
     launcher: Annotated[list[str], FailFast()]
-    cases: Annotated[list[Case], FailFast()]
-    launches: Annotated[list[Launch], FailFast()] = field(default_factory=list)
+    cases: Annotated[list[ScalingCase], FailFast()]
+    launches: Annotated[list[ScalingLaunch], FailFast()] = field(default_factory=list)
     baselines: dict[_Ranks, dict[Line, FileInFolder]] = field(default_factory=dict)
     void: Annotated[list[str], FailFast()] = field(default_factory=list)
     #: Version 0.1 of the suite did not record it.
@@ -160,7 +160,7 @@ class ScalingRecord:
         whole = dataclasses.asdict(self)
         return {key: whole[key] for key in whole if key not in _DONE}
 
-    def case(self, name: str) -> Case:
+    def case(self, name: str) -> ScalingCase:
         """Return a case by its name."""
         return next(case for case in self.cases if case.name == name)
 
@@ -173,7 +173,7 @@ def write_scaling(folder: Path, record: ScalingRecord) -> Path:
     UsageError
         It cannot be written.
     """
-    path = folder / FILE_NAME
+    path = folder / SCALING_FILE
     write_record(path, _KIND, _VERSION, dataclasses.asdict(record))
     return path
 
@@ -187,7 +187,7 @@ def read_scaling(folder: Path) -> ScalingRecord:
         There is none, or it is damaged.
     """
     path = Path(folder)
-    path = path / FILE_NAME if path.is_dir() else path
+    path = path / SCALING_FILE if path.is_dir() else path
     record = read_record_as(path, _KIND, _VERSION, TypeAdapter(ScalingRecord))
     names = {case.name for case in record.cases}
     unknown = {record.base, *(launch.case for launch in record.launches)} - names

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lad_mpi.errors import ParameterError, SpecError, UsageError
-from lad_mpi.slurm.words import control_character
 from lad_mpi.spec import read_toml
 from lad_mpi.spec.components import build
 from lad_mpi.spec.load import apply_override
@@ -28,6 +27,8 @@ _TIME = re.compile(r"(\d+-)?\d+(:\d{1,2}){0,2}|UNLIMITED", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 #: One option, and in the same word its value.
 _OPTION = re.compile(r"--[a-z][a-z0-9-]*(=.*)?|-[A-Za-z][\w@%+=:,./-]*", re.ASCII)
+#: Those of ASCII and Latin-1, separators of lines and paragraphs, and changes of direction.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _POSITIVE = ("nodes", "ranks_per_node", "cores_per_rank", "array_tasks")
 _NOT_NEGATIVE = ("gpus_per_node", "warn_s", "array_parallel")
 #: Texts of the script, each of which is one value; setup is code.
@@ -209,6 +210,12 @@ def load_cluster(path: Path, overrides: Iterable[str] = ()) -> ClusterFile:
         raise SpecError(
             f"{path}: {error.key}", error.message.removeprefix(f"{error.key}: "), hint=error.hint
         ) from error
+
+
+def control_character(text: str) -> str:
+    """Return the first control character of a text as an escape; empty if there is none."""
+    found = _CONTROL.search(text)
+    return ascii(found[0]) if found else ""
 
 
 def _find(path: Path) -> Path:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from lad_mpi.files import open_regular
 from lad_mpi.logs import KILLED, is_being_written
-from lad_mpi.study.failures import failure_path
-from lad_mpi.study.status import COMPLETE, DAMAGED, FAILED, INTERRUPTED, RUNNING
+from lad_mpi.slurm.record import JOBS
+from lad_mpi.study.status import COMPLETE, DAMAGED, FAILED, INTERRUPTED, RUNNING, failure_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 QUEUED = "queued"
 CANCELLED = "cancelled"
 LOST = "lost"
-#: Folder of scripts and of what jobs print, below that of the logs.
-JOBS = "jobs"
 _TAIL_BYTES = 8192
 _TAIL_CHARACTERS = 200
 
@@ -51,7 +49,7 @@ class JobStatus:
     detail: str = ""
 
 
-def is_missing(status: JobStatus) -> bool:
+def needs_submission(status: JobStatus) -> bool:
     """Return whether a run is neither complete, nor running, nor in the queue."""
     return status.status not in {COMPLETE, RUNNING, QUEUED}
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-FILE_NAME = "submissions.json"
+SUBMISSIONS_FILE = "submissions.json"
+#: Folder of scripts and of what jobs print, below the folder of the logs.
+JOBS = "jobs"
 #: Enough for some hundred thousand runs; JSON takes much more in memory than in a file.
 _MOST_BYTES = 2**23
 _ADVICE = "see with squeue that none of its jobs is left, then move it away"
@@ -88,7 +90,7 @@ def read_submissions(folder: Path) -> list[Submission]:
     UsageError
         The record cannot be read, or it is none.
     """
-    path = folder / FILE_NAME
+    path = folder / SUBMISSIONS_FILE
     try:
         content = read_bytes(path, most_bytes=_MOST_BYTES, follow_links=False)
     except FileNotFoundError:
@@ -112,7 +114,7 @@ def write_submissions(folder: Path, submissions: Sequence[Submission]) -> None:
     UsageError
         It cannot be written.
     """
-    path = folder / FILE_NAME
+    path = folder / SUBMISSIONS_FILE
     record = _Record("lad_mpi-submissions", 1, list(submissions))
     try:
         with whole_file(path, text=True) as file:

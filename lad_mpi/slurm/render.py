@@ -1,4 +1,4 @@
-"""Job scripts from templates: what is in a cluster file, put into files of bash."""
+"""Job scripts from templates: the values of a cluster file, written as bash."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 from lad_mpi.errors import UsageError
 from lad_mpi.files import read_bytes
 from lad_mpi.measure.scale.launcher import SRUN
-from lad_mpi.slurm.words import default_word, sbatch_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from lad_mpi.slurm.cluster import Cluster, ClusterFile
+
+
+_PLAIN = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
+
 
 #: ``@name@``, as autoconf has it: bash means nothing by it.
 _PLACEHOLDER = re.compile(r"@([a-z_]+)@")
@@ -204,3 +207,36 @@ def _arguments(arguments: Sequence[str]) -> str:
         # Nothing but options begins like one: path_word sees to that.
         text += (" \\\n  " if argument.startswith("-") else " ") + shlex.quote(argument)
     return f'{text} "$@"'
+
+
+def path_word(path: Path) -> str:
+    """Return a path that no command takes for an option."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
+
+
+def default_word(text: str) -> str:
+    """Return a word for ``${NAME:-word}``; nothing for an empty text."""
+    return shlex.quote(text) if text else ""
+
+
+def sbatch_word(text: str) -> str:
+    """Return a word for a line ``#SBATCH``.
+
+    In such a line a backslash stands for the next character inside quotes as well, and
+    ``#`` begins a comment (``_get_argument`` in SLURM's ``src/sbatch/opt.c``).
+    """
+    if not text or _PLAIN.fullmatch(text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+#: By the name of the script.
+READY: dict[str, Job] = {
+    "run": Job("run", "lad-run", file="run.sbatch"),
+    "gpu": Job("run", "lad-gpu", file="gpu.sbatch"),
+    "study": Job("study", "lad-study"),
+    "array": Job("array", "lad-array"),
+    "strong": Job("scale", "lad-strong", kind="strong"),
+    "weak": Job("scale", "lad-weak", kind="weak"),
+}

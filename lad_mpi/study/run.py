@@ -14,8 +14,15 @@ from lad_mpi.spec import (
     to_mapping,
     to_toml,
 )
-from lad_mpi.study.failures import clear_failure, note_failure
-from lad_mpi.study.status import COMPLETE, FAILED, PENDING, run_status, study_status
+from lad_mpi.study.status import (
+    COMPLETE,
+    FAILED,
+    PENDING,
+    clear_failure,
+    note_failure,
+    run_status,
+    study_status,
+)
 from lad_mpi.training import Existing, Outcome, Progress, run_spec
 from lad_mpi.training.checkpoint import Checkpoints
 

@@ -1,4 +1,4 @@
-"""What has become of each run of a study, as its logs tell."""
+"""What has become of each run of a study, as its logs and notes of failures say."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lad_mpi.errors import LadError
+from lad_mpi.files import open_regular, whole_file
 from lad_mpi.spec import identity_of
-from lad_mpi.study.failures import read_failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lad_mpi.logs import LogHead
     from lad_mpi.spec import Identity
     from lad_mpi.study.plan import Run, Study
+
 
 PENDING = "pending"
 RUNNING = "running"
@@ -127,3 +128,33 @@ def _some(differences: Sequence[str]) -> str:
 
 def _identity(log: LogHead) -> Identity:
     return identity_of(log.spec, log.data_digest, log.packages)
+
+
+#: Of a note that is read; what is longer is cut.
+_MOST_BYTES = 2**16
+
+
+def failure_path(log: Path) -> Path:
+    """Return the file that says why a run has no log."""
+    return log.with_suffix(".failure.txt")
+
+
+def note_failure(log: Path, reason: str) -> None:
+    """Note why a run has no log, in one step; where nothing can be written, it is left."""
+    with contextlib.suppress(OSError), whole_file(failure_path(log), text=True) as stream:
+        stream.write(f"{reason}\n")
+
+
+def read_failure(log: Path) -> str:
+    """Return why a run has no log; empty if nothing is noted that can be read."""
+    try:
+        with open_regular(failure_path(log), follow_links=False) as stream:
+            return stream.read(_MOST_BYTES).decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def clear_failure(log: Path) -> None:
+    """Remove the note."""
+    with contextlib.suppress(OSError):
+        failure_path(log).unlink()

@@ -12,16 +12,16 @@ from lad_mpi.slurm import (
     JobKey,
     JobState,
     Submission,
-    is_missing,
     join_queue,
     known_jobs,
+    needs_submission,
     read_submissions,
     submitting,
     write_submissions,
 )
 from lad_mpi.spec import Spec, identify
 from lad_mpi.study import Run, RunStatus
-from lad_mpi.study.failures import clear_failure, note_failure, read_failure
+from lad_mpi.study.status import clear_failure, note_failure, read_failure
 
 SUBMITTED_S = 1000.0
 
@@ -70,7 +70,7 @@ def joined(folder, status, job, failure=""):
 )
 def test_log_and_queue_together(tmp_path, log, job, status, missing):
     found = joined(tmp_path, log, job, "why")
-    assert (found.status, is_missing(found)) == (status, missing)
+    assert (found.status, needs_submission(found)) == (status, missing)
 
 
 def test_a_run_that_was_killed_has_no_end_in_its_log(tmp_path):

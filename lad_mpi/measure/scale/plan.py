@@ -1,8 +1,9 @@
-"""From a spec, numbers of ranks and axes to cases."""
+"""The cases of a scaling study: how specs grow with P, and in which order launches run."""
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import itertools
 import re
 from dataclasses import dataclass
@@ -10,17 +11,16 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
 from lad_mpi.errors import SpecError, UsageError
-from lad_mpi.measure.scale.grow import RULES, device_ranks, grow
-from lad_mpi.records import Case
+from lad_mpi.records import ScalingCase
 from lad_mpi.spec import identify, parse_spec, set_dotted, to_mapping
 from lad_mpi.spec.load import parse_value
 from lad_mpi.transport import Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from lad_mpi.measure.scale.grow import Growth
     from lad_mpi.spec import Spec
+
 
 Kind = Literal["strong", "weak"]
 _SAME_WORK = "nothing grows: N, Q, d and samples are the same at every P"
@@ -42,7 +42,7 @@ class ScalePlan:
         All P, ascending.
     over : dict
         Axes beside P.
-    cases : tuple of (Case, Spec)
+    cases : tuple of (ScalingCase, Spec)
         The base case is the first.
     """
 
@@ -51,10 +51,10 @@ class ScalePlan:
     growth_rule: str
     ranks: tuple[int, ...]
     over: dict[str, list[Any]]
-    cases: tuple[tuple[Case, Spec], ...]
+    cases: tuple[tuple[ScalingCase, Spec], ...]
 
     @property
-    def base(self) -> Case:
+    def base(self) -> ScalingCase:
         """The case that speed-ups are relative to: the fewest ranks, the first of every axis."""
         return self.cases[0][0]
 
@@ -136,7 +136,7 @@ def plan_scaling(
     names = [case.name for case, _ in cases]
     if len(set(names)) < len(names):
         raise UsageError(f"--over: two cases are the same: {', '.join(sorted(names))}")
-    words = _SAME_WORK if rule is None else f"grow = {rule!r}: {RULES[rule][1]}"
+    words = _SAME_WORK if rule is None else f"grow = {rule!r}: {GROWTHS[rule][1]}"
     return ScalePlan(kind, spec.name, words, rising, axes, tuple(cases))
 
 
@@ -146,7 +146,7 @@ def _case(
     point: Mapping[str, Any],
     rule: Growth | None,
     factor: Fraction,
-) -> tuple[Case, Spec]:
+) -> tuple[ScalingCase, Spec]:
     mapping = copy.deepcopy(dict(base))
     for key, value in point.items():
         set_dotted(mapping, key, value)
@@ -159,7 +159,7 @@ def _case(
     spec = parse_spec(mapping)
     identity = identify(spec)
     Layout(spec.devices.count, ranks)
-    case = Case(
+    case = ScalingCase(
         name=f"p{ranks}{axes}",
         ranks=ranks,
         over=dict(point),
@@ -195,3 +195,130 @@ def _full_key(key: str, mapping: Mapping[str, Any]) -> str:
             else f"known: {', '.join(dict.fromkeys(known))}; others with their table",
         )
     return found[0]
+
+
+Growth = Literal["samples", "dimension", "devices"]
+
+#: What is multiplied, and the rule in words.
+GROWTHS: dict[str, tuple[tuple[str, ...], str]] = {
+    "samples": (
+        ("problem.samples_per_subset",),
+        "samples a subset grow with the number of device ranks; N, Q and d stay",
+    ),
+    "dimension": (
+        ("problem.dimension",),
+        "the dimension Q grows with the number of device ranks; N, d and samples stay",
+    ),
+    "devices": (
+        ("devices.count", "devices.byzantine", "devices.assumed_byzantine"),
+        (
+            "devices N and Byzantine ones f grow with the number of device ranks; Q, d and samples "
+            "a subset stay"
+        ),
+    ),
+}
+
+
+def device_ranks(ranks: int) -> int:
+    """Return how many ranks host devices: all but the server; the only one where there is one."""
+    return max(1, ranks - 1)
+
+
+def grow(spec: Mapping[str, Any], rule: Growth, factor: Fraction) -> dict[str, Any]:
+    """Return a resolved spec that is ``factor`` times as much work.
+
+    Parameters
+    ----------
+    spec : mapping
+        Resolved, of the base case.
+    rule : {"samples", "dimension", "devices"}
+        What grows.
+    factor : Fraction
+        Device ranks over those of the base case.
+
+    Raises
+    ------
+    SpecError
+        The spec has no such value, or it would not be a whole number.
+    """
+    grown = copy.deepcopy(dict(spec))
+    for number, key in enumerate(GROWTHS[rule][0]):
+        table, _, name = key.partition(".")
+        value = spec[table].get(name)
+        if value is None and number:
+            continue
+        if not isinstance(value, int):
+            raise SpecError(
+                key,
+                f"is not set, so it cannot grow by grow = {rule!r}",
+                hint="take another --grow, or a problem that has it",
+            )
+        product = value * factor
+        if product.denominator != 1:
+            raise SpecError(
+                key,
+                f"{value} times {factor} is not a whole number",
+                hint="choose --ranks so that the device ranks (P − 1) are multiples of the "
+                "smallest, or a spec whose value divides",
+            )
+        set_dotted(grown, key, int(product))
+    return grown
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A launch that is to be made.
+
+    Parameters
+    ----------
+    case : ScalingCase
+        What is launched.
+    number : int
+        Which launch of the case, from 1.
+    position : int
+        Place in the order, from 1.
+    """
+
+    case: ScalingCase
+    number: int
+    position: int
+
+    @property
+    def log(self) -> str:
+        """Its log, relative to the study's folder."""
+        return f"logs/{self.case.name}-{self.number}.h5"
+
+
+def planned_launches(cases: Iterable[ScalingCase], launches: int, seed: int) -> list[Planned]:
+    """Put all launches in order.
+
+    Parameters
+    ----------
+    cases : iterable of ScalingCase
+        What is launched.
+    launches : int
+        Of each.
+    seed : int
+        Of the order.
+
+    Returns
+    -------
+    list of Planned
+
+    Notes
+    -----
+    In rounds: every case is launched once a round, in an order of the round's own, so
+    that a machine that changes slowly changes for all cases alike. The order within a round
+    is that of SHA-256 of (seed, round, case), so that it needs no generator and more
+    rounds leave the earlier ones as they were.
+    """
+    chosen = list(cases)
+    ordered = []
+    for number in range(1, launches + 1):
+        key = {case.name: _draw(seed, number, case.name) for case in chosen}
+        ordered += [(case, number) for case in sorted(chosen, key=lambda case: key[case.name])]
+    return [Planned(case, number, at) for at, (case, number) in enumerate(ordered, start=1)]
+
+
+def _draw(seed: int, number: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed} {number} {name}".encode()).digest()

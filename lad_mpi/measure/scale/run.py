@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Protocol
 
 from lad_mpi.errors import LadError, RunFailedError, UsageError
 from lad_mpi.files import make_folder, whole_file
-from lad_mpi.measure.scale.order import planned_launches
+from lad_mpi.measure.scale.plan import planned_launches
 from lad_mpi.measure.scale.verify import difference
 from lad_mpi.records import (
     DRIFT_THRESHOLD,
-    Launch,
+    ScalingLaunch,
     ScalingRecord,
     compare_baselines,
     read_baseline,
     read_scaling,
     write_scaling,
 )
-from lad_mpi.records.scaling import FILE_NAME
+from lad_mpi.records.scaling import SCALING_FILE
 from lad_mpi.spec import to_toml
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lad_mpi.measure.scale.launcher import Launcher
-    from lad_mpi.measure.scale.order import Planned
-    from lad_mpi.measure.scale.plan import ScalePlan
+    from lad_mpi.measure.scale.plan import Planned, ScalePlan
     from lad_mpi.spec import Spec
 
 #: What a study makes in its folder. None of it may be a link to another place.
@@ -44,7 +43,7 @@ class ScaleProgress(Protocol):
     def begin(self, what: str, position: int, total: int) -> None:
         """Tell what begins: a baseline or reference (position 0), or a launch."""
 
-    def end(self, launch: Launch) -> None:
+    def end(self, launch: ScalingLaunch) -> None:
         """Tell how a launch ended."""
 
 
@@ -174,7 +173,7 @@ class _Session:
 
     def open(self) -> None:
         """Begin the study, or go on with what the folder holds."""
-        if (self._folder / FILE_NAME).exists():
+        if (self._folder / SCALING_FILE).exists():
             found = read_scaling(self._folder)
             # More launches of the same study are welcome: the order of the earlier ones stays.
             if {**found.plan, "launches_each": 0} != {**self._record.plan, "launches_each": 0}:
@@ -235,7 +234,7 @@ class _Session:
                 hint=f"lad-mpi run {self._folder / case.spec}",
             )
 
-    def launch(self, planned: Planned) -> Launch:
+    def launch(self, planned: Planned) -> ScalingLaunch:
         """Make one launch, hold it against the one-process run, and record it."""
         case = planned.case
         arguments = run_arguments(case.spec, planned.log)
@@ -247,7 +246,7 @@ class _Session:
             reference = self._folder / case.reference
             log = self._folder / planned.log
             void = difference(log, reference, case.ranks, self._options.tolerance)
-        launch = Launch(
+        launch = ScalingLaunch(
             case=case.name,
             number=planned.number,
             position=planned.position,

@@ -3,7 +3,7 @@
 import pytest
 
 from analysis.forecast import Question, Target, answer, cheapest, fit_model, observe
-from analysis.forecast.target import progress_to
+from analysis.forecast.answer import progress_to
 from analysis.target import first_step
 from lad_mpi.errors import UsageError
 from lad_mpi.logs import read_log

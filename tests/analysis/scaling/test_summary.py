@@ -7,9 +7,9 @@ import pytest
 from scipy.stats import binom
 
 from analysis.scaling import load_scaling, summarise_scaling
-from analysis.scaling.path import critical_path
 from analysis.scaling.summary import gain, ratio
 from analysis.statistics import CONFIDENCE, EACH_OF_TWO, Estimate, least_count
+from analysis.timing import critical_path
 from lad_mpi.errors import UsageError
 from lad_mpi.logs import read_log
 

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Literal
 from lad_mpi.errors import UsageError
 from lad_mpi.files import make_folder, open_descriptor
 from lad_mpi.logs import OutputLock
-from lad_mpi.slurm.join import JOBS
+from lad_mpi.slurm.cluster import control_character
 from lad_mpi.slurm.queue import submit_script
 from lad_mpi.slurm.record import (
-    FILE_NAME,
+    JOBS,
+    SUBMISSIONS_FILE,
     Submission,
     read_submissions,
     write_submissions,
 )
-from lad_mpi.slurm.render import Job, render
-from lad_mpi.slurm.words import control_character, path_word
+from lad_mpi.slurm.render import Job, path_word, render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lad_mpi.slurm.cluster import ClusterFile
     from lad_mpi.study.plan import Run, Study
 
-Layout = Literal["packed", "array"]
+JobLayout = Literal["packed", "array"]
 #: How many run ids stand in one line of a script.
 _IDS_A_LINE = 7
 
@@ -57,11 +57,11 @@ class Prepared:
     tasks: dict[str, int]
 
 
-def prepare(
+def prepare_job(
     study: Study,
     runs: Sequence[Run],
     file: ClusterFile,
-    layout: Layout,
+    layout: JobLayout,
     *,
     path: Path,
     folder: Path,
@@ -120,7 +120,7 @@ def submitting(folder: Path) -> Iterator[None]:
     _check_folder(folder)
     try:
         make_folder(folder / JOBS)
-        lock = OutputLock(folder / FILE_NAME)
+        lock = OutputLock(folder / SUBMISSIONS_FILE)
     except UsageError as error:
         raise UsageError(
             f"another `study submit` is at work on {folder}", hint="wait until it has ended"
@@ -133,7 +133,7 @@ def submitting(folder: Path) -> Iterator[None]:
         yield
 
 
-def send(prepared: Prepared, folder: Path) -> Submission:
+def submit_job(prepared: Prepared, folder: Path) -> Submission:
     """Submit a job and record it; within :func:`submitting`.
 
     Raises

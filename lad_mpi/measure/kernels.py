@@ -1,4 +1,4 @@
-"""Bandwidth of memory and rate of arithmetic, on the host or on a GPU."""
+"""Kernels that a baseline times on the host or on a GPU: copy, triad, GEMM, GEMV, transfers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,69 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from lad_mpi.records import Quantity
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lad_mpi.arrays import Backend
-    from lad_mpi.measure.baseline.effort import Effort
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """Sizes and repetitions.
+
+    Parameters
+    ----------
+    repeats : int
+        Samples of each quantity.
+    sample_s : float
+        Calls that are shorter are repeated within a sample, up to this time.
+    working_sets_bytes : tuple of int
+        Of copy and triad, all arrays together.
+    gemm_size : int
+        Rows and columns of the square factors.
+    gemv_bytes : tuple of int
+        Sizes of the matrix.
+    messages_bytes : tuple of int
+        Of ping-pong and Bcast, and what Gather brings to rank 0.
+    partners : int
+        Ranks that ping-pong is played with, evenly spread.
+    append_bytes : int
+        Of a block in HDF5.
+    """
+
+    repeats: int
+    sample_s: float
+    working_sets_bytes: tuple[int, ...]
+    gemm_size: int
+    gemv_bytes: tuple[int, ...]
+    messages_bytes: tuple[int, ...]
+    partners: int
+    append_bytes: int = 2**20
+
+
+#: Seconds: enough to see a machine change.
+QUICK = Effort(
+    repeats=9,
+    sample_s=2e-3,
+    working_sets_bytes=(2**18, 2**22, 2**26),
+    gemm_size=512,
+    gemv_bytes=(2**18, 2**25),
+    messages_bytes=(8, 2**10, 2**14, 2**17, 2**20, 2**23),
+    partners=2,
+)
+#: Minutes.
+FULL = Effort(
+    repeats=31,
+    sample_s=1e-2,
+    working_sets_bytes=tuple(2**power for power in range(16, 29, 2)),
+    gemm_size=2048,
+    gemv_bytes=tuple(2**power for power in range(16, 29, 4)),
+    messages_bytes=tuple(2**power for power in range(3, 27, 2)),
+    partners=16,
+)
+
 
 #: Numbers that triad works on at a time, so that its intermediate stays in a cache.
 _TRIAD_BLOCK = 2**14
@@ -129,3 +187,57 @@ def _gemv(backend: Backend, size_bytes: int) -> Kernel:
 def _vectors(backend: Backend, count: int, size_bytes: int) -> list[Any]:
     length = max(1, size_bytes // (count * _ITEM_BYTES))
     return [backend.xp.ones(length) for _ in range(count)]
+
+
+_SHOWN = ("copy", "gemm")
+
+
+def measure_gpu(backend: Backend, effort: Effort, where: str) -> list[Quantity]:
+    """Measure one GPU while nobody else is at work.
+
+    Parameters
+    ----------
+    backend : Backend
+        Its array library.
+    effort : Effort
+        Sizes and repetitions.
+    where : str
+        Name of the rank.
+
+    Returns
+    -------
+    list of Quantity
+        ``gpu_copy``, ``gpu_gemm``, ``host_to_device`` and ``device_to_host``; the last
+        two through pinned memory, as messages go.
+    """
+    found = [kernel for kernel in kernels(backend, effort) if kernel.name in _SHOWN]
+    found += _transfers(backend, effort.working_sets_bytes[-1])
+    return [_measure(kernel, effort, where) for kernel in found]
+
+
+def _transfers(backend: Backend, size_bytes: int) -> list[Kernel]:
+    host = backend.host_buffer((size_bytes // 8,), "float64")
+    device = backend.asarray(host, dtype="float64")
+
+    def upload() -> None:
+        if backend.on_host:
+            device[...] = host
+        else:
+            device.set(host)
+        backend.synchronize()
+
+    def download() -> None:
+        backend.to_host(device, host)
+        backend.synchronize()
+
+    return [
+        Kernel("host_to_device", "B/s", size_bytes, size_bytes, upload),
+        Kernel("device_to_host", "B/s", size_bytes, size_bytes, download),
+    ]
+
+
+def _measure(kernel: Kernel, effort: Effort, where: str) -> Quantity:
+    take = kernel.sample(effort.sample_s)
+    name = f"gpu_{kernel.name}" if kernel.name in _SHOWN else kernel.name
+    samples = tuple(take() for _ in range(effort.repeats))
+    return Quantity(name, kernel.unit, samples, kernel.size_bytes, where)

@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from lad_mpi.arrays import open_backend
-from lad_mpi.measure.baseline import FULL, QUICK
-from lad_mpi.measure.baseline.compute import Kernel, kernels
-from lad_mpi.measure.baseline.gpu import measure_gpu
+from lad_mpi.measure.kernels import FULL, QUICK, Kernel, kernels, measure_gpu
 
 TINY = dataclasses.replace(
     QUICK, repeats=2, sample_s=1e-5, working_sets_bytes=(2**12, 2**20), gemm_size=8,
