@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING
 
+from lad_mpi.cli.arguments import refuse_ranks
 from lad_mpi.cli.study import study_folder
-from lad_mpi.errors import ExitCode, UsageError
-from lad_mpi.launchers import announced_size
+from lad_mpi.cli.tables import print_json
+from lad_mpi.errors import ExitCode
 from lad_mpi.slurm import (
     ask_queue,
     join_queue,
@@ -31,9 +31,8 @@ if TYPE_CHECKING:
 
 
 def submit(options: argparse.Namespace) -> ExitCode:
-    """Submit what is missing of a study."""
-    if announced_size() > 1:
-        raise UsageError("jobs are submitted by one process", hint="call it without mpirun or srun")
+    """Submit the missing runs of a study."""
+    refuse_ranks("jobs are submitted by one process")
     study = load_study(options.study)
     folder = study_folder(options, study)
     file = load_cluster(options.cluster, options.overrides)
@@ -89,4 +88,4 @@ def _report_json(prepared: Prepared | None, job_id: str | None) -> None:
         "tasks": {} if prepared is None else prepared.tasks,
         "script": "" if prepared is None else prepared.script,
     }
-    sys.stdout.write(json.dumps(report, indent=2) + "\n")
+    print_json(report)

@@ -33,35 +33,35 @@ if TYPE_CHECKING:
 
 
 def measure_baseline(link: Link, folder: Path, effort: Effort, *, quick: bool) -> Baseline | None:
-    """Measure what this machine can do; every rank of the world calls this together.
+    """Measure the machine. This is collective: all ranks call it.
 
     Parameters
     ----------
     link : Link
         Of this rank.
     folder : Path
-        Where HDF5 is measured, on rank 0; it has to exist.
+        Existing folder in which rank 0 measures HDF5.
     effort : Effort
         Sizes and repetitions.
     quick : bool
-        Recorded.
+        Whether the record says that this is a quick baseline.
 
     Returns
     -------
     Baseline or None
-        On the server; None elsewhere.
+        The baseline on the server, None on other ranks.
 
     Raises
     ------
     UsageError
-        The folder cannot be written.
+        The folder is not writable.
     """
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
     start = perf_counter()
     places = [json.loads(text) for text in link.gather_texts(json.dumps(describe_place()))]
     found = []
     if link.is_server:
-        # First, for what it may refuse: nobody has begun to wait.
+        # First, because the folder may not be writable, and no other rank waits yet.
         found.append(_appends(folder, effort))
     found += _measure_processors(link, effort)
     if link.communicator is not None:
@@ -80,7 +80,7 @@ def measure_baseline(link: Link, folder: Path, effort: Effort, *, quick: bool) -
 
 
 def _appends(folder: Path, effort: Effort) -> Quantity:
-    # Only the server pays for importing HDF5.
+    # Only the server needs HDF5.
     from lad_mpi.logs.append import time_appends  # noqa: PLC0415
 
     times_s = time_appends(folder, effort.append_bytes, effort.repeats)
@@ -89,22 +89,18 @@ def _appends(folder: Path, effort: Effort) -> Quantity:
 
 
 def _measure_processors(link: Link, effort: Effort) -> list[Quantity]:
-    """Measure rank 0 alone while the others sleep, then all ranks at once."""
-    found = []
+    """Measure rank 0 while the others sleep, then all ranks at once."""
+    found: list[Quantity] = []
     mine = kernels(open_backend("numpy", "float64"), effort)
     if link.is_server:
-        for kernel in mine:
-            take = kernel.sample(effort.sample_s)
-            samples = tuple(take() for _ in range(effort.repeats))
-            name = f"{kernel.name}_alone"
-            found.append(Quantity(name, kernel.unit, samples, kernel.size_bytes, ALONE))
+        found += [kernel.measure(effort, f"{kernel.name}_alone", ALONE) for kernel in mine]
         if visible_gpus():
             found += measure_gpu(open_backend("cupy", "float64"), effort, ALONE)
     bare = None if link.communicator is None else Bare(link.communicator)
     if bare is not None:
         bare.wait_quietly()
     for kernel in mine:
-        take = kernel.sample(effort.sample_s)
+        take = kernel.sampler(effort.sample_s)
         rates = np.empty(effort.repeats)
         for repeat in range(effort.repeats):
             if bare is not None:
@@ -139,22 +135,22 @@ def _describe_machine(link: Link, places: list[dict[str, Any]], folder: Path) ->
 
 
 def measure_network(link: Link, bare: Bare, effort: Effort) -> list[Quantity]:
-    """Measure ``ping_pong``, ``bcast`` and ``gather``; all ranks call this together.
+    """Measure ``ping_pong``, ``bcast`` and ``gather``. This is collective.
 
     Parameters
     ----------
     link : Link
         Of this rank.
     bare : Bare
-        MPI's own calls.
+        Plain MPI calls.
     effort : Effort
         Sizes and repetitions.
 
     Returns
     -------
     list of Quantity
-        In seconds; on the server, empty elsewhere. A collective takes as long as on
-        the rank that it takes longest on.
+        Quantities in seconds on the server, empty on other ranks. The time of a collective
+        is the largest over ranks.
     """
     found = []
     for partner in ping_partners(link.size, effort.partners):
@@ -176,7 +172,7 @@ def measure_network(link: Link, bare: Bare, effort: Effort) -> list[Quantity]:
 
 
 def ping_partners(size: int, most: int) -> list[int]:
-    """Return at most so many ranks beside rank 0, the first and the last among them.
+    """Choose at most ``most`` evenly spaced ranks, including the first after 0 and the last.
 
     Examples
     --------

@@ -25,7 +25,7 @@ _NAMES = ("suite_bcast", "bare_bcast", "suite_gather", "bare_gatherv", "bare_gat
 
 
 @dataclass(frozen=True, slots=True)
-class CollectiveTimes:
+class CollectiveBench:
     """Both collectives for one dimension.
 
     Parameters
@@ -52,7 +52,7 @@ class CollectiveTimes:
 
 def bench_collectives(
     link: Link, num_devices: int, dimensions: Sequence[int], repeats: int
-) -> list[CollectiveTimes]:
+) -> list[CollectiveBench]:
     """Time broadcast and gather of a run and of MPI alone, in turn; on all ranks together.
 
     Parameters
@@ -68,7 +68,7 @@ def bench_collectives(
 
     Returns
     -------
-    list of CollectiveTimes
+    list of CollectiveBench
         One a dimension on the server, empty elsewhere. A collective takes as long as on
         the rank that it takes longest on.
 
@@ -101,7 +101,7 @@ def bench_collectives(
         if table is not None:
             times = dict(zip(_NAMES, table.max(axis=0), strict=True))
             found.append(
-                CollectiveTimes(
+                CollectiveBench(
                     dimension,
                     downlink_bytes,
                     num_devices * slot_bytes,

@@ -28,7 +28,7 @@ UNTIMED = "untimed"
 
 
 @dataclass(frozen=True, slots=True)
-class IterationCost:
+class IterationBench:
     """Where the time of an iteration goes, in seconds.
 
     Parameters
@@ -67,7 +67,7 @@ class _Stamps(NoProgress):
 
 def bench_iteration(
     spec: Spec, link: Link, interrupt: InterruptRequest | None = None
-) -> IterationCost | None:
+) -> IterationBench | None:
     """Run a spec into a temporary log, on all ranks together, and split up its iterations.
 
     Parameters
@@ -81,7 +81,7 @@ def bench_iteration(
 
     Returns
     -------
-    IterationCost or None
+    IterationBench or None
         On the server; None elsewhere.
 
     Raises
@@ -104,7 +104,7 @@ def bench_iteration(
         return split(read_log(output), stamps.stamps)
 
 
-def split(run: RunLog, stamps: list[tuple[int, float]]) -> IterationCost:
+def split(run: RunLog, stamps: list[tuple[int, float]]) -> IterationBench:
     """Hold the phases of a log against the wall clock.
 
     Parameters
@@ -133,7 +133,7 @@ def split(run: RunLog, stamps: list[tuple[int, float]]) -> IterationCost:
     warm = run.seconds[run.is_warm()]
     phases = {name: _slowest(warm[:, :, run.phases.index(name)]) for name in PHASE_NAMES}
     phases[UNTIMED] = float(np.median(walls - timed))
-    return IterationCost(run.ranks, len(warm), float(np.median(walls)), phases)
+    return IterationBench(run.ranks, len(warm), float(np.median(walls)), phases)
 
 
 def _slowest(seconds: HostFloats) -> float:

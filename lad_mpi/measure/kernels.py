@@ -1,4 +1,4 @@
-"""Kernels that a baseline times on the host or on a GPU: copy, triad, GEMM, GEMV, transfers."""
+"""The kernels that a baseline times on the host or on a GPU, and how long it times them."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """Sizes and repetitions.
+    """Sizes and repetitions of a baseline.
 
     Parameters
     ----------
     repeats : int
         Samples of each quantity.
     sample_s : float
-        Calls that are shorter are repeated within a sample, up to this time.
+        Least duration of a sample in seconds; a short call is repeated within it.
     working_sets_bytes : tuple of int
-        Of copy and triad, all arrays together.
+        Working sets of copy and triad, all arrays together.
     gemm_size : int
-        Rows and columns of the square factors.
+        Rows and columns of the square factors of GEMM.
     gemv_bytes : tuple of int
-        Sizes of the matrix.
+        Sizes of the matrix of GEMV.
     messages_bytes : tuple of int
-        Of ping-pong and Bcast, and what Gather brings to rank 0.
+        Messages of ping-pong and Bcast, and what Gather brings to rank 0.
     partners : int
-        Ranks that ping-pong is played with, evenly spread.
+        Largest number of ranks that exchange ping-pong messages with rank 0.
     append_bytes : int
-        Of a block in HDF5.
+        Size of a block that is appended to an HDF5 dataset.
     """
 
     repeats: int
@@ -49,7 +49,7 @@ class Effort:
     append_bytes: int = 2**20
 
 
-#: Seconds: enough to see a machine change.
+#: Takes seconds, which is enough to notice that a machine changed.
 QUICK = Effort(
     repeats=9,
     sample_s=2e-3,
@@ -59,7 +59,7 @@ QUICK = Effort(
     messages_bytes=(8, 2**10, 2**14, 2**17, 2**20, 2**23),
     partners=2,
 )
-#: Minutes.
+#: Takes minutes.
 FULL = Effort(
     repeats=31,
     sample_s=1e-2,
@@ -71,23 +71,23 @@ FULL = Effort(
 )
 
 
-#: Numbers that triad works on at a time, so that its intermediate stays in a cache.
+#: Triad works on blocks of so many numbers, so that its intermediate stays in a cache.
 _TRIAD_BLOCK = 2**14
 _ITEM_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """Something to time.
+    """Work whose rate is measured.
 
     Parameters
     ----------
     name, unit, size_bytes
-        As of :class:`~lad_mpi.records.Quantity`.
+        As in :class:`~lad_mpi.records.Quantity`.
     work : float
-        Bytes or floating-point operations of a call; over its time it is the sample.
+        Bytes or floating-point operations of one call. A sample is work over time.
     call : callable
-        The work, finished when it returns.
+        Does the work, and returns when it is finished.
     """
 
     name: str
@@ -96,8 +96,8 @@ class Kernel:
     work: float
     call: Callable[[], object]
 
-    def sample(self, least_s: float) -> Callable[[], float]:
-        """Return a function that takes one sample, of calls enough for ``least_s`` seconds."""
+    def sampler(self, least_s: float) -> Callable[[], float]:
+        """Return a function that takes one sample of at least ``least_s`` seconds."""
         self.call()
         start = perf_counter()
         self.call()
@@ -111,6 +111,12 @@ class Kernel:
 
         return take
 
+    def measure(self, effort: Effort, name: str, where: str) -> Quantity:
+        """Take all samples of one rank, and call them ``name``."""
+        take = self.sampler(effort.sample_s)
+        samples = tuple(take() for _ in range(effort.repeats))
+        return Quantity(name, self.unit, samples, self.size_bytes, where)
+
 
 def kernels(backend: Backend, effort: Effort) -> list[Kernel]:
     """Return copy, triad, GEMM and GEMV in float64.
@@ -118,16 +124,15 @@ def kernels(backend: Backend, effort: Effort) -> list[Kernel]:
     Parameters
     ----------
     backend : Backend
-        Host or GPU.
+        Library of the arrays, on the host or on a GPU.
     effort : Effort
         Sizes.
 
     Notes
     -----
-    Copy counts one reading and one writing of its arrays, triad (a = b + s c) two
-    readings and one writing, as STREAM does (McCalpin, "Memory bandwidth and machine
-    balance in current high performance computers", 1995): what a cache reads before
-    it is written over is not counted.
+    Bytes are counted as in STREAM (McCalpin, "Memory bandwidth and machine balance in
+    current high performance computers", 1995). Copy reads one array and writes one; triad
+    (a = b + s c) reads two and writes one. Write-allocate traffic is not counted.
     """
     found = []
     for size_bytes in effort.working_sets_bytes:
@@ -189,16 +194,13 @@ def _vectors(backend: Backend, count: int, size_bytes: int) -> list[Any]:
     return [backend.xp.ones(length) for _ in range(count)]
 
 
-_SHOWN = ("copy", "gemm")
-
-
 def measure_gpu(backend: Backend, effort: Effort, where: str) -> list[Quantity]:
-    """Measure one GPU while nobody else is at work.
+    """Measure one GPU while all other ranks wait.
 
     Parameters
     ----------
     backend : Backend
-        Its array library.
+        Library of the arrays on the GPU.
     effort : Effort
         Sizes and repetitions.
     where : str
@@ -207,12 +209,13 @@ def measure_gpu(backend: Backend, effort: Effort, where: str) -> list[Quantity]:
     Returns
     -------
     list of Quantity
-        ``gpu_copy``, ``gpu_gemm``, ``host_to_device`` and ``device_to_host``; the last
-        two through pinned memory, as messages go.
+        ``gpu_copy``, ``gpu_gemm``, ``host_to_device`` and ``device_to_host``. Transfers go
+        through pinned memory, as messages do.
     """
-    found = [kernel for kernel in kernels(backend, effort) if kernel.name in _SHOWN]
-    found += _transfers(backend, effort.working_sets_bytes[-1])
-    return [_measure(kernel, effort, where) for kernel in found]
+    named = [(f"gpu_{one.name}", one) for one in kernels(backend, effort)]
+    named = [(name, one) for name, one in named if name in {"gpu_copy", "gpu_gemm"}]
+    named += [(one.name, one) for one in _transfers(backend, effort.working_sets_bytes[-1])]
+    return [kernel.measure(effort, name, where) for name, kernel in named]
 
 
 def _transfers(backend: Backend, size_bytes: int) -> list[Kernel]:
@@ -234,10 +237,3 @@ def _transfers(backend: Backend, size_bytes: int) -> list[Kernel]:
         Kernel("host_to_device", "B/s", size_bytes, size_bytes, upload),
         Kernel("device_to_host", "B/s", size_bytes, size_bytes, download),
     ]
-
-
-def _measure(kernel: Kernel, effort: Effort, where: str) -> Quantity:
-    take = kernel.sample(effort.sample_s)
-    name = f"gpu_{kernel.name}" if kernel.name in _SHOWN else kernel.name
-    samples = tuple(take() for _ in range(effort.repeats))
-    return Quantity(name, kernel.unit, samples, kernel.size_bytes, where)

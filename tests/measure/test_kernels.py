@@ -44,7 +44,7 @@ def test_triad_computes_a_is_b_plus_three_c_whatever_the_blocks():
 def test_a_sample_is_work_over_time_of_calls_enough():
     calls = []
     kernel = Kernel("x", "B/s", 0, 10.0, lambda: calls.append(1))
-    take = kernel.sample(1e-3)
+    take = kernel.sampler(1e-3)
     before = len(calls)
     assert take() > 0
     assert len(calls) - before > 1
