@@ -1,4 +1,4 @@
-"""JSON records of measurements: read by anything, written whole or not at all."""
+"""JSON records of measurements: baselines and scaling studies."""
 
 from lad_mpi.records.baseline import (
     DRIFT_THRESHOLD,

@@ -1,4 +1,4 @@
-"""The cases of a scaling study: how specs grow with P, and in which order launches run."""
+"""The cases of a scaling study, how their specs grow with P, and the order of launches."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ class ScalePlan:
     Parameters
     ----------
     kind : {"strong", "weak"}
-        What stays the same.
+        Whether the total work or the work of a device rank is constant.
     name : str
-        Of the spec.
+        Name of the spec.
     growth_rule : str
         How the spec grows with P, in words.
     ranks : tuple of int
-        All P, ascending.
+        All values of P, ascending.
     over : dict
-        Axes beside P.
+        Further axes: dotted keys and their values.
     cases : tuple of (ScalingCase, Spec)
-        The base case is the first.
+        All cases; the first is the base case.
     """
 
     kind: Kind
@@ -55,31 +55,31 @@ class ScalePlan:
 
     @property
     def base(self) -> ScalingCase:
-        """The case that speed-ups are relative to: the fewest ranks, the first of every axis."""
+        """The case that speed-ups refer to: fewest ranks, first value of every axis."""
         return self.cases[0][0]
 
 
 def parse_axis(text: str, spec: Spec) -> tuple[str, list[Any]]:
-    """Read an axis, ``"load=1,5"`` or ``"coding.load=1,5"``.
+    """Read an axis such as ``"load=1,5"`` or ``"coding.load=1,5"``.
 
     Parameters
     ----------
     text : str
-        A key and values with commas between them, each as in TOML or a bare word. The
-        last part of a dotted key will do where only one table has it.
+        A key, and values separated by commas. A value is TOML or a bare word. The last part
+        of a dotted key is enough if only one table has it.
     spec : Spec
-        The base, which the key is looked up in.
+        Base spec, in which the key is looked up.
 
     Returns
     -------
     key : str
-        Dotted.
+        The dotted key.
     values : list
 
     Raises
     ------
     UsageError, SpecError
-        It is not of that form, or the key is unknown or ambiguous.
+        The text has another form, or the key is unknown or ambiguous.
     """
     key, equals, values = text.partition("=")
     if not equals or not values.strip():
@@ -102,20 +102,20 @@ def plan_scaling(
     Parameters
     ----------
     kind : {"strong", "weak"}
-        Whether the whole work or that of a device rank is the same at every P.
+        Whether the total work or the work of a device rank is the same at every P.
     spec : Spec
-        The base case's, at the fewest ranks.
+        Spec of the base case, which has the fewest ranks.
     ranks : sequence of int
-        Numbers of ranks.
+        Values of P.
     over : mapping of sequence, optional
-        Axes beside P: dotted keys and their values.
+        Further axes: dotted keys and their values.
     growth : {"samples", "dimension", "devices"}, optional
-        What grows in a weak study; samples if left out.
+        What grows in a weak study (default: samples).
 
     Raises
     ------
     UsageError, SpecError
-        The numbers make no study, or a spec that results cannot be run.
+        The arguments do not describe a study, or one of its specs is invalid.
     """
     if not ranks or min(ranks) < 1:
         raise UsageError(f"--ranks: expected numbers from 1 on, found {list(ranks)}")
@@ -153,7 +153,7 @@ def _case(
     if rule is not None:
         mapping = grow(mapping, rule, factor)
     axes = "".join(f"-{key.rpartition('.')[2]}={_slug(value)}" for key, value in point.items())
-    # Runs of one spec are the same run whatever P is: names may hold what is in the spec only.
+    # The name must not contain P: the same spec at another P is the same run.
     if rule is not None and factor != 1:
         mapping["name"] = f"{mapping['name']} ({rule} × {factor})"
     spec = parse_spec(mapping)
@@ -199,7 +199,8 @@ def _full_key(key: str, mapping: Mapping[str, Any]) -> str:
 
 Growth = Literal["samples", "dimension", "devices"]
 
-#: What is multiplied, and the rule in words.
+#: The keys that are multiplied, and the rule in words. The words are in the record of a study,
+#: which is only continued if they are the same.
 GROWTHS: dict[str, tuple[tuple[str, ...], str]] = {
     "samples": (
         ("problem.samples_per_subset",),
@@ -220,26 +221,26 @@ GROWTHS: dict[str, tuple[tuple[str, ...], str]] = {
 
 
 def device_ranks(ranks: int) -> int:
-    """Return how many ranks host devices: all but the server; the only one where there is one."""
+    """Return how many ranks host devices: all but the server, or the only rank."""
     return max(1, ranks - 1)
 
 
 def grow(spec: Mapping[str, Any], rule: Growth, factor: Fraction) -> dict[str, Any]:
-    """Return a resolved spec that is ``factor`` times as much work.
+    """Return a spec with ``factor`` times as much work.
 
     Parameters
     ----------
     spec : mapping
-        Resolved, of the base case.
+        Resolved spec of the base case.
     rule : {"samples", "dimension", "devices"}
         What grows.
     factor : Fraction
-        Device ranks over those of the base case.
+        Number of device ranks over that of the base case.
 
     Raises
     ------
     SpecError
-        The spec has no such value, or it would not be a whole number.
+        The spec does not set the value, or the product is not a whole number.
     """
     grown = copy.deepcopy(dict(spec))
     for number, key in enumerate(GROWTHS[rule][0]):
@@ -251,15 +252,15 @@ def grow(spec: Mapping[str, Any], rule: Growth, factor: Fraction) -> dict[str, A
             raise SpecError(
                 key,
                 f"is not set, so it cannot grow by grow = {rule!r}",
-                hint="take another --grow, or a problem that has it",
+                hint="choose another --grow, or a problem that has this key",
             )
         product = value * factor
         if product.denominator != 1:
             raise SpecError(
                 key,
                 f"{value} times {factor} is not a whole number",
-                hint="choose --ranks so that the device ranks (P − 1) are multiples of the "
-                "smallest, or a spec whose value divides",
+                hint="choose --ranks so that every number of device ranks (P − 1) is a multiple "
+                "of the smallest one, or change the value",
             )
         set_dotted(grown, key, int(product))
     return grown
@@ -267,16 +268,16 @@ def grow(spec: Mapping[str, Any], rule: Growth, factor: Fraction) -> dict[str, A
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A launch that is to be made.
+    """A launch of a study.
 
     Parameters
     ----------
     case : ScalingCase
-        What is launched.
+        The case to launch.
     number : int
-        Which launch of the case, from 1.
+        Number of the launch within its case, from 1.
     position : int
-        Place in the order, from 1.
+        Position in the order of all launches, from 1.
     """
 
     case: ScalingCase
@@ -285,21 +286,21 @@ class Planned:
 
     @property
     def log(self) -> str:
-        """Its log, relative to the study's folder."""
+        """Path of the log, relative to the folder of the study."""
         return f"logs/{self.case.name}-{self.number}.h5"
 
 
 def planned_launches(cases: Iterable[ScalingCase], launches: int, seed: int) -> list[Planned]:
-    """Put all launches in order.
+    """Put all launches in a random but reproducible order.
 
     Parameters
     ----------
     cases : iterable of ScalingCase
-        What is launched.
+        Cases to launch.
     launches : int
-        Of each.
+        Number of launches of each case.
     seed : int
-        Of the order.
+        Seed of the order.
 
     Returns
     -------
@@ -307,10 +308,9 @@ def planned_launches(cases: Iterable[ScalingCase], launches: int, seed: int) -> 
 
     Notes
     -----
-    In rounds: every case is launched once a round, in an order of the round's own, so
-    that a machine that changes slowly changes for all cases alike. The order within a round
-    is that of SHA-256 of (seed, round, case), so that it needs no generator and more
-    rounds leave the earlier ones as they were.
+    Every round launches each case once, in an order of its own. A machine that changes
+    slowly therefore affects all cases alike. A round is sorted by the SHA-256 of (seed,
+    round, case), so that further rounds do not change the order of the earlier ones.
     """
     chosen = list(cases)
     ordered = []
