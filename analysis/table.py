@@ -8,7 +8,7 @@ from analysis.layout import make_table, print_lines
 from analysis.marks import OVERSUBSCRIBED, mark, time_notes
 from analysis.statistics import CONFIDENCE, Estimate, least_count
 from analysis.summary import UPPER_BOUND
-from analysis.text import NOTHING, significant, some_of, with_prefix
+from analysis.text import NOTHING, interval_text, significant, some_of, with_prefix
 from analysis.timing import COMMUNICATION
 
 if TYPE_CHECKING:
@@ -74,25 +74,13 @@ def print_tables(rows: Sequence[Summary], collection: Collection) -> None:
         print_lines(console, collection.describe_excluded(), indent=2)
 
 
-def interval(found: Estimate) -> str:
-    """Write an interval in the brackets that say what it is.
-
-    Examples
-    --------
-    >>> interval(Estimate(2.0, 1.0, 3.0, 3, None))
-    '(1.000 … 3.000)'
-    """
-    low, high = significant(found.low, 4), significant(found.high, 4)
-    return f"({low} … {high})" if found.coverage is None else f"[{low}, {high}]"
-
-
 def _errors(rows: Sequence[Summary]) -> TextTable:
     body = [
         (
             row.label,
             str(row.seeds),
             significant(row.final_loss.median, 4),
-            interval(row.final_loss),
+            _interval(row.final_loss),
             _or_nothing(row.ratio_to_exact, 4),
             _or_nothing(row.dispersion_ratio, 3) + (_BOUNDED if _is_bounded(row) else ""),
         )
@@ -133,7 +121,7 @@ def _to_target(rows: Sequence[Summary]) -> Iterator[TextTable]:
                 label,
                 f"{target.reached} of {target.seeds}",
                 _or_nothing(target.iterations, 4),
-                _interval_or_nothing(target.iterations),
+                _interval(target.iterations),
                 NOTHING if target.uplink_bytes is None else with_prefix(target.uplink_bytes.median),
             )
             for label, target in targets
@@ -152,7 +140,7 @@ def _to_target(rows: Sequence[Summary]) -> Iterator[TextTable]:
                 NOTHING
                 if found is None
                 else significant(found.seconds.median, 3) + mark(time.conditions),
-                NOTHING if found is None else interval(found.seconds),
+                _interval(None if found is None else found.seconds),
             )
             for time, found in times
         ],
@@ -253,8 +241,10 @@ def _time_notes(times: Sequence[TimeSummary]) -> list[str]:
     return said
 
 
-def _interval_or_nothing(found: Estimate | None) -> str:
-    return NOTHING if found is None else interval(found)
+def _interval(found: Estimate | None) -> str:
+    if found is None:
+        return NOTHING
+    return interval_text(found.low, found.high, 4, certain=found.coverage is not None)
 
 
 def _or_nothing(found: Estimate | None, digits: int) -> str:

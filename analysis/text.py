@@ -28,6 +28,18 @@ def significant(value: float, digits: int) -> str:
     return NOTHING if math.isnan(value) else f"{value:#.{digits}g}".rstrip(".")
 
 
+def interval_text(low: float, high: float, digits: int, *, certain: bool) -> str:
+    """Write an interval: in square brackets if it has a coverage, in round ones if it has none.
+
+    Examples
+    --------
+    >>> interval_text(1.0, 3.0, 4, certain=False)
+    '(1.000 … 3.000)'
+    """
+    ends = significant(low, digits), significant(high, digits)
+    return f"[{ends[0]}, {ends[1]}]" if certain else f"({ends[0]} … {ends[1]})"
+
+
 def with_prefix(value: float) -> str:
     """Write a count with a decimal prefix.
 

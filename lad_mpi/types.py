@@ -39,6 +39,11 @@ def broadcast_bytes(dimension: int, item_bytes: int) -> int:
     return COMMAND_BYTES + dimension * item_bytes
 
 
+def device_ranks(ranks: int) -> int:
+    """Return how many ranks host devices: all but the server, or the only rank."""
+    return max(1, ranks - 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """A number that is recorded for every evaluated iteration; it describes itself in the log.

@@ -15,7 +15,7 @@ from lad_mpi.coding import DispersionCode
 from lad_mpi.problems import CountedProblem
 from lad_mpi.spec import parse_spec, set_dotted, to_mapping
 from lad_mpi.theory import sampled_dispersion
-from lad_mpi.types import broadcast_bytes
+from lad_mpi.types import broadcast_bytes, device_ranks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -121,7 +121,7 @@ def workload_of(
     """
     spec = parse_spec(mapping)
     count, dtype = spec.devices.count, np.dtype(spec.backend.dtype)
-    hosted = -(-count // max(1, ranks - 1))
+    hosted = -(-count // device_ranks(ranks))
     values = dimension * spec.coding.message_parts
     assignment = assignment_of(spec)
     load = float(assignment.loads.mean())

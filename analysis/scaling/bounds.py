@@ -16,6 +16,7 @@ from lad_mpi.metrics.names import DOWNLINK_BYTES, UPLINK_BYTES
 from lad_mpi.problems import CountedProblem, GradientWork
 from lad_mpi.records import compare_baselines
 from lad_mpi.spec import parse_spec
+from lad_mpi.types import device_ranks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,7 +90,7 @@ def sizes_of(run: RunLog) -> Sizes | None:
     dimension, gradient = spec.problem.declared_dimension, spec.problem.gradient_work
     if dimension is None or gradient is None:
         return None
-    hosts = max(1, run.ranks - 1)
+    hosts = device_ranks(run.ranks)
     return Sizes(
         devices=spec.devices.count,
         hosted=-(-spec.devices.count // hosts),

@@ -13,6 +13,7 @@ from analysis.scaling.bounds import Verdict, judge_drift
 from analysis.statistics import EACH_OF_TWO, Estimate, estimate
 from analysis.summary import final_loss
 from analysis.timing import CriticalPath, critical_path, phase_seconds
+from lad_mpi.types import device_ranks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,7 +157,7 @@ class _Timed:
 
     @property
     def hosts(self) -> int:
-        return max(1, self.runs.case.ranks - 1)
+        return device_ranks(self.runs.case.ranks)
 
     @property
     def totals(self) -> list[float]:

@@ -11,7 +11,7 @@ from analysis.layout import make_table, print_lines
 from analysis.marks import EMULATED, mark, time_notes
 from analysis.scaling.summary import void_lines
 from analysis.statistics import CONFIDENCE, EACH_OF_TWO, Estimate, least_count
-from analysis.text import NOTHING, significant
+from analysis.text import NOTHING, interval_text, significant
 from lad_mpi.text import one_line
 
 if TYPE_CHECKING:
@@ -175,8 +175,8 @@ def _median(found: Estimate | None) -> str:
 def _interval(found: Estimate | None, factor: float) -> str:
     if found is None:
         return NOTHING
-    low, high = (significant(factor * end, 3) for end in (found.low, found.high))
-    return f"({low} … {high})" if found.coverage is None else f"[{low}, {high}]"
+    ends = factor * found.low, factor * found.high
+    return interval_text(*ends, 3, certain=found.coverage is not None)
 
 
 def _record(row: CaseSummary) -> dict[str, Any]:

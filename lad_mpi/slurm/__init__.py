@@ -1,7 +1,4 @@
-"""Studies as batch jobs: scripts from a cluster file, submission, and what became of the jobs.
-
-Nothing here asks the scheduler at import.
-"""
+"""Studies as SLURM jobs: scripts from a cluster file, submission, and the state of the jobs."""
 
 from lad_mpi.slurm.cluster import Cluster, ClusterFile, load_cluster
 from lad_mpi.slurm.join import JobStatus, join_queue, known_jobs, needs_submission

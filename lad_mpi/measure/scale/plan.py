@@ -15,6 +15,7 @@ from lad_mpi.records import ScalingCase
 from lad_mpi.spec import identify, parse_spec, set_dotted, to_mapping
 from lad_mpi.spec.load import parse_value
 from lad_mpi.transport import Layout
+from lad_mpi.types import device_ranks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -218,11 +219,6 @@ GROWTHS: dict[str, tuple[tuple[str, ...], str]] = {
         ),
     ),
 }
-
-
-def device_ranks(ranks: int) -> int:
-    """Return how many ranks host devices: all but the server, or the only rank."""
-    return max(1, ranks - 1)
 
 
 def grow(spec: Mapping[str, Any], rule: Growth, factor: Fraction) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from lad_mpi.errors import SpecError, UsageError
 from lad_mpi.measure.scale import parse_axis, plan_scaling, planned_launches
-from lad_mpi.measure.scale.plan import GROWTHS, device_ranks, grow
+from lad_mpi.measure.scale.plan import GROWTHS, grow
 from lad_mpi.spec import identify, parse_spec, to_mapping
+from lad_mpi.types import device_ranks
 
 SPEC = parse_spec(
     {
