@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 _PROGRAM = "lad-mpi analysis"
-_LOGS = ("paths", "PATH", "log, or folder that is searched for logs (*.h5)")
+_LOGS = ("paths", "PATH", "log, or folder with logs (*.h5)")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,15 +35,15 @@ def build_parser() -> argparse.ArgumentParser:
         prog=_PROGRAM, description="Tables and figures from the logs of runs."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    table = _add(commands, "table", "errors and costs of every method, a row each")
+    table = _add(commands, "table", "errors and costs of every method")
     formats = table.add_mutually_exclusive_group()
-    formats.add_argument("--json", action="store_true", help="print JSON, at full precision")
-    formats.add_argument("--csv", action="store_true", help="print CSV, at full precision")
+    formats.add_argument("--json", action="store_true", help="print JSON with full precision")
+    formats.add_argument("--csv", action="store_true", help="print CSV with full precision")
     table.add_argument(
         "--target",
         type=float,
         metavar="LOSS",
-        help="also tell what it took to reach this loss: iterations, seconds, bytes",
+        help="also show iterations, seconds and bytes to reach this loss",
     )
     table.set_defaults(command=_table)
     figures = _add(commands, "figures", "figures as PDF and PNG, with captions")
@@ -60,9 +60,9 @@ def build_parser() -> argparse.ArgumentParser:
         commands,
         "scaling",
         "times, speed-up, efficiency and bounds of a scaling study",
-        paths=("folder", "DIR", "folder that lad-mpi scale wrote"),
+        paths=("folder", "DIR", "folder of the scaling study"),
     )
-    scaling.add_argument("--json", action="store_true", help="print JSON, at full precision")
+    scaling.add_argument("--json", action="store_true", help="print JSON with full precision")
     scaling.add_argument(
         "-o",
         "--output",
@@ -87,12 +87,15 @@ def _add(
         destination, type=path_argument, nargs=several, metavar=metavar, help=meaning
     )
     parser.add_argument(
-        "-v", "--verbose", action="store_true", help="show where in the code an error arose"
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="for an error in the input, show where in the code it was found",
     )
     return parser
 
 
-# What a command needs is imported when it runs: the command line stays quick.
+# Modules are imported when a command needs them, so that the command line starts quickly.
 
 
 def _table(options: argparse.Namespace) -> ExitCode:
@@ -144,12 +147,12 @@ def _scaling(options: argparse.Namespace) -> ExitCode:
     return ExitCode.OK
 
 
-#: matplotlib cannot be imported with a wrong value of these, and ours need none.
+#: With a wrong value of these variables, matplotlib cannot be imported. We do not need them.
 _SETTINGS = {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
 
 
 def import_figures() -> Any:
-    """Return the package :mod:`analysis.figures`, whatever the user's settings of matplotlib.
+    """Import :mod:`analysis.figures`, ignoring the user's settings of matplotlib.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The table of a collection for a person at a terminal."""
+"""The table of methods for a terminal."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from analysis.summary import Summary, TimeSummary
 
 _MS = 1e3
-#: So many phases are shown to a person; records have all.
+#: Number of phases in the table. JSON and CSV have all phases.
 _SHOWN_PHASES = 3
-#: A mean that is further from its median than this is shown beside it.
+#: A mean that differs from its median by a larger share is shown beside it.
 _NOTABLE = 0.25
 _TIMES = (
-    "times: medians over iterations after warm-up, of the server's clock, training phases only; "
-    "then over launches, and over seeds. Medians of parts do not add up to the total. "
+    "times: training phases on the server's clock; medians over iterations after warm-up, then "
+    "over launches and seeds. Medians of parts do not add up to the total. "
     "P: ranks; runs: launches."
 )
 _PHASES = (
-    "phases: the largest, on the slowest rank; comm.: what all phases leave of an iteration, "
-    "communication and waiting."
+    "phases: the largest, on the slowest rank; comm.: the rest of an iteration, communication "
+    "and waiting."
 )
-#: Stands behind a dispersion whose prediction is an upper bound.
+#: Marks a dispersion whose prediction is an upper bound.
 _BOUNDED = "*"
 
 
 def notes(rows: Sequence[Summary]) -> list[str]:
-    """Say how the numbers are to be read."""
+    """Explain how to read the numbers."""
     said = ["final loss, × exact, dispersion: medians over seeds."]
     said += _interval_notes(_shown_estimates(rows))
     references = sorted({row.reference for row in rows if row.reference})
@@ -47,19 +47,19 @@ def notes(rows: Sequence[Summary]) -> list[str]:
     said += _time_notes([time for row in rows for time in row.times])
     if any(row.to_target for row in rows):
         said.append(
-            "to the target: until a model was first evaluated that is as good; medians over "
-            "seeds, of a seed the median over its launches; nothing if a seed did not get there."
+            "to the target: until an evaluated model first reaches it; medians over launches, "
+            "then over seeds; no value if a seed does not reach it."
         )
         said.append(
-            "seconds to the target: training time with warm-up, of runs that were timed under "
-            "the same conditions from their first iteration on; ms each: seconds over iterations."
+            "seconds to the target: training time including warm-up, of runs with the same "
+            "conditions throughout; ms each: seconds over iterations."
         )
     return said
 
 
 def print_tables(rows: Sequence[Summary], collection: Collection) -> None:
-    """Print the errors, the costs, and how to read them; a terminal of any width will do."""
-    from lad_mpi.console import open_console  # noqa: PLC0415  (only a person's terminal needs it)
+    """Print the errors, the costs, and how to read them, on a terminal of any width."""
+    from lad_mpi.console import open_console  # noqa: PLC0415  (JSON does not need it)
 
     console = open_console()
     tables = [_errors(rows), _costs(rows)]
@@ -151,9 +151,9 @@ _SHORT = {COMMUNICATION: "comm."}
 
 
 def _shown_phases(times: Sequence[TimeSummary]) -> list[str]:
-    """Return the phases that take the largest shares anywhere, in the order of an iteration."""
+    """Return the phases with the largest shares in any row, in the order of an iteration."""
     phases = dict.fromkeys(phase for time in times for phase in time.phases)
-    # Communication comes last, whichever phases a method has.
+    # Put communication last.
     ordered = [phase for phase in phases if phase != COMMUNICATION] + [COMMUNICATION]
     share = {phase: max(_share(time, phase) for time in times) for phase in ordered}
     largest = sorted(ordered, key=lambda phase: -share[phase])[:_SHOWN_PHASES]
@@ -196,7 +196,7 @@ def _interval_notes(estimates: Sequence[Estimate]) -> list[str]:
         )
     if any(found.coverage is None for found in estimates):
         said.append(
-            f"(least … greatest): of fewer than {least_count()} values, too few for an interval."
+            f"(least … greatest): fewer than {least_count()} values, too few for an interval."
         )
     return said
 
@@ -207,9 +207,9 @@ def _dispersion_notes(rows: Sequence[Summary]) -> list[str]:
         return []
     said = "dispersion: measured over predicted, of honest messages"
     if any(row.dispersion_prediction == "exact" for row in found):
-        said += "; 1 is expected"
+        said += "; the expectation is 1"
     bounded = any(_is_bounded(row) for row in found)
-    return [f"{said}{f'; {_BOUNDED} at most 1, as the prediction is a bound' if bounded else ''}."]
+    return [f"{said}{f'; {_BOUNDED} at most 1: the prediction is a bound' if bounded else ''}."]
 
 
 def _is_bounded(row: Summary) -> bool:
@@ -222,7 +222,7 @@ def _time_notes(times: Sequence[TimeSummary]) -> list[str]:
     pairs += [(part.median, part.mean) for time in times for part in time.phases.values()]
     if any(_differs(median, mean) for median, mean in pairs):
         said.append(
-            "(mean): the mean over iterations, where it is more than a quarter from the median."
+            "(mean): the mean over iterations, if it differs from the median by over a quarter."
         )
     crowded = [time.label for time in times if time.conditions.oversubscribed]
     if crowded:
@@ -235,7 +235,7 @@ def _time_notes(times: Sequence[TimeSummary]) -> list[str]:
         f"{sign} {note}." for sign, note in time_notes([time.conditions for time in times]).items()
     ]
     if cold := [time.label for time in times if not time.warm]:
-        said.append(f"times of warm-up, as there are no others: {some_of(cold)}.")
+        said.append(f"only warm-up was timed: {some_of(cold)}.")
     if len({time.conditions.machine for time in times}) > 1:
         said.append("times come from different machines and cannot be compared.")
     return said

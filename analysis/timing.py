@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from lad_mpi.types import HostBools, HostFloats
 
 
-#: What is left of an iteration when the work of all phases is taken out of it.
+#: The time of an iteration outside the work of all phases.
 COMMUNICATION = "communication"
 
 
 def iteration_seconds(run: RunLog) -> HostFloats:
-    """Return the training time of every iteration, warm-up included.
+    """Return the training time of every iteration, including warm-up.
 
     See :meth:`lad_mpi.logs.RunLog.training_seconds`.
 
@@ -36,22 +36,21 @@ def iteration_seconds(run: RunLog) -> HostFloats:
 def split_iterations(run: RunLog, launch: Launch | None = None) -> dict[str, HostFloats]:
     """Split the training time of every iteration after warm-up into phases.
 
-    A phase that is work takes as long as on its slowest rank. Collectives, in
-    which all ranks take part, are mostly waiting for others at work, so they are
-    not counted as such: what the work leaves of the iteration is
-    ``communication``, waiting for uneven ranks included.
+    The time of a phase of work is that of its slowest rank. In collectives, ranks mostly wait
+    for others that still work, so they are not phases here. Instead, the rest of the
+    iteration is ``communication``, which includes waiting for uneven ranks.
 
     Parameters
     ----------
     run : RunLog
         The run.
     launch : Launch, optional
-        A launch of it, whose iterations are taken; all of the run if left out.
+        Use only the iterations of this launch (default: all).
 
     Returns
     -------
     dict of ndarray of float64, shape (n,)
-        In seconds. They add up to :func:`iteration_seconds`, unless the work alone
+        Seconds by phase. They add up to :func:`iteration_seconds`, unless the work alone
         exceeds it.
     """
     counted = counted_iterations(run, launch)
@@ -79,25 +78,25 @@ def phase_seconds(
     Parameters
     ----------
     run, launch
-        As there.
+        As in :func:`split_iterations`.
     statistic : callable
-        Of an array. Means add up to the mean iteration, medians to nothing.
+        Function of an array. Means add up to the mean of the iteration; medians do not add up.
 
     Returns
     -------
     dict of float
-        In seconds.
+        Seconds by phase.
     """
     return {phase: float(statistic(part)) for phase, part in split_iterations(run, launch).items()}
 
 
 def counted_iterations(run: RunLog, launch: Launch | None = None) -> HostBools:
-    """Tell which iterations times are taken from: those after warm-up, or all if there are none.
+    """Return a mask of the iterations after warm-up, or of all iterations if there are none.
 
     Parameters
     ----------
     run, launch
-        As for :func:`split_iterations`.
+        As in :func:`split_iterations`.
 
     Returns
     -------
@@ -112,44 +111,44 @@ def counted_iterations(run: RunLog, launch: Launch | None = None) -> HostBools:
 
 
 def after_warmup(run: RunLog, rows: HostFloats) -> HostFloats:
-    """Leave out the warm-up, unless there is nothing else."""
+    """Drop the rows of warm-up, unless there are no others."""
     return rows[counted_iterations(run)]
 
 
 def _is_collective(present: npt.NDArray[np.bool_]) -> bool:
-    """Tell from the ranks that take part in a phase whether it is a collective."""
+    """Return whether a phase is a collective: all ranks take part."""
     return len(present) > 1 and bool(present.all())
 
 
-#: Work of device ranks and of the server that a training would have as well.
+#: Phases of work on device ranks and on the server, without those of the simulation.
 DEVICE_PHASES = ("compute", "encode", "pack")
 SERVER_PHASES = ("unpack", "aggregate", "update")
 
 
 @dataclass(frozen=True, slots=True)
 class CriticalPath:
-    """Where the time of one run's iterations went.
+    """The critical path of the iterations of one run.
 
     Parameters
     ----------
     total_s, device_s, server_s : float
-        Medians over iterations: the whole, the work of the slowest device rank, and
-        that of the server.
+        Medians over iterations in seconds: the iteration, the work of the slowest device
+        rank, and the work of the server.
     load_balance : float
-        Mean over maximum of the device ranks' work, median over iterations; 1 where one
-        rank hosts all devices.
+        Mean over maximum of the work of device ranks, median over iterations; 1 if one rank
+        hosts all devices.
     communication_efficiency : float
-        Work on the critical path over the whole, median over iterations.
+        Work on the critical path over the time of the iteration, median over iterations.
     rank : int
         Device rank that was the slowest most often.
     rank_share : float
-        In which share of iterations.
+        Share of the iterations in which it was the slowest.
     phase : str
         Phase with most time on the critical path.
     phase_rank : str
-        On which rank that is: a number, or ``"all"`` for communication.
+        Rank of that phase: a number, or ``"all"`` for communication.
     phase_share : float
-        Its share of the critical path.
+        Share of that phase in the critical path.
     """
 
     total_s: float
@@ -170,10 +169,9 @@ def critical_path(run: RunLog) -> CriticalPath:
     Notes
     -----
     The path of an iteration is the broadcast, the work of the slowest device rank, the
-    gather, and the work of the server, whose clock gives the whole. What the work leaves
-    of the whole is communication. Efficiencies are those of the POP centre of
-    excellence, for a server beside workers: load balance over the device ranks, and
-    communication efficiency as work on the path over the whole.
+    gather, and the work of the server. The server's clock gives the total; the total minus
+    the work is communication. Load balance and communication efficiency are defined as by
+    the POP centre of excellence, applied to a server with workers.
     """
     seconds = np.nan_to_num(after_warmup(run, run.seconds))
     total = after_warmup(run, iteration_seconds(run))
