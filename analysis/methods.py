@@ -236,16 +236,16 @@ def _unsure(methods: Sequence[Method]) -> list[str]:
         by_seed = method.by_seed
         for run in method.runs:
             first = by_seed[_seed(run)]
-            if not math.isclose(loss_of(run), loss_of(first), rel_tol=_ROUNDING):
+            if not math.isclose(final_loss(run), final_loss(first), rel_tol=_ROUNDING):
                 notes.append(
                     f"{method.label}, seed {_seed(run)}: {first.path.name} ends at the loss "
-                    f"{loss_of(first):.6g}, {run.path.name} at {loss_of(run):.6g}; they should "
-                    "agree. The first is used."
+                    f"{final_loss(first):.6g}, {run.path.name} at {final_loss(run):.6g}; they "
+                    "should agree. The first is used."
                 )
     return notes
 
 
-def loss_of(run: RunLog) -> float:
+def final_loss(run: RunLog) -> float:
     """Return the loss of the final model; NaN if there is no final model."""
     return float("nan") if run.final is None else run.final.metrics[LOSS]
 

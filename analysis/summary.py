@@ -10,7 +10,7 @@ import numpy as np
 
 from analysis.exact import exact_reference
 from analysis.facts import gradients_per_iteration
-from analysis.methods import loss_of
+from analysis.methods import final_loss
 from analysis.statistics import Estimate, estimate, estimate_over
 from analysis.target import Reach, TimeToReach, reach, time_to_reach
 from analysis.timing import counted_iterations, iteration_seconds, split_iterations
@@ -156,11 +156,6 @@ def dispersion_ratio(run: RunLog) -> float | None:
     return float(np.mean(measured[told] / predicted[told])) if told.any() else None
 
 
-def final_loss(run: RunLog) -> float:
-    """Return the loss of the final model."""
-    return loss_of(run)
-
-
 def _summarise(method: Method, methods: Sequence[Method], target_loss: float | None) -> Summary:
     by_seed = method.by_seed
     runs = list(by_seed.values())
@@ -170,7 +165,7 @@ def _summarise(method: Method, methods: Sequence[Method], target_loss: float | N
         label=method.label,
         seeds=len(by_seed),
         runs=len(method.runs),
-        final_loss=estimate([loss_of(run) for run in runs]),
+        final_loss=estimate([final_loss(run) for run in runs]),
         ratio_to_exact=None if reference is None else _ratio(method, reference),
         reference=None if reference is None else reference.label,
         dispersion_ratio=estimate(ratios) if ratios else None,
@@ -224,7 +219,7 @@ def _is_warm(run: RunLog, launch: Launch) -> bool:
 def _ratio(method: Method, reference: Method) -> Estimate:
     own, other = method.by_seed, reference.by_seed
     seeds = own.keys() & other.keys()
-    return estimate([loss_of(own[seed]) / loss_of(other[seed]) for seed in seeds])
+    return estimate([final_loss(own[seed]) / final_loss(other[seed]) for seed in seeds])
 
 
 def _traffic(runs: Sequence[RunLog], name: str) -> float:

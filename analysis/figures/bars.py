@@ -28,18 +28,18 @@ if TYPE_CHECKING:
     from analysis.runs import Collection
 
 
-#: Heights of rows in inches: of a bar, and of one with its bounds below.
+#: Heights of rows in inches: a bar alone, and a bar with its bounds below.
 _ROW, _PAIR = 0.2, 0.34
 _LEAST_HEIGHT = 0.5
 _MARGIN = 0.55
 _BAR = 0.76
-#: Rows that take more inches are parted into two columns.
+#: Rows that need more inches are split into two columns.
 _TALLEST = 6.5
 _NAMES = {1: 170.0, 2: 100.0}
-#: Room for the numbers, over the longest bar.
+#: Length of the axis over the longest bar, which leaves room for the numbers.
 _ROOM = {1: 1.1, 2: 1.28}
 _REST = "communication, waiting"
-#: A phase is seen that takes this share of some iteration.
+#: A phase has its own colour if it takes this share of any iteration.
 _LEAST_SHARE = 0.01
 _OTHERS = "other phases"
 
@@ -51,13 +51,13 @@ class Bar:
     Parameters
     ----------
     name : str
-        Beside it.
+        Label beside the bar.
     whole : float
-        Where it ends, in milliseconds.
+        Its length in milliseconds.
     parts : dict of float
-        Milliseconds by phase. What they leave of the whole is communication.
+        Milliseconds by phase. The rest of the bar is communication.
     bounds : dict of float
-        The bounds of phases, for a thinner bar below.
+        Lower bounds of the phases, for a thinner bar below.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Bar:
     bounds: Mapping[str, float] = field(default_factory=dict)
 
     def stacked(self) -> dict[str, float]:
-        """Return parts that add up to the whole: work in proportion where it exceeds it."""
+        """Return parts that add up to the whole. Work that exceeds it is scaled down."""
         work = {name: part for name, part in self.parts.items() if name != COMMUNICATION}
         busy = sum(work.values())
         if busy > self.whole:
@@ -74,13 +74,13 @@ class Bar:
         return {**work, COMMUNICATION: max(0.0, self.whole - busy)}
 
     def seen(self) -> set[str]:
-        """Return the phases that are wide enough to be seen."""
+        """Return the phases that are wide enough for a colour of their own."""
         return {name for name, part in self.parts.items() if part >= _LEAST_SHARE * self.whole}
 
 
 @dataclass(frozen=True, slots=True)
 class _DrawnBar:
-    """A row as it is drawn: its name in lines, its phases without those too short to be seen."""
+    """A bar as it is drawn, with a folded name and with its short phases joined."""
 
     name: str
     whole: float
@@ -89,13 +89,13 @@ class _DrawnBar:
 
     @property
     def height(self) -> float:
-        """Return the room it takes, in inches."""
+        """Height in inches."""
         lines = self.name.count("\n") + 1
         return max(_PAIR if self.below else _ROW, lines * canvas.LINE + 0.04)
 
 
 def draw_bars(rows: Sequence[Bar]) -> Figure:
-    """Draw bars from top to bottom, in one column or two, with the legend of the phases."""
+    """Draw bars from top to bottom in one or two columns, with a legend of the phases."""
     least = _PAIR if any(row.bounds for row in rows) else _ROW
     columns = 1 if least * len(rows) <= _TALLEST else 2
     deep = -(-len(rows) // columns)
@@ -119,7 +119,7 @@ def draw_bars(rows: Sequence[Bar]) -> Figure:
     longest = max(filter(math.isfinite, ends), default=0.0)
     for block, axes in zip(blocks, figure.subplots(1, columns, squeeze=False)[0], strict=True):
         _draw_column(axes, block, colors)
-        # Axes are as tall in their units as in inches.
+        # One unit of the y axis is one inch.
         axes.set_ylim(height, 0)
         axes.set_xlim(0, _ROOM[columns] * longest or 1.0)
     entries: dict[str, Artist] = {
@@ -133,7 +133,7 @@ def _draw_column(axes: Axes, bars: Sequence[_DrawnBar], colors: Mapping[str, str
     top, places = 0.0, []
     for bar in bars:
         place = top + bar.height / 2
-        # With bounds, the bar is a little higher and they are a little lower than the middle.
+        # If there are bounds, the bar is above the middle and they are below.
         upper = place - (_ROW * _BAR / 2 if bar.below else 0.0)
         _stack(axes, bar.above, upper, _ROW * _BAR, colors)
         _stack(axes, bar.below, upper + _ROW * _BAR, _ROW * _BAR / 2, colors)
@@ -156,7 +156,7 @@ def _number(value: float) -> str:
 
 
 def _pooled(parts: Mapping[str, float], seen: set[str]) -> dict[str, float]:
-    """Make one phase of those that are too short to be seen."""
+    """Join the phases that are too short into one."""
     pooled: dict[str, float] = {}
     for name, part in parts.items():
         shown = name if name in seen else _OTHERS
@@ -177,11 +177,11 @@ _MS = 1e3
 
 
 def phase_times(collection: Collection) -> tuple[Figure, str]:
-    """Draw a bar a method, stacked from the times of the phases."""
+    """Draw a bar for each method, stacked from the times of its phases."""
     times = [time for row in summarise(collection) for time in row.times]
     times.sort(key=lambda time: natural_key(time.label))
     conditions = [time.conditions for time in times]
-    # What is true of all is said once, above.
+    # A mark that all methods share is explained once, in the heading.
     marked = len({mark(one) for one in conditions}) > 1
     # Only means add up to the whole.
     bars = [
@@ -197,7 +197,7 @@ def phase_times(collection: Collection) -> tuple[Figure, str]:
     canvas.heading(figure, setting_of(specs), *times_heading(conditions, marked=marked))
     caption = (
         "Training time of an iteration: means over iterations after warm-up, medians over runs. "
-        "Work is that of the slowest rank; what it leaves of the server's clock is communication "
-        "and waiting. Numbers: the whole, in ms."
+        "Work: on the slowest rank. The rest of the server's clock is communication and "
+        "waiting. Numbers: the total in ms."
     )
     return figure, f"{caption} {times_caption(conditions)}".strip()

@@ -1,4 +1,4 @@
-"""What a forecast says along d, P, Q and bandwidth, beside what was measured."""
+"""Figures of a forecast along d, P, Q and bandwidth, with the measured cases."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def forecast_target(forecast: Forecast, question: Question) -> tuple[Figure, str
 
 @dataclass(frozen=True, slots=True)
 class _Sweep:
-    """What is drawn along an axis: the forecast, the model where it was fitted, measurements."""
+    """What is drawn along an axis: forecast, model at the measured setting, and measurements."""
 
     axis: str
     lines: list[SweepLine]
@@ -120,8 +120,8 @@ def _draw(
         f"Lines and bands: forecast and interval at {_name(asked)}, one of them varied.",
         *notes(forecast, to_target=to_target),
         f"Dashed: the model at {_name(base)}, communication as measured." if elsewhere else "",
-        "Full marks: medians over launches there; bars: least to greatest.",
-        "Hollow marks: lines of one point.",
+        "Filled marks: medians over launches there; bars: least to greatest.",
+        "Hollow marks: lines with a single point.",
         left_out,
         sentence(check_line(forecast)),
         *(f"VOID: {reason}." for reason in forecast.measured.void),
@@ -132,7 +132,7 @@ def _draw(
 
 
 def _chosen(forecast: Forecast, *, to_target: bool) -> tuple[list[str], str]:
-    """Take the fastest methods where there are more than can be told apart; say which not."""
+    """Choose the fastest methods if there are too many, and name the others."""
     best: dict[str, float] = {}
     for row in forecast.rows:
         spent = row.to_target_s if to_target else row.iteration.seconds
@@ -161,7 +161,7 @@ def _lines(
         values = [value.value for value in line.values]
         low, high = ([getattr(value, end) for value in line.values] for end in ("low", "high"))
         if len(line.places) == 1:
-            # A line of one point would not be seen.
+            # A line with one point is invisible.
             (mark,) = axes.plot(line.places, values, "D", color=color, markersize=_SIZE)
             mark.set_markerfacecolor("white")
             if band:
@@ -189,12 +189,12 @@ def _finish(axes: Axes, sweep: _Sweep, *, to_target: bool) -> None:
     _ticks(axes.xaxis, axes.get_xlim(), x)
     _ticks(axes.yaxis, axes.get_ylim(), EngFormatter(unit="s"))
     if sweep.axis == "load":
-        # Loads are few whole numbers, those that were run.
+        # There are few loads, those that were run.
         canvas.mark_places(axes.xaxis, sorted(sweep.places), log=True)
 
 
 def _ticks(axis: Axis, limits: tuple[float, float], formatter: EngFormatter) -> None:
-    """Label 1, 2 and 5 of every decade where there are few decades, else the decades."""
+    """Label 1, 2 and 5 of every decade if there are few decades, otherwise only decades."""
     few = limits[1] < _FEW * limits[0]
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
     axis.set_major_formatter(formatter)

@@ -1,4 +1,4 @@
-"""A cost model fitted on measured runs, checked, and taken to other sizes and networks."""
+"""Forecasts: a cost model fitted to measured runs, its check, and predictions elsewhere."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Forecast:
-    """All that is said of a study.
+    """A forecast with its model, check and assumptions.
 
     Parameters
     ----------
     measured : Measured
-        What it starts from.
+        The measured cases.
     model : CostModel
-        Fitted on all cases.
+        The model, fitted to all cases.
     check : Check
-        Of a model fitted without the largest.
+        Prediction of the largest case by a model that was fitted without it.
     rows : list of Row
-        What was asked for.
+        The predictions.
     target : Target or None
-        The error that was asked for.
+        The target error, if one was given.
     assumptions : list of str
-        What the rows take for granted.
+        What the rows assume.
     """
 
     measured: Measured
@@ -61,19 +61,19 @@ class Forecast:
 
 
 def forecast(paths: Sequence[Path], question: Question) -> Forecast:
-    """Fit the model on the runs in folders, check it, and answer a question.
+    """Fit the model to the runs in folders, check it, and answer a question.
 
     Parameters
     ----------
     paths : sequence of Path
-        Folders that ``lad-mpi scale`` wrote, or logs and folders of logs.
+        Folders of scaling studies, or logs and folders of logs.
     question : Question
         Sizes, networks and target.
 
     Raises
     ------
     UsageError, LogFormatError, SpecError
-        There are too few cases, or a size makes no run.
+        There are too few cases, or a size is not valid.
     """
     measured = observe(paths)
     check = leave_out_largest(measured)
@@ -81,8 +81,8 @@ def forecast(paths: Sequence[Path], question: Question) -> Forecast:
     rows = answer(measured, model, question)
     if not rows:
         raise UsageError(
-            "one rank and several have communication of their own, and only one was measured",
-            hint="ask for ranks like those measured, or give a --network",
+            "runs on one rank say nothing about communication between several, and vice versa",
+            hint="choose --ranks like those measured, or give a --network",
         )
     said = assumptions(measured, model, rows)
     return Forecast(measured, model, check, rows, question.target, said)

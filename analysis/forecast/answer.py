@@ -1,4 +1,4 @@
-"""Rows of a forecast: what every method costs at the sizes asked for, and to a target."""
+"""Rows of a forecast: the time of an iteration, and to a target, at the requested sizes."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a forecast is asked for; what is left out is as measured.
+    """The sizes, networks and target of a forecast. Empty fields mean: as measured.
 
     Parameters
     ----------
     ranks, loads, dimensions : tuple of int
-        P, d and Q.
+        Values of P, d and Q.
     networks : tuple of Network
-        Each in turn takes the place of the measured communication.
+        Networks; each replaces the measured communication.
     target : Target or None
-        An error to be reached.
+        An error to reach.
     """
 
     ranks: tuple[int, ...] = ()
@@ -51,17 +51,17 @@ class Row:
     Parameters
     ----------
     method : str
-        As of :class:`~analysis.forecast.observe.MeasuredCase`.
+        As in :class:`~analysis.forecast.observe.MeasuredCase`.
     workload : Workload
         The sizes.
     network : Network or None
-        None for the communication as measured.
+        None for communication as measured.
     iteration : Prediction
         Time of an iteration.
     progress : StepsToTarget or None
-        Iterations to the target; None where there is no target, or no log at this load.
+        Iterations to the target; None if there is no target, or no log at this load.
     source : Workload or None
-        Sizes of the runs whose errors these are.
+        Sizes of the runs from which the iterations are taken.
     """
 
     method: str
@@ -73,19 +73,19 @@ class Row:
 
     @property
     def to_target_s(self) -> Interval | None:
-        """Time to the target; a range where there are too few seeds for an interval."""
+        """Time to the target in seconds; a range if there are too few seeds for an interval."""
         if self.progress is None or self.progress.iterations is None:
             return None
         return self.progress.iterations.times(self.iteration.surer)
 
 
 def answer(measured: Measured, model: CostModel, question: Question) -> list[Row]:
-    """Predict all that was asked for, by method, then P, Q, network and d.
+    """Predict all requested rows, ordered by method, P, Q, network and d.
 
     Raises
     ------
     SpecError
-        A size makes no run: d above N, k above Q.
+        A size is not valid, such as d above N or k above Q.
     """
     rows = []
     for method in dict.fromkeys(case.method for case in measured.cases):
@@ -117,18 +117,18 @@ def row_at(
     load: int | None,
     dimension: int,
 ) -> Row | None:
-    """Predict one method at one size; None where its communication was not measured.
+    """Predict one method at one size; None if its communication was not measured.
 
     Parameters
     ----------
     model : CostModel
-        Fitted on these cases, among others.
+        A model that was fitted to these cases, among others.
     cases : sequence of MeasuredCase
-        Those of the method.
+        Cases of the method.
     method : str
-        Its name.
+        Name of the method.
     target, network, ranks, load, dimension
-        As of :class:`Question`; the load is None for a code that sets its own.
+        As in :class:`Question`; the load is None for a code without a choice of load.
     """
     workload = workload_at(cases, ranks=ranks, load=load, dimension=dimension)
     if network is None and not model.covers(workload):
@@ -140,7 +140,8 @@ def row_at(
 def cheapest(rows: Sequence[Row]) -> list[tuple[Row, list[Row]]]:
     """Return, for every P, Q and network, the row that reaches the target first.
 
-    Beside it stand the rows whose intervals meet its own: they cannot be told from it.
+    Each comes with the rows whose intervals overlap with its own: the difference is not
+    significant.
     """
     groups: dict[tuple[Any, ...], list[tuple[float, Row, Interval]]] = {}
     for row in rows:
@@ -159,10 +160,10 @@ def cheapest(rows: Sequence[Row]) -> list[tuple[Row, list[Row]]]:
 def workload_at(
     cases: Sequence[MeasuredCase], *, ranks: int, load: int | None, dimension: int
 ) -> Workload:
-    """Return the sizes of a method elsewhere than where it was measured.
+    """Return the sizes of a method at other ranks, load and dimension.
 
-    Where there are more device ranks than devices, devices are added until each has
-    one, and Byzantine ones in proportion.
+    If there are more device ranks than devices, devices are added until each rank has one,
+    and Byzantine devices in proportion.
     """
     run = _closest(cases, dimension).runs[0]
     devices = run.spec["devices"]
@@ -190,7 +191,7 @@ def _values(cases: Sequence[MeasuredCase], name: str) -> list[int]:
 
 
 def _loads(cases: Sequence[MeasuredCase], question: Question) -> Sequence[int | None]:
-    """Return the loads to look at; a code that sets its own has None."""
+    """Return the loads of the rows; None for a code without a choice of load."""
     own = sorted(
         {
             int(run.spec["coding"]["load"])
@@ -207,7 +208,7 @@ def _loads(cases: Sequence[MeasuredCase], question: Question) -> Sequence[int | 
 def _progress(
     cases: Sequence[MeasuredCase], workload: Workload, target: Target | None
 ) -> tuple[StepsToTarget | None, Workload | None]:
-    """Take the errors of runs at the same load, of the closest N and Q where there are several."""
+    """Count iterations in runs with the same load and the closest N and Q."""
     alike = [case for case in cases if _same_load(case, workload)]
     if target is None or not alike:
         return None, None
@@ -226,20 +227,20 @@ def _progress(
 
 
 def _same_load(case: MeasuredCase, workload: Workload) -> bool:
-    """Tell whether two have the same load; a code that sets its own load always has."""
+    """Return whether two have the same load; True for a code without a choice of load."""
     return case.workload.load == workload.load or "load" not in case.runs[0].spec["coding"]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An error that is to be reached.
+    """An error to reach.
 
     Parameters
     ----------
     metric : str
         One of :data:`~lad_mpi.metrics.names.MODEL_ERRORS`.
     value : float
-        It is reached where the metric is at or below this.
+        The target is reached if the metric is at or below this value.
     """
 
     metric: str
@@ -248,20 +249,20 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class StepsToTarget:
-    """How far the runs of a method came.
+    """The iterations that the runs of a method took to a target.
 
     Parameters
     ----------
     iterations : Interval or None
-        Updates up to the target, over seeds: median, and an interval that with that of
-        another quantity makes one of ``CONFIDENCE``, or the least and the greatest where
-        there are too few seeds. None where a seed did not reach it.
+        Iterations to the target, over seeds: median, with an interval of coverage
+        ``EACH_OF_TWO``, or the smallest and largest value if there are too few seeds. None
+        if a seed did not reach the target.
     seeds, reached : int
-        All seeds, and those that reached it.
+        Number of seeds, and of those that reached the target.
     within : int
-        Iterations that were run.
+        Number of iterations that were run.
     least : float
-        The least error of all evaluations, median over seeds.
+        Smallest error of all evaluations, median over seeds.
     """
 
     iterations: Interval | None
@@ -274,8 +275,8 @@ class StepsToTarget:
 def progress_to(target: Target, runs: Iterable[RunLog]) -> StepsToTarget:
     """Count the iterations to a target over the seeds of one method.
 
-    Launches of a seed have the same errors, so each seed counts once. A run may have been
-    at the target before it was evaluated there.
+    Launches of a seed have the same errors, so each seed counts once. A run may have reached
+    the target some iterations before the evaluation that shows it.
     """
     by_seed = {run.spec["seed"]: run for run in runs}
     counts = [first_step(run, target.value, target.metric) for run in by_seed.values()]

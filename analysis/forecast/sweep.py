@@ -1,4 +1,4 @@
-"""Lines of a forecast: one of P, d, Q and bandwidth is varied, the others stay."""
+"""Lines of a forecast: one of P, d, Q and bandwidth varies, and the others are constant."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 AXES = ("load", "ranks", "dimension", "bandwidth")
 _POINTS = 25
-#: A network is drawn from a hundredth of its bandwidth to ten times as much.
+#: The range of bandwidths relative to that of the network.
 _SLOWER, _FASTER = 1e-2, 1e1
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Where a line is drawn.
+    """The constant values of a line.
 
     Parameters
     ----------
     ranks, load, dimension : int
         P, d and Q.
     network : Network or None
-        None for the communication as measured.
+        None for communication as measured.
     """
 
     ranks: int
@@ -49,11 +49,11 @@ class SweepLine:
     Parameters
     ----------
     method : str
-        Its name.
+        Name of the method.
     places : tuple of float
-        Along the axis.
+        Positions along the axis.
     values : tuple of Interval
-        Seconds.
+        Seconds at these positions.
     """
 
     method: str
@@ -68,7 +68,7 @@ def measured_setting(forecast: Forecast) -> Setting:
 
 
 def asked_setting(forecast: Forecast, question: Question) -> Setting:
-    """Return the most ranks and the largest model asked for, at the load that is cheapest."""
+    """Return the largest requested ranks and dimension, at the cheapest load."""
     base = measured_setting(forecast)
     largest = max(forecast.rows, key=lambda row: (row.workload.ranks, row.workload.dimension))
     free = {method for method, cases in _by_method(forecast).items() if _has_load(cases)}
@@ -85,9 +85,9 @@ def asked_setting(forecast: Forecast, question: Question) -> Setting:
 def lines_along(
     axis: str, forecast: Forecast, setting: Setting, *, to_target: bool
 ) -> list[SweepLine]:
-    """Return a line a method; to a target only where its errors are known."""
+    """Return a line for each method; for times to a target, only with known errors."""
     lines = []
-    # A load is one that was run; and so is a dimension, where errors are looked at.
+    # Errors are only known at loads and dimensions that were run.
     dense = axis == "ranks" or (axis == "dimension" and not to_target)
     for method, cases in _by_method(forecast).items():
         rows = [
@@ -103,7 +103,7 @@ def lines_along(
 
 
 def points_along(axis: str, forecast: Forecast, *, to_target: bool) -> list[SweepLine]:
-    """Return the measured cases along an axis through the largest; least and greatest launch."""
+    """Return the measured cases on the line through the largest one, with all their launches."""
     base = measured_setting(forecast)
     lines = []
     for method, cases in _by_method(forecast).items():
@@ -166,7 +166,7 @@ def _settings(
 
 def _row(forecast: Forecast, cases: Sequence[MeasuredCase], method: str, at: Setting) -> Row | None:
     load = at.load if _has_load(cases) else None
-    # On few ranks there may be fewer devices than the load that a line is drawn at.
+    # With few ranks there may be fewer devices than the load of the line.
     devices = max(at.ranks - 1, cases[0].workload.devices)
     if load is not None and load > devices:
         return None
@@ -177,7 +177,7 @@ def _row(forecast: Forecast, cases: Sequence[MeasuredCase], method: str, at: Set
 
 
 def _has_load(cases: Sequence[MeasuredCase]) -> bool:
-    """Tell whether a method has a load to choose; some codes set it."""
+    """Return whether the code of a method has a choice of load."""
     return "load" in cases[0].runs[0].spec["coding"]
 
 

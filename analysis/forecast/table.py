@@ -1,4 +1,4 @@
-"""A forecast as tables for a person and as a document for programs."""
+"""A forecast as tables and as JSON."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from analysis.statistics import Interval
 
 _MS = 1e3
-_FAILED = "the model does not hold here, and nothing below can be relied on"
+_FAILED = "the model does not hold here, so do not rely on anything below"
 
 
 def to_json(forecast: Forecast) -> str:
-    """Return all numbers at full precision as JSON; what is not a number is null."""
+    """Return all numbers with full precision as JSON; NaN and infinity become null."""
     check, model = forecast.check, forecast.model
     document = {
         "void": forecast.measured.void,
@@ -64,8 +64,8 @@ def to_json(forecast: Forecast) -> str:
 
 
 def print_tables(forecast: Forecast) -> None:
-    """Print check, times, times to the target, the cheapest, and what all this assumes."""
-    from lad_mpi.console import open_console  # noqa: PLC0415  (only a person's terminal needs it)
+    """Print the check, times, times to the target, the cheapest rows, and the assumptions."""
+    from lad_mpi.console import open_console  # noqa: PLC0415  (JSON does not need it)
 
     console = open_console()
     for reason in forecast.measured.void:
@@ -91,7 +91,7 @@ def print_tables(forecast: Forecast) -> None:
 
 
 def check_line(forecast: Forecast) -> str:
-    """Say whether the largest case was predicted without having been seen."""
+    """Return whether the largest case was predicted from the others."""
     check = forecast.check
     found = (
         f"check: {check.case.name} left out: predicted {_ms(check.predicted.value)} ms "
@@ -101,7 +101,7 @@ def check_line(forecast: Forecast) -> str:
 
 
 def notes(forecast: Forecast, *, to_target: bool) -> list[str]:
-    """Say how the intervals are to be read; those of times to a target only if asked."""
+    """Explain how to read the intervals, and those of times to a target if requested."""
     said = [f"[low, high]: {CONFIDENCE:.0%} interval, of launches and of the model's error."]
     rows = forecast.rows if to_target else []
     spent = [row.to_target_s for row in rows if row.to_target_s is not None]
@@ -197,7 +197,7 @@ def _ms(seconds: float) -> str:
 
 
 def _number(value: float) -> str:
-    """Write three digits, and a number of up to a million without an exponent."""
+    """Write three digits, without an exponent for numbers below a million."""
     return f"{float(f'{value:.3g}'):.0f}" if 1e3 <= value < 1e6 else significant(value, 3)
 
 

@@ -1,4 +1,4 @@
-"""The least time of each phase on the measured machine, and which claims a drift voids."""
+"""Lower bounds of the phases from the baseline, and what a drift of the machine voids."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from lad_mpi.spec import Spec
 
 
-#: Rates are measured in float64; float32 is twice as fast in the same registers.
+#: Size of the numbers in the baseline. Arithmetic in float32 is twice as fast.
 _MEASURED_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What counts of a run for its bounds.
+    """The sizes of a run on which its bounds depend.
 
     Parameters
     ----------
@@ -43,23 +43,23 @@ class Sizes:
     hosted : int
         Devices of the rank that hosts most.
     load : float
-        d, subset gradients a device.
+        d, subset gradients per device.
     gradient : GradientWork
-        The least that the gradient of a subset takes.
+        Least work of the gradient of a subset.
     dimension : int
         Q.
     values : int
         Numbers in a message before compression.
     item_bytes : int
-        Of a number.
+        Size of a number.
     uplink_bytes, downlink_bytes : float
         Traffic of an iteration.
     gram : bool
-        Whether the rule needs the products of all pairs of messages.
+        Whether the rule needs the inner products of all pairs of messages.
     several : bool
-        Whether several device ranks work at once.
+        Whether several device ranks work at the same time.
     network : Network or None
-        The network that was emulated, if any was.
+        The emulated network, if there was one.
     """
 
     devices: int
@@ -77,9 +77,9 @@ class Sizes:
 
 
 def sizes_of(run: RunLog) -> Sizes | None:
-    """Read off a log what its bounds depend on; None where its spec says too little.
+    """Return the sizes in a log on which its bounds depend; None if there are no bounds.
 
-    Bounds are known on the host, for problems that say how much work a gradient is.
+    There are bounds on the host, for problems that declare the work of a gradient.
     """
     try:
         spec = parse_spec(run.spec)
@@ -108,38 +108,38 @@ def sizes_of(run: RunLog) -> Sizes | None:
 
 
 def phase_bounds(sizes: Sizes, baseline: Baseline, ranks: int) -> dict[str, float]:
-    """Return the least time of each phase, in seconds; phases without a bound are left out.
+    """Return lower bounds of the phases, in seconds. Phases without a bound are omitted.
 
     Parameters
     ----------
     sizes : Sizes
-        Of the run.
+        Sizes of the run.
     baseline : Baseline
-        Of the same ranks.
+        Baseline at the same P.
     ranks : int
         P.
 
     Notes
     -----
-    With n devices on the fullest rank, work counts once what has to be done:
+    With n devices on the rank that hosts most:
 
     =============  =====================================================================
     phase          bound
     =============  =====================================================================
-    compute        the greater of reading min(N, n d) subsets once, and of n d gradients at
-                   the rate in a cache of the product that the problem names
+    compute        the larger of reading min(N, n d) subsets once, and of computing n d
+                   gradients at the cached rate of the product that the problem declares
     encode         reading n d vectors from a cache, and writing n
     pack           reading n vectors and writing n messages
     unpack         reading N messages and writing N vectors
-    aggregate      reading N vectors; for rules on the Gram matrix no less than N (N + 1) Q
+    aggregate      reading N vectors; for rules on the Gram matrix at least N (N + 1) Q
                    operations at the rate of GEMM
-    update         three vectors read or written
-    communication  bare Bcast of the model and bare Gather of the messages; on an emulated
-                   network, what it takes for both
+    update         reading or writing three vectors
+    communication  plain Bcast of the model and plain Gather of the messages; on an emulated
+                   network, its time for both
     =============  =====================================================================
 
-    Bytes are divided by the bandwidth of copy at a working set of as many bytes,
-    of all ranks at once where several device ranks work, of one alone otherwise.
+    Bytes are divided by the bandwidth of copy with a working set of as many bytes. If several
+    device ranks work, it is the bandwidth while all ranks copy, otherwise that of one rank.
     """
     machine = _Rates(baseline, sizes.item_bytes, together=sizes.several)
     alone = _Rates(baseline, sizes.item_bytes, together=False)
@@ -168,7 +168,7 @@ def _communication(sizes: Sizes, baseline: Baseline, ranks: int) -> dict[str, fl
     if network is not None:
         sent = network.broadcast_s(sizes.downlink_bytes, sizes.devices)
         received = network.gather_s(sizes.uplink_bytes)
-        # One rank waits for nobody, and its collectives count as phases of their own.
+        # With one rank there is no waiting, and the collectives are phases of their own.
         apart = {"broadcast": sent, "gather": received}
         return {COMMUNICATION: sent + received} if ranks > 1 else apart
     bare = [baseline.at("bcast", sizes.downlink_bytes), baseline.at("gather", sizes.uplink_bytes)]
@@ -177,7 +177,7 @@ def _communication(sizes: Sizes, baseline: Baseline, ranks: int) -> dict[str, fl
 
 
 class _Rates:
-    """Bandwidth and rate of arithmetic of one rank."""
+    """Bandwidth and arithmetic rate of one rank."""
 
     def __init__(self, baseline: Baseline, item_bytes: int, *, together: bool) -> None:
         self._baseline = baseline
@@ -185,15 +185,15 @@ class _Rates:
         self._faster = _MEASURED_BYTES / item_bytes
 
     def moving(self, size_bytes: float) -> float:
-        """Return the seconds to move so many bytes, which are not in a nearer cache."""
+        """Return the seconds to move bytes from the memory or cache in which they fit."""
         return self._over(size_bytes, self._baseline.at(f"copy_{self._kind}", size_bytes))
 
     def cached(self, size_bytes: float) -> float:
-        """Return the seconds to move so many bytes within the nearest cache."""
+        """Return the seconds to move bytes within the nearest cache."""
         return self._over(size_bytes, self._baseline.at(f"copy_{self._kind}", 0))
 
     def computing(self, product: str, operations: float) -> float:
-        """Return the seconds of so many operations, at the rate of a product in the caches."""
+        """Return the seconds of operations at the cached rate of a product."""
         rate = self._baseline.at(f"{product}_{self._kind}", 0)
         return self._over(operations, None if rate is None else rate * self._faster)
 
@@ -206,7 +206,7 @@ def _takes_pairs(spec: Spec) -> bool:
     return any(cost is not None and cost.takes_pairs for _, cost in declared_costs(spec))
 
 
-#: Quantities that stand in no bound: no phase of an iteration does such work.
+#: Quantities that no bound uses, because no phase does such work.
 _NO_PHASE = ("hdf5_append", "ping_pong", "triad_alone", "triad_each")
 _TOGETHER = "_together"
 _GPU = ("gpu_copy", "gpu_gemm", "host_to_device", "device_to_host")
@@ -214,16 +214,16 @@ _GPU = ("gpu_copy", "gpu_gemm", "host_to_device", "device_to_host")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The bounds of a case, and what the drift of the machine at its P voids.
+    """The bounds of a case, and what a drift at its P voids.
 
     Parameters
     ----------
     bounds : dict of float
-        Least time of each phase in seconds, of phases whose bound holds.
+        Valid lower bounds in seconds, by phase.
     lost : dict of str
-        By phase, why its bound is void.
+        Why other bounds are void, by phase.
     drift : str
-        Why the times of the case are void for a comparison; empty where they are not.
+        Why comparisons of the case are void; empty if they are not.
     """
 
     bounds: dict[str, float] = field(default_factory=dict)
@@ -232,28 +232,29 @@ class Verdict:
 
 
 def judge_drift(case: CaseRuns, study: ScalingStudy, seconds: Mapping[str, float]) -> Verdict:
-    """Bound the phases of a case, and judge what the baselines around it say.
+    """Bound the phases of a case, and decide what the drift of the machine voids.
 
     Parameters
     ----------
     case : CaseRuns
-        With launches that count.
+        A case with valid launches.
     study : ScalingStudy
         Its study.
     seconds : mapping of float
-        What each phase of an iteration took.
+        Measured seconds of an iteration, by phase.
 
     Notes
     -----
-    A bound is void if it changes by more than the threshold of the study when the
-    quantities that drifted take their later values. The times of a case are void
-    if an iteration whose phases changed in proportion to their bounds would.
-    So what no phase rests on voids nothing, and what a short phase rests on little. Where
-    no bounds are known, every quantity counts that an iteration could rest on.
+    The bounds are computed again with the later values of the quantities that drifted. A
+    bound is void if it changes by more than the threshold of the study. Comparisons of the
+    case are void if the time of an iteration would change by more than the threshold,
+    supposing that each phase changes in proportion to its bound. A quantity that no phase
+    depends on therefore voids nothing. If there are no bounds, any quantity that an
+    iteration could depend on voids comparisons.
     """
     ranks = case.case.ranks
     baseline, sizes = study.baselines.get(ranks), sizes_of(case.runs[0])
-    # Measured with more threads than processors, a machine shows no bounds.
+    # An oversubscribed baseline gives no bounds.
     if baseline is None or baseline.oversubscribed:
         return Verdict()
     drifts = _drifts(baseline, study.later_baselines.get(ranks), study.record.drift)
@@ -285,7 +286,7 @@ def _drifts(before: Baseline, after: Baseline | None, threshold: float) -> list[
     try:
         return compare_baselines(before, after, threshold=threshold)
     except UsageError:
-        # Of different machines: that voids the study, and is in its record.
+        # The machines differ. That voids the study, and its record says so.
         return []
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import pytest
 
-from analysis.methods import loss_of
+from analysis.methods import final_loss
 from analysis.runs import load_collection, natural_key
 from analysis.summary import summarise
 from lad_mpi.errors import UsageError
@@ -73,7 +73,7 @@ def test_runs_of_another_origin_share_no_number(write_run, tmp_path, change, fac
         write_run(f"after/{seed}.h5", seed=seed, **{**original, **change}, final_loss=100.0)
     collection = load_collection([tmp_path])
     assert {method.label for method in collection.methods} == {f"LAD d=2 ({f})" for f in facts}
-    losses = [{loss_of(run) for run in method.runs} for method in collection.methods]
+    losses = [{final_loss(run) for run in method.runs} for method in collection.methods]
     assert {100.0} in losses
     assert len(losses[0] & losses[1]) == 0
     (differs,) = {fact.partition("=")[0] for fact in facts}

@@ -32,14 +32,14 @@ def test_at_what_was_measured_only_the_model_is_assumed(ask):
 def test_every_size_beyond_is_named_with_its_factor(ask):
     found, _ = ask(ranks=(31,), loads=(20,), dimensions=(2, 8), target=Target("loss", 50.0))
     text = " ".join(found.assumptions)
-    assert "P = 31 is 10.3 times the most measured, 3." in text
-    assert "d = 20 is 2 times the most measured, 10." in text
-    assert "Q = 8 is 4 times the most measured, 2." in text
-    assert "N = 30 devices where 10 were measured" in text
+    assert "P = 31 is 10.3 times the largest measured, 3." in text
+    assert "d = 20 is 2 times the largest measured, 10." in text
+    assert "Q = 8 is 4 times the largest measured, 2." in text
+    assert "N = 30 devices instead of 10" in text
     assert "in proportion f = 6." in text
     assert "as it was measured up to P = 3" in text
-    assert "update grows with: Q; here up to 4 times the most measured." in text
-    assert "that was not varied" in text
+    assert "update grows with: Q; here up to 4 times the largest measured." in text
+    assert "this was not varied" in text
 
 
 def test_a_given_network_is_no_measured_one(ask):
@@ -52,7 +52,7 @@ def test_errors_taken_over_are_told_with_the_law_of_the_dispersion(ask):
     (said,) = (line for line in found.assumptions if line.startswith("iterations to the target"))
     # At d = N there was no dispersion at all, and at d = N/2 there is some.
     assert "to N = 20 and Q = 2" in said
-    assert "honest messages, which were all alike, scatter there at d = 10." in said
+    assert "honest messages are no longer equal there at d = 10." in said
 
 
 def test_lines_go_through_the_rows_and_marks_through_the_cases(ask):

@@ -216,7 +216,7 @@ def test_a_study_that_was_not_measured_afterwards_is_not_finished(write_study):
     record = folder / "scaling.json"
     record.write_text(record.read_text().replace('"after": "a3.json"', '"other": "x"'))
     study = load_scaling(folder)
-    assert study.void == ["the machine was not measured after the launches: go on with the study"]
+    assert study.void == ["there is no baseline after the launches: the study is not finished"]
 
 
 def test_tables_and_captions_say_it_and_figures_do_not_draw_it(write_study, capsys, monkeypatch):

@@ -77,7 +77,7 @@ def test_void_launches_are_left_out_and_told(write_study):
 
 def test_a_study_without_times_that_count_is_refused(write_study):
     folder = write_study(ranks=(2,), void={"p2-1.h5", "p2-2.h5"})
-    with pytest.raises(UsageError, match="no launch has times that count"):
+    with pytest.raises(UsageError, match="all launches are void"):
         load_scaling(folder)
 
 
