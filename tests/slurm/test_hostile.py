@@ -250,7 +250,7 @@ def test_control_characters_of_paths_are_refused_before_anything_is_written(stud
 
 
 def test_a_folder_into_which_slurm_cannot_write_is_refused(study):
-    with pytest.raises(UsageError, match="SLURM takes a backslash for an escape"):
+    with pytest.raises(UsageError, match="has a backslash, which SLURM reads as an escape"):
         prepare_job(
             study, study.runs, load_cluster(CLUSTERS[0]), "packed", path=STUDY, folder=Path("a\\b")
         )

@@ -158,7 +158,7 @@ def test_a_record_that_is_none_is_refused(tmp_path, found):
     (tmp_path / "submissions.json").write_text(json.dumps(found))
     with pytest.raises(UsageError, match=r"submissions\.json is not a record") as refused:
         read_submissions(tmp_path)
-    assert "move it away" in refused.value.hint
+    assert "move the file away" in refused.value.hint
     assert len(str(refused.value)) < 1000
 
 
@@ -229,7 +229,7 @@ def test_a_folder_of_jobs_that_is_a_link_is_refused(tmp_path):
 
 
 def test_two_do_not_submit_at_the_same_time(tmp_path):
-    refused = pytest.raises(UsageError, match="another `study submit` is at work")
+    refused = pytest.raises(UsageError, match="another `study submit` is working on")
     with submitting(tmp_path / "logs"), refused, submitting(tmp_path / "logs"):
         pass
     with submitting(tmp_path / "logs"):

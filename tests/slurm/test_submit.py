@@ -83,7 +83,7 @@ def test_a_damaged_record_stops_no_status_and_any_submission(
     printed = capsys.readouterr()
     assert [row["status"] for row in json.loads(printed.out)] == ["pending"]
     assert printed.err.startswith("lad-mpi: logs/submissions.json ")
-    assert "what follows is what the logs alone say" in printed.err
+    assert "the following states are those of the logs alone" in printed.err
     programs.say("sbatch", "42\n")
     arguments = ["study", "submit", "tiny.toml", "-o", "logs", "--cluster", str(CLUSTER)]
     assert main(arguments) == 2
