@@ -86,7 +86,7 @@ def test_a_site_without_accounts_knows_less_and_that_is_no_error(programs):
 def test_a_queue_that_does_not_answer_is_no_empty_queue(programs):
     with pytest.raises(SchedulerError, match="squeue was not found") as refused:
         ask_queue(["7"])
-    assert "log in where jobs are submitted" in refused.value.hint
+    assert "log in to a node where jobs are submitted" in refused.value.hint
     programs.say("squeue", error="squeue: error: Unable to contact slurm controller\n", code=1)
     with pytest.raises(SchedulerError, match=r"does not answer: Unable to contact slurm cont"):
         ask_queue(["7"])
@@ -117,5 +117,5 @@ def test_what_sbatch_says_reaches_the_person(programs):
     with pytest.raises(SchedulerError, match="it ended with exit code 3"):
         submit_script(Path("x.sbatch"), b"#!/bin/bash\n")
     programs.say("sbatch", "submitted\n")
-    with pytest.raises(SchedulerError, match="sbatch answered 'submitted'"):
+    with pytest.raises(SchedulerError, match="sbatch printed 'submitted'"):
         submit_script(Path("x.sbatch"), b"#!/bin/bash\n")
