@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from analysis.forecast.answer import Question, Row, Target, answer, cheapest
+from analysis.forecast.answer import Question, Row, Target, cheapest, predict_rows
 from analysis.forecast.assumptions import assumptions
 from analysis.forecast.fit import Check, CostModel, fit_model, leave_out_largest
 from analysis.forecast.observe import Measured, observe
@@ -23,12 +23,12 @@ __all__ = [
     "Question",
     "Row",
     "Target",
-    "answer",
     "cheapest",
     "fit_model",
     "forecast",
     "leave_out_largest",
     "observe",
+    "predict_rows",
 ]
 
 
@@ -78,7 +78,7 @@ def forecast(paths: Sequence[Path], question: Question) -> Forecast:
     measured = observe(paths)
     check = leave_out_largest(measured)
     model = fit_model(measured.cases)
-    rows = answer(measured, model, question)
+    rows = predict_rows(measured, model, question)
     if not rows:
         raise UsageError(
             "runs on one rank say nothing about communication between several, and vice versa",

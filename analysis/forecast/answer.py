@@ -79,7 +79,7 @@ class Row:
         return self.progress.iterations.times(self.iteration.surer)
 
 
-def answer(measured: Measured, model: CostModel, question: Question) -> list[Row]:
+def predict_rows(measured: Measured, model: CostModel, question: Question) -> list[Row]:
     """Predict all requested rows, ordered by method, P, Q, network and d.
 
     Raises
@@ -140,8 +140,8 @@ def row_at(
 def cheapest(rows: Sequence[Row]) -> list[tuple[Row, list[Row]]]:
     """Return, for every P, Q and network, the row that reaches the target first.
 
-    Each comes with the rows whose intervals overlap with its own: the difference is not
-    significant.
+    Each comes with the rows whose intervals overlap with its own, which cannot be
+    distinguished from it.
     """
     groups: dict[tuple[Any, ...], list[tuple[float, Row, Interval]]] = {}
     for row in rows:

@@ -109,8 +109,9 @@ def notes(forecast: Forecast, *, to_target: bool) -> list[str]:
         said.append("Of the time to a target: of launches, the model's error, and seeds.")
     if any(interval.coverage is None for interval in spent):
         said.append(
-            "(low … high): from the fewest iterations of a seed, fast, to the most, slow. It is a "
-            f"range without a coverage; an interval takes {least_count(EACH_OF_TWO)} seeds."
+            "(low … high): from the fewest iterations of a seed at a fast iteration to the most at "
+            "a slow one, without a coverage; an interval takes "
+            f"{least_count(EACH_OF_TWO)} seeds."
         )
     return said
 
@@ -161,7 +162,7 @@ def _print_cheapest(console: Console, forecast: Forecast) -> None:
         on = "" if best.network is None else f", {best.network}"
         line = f"{describe_row(best)}{on}: {_number(spent.value)} s {_interval(spent, 1.0)}"
         others = "; ".join(f"d={round(row.workload.load)}, {row.method}" for row in near)
-        line += f". Not told apart from it: {others}" if near else ""
+        line += f". Not distinguishable from it: {others}" if near else ""
         print_lines(console, [line], indent=2)
 
 
