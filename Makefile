@@ -30,7 +30,7 @@ ALONE    = $(wildcard tests/test_*.py) $(addprefix tests/,aggregation analysis a
 PROGRESS = $$(test -t 2 && echo bar || echo lines)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo study scaling test test-serial test-mpi test-slurm test-wheel test-gpu test-long test-peers lint audit clean
+.PHONY: help install demo study scaling test test-serial test-mpi test-slurm test-wheel test-gpu test-long test-peers lint audit reference clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -134,6 +134,11 @@ $(VENV)-audit/.installed:
 audit: $(VENV)/.installed-test $(VENV)-audit/.installed  ## look for known vulnerabilities in what is installed
 	$(BIN)/python -m pip freeze --all --exclude-editable > $(VENV)-audit/installed.txt
 	$(VENV)-audit/bin/pip-audit --strict --no-deps --disable-pip -r $(VENV)-audit/installed.txt
+
+reference: $(VENV)/.installed  ## write docs/reference.md and docs/schema again
+	for name in spec study cluster; do \
+	  $(BIN)/lad-mpi schema $$name > docs/schema/$$name.json || exit 1; done
+	$(BIN)/lad-mpi schema --markdown > docs/reference.md
 
 clean:  ## remove the environment and caches; results stay
 	rm -rf $(VENV) $(VENV)-audit build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lad_mpi.aggregation import PRE_AGGREGATIONS, RULES
-from lad_mpi.arrays import open_backend
+from lad_mpi.arrays import open_backend, to_host
 from lad_mpi.cli.tables import print_table
 from lad_mpi.errors import ExitCode, LadError
 
@@ -91,7 +91,7 @@ def time_rules(
         # Of whole blocks all rules choose the same rows as of one; columns are standard normal.
         difference = None
         if dimension % width == 0:
-            found = backend.to_host(rule(messages)[..., :width])
+            found = to_host(rule(messages)[..., :width])
             difference = float(np.abs(found - rule(block)).max())
         results.append(
             {

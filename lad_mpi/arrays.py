@@ -18,7 +18,7 @@ from lad_mpi.launchers import local_rank
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lad_mpi.types import Array, HostBytes, HostFloats
+    from lad_mpi.types import Array
 
 BackendKind = Literal["numpy", "cupy"]
 DtypeName = Literal["float64", "float32"]
@@ -37,6 +37,23 @@ def namespace(array: Array) -> Any:
 def to_host(array: Array) -> Any:
     """Return the array in host memory; a NumPy array is returned as it is."""
     return array if isinstance(array, np.ndarray) else array.get()
+
+
+def copy_array(source: Array, out: Array) -> None:
+    """Copy an array into another one of the same shape and dtype, between any two memories.
+
+    A copy between a GPU and the host is complete when this returns. ``cupy.asarray``
+    does not wait for pinned host memory.
+    """
+    if isinstance(source, np.ndarray):
+        if isinstance(out, np.ndarray):
+            out[...] = source
+        else:
+            out.set(source)
+    elif isinstance(out, np.ndarray):
+        source.get(out=out)
+    else:
+        out[...] = source
 
 
 @dataclass(frozen=True)
@@ -68,26 +85,6 @@ class Backend:
     def asarray(self, host: Any, *, dtype: Any = None) -> Array:
         """Move a host array to the backend's memory, as the backend's dtype unless told."""
         return self.xp.asarray(host, dtype=self.dtype if dtype is None else dtype)
-
-    def to_host(self, array: Array, out: HostFloats | HostBytes | None = None) -> Any:
-        """Copy an array into host memory, into ``out`` where given."""
-        if self.on_host:
-            if out is None:
-                return array
-            out[...] = array
-            return out
-        return array.get(out=out)
-
-    def copy_in(self, host: Any, out: Array) -> None:
-        """Copy a host array into one of the backend's, and wait until that is done.
-
-        ``asarray`` does not wait where the host's memory is pinned, which then must not
-        be written to.
-        """
-        if self.on_host:
-            out[...] = host
-        else:
-            out.set(host)
 
     def host_buffer(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """Allocate a host array that MPI and the device can both reach fast (pinned for a GPU)."""

@@ -31,7 +31,8 @@ _RATES = {
     **{f"{prefix}iB/s": (0, 1024.0**power) for power, prefix in enumerate("KMGT", start=1)},
 }
 _UNITS = {"latency": _TIMES, "bandwidth": _RATES}
-_EXAMPLES = {"latency": "50us", "bandwidth": "1GB/s"}
+#: The quantities of a network, each with an example.
+EXAMPLES = {"latency": "50us", "bandwidth": "1GB/s"}
 _DIGITS = 15
 
 
@@ -145,6 +146,11 @@ def parse_network(text: str) -> Network:
     return build_network(values)
 
 
+def units_of(key: str) -> list[str]:
+    """Return the units in which a quantity, ``latency`` or ``bandwidth``, can be written."""
+    return [unit for unit in _UNITS[key] if unit.isascii()]
+
+
 def build_network(values: Mapping[str, object]) -> Network:
     """Make a network of named quantities.
 
@@ -187,9 +193,9 @@ def _quantity(key: str, value: object) -> float:
         meant = f"; did you mean {match[1]}{near[0]}?" if match and near else ""
         raise ParameterError(
             key,
-            f"expected a number with its unit, such as {_EXAMPLES[key]!r}, "
+            f"expected a number with its unit, such as {EXAMPLES[key]!r}, "
             f"found {shown(value)}{meant}",
-            hint=f"units: {', '.join(unit for unit in units if unit.isascii())}",
+            hint=f"units: {', '.join(units_of(key))}",
         )
     exponent, factor = units[match[3]]
     # Read as one number, so that 50us is the float nearest to it and not a product.
@@ -213,4 +219,4 @@ def _written(number: float, units: Mapping[str, int]) -> str:
 
 
 def _example() -> str:
-    return f"such as {','.join(f'{key}={text}' for key, text in _EXAMPLES.items())}"
+    return f"such as {','.join(f'{key}={text}' for key, text in EXAMPLES.items())}"

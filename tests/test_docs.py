@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lad_mpi.problems import datasets
+from lad_mpi.study import load_study, plan
 
 ROOT = Path(__file__).parent.parent
 DOCS = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md"])
@@ -175,3 +176,23 @@ def test_commands_in_the_documentation_exist(page):
     help_text = run(["-m", "lad_mpi", "--help"], ROOT).stdout
     for command in re.findall(r"\blad-mpi ([a-z]+)\b", page.read_text()):
         assert re.search(rf"^ +{command}\b", help_text, re.MULTILINE), command
+
+
+STUDIES_PAGE = (ROOT / "docs" / "studies.md").read_text()
+EXAMPLES = re.findall(r"^```toml\n(.*?)^```\n\n(\|.*?)\n\n", STUDIES_PAGE, re.DOTALL | re.MULTILINE)
+
+
+def test_every_example_of_a_study_is_followed_by_its_runs():
+    assert len(EXAMPLES) == STUDIES_PAGE.count("```toml") > 3
+
+
+@pytest.mark.parametrize(("text", "table"), EXAMPLES)
+def test_a_study_has_the_runs_that_the_page_lists(tmp_path, text, table):
+    (tmp_path / "study.toml").write_text(text)
+    runs = load_study(tmp_path / "study.toml").runs
+    rows = [f"| {run.title} | {run.spec.seed} |" for run in runs]
+    assert table.splitlines() == ["| run | seed |", "|---|---|", *rows]
+
+
+def test_the_page_of_studies_states_the_limits_that_are_checked():
+    assert f"at most {plan._MOST_RUNS} runs and {plan._MOST_AXES} axes" in STUDIES_PAGE

@@ -310,6 +310,6 @@ def check_minority(num_byzantine: int, num_messages: int) -> None:
     if 2 * num_byzantine >= num_messages:
         raise ParameterError(
             "num_byzantine",
-            f"{num_byzantine} of {num_messages} messages is no minority; "
+            f"{num_byzantine} of {num_messages} messages is not a minority; "
             f"at most {max(0, (num_messages - 1) // 2)} can be tolerated",
         )

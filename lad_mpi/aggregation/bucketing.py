@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
-from lad_mpi.aggregation.checks import check_at_least, finite_rows
+from lad_mpi.aggregation.checks import finite_rows
 from lad_mpi.aggregation.columns import column_blocks, over_columns
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.arrays import namespace
 from lad_mpi.errors import ParameterError
+from lad_mpi.parameters import Count, CountOrZero, check_parameters
 from lad_mpi.rng import Purpose, Streams
 
 if TYPE_CHECKING:
@@ -56,16 +57,14 @@ class Bucketing:
     (3, 1)
     """
 
-    num_byzantine: int = 0
-    size: int = 2
+    num_byzantine: CountOrZero = 0
+    size: Count = 2
 
     kind: ClassVar[str] = "bucketing"
     cost: ClassVar[Cost] = Cost(Term(n=1, Q=1))
 
     def __post_init__(self) -> None:
-        """Refuse parameters out of range."""
-        check_at_least("num_byzantine", self.num_byzantine, 0)
-        check_at_least("size", self.size, 1)
+        check_parameters(self)
 
     def __call__(self, messages: Array) -> Array:
         """Transform messages of shape (n, Q) into ⌈n/s⌉, shuffled the same way in every call."""
@@ -102,7 +101,7 @@ class Bucketing:
             raise ParameterError(
                 "size",
                 f"bucketing {num_rows} messages by {self.size} leaves {num_buckets}, "
-                f"and {self.num_byzantine} faulty ones are no minority of these",
+                f"of which {self.num_byzantine} faulty ones are not a minority",
                 hint="take smaller buckets",
             )
         words = streams.words(Purpose.PRE_AGGREGATION, iteration, num_rows, first_device=stage)

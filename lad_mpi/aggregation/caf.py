@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
-from lad_mpi.aggregation.checks import check_at_least
 from lad_mpi.aggregation.columns import serial_linear_algebra
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.gram import measure
+from lad_mpi.parameters import CountOrZero, check_parameters
 
 if TYPE_CHECKING:
     from lad_mpi.aggregation.gram import Geometry
@@ -57,14 +57,13 @@ class CovarianceFilter:
     array([2.01])
     """
 
-    num_byzantine: int = 0
+    num_byzantine: CountOrZero = 0
 
     kind: ClassVar[str] = "caf"
     cost: ClassVar[Cost] = Cost(Term(n=2, Q=1), Term(n=3, f=1))
 
     def __post_init__(self) -> None:
-        """Refuse a negative number of faults."""
-        check_at_least("num_byzantine", self.num_byzantine, 0)
+        check_parameters(self)
 
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
+from annotated_types import Ge, Le
 
 from lad_mpi.aggregation.base import Aggregated, check_messages
-from lad_mpi.aggregation.checks import check_at_least, check_positive
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.mixture import Mixture
 from lad_mpi.aggregation.rows import measure_lengths
-from lad_mpi.errors import ParameterError
+from lad_mpi.parameters import CountOrZero, Positive, check_parameters
 from lad_mpi.types import Metric
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ class CenteredClipping:
     array([2.33333333])
     """
 
-    num_byzantine: int = 0
-    threshold: float = 100.0
-    iterations: int = 1
+    num_byzantine: CountOrZero = 0
+    threshold: Positive = 100.0
+    iterations: Annotated[int, Ge(1), Le(_MOST_STEPS)] = 1
 
     kind: ClassVar[str] = "centered_clipping"
     cost: ClassVar[Cost] = Cost(Term(n=1, Q=1, steps="L"))
@@ -76,14 +76,7 @@ class CenteredClipping:
     )
 
     def __post_init__(self) -> None:
-        """Refuse parameters out of range."""
-        check_at_least("num_byzantine", self.num_byzantine, 0)
-        check_positive("threshold", self.threshold)
-        check_at_least("iterations", self.iterations, 1)
-        if self.iterations > _MOST_STEPS:
-            raise ParameterError(
-                "iterations", f"must be at most {_MOST_STEPS}, not {self.iterations}"
-            )
+        check_parameters(self)
 
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,), from the origin."""

@@ -17,30 +17,6 @@ if TYPE_CHECKING:
 _SMALL = 2.0**-40
 
 
-def check_at_least(parameter: str, value: int, least: int) -> None:
-    """Refuse a count below ``least``.
-
-    Raises
-    ------
-    ParameterError
-        The value is too small.
-    """
-    if value < least:
-        raise ParameterError(parameter, f"must be at least {least}, not {value}")
-
-
-def check_positive(parameter: str, value: float) -> None:
-    """Refuse a length that is not positive and finite.
-
-    Raises
-    ------
-    ParameterError
-        The value is zero, negative, infinite or NaN.
-    """
-    if not 0.0 < value < math.inf:
-        raise ParameterError(parameter, f"must be positive and finite, not {value}")
-
-
 def check_num_subsets(num_messages: int, num_byzantine: int, allowed: int) -> None:
     """Refuse a rule that would look at too many subsets.
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
-from lad_mpi.aggregation.checks import check_at_least, check_positive
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.rows import measure_lengths, shrink
+from lad_mpi.parameters import CountOrZero, Positive, check_parameters
 
 if TYPE_CHECKING:
     from lad_mpi.types import Array
@@ -45,16 +45,14 @@ class Clip:
            [3., 4.]])
     """
 
-    num_byzantine: int = 0
-    threshold: float = 2.0
+    num_byzantine: CountOrZero = 0
+    threshold: Positive = 2.0
 
     kind: ClassVar[str] = "clip"
     cost: ClassVar[Cost] = Cost(Term(n=1, Q=1))
 
     def __post_init__(self) -> None:
-        """Refuse parameters out of range."""
-        check_at_least("num_byzantine", self.num_byzantine, 0)
-        check_positive("threshold", self.threshold)
+        check_parameters(self)
 
     def __call__(self, messages: Array) -> Array:
         """Transform messages of shape (n, Q) into as many of bounded length."""

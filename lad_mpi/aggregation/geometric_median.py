@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
+from annotated_types import Ge, Lt
 
 from lad_mpi.aggregation.base import Aggregated, check_messages
-from lad_mpi.aggregation.checks import check_at_least
 from lad_mpi.aggregation.columns import serial_linear_algebra
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.gram import measure, nearest
 from lad_mpi.aggregation.mixture import Mixture
 from lad_mpi.aggregation.rows import lengths, measure_lengths
-from lad_mpi.errors import ParameterError
+from lad_mpi.parameters import Count, CountOrZero, Example, Positive, check_parameters
 from lad_mpi.types import Metric
 
 if TYPE_CHECKING:
@@ -116,10 +116,10 @@ class GeometricMedian:
     array([1., 1.])
     """
 
-    num_byzantine: int = 0
-    tolerance: float = 1e-8
-    max_iterations: int = 1000
-    smoothing: float | None = None
+    num_byzantine: CountOrZero = 0
+    tolerance: Annotated[float, Ge(0), Lt(1)] = 1e-8
+    max_iterations: Count = 1000
+    smoothing: Annotated[Positive | None, Example(1e-6)] = None
     start: Literal["majority", "zero"] = "majority"
 
     kind: ClassVar[str] = "geometric_median"
@@ -130,15 +130,7 @@ class GeometricMedian:
     )
 
     def __post_init__(self) -> None:
-        """Refuse parameters out of range."""
-        check_at_least("num_byzantine", self.num_byzantine, 0)
-        check_at_least("max_iterations", self.max_iterations, 1)
-        if not 0.0 <= self.tolerance < 1.0:
-            raise ParameterError("tolerance", f"must be in [0, 1), not {self.tolerance}")
-        if self.smoothing is not None and not 0.0 < self.smoothing < math.inf:
-            raise ParameterError("smoothing", f"must be positive and finite, not {self.smoothing}")
-        if self.start not in ("majority", "zero"):
-            raise ParameterError("start", f'must be "majority" or "zero", not {self.start!r}')
+        check_parameters(self)
 
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
-from lad_mpi.aggregation.checks import check_at_least
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.gram import TIE, measure
-from lad_mpi.errors import ParameterError
+from lad_mpi.parameters import CountOrZero, check_parameters
 
 if TYPE_CHECKING:
     from lad_mpi.aggregation.gram import Geometry
@@ -57,16 +56,14 @@ class Krum:
     array([2.])
     """
 
-    num_byzantine: int = 0
+    num_byzantine: CountOrZero = 0
     neighbours: Neighbours = "n-f-2"
 
     kind: ClassVar[str] = "krum"
     cost: ClassVar[Cost] = Cost(Term(n=2, Q=1))
 
     def __post_init__(self) -> None:
-        """Refuse parameters out of range."""
-        check_at_least("num_byzantine", self.num_byzantine, 0)
-        check_neighbours(self.neighbours)
+        check_parameters(self)
 
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""
@@ -89,9 +86,3 @@ def krum_scores(
     # Position 0 of a sorted row is its distance zero to itself.
     scores: HostFloats = np.sort(squared_distances, axis=1)[:, 1 : count + 1].sum(axis=1)
     return scores
-
-
-def check_neighbours(neighbours: Neighbours) -> None:
-    """Refuse an unknown count of neighbours."""
-    if neighbours not in ("n-f-2", "n-f-1"):
-        raise ParameterError("neighbours", f'must be "n-f-2" or "n-f-1", not {neighbours!r}')

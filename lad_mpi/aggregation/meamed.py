@@ -10,11 +10,12 @@ import numpy as np
 
 from lad_mpi.aggregation import kernels_cuda
 from lad_mpi.aggregation.base import check_messages
-from lad_mpi.aggregation.checks import check_at_least, finite_rows
+from lad_mpi.aggregation.checks import finite_rows
 from lad_mpi.aggregation.columns import column_blocks
 from lad_mpi.aggregation.coordinates import column_mean, compiled
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.arrays import namespace
+from lad_mpi.parameters import CountOrZero, check_parameters
 
 if TYPE_CHECKING:
     from lad_mpi.aggregation.coordinates import Kernel
@@ -52,14 +53,13 @@ class Meamed:
     array([2.5])
     """
 
-    num_byzantine: int = 0
+    num_byzantine: CountOrZero = 0
 
     kind: ClassVar[str] = "meamed"
     cost: ClassVar[Cost] = Cost(Term(n=1, log_n=2, Q=1))
 
     def __post_init__(self) -> None:
-        """Refuse a negative number of faults."""
-        check_at_least("num_byzantine", self.num_byzantine, 0)
+        check_parameters(self)
 
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""

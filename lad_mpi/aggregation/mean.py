@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from lad_mpi.aggregation import kernels_cuda
 from lad_mpi.aggregation.base import check_messages
-from lad_mpi.aggregation.checks import check_at_least
 from lad_mpi.aggregation.coordinates import band_kernel, band_mean, column_mean, compiled
 from lad_mpi.aggregation.cost import Cost, Term
+from lad_mpi.parameters import CountOrZero, check_parameters
 
 if TYPE_CHECKING:
     from lad_mpi.aggregation.coordinates import Kernel
@@ -39,14 +39,13 @@ class Mean:
     array([ 2., 20.])
     """
 
-    num_byzantine: int = 0
+    num_byzantine: CountOrZero = 0
 
     kind: ClassVar[str] = "mean"
     cost: ClassVar[Cost] = Cost(Term(n=1, Q=1))
 
     def __post_init__(self) -> None:
-        """Refuse a negative number of faults."""
-        check_at_least("num_byzantine", self.num_byzantine, 0)
+        check_parameters(self)
 
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""

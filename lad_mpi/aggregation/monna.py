@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
-from lad_mpi.aggregation.checks import check_at_least
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.gram import nearest
 from lad_mpi.aggregation.mixture import Mixture
 from lad_mpi.aggregation.rows import measure_lengths
 from lad_mpi.arrays import namespace
 from lad_mpi.errors import ParameterError
+from lad_mpi.parameters import CountOrZero, check_parameters
 
 if TYPE_CHECKING:
     from lad_mpi.types import Array
@@ -51,16 +51,14 @@ class MoNNA:
     array([1.5])
     """
 
-    num_byzantine: int = 0
-    reference: int = 0
+    num_byzantine: CountOrZero = 0
+    reference: CountOrZero = 0
 
     kind: ClassVar[str] = "monna"
     cost: ClassVar[Cost] = Cost(Term(n=1, Q=1))
 
     def __post_init__(self) -> None:
-        """Refuse parameters out of range."""
-        check_at_least("num_byzantine", self.num_byzantine, 0)
-        check_at_least("reference", self.reference, 0)
+        check_parameters(self)
 
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,).

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from lad_mpi.aggregation.base import check_messages
-from lad_mpi.aggregation.checks import check_at_least
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.gram import measure, nearest
-from lad_mpi.aggregation.krum import Neighbours, check_neighbours, krum_scores
+from lad_mpi.aggregation.krum import Neighbours, krum_scores
 from lad_mpi.errors import ParameterError
+from lad_mpi.parameters import Count, CountOrZero, Example, check_parameters
 
 if TYPE_CHECKING:
     from lad_mpi.aggregation.gram import Geometry
@@ -52,19 +52,15 @@ class MultiKrum:
     array([2.5])
     """
 
-    num_byzantine: int = 0
-    num_selected: int | None = None
+    num_byzantine: CountOrZero = 0
+    num_selected: Annotated[Count | None, Example(60)] = None
     neighbours: Neighbours = "n-f-2"
 
     kind: ClassVar[str] = "multi_krum"
     cost: ClassVar[Cost] = Cost(Term(n=2, Q=1))
 
     def __post_init__(self) -> None:
-        """Refuse parameters out of range."""
-        check_at_least("num_byzantine", self.num_byzantine, 0)
-        if self.num_selected is not None:
-            check_at_least("num_selected", self.num_selected, 1)
-        check_neighbours(self.neighbours)
+        check_parameters(self)
 
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from lad_mpi.aggregation.base import check_messages
-from lad_mpi.aggregation.checks import check_at_least
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.gram import measure, nearest
+from lad_mpi.parameters import CountOrZero, check_parameters
 
 if TYPE_CHECKING:
     from lad_mpi.aggregation.gram import Geometry
@@ -49,14 +49,13 @@ class NearestNeighbourMixing:
            [5.5]])
     """
 
-    num_byzantine: int = 0
+    num_byzantine: CountOrZero = 0
 
     kind: ClassVar[str] = "nnm"
     cost: ClassVar[Cost] = Cost(Term(n=2, Q=1))
 
     def __post_init__(self) -> None:
-        """Refuse a negative number of faults."""
-        check_at_least("num_byzantine", self.num_byzantine, 0)
+        check_parameters(self)
 
     def __call__(self, messages: Array) -> Array:
         """Transform messages of shape (n, Q) into as many means."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations, islice
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
+from annotated_types import Ge
 
 from lad_mpi.aggregation.base import check_messages
-from lad_mpi.aggregation.checks import check_at_least, check_num_subsets
+from lad_mpi.aggregation.checks import check_num_subsets
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.gram import TIE, measure
+from lad_mpi.parameters import CountOrZero, check_parameters
 
 if TYPE_CHECKING:
     from lad_mpi.aggregation.gram import Geometry
@@ -59,16 +61,14 @@ class SmallestMaximumEigenvalueAveraging:
     array([1.5])
     """
 
-    num_byzantine: int = 0
-    max_subsets: int = 100_000
+    num_byzantine: CountOrZero = 0
+    max_subsets: Annotated[int, Ge(1)] = 100_000
 
     kind: ClassVar[str] = "smea"
     cost: ClassVar[Cost] = Cost(Term(n=2, Q=1), Term(n=3, choices=1))
 
     def __post_init__(self) -> None:
-        """Refuse parameters out of range."""
-        check_at_least("num_byzantine", self.num_byzantine, 0)
-        check_at_least("max_subsets", self.max_subsets, 1)
+        check_parameters(self)
 
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,).

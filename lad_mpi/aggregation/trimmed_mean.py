@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from lad_mpi.aggregation.base import check_messages
-from lad_mpi.aggregation.checks import check_at_least
 from lad_mpi.aggregation.coordinates import band_kernel, band_mean
 from lad_mpi.aggregation.cost import Cost, Term
+from lad_mpi.parameters import CountOrZero, check_parameters
 
 if TYPE_CHECKING:
     from lad_mpi.aggregation.coordinates import Kernel
@@ -46,14 +46,13 @@ class TrimmedMean:
     array([2.5])
     """
 
-    num_byzantine: int = 0
+    num_byzantine: CountOrZero = 0
 
     kind: ClassVar[str] = "trimmed_mean"
     cost: ClassVar[Cost] = Cost(Term(n=1, log_n=2, Q=1))
 
     def __post_init__(self) -> None:
-        """Refuse a negative number of faults."""
-        check_at_least("num_byzantine", self.num_byzantine, 0)
+        check_parameters(self)
 
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 
-from lad_mpi.attacks.checks import require_finite
 from lad_mpi.attacks.collusion import mean, sent_by_all, standard_deviation
 from lad_mpi.errors import ParameterError
+from lad_mpi.parameters import Example, Finite, check_parameters
 
 if TYPE_CHECKING:
     from lad_mpi.attacks.base import AttackContext
@@ -44,15 +44,13 @@ class Alie:
     distributed learning", NeurIPS 2019, arXiv:1902.06156.
     """
 
-    z: float | None = None
+    z: Annotated[Finite | None, Example(1.5)] = None
 
     kind: ClassVar[str] = "alie"
     cost: ClassVar[str] = "O(HQ)"
 
     def __post_init__(self) -> None:
-        """Refuse a shift that is not finite."""
-        if self.z is not None:
-            require_finite("z", self.z)
+        check_parameters(self)
 
     def craft(self, honest: Array, context: AttackContext) -> Array:
         """Return μ − z σ for each device; see :meth:`OmniscientAttack.craft`.

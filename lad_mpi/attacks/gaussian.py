@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from lad_mpi.arrays import namespace
-from lad_mpi.attacks.checks import require_finite
-from lad_mpi.errors import ParameterError
+from lad_mpi.parameters import Positive, check_parameters
 
 if TYPE_CHECKING:
     from lad_mpi.attacks.base import AttackContext
@@ -34,18 +33,13 @@ class Gaussian:
     NeurIPS 2017, arXiv:1703.02757.
     """
 
-    standard_deviation: float = 1.0
+    standard_deviation: Positive = 1.0
 
     kind: ClassVar[str] = "gaussian"
     cost: ClassVar[str] = "Q normal numbers a device"
 
     def __post_init__(self) -> None:
-        """Refuse a standard deviation that is not positive and finite."""
-        require_finite("standard_deviation", self.standard_deviation)
-        if self.standard_deviation <= 0:
-            raise ParameterError(
-                "standard_deviation", f"must be above 0, not {self.standard_deviation}"
-            )
+        check_parameters(self)
 
     def corrupt(self, coded: Array, context: AttackContext) -> Array:
         """Draw each device's noise; see :meth:`LocalAttack.corrupt`."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from lad_mpi.attacks.checks import require_finite
 from lad_mpi.attacks.collusion import mean, sent_by_all
+from lad_mpi.parameters import Finite, check_parameters
 
 if TYPE_CHECKING:
     from lad_mpi.attacks.base import AttackContext
@@ -34,14 +34,13 @@ class Ipm:
     product manipulation", UAI 2019, arXiv:1903.03936.
     """
 
-    tau: float = 2.0
+    tau: Finite = 2.0
 
     kind: ClassVar[str] = "ipm"
     cost: ClassVar[str] = "O(HQ)"
 
     def __post_init__(self) -> None:
-        """Refuse a factor that is not finite."""
-        require_finite("tau", self.tau)
+        check_parameters(self)
 
     def craft(self, honest: Array, context: AttackContext) -> Array:
         """Return −τ μ for each device; see :meth:`OmniscientAttack.craft`."""

@@ -10,6 +10,7 @@ import numpy as np
 from lad_mpi.arrays import namespace, to_host
 from lad_mpi.attacks.collusion import sent_by_all
 from lad_mpi.errors import ParameterError
+from lad_mpi.parameters import CountOrZero, check_parameters
 
 if TYPE_CHECKING:
     from lad_mpi.attacks.base import AttackContext
@@ -46,18 +47,15 @@ class Mimic:
     bucketing", ICLR 2022, arXiv:2006.09365.
     """
 
-    device: int = 0
+    device: CountOrZero = 0
     target: Literal["fixed", "variance"] = "fixed"
 
     kind: ClassVar[str] = "mimic"
     cost: ClassVar[str] = "O(fQ), of variance O(H²Q + H³)"
 
     def __post_init__(self) -> None:
-        """Refuse a negative number, an unknown target, and a number that has no effect."""
-        if self.device < 0:
-            raise ParameterError("device", f"must be at least 0, not {self.device}")
-        if self.target not in ("fixed", "variance"):
-            raise ParameterError("target", f'must be "fixed" or "variance", not {self.target!r}')
+        """Refuse parameters out of range, and a device that has no effect."""
+        check_parameters(self)
         if self.device and self.target == "variance":
             raise ParameterError("device", 'has no effect with target = "variance"; leave it out')
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from lad_mpi.attacks.checks import require_finite
+from lad_mpi.parameters import Finite, check_parameters
 
 if TYPE_CHECKING:
     from lad_mpi.attacks.base import AttackContext
@@ -35,14 +35,13 @@ class SignFlip:
     arXiv:1811.03761.
     """
 
-    scale: float = -2.0
+    scale: Finite = -2.0
 
     kind: ClassVar[str] = "sign_flip"
     cost: ClassVar[str] = "O(Q) a device"
 
     def __post_init__(self) -> None:
-        """Refuse a factor that is not finite."""
-        require_finite("scale", self.scale)
+        check_parameters(self)
 
     def corrupt(self, coded: Array, context: AttackContext) -> Array:  # noqa: ARG002
         """Scale each vector; see :meth:`LocalAttack.corrupt`."""

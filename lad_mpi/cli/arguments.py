@@ -33,12 +33,15 @@ def add_command(
     name: str,
     short: str,
     text: str,
-    *,
-    verbose: str = "for an error in the input, show where in the code it was found",
 ) -> Parser:
     """Add a command with a short and a long help text, and ``--verbose``."""
     parser = commands.add_parser(name, help=short, description=text)
-    parser.add_argument("-v", "--verbose", action="store_true", help=verbose)
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="for an error in the input, show where in the code it was found",
+    )
     return parser
 
 

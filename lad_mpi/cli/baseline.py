@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lad_mpi.cli.tables import print_json, print_table
-from lad_mpi.cli.world import on_server, whole_world
+from lad_mpi.cli.world import whole_world
 from lad_mpi.errors import ExitCode, UsageError
 from lad_mpi.measure.baseline import measure_baseline
 from lad_mpi.measure.kernels import FULL, QUICK
 from lad_mpi.records import compare_baselines, read_baseline, write_baseline
 from lad_mpi.records.baseline import to_plain
+from lad_mpi.transport import from_server
 
 if TYPE_CHECKING:
     import argparse
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 def baseline(options: argparse.Namespace) -> ExitCode:
     """Measure a baseline on all ranks, write it, and show it."""
     with whole_world(verbose=options.verbose) as (link, _):
-        path = Path(on_server(link, lambda: str(_prepare(options, link))))
+        path = Path(from_server(link, lambda: str(_prepare(options, link))))
         effort = QUICK if options.quick else FULL
         found = measure_baseline(link, path.parent, effort, quick=options.quick)
         drifts: list[Drift] = []
@@ -39,7 +40,7 @@ def baseline(options: argparse.Namespace) -> ExitCode:
                 drifts.extend(compare_baselines(earlier, found, threshold=options.drift))
             return str(int(ExitCode.REGRESSION if drifts else ExitCode.OK))
 
-        exit_code = ExitCode(int(on_server(link, finish)))
+        exit_code = ExitCode(int(from_server(link, finish)))
     if found is not None:
         _show(found, drifts, path, options)
     return exit_code

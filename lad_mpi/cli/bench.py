@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from lad_mpi.cli.arguments import whole_numbers
 from lad_mpi.cli.tables import print_json, print_table
-from lad_mpi.cli.world import on_server, whole_world
+from lad_mpi.cli.world import whole_world
 from lad_mpi.errors import ExitCode, ParameterError, UsageError
+from lad_mpi.transport import from_server
 
 if TYPE_CHECKING:
     import argparse
@@ -147,7 +148,7 @@ def iteration(options: argparse.Namespace) -> ExitCode:
     from lad_mpi.spec import parse_toml_spec, to_toml  # noqa: PLC0415
 
     with whole_world(verbose=options.verbose) as (link, interrupt):
-        text = on_server(link, lambda: to_toml(_spec(options)))
+        text = from_server(link, lambda: to_toml(_spec(options)))
         found = bench_iteration(parse_toml_spec(text), link, interrupt)
         if found is not None:
             _show_iteration(found, options)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import inspect
 import math
-import typing
 from typing import Any, ClassVar, Protocol
 
 from lad_mpi.aggregation import RobustRule
 from lad_mpi.cli import numpydoc
+from lad_mpi.cli.reference import keys_of
 from lad_mpi.errors import ParameterError
 from lad_mpi.spec import FAMILIES
-from lad_mpi.spec.components import INJECTED
 from lad_mpi.spec.contracts import capabilities, offers_all_of
 from lad_mpi.theory import AFTER_NNM, KAPPA, PUBLISHED
 
@@ -50,19 +48,19 @@ def describe(
     """
     documentation = numpydoc.read(cls)
     own = kind in FAMILIES[family].table
-    hints = typing.get_type_hints(cls)
     return {
         "kind": kind,
         "summary": documentation.summary,
         "parameters": {
-            field.name: {
-                "type": inspect.formatannotation(hints[field.name]).replace("typing.", ""),
-                "required": _is_required(field),
-                "default": None if _is_required(field) else _default(field),
-                "description": documentation.parameters.get(field.name, ""),
+            key.name: {
+                "type": key.type,
+                "range": key.range,
+                "unit": key.unit,
+                "required": key.required,
+                "default": key.default,
+                "description": key.meaning,
             }
-            for field in dataclasses.fields(cls)
-            if field.init and field.name != INJECTED
+            for key in keys_of(cls)
         },
         "notes": documentation.notes,
         "cost": str(cls.cost) if offers_all_of(cls, Costed) else None,
@@ -125,14 +123,3 @@ def _kappa(
         "value": value if math.isfinite(value) else None,
         "published": published,
     }
-
-
-def _is_required(field: dataclasses.Field[Any]) -> bool:
-    missing = dataclasses.MISSING
-    return field.default is missing and field.default_factory is missing
-
-
-def _default(field: dataclasses.Field[Any]) -> Any:
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    return field.default

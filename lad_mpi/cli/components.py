@@ -108,7 +108,7 @@ def _print_one(family: str, row: dict[str, Any]) -> None:
     if row["parameters"]:
         parts.append("\nparameters")
         for name, parameter in row["parameters"].items():
-            parts.append(f"  {_inline({name: parameter})} : {parameter['type']}")
+            parts.append(f"  {_inline({name: parameter})} : {_described(parameter)}")
             parts.append(_wrapped(parameter["description"] or _UNKNOWN, indent=6))
     if row["notes"]:
         parts.append("\nnotes")
@@ -140,6 +140,10 @@ def _kappa(kappa: dict[str, Any] | None) -> str:
     published = kappa["published"]
     also = f"\n  published: {published['formula']} = {published['value']:.3g}" if published else ""
     return f"{kappa['formula']}{number}{condition}{also}"
+
+
+def _described(parameter: dict[str, Any]) -> str:
+    return ", ".join(filter(None, (parameter[key] for key in ("type", "range", "unit"))))
 
 
 def _inline(parameters: dict[str, dict[str, Any]]) -> str:

@@ -53,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_show(commands)
     _add_validate(commands)
     _add_components(commands)
+    _add_schema(commands)
     add_bench(commands)
     add_baseline(commands)
     add_scale(commands)
@@ -237,6 +238,21 @@ def _add_components(commands: Commands) -> None:
     components.set_defaults(module="components", function="components")
 
 
+def _add_schema(commands: Commands) -> None:
+    schema = add_command(
+        commands,
+        "schema",
+        "print a JSON Schema of spec, study or cluster files",
+        "Print the JSON Schema with which editors complete and check spec, study and cluster "
+        "files. It includes the components of other packages that are installed.",
+    )
+    schema.add_argument("file", nargs="?", choices=("spec", "study", "cluster"), default="spec")
+    schema.add_argument(
+        "--markdown", action="store_true", help="print docs/reference.md, the page of all keys"
+    )
+    schema.set_defaults(module="schema", function="schema")
+
+
 def _add_analysis(commands: Commands) -> None:
     # The analysis has a parser of its own. No word starts with NUL, so none is an option here.
     analysis = commands.add_parser(
@@ -250,12 +266,10 @@ def _add_doctor(commands: Commands) -> None:
     doctor = add_command(
         commands,
         "doctor",
-        "check whether runs can be trusted here",
-        "Examine this environment, in one process or on all ranks under mpirun or srun: launcher "
-        "and MPI, versions, processors and threads, inherited variables, GPUs, clocks, and HDF5 "
-        "in the folder of the logs. Each problem is reported with its fix; exit code 5 if a run "
-        "could not be trusted.",
-        verbose="also show all facts that were gathered",
+        "check whether a run can be trusted here",
+        "Check this process, or all ranks under mpirun or srun: launcher and MPI, versions, "
+        "processors and threads, inherited variables, GPUs, and HDF5 in the folder of the logs. "
+        "Each finding comes with its fix. The exit code is 5 if a run could not be trusted.",
     )
     doctor.add_argument(
         "-o",

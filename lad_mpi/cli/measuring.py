@@ -151,9 +151,6 @@ def add_scale(commands: Commands) -> None:
         "--ranks", default="2,3,5,9", metavar="P,P", help="numbers of ranks (2,3,5,9)"
     )
     scale.add_argument(
-        "--launches", type=int, default=5, metavar="L", help="launches of each case (5)"
-    )
-    scale.add_argument(
         "--over",
         action="append",
         default=[],
@@ -172,6 +169,18 @@ def add_scale(commands: Commands) -> None:
         type=path_argument,
         metavar="DIR",
         help="folder (default: results/KIND-NAME)",
+    )
+    _add_launches(scale)
+    scale.add_argument("--dry-run", action="store_true", help="print the launches and run nothing")
+    _add_drift(scale)
+    add_json(scale)
+    scale.set_defaults(module="scale", function="scale", prints=False)
+
+
+def _add_launches(scale: Parser) -> None:
+    """Describe how launches are made and judged."""
+    scale.add_argument(
+        "--launches", type=int, default=5, metavar="L", help="launches of each case (5)"
     )
     scale.add_argument(
         "--seed", type=int, default=1, metavar="S", help="seed of the order of launches (1)"
@@ -201,10 +210,6 @@ def add_scale(commands: Commands) -> None:
         metavar="S",
         help="time limit of a launch in seconds (3600)",
     )
-    scale.add_argument("--dry-run", action="store_true", help="print the launches and run nothing")
-    _add_drift(scale)
-    add_json(scale)
-    scale.set_defaults(module="scale", function="scale", prints=False)
 
 
 def add_forecast(commands: Commands) -> None:

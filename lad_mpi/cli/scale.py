@@ -13,7 +13,7 @@ from lad_mpi.cli.arguments import refuse_ranks, whole_numbers
 from lad_mpi.cli.tables import print_json
 from lad_mpi.errors import ExitCode, UsageError
 from lad_mpi.measure.scale import (
-    Launcher,
+    LaunchCommand,
     ScaleOptions,
     default_launcher,
     parse_axis,
@@ -43,7 +43,7 @@ def scale(options: argparse.Namespace) -> ExitCode:
         options.kind, spec, whole_numbers("--ranks", options.ranks), over=over, growth=options.grow
     )
     words = parse_launcher(options.launcher) if options.launcher else default_launcher()
-    launcher = Launcher(words)
+    launcher = LaunchCommand(words)
     settings = _settings(options)
     if options.dry_run:
         _print_plan(plan, launcher, settings, as_json=options.json)
@@ -106,7 +106,7 @@ def _slug(name: str) -> str:
 
 
 def _print_plan(
-    plan: ScalePlan, launcher: Launcher, settings: ScaleOptions, *, as_json: bool
+    plan: ScalePlan, launcher: LaunchCommand, settings: ScaleOptions, *, as_json: bool
 ) -> None:
     ordered = planned_launches([case for case, _ in plan.cases], settings.launches, settings.seed)
     commands = [

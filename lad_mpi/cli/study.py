@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from lad_mpi.cli.progress import open_progress
 from lad_mpi.cli.tables import print_json, print_table
-from lad_mpi.cli.world import inspect_place, on_server, whole_world
+from lad_mpi.cli.world import inspect_place, whole_world
 from lad_mpi.errors import ExitCode, SchedulerError, UsageError
 from lad_mpi.study import Study, follow_study, load_study, run_study, select_runs, study_status
+from lad_mpi.transport import from_server
 
 if TYPE_CHECKING:
     import argparse
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> ExitCode:
             studies.append(study)
             return str(folder)
 
-        folder = Path(on_server(link, load))
+        folder = Path(from_server(link, load))
         remarks = inspect_place(link, folder, force=options.force)
         with open_progress(options, link) as progress:
             if not link.is_server:

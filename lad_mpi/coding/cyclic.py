@@ -10,6 +10,7 @@ import numpy as np
 
 from lad_mpi.coding.base import Assignment
 from lad_mpi.errors import ParameterError
+from lad_mpi.parameters import Count, check_parameters
 from lad_mpi.rng import Purpose
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Cyclic:
     Byzantine attacks", arXiv:2506.01989 (fixed assignment, CRA-DL).
     """
 
-    load: int = 1
+    load: Count = 1
     assignment: Literal["random", "fixed"] = "random"
 
     kind: ClassVar[str] = "cyclic"
@@ -101,9 +102,7 @@ class Cyclic:
     message_parts: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        """Refuse a load below one."""
-        if self.load < 1:
-            raise ParameterError("load", f"must be at least 1, not {self.load}")
+        check_parameters(self)
 
     @property
     def varies(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from lad_mpi.coding.checks import Evidence, conclude, fourier_checks
 from lad_mpi.coding.locate import locate_errors
 from lad_mpi.coding.projections import project
 from lad_mpi.errors import ParameterError
+from lad_mpi.parameters import Count, Example, check_parameters
 from lad_mpi.rng import Purpose
 
 if TYPE_CHECKING:
@@ -57,12 +58,15 @@ class DracoCyclicReal:
     training via redundant gradients", ICML 2018, arXiv:1803.09877.
     """
 
-    load: int | None = None
+    load: Annotated[Count | None, Example(41)] = None
 
     kind: ClassVar[str] = "draco_cyclic_real"
     cost: ClassVar[str] = "d gradients; decoding O(NQ) for large Q"
     needs_exact_messages: ClassVar[bool] = True
     message_parts: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        check_parameters(self)
 
     @property
     def varies(self) -> bool:

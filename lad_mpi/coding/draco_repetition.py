@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 
 from lad_mpi.arrays import namespace, to_host
 from lad_mpi.coding.base import Assignment, Decoded, DecodeStatus
 from lad_mpi.errors import ParameterError
+from lad_mpi.parameters import Count, Example, check_parameters
 
 if TYPE_CHECKING:
     from lad_mpi.rng import Streams
@@ -42,12 +43,15 @@ class DracoRepetition:
     Boyer, Moore, "MJRTY: a fast majority vote algorithm", 1991.
     """
 
-    load: int | None = None
+    load: Annotated[Count | None, Example(41)] = None
 
     kind: ClassVar[str] = "draco_repetition"
     cost: ClassVar[str] = "N/⌊N/d⌋ gradients; decoding O(NQ)"
     needs_exact_messages: ClassVar[bool] = True
     message_parts: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        check_parameters(self)
 
     @property
     def varies(self) -> bool:

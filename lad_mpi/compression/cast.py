@@ -10,7 +10,7 @@ import numpy as np
 
 from lad_mpi.compression.base import Rejection
 from lad_mpi.compression.rows import finite_rows, pieces, refuse
-from lad_mpi.errors import ParameterError
+from lad_mpi.parameters import check_parameters
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -59,11 +59,7 @@ class Cast:
     delta_is_exact: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        """Refuse a format that does not exist."""
-        if self.format not in _FORMATS:
-            raise ParameterError(
-                "format", f"must be one of {', '.join(_FORMATS)}, not {self.format!r}"
-            )
+        check_parameters(self)
 
     def check(self, dimension: int) -> None:
         """Accept any dimension."""

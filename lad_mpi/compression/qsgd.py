@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
+from annotated_types import Ge, Le
 
 from lad_mpi.compression.base import Rejection
 from lad_mpi.compression.bits import packed_bytes
 from lad_mpi.compression.rows import from_bytes, refuse, to_bytes
-from lad_mpi.errors import ParameterError
+from lad_mpi.parameters import Example, check_parameters
 
 if TYPE_CHECKING:
     from lad_mpi.compression.base import Channel
@@ -54,7 +55,7 @@ class Qsgd:
     gradient quantization and encoding", NeurIPS 2017, arXiv:1610.02132.
     """
 
-    levels: int
+    levels: Annotated[int, Ge(1), Le(_MOST_LEVELS), Example(16)]
 
     kind: ClassVar[str] = "qsgd"
     cost: ClassVar[str] = "b + Q⌈log₂(2s+1)⌉/8 bytes"
@@ -63,11 +64,7 @@ class Qsgd:
     delta_is_exact: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        """Refuse a number of levels that no code can hold."""
-        if not 1 <= self.levels <= _MOST_LEVELS:
-            raise ParameterError(
-                "levels", f"must be between 1 and {_MOST_LEVELS}, not {self.levels}"
-            )
+        check_parameters(self)
 
     @property
     def _width(self) -> int:

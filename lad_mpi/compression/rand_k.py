@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
 from lad_mpi.compression.base import Rejection
 from lad_mpi.compression.rows import refuse
 from lad_mpi.errors import ParameterError
+from lad_mpi.parameters import Count, Example, check_parameters
 
 if TYPE_CHECKING:
     from lad_mpi.compression.base import Channel
@@ -53,7 +54,7 @@ class RandK:
     the ACM 30(9), 1987, doi:10.1145/30401.315746.
     """
 
-    k: int
+    k: Annotated[Count, Example(30)]
 
     kind: ClassVar[str] = "rand_k"
     cost: ClassVar[str] = "b k bytes"
@@ -62,9 +63,7 @@ class RandK:
     delta_is_exact: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Refuse to send nothing."""
-        if self.k < 1:
-            raise ParameterError("k", f"must be at least 1, not {self.k}")
+        check_parameters(self)
 
     def check(self, dimension: int) -> None:
         """Refuse k > Q."""

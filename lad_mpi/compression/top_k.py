@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from lad_mpi.compression.base import Rejection
 from lad_mpi.compression.bits import pack_bits, packed_bytes, unpack_bits
 from lad_mpi.compression.rows import finite_rows, from_bytes, groups, refuse, to_bytes
 from lad_mpi.errors import ParameterError
+from lad_mpi.parameters import Count, Example, check_parameters
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -45,7 +46,7 @@ class TopK:
     arXiv:1809.07599.
     """
 
-    k: int
+    k: Annotated[Count, Example(30)]
     error_feedback: bool = False
 
     kind: ClassVar[str] = "top_k"
@@ -55,9 +56,7 @@ class TopK:
     delta_is_exact: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        """Refuse to send nothing."""
-        if self.k < 1:
-            raise ParameterError("k", f"must be at least 1, not {self.k}")
+        check_parameters(self)
 
     def check(self, dimension: int) -> None:
         """Refuse k > Q."""

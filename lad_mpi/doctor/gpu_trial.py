@@ -1,148 +1,118 @@
-"""What is tried of a GPU and MPI, in two processes that may crash: ``gpu_probe`` starts them."""
+"""The processes of :mod:`~lad_mpi.doctor.gpu_probe`: exchange arrays of a GPU, and time it."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import signal
-import socket
 import sys
 import time
 import traceback
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lad_mpi.arrays import open_backend
+from lad_mpi.arrays import copy_array, open_backend
 from lad_mpi.doctor.gpu_probe import GpuTransfers
-from lad_mpi.errors import BackendError, ExitCode
-from lad_mpi.transport.base import SERVER, Layout
-from lad_mpi.transport.staged import StagedExchange
-from lad_mpi.transport.watchdog import Watchdog
+from lad_mpi.errors import ExitCode, LadError
+from lad_mpi.launchers import announced_rank
+from lad_mpi.transport import Layout, open_link, together
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from lad_mpi.arrays import Backend
-    from lad_mpi.transport.base import Exchange
+    from lad_mpi.transport import Exchange, Link
 
-#: Of messages that libraries send at once, announce first, and cut into pieces.
+#: Libraries send small messages eagerly, large ones by rendezvous, and larger ones in pieces.
 _SIZES_BYTES = (1, 4001, 2**22 + 3)
 _TIMED_BYTES = 2**24
 _NUM_DEVICES = 2
 _REPEATS = 5
 _GRACE_S = 5
-_ALONE = (
-    "it could not be tried with two processes, for which an mpiexec of this MPI library is "
-    'needed; backend.gpu_transfers = "direct" decides'
-)
-_ELSEWHERE = 'mpiexec left this host to try it; backend.gpu_transfers = "direct" decides'
 
 
-def main(host: str, timeout_s: float) -> None:
-    """Try, and tell what was found as lines of JSON: that MPI is up, the GPU, the verdict.
+def main(timeout_s: float) -> None:
+    """Try direct transfers between two ranks, and print the result as JSON.
 
     Parameters
     ----------
-    host : str
-        Where this should run.
     timeout_s : float
-        How long it may take.
+        Time limit in seconds.
     """
-    # Whoever started this may be killed before it can end it, also while MPI hangs.
+    # The process that enforces the limit may be killed.
     signal.alarm(int(timeout_s) + _GRACE_S)
-    # In the order of a run: some libraries look for GPUs when they are initialised.
-    comm = importlib.import_module("lad_mpi.transport.mpi").world()
-    _tell({"mpi": comm.size})
-    backend = None
     try:
-        backend = open_backend("cupy", "float32")
-    except BackendError as error:
-        _tell(asdict(GpuTransfers("none", error.message)))
-    if _largest(comm, backend is None) or backend is None:
-        return
-    _tell({"gpu": backend.device_name})
-    if comm.size == 1:
-        found = GpuTransfers("staged", _ALONE)
-    elif _largest(comm, socket.gethostname() != host):
-        found = GpuTransfers("staged", _ELSEWHERE)
-    else:
-        found = _measure_or_abort(comm, backend)
-    if comm.rank == 0:
-        _tell(asdict(found))
+        # MPI first, as in a run: some libraries look for GPUs when they are initialised.
+        link = open_link()
+        backend = together(link, partial(open_backend, "cupy", "float32"))
+        found = _measure_or_abort(link, backend)
+    except LadError as error:
+        found = GpuTransfers("staged", error.message)
+    # A launcher may mix the lines of two ranks.
+    if announced_rank() == 0:
+        sys.stdout.write(json.dumps(asdict(found)) + "\n")
+        sys.stdout.flush()
 
 
-def _measure_or_abort(comm: Any, backend: Backend) -> GpuTransfers:
+def _measure_or_abort(link: Link, backend: Backend) -> GpuTransfers:
     try:
-        return measure(comm, backend)
+        return measure(link, backend)
     except Exception:
         traceback.print_exc()
-        # The other process would wait for this one.
-        comm.Abort(int(ExitCode.FAILED))
+        # Otherwise the other process would wait.
+        link.abort(int(ExitCode.FAILED))
         raise
 
 
-def measure(comm: Any, backend: Backend) -> GpuTransfers:
-    """Hold the collectives of an iteration with arrays of a backend, as a run does.
+def measure(link: Link, backend: Backend) -> GpuTransfers:
+    """Run the collectives of an iteration with arrays of a backend.
 
     Parameters
     ----------
-    comm : mpi4py.MPI.Intracomm
-        Two ranks.
+    link : Link
+        Of one of two ranks.
     backend : Backend
-        Whose arrays are sent; NumPy's in tests.
+        Backend of the arrays; NumPy in tests.
     """
+    if link.size == 1:
+        return GpuTransfers("staged", "there is one process only, so nothing was sent")
     for size in _SIZES_BYTES:
-        with _planned(comm, size, backend.xp.zeros) as exchange:
-            wrong = not _delivers(comm, exchange, backend)
-        if _largest(comm, wrong):
-            return GpuTransfers("staged", f"MPI delivered other contents ({size} bytes)")
+        with _planned(link, size, backend.xp.zeros) as exchange:
+            wrong = not _delivers(link, exchange, backend)
+        if _largest(link, wrong):
+            return GpuTransfers("staged", f"MPI delivered wrong data ({size} bytes)")
     with (
-        _planned(comm, _TIMED_BYTES, backend.xp.zeros) as handed,
-        _planned(comm, _TIMED_BYTES, backend.host_buffer) as hosts,
+        _planned(link, _TIMED_BYTES, backend.xp.zeros) as handed,
+        _planned(link, _TIMED_BYTES, backend.host_buffer) as hosts,
     ):
-        direct_s = _best(comm, backend, handed)
-        staged_s = _best(comm, backend, StagedExchange(hosts, backend))
+        direct_s = _best(link, backend, partial(_send, handed))
+        staged_s = _best(link, backend, _staged(hosts, backend))
     moved = _TIMED_BYTES * (1 + _NUM_DEVICES)
-    direct, by_hand = moved / direct_s, moved / staged_s
-    rates = f"{direct / 1e9:.1f} GB/s, {by_hand / 1e9:.1f} GB/s through the host by hand"
-    if direct < by_hand:
-        return GpuTransfers(
-            "staged", f"MPI is slower (two processes of this host: {rates})", direct, by_hand
-        )
-    return GpuTransfers("direct", f"two processes of this host: {rates}", direct, by_hand)
+    direct, staged = moved / direct_s, moved / staged_s
+    rates = f"{direct / 1e9:.1f} GB/s directly, {staged / 1e9:.1f} GB/s through the host"
+    if direct < staged:
+        return GpuTransfers("staged", f"direct transfers are slower ({rates})", direct, staged)
+    return GpuTransfers("direct", rates, direct, staged)
 
 
-@contextlib.contextmanager
-def _planned(comm: Any, size_bytes: int, allocate: Callable[..., Any]) -> Iterator[Exchange]:
-    """Plan a broadcast, and a gather of a message from each of two devices."""
-    mpi = importlib.import_module("lad_mpi.transport.mpi")
-
-    def empty(shape: tuple[int, ...]) -> Any:
-        return allocate(shape, np.uint8)
-
-    # Whoever started the processes ends them when they take too long.
-    watchdog = Watchdog(comm.rank, lambda: None, timeout_s=0)
-    exchange = mpi.MpiExchange(
-        comm,
-        Layout(_NUM_DEVICES, comm.size),
-        size_bytes,
-        empty((size_bytes,)),
-        allocate=empty,
-        watchdog=watchdog,
-    )
-    with contextlib.closing(exchange):
-        yield exchange
+def _planned(
+    link: Link, size_bytes: int, allocate: Callable[..., Any]
+) -> contextlib.closing[Exchange]:
+    """Plan a broadcast, and a gather of one message from each of two devices."""
+    layout = Layout(_NUM_DEVICES, link.size)
+    plan = link.plan(layout, size_bytes, size_bytes, lambda shape: allocate(shape, np.uint8))
+    return contextlib.closing(plan)
 
 
-def _delivers(comm: Any, exchange: Exchange, backend: Backend) -> bool:
-    """Tell whether everything arrives where it should and as it was."""
+def _delivers(link: Link, exchange: Exchange, backend: Backend) -> bool:
+    """Return whether all messages arrive in the right place with the right bytes."""
     xp, size = backend.xp, exchange.downlink.size
-    # A period that divides no size of a piece shows pieces that change places.
+    # A prime period, so that pieces in the wrong order are noticed.
     pattern = (xp.arange(size) % 251).astype(np.uint8)
-    if comm.rank == SERVER:
+    if link.is_server:
         exchange.downlink[...] = pattern
     for row in range(len(exchange.uplink)):
         exchange.uplink[row] = pattern + np.uint8(row)
@@ -156,31 +126,47 @@ def _delivers(comm: Any, exchange: Exchange, backend: Backend) -> bool:
     return right
 
 
-def _best(comm: Any, backend: Backend, exchange: Exchange) -> float:
-    """Return the seconds of the fastest of some exchanges, of which one more warms up."""
+def _send(exchange: Exchange) -> None:
+    exchange.broadcast()
+    exchange.gather()
+
+
+def _staged(exchange: Exchange, backend: Backend) -> Callable[[], None]:
+    """Return the call that sends arrays of a GPU through host buffers, as a run does."""
+    down, up = (backend.asarray(host, dtype="u1") for host in (exchange.downlink, exchange.uplink))
+    inbox = None if exchange.inbox is None else backend.asarray(exchange.inbox, dtype="u1")
+
+    def send() -> None:
+        if exchange.inbox is not None:
+            copy_array(down, exchange.downlink)
+        exchange.broadcast()
+        if exchange.inbox is None:
+            copy_array(exchange.downlink, down)
+        copy_array(up, exchange.uplink)
+        exchange.gather()
+        if inbox is not None:
+            copy_array(exchange.inbox, inbox)
+
+    return send
+
+
+def _best(link: Link, backend: Backend, send: Callable[[], None]) -> float:
+    """Return the time of the fastest exchange in seconds, after one to warm up."""
     times_s = []
     for _ in range(1 + _REPEATS):
         backend.synchronize()
-        comm.Barrier()
+        link.meet("a timed exchange")
         start = time.perf_counter()
-        exchange.broadcast()
-        exchange.gather()
+        send()
         backend.synchronize()
         times_s.append(time.perf_counter() - start)
-    # Ranks must agree on what was faster.
-    return _largest(comm, min(times_s[1:]))
+    # Ranks must agree on which is faster.
+    return _largest(link, min(times_s[1:]))
 
 
-def _largest(comm: Any, value: float) -> float:
-    everyone = np.empty(comm.size)
-    comm.Allgather(np.array([value], dtype=np.float64), everyone)
-    return float(everyone.max())
-
-
-def _tell(record: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(record) + "\n")
-    sys.stdout.flush()
+def _largest(link: Link, value: float) -> float:
+    return max(float(text) for text in link.gather_texts(repr(float(value))))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], float(sys.argv[2]))
+    main(float(sys.argv[1]))

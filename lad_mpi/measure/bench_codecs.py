@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lad_mpi.arrays import open_backend
+from lad_mpi.arrays import copy_array, open_backend
 from lad_mpi.compression import (
     CODECS,
     Cast,
@@ -164,10 +164,10 @@ def _calls(
     }
     if not backend.on_host:
         pinned = backend.host_buffer(shape, dtype)
-        calls["crossing"] = partial(backend.to_host, vectors, pinned)
+        calls["crossing"] = partial(copy_array, vectors, pinned)
     for name, messages in formats.items():
         packing = packing_for(messages, backend)
-        slots = xp.zeros((num_devices, messages.slot_bytes), dtype=np.uint8)
+        slots = packing.new_slots(num_devices)
         # Encode first: decoding needs the messages.
         calls[f"encode {name}"] = partial(packing.pack, vectors, channel, slots)
         calls[f"decode {name}"] = partial(packing.unpack, slots, channel)

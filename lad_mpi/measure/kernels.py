@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from lad_mpi.arrays import copy_array
 from lad_mpi.records import Quantity
 
 if TYPE_CHECKING:
@@ -230,7 +231,7 @@ def _transfers(backend: Backend, size_bytes: int) -> list[Kernel]:
         backend.synchronize()
 
     def download() -> None:
-        backend.to_host(device, host)
+        copy_array(device, host)
         backend.synchronize()
 
     return [

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import difflib
-import math
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 
 import numpy as np
+from annotated_types import Ge, Le
 
+from lad_mpi.arrays import to_host
 from lad_mpi.errors import DataError, ParameterError
+from lad_mpi.parameters import Count, Example, Positive, check_parameters
 from lad_mpi.problems import datasets
 from lad_mpi.problems.base import GradientWork
 from lad_mpi.problems.columns import TableKeys
 from lad_mpi.problems.partition import PartitionKind, partition
 from lad_mpi.rng import Purpose
-from lad_mpi.types import LARGEST_COUNT
 
 if TYPE_CHECKING:
     from lad_mpi.arrays import Backend
@@ -32,6 +33,9 @@ _CONCENTRATION = 1.0
 
 #: Beyond it the squares of residuals leave the range of floating point.
 _LARGEST_SPREAD = 1e100
+_Spread: TypeAlias = Annotated[float, Ge(0), Le(_LARGEST_SPREAD)]
+#: The number of a column.
+_Column: TypeAlias = Annotated[int, Ge(1)]
 #: Rows longer than this are worked on one by one: a gathered copy leaves the cache.
 _LONG_ROW = 2**15
 #: Numbers that are gathered at once on a GPU.
@@ -106,15 +110,15 @@ class LinearRegression:
     coding", arXiv:2603.28780.
     """
 
-    dimension: int | None = None
-    samples_per_subset: int | None = None
-    heterogeneity: float | None = None
+    dimension: Annotated[Count | None, Example(100)] = None
+    samples_per_subset: Annotated[Count | None, Example(1)] = None
+    heterogeneity: Annotated[_Spread | None, Example(0.1)] = None
     data: str = _SYNTHETIC
-    target: str | int | None = None
-    header: bool | None = None
-    index: bool | str | int | None = None
+    target: Annotated[str | _Column | None, Example("y")] = None
+    header: Annotated[bool | None, Example(True)] = None
+    index: Annotated[bool | str | _Column | None, Example(False)] = None
     partition: PartitionKind = "shuffled"
-    concentration: float | None = None
+    concentration: Annotated[Positive | None, Example(0.3)] = None
     standardize: bool = True
     intercept: bool = True
 
@@ -123,18 +127,8 @@ class LinearRegression:
 
     def __post_init__(self) -> None:
         """Refuse values out of range and fields that would have no effect."""
-        for name in ("dimension", "samples_per_subset"):
-            number = getattr(self, name)
-            if number is not None and not 1 <= number <= LARGEST_COUNT:
-                raise ParameterError(name, f"must be between 1 and {LARGEST_COUNT}, not {number}")
-        sigma, alpha = self.heterogeneity, self.concentration
-        if sigma is not None and not 0 <= sigma <= _LARGEST_SPREAD:
-            raise ParameterError(
-                "heterogeneity", f"must be between 0 and {_LARGEST_SPREAD:g}, not {sigma}"
-            )
-        if alpha is not None and not (math.isfinite(alpha) and alpha > 0):
-            raise ParameterError("concentration", f"must be finite and above 0, not {alpha}")
-        if alpha is not None and self.partition != "dirichlet":
+        check_parameters(self)
+        if self.concentration is not None and self.partition != "dirichlet":
             raise ParameterError(
                 "concentration",
                 f'belongs to partition = "dirichlet", and partition is "{self.partition}"',
@@ -216,10 +210,6 @@ class LinearRegression:
 
     def _check_source(self) -> None:
         names = (_SYNTHETIC, *datasets.BUNDLED)
-        for name in ("target", "index"):
-            number = getattr(self, name)
-            if not isinstance(number, (bool, str, type(None))) and number < 1:
-                raise ParameterError(name, f"columns are counted from 1, so there is no {number}")
         if self.data in names or datasets.suffix_of(self.data) in datasets.SUFFIXES:
             return
         nearest = difflib.get_close_matches(self.data, names, n=1)
@@ -371,8 +361,8 @@ class LinearRegressionData:
         if n * Q * min(n, Q) > _SOLVABLE:
             return None
         roots = np.sqrt(self._weights)
-        A = self._backend.to_host(self._features) * roots[:, None]
-        b = self._backend.to_host(self._targets) * roots
+        A = to_host(self._features) * roots[:, None]
+        b = to_host(self._targets) * roots
         solution: HostFloats = np.linalg.lstsq(A, b)[0]
         solution.flags.writeable = False
         return solution

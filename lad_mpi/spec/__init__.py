@@ -9,6 +9,7 @@ from lad_mpi.spec.packages import component_packages
 from lad_mpi.spec.parse import (
     check_data,
     check_dimension,
+    default_kinds,
     parse_component,
     parse_devices,
     parse_spec,
@@ -28,6 +29,7 @@ __all__ = [
     "check_data",
     "check_dimension",
     "component_packages",
+    "default_kinds",
     "flatten",
     "identify",
     "identity_of",

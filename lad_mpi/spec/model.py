@@ -1,9 +1,11 @@
-"""A run as data: one frozen tree of components."""
+"""The spec of a run: one frozen tree of components."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Ge, Le
 
 from lad_mpi.aggregation import Pipeline, TrimmedMean
 from lad_mpi.arrays import BackendKind, DtypeName  # noqa: TC001  (types are read at run time)
@@ -12,9 +14,9 @@ from lad_mpi.coding import Code, Cyclic
 from lad_mpi.compression import Codec, NoCompression
 from lad_mpi.errors import ParameterError
 from lad_mpi.network import Network  # noqa: TC001
+from lad_mpi.parameters import Count, CountOrZero, Example, Positive, Seconds, check_parameters
 from lad_mpi.problems import LinearRegression, Problem
 from lad_mpi.spec.components import FAMILIES
-from lad_mpi.types import LARGEST_COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,14 +27,6 @@ TransferKind = Literal["direct", "staged"]
 _LONGEST_NAME = 1000
 
 
-def _at_least(least: int, **values: int) -> None:
-    for name, value in values.items():
-        if value < least:
-            raise ParameterError(name, f"must be at least {least}, not {value}")
-        if value > LARGEST_COUNT:
-            raise ParameterError(name, f"must be at most {LARGEST_COUNT}, not {value}")
-
-
 @dataclass(frozen=True, slots=True)
 class Devices:
     """The participants.
@@ -40,29 +34,27 @@ class Devices:
     Parameters
     ----------
     count : int
-        N, which is also the number of data subsets.
+        N, the number of devices and of data subsets.
     byzantine : int
-        f, how many of them are faulty; who they are is drawn from the seed.
+        f, the number of faulty devices. The seed decides which ones they are.
+        It must be less than half of ``count``.
     assumed_byzantine : int, optional
-        What rules and decoders believe f to be; ``byzantine`` if left out.
+        The number of faults that rules and decoders expect; ``byzantine`` if left out.
     """
 
-    count: int = 100
-    byzantine: int = 20
-    assumed_byzantine: int | None = None
+    count: Count = 100
+    byzantine: CountOrZero = 20
+    assumed_byzantine: Annotated[CountOrZero | None, Example(25)] = None
 
     def __post_init__(self) -> None:
-        """Refuse faults that are not a minority, which no rule survives."""
-        _at_least(1, count=self.count)
-        for name in ("byzantine", "assumed_byzantine"):
-            faults = getattr(self, name)
-            if faults is None:
-                continue
-            _at_least(0, **{name: faults})
+        """Refuse numbers out of range, and as many faults as no rule survives."""
+        check_parameters(self)
+        counts = {"byzantine": self.byzantine, "assumed_byzantine": self.num_byzantine}
+        for name, faults in counts.items():
             if 2 * faults >= self.count:
                 raise ParameterError(
                     name,
-                    f"{faults} of {self.count} devices is no minority; "
+                    f"{faults} of {self.count} devices is not a minority; "
                     f"at most {(self.count - 1) // 2} can be tolerated",
                     hint=f"lower devices.{name} or raise devices.count",
                 )
@@ -82,16 +74,14 @@ class Optimizer:
     kind : {"gd"}
         Gradient descent, x ← x − γ ĝ.
     step_size : float
-        γ.
+        γ, the step size.
     """
 
     kind: Literal["gd"] = "gd"
-    step_size: float = 1e-3
+    step_size: Positive = 1e-3
 
     def __post_init__(self) -> None:
-        """Refuse steps that do not descend."""
-        if not 0 < self.step_size < float("inf"):
-            raise ParameterError("step_size", f"must be positive and finite, not {self.step_size}")
+        check_parameters(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,74 +91,67 @@ class Logging:
     Parameters
     ----------
     evaluate_every : int
-        Loss, gradient and dispersion are evaluated every so many iterations,
-        and at the first and the last.
+        Iterations between two evaluations of loss, gradient and dispersion. The first
+        and the last iteration are always evaluated.
     flush_every : int
-        Records reach the disk every so many iterations.
+        Iterations between two writes of the records to disk.
     warmup_iterations : int
-        How many first iterations analyses leave out of timings.
+        First iterations that analyses leave out of timings.
     swmr : bool
-        Keep the file readable at any moment; off for file systems without POSIX
-        semantics, NFS among them.
+        Whether other programs can read the log while it is written. Set it to false on
+        file systems without POSIX semantics, such as NFS.
     host_details : bool
-        Record the command line, the processes, and the names of hosts, jobs and queues.
+        Whether the log names the command line, the processes, the hosts, jobs and queues.
     """
 
-    evaluate_every: int = 1
-    flush_every: int = 50
-    warmup_iterations: int = 10
+    evaluate_every: Count = 1
+    flush_every: Count = 50
+    warmup_iterations: CountOrZero = 10
     swmr: bool = True
     host_details: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse intervals below one."""
-        _at_least(1, evaluate_every=self.evaluate_every, flush_every=self.flush_every)
-        _at_least(0, warmup_iterations=self.warmup_iterations)
+        check_parameters(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Safety:
-    """What guards a run; it changes no number, so it is no part of a run's identity.
+    """Checkpoints and time limits; they change no number and no identity.
 
     Parameters
     ----------
     checkpoint_every : int
-        A checkpoint every so many iterations; 0 for none by count.
+        Iterations between two checkpoints; 0 for no checkpoints by iteration.
     checkpoint_every_s : float
-        A checkpoint after so many seconds since the last one; 0 for none by time.
+        Seconds between two checkpoints; 0 for no checkpoints by time.
     timeout_s : float
-        How long a rank waits for others, in one collective, before it takes them for
-        lost and ends the job; 0 for ever.
+        Seconds that a rank waits for the others in one collective. Then it ends the job.
+        0 for no limit.
     """
 
-    checkpoint_every: int = 0
-    checkpoint_every_s: float = 300.0
-    timeout_s: float = 600.0
+    checkpoint_every: CountOrZero = 0
+    checkpoint_every_s: Seconds = 300.0
+    timeout_s: Seconds = 600.0
 
     def __post_init__(self) -> None:
-        """Refuse intervals that are none."""
-        _at_least(0, checkpoint_every=self.checkpoint_every)
-        for name in ("checkpoint_every_s", "timeout_s"):
-            value = getattr(self, name)
-            if not 0 <= value < float("inf"):
-                raise ParameterError(name, f"must be at least 0 and finite, not {value}")
+        check_parameters(self)
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkChoice:
-    """What the ranks talk over; it changes times only, so it is no part of a run's identity.
+    """The network between the ranks; it changes times only, not the identity of a run.
 
     Parameters
     ----------
     emulate : Network, optional
-        A slower network, whose times are waited for; None for the one that is there.
+        A slower network to emulate by waiting; None for none.
     """
 
     emulate: Network | None = None
 
     @property
     def emulated(self) -> str:
-        """The emulated network in one line, as a log tells it; empty where there is none."""
+        """The emulated network in one line for the log; empty if there is none."""
         return "" if self.emulate is None else str(self.emulate)
 
 
@@ -179,13 +162,13 @@ class BackendChoice:
     Parameters
     ----------
     kind : {"numpy", "cupy"}
-        Host or GPU.
+        ``"numpy"`` computes on the host, ``"cupy"`` on a GPU.
     dtype : {"float64", "float32"}
-        Of model, gradients and messages.
-    gpu_transfers : {"direct", "staged"}, optional
-        Whether MPI is handed arrays of the GPU or copies in host memory. Left out, it
-        is tried which of them works and is faster. It changes times only, so it is no
-        part of a run's identity.
+        Type of the model, the gradients and the messages.
+    gpu_transfers : {"staged", "direct"}, optional
+        How messages leave a GPU: MPI sends copies in pinned host memory, or reads the
+        GPU's memory itself, which needs a GPU-aware MPI. With a GPU the default is
+        ``"staged"``; ``lad-mpi doctor`` tries whether ``"direct"`` works.
     """
 
     kind: BackendKind = "numpy"
@@ -193,7 +176,9 @@ class BackendChoice:
     gpu_transfers: TransferKind | None = None
 
     def __post_init__(self) -> None:
-        """Refuse to choose a way for what is not there."""
+        """Set the default of a GPU, and refuse a choice where there is none."""
+        if self.kind == "cupy" and self.gpu_transfers is None:
+            object.__setattr__(self, "gpu_transfers", "staged")
         if self.kind == "numpy" and self.gpu_transfers is not None:
             raise ParameterError(
                 "gpu_transfers",
@@ -206,31 +191,49 @@ class BackendChoice:
 class Spec:
     """Everything that determines the numbers of a run.
 
-    Attributes
+    Parameters
     ----------
     name : str
-        Label of the method, as tables and figures show it.
+        Label of the method in tables and figures.
     seed : int
         Key of all random streams.
     iterations : int
-        T.
+        T, the number of iterations.
     compute : {"faithful", "shared"}
-        Whether redundant gradients are computed as often as devices would, or
-        once a rank. The results are the same bits.
+        ``"faithful"`` computes a gradient once for every device that needs it, so that times
+        are real. ``"shared"`` computes it once a rank. The results are the same bits.
     overlap : bool
-        Whether messages are gathered in slices of columns, each worked on by the
-        server while the next is under way. The results are the same bits.
-    problem, devices, coding, compression, attack, optimizer, logging, safety, network, backend
-        The components.
+        Whether messages are gathered in slices of columns. The server works on one slice
+        while the next arrives. The results are the same bits.
+    problem : Problem
+        What is learned, and from which data.
+    devices : Devices
+        The participants.
+    coding : Code
+        Which device computes the gradients of which subsets.
+    compression : Codec
+        How a vector becomes a message.
+    attack : LocalAttack, OmniscientAttack or WireAttack
+        What Byzantine devices send.
     aggregation : Pipeline or None
-        Rule with its pre-aggregations; None for a code that decodes.
+        The rule, with the pre-aggregations before it. None for a code that decodes.
     fallback : Pipeline or None
-        What is used in an iteration in which a decoder fails; the run stops if None.
+        The rule for iterations in which a decoder fails. If None, the run stops there.
+    optimizer : Optimizer
+        How the server moves the model.
+    logging : Logging
+        What is recorded, and how often.
+    safety : Safety
+        Checkpoints and time limits. They change no number.
+    network : NetworkChoice
+        An emulated network. It changes times only.
+    backend : BackendChoice
+        The array library and the floating-point type.
     """
 
     name: str = "run"
-    seed: int = 1
-    iterations: int = 1500
+    seed: Annotated[int, Ge(0), Le(2**63 - 1)] = 1
+    iterations: Count = 1500
     compute: ComputeMode = "faithful"
     overlap: bool = False
     problem: Problem = field(default_factory=LinearRegression)
@@ -249,10 +252,8 @@ class Spec:
     backend: BackendChoice = field(default_factory=BackendChoice)
 
     def __post_init__(self) -> None:
-        """Refuse values outside the streams' keys, empty runs, and what is no component."""
-        if not 0 <= self.seed < 2**63:
-            raise ParameterError("seed", f"must be between 0 and 2**63 - 1, not {self.seed}")
-        _at_least(1, iterations=self.iterations)
+        """Refuse values out of range, and classes that are not components."""
+        check_parameters(self)
         if not self.name.strip() or not self.name.isprintable():
             raise ParameterError("name", "must be a non-empty line of printable characters")
         if len(self.name) > _LONGEST_NAME:
@@ -264,11 +265,11 @@ class Spec:
                 raise ParameterError(place, faults)
 
     def without_host_details(self) -> Spec:
-        """Return the same run, whose log tells less of where it was made."""
+        """Return the same run, with a log that does not name hosts and jobs."""
         return replace(self, logging=replace(self.logging, host_details=False))
 
     def _components(self) -> Iterator[tuple[str, str, object]]:
-        """Yield each component, after its place and its family."""
+        """Yield the place, the family and the component of each."""
         yield "problem", "problem", self.problem
         yield "coding", "coding", self.coding
         yield "compression", "compression", self.compression

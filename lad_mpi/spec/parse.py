@@ -198,11 +198,12 @@ def _network(table: Mapping[str, Any]) -> NetworkChoice:
 
 def _with_kind(name: str, table: Mapping[str, Any]) -> Mapping[str, Any]:
     # A table without a kind changes parameters of the default's kind.
-    return {"kind": _default_kinds()[name], **table}
+    return {"kind": default_kinds()[name], **table}
 
 
 @cache
-def _default_kinds() -> dict[str, str]:
+def default_kinds() -> dict[str, str]:
+    """Return the kind that each table of a component has if the spec does not name one."""
     default = Spec()
     kinds = {name: getattr(default, name).kind for name in _COMPONENTS}
     if default.aggregation is not None:

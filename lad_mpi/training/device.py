@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from lad_mpi.arrays import to_host
+from lad_mpi.arrays import namespace, to_host
 from lad_mpi.attacks import AttackContext, LocalAttack, WireAttack
 from lad_mpi.compression.feedback import correct, keep
 from lad_mpi.training.clock import Clock, Phase
@@ -58,8 +58,6 @@ class DeviceBlock:
         # Several columns of subsets at a time, as long as they stay in the cache.
         self._columns = max(1, _CACHED // max(1, self._count * dimension))
         self._terms: Array = xp.empty((self._columns * self._count, dimension), dtype=dtype)
-        # Pinned, so that vectors leave a GPU at the speed of the bus.
-        self._staged = setup.backend.host_buffer(shape, dtype) if setup.copies_vectors else None
         block = (setup.byzantine >= self._first) & (setup.byzantine < self._first + self._count)
         self._byzantine: HostInts = setup.byzantine[block]
         self.residuals: Array | None = None
@@ -113,12 +111,11 @@ class DeviceBlock:
     def pack(self, coded: Array, iteration: int, slots: Array) -> None:
         """Compress the vectors and write one message a device."""
         setup = self._setup
-        vectors = coded if self._staged is None else setup.backend.to_host(coded, self._staged)
         channel = setup.channel(iteration, self._first, self._count)
         if not setup.has_residuals:
-            setup.packing.pack(vectors, channel, slots)
+            setup.packing.pack(coded, channel, slots)
             return
-        corrected = correct(vectors, self.residuals)
+        corrected = correct(coded, self.residuals)
         setup.packing.pack(corrected, channel, slots)
         received, _ = setup.packing.unpack(slots, channel)
         self.residuals = keep(corrected, received)
@@ -134,7 +131,7 @@ class DeviceBlock:
         tampered = self._tampering.tamper(
             valid, self._setup.messages, self._context(iteration, self._previous)
         )
-        slots[rows] = self._setup.packing.xp.asarray(tampered)
+        slots[rows] = namespace(slots).asarray(tampered)
         self._previous = valid
 
     def _context(self, iteration: int, previous: HostBytes | None = None) -> AttackContext:

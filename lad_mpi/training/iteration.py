@@ -1,4 +1,4 @@
-"""One iteration, as every rank runs it."""
+"""The iterations of a run, in step on all ranks."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lad_mpi.arrays import copy_array, to_host
 from lad_mpi.training.clock import Clock, Phase
+from lad_mpi.training.device import DeviceBlock
 from lad_mpi.training.overlap import gather_in_slices
-from lad_mpi.training.server import count_refusals
+from lad_mpi.training.server import Server, count_refusals
+from lad_mpi.transport import EmulatedExchange
 from lad_mpi.types import COMMAND_BYTES
 
 if TYPE_CHECKING:
-    from lad_mpi.training.device import DeviceBlock
-    from lad_mpi.training.server import Server
+    from types import TracebackType
+
+    from lad_mpi.training.checkpoint import Checkpoint
     from lad_mpi.training.setup import Setup
     from lad_mpi.transport import Exchange
-    from lad_mpi.types import Array, HostInts
+    from lad_mpi.types import Array, HostFloats, HostInts
 
 
 class Command(IntEnum):
@@ -52,96 +56,228 @@ class Step:
     refusals: HostInts
 
 
-def downlink_bytes(setup: Setup) -> int:
-    """Return the size of the broadcast: a command word and the model."""
-    return COMMAND_BYTES + setup.problem.dimension * setup.backend.dtype.itemsize
+class Loop:
+    """One rank's part in the iterations; a context manager.
 
-
-def announce(command: Command, setup: Setup, exchange: Exchange, server: Server | None) -> Command:
-    """Broadcast a command and the model; return the command on every rank."""
-    word = exchange.downlink[:COMMAND_BYTES].view(np.int64)
-    if server is not None:
-        word[0] = int(command)
-        model = _model_in(setup, exchange)
-        if setup.copies_vectors:
-            setup.backend.to_host(server.model, model)
-        else:
-            model[...] = server.model
-    setup.backend.synchronize()
-    exchange.broadcast()
-    return Command(int(word[0]))
-
-
-def _model_in(setup: Setup, exchange: Exchange) -> Array:
-    return exchange.downlink[COMMAND_BYTES:].view(setup.backend.dtype)
-
-
-def iterate(
-    iteration: int,
-    setup: Setup,
-    exchange: Exchange,
-    clock: Clock,
-    *,
-    server: Server | None,
-    devices: DeviceBlock | None,
-) -> tuple[Command, Step | None]:
-    """Run one iteration; every collective is met once, in the same order, by every rank.
+    The server leads: every broadcast says whether an iteration, a flush, a checkpoint or
+    the end comes next. So an error on the server between two broadcasts leaves all
+    ranks at the same point.
 
     Parameters
     ----------
-    iteration : int
-        t.
+    setup : Setup
+        The run on this rank.
+    first_iteration : int
+        Iterations that an earlier launch completed.
+
+    Attributes
+    ----------
     setup, exchange, clock
         The run, its planned collectives and this rank's clock.
     server : Server or None
         On rank 0.
-    devices : DeviceBlock or None
-        On ranks that host devices.
-
-    Returns
-    -------
-    command : Command
-        What the server announced; nothing else was done unless it is CONTINUE.
-    step : Step or None
-        On the server.
+    capacity : int
+        Most iterations between two flushes.
+    done : int
+        Completed iterations.
+    pending : int
+        Those among them whose times have not been collected yet.
     """
-    with clock(Phase.BROADCAST):
-        command = announce(Command.CONTINUE, setup, exchange, server)
-    if command != Command.CONTINUE:
-        return command, None
 
-    if devices is not None:
-        model = setup.backend.asarray(_model_in(setup, exchange))
-        coded = devices.encode(model, iteration, clock)
-        with clock(Phase.ATTACK):
-            devices.attack(coded, iteration)
-        with clock(Phase.PACK):
-            devices.pack(coded, iteration, exchange.uplink)
-        with clock(Phase.ATTACK):
-            devices.tamper(exchange.uplink, iteration)
+    def __init__(self, setup: Setup, first_iteration: int = 0) -> None:
+        link = setup.link
+        self.setup = setup
+        self.capacity = min(setup.spec.logging.flush_every, setup.spec.iterations)
+        self.done = first_iteration
+        self.pending = 0
+        self.clock = Clock(
+            self.capacity,
+            is_server=link.is_server,
+            hosts_devices=link.hosts_devices,
+            synchronize=setup.backend.synchronize,
+        )
+        # All memory is allocated here, where the ranks can still agree that it does not suffice.
+        self._devices = DeviceBlock(setup) if link.hosts_devices else None
+        self.server = Server(setup) if link.is_server else None
+        shape = (link.size, *self.clock.table.shape)
+        self._seconds = np.empty(shape) if self._devices is None else None
+        self.exchange = _plan(setup)
 
-    begun = None
-    if setup.slices:
-        received = gather_in_slices(iteration, setup, exchange, clock, server)
-        if server is None or received is None:
-            return command, None
-        vectors, rejections, begun = received
-    else:
-        # The clock has waited for the GPU, as MPI does not.
-        with clock(Phase.GATHER):
-            exchange.gather()
-        if server is None or exchange.inbox is None:
-            return command, None
-        with clock(Phase.UNPACK):
-            vectors, rejections = server.receive(exchange.inbox, iteration)
-    with clock(Phase.SIMULATE):
-        server.simulate(vectors, rejections, iteration)
-    with clock(Phase.UNPACK):
-        messages = server.deliver(vectors)
-    with clock(Phase.AGGREGATE):
-        estimate = server.aggregate(messages, iteration, begun)
-    before = server.model.copy()
-    with clock(Phase.UPDATE):
-        server.update(estimate)
-    server.check_finite(iteration)
-    return command, Step(before, messages, estimate, count_refusals(rejections))
+    def __enter__(self) -> Loop:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.exchange.close()
+
+    def iterate(self) -> tuple[Command, Step | None]:
+        """Run one iteration; every rank meets every collective once, in the same order.
+
+        Returns
+        -------
+        command : Command
+            What the server announced; unless it is CONTINUE, nothing else was done.
+        step : Step or None
+            On the server.
+
+        Raises
+        ------
+        RunFailedError
+            On the server: the iteration cannot be completed, or the model diverged.
+        """
+        iteration, setup, exchange, clock = self.done, self.setup, self.exchange, self.clock
+        server, devices = self.server, self._devices
+        with clock(Phase.BROADCAST):
+            command = self.announce(Command.CONTINUE)
+            if command != Command.CONTINUE:
+                return command, None
+            model = setup.backend.asarray(self._downlink_model()) if devices is not None else None
+
+        if devices is not None and model is not None:
+            coded = devices.encode(model, iteration, clock)
+            with clock(Phase.ATTACK):
+                devices.attack(coded, iteration)
+            with clock(Phase.PACK):
+                devices.pack(coded, iteration, exchange.uplink)
+            with clock(Phase.ATTACK):
+                devices.tamper(exchange.uplink, iteration)
+
+        begun = None
+        if setup.slices:
+            received = gather_in_slices(iteration, setup, exchange, clock, server)
+            if server is None or received is None:
+                return command, None
+            messages, rejections, begun = received
+        else:
+            # The clock has waited for the GPU, which MPI does not do.
+            with clock(Phase.GATHER):
+                exchange.gather()
+            if server is None or exchange.inbox is None:
+                return command, None
+            with clock(Phase.UNPACK):
+                messages, rejections = server.receive(exchange.inbox, iteration)
+        with clock(Phase.SIMULATE):
+            server.simulate(messages, rejections, iteration)
+        with clock(Phase.AGGREGATE):
+            estimate = server.aggregate(messages, iteration, begun)
+        before = server.model.copy()
+        with clock(Phase.UPDATE):
+            server.update(estimate)
+        server.check_finite(iteration)
+        return command, Step(before, messages, estimate, count_refusals(rejections))
+
+    def announce(self, command: Command) -> Command:
+        """Broadcast a command and the model; return the command on every rank."""
+        word = self.exchange.downlink[:COMMAND_BYTES].view(np.int64)
+        if self.server is not None:
+            word[0] = int(command)
+            copy_array(self.server.model, self._downlink_model())
+        self.setup.backend.synchronize()
+        self.exchange.broadcast()
+        return Command(int(word[0]))
+
+    def follow(self) -> None:
+        """Do what the server announces until it announces the end; on all other ranks."""
+        command = Command.CONTINUE
+        # The server refuses values that overflow, and ends the run.
+        with np.errstate(over="ignore", invalid="ignore"):
+            while command != Command.STOP:
+                command, _ = self.iterate()
+                if command == Command.CONTINUE:
+                    self.commit()
+                    continue
+                self._hand_over()
+                if command == Command.CHECKPOINT:
+                    self._gather_residuals()
+
+    def commit(self) -> None:
+        """Close an iteration."""
+        self.clock.commit(self.pending)
+        self.pending += 1
+        self.done += 1
+
+    def collect(self, command: Command) -> HostFloats:
+        """Announce a flush or the end, and return every rank's clock table; on the server.
+
+        Returns
+        -------
+        ndarray of float64, shape (ranks, capacity, phases)
+        """
+        self.announce(command)
+        seconds = self._hand_over()
+        if seconds is None:
+            raise RuntimeError("only the server collects")
+        return seconds
+
+    def collect_state(self) -> tuple[HostFloats, HostFloats | None]:
+        """Announce a checkpoint and collect what it needs from all ranks; on the server.
+
+        Returns
+        -------
+        seconds : ndarray of float64, shape (ranks, capacity, phases)
+            Every rank's clock table.
+        residuals : ndarray, shape (N, Q), or None
+            Of all devices; None without error feedback.
+        """
+        setup = self.setup
+        room = None
+        if setup.has_residuals and self._devices is None:
+            # Allocated before the other ranks wait for it.
+            shape = (setup.layout.num_devices, setup.message_dimension)
+            room = np.empty(shape, dtype=setup.backend.dtype)
+        seconds = self.collect(Command.CHECKPOINT)
+        return seconds, self._gather_residuals(room)
+
+    def restore(self, checkpoint: Checkpoint | None) -> None:
+        """Continue from a checkpoint, which only the server has; on all ranks."""
+        setup = self.setup
+        if self.server is not None and checkpoint is not None:
+            self.server.restore(checkpoint.model, checkpoint.rule_state)
+        if not setup.has_residuals:
+            return
+        own = setup.link.scatter_rows(
+            setup.layout,
+            None if checkpoint is None else checkpoint.residuals,
+            (setup.message_dimension,),
+            setup.backend.dtype,
+        )
+        if self._devices is not None:
+            self._devices.residuals = setup.backend.asarray(own)
+
+    def _downlink_model(self) -> Array:
+        return self.exchange.downlink[COMMAND_BYTES:].view(self.setup.backend.dtype)
+
+    def _hand_over(self) -> HostFloats | None:
+        self.pending = 0
+        return self.setup.link.collect(self.clock.table, self._seconds)
+
+    def _gather_residuals(self, room: HostFloats | None = None) -> HostFloats | None:
+        if not self.setup.has_residuals:
+            return None
+        setup = self.setup
+        own = None if self._devices is None else self._devices.residuals
+        if own is None:
+            # Zeros before the first message; the server of several ranks has no rows.
+            _, count = setup.layout.block(setup.link.rank)
+            own = np.zeros((count, setup.message_dimension), dtype=setup.backend.dtype)
+        return setup.link.gather_rows(setup.layout, to_host(own), room)
+
+
+def _plan(setup: Setup) -> Exchange:
+    """Allocate the buffers of the two collectives, and plan these."""
+    spec, link, backend = setup.spec, setup.link, setup.backend
+    allocate = backend.xp.zeros if setup.sends_from_gpu else backend.host_buffer
+    exchange = link.plan(
+        setup.layout,
+        setup.messages.slot_bytes,
+        COMMAND_BYTES + setup.problem.dimension * backend.dtype.itemsize,
+        lambda shape: allocate(shape, "uint8"),
+    )
+    network = spec.network.emulate
+    if network is None:
+        return exchange
+    return EmulatedExchange(exchange, network, spec.devices.count, meet=link.meet)

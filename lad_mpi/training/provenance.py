@@ -26,14 +26,12 @@ from lad_mpi.training.evaluate import dispersion_prediction
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lad_mpi.doctor.gpu_probe import GpuTransfers
     from lad_mpi.training.setup import Setup
 
 
 def provenance(
     setup: Setup,
     ranks: list[str],
-    transfers: GpuTransfers,
     remarks: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the flat record that goes into the log.
@@ -46,9 +44,7 @@ def provenance(
     setup : Setup
         The run on the server.
     ranks : list of str
-        :func:`~lad_mpi.training.place.describe_rank` of every rank.
-    transfers : GpuTransfers
-        How messages get from GPUs to MPI.
+        :func:`~lad_mpi.training.run.describe_rank` of every rank.
     remarks : sequence of str
         What is to be known about the place of the run.
     """
@@ -70,8 +66,7 @@ def provenance(
         "processes": [str(place["pid"]) for place in places] if details else [],
         "affinity": [format_ranges(place["cpus"]) for place in places],
         "devices": [place["device"] for place in places],
-        "gpu_transfers": transfers.kind,
-        "gpu_transfers_reason": _with_names(transfers.reason, names),
+        "gpu_transfers": spec.backend.gpu_transfers or "none",
         "blas": describe_blas(),
         "blas_threads": [str(place["blas_threads"]) for place in places],
         "cpu_model": cpu_model(),

@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import socket
-from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from lad_mpi.arrays import open_backend
-from lad_mpi.errors import DataError, ExitCode, LadError, told_errors
-from lad_mpi.training.checkpoint import arrays_of
-from lad_mpi.training.existing import Existing
+from lad_mpi.errors import AgreedError, DataError, ExitCode
+from lad_mpi.machine import describe_place
 from lad_mpi.training.interrupt import InterruptRequest
-from lad_mpi.training.iteration import downlink_bytes
-from lad_mpi.training.loop import Loop
-from lad_mpi.training.outcome import NoProgress, Outcome, Progress
-from lad_mpi.training.place import describe_rank
-from lad_mpi.training.server import Server
-from lad_mpi.training.setup import Setup, prepare
-from lad_mpi.training.transfers import agree_on_transfers
-from lad_mpi.transport import EmulatedExchange, StagedExchange
+from lad_mpi.training.iteration import Loop
+from lad_mpi.training.outcome import Existing, NoProgress, Outcome, Progress
+from lad_mpi.training.setup import prepare
+from lad_mpi.transport import together
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from lad_mpi.doctor.gpu_probe import GpuTransfers
+    from lad_mpi.arrays import Backend
     from lad_mpi.spec import Spec
-    from lad_mpi.training.start import Start
-    from lad_mpi.transport import Exchange, Link
-
-_Made = TypeVar("_Made")
+    from lad_mpi.training.output import Output
+    from lad_mpi.training.setup import Setup
+    from lad_mpi.transport import Link
 
 
 def run_spec(
     spec: Spec,
     link: Link,
-    output: Path,
+    path: Path,
     *,
     progress: Progress | None = None,
     existing: Existing = Existing.REFUSE,
@@ -46,10 +41,10 @@ def run_spec(
 ) -> Outcome:
     """Run a spec and write its log; every rank of the world calls this together.
 
-    A run that cannot start or go on is an outcome and not an exception, so
-    that a study can go on with the next one. An exception on a rank that only
-    hosts devices cannot be agreed on in the middle of an iteration: it leaves
-    this function, and whoever called it has to end the world.
+    A run that cannot start or continue is an outcome and not an exception, so
+    that a study can continue with its next run. An exception on a rank that only
+    hosts devices leaves this function, because the ranks cannot agree in the
+    middle of an iteration. The caller then has to end the world.
 
     Parameters
     ----------
@@ -57,72 +52,83 @@ def run_spec(
         What to run.
     link : Link
         This rank's place in the world.
-    output : Path
+    path : Path
         The log file.
     progress : Progress, optional
         Told about every flush, on the server.
     existing : Existing
         What becomes of a log that exists already.
     interrupt : InterruptRequest, optional
-        That of the command, already open; without it the run listens for itself.
+        That of the command, already open; without it the run listens for signals itself.
     remarks : sequence of str
         What the log should say about the place of the run.
     names : sequence of str
-        Labels that the log gets; that of the spec if left out.
+        Labels that the log gets; the name of the spec if left out.
     """
     link.set_timeout(spec.safety.timeout_s)
     progress = progress or NoProgress()
-    with contextlib.ExitStack() as stack:
-        start, refused = _together(link, lambda: _open_output(link, output, spec, existing, names))
-        if start is not None:
-            stack.callback(start.lock.release)
-        if refused is not None:
-            return refused
-        if _tell(link, start, progress, "complete" if start and start.is_complete else ""):
-            return Outcome("complete")
-        # Before this rank opens its GPU, which others may then not be able to.
-        transfers = agree_on_transfers(spec, link)
-        setup, refused = _together(link, lambda: _prepare(spec, link))
-        if refused is not None or setup is None:
-            return refused or Outcome("failed", "this rank has no setup", ExitCode.FAILED)
-        _, refused = _together(link, partial(_check_data, setup, start))
-        if refused is not None:
-            return refused
-        start, refused = _together(link, partial(_pick_checkpoint, setup, start))
-        if refused is not None:
-            return refused
-        first = "" if start is None else str(start.first_iteration)
-        first_iteration = int(_tell(link, start, progress, first))
-        listening = InterruptRequest() if interrupt is None else contextlib.nullcontext(interrupt)
-        request = stack.enter_context(listening)
-        outcome = _train(
-            setup,
-            transfers,
-            start,
-            first_iteration,
-            progress=progress,
-            interrupt=request,
-            remarks=remarks,
-        )
+    try:
+        with contextlib.ExitStack() as stack:
+            # Open: the server takes the right to write the log.
+            output = together(link, lambda: _open_output(link, path, spec, existing, names))
+            if output is not None:
+                stack.callback(output.lock.release)
+                _show(output.notes, progress)
+            if link.share("complete" if output is not None and output.is_complete else ""):
+                return Outcome("complete")
+
+            # Prepare: every rank opens its backend and loads the data.
+            setup = together(link, lambda: _prepare(spec, link))
+
+            # Agree: on the data, on where to start, and that all have the memory they need.
+            together(link, lambda: _check_data(setup, output))
+            output = together(link, lambda: _pick_checkpoint(setup, output))
+            if output is not None:
+                _show(output.notes, progress)
+            first = int(link.share("" if output is None else str(output.first_iteration)))
+            interrupt = interrupt or stack.enter_context(InterruptRequest())
+            ranks = link.gather_texts(describe_rank(setup.backend))
+            loop = together(link, lambda: stack.enter_context(Loop(setup, first)))
+            if first > 0:
+                loop.restore(None if output is None else output.checkpoint)
+
+            # Iterate, checkpoint and finish.
+            if output is None:
+                loop.follow()
+                outcome = Outcome("complete")
+            else:
+                # Only the server pays for importing HDF5.
+                from lad_mpi.training.lead import lead  # noqa: PLC0415
+
+                outcome = lead(
+                    loop, output, progress, interrupt=interrupt, ranks=ranks, remarks=remarks
+                )
+    except AgreedError as error:
+        return Outcome("failed", str(error), error.exit_code)
     return _share(link, outcome)
 
 
+def describe_rank(backend: Backend) -> str:
+    """Return host, processors, device and BLAS threads of this rank as JSON."""
+    return json.dumps({**describe_place(), "pid": os.getpid(), "device": backend.device_name})
+
+
 def _open_output(
-    link: Link, output: Path, spec: Spec, existing: Existing, names: Sequence[str]
-) -> Start | None:
+    link: Link, path: Path, spec: Spec, existing: Existing, names: Sequence[str]
+) -> Output | None:
     if not link.is_server:
         return None
     # Only the server pays for importing HDF5.
-    from lad_mpi.training.start import open_output  # noqa: PLC0415
+    from lad_mpi.training.output import open_output  # noqa: PLC0415
 
-    return open_output(output, spec, existing, names)
+    return open_output(path, spec, existing, names)
 
 
 def _prepare(spec: Spec, link: Link) -> Setup:
     return prepare(spec, link, open_backend(spec.backend.kind, spec.backend.dtype))
 
 
-def _check_data(setup: Setup, start: Start | None) -> None:
+def _check_data(setup: Setup, output: Output | None) -> None:
     """Compare the data of all ranks, which may have read copies of their own.
 
     Raises
@@ -142,114 +148,30 @@ def _check_data(setup: Setup, start: Start | None) -> None:
             hint="give every host the same file; a relative path starts from the working "
             "directory of each rank",
         )
-    if start is not None and read[0][0] != start.identity.data_digest:
+    if output is not None and read[0][0] != output.identity.data_digest:
         raise DataError(
             f"the data changed while the run started: the digest was "
-            f"{start.identity.data_digest} and is {read[0][0]}",
+            f"{output.identity.data_digest} and is {read[0][0]}",
             hint="start it again",
         )
 
 
-def _pick_checkpoint(setup: Setup, start: Start | None) -> Start | None:
-    if start is None:
+def _pick_checkpoint(setup: Setup, output: Output | None) -> Output | None:
+    if output is None:
         return None
-    from lad_mpi.training.start import pick_checkpoint  # noqa: PLC0415
+    from lad_mpi.training.checkpoint import arrays_of  # noqa: PLC0415
+    from lad_mpi.training.output import pick_checkpoint  # noqa: PLC0415
 
-    return pick_checkpoint(start, arrays_of(setup))
-
-
-def _tell(link: Link, start: Start | None, progress: Progress, word: str) -> str:
-    """Tell the person the notes about a start, and all ranks a word of the server."""
-    if start is not None:
-        for note in start.notes:
-            progress.note(note)
-    return link.share(word)
+    return pick_checkpoint(output, arrays_of(setup))
 
 
-def _train(
-    setup: Setup,
-    transfers: GpuTransfers,
-    start: Start | None,
-    first_iteration: int,
-    *,
-    progress: Progress,
-    interrupt: InterruptRequest,
-    remarks: Sequence[str],
-) -> Outcome:
-    """Run the iterations, from the first one that is missing."""
-    link = setup.link
-    places = link.gather_texts(describe_rank(setup.backend))
-    with contextlib.ExitStack() as stack:
-        made, refused = _together(link, lambda: _allocate(setup, transfers, first_iteration, stack))
-        if refused is not None or made is None:
-            return refused or Outcome("failed", "this rank has no buffers", ExitCode.FAILED)
-        loop, server = made
-        if first_iteration > 0:
-            checkpoint = None if start is None else start.checkpoint
-            loop.restore(None if checkpoint is None else checkpoint.residuals)
-        if start is None or server is None:
-            loop.follow()
-            return Outcome("complete")
-        # Only the server pays for importing HDF5.
-        from lad_mpi.training.serve import run_header, serve  # noqa: PLC0415
-
-        header = run_header(setup, start, places, transfers, remarks)
-        return serve(loop, server, start, header, progress, interrupt=interrupt)
-
-
-def _allocate(
-    setup: Setup, transfers: GpuTransfers, first_iteration: int, stack: contextlib.ExitStack
-) -> tuple[Loop, Server | None]:
-    """Take the memory that this rank needs as long as the run lasts."""
-    exchange = stack.enter_context(contextlib.closing(_plan(setup, transfers)))
-    return Loop(setup, exchange, first_iteration), Server(setup) if setup.link.is_server else None
-
-
-def _plan(setup: Setup, transfers: GpuTransfers) -> Exchange:
-    spec, link, backend = setup.spec, setup.link, setup.backend
-    direct = transfers.kind == "direct"
-    allocate = backend.xp.zeros if direct else backend.host_buffer
-    exchange = link.plan(
-        setup.layout,
-        setup.messages.slot_bytes,
-        downlink_bytes(setup),
-        lambda shape: allocate(shape, "uint8"),
-    )
-    if not (direct or setup.copies_vectors or backend.on_host):
-        exchange = StagedExchange(exchange, backend)
-    network = spec.network.emulate
-    if network is None:
-        return exchange
-    return EmulatedExchange(exchange, network, spec.devices.count, meet=link.meet)
-
-
-def _together(link: Link, act: Callable[[], _Made]) -> tuple[_Made | None, Outcome | None]:
-    """Let every rank do its part, and tell all where one of them could not."""
-    made: _Made | None = None
-    failure: LadError | None = None
-    try:
-        with told_errors():
-            made = act()
-    except LadError as error:
-        failure = error
-    return made, _agree(link, failure)
-
-
-def _agree(link: Link, failure: LadError | None) -> Outcome | None:
-    """Tell all ranks whether one of them failed; the lowest of these speaks."""
-    text = "" if failure is None else f"{int(failure.exit_code)} {failure}"
-    texts = link.gather_texts(text)
-    failed = [(rank, text) for rank, text in enumerate(texts) if text]
-    if not failed:
-        return None
-    rank, text = failed[0]
-    code, _, message = text.partition(" ")
-    # A failure that all ranks share is not that of one rank.
-    where = "" if len(failed) == link.size or rank == 0 else f"rank {rank}: "
-    return Outcome("failed", where + message, ExitCode(int(code)))
+def _show(notes: Sequence[str], progress: Progress) -> None:
+    for note in notes:
+        progress.note(note)
 
 
 def _share(link: Link, outcome: Outcome) -> Outcome:
-    text = link.share(f"{outcome.status} {int(outcome.exit_code)} {outcome.failure}")
-    status, code, failure = text.split(" ", 2)
-    return Outcome(status, failure, ExitCode(int(code)))
+    """Return the server's outcome on every rank."""
+    text = link.share(json.dumps([outcome.status, outcome.failure, int(outcome.exit_code)]))
+    status, failure, code = json.loads(text)
+    return Outcome(status, failure, ExitCode(code))

@@ -58,9 +58,6 @@ class Server:
         rule = setup.spec.aggregation if self._decoder is None else setup.spec.fallback
         self.metrics: tuple[Metric, ...] = () if rule is None else rule.metrics
         self.reported = self._nothing_reported()
-        # Pinned, so that messages reach a GPU at the speed of the bus.
-        shape, dtype = (setup.spec.devices.count, setup.message_dimension), setup.backend.dtype
-        self._staged = setup.backend.host_buffer(shape, dtype) if setup.copies_vectors else None
 
     @property
     def rule_state(self) -> HostFloats | None:
@@ -75,8 +72,6 @@ class Server:
 
     def receive(self, inbox: Array, iteration: int) -> tuple[Array, HostInts]:
         """Validate and unpack all messages; see :meth:`MessageFormat.unpack`.
-
-        The vectors are where the messages are.
 
         Raises
         ------
@@ -132,16 +127,6 @@ class Server:
                 f"are not finite{beyond}, that of device {refused[0]} first"
             )
 
-    def deliver(self, vectors: Array) -> Array:
-        """Return the accepted messages in the backend's memory, shape (N, Q)."""
-        if self._staged is None:
-            return vectors
-        self._staged[...] = vectors
-        backend = self._setup.backend
-        messages = backend.xp.empty(vectors.shape, dtype=vectors.dtype)
-        backend.copy_in(self._staged, messages)
-        return messages
-
     def simulate(self, vectors: Array, rejections: HostInts, iteration: int) -> None:
         """Let omniscient attackers replace their messages, in place.
 
@@ -152,7 +137,7 @@ class Server:
         attack, devices = self._attack, setup.spec.devices
         if attack is None:
             return
-        honest = setup.backend.asarray(vectors[setup.honest])
+        honest = vectors[setup.honest]
         context = AttackContext(
             setup.streams, iteration, setup.byzantine, devices.count, devices.byzantine
         )
@@ -162,8 +147,8 @@ class Server:
             raise RunFailedError(f"attack.{error}", hint=error.hint) from error
         channel = setup.channel(iteration, 0, devices.count, setup.byzantine)
         packing = setup.packing
-        slots = packing.xp.empty((len(setup.byzantine), packing.slot_bytes), dtype=np.uint8)
-        packing.pack(to_host(crafted) if setup.copies_vectors else crafted, channel, slots)
+        slots = packing.new_slots(len(setup.byzantine))
+        packing.pack(crafted, channel, slots)
         vectors[setup.byzantine], rejections[setup.byzantine] = packing.unpack(slots, channel)
 
     def aggregate(self, messages: Array, iteration: int, begun: Arriving | None = None) -> Array:

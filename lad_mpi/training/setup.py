@@ -1,4 +1,4 @@
-"""What every rank knows before the first iteration."""
+"""What a rank prepares before the first iteration: data, layout, randomness, messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lad_mpi.aggregation.columns import column_slices
-from lad_mpi.compression import Channel, FeedbackCodec
+from lad_mpi.compression import Channel, FeedbackCodec, GpuCodec
 from lad_mpi.rng import Purpose, Streams
 from lad_mpi.spec import check_data, check_dimension
 from lad_mpi.transport import Layout
@@ -50,7 +50,7 @@ class Setup:
     messages : MessageFormat
         Size and layout of a message.
     packing : Packing
-        Who packs and unpacks messages: the host, as the format does, or the GPU.
+        Packs and unpacks messages, on the host or on the GPU.
     byzantine, honest : ndarray of int64
         Device numbers, ascending; shapes (f,) and (H,).
     """
@@ -91,10 +91,15 @@ class Setup:
             self.streams, iteration, first, count, self.message_dimension, self.backend.dtype, rows
         )
 
-    @cached_property
-    def copies_vectors(self) -> bool:
-        """Whether a codec of the host packs what is on a GPU, so that vectors are copied."""
-        return self.packing.xp is not self.backend.xp
+    @property
+    def sends_from_gpu(self) -> bool:
+        """Whether messages stay in the memory of a GPU, from where MPI sends them.
+
+        Messages of a single process never leave it.
+        """
+        if self.backend.on_host or not isinstance(self.spec.compression, GpuCodec):
+            return False
+        return self.link.size == 1 or self.spec.backend.gpu_transfers == "direct"
 
     @cached_property
     def slices(self) -> list[slice]:
@@ -144,5 +149,5 @@ def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
         byzantine=np.sort(draw[: spec.devices.byzantine]),
         honest=np.sort(draw[spec.devices.byzantine :]),
     )
-    warm_up(setup.packing, setup.channel(0, 0, 1))
+    warm_up(setup.packing, backend, setup.channel(0, 0, 1))
     return setup

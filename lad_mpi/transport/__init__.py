@@ -1,22 +1,22 @@
-"""Ranks, and the two collectives of an iteration."""
+"""Ranks and what they exchange: a link for each rank, and the collectives of an iteration."""
 
+from lad_mpi.transport.agreement import from_server, together
 from lad_mpi.transport.base import SERVER, Communicator, Exchange, Layout, Link, SlicedGather
 from lad_mpi.transport.emulated import EmulatedExchange
-from lad_mpi.transport.guardian import Guardian
-from lad_mpi.transport.launch import open_link
+from lad_mpi.transport.launch import describe_mpi, open_link
 from lad_mpi.transport.loopback import Loopback
-from lad_mpi.transport.staged import StagedExchange
 
 __all__ = [
     "SERVER",
     "Communicator",
     "EmulatedExchange",
     "Exchange",
-    "Guardian",
     "Layout",
     "Link",
     "Loopback",
     "SlicedGather",
-    "StagedExchange",
+    "describe_mpi",
+    "from_server",
     "open_link",
+    "together",
 ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lad_mpi.arrays import to_host
+from lad_mpi.arrays import copy_array, to_host
 from lad_mpi.compression import GpuCodec, Rejection
 from lad_mpi.wire.checksums_cuda import checksums
 from lad_mpi.wire.message import FIELDS, HEADER_BYTES
@@ -20,7 +20,10 @@ _CHECKSUM = FIELDS["checksum"]
 
 
 class GpuPacking:
-    """Packs and unpacks on a GPU: what crosses to the host are headers, checksums and verdicts.
+    """Packs and unpacks on a GPU, into and from slots on the GPU or on the host.
+
+    Slots on the host are copied as a whole, so messages cross the bus compressed.
+    Otherwise only headers, checksums and reasons for refusal cross.
 
     Parameters
     ----------
@@ -40,8 +43,13 @@ class GpuPacking:
             raise TypeError(f"messages of {messages.codec.kind!r} cannot be packed on a GPU")
         self._messages = messages
         self._codec = messages.codec
-        self.xp = xp
+        self._xp = xp
+        self._buffers: dict[int, Array] = {}
         self.slot_bytes = messages.slot_bytes
+
+    def new_slots(self, count: int) -> Array:
+        """Allocate slots on the GPU."""
+        return self._xp.zeros((count, self.slot_bytes), dtype=np.uint8)
 
     def pack(self, vectors: Array, channel: Channel, slots: Array) -> None:
         """Compress vectors and write one message a row.
@@ -51,10 +59,15 @@ class GpuPacking:
         vectors : CuPy array, shape (n, Q)
         channel : Channel
             The block of devices and the iteration.
-        slots : CuPy array of uint8, shape (n, slot_bytes), C-contiguous
-            Receives the messages.
+        slots : array of uint8, shape (n, slot_bytes), C-contiguous
+            Receives the messages, on the GPU or on the host.
         """
-        slots[:, :HEADER_BYTES] = self.xp.asarray(self._messages.headers(channel))
+        if isinstance(slots, np.ndarray):
+            buffer = self._buffer(len(slots))
+            self.pack(vectors, channel, buffer)
+            copy_array(buffer, slots)
+            return
+        slots[:, :HEADER_BYTES] = self._xp.asarray(self._messages.headers(channel))
         self._codec.encode_on_gpu(vectors, channel, slots[:, HEADER_BYTES:])
         sums = checksums(slots, _CHECKSUM.stop)
         slots[:, _CHECKSUM] = sums.view(np.uint8).reshape(len(slots), sums.itemsize)
@@ -64,8 +77,8 @@ class GpuPacking:
 
         Parameters
         ----------
-        slots : CuPy array of uint8, shape (n, slot_bytes), C-contiguous
-            What arrived; not changed.
+        slots : array of uint8, shape (n, slot_bytes), C-contiguous
+            The messages, on the GPU or on the host; not changed.
         channel : Channel
             The block of devices and the iteration that were expected.
 
@@ -76,11 +89,20 @@ class GpuPacking:
         rejections : ndarray of int64, shape (n,)
             A :class:`~lad_mpi.compression.Rejection` for each row.
         """
+        if isinstance(slots, np.ndarray):
+            buffer = self._buffer(len(slots))
+            copy_array(slots, buffer)
+            slots = buffer
         vectors, rejections = self._codec.decode_on_gpu(slots[:, HEADER_BYTES:], channel)
         sums = to_host(checksums(slots, _CHECKSUM.stop))
         headers = to_host(slots[:, :HEADER_BYTES])
         envelope = self._messages.check_envelopes(headers, sums, channel)
         refused = envelope != int(Rejection.NONE)
         if refused.any():
-            vectors[self.xp.asarray(np.flatnonzero(refused))] = 0
+            vectors[self._xp.asarray(np.flatnonzero(refused))] = 0
         return vectors, np.where(refused, envelope, rejections)
+
+    def _buffer(self, count: int) -> Array:
+        if count not in self._buffers:
+            self._buffers[count] = self.new_slots(count)
+        return self._buffers[count]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from zlib_ng import zlib_ng
@@ -79,9 +79,9 @@ class MessageFormat:
 
     Attributes
     ----------
-    xp : module
-        ``numpy``: these are packed on the host.
     codec : Codec
+        As given.
+    dimension : int
         As given.
     payload_bytes, slot_bytes : int
         Size of a payload, and with its header.
@@ -91,18 +91,22 @@ class MessageFormat:
         Where the fields of a message lie in its slot.
     """
 
-    xp: Any = np
     fields = FIELDS
 
     def __init__(self, codec: Codec, dimension: int, dtype: np.dtype[np.floating]) -> None:
         self.codec = codec
         self._columns = codec if isinstance(codec, ColumnCodec) else None
+        self.dimension = dimension
         self.dtype = dtype
         self.payload_bytes = codec.payload_bytes(dimension, dtype)
         self.slot_bytes = HEADER_BYTES + self.payload_bytes
         #: Headers of the last block of devices that was asked for, and which that was.
         self._block: tuple[int, int] | None = None
         self._block_headers: HostHeaders = np.zeros(0, dtype=HEADER)
+
+    def new_slots(self, count: int) -> HostBytes:
+        """Allocate slots, uint8, shape (count, slot_bytes)."""
+        return np.zeros((count, self.slot_bytes), dtype=np.uint8)
 
     def pack(self, vectors: HostFloats, channel: Channel, slots: HostBytes) -> None:
         """Compress vectors and write one message a row.

@@ -1,65 +1,109 @@
-"""Who makes messages of vectors: the host, or the GPU on which the vectors are."""
+"""Turns vectors into messages and back, wherever the vectors and the messages are."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
+from lad_mpi.arrays import copy_array
 from lad_mpi.compression import GpuCodec
 
 if TYPE_CHECKING:
     from lad_mpi.arrays import Backend
     from lad_mpi.compression import Channel
-    from lad_mpi.types import Array, HostInts
+    from lad_mpi.types import Array, HostBytes, HostInts
     from lad_mpi.wire.message import MessageFormat
 
 
 class Packing(Protocol):
-    """Packs and unpacks messages in one kind of memory, to one layout.
+    """Packs vectors in the backend's memory into slots, and unpacks them.
 
-    :class:`~lad_mpi.transport.MessageFormat` does it on the host,
-    :class:`~lad_mpi.wire.gpu_packing.GpuPacking` on a GPU.
+    This is the one place where numbers leave a GPU. On the host
+    :class:`~lad_mpi.wire.MessageFormat` itself is the packing. With vectors on a GPU,
+    :class:`~lad_mpi.wire.gpu_packing.GpuPacking` runs the codec there and accepts slots in
+    either memory; :class:`HostCodecPacking` runs the codec on the host.
     """
-
-    @property
-    def xp(self) -> Any:
-        """``numpy`` or ``cupy``: whose arrays vectors and slots are."""
 
     @property
     def slot_bytes(self) -> int:
         """Size of a message."""
 
+    def new_slots(self, count: int) -> Array:
+        """Allocate slots where the codec writes them, uint8, shape (count, slot_bytes)."""
+
     def pack(self, vectors: Array, channel: Channel, slots: Array) -> None:
-        """Compress vectors and write one message a row; see :meth:`MessageFormat.pack`."""
+        """Compress vectors and write one message per row; see :meth:`MessageFormat.pack`."""
 
     def unpack(self, slots: Array, channel: Channel) -> tuple[Array, HostInts]:
         """Validate and decode messages; see :meth:`MessageFormat.unpack`."""
 
 
-def packing_for(messages: MessageFormat, backend: Backend) -> Packing:
-    """Return what packs messages where a backend has its arrays, if the codec can.
+class HostCodecPacking:
+    """Packs vectors of a GPU with a codec that runs on the host.
 
-    A codec of the host works on copies in its memory, whatever the backend is.
+    Parameters
+    ----------
+    messages : MessageFormat
+        The layout and the codec.
+    backend : Backend
+        The GPU. Vectors cross in pinned memory, at the speed of the bus.
     """
-    if backend.on_host or not isinstance(messages.codec, GpuCodec):
+
+    def __init__(self, messages: MessageFormat, backend: Backend) -> None:
+        self._messages = messages
+        self._backend = backend
+        self._pinned: dict[int, Array] = {}
+        self.slot_bytes = messages.slot_bytes
+
+    def new_slots(self, count: int) -> HostBytes:
+        """Allocate slots in host memory."""
+        return self._messages.new_slots(count)
+
+    def pack(self, vectors: Array, channel: Channel, slots: HostBytes) -> None:
+        """Copy vectors to the host, compress them and write one message per row."""
+        staged = self._staging(len(vectors))
+        copy_array(self._backend.xp.ascontiguousarray(vectors), staged)
+        self._messages.pack(staged, channel, slots)
+
+    def unpack(self, slots: HostBytes, channel: Channel) -> tuple[Array, HostInts]:
+        """Validate and decode messages on the host; return the vectors on the GPU."""
+        decoded, rejections = self._messages.unpack(slots, channel)
+        staged = self._staging(len(decoded))
+        staged[...] = decoded
+        vectors = self._backend.xp.empty(decoded.shape, dtype=decoded.dtype)
+        copy_array(staged, vectors)
+        return vectors, rejections
+
+    def _staging(self, count: int) -> Array:
+        if count not in self._pinned:
+            shape = (count, self._messages.dimension)
+            self._pinned[count] = self._backend.host_buffer(shape, self._backend.dtype)
+        return self._pinned[count]
+
+
+def packing_for(messages: MessageFormat, backend: Backend) -> Packing:
+    """Return the packing for vectors in a backend's memory."""
+    if backend.on_host:
         return messages
-    # Ranks on the host do not pay for importing it.
+    if not isinstance(messages.codec, GpuCodec):
+        return HostCodecPacking(messages, backend)
+    # Imported here, so that ranks without a GPU do not pay for it.
     from lad_mpi.wire.gpu_packing import GpuPacking  # noqa: PLC0415
 
     return GpuPacking(messages, backend.xp)
 
 
-def warm_up(packing: Packing, channel: Channel) -> None:
-    """Pack and unpack a message of zeros, so that what a codec imports and compiles is there.
+def warm_up(packing: Packing, backend: Backend, channel: Channel) -> None:
+    """Pack and unpack a message of zeros, so that imports and compilation are done.
 
     Parameters
     ----------
     packing : Packing
+    backend : Backend
+        Holds the vectors.
     channel : Channel
         Of one device.
     """
-    slots = packing.xp.zeros((1, packing.slot_bytes), dtype=np.uint8)
-    vectors = packing.xp.zeros((1, channel.dimension), dtype=channel.dtype)
+    slots = packing.new_slots(1)
+    vectors = backend.xp.zeros((1, channel.dimension), dtype=channel.dtype)
     packing.pack(vectors, channel, slots)
     packing.unpack(slots, channel)

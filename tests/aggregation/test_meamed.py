@@ -69,7 +69,7 @@ def test_without_faults_it_is_the_mean() -> None:
 
 
 def test_refuses_a_majority_and_a_negative_number() -> None:
-    with pytest.raises(ParameterError, match="no minority"):
+    with pytest.raises(ParameterError, match="not a minority"):
         Meamed(num_byzantine=2)(np.ones((4, 1)))
     with pytest.raises(ParameterError, match="at least 0"):
         Meamed(num_byzantine=-1)

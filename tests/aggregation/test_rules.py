@@ -107,7 +107,7 @@ class TestContract:
     def test_says_that_faults_are_no_minority(
         self, component_class: Any, num_messages: int, num_byzantine: int
     ) -> None:
-        with pytest.raises(ParameterError, match="no minority"):
+        with pytest.raises(ParameterError, match="not a minority"):
             component_class(num_byzantine=num_byzantine)(np.ones((num_messages, 2)))
 
     @pytest.mark.parametrize(
@@ -376,7 +376,7 @@ class TestPipeline:
         assert pipeline(np.ones((19, 2))).shape == (2,)
 
     def test_checks_what_reaches_each_stage(self) -> None:
-        with pytest.raises(ParameterError, match="no minority"):
+        with pytest.raises(ParameterError, match="not a minority"):
             Pipeline((NearestNeighbourMixing(num_byzantine=4),), Mean())(np.ones((8, 2)))
 
 

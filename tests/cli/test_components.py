@@ -163,7 +163,7 @@ def test_one_component_in_full(capsys, monkeypatch):
     text = shown(capsys, "krum")
     for part in (
         "krum (rule, [aggregation])",
-        "neighbours=\"n-f-2\" : Literal['n-f-2', 'n-f-1']",
+        'neighbours="n-f-2" : "n-f-2" or "n-f-1"',
         "How many nearest others are counted",
         "\\sum_{j \\in N_i}",
         "O(n² Q)",
@@ -181,7 +181,9 @@ def test_json_has_everything(capsys):
     (row,) = found.pop("aggregation")
     assert not any(found.values())
     assert row["parameters"]["num_selected"] == {
-        "type": "int | None",
+        "type": "integer",
+        "range": "at least 1, at most 2147483647",
+        "unit": "",
         "required": False,
         "default": None,
         "description": "m, from 1 to n − f; n − f if it is left out. With more, one hostile row is "

@@ -118,7 +118,7 @@ def test_what_a_cast_to_float32_on_the_way_would_get_wrong():
 def test_a_format_that_does_not_exist_is_refused():
     with pytest.raises(ParameterError) as caught:
         Cast("float8")
-    assert str(caught.value) == "format: must be one of float16, bfloat16, not 'float8'"
+    assert str(caught.value) == "format: must be 'bfloat16' or 'float16', not 'float8'"
 
 
 @pytest.mark.parametrize(("name", "bits"), [("bfloat16", 8), ("float16", 11)])

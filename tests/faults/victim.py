@@ -26,7 +26,7 @@ import numpy.random  # noqa: F401
 
 from lad_mpi.cli.main import main
 from lad_mpi.launchers import announced_rank
-from lad_mpi.training.loop import Loop
+from lad_mpi.training.iteration import Loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,12 +63,12 @@ POINTS = {
 #: Where memory is taken, for the action ``starve``.
 MEMORY = {
     "data": ("lad_mpi.training.run", "prepare", "during", "all"),
-    "buffers": ("lad_mpi.training.run", "_plan", "during", "all"),
+    "buffers": ("lad_mpi.training.iteration", "_plan", "during", "all"),
     "device block": ("lad_mpi.training.device", "DeviceBlock.__init__", "during", "devices"),
     "evaluator": ("lad_mpi.training.evaluate", "Evaluator.__init__", "during", "server"),
     "messages": ("lad_mpi.training.server", "Server.receive", "during", "server"),
     "compute": ("lad_mpi.training.device", "DeviceBlock.encode", "during", "devices"),
-    "state": ("lad_mpi.training.loop", "Loop.collect_state", "during", "server"),
+    "state": ("lad_mpi.training.iteration", "Loop.collect_state", "during", "server"),
     "checkpoint": ("lad_mpi.training.checkpoint", "_write", "during", "server"),
 }
 #: Not at a call but after ``call`` hundredths of a second.

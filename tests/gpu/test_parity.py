@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lad_mpi.aggregation import PRE_AGGREGATIONS, RULES
-from lad_mpi.arrays import namespace, open_backend, to_host
+from lad_mpi.arrays import copy_array, namespace, open_backend, to_host
 from lad_mpi.attacks import ATTACKS, AttackContext, LocalAttack
 from lad_mpi.coding import DracoRepetition
 from lad_mpi.logs import read_log
@@ -27,7 +27,7 @@ def test_arrays_cross_over_and_back(gpu, vectors):
     assert namespace(device) is gpu.xp
     np.testing.assert_array_equal(to_host(device), vectors)
     pinned = gpu.host_buffer(vectors.shape, np.float64)
-    gpu.to_host(device, pinned)
+    copy_array(device, pinned)
     np.testing.assert_array_equal(pinned, vectors)
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from mpi4py import MPI
 
-from lad_mpi.transport import Layout, open_link
+from lad_mpi.errors import AgreedError, UsageError
+from lad_mpi.transport import Layout, open_link, together
 
 pytestmark = [pytest.mark.mpi(min_size=2), pytest.mark.timeout(60)]
 
@@ -54,6 +55,19 @@ def test_texts_arrive_unchanged(link, text):
     assert link.share(text if link.is_server else "ignored") == text
     texts = link.gather_texts(f"{text}{link.rank}")
     assert texts == [f"{text}{rank}" for rank in range(link.size)]
+
+
+@pytest.mark.parametrize("which", ["last", "all"])
+def test_all_ranks_fail_together_and_stay_in_step(link, which):
+    def act():
+        if which == "all" or link.rank == link.size - 1:
+            raise UsageError(f"of {which}")
+        return link.rank
+
+    where = f"rank {link.size - 1}: " if which == "last" else ""
+    with pytest.raises(AgreedError, match=rf"^{where}of {which}$"):
+        together(link, act)
+    assert together(link, lambda: link.rank) == link.rank
 
 
 def test_tables_are_stacked_by_rank(link):

@@ -216,7 +216,7 @@ class TestCalls:
         """Four of six buckets may hold one of four faults; ByzFL's does not know of any."""
         x = np.ones((12, 3))
         assert byzfl.Bucketing(2)(x).shape == (6, 3)
-        with pytest.raises(ParameterError, match="no minority"):
+        with pytest.raises(ParameterError, match="not a minority"):
             Bucketing(num_byzantine=4, size=2)(x)
 
     def test_shuffles_and_noise_come_from_the_global_generator(

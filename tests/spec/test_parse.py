@@ -168,7 +168,7 @@ REFUSED = {
     "majority assumed": (
         {"devices": {"count": 10, "byzantine": 2, "assumed_byzantine": 5}},
         "devices.assumed_byzantine",
-        "no minority",
+        "not a minority",
     ),
     "load above N": (
         {"coding": {"kind": "cyclic", "load": 101}},
@@ -208,9 +208,9 @@ REFUSED = {
         "aggregation.num_byzantine",
         "one place, devices.byzantine",
     ),
-    "step size": ({"optimizer": {"step_size": -1.0}}, "optimizer.step_size", "positive"),
+    "step size": ({"optimizer": {"step_size": -1.0}}, "optimizer.step_size", "above 0"),
     "iterations": ({"iterations": 0}, "iterations", "at least 1"),
-    "seed": ({"seed": -1}, "seed", "between 0"),
+    "seed": ({"seed": -1}, "seed", "at least 0"),
     "name": ({"name": " "}, "name", "non-empty"),
     "attack out of range": (
         {"attack": {"kind": "mimic", "device": 80}},

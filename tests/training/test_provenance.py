@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-from lad_mpi.doctor.gpu_probe import GpuTransfers
 from lad_mpi.spec import parse_toml_spec
 from lad_mpi.training import provenance as module
 from lad_mpi.training.run import _prepare
@@ -26,8 +25,7 @@ def told(*, details: bool) -> dict:
         json.dumps({"host": host, "cpus": [n], "blas_threads": 1, "pid": n, "device": "cpu"})
         for n, host in enumerate(HOSTS)
     ]
-    transfers = GpuTransfers("none", "node1 has no GPU")
-    return module.provenance(_prepare(spec, open_link({})), ranks, transfers, REMARKS)
+    return module.provenance(_prepare(spec, open_link({})), ranks, REMARKS)
 
 
 def test_hosts_have_numbers_in_the_order_of_ranks_if_details_are_left_out():
@@ -37,7 +35,6 @@ def test_hosts_have_numbers_in_the_order_of_ranks_if_details_are_left_out():
         "warning: load: host-0 is busy",
         "note: gpu: host-1, node1-ib and host-2 have no GPU",
     ]
-    assert found["gpu_transfers_reason"] == "host-0 has no GPU"
     assert (found["command"], found["processes"]) == ("", [])
     assert found["affinity"] == ["0", "1", "2", "3"]
 

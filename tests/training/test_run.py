@@ -429,14 +429,14 @@ def test_an_existing_log_is_kept_unless_told_otherwise(tmp_path):
     assert path.read_bytes() != before
 
 
-def test_a_run_that_is_refused_or_complete_tries_no_gpu(tmp_path, monkeypatch):
+def test_a_run_that_is_refused_or_complete_prepares_nothing(tmp_path, monkeypatch):
     spec, path = parse_spec({"iterations": 2, "problem": {"dimension": 5}}), tmp_path / "log.h5"
     assert run_spec(spec, Loopback(), path).status == "complete"
 
     def fail(*_):
-        raise AssertionError("trying takes seconds")
+        raise AssertionError("data are read and a GPU is opened")
 
-    monkeypatch.setattr("lad_mpi.training.run.agree_on_transfers", fail)
+    monkeypatch.setattr("lad_mpi.training.run.prepare", fail)
     assert run_spec(spec, Loopback(), path).exit_code == ExitCode.USAGE
     assert run_spec(spec, Loopback(), path, existing=Existing.RESUME).status == "complete"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from lad_mpi.arrays import open_backend, to_host
+from lad_mpi.arrays import namespace, open_backend, to_host
 from lad_mpi.attacks import ATTACKS, AttackContext
 from lad_mpi.compression import CODECS, Channel, Rejection
 from lad_mpi.rng import Streams
@@ -85,12 +85,12 @@ def test_hostile_messages_are_refused_for_the_reasons_of_the_host(
     codec: Codec, dtype: DtypeName, attack: str
 ) -> None:
     messages, packing, slots, _ = pack_on_both(codec, dtype)
-    channel, reasons = channel_for(dtype), set()
+    channel, reasons, xp = channel_for(dtype), set(), open_backend("cupy", dtype).xp
     for iteration in range(25):
         context = AttackContext(Streams(2), iteration, np.arange(N), N, N - 1, slots)
         hostile = ATTACKS[attack]().tamper(slots, messages, context)
         expected, rejections = messages.unpack(hostile, channel)
-        vectors, found = packing.unpack(packing.xp.asarray(hostile), channel)
+        vectors, found = packing.unpack(xp.asarray(hostile), channel)
         np.testing.assert_array_equal(found, rejections)
         np.testing.assert_array_equal(to_host(vectors), expected)
         reasons |= {Rejection(reason) for reason in found}
@@ -98,22 +98,45 @@ def test_hostile_messages_are_refused_for_the_reasons_of_the_host(
         assert len(reasons) > 6
 
 
-def test_a_codec_of_the_host_packs_there(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_codec_on_gpu", [True, False])
+def test_slots_on_the_host_hold_the_same_messages(
+    codec: Codec, dtype: DtypeName, is_codec_on_gpu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not is_codec_on_gpu:
+        monkeypatch.delattr(type(codec), "encode_on_gpu")
+    messages = MessageFormat(codec, Q, np.dtype(dtype))
+    backend, channel, vectors = open_backend("cupy", dtype), channel_for(dtype), vectors_for(dtype)
+    packing = packing_for(messages, backend)
+    assert isinstance(packing, GpuPacking) == is_codec_on_gpu
+    expected, slots = messages.new_slots(N), messages.new_slots(N)
+    messages.pack(vectors, channel, expected)
+    packing.pack(backend.asarray(vectors), channel, slots)
+    np.testing.assert_array_equal(slots, expected)
+    slots[3] ^= 1
+    found, rejections = packing.unpack(slots, channel)
+    assert namespace(found) is backend.xp
+    wanted, reasons = messages.unpack(slots, channel)
+    np.testing.assert_array_equal(to_host(found), wanted)
+    np.testing.assert_array_equal(rejections, reasons)
+    assert reasons[3]
+
+
+def test_a_codec_of_the_host_cannot_pack_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     codec = CODECS["sign"]()
     monkeypatch.delattr(CODECS["sign"], "encode_on_gpu")
     messages = MessageFormat(codec, Q, np.dtype("float32"))
     backend = open_backend("cupy", "float32")
-    assert packing_for(messages, backend) is messages
     with pytest.raises(TypeError, match="'sign' cannot be packed on a GPU"):
         GpuPacking(messages, backend.xp)
 
 
 def test_a_rank_without_devices_packs_nothing(codec: Codec) -> None:
     messages = MessageFormat(codec, Q, np.dtype("float32"))
-    packing = packing_for(messages, open_backend("cupy", "float32"))
+    backend = open_backend("cupy", "float32")
+    packing = packing_for(messages, backend)
     channel = Channel(Streams(1), 0, 0, 0, Q, np.dtype("float32"))
-    slots = packing.xp.zeros((0, messages.slot_bytes), dtype=np.uint8)
-    packing.pack(packing.xp.zeros((0, Q), dtype=np.float32), channel, slots)
+    slots = packing.new_slots(0)
+    packing.pack(backend.xp.zeros((0, Q), dtype=np.float32), channel, slots)
     vectors, rejections = packing.unpack(slots, channel)
     assert vectors.shape == (0, Q)
     assert rejections.shape == (0,)
@@ -121,7 +144,8 @@ def test_a_rank_without_devices_packs_nothing(codec: Codec) -> None:
 
 def test_warming_up_works_where_messages_are_packed(codec: Codec, dtype: DtypeName) -> None:
     messages = MessageFormat(codec, Q, np.dtype(dtype))
-    warm_up(packing_for(messages, open_backend("cupy", dtype)), channel_of_one(dtype))
+    backend = open_backend("cupy", dtype)
+    warm_up(packing_for(messages, backend), backend, channel_of_one(dtype))
 
 
 def channel_of_one(dtype: DtypeName) -> Channel:

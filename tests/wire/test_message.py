@@ -183,13 +183,14 @@ def test_warming_up_leaves_nothing_to_import_or_compile():
     code = """
 import sys
 import numpy as np
+from lad_mpi.arrays import open_backend
 from lad_mpi.compression import CODECS, Channel
 from lad_mpi.rng import Streams
 from lad_mpi.wire import MessageFormat, warm_up
 
 kind, parameters, dtype = sys.argv[1], eval(sys.argv[2]), np.dtype(sys.argv[3])
 messages = MessageFormat(CODECS[kind](**parameters), 13, dtype)
-warm_up(messages, Channel(Streams(1), 0, 0, 1, 13, dtype))
+warm_up(messages, open_backend("numpy", dtype.name), Channel(Streams(1), 0, 0, 1, 13, dtype))
 modules = set(sys.modules)
 compiled = kind in {"qsgd", "rand_k", "natural"}
 assert ("numba" in modules) == compiled

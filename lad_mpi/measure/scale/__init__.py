@@ -1,6 +1,6 @@
 """Scaling studies: separate launches of a spec on several numbers of ranks."""
 
-from lad_mpi.measure.scale.launcher import Launcher, default_launcher
+from lad_mpi.measure.scale.launcher import LaunchCommand, default_launcher
 from lad_mpi.measure.scale.plan import (
     Planned,
     ScalePlan,
@@ -12,7 +12,7 @@ from lad_mpi.measure.scale.run import ScaleOptions, ScaleProgress, run_scaling
 from lad_mpi.measure.scale.verify import difference
 
 __all__ = [
-    "Launcher",
+    "LaunchCommand",
     "Planned",
     "ScaleOptions",
     "ScalePlan",

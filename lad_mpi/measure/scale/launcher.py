@@ -17,13 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from lad_mpi.errors import ExitCode, LadError, UsageError
-from lad_mpi.launchers import (
-    LOCAL_RANK_VARIABLES,
-    LOCAL_SIZE_VARIABLES,
-    RANK_VARIABLES,
-    SIZE_VARIABLES,
-    module_words,
-)
+from lad_mpi.launchers import in_slurm_job, module_words, without_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +38,7 @@ class StoppedError(LadError):
 
 
 @dataclass(frozen=True, slots=True)
-class Launcher:
+class LaunchCommand:
     """A command that takes ``-n P`` and a program.
 
     Parameters
@@ -106,7 +100,7 @@ class Launcher:
                 process = subprocess.Popen(  # noqa: S603
                     self.command(ranks, arguments),
                     cwd=folder,
-                    env=without_launcher(os.environ),
+                    env=without_step(os.environ),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -163,7 +157,7 @@ def default_launcher(environ: Mapping[str, str] | None = None) -> tuple[str, ...
     """
     environ = os.environ if environ is None else environ
     beside = shutil.which("mpiexec", path=str(Path(sys.executable).parent))
-    if beside is None and environ.get("SLURM_JOB_ID"):
+    if beside is None and in_slurm_job(environ):
         return SRUN
     found = beside or shutil.which("mpiexec", path=environ.get("PATH"))
     if found is None:
@@ -192,22 +186,6 @@ def parse_launcher(text: str) -> tuple[str, ...]:
             hint="--launcher 'mpiexec -bind-to core'; -n P is added",
         )
     return words
-
-
-def without_launcher(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment without the variables that a launcher sets for its ranks."""
-    announced = {
-        *SIZE_VARIABLES,
-        *RANK_VARIABLES,
-        *LOCAL_RANK_VARIABLES,
-        *LOCAL_SIZE_VARIABLES,
-    }
-    return {
-        name: value
-        for name, value in environ.items()
-        if name not in announced
-        and not name.startswith(("PMI_", "PMIX_", "OMPI_COMM_WORLD_", "SLURM_CPU_BIND"))
-    }
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

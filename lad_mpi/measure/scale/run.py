@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from lad_mpi.measure.scale.launcher import Launcher
+    from lad_mpi.measure.scale.launcher import LaunchCommand
     from lad_mpi.measure.scale.plan import Planned, ScalePlan
     from lad_mpi.spec import Spec
 
@@ -77,7 +77,7 @@ class ScaleOptions:
 
 def run_scaling(
     plan: ScalePlan,
-    launcher: Launcher,
+    launcher: LaunchCommand,
     folder: Path,
     options: ScaleOptions,
     progress: ScaleProgress,
@@ -90,7 +90,7 @@ def run_scaling(
     ----------
     plan : ScalePlan
         The cases.
-    launcher : Launcher
+    launcher : LaunchCommand
         Starts the ranks.
     folder : Path
         Folder of the study. The record in it is replaced after every launch.
@@ -129,7 +129,7 @@ def run_scaling(
     return session.judge()
 
 
-def new_record(plan: ScalePlan, launcher: Launcher, options: ScaleOptions) -> ScalingRecord:
+def new_record(plan: ScalePlan, launcher: LaunchCommand, options: ScaleOptions) -> ScalingRecord:
     """Return the record of a study before its first launch."""
     return ScalingRecord(
         kind=plan.kind,
@@ -158,7 +158,7 @@ class _Session:
     def __init__(
         self,
         plan: ScalePlan,
-        launcher: Launcher,
+        launcher: LaunchCommand,
         folder: Path,
         options: ScaleOptions,
         stopping: Callable[[], bool],

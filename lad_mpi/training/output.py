@@ -1,4 +1,4 @@
-"""From what point a run starts: the beginning, or where an earlier launch was interrupted."""
+"""The output of a run: its lock, what exists there already, and the checkpoint to start from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lad_mpi.files import longest_name
 from lad_mpi.logs import OutputLock, is_log, read_head, read_log, real_path
 from lad_mpi.spec import UNREADABLE_DATA, identify, identity_of
 from lad_mpi.training.checkpoint import Checkpoints
-from lad_mpi.training.existing import Existing
+from lad_mpi.training.outcome import Existing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,32 +23,32 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Start:
-    """Where a run begins; on the server.
+class Output:
+    """Where a run writes and where it starts; on the server.
 
     Parameters
     ----------
-    output : Path
-        The log file itself, where symbolic links lead.
+    path : Path
+        The log file itself, with symbolic links resolved.
     identity : Identity
-        What makes the run the one that it is.
+        Identity of the run.
     names : tuple of str
         Labels that the log gets.
     lock : OutputLock
-        The right to write the output, held until the run has ended.
+        The right to write the log, held until the run has ended.
     replaces : bool
-        Whether a log that is there is replaced.
+        Whether an existing log is replaced.
     earlier : LogHead or None
-        The log that is gone on with.
+        The log that is continued.
     checkpoint : Checkpoint or None
-        The state to go on from; None for the beginning.
+        The state to continue from; None for the beginning.
     is_complete : bool
         Whether there is nothing left to do.
     notes : tuple of str
-        What the person at the terminal should know about it.
+        What the person at the terminal should know.
     """
 
-    output: Path
+    path: Path
     identity: Identity
     names: tuple[str, ...]
     lock: OutputLock
@@ -60,18 +60,18 @@ class Start:
 
     @property
     def first_iteration(self) -> int:
-        """Iterations that were completed before."""
+        """Number of iterations that are complete already."""
         return 0 if self.checkpoint is None else self.checkpoint.iterations
 
 
-def open_output(output: Path, spec: Spec, existing: Existing, names: Sequence[str] = ()) -> Start:
-    """Take the right to write an output, and see what becomes of what is there.
+def open_output(path: Path, spec: Spec, existing: Existing, names: Sequence[str] = ()) -> Output:
+    """Take the right to write a log, and decide about one that exists.
 
-    If a log is gone on with, :func:`pick_checkpoint` says from where.
+    If a log is continued, :func:`pick_checkpoint` finds the place.
 
     Parameters
     ----------
-    output : Path
+    path : Path
         The log file, or a symbolic link to it.
     spec : Spec
         The run.
@@ -83,29 +83,29 @@ def open_output(output: Path, spec: Spec, existing: Existing, names: Sequence[st
     Raises
     ------
     UsageError
-        Another run writes it, it is taken, it cannot be written, or it belongs to
-        another run.
+        Another run writes it, it exists already, it cannot be written, or it belongs
+        to another run.
     DataError
-        A log is to be gone on with, and its data cannot be read.
+        A log is to be continued, and its data cannot be read.
     """
-    _check_link(output)
-    output = real_path(output)
-    _check_writable(output, spec.iterations)
+    _check_link(path)
+    path = real_path(path)
+    _check_writable(path, spec.iterations)
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        lock = OutputLock(output)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = OutputLock(path)
     except OSError as error:
         raise UsageError(
-            f"cannot write {error.filename or output}: {error.strerror}",
+            f"cannot write {error.filename or path}: {error.strerror}",
             hint="give an output in a folder of yours with -o",
         ) from error
     try:
-        start = Start(output, identify(spec), tuple(names) or (spec.name,), lock)
-        start = _look(start, spec, existing)
+        output = Output(path, identify(spec), tuple(names) or (spec.name,), lock)
+        output = _look(output, spec, existing)
         if lock.is_held:
-            return start
-        note = f"the file system of {output} has no locks: keep other runs away from it"
-        return replace(start, notes=(note, *start.notes))
+            return output
+        note = f"the file system of {path} has no locks: keep other runs away from it"
+        return replace(output, notes=(note, *output.notes))
     except BaseException:
         lock.release()
         raise
@@ -172,79 +172,78 @@ def _check_length(output: Path, folder: Path, iterations: int) -> None:
             )
 
 
-def _look(start: Start, spec: Spec, existing: Existing) -> Start:
-    output = start.output
-    if not output.exists():
-        notes = _fresh(existing, "there is no log yet: the run begins")
-        return replace(start, notes=notes)
+def _look(output: Output, spec: Spec, existing: Existing) -> Output:
+    if not output.path.exists():
+        is_expected = existing == Existing.RESUME
+        return replace(output, notes=("there is no log yet: the run begins",) * is_expected)
     if existing == Existing.REPLACE:
-        return replace(start, replaces=True)
+        return replace(output, replaces=True)
     if existing == Existing.REFUSE:
         raise UsageError(
-            f"{output} exists already and is kept",
-            hint="go on with it by --resume, replace it with --overwrite, or give another "
+            f"{output.path} exists already and is kept",
+            hint="continue it with --resume, replace it with --overwrite, or give another "
             "output with -o",
         )
-    return _resume(start, spec)
+    return _resume(output, spec)
 
 
-def _resume(start: Start, spec: Spec) -> Start:
-    output = start.output
+def _resume(output: Output, spec: Spec) -> Output:
+    path = output.path
     try:
-        log = read_head(output)
+        log = read_head(path)
         if log.status != "complete":
-            # All of it, before anything is made: it is copied into the log that goes on.
-            read_log(output)
+            # All of it is read before anything is written, because it will be copied.
+            read_log(path)
     except LogFormatError as error:
         raise UsageError(
             f"cannot resume: {error.message}",
             hint="it is kept: move it away and the run begins anew, or replace it with --overwrite",
         ) from error
-    if start.identity.data_digest == UNREADABLE_DATA:
-        # What is wrong with them, and not that they differ.
+    if output.identity.data_digest == UNREADABLE_DATA:
+        # This raises what is wrong with the data, which says more than a difference.
         spec.problem.digest()
     earlier = identity_of(log.spec, log.data_digest, log.packages)
-    if differences := start.identity.differences(earlier):
+    if differences := output.identity.differences(earlier):
         raise UsageError(
-            f"cannot resume: {output} is the log of another run:\n  " + "\n  ".join(differences),
+            f"cannot resume: {path} is the log of another run:\n  " + "\n  ".join(differences),
             hint="give another output with -o, or replace it with --overwrite; "
             "lad-mpi show --spec prints the spec of the log",
         )
     if log.status == "complete":
-        Checkpoints(output).clear()
-        return replace(start, is_complete=True, notes=(f"{output} is complete already",))
-    return replace(start, earlier=log)
+        Checkpoints(path).clear()
+        return replace(output, is_complete=True, notes=(f"{path} is complete already",))
+    return replace(output, earlier=log)
 
 
-def pick_checkpoint(start: Start, arrays: Mapping[str, Layout]) -> Start:
-    """Find the state from which a log is gone on with.
+def pick_checkpoint(output: Output, arrays: Mapping[str, Layout]) -> Output:
+    """Find the state from which a log is continued.
 
     Parameters
     ----------
-    start : Start
-        What becomes of the log.
+    output : Output
+        The log.
     arrays : mapping
         As for :meth:`Checkpoints.load`.
 
     Returns
     -------
-    Start
+    Output
         With the checkpoint, and notes about it.
 
     Raises
     ------
     UsageError
-        The checkpoints may lie elsewhere.
+        The checkpoints may be in another folder.
     RunFailedError
-        One cannot be read at the moment.
+        A checkpoint cannot be read at the moment.
     """
-    log = start.earlier
+    log = output.earlier
     if log is None:
-        return replace(start, notes=())
-    checkpoint, notes = Checkpoints(start.output).load(log, arrays)
-    if checkpoint is None and log.recorded and start.output.stat().st_nlink > 1:
+        return replace(output, notes=())
+    checkpoint, notes = Checkpoints(output.path).load(log, arrays)
+    if checkpoint is None and log.recorded and output.path.stat().st_nlink > 1:
         raise UsageError(
-            f"cannot resume: {start.output} has another name, a hard link in another folder, and "
+            f"cannot resume: {output.path} has another name, a hard link in another folder, and "
             "its checkpoints may lie there",
             hint="resume it by that name, or begin again with --overwrite",
         )
@@ -253,8 +252,4 @@ def pick_checkpoint(start: Start, arrays: Mapping[str, Layout]) -> Start:
     else:
         done, total = checkpoint.iterations, log.spec["iterations"]
         notes.append(f"going on after {done} of {total} iterations")
-    return replace(start, checkpoint=checkpoint, notes=tuple(notes))
-
-
-def _fresh(existing: Existing, note: str) -> tuple[str, ...]:
-    return (note,) if existing == Existing.RESUME else ()
+    return replace(output, checkpoint=checkpoint, notes=tuple(notes))

@@ -1,4 +1,4 @@
-"""The server's part of a run: iterations, evaluation, log, checkpoints, and an end in order."""
+"""The server leads a run: iterations, evaluation, log, checkpoints, and an orderly end."""
 
 from __future__ import annotations
 
@@ -24,79 +24,102 @@ from lad_mpi.training.recorder import Recorder
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lad_mpi.doctor.gpu_probe import GpuTransfers
     from lad_mpi.training.interrupt import InterruptRequest
-    from lad_mpi.training.iteration import Step
-    from lad_mpi.training.loop import Loop
+    from lad_mpi.training.iteration import Loop, Step
+    from lad_mpi.training.output import Output
     from lad_mpi.training.server import Server
     from lad_mpi.training.setup import Setup
-    from lad_mpi.training.start import Start
+    from lad_mpi.types import Metric
 
 
-def serve(
+def lead(
     loop: Loop,
-    server: Server,
-    start: Start,
-    header: RunHeader,
+    output: Output,
     progress: Progress,
     *,
     interrupt: InterruptRequest,
+    ranks: list[str],
+    remarks: Sequence[str] = (),
 ) -> Outcome:
-    """Be the server of a run; whatever becomes of it, all ranks are told to stop.
+    """Lead a run to its end; whatever happens, all ranks are told to stop.
 
     Parameters
     ----------
     loop : Loop
-        This rank's part in the iterations.
-    server : Server
-        Holds the model.
-    start : Start
-        Where the run begins, and the right to write the log.
-    header : RunHeader
-        What is known of the run before it starts.
+        The iterations, on the server.
+    output : Output
+        Where the run starts, and the right to write the log.
     progress : Progress
         Told at every flush.
     interrupt : InterruptRequest
         Looked at between iterations.
+    ranks : list of str
+        :func:`~lad_mpi.training.run.describe_rank` of every rank.
+    remarks : sequence of str
+        What the log should say about the place of the run.
+
+    Raises
+    ------
+    RuntimeError
+        This rank is not the server.
     """
-    setup = loop.setup
-    if start.checkpoint is not None:
-        server.restore(start.checkpoint.model, start.checkpoint.rule_state)
+    if loop.server is None:
+        raise RuntimeError("only the server leads")
+    metrics = (*STEP_METRICS, *loop.server.metrics)
     stopped = False
     try:
-        # Within the log as well, so that it tells what the person is told.
-        with told_errors(), _open_log(setup, server, start, header) as log, told_errors():
-            # Newer ones are damaged, or of a run that was replaced; the next would count as older.
-            newest = -1 if start.checkpoint is None else start.first_iteration
-            Checkpoints(start.output).clear(after=newest)
-            session = _Session(loop, server, log, start.identity.digest, progress)
+        # The inner context names an error before the log records it, the outer one an error
+        # of the log itself.
+        with (
+            told_errors(),
+            _open_log(loop.setup, output, metrics, ranks, remarks) as log,
+            told_errors(),
+        ):
+            # Newer checkpoints are damaged, or belong to a run that was replaced.
+            newest = -1 if output.checkpoint is None else output.first_iteration
+            Checkpoints(output.path).clear(after=newest)
+            launch = _Launch(
+                loop,
+                loop.server,
+                log,
+                identity=output.identity.digest,
+                metrics=metrics,
+                progress=progress,
+            )
             try:
                 with told_errors():
-                    # What overflows is noticed, and named, where it matters.
+                    # Overflows are looked for, and named, where they matter.
                     with np.errstate(over="ignore", invalid="ignore"):
-                        session.iterate(interrupt)
-                    if loop.done < setup.spec.iterations:
-                        session.checkpoint()
+                        launch.iterate(interrupt)
+                    if loop.done < loop.setup.spec.iterations:
+                        launch.checkpoint()
             except LadError:
                 stopped = True
-                # That error is what the person must see; what went before it is kept.
+                # The person must see that error; the records before it are kept.
                 with contextlib.suppress(LadError, ValueError):
-                    session.flush(Command.STOP)
+                    launch.flush(Command.STOP)
                 raise
             stopped = True
-            session.flush(Command.STOP)
-            return session.finish(interrupt)
+            launch.flush(Command.STOP)
+            return launch.finish(interrupt)
     except LadError as error:
         if not stopped:
-            loop.collect(Command.STOP, server)
+            loop.collect(Command.STOP)
         return Outcome("failed", str(error), error.exit_code)
 
 
-class _Session:
+class _Launch:
     """One launch of a run, from the open log to its end."""
 
     def __init__(
-        self, loop: Loop, server: Server, log: LogWriter, identity: str, progress: Progress
+        self,
+        loop: Loop,
+        server: Server,
+        log: LogWriter,
+        *,
+        identity: str,
+        metrics: Sequence[Metric],
+        progress: Progress,
     ) -> None:
         self._loop = loop
         self._identity = identity
@@ -109,7 +132,7 @@ class _Session:
             log,
             loop.capacity,
             loop.done,
-            (*STEP_METRICS, *server.metrics),
+            metrics,
             uplink_bytes=self._spec.devices.count * loop.setup.messages.slot_bytes,
             downlink_bytes=loop.exchange.downlink.nbytes,
         )
@@ -122,7 +145,9 @@ class _Session:
         loop, iterations = self._loop, self._spec.iterations
         loss = math.nan
         while loop.done < iterations and not interrupt.signal_name:
-            step = loop.step(self._server)
+            _, step = loop.iterate()
+            if step is None:
+                raise RuntimeError("an iteration on the server ended without a step")
             evaluated = self._evaluate(step)
             loss = evaluated.get("loss", loss)
             evaluated |= self._server.reported
@@ -137,11 +162,11 @@ class _Session:
 
     def flush(self, command: Command) -> None:
         """Bring all records to the log."""
-        self._recorder.flush(self._loop.collect(command, self._server))
+        self._recorder.flush(self._loop.collect(command))
 
     def checkpoint(self) -> None:
         """Bring all records to the log, and the state of all ranks to a checkpoint."""
-        seconds, residuals = self._loop.collect_state(self._server)
+        seconds, residuals = self._loop.collect_state()
         # The log first: a checkpoint must not be ahead of it.
         self._recorder.flush(seconds)
         self._log.sync()
@@ -188,50 +213,35 @@ class _Session:
             return self._evaluator.at_step(step)
 
 
-def run_header(
+def _open_log(
     setup: Setup,
-    start: Start,
-    places: list[str],
-    transfers: GpuTransfers,
+    output: Output,
+    metrics: Sequence[Metric],
+    ranks: list[str],
     remarks: Sequence[str],
-) -> RunHeader:
-    """Return what is known of a run before its first iteration.
-
-    Parameters
-    ----------
-    setup : Setup
-        The run on the server.
-    start : Start
-        Where this launch begins.
-    places, transfers, remarks
-        As for :func:`~lad_mpi.training.provenance.provenance`.
-    """
-    return RunHeader(
-        names=start.names,
-        spec_toml=to_toml(setup.spec),
-        identity=start.identity.digest,
-        data_digest=start.identity.data_digest or "",
-        packages=start.identity.packages,
-        provenance=provenance(setup, places, transfers, remarks),
-    )
-
-
-def _open_log(setup: Setup, server: Server, start: Start, header: RunHeader) -> LogWriter:
+) -> LogWriter:
     spec = setup.spec
     return LogWriter(
-        start.output,
-        header=header,
+        output.path,
+        header=RunHeader(
+            names=output.names,
+            spec_toml=to_toml(spec),
+            identity=output.identity.digest,
+            data_digest=output.identity.data_digest or "",
+            packages=output.identity.packages,
+            provenance=provenance(setup, ranks, remarks),
+        ),
         axes=Axes(
             setup.link.size,
             PHASE_NAMES,
             TRAINING_PHASES,
             spec.logging.warmup_iterations,
-            (*STEP_METRICS, *server.metrics),
+            tuple(metrics),
         ),
         dimension=setup.problem.dimension,
         dtype=setup.backend.dtype,
         swmr=spec.logging.swmr,
-        overwrite=start.replaces,
-        continuation=Continuation(start.first_iteration) if start.earlier else None,
-        lock=start.lock,
+        overwrite=output.replaces,
+        continuation=Continuation(output.first_iteration) if output.earlier else None,
+        lock=output.lock,
     )
