@@ -6,6 +6,7 @@ CuPy. They need no MPI and never change the caller's array or its dtype.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from lad_mpi.aggregation.cost import Cost  # noqa: TC001  (class variables are checked by it)
@@ -312,4 +313,31 @@ def check_minority(num_byzantine: int, num_messages: int) -> None:
             "num_byzantine",
             f"{num_byzantine} of {num_messages} messages is not a minority; "
             f"at most {max(0, (num_messages - 1) // 2)} can be tolerated",
+        )
+
+
+def check_num_subsets(num_messages: int, num_byzantine: int, allowed: int) -> None:
+    """Refuse a rule that would look at too many subsets.
+
+    Parameters
+    ----------
+    num_messages, num_byzantine : int
+        n and f; there are C(n, f) subsets of n − f messages.
+    allowed : int
+        Subsets at most, the parameter ``max_subsets``.
+
+    Raises
+    ------
+    ParameterError
+        There are more.
+    """
+    count = math.comb(num_messages, num_byzantine)
+    if count > allowed:
+        # Python writes out no number of thousands of digits.
+        found = f"{count:,}" if count < 10**15 else f"about 10^{math.log10(count):.0f}"
+        raise ParameterError(
+            "max_subsets",
+            f"{num_messages} messages of which {num_byzantine} are left out make "
+            f"{found} subsets, and {allowed:,} are allowed",
+            hint="raise max_subsets if you can wait, or take a rule of polynomial cost",
         )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lad_mpi.aggregation import kernels_cuda
-from lad_mpi.aggregation.checks import finite_rows
 from lad_mpi.aggregation.columns import column_blocks
+from lad_mpi.aggregation.rows import finite_rows
 from lad_mpi.arrays import namespace
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _TRANSPOSED_UP_TO = 50_000
 _COMPILED_ROWS = 2048
 
 
-def compiled(messages: Array) -> bool:
+def runs_compiled(messages: Array) -> bool:
     """Whether the rules of this family run compiled kernels on an array.
 
     It depends on nothing but the array's kind and shape, so that equal calls
@@ -66,7 +66,7 @@ def band_mean(messages: Array, first: int, last: int) -> Array:
     array, shape (Q,), of the same library and dtype
         Accumulated in float64; the last bits may depend on the order of rows.
     """
-    if compiled(messages):
+    if runs_compiled(messages):
         return band_kernel(first, last)(messages)
     if kernels_cuda.fits(messages):
         means = kernels_cuda.band_mean(messages, first, last)

@@ -22,9 +22,9 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from lad_mpi.aggregation.checks import finite_rows
 from lad_mpi.aggregation.columns import shared
-from lad_mpi.aggregation.kernels_network import BLOCK, Network, band_network
+from lad_mpi.aggregation.kernels_network import BLOCK_ROWS, SortingNetwork, band_network
+from lad_mpi.aggregation.rows import finite_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,14 +99,14 @@ def mean_around_median(messages: HostFloats, num_dropped: int) -> HostFloats:
 def _run(
     kernel: Callable[..., bool],
     messages: HostFloats,
-    network: Network,
+    network: SortingNetwork,
     ranks: tuple[int, int] | int,
 ) -> HostFloats:
     """Run a kernel on tasks of columns, on as many threads as there are."""
     num_columns = messages.shape[1]
     result = np.empty(num_columns, dtype=messages.dtype)
 
-    num_rows = -(-len(messages) // BLOCK) * BLOCK
+    num_rows = -(-len(messages) // BLOCK_ROWS) * BLOCK_ROWS
     steps = (network.num_blocks, network.merges, network.splits)
 
     def work(first: int) -> bool:
@@ -167,10 +167,10 @@ def _exchange_rows(
             builder,
             signature.args[0],
             scratch,
-            [builder.add(builder.mul(block, _SIZE(BLOCK)), _SIZE(row)), _SIZE(0)],
+            [builder.add(builder.mul(block, _SIZE(BLOCK_ROWS)), _SIZE(row)), _SIZE(0)],
         )
         for block in blocks
-        for row in range(BLOCK)
+        for row in range(BLOCK_ROWS)
     ]
     # One register's width after the other, so that all rows of two blocks stay in registers.
     for places in zip(*(_registers(builder, line) for line in lines), strict=True):
@@ -268,7 +268,7 @@ def _add_block(typing: Any, scratch: Any, row: Any, sums: Any) -> Any:  # noqa: 
         wide = ir.VectorType(ir.DoubleType(), lanes)
         lines = [
             _strip(context, builder, source, scratch, [builder.add(row, _SIZE(offset)), _SIZE(0)])
-            for offset in range(BLOCK)
+            for offset in range(BLOCK_ROWS)
         ]
         first = _strip(context, builder, target, sums, [_SIZE(0), _SIZE(0)])
         first = builder.bitcast(first, wide.as_pointer())
@@ -294,7 +294,7 @@ def _mark_faults(typing: Any, scratch: Any, row: Any, faults: Any) -> Any:  # no
         scratch, row, faults = arguments
         lines = [
             _strip(context, builder, source, scratch, [builder.add(row, _SIZE(offset)), _SIZE(0)])
-            for offset in range(BLOCK)
+            for offset in range(BLOCK_ROWS)
         ]
         marks = _registers(builder, _strip(context, builder, target, faults, [_SIZE(0), _SIZE(0)]))
         columns = zip(*(_registers(builder, line) for line in lines), strict=True)
@@ -328,9 +328,9 @@ def _lanes(typing: Any, scratch: Any) -> Any:  # noqa: ARG001
 def _mean_rows(scratch: Any, first: int, last: int, means: Any) -> None:
     """Average rows in float64; finite even where their sum is not representable."""
     count = last - first
-    fours = first + count // BLOCK * BLOCK
+    fours = first + count // BLOCK_ROWS * BLOCK_ROWS
     means[:] = 0.0
-    for i in range(first, fours, BLOCK):
+    for i in range(first, fours, BLOCK_ROWS):
         _add_block(scratch, i, means)
     for c in range(_lanes(scratch)):
         for i in range(fours, last):
@@ -361,7 +361,7 @@ def _load(messages: Any, scratch: Any, faults: Any, column: int) -> int:
     # What filled up the last block of the strip before is not this one's.
     scratch[num_rows:] = 0.0
     faults[:] = 0.0
-    for i in range(0, len(scratch), BLOCK):
+    for i in range(0, len(scratch), BLOCK_ROWS):
         _mark_faults(scratch, i, faults)
     for c in range(width):
         # NaN is unequal to zero, too.

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lad_mpi.aggregation.checks import finite_rows
 from lad_mpi.aggregation.kernels_cuda_source import KERNEL, THREADS, Case, max_rows, source
+from lad_mpi.aggregation.rows import finite_rows
 from lad_mpi.arrays import namespace
 
 if TYPE_CHECKING:

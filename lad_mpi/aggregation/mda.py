@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import numpy as np
 from annotated_types import Ge
 
-from lad_mpi.aggregation.base import check_messages
-from lad_mpi.aggregation.checks import check_num_subsets
+from lad_mpi.aggregation.base import check_messages, check_num_subsets
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.gram import TIE, measure
 from lad_mpi.parameters import CountOrZero, check_parameters

@@ -10,10 +10,10 @@ import numpy as np
 
 from lad_mpi.aggregation import kernels_cuda
 from lad_mpi.aggregation.base import check_messages
-from lad_mpi.aggregation.checks import finite_rows
 from lad_mpi.aggregation.columns import column_blocks
-from lad_mpi.aggregation.coordinates import column_mean, compiled
+from lad_mpi.aggregation.coordinates import column_mean, runs_compiled
 from lad_mpi.aggregation.cost import Cost, Term
+from lad_mpi.aggregation.rows import finite_rows
 from lad_mpi.arrays import namespace
 from lad_mpi.parameters import CountOrZero, check_parameters
 
@@ -64,7 +64,7 @@ class Meamed:
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""
         check_messages(messages, self.num_byzantine)
-        if compiled(messages):
+        if runs_compiled(messages):
             return self.column_kernel(len(messages))(messages)
         if kernels_cuda.fits(messages):
             means = kernels_cuda.mean_around_median(messages, self.num_byzantine)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from lad_mpi.aggregation import kernels_cuda
 from lad_mpi.aggregation.base import check_messages
-from lad_mpi.aggregation.coordinates import band_kernel, band_mean, column_mean, compiled
+from lad_mpi.aggregation.coordinates import band_kernel, band_mean, column_mean, runs_compiled
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.parameters import CountOrZero, check_parameters
 
@@ -50,7 +50,7 @@ class Mean:
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""
         check_messages(messages, self.num_byzantine)
-        if compiled(messages) or kernels_cuda.fits(messages):
+        if runs_compiled(messages) or kernels_cuda.fits(messages):
             return band_mean(messages, 0, len(messages))
         return column_mean(messages)
 

@@ -22,7 +22,7 @@ from lad_mpi.aggregation.base import (
     StatefulRule,
     check_minority,
 )
-from lad_mpi.aggregation.coordinates import compiled
+from lad_mpi.aggregation.coordinates import runs_compiled
 from lad_mpi.aggregation.gram import ArrivingProducts, in_blocks
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Pipeline:
         if not 0 <= 2 * first.num_byzantine < len(messages):
             return None
         if self._reporting is None and isinstance(first, CoordinateWiseRule):
-            if not compiled(messages):
+            if not runs_compiled(messages):
                 return None
             return ArrivingColumns(messages, first.column_kernel(len(messages)))
         return ArrivingProducts(messages) if in_blocks(messages) else None
@@ -224,7 +224,7 @@ class Pipeline:
 
     def _finish_mixture(self, mixture: Mixture) -> Array:
         messages, columns = mixture.rows.messages, self._columns
-        if columns is None or not compiled(messages) or len(mixture.weights) != len(messages):
+        if columns is None or not runs_compiled(messages) or len(mixture.weights) != len(messages):
             return self.rule(mixture.whole())
         check_minority(self.num_byzantine, len(messages))
         return mixture.reduce(columns.column_kernel(len(messages)))

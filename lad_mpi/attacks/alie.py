@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 
-from lad_mpi.attacks.collusion import mean, sent_by_all, standard_deviation
+from lad_mpi.attacks.base import mean, sent_by_all, standard_deviation
 from lad_mpi.errors import ParameterError
 from lad_mpi.parameters import Example, Finite, check_parameters
 

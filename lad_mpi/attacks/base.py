@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
+import numpy as np
+
+from lad_mpi.arrays import namespace
 from lad_mpi.rng import Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import numpy as np
 
     from lad_mpi.rng import Streams
     from lad_mpi.types import Array, HostBytes, HostInts
@@ -129,3 +130,19 @@ class WireAttack(Protocol):
         -------
         ndarray of uint8, shape (b, slot_bytes), C-contiguous
         """
+
+
+def mean(honest: Array) -> Array:
+    """Return the mean μ of the honest vectors, float64, shape (Q,)."""
+    return honest.mean(axis=0, dtype=np.float64)
+
+
+def standard_deviation(honest: Array) -> Array:
+    """Return the standard deviation σ of each coordinate, divisor H, float64, shape (Q,)."""
+    return honest.std(axis=0, dtype=np.float64)
+
+
+def sent_by_all(vector: Array, count: int, like: Array) -> Array:
+    """Return ``count`` copies of a vector, shape (count, Q), in the dtype of ``like``."""
+    xp = namespace(like)
+    return xp.repeat(vector[None].astype(like.dtype), count, axis=0)

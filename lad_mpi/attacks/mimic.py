@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from lad_mpi.arrays import namespace, to_host
-from lad_mpi.attacks.collusion import sent_by_all
+from lad_mpi.attacks.base import sent_by_all
 from lad_mpi.errors import ParameterError
 from lad_mpi.parameters import CountOrZero, check_parameters
 

@@ -11,8 +11,7 @@ from lad_mpi.cli.world import on_server, whole_world
 from lad_mpi.errors import ExitCode, UsageError
 from lad_mpi.measure.bench_collectives import bench_collectives
 from lad_mpi.measure.bench_iteration import PAYLOAD, bench_iteration
-from lad_mpi.spec import Spec, load_spec, parse_spec, parse_toml_spec, to_toml
-from lad_mpi.spec.load import apply_override
+from lad_mpi.spec import Spec, apply_override, load_spec, parse_spec, parse_toml_spec, to_toml
 
 if TYPE_CHECKING:
     import argparse

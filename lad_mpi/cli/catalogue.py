@@ -46,7 +46,7 @@ def describe(
         component keeps, and ``ignored`` what other packages offer under its name. ``published`` is
         the published κ if a sharper one is known.
     """
-    documentation = numpydoc.read(cls)
+    documentation = numpydoc.read_docstring(cls)
     own = kind in FAMILIES[family].table
     return {
         "kind": kind,

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lad_mpi.cli.catalogue import describe, describe_unusable
 from lad_mpi.cli.tables import print_table
 from lad_mpi.errors import ExitCode, ParameterError, UsageError
-from lad_mpi.spec import FAMILIES
-from lad_mpi.spec.components import listing, suggestion
+from lad_mpi.spec import FAMILIES, listing, suggestion
 from lad_mpi.theory import lower_bound
 
 if TYPE_CHECKING:

@@ -43,7 +43,7 @@ class Documentation:
         return tuple(link.rstrip(".") for links in found for link in links)
 
 
-def read(cls: type[Any]) -> Documentation:
+def read_docstring(cls: type[Any]) -> Documentation:
     """Read the docstring of a class."""
     text = inspect.getdoc(cls) or ""
     if text.startswith(f"{cls.__name__}("):
@@ -53,12 +53,12 @@ def read(cls: type[Any]) -> Documentation:
     return Documentation(
         summary=_on_one_line(sections[""].partition("\n\n")[0]),
         parameters=_parameters(sections.get("Parameters", "")),
-        notes=plain(sections.get("Notes", "")),
+        notes=without_markup(sections.get("Notes", "")),
         references=tuple(_references(sections.get("References", ""))),
     )
 
 
-def plain(text: str) -> str:
+def without_markup(text: str) -> str:
     """Return text without the marks of reStructuredText that a terminal does not need."""
     text = _ROLE.sub(r"\1", text).replace("``", "")
     return text.replace(".. math::\n\n", "").replace(".. math:: ", "    ")
@@ -94,8 +94,8 @@ def _references(section: str) -> list[str]:
         if ended:
             entries.append("")
         entries[-1] = f"{entries[-1]} {_MARKER.sub('', line.strip())}".strip()
-    return [plain(entry) for entry in entries if entry]
+    return [without_markup(entry) for entry in entries if entry]
 
 
 def _on_one_line(text: str) -> str:
-    return plain(" ".join(text.split()))
+    return without_markup(" ".join(text.split()))

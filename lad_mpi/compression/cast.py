@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from lad_mpi.compression.base import Rejection
-from lad_mpi.compression.rows import finite_rows, pieces, refuse
+from lad_mpi.compression.rows import pieces, refuse, rows_are_finite
 from lad_mpi.parameters import check_parameters
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Cast:
                     payloads[rows, _BYTES * part.start : _BYTES * part.stop]
                 )
                 out[rows, part] = widen(numbers.view("<u2"))
-                finite[rows] &= finite_rows(out[rows, part])
+                finite[rows] &= rows_are_finite(out[rows, part])
         return finite
 
 

@@ -4,7 +4,7 @@
 Importing this module imports Numba, so codecs do it in their methods, on the ranks
 that compress. What is compiled is kept on disk.
 
-A row is worked on in blocks of :data:`BLOCK` coordinates, whose random words and
+A row is worked on in blocks of :data:`BLOCK_COORDINATES` coordinates, whose random words and
 codes stay in the first-level cache. The words are those of
 :meth:`lad_mpi.rng.Streams.words`, made here because a call into NumPy for them
 takes longer than all the rest; in float32 every coordinate has half a word, low
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     _Keys: TypeAlias = tuple[tuple[np.uint64, np.uint64, np.uint64], HostInts]
 
 #: Coordinates worked on at once: a multiple of eight, so that blocks fill whole bytes.
-BLOCK = 1024
+BLOCK_COORDINATES = 1024
 
 _LINE_BYTES = 64
 _WORD_BITS = 64
@@ -257,7 +257,9 @@ def _prefetch(typing: Any, row: Any, place: Any) -> Any:  # noqa: ARG001
 @_compile
 def _prefetch_block(row: Any, start: int) -> None:
     """Ask for a block of a row in good time: its way from memory costs more than the work on it."""
-    for place in range(start, min(start + BLOCK, len(row)), _LINE_BYTES // row.itemsize):
+    for place in range(
+        start, min(start + BLOCK_COORDINATES, len(row)), _LINE_BYTES // row.itemsize
+    ):
         _prefetch(row, place)
 
 
@@ -288,14 +290,14 @@ def _draw(words: Any, calls: int, first: Any, origin: Any) -> None:
 def _natural_32(bits: Any, payloads: Any, first: int, keys: Any) -> None:
     stream, devices = keys
     num_rows, dimension = bits.shape
-    words = np.empty(BLOCK // 2, np.uint64)
+    words = np.empty(BLOCK_COORDINATES // 2, np.uint64)
     halves = words.view(np.uint32)
     for i in range(num_rows):
         origin = stream, np.uint64(devices[i])
-        for start in range(0, dimension, BLOCK):
-            count = min(BLOCK, dimension - start)
+        for start in range(0, dimension, BLOCK_COORDINATES):
+            count = min(BLOCK_COORDINATES, dimension - start)
             calls = (count + 7) // 8
-            _prefetch_block(bits[i], start + BLOCK)
+            _prefetch_block(bits[i], start + BLOCK_COORDINATES)
             _draw(words, calls, np.uint64(start // 8), origin)
             source = bits[i, start : start + count]
             target = payloads[i, first + start : first + start + count]
@@ -312,15 +314,15 @@ def _natural_32(bits: Any, payloads: Any, first: int, keys: Any) -> None:
 def _natural_64(bits: Any, payloads: Any, first: int, keys: Any) -> None:
     stream, devices = keys
     num_rows, dimension = bits.shape
-    words = np.empty(BLOCK, np.uint64)
+    words = np.empty(BLOCK_COORDINATES, np.uint64)
     smallest = (_EXPONENT_SHIFT + np.uint64(1)) << _FRACTION_64
     largest = (_EXPONENT_SHIFT + np.uint64(254)) << _FRACTION_64
     for i in range(num_rows):
         origin = stream, np.uint64(devices[i])
-        for start in range(0, dimension, BLOCK):
-            count = min(BLOCK, dimension - start)
+        for start in range(0, dimension, BLOCK_COORDINATES):
+            count = min(BLOCK_COORDINATES, dimension - start)
             calls = (count + 3) // 4
-            _prefetch_block(bits[i], start + BLOCK)
+            _prefetch_block(bits[i], start + BLOCK_COORDINATES)
             _draw(words, calls, np.uint64(start // 4), origin)
             source = bits[i, start : start + count]
             target = payloads[i, first + start : first + start + count]
@@ -376,9 +378,9 @@ def _norm(row: Any, bits: Any, layout: Any) -> Any:
         scale = math.ldexp(1.0, -exponent)
     a = b = c = d = e = f = g = h = 0.0
     eights = len(row) // 8 * 8
-    for start in range(0, eights, BLOCK):
-        _prefetch_block(row, start + BLOCK)
-        for j in range(start, min(start + BLOCK, eights), 8):
+    for start in range(0, eights, BLOCK_COORDINATES):
+        _prefetch_block(row, start + BLOCK_COORDINATES)
+        for j in range(start, min(start + BLOCK_COORDINATES, eights), 8):
             # Eight sums, because one would wait for itself at every step.
             a += _square(row[j], scale)
             b += _square(row[j + 1], scale)
@@ -403,10 +405,13 @@ def _quantize(values: Any, levels: int, keys: Any, norms: Any, target: Any) -> N
     num_rows, dimension = vectors.shape
     narrow = vectors.itemsize == 4
     coordinates_a_call = 8 if narrow else 4
-    words = np.empty(BLOCK, np.uint64)
+    words = np.empty(BLOCK_COORDINATES, np.uint64)
     halves = words.view(np.uint32)
-    uniforms = np.empty(BLOCK)
-    codes, packed = np.empty(BLOCK, np.uint32), np.empty(BLOCK // 2, np.uint64)
+    uniforms = np.empty(BLOCK_COORDINATES)
+    codes, packed = (
+        np.empty(BLOCK_COORDINATES, np.uint32),
+        np.empty(BLOCK_COORDINATES // 2, np.uint64),
+    )
     width, most = _width(levels), np.float64(levels)
     for i in range(num_rows):
         if narrow:
@@ -422,12 +427,12 @@ def _quantize(values: Any, levels: int, keys: Any, norms: Any, target: Any) -> N
         scale = 2.0**600 if norm < 2.0**-900 else 1.0
         factor = levels / (norm * scale) if sendable else 0.0
         origin = stream, np.uint64(devices[i])
-        for start in range(0, dimension, BLOCK):
-            count = min(BLOCK, dimension - start)
+        for start in range(0, dimension, BLOCK_COORDINATES):
+            count = min(BLOCK_COORDINATES, dimension - start)
             calls = (count + coordinates_a_call - 1) // coordinates_a_call
             place = np.uint64(start // coordinates_a_call)
             row = vectors[i, start : start + count]
-            _prefetch_block(vectors[i], start + BLOCK)
+            _prefetch_block(vectors[i], start + BLOCK_COORDINATES)
             if sendable:
                 _draw(words, calls, place, origin)
                 if narrow:
@@ -454,13 +459,13 @@ def _quantize(values: Any, levels: int, keys: Any, norms: Any, target: Any) -> N
 def _dequantize(norms: Any, source: Any, levels: int, vectors: Any, flags: Any) -> None:
     payloads, first = source
     num_rows, dimension = vectors.shape
-    codes = np.empty(BLOCK, np.uint64)
+    codes = np.empty(BLOCK_COORDINATES, np.uint64)
     width = _width(levels)
     for i in range(num_rows):
         norm = np.float64(norms[i])
         highest, lowest, rest = np.uint64(0), np.uint64(2**63), np.uint64(0)
-        for start in range(0, dimension, BLOCK):
-            count = min(BLOCK, dimension - start)
+        for start in range(0, dimension, BLOCK_COORDINATES):
+            count = min(BLOCK_COORDINATES, dimension - start)
             _fetch_bytes(payloads[i, first:], start // 8 * width, width, codes)
             _unpack(codes, width)
             row = vectors[i, start : start + count]
@@ -469,7 +474,7 @@ def _dequantize(norms: Any, source: Any, levels: int, vectors: Any, flags: Any) 
                 lowest = min(lowest, codes[j])
                 step = np.int64(codes[j]) - levels
                 row[j] = step / levels * norm
-            for j in range(count, BLOCK):
+            for j in range(count, BLOCK_COORDINATES):
                 rest |= codes[j]
         flags[0, i] = highest > np.uint64(2 * levels)
         flags[1, i] = highest != np.uint64(levels) or lowest != np.uint64(levels)
@@ -537,14 +542,14 @@ def _unpack(codes: Any, width: int) -> None:
 @_compile
 def _copy_bytes(words: Any, row: Any, start: int, width: int) -> None:
     """Copy the bytes of a block of codes to their place in a row, as far as the row goes."""
-    count = min(BLOCK // 8 * width, len(row) - start)
+    count = min(BLOCK_COORDINATES // 8 * width, len(row) - start)
     row[start : start + count] = words.view(np.uint8)[:count]
 
 
 @_compile
 def _fetch_bytes(row: Any, start: int, width: int, words: Any) -> None:
     """Copy the bytes of a block of codes from a row; zero where the row has ended."""
-    count = min(BLOCK // 8 * width, len(row) - start)
+    count = min(BLOCK_COORDINATES // 8 * width, len(row) - start)
     whole = words.view(np.uint8)
     whole[:count] = row[start : start + count]
     whole[count:] = np.uint8(0)
@@ -554,7 +559,10 @@ def _fetch_bytes(row: Any, start: int, width: int, words: Any) -> None:
 def _gather(vectors: Any, values: Any, keys: Any) -> None:
     stream, devices = keys
     num_rows, dimension = vectors.shape
-    marks, words = np.empty((dimension + 63) // 64, np.uint64), np.empty(BLOCK, np.uint64)
+    marks, words = (
+        np.empty((dimension + 63) // 64, np.uint64),
+        np.empty(BLOCK_COORDINATES, np.uint64),
+    )
     for i in range(num_rows):
         _choose(marks, words, (dimension, values.shape[1]), stream, devices[i])
         taken = 0
@@ -570,7 +578,10 @@ def _gather(vectors: Any, values: Any, keys: Any) -> None:
 def _scatter(values: Any, factor: Any, vectors: Any, finite: Any, keys: Any) -> None:
     stream, devices = keys
     num_rows, dimension = vectors.shape
-    marks, words = np.empty((dimension + 63) // 64, np.uint64), np.empty(BLOCK, np.uint64)
+    marks, words = (
+        np.empty((dimension + 63) // 64, np.uint64),
+        np.empty(BLOCK_COORDINATES, np.uint64),
+    )
     for i in range(num_rows):
         _choose(marks, words, (dimension, values.shape[1]), stream, devices[i])
         taken = 0
@@ -588,7 +599,7 @@ def _scatter(values: Any, factor: Any, vectors: Any, finite: Any, keys: Any) -> 
 
 @_compile
 def _mark_rows(marks: Any, sizes: tuple[int, int], stream: Any, devices: Any) -> None:
-    words = np.empty(BLOCK, np.uint64)
+    words = np.empty(BLOCK_COORDINATES, np.uint64)
     for i in range(len(marks)):
         _choose(marks[i], words, sizes, stream, devices[i])
 
@@ -601,8 +612,8 @@ def _choose(marks: Any, words: Any, sizes: tuple[int, int], stream: Any, device:
     # Of more than half, those that are left out are drawn.
     draws = min(k, dimension - k)
     origin = stream, np.uint64(device)
-    for start in range(0, draws, BLOCK):
-        count = min(BLOCK, draws - start)
+    for start in range(0, draws, BLOCK_COORDINATES):
+        count = min(BLOCK_COORDINATES, draws - start)
         _draw(words, (count + 3) // 4, np.uint64(start // 4), origin)
         _mark_drawn(marks, words, count, dimension - draws + start)
     if draws < k:

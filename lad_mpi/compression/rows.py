@@ -86,7 +86,7 @@ def from_bytes(payload: HostBytes, dtype: np.dtype[Any]) -> HostFloats:
     return numbers.astype(dtype, copy=False)
 
 
-def finite_rows(values: HostFloats) -> npt.NDArray[np.bool_]:
+def rows_are_finite(values: HostFloats) -> npt.NDArray[np.bool_]:
     """Tell which rows hold finite numbers only, bool, shape (n,)."""
     finite: npt.NDArray[np.bool_] = np.all(np.isfinite(values), axis=1)
     return finite

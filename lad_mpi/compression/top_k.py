@@ -10,7 +10,7 @@ import numpy as np
 
 from lad_mpi.compression.base import Rejection
 from lad_mpi.compression.bits import pack_bits, packed_bytes, unpack_bits
-from lad_mpi.compression.rows import finite_rows, from_bytes, groups, refuse, to_bytes
+from lad_mpi.compression.rows import from_bytes, groups, refuse, rows_are_finite, to_bytes
 from lad_mpi.errors import ParameterError
 from lad_mpi.parameters import Count, Example, check_parameters
 
@@ -94,7 +94,7 @@ class TopK:
         np.put_along_axis(vectors, indices, values, axis=1)
         rejections = refuse(
             vectors,
-            (~finite_rows(values), Rejection.NOT_FINITE),
+            (~rows_are_finite(values), Rejection.NOT_FINITE),
             (misplaced, Rejection.INDEX),
             (~clean, Rejection.PADDING),
         )

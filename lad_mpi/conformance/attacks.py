@@ -10,7 +10,7 @@ import pytest
 from lad_mpi.attacks import AttackContext, LocalAttack, OmniscientAttack, WireAttack
 from lad_mpi.compression import Channel, NoCompression
 from lad_mpi.conformance.component import ComponentLaws, moves_no_global_generator
-from lad_mpi.conformance.suite import build
+from lad_mpi.conformance.suite import make_suite
 from lad_mpi.rng import Streams
 from lad_mpi.spec.contracts import offers_all_of
 from lad_mpi.wire import MessageFormat
@@ -177,7 +177,7 @@ def attack(
     make : callable, optional
         Makes an attack.
     """
-    return build(
+    return make_suite(
         AttackLaws,
         cls,
         without,

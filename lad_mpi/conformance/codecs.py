@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lad_mpi.compression import CODECS, Channel, Codec, ColumnCodec, Rejection
 from lad_mpi.conformance.component import ComponentLaws, moves_no_global_generator
-from lad_mpi.conformance.suite import build
+from lad_mpi.conformance.suite import make_suite
 from lad_mpi.rng import Streams
 
 if TYPE_CHECKING:
@@ -300,7 +300,7 @@ def codec(
         Makes a codec that fits a dimension Q ≥ 1.
     """
     maker = make or (lambda dimension: cls())  # noqa: ARG005
-    return build(CodecLaws, cls, without, {"columns": ColumnCodec}, maker=staticmethod(maker))
+    return make_suite(CodecLaws, cls, without, {"columns": ColumnCodec}, maker=staticmethod(maker))
 
 
 def _channel(

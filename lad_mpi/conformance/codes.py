@@ -10,7 +10,7 @@ import pytest
 
 from lad_mpi.coding import Code, DecodeStatus, DecodingCode, DispersionCode, ExactCode
 from lad_mpi.conformance.component import ComponentLaws, moves_no_global_generator
-from lad_mpi.conformance.suite import build
+from lad_mpi.conformance.suite import make_suite
 from lad_mpi.rng import Streams
 from lad_mpi.theory import sampled_dispersion
 
@@ -268,4 +268,4 @@ def code(
         "recovers_exactly": ExactCode,
         "variance_factor": DispersionCode,
     }
-    return build(CodeLaws, cls, without, optional, maker=staticmethod(make or cls))
+    return make_suite(CodeLaws, cls, without, optional, maker=staticmethod(make or cls))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lad_mpi.conformance.suite import Laws
-from lad_mpi.spec.components import FAMILIES, INJECTED, check_type, field_names
+from lad_mpi.spec import FAMILIES, INJECTED, check_type, field_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable

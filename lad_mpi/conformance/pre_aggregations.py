@@ -9,7 +9,7 @@ import pytest
 
 from lad_mpi.aggregation import MixingPreAggregation, PreAggregation, RandomisedPreAggregation
 from lad_mpi.conformance.aggregation import AggregationLaws
-from lad_mpi.conformance.suite import build
+from lad_mpi.conformance.suite import make_suite
 from lad_mpi.rng import Streams
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def pre_aggregation(
         Number n' of messages that come out for n that go in; n if left out.
     """
     optional = {"draws": RandomisedPreAggregation, "mixture": MixingPreAggregation}
-    return build(
+    return make_suite(
         PreAggregationLaws,
         cls,
         without,

@@ -10,7 +10,7 @@ import pytest
 
 from lad_mpi.arrays import open_backend
 from lad_mpi.conformance.component import ComponentLaws, moves_no_global_generator
-from lad_mpi.conformance.suite import build
+from lad_mpi.conformance.suite import make_suite
 from lad_mpi.problems import CountedProblem, Problem, ProblemData, SizedProblem
 from lad_mpi.rng import Streams
 
@@ -177,7 +177,7 @@ def problem(
         Makes a problem that can be split into 7 subsets.
     """
     optional = {"dimension": SizedProblem, "gradient_work": CountedProblem}
-    return build(ProblemLaws, cls, without, optional, maker=staticmethod(make or cls))
+    return make_suite(ProblemLaws, cls, without, optional, maker=staticmethod(make or cls))
 
 
 def _gradients(

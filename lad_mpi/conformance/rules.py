@@ -19,7 +19,7 @@ from lad_mpi.aggregation import (
 from lad_mpi.aggregation.gram import measure
 from lad_mpi.conformance.aggregation import AggregationLaws
 from lad_mpi.conformance.robustness import worst_ratio
-from lad_mpi.conformance.suite import build
+from lad_mpi.conformance.suite import make_suite
 from lad_mpi.theory import lower_bound
 
 if TYPE_CHECKING:
@@ -172,4 +172,6 @@ def rule(
         "from_geometry": GramSpaceRule,
     }
     maker = make or (lambda num_byzantine: cls(num_byzantine=num_byzantine))
-    return build(RuleLaws, cls, without, optional, maker=staticmethod(maker), tolerates=tolerates)
+    return make_suite(
+        RuleLaws, cls, without, optional, maker=staticmethod(maker), tolerates=tolerates
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import pytest
 
 from lad_mpi.errors import ParameterError
-from lad_mpi.spec.components import listing, suggestion
+from lad_mpi.spec import listing, suggestion
 from lad_mpi.spec.contracts import offers_all_of
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def laws(suite: type[Laws]) -> dict[str, str]:
     }
 
 
-def build(
+def make_suite(
     family: type[Suite],
     subject: type[Any],
     without: Collection[str],

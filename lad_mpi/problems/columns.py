@@ -139,8 +139,8 @@ def _target(source: str, names: Sequence[str] | None, width: int, index: int | N
         if column != last:
             two_readings(
                 source,
-                f"the target is {describe(names, column)}, as its name says",
-                f"it is the last, {describe(names, last)}",
+                f"the target is {column_title(names, column)}, as its name says",
+                f"it is the last, {column_title(names, last)}",
                 f"target = {_key(names, column)} or target = {_key(names, last)}",
             )
     return last
@@ -180,7 +180,7 @@ def ask_for_index(source: str, names: Sequence[str] | None, column: int) -> NoRe
     yes = "true" if column == 0 else _key(names, column)
     two_readings(
         source,
-        f"{describe(names, column)} only names or numbers the samples",
+        f"{column_title(names, column)} only names or numbers the samples",
         "it is a feature",
         f"index = {yes} or index = false",
     )
@@ -211,7 +211,7 @@ def _find(source: str, key: str, wanted: str | int, names: Sequence[str] | None,
         nearest = difflib.get_close_matches(wanted, names, n=1)
         raise DataError(
             f"data file {source!r} has no column {wanted!r}"
-            + (f"; did you mean {nearest[0]!r}?" if nearest else f"; columns: {shown(names)}"),
+            + (f"; did you mean {nearest[0]!r}?" if nearest else f"; columns: {few(names)}"),
             hint=f"set {key} in [problem] to one of the names, or a number from 1 to {width}",
         )
     return found[0]
@@ -225,12 +225,12 @@ def two_readings(source: str, first: str, second: str, keys: str) -> NoReturn:
     )
 
 
-def describe(names: Sequence[str] | None, column: int) -> str:
+def column_title(names: Sequence[str] | None, column: int) -> str:
     """Return ``column 3 ('a')``, numbers counted from 1."""
     return f"column {column + 1}" + (f" ({names[column]!r})" if names and names[column] else "")
 
 
-def shown(cells: Sequence[str]) -> str:
+def few(cells: Sequence[str]) -> str:
     """Return the first cells of a line, for a message."""
     return ", ".join(map(repr, cells[:_SHOWN])) + (", …" if len(cells) > _SHOWN else "")
 

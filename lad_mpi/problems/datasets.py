@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 #: Names of data sets that need no file.
 BUNDLED = ("diabetes",)
 #: Endings of text files, which may be followed by ``.gz``.
-_TEXT = (".csv", ".tsv", ".txt", *libsvm.SUFFIXES)
+_TEXT = (".csv", ".tsv", ".txt", *libsvm.LIBSVM_SUFFIXES)
 #: Endings of the files that can be read.
 SUFFIXES = (".npz", ".h5", *_TEXT)
 
@@ -329,7 +329,7 @@ def _read_text(
     with open_lines(path, source) as (stream, notes):
         head = list(islice(stream, LOOKED_AT))
         lines = chain(head, stream)
-        if suffix in libsvm.SUFFIXES or any(map(libsvm.is_line, head)):
+        if suffix in libsvm.LIBSVM_SUFFIXES or any(map(libsvm.is_line, head)):
             _refuse_keys(source, keys, "LIBSVM text")
             load = _sklearn_datasets(source).load_svmlight_file
             X, y, found = libsvm.read_libsvm(lines, source, load)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lad_mpi.types import HostFloats
 
 #: Endings of such files.
-SUFFIXES = (".libsvm", ".svm")
+LIBSVM_SUFFIXES = (".libsvm", ".svm")
 
 #: Zeros take no place in the text, and all places in memory: how many times as large
 #: as the text the features may be, apart from some room.

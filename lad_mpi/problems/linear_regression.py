@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 
-import numpy as np
 from annotated_types import Ge, Le
 
-from lad_mpi.arrays import to_host
-from lad_mpi.errors import DataError, ParameterError
+from lad_mpi.errors import ParameterError
 from lad_mpi.parameters import Count, Example, Positive, check_parameters
 from lad_mpi.problems import datasets
 from lad_mpi.problems.base import GradientWork
 from lad_mpi.problems.columns import TableKeys
+from lad_mpi.problems.least_squares import LeastSquares
 from lad_mpi.problems.partition import PartitionKind, partition
-from lad_mpi.rng import Purpose
+from lad_mpi.problems.regression_data import draw, prepare
 
 if TYPE_CHECKING:
     from lad_mpi.arrays import Backend
-    from lad_mpi.problems.samples import Samples
     from lad_mpi.rng import Streams
-    from lad_mpi.types import Array, HostFloats, HostInts
 
 _SYNTHETIC = "synthetic"
 _SYNTHETIC_DEFAULTS = {"dimension": 100, "samples_per_subset": 1, "heterogeneity": 0.1}
 _OF_TABLES = ("target", "header", "index")
-_FEATURE_SCALE = 10.0
 _CONCENTRATION = 1.0
 
 #: Beyond it the squares of residuals leave the range of floating point.
@@ -36,14 +31,6 @@ _LARGEST_SPREAD = 1e100
 _Spread: TypeAlias = Annotated[float, Ge(0), Le(_LARGEST_SPREAD)]
 #: The number of a column.
 _Column: TypeAlias = Annotated[int, Ge(1)]
-#: Rows longer than this are worked on one by one: a gathered copy leaves the cache.
-_LONG_ROW = 2**15
-#: Numbers that are gathered at once on a GPU.
-_GATHERED = 2**26
-#: Numbers that the loss turns into float64 at once.
-_LOSS_BLOCK = 2**22
-#: n·Q·min(n, Q) up to which the optimum is solved for; a few seconds on one core.
-_SOLVABLE = 5e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +142,7 @@ class LinearRegression:
         numbers = self.samples_per_subset * self.dimension
         return GradientWork(self.samples_per_subset, 4 * numbers, numbers, "gemv")
 
-    def load(self, num_subsets: int, streams: Streams, backend: Backend) -> LinearRegressionData:
+    def load(self, num_subsets: int, streams: Streams, backend: Backend) -> LeastSquares:
         """Draw or read the samples and split them into subsets.
 
         Parameters
@@ -174,13 +161,21 @@ class LinearRegression:
             The data cannot be read, or have fewer samples than subsets.
         """
         if self.synthetic:
-            return LinearRegressionData(*self._draw(num_subsets, streams), backend)
-        samples = self._prepared(datasets.read(self.data, self._table_keys), num_subsets)
+            Q, m, sigma = self.dimension, self.samples_per_subset, self.heterogeneity
+            # Where nobody chose them, the constructor has filled in the defaults.
+            return LeastSquares(*draw(num_subsets, Q or 0, m or 0, sigma or 0.0, streams), backend)
+        samples = prepare(
+            datasets.read(self.data, self._table_keys),
+            num_subsets,
+            self.data,
+            standardize=self.standardize,
+            intercept=self.intercept,
+        )
         alpha = self.concentration or _CONCENTRATION
         split = partition(
             samples.targets, num_subsets, streams, kind=self.partition, concentration=alpha
         )
-        return LinearRegressionData(
+        return LeastSquares(
             samples.features[split.order],
             samples.targets[split.order],
             split.offsets,
@@ -252,230 +247,3 @@ class LinearRegression:
         for name, default in defaults.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, default)
-
-    def _draw(self, num_subsets: int, streams: Streams) -> tuple[HostFloats, HostFloats, HostInts]:
-        Q, m, sigma = self.dimension or 0, self.samples_per_subset or 0, self.heterogeneity or 0.0
-        common = streams.generator(Purpose.PROBLEM, device=0).standard_normal(Q)
-        features = np.empty((num_subsets * m, Q))
-        targets = np.empty(num_subsets * m)
-        offsets = np.arange(num_subsets + 1, dtype=np.int64) * m
-        for k in range(num_subsets):
-            rows = slice(k * m, (k + 1) * m)
-            generator = streams.generator(Purpose.PROBLEM, device=k + 1)
-            # σ_H scales ε and decides nothing else, so the rest is drawn alike for every σ_H.
-            model = common + sigma * generator.standard_normal(Q)
-            generator.standard_normal(out=features[rows])
-            features[rows] *= _FEATURE_SCALE
-            # A sum outside BLAS: the data must not depend on a rank's number of threads.
-            targets[rows] = (features[rows] * model).sum(axis=1) + generator.standard_normal(m)
-        return features, targets, offsets
-
-    def _prepared(self, samples: Samples, num_subsets: int) -> Samples:
-        """Return samples with the features that are trained on; takes the memory of the others."""
-        features, count = samples.features, len(samples.targets)
-        if count < num_subsets:
-            raise DataError(
-                f"data {self.data!r} has {count} samples, too few for {num_subsets} subsets of "
-                "at least one",
-                hint=f"set devices.count to {count} or less",
-            )
-        if self.standardize:
-            _standardize(features, self.data)
-        if self.intercept:
-            features = np.column_stack([features, np.ones(count)])
-        return replace(samples, features=features)
-
-
-class LinearRegressionData:
-    """Samples of a linear regression, grouped by subset, in a backend's memory.
-
-    Parameters
-    ----------
-    features : ndarray of float64, shape (n, Q)
-        One row a sample, those of subset 0 first.
-    targets : ndarray of float64, shape (n,)
-        Their targets.
-    offsets : ndarray of int64, shape (N + 1,)
-        Subset k holds the rows ``offsets[k]`` to ``offsets[k + 1]``, at least one.
-    backend : Backend
-        Array library and dtype.
-    digest, reading : str
-        Of the data that were read; empty if they were drawn.
-
-    Raises
-    ------
-    DataError
-        A number is too large for the backend's dtype.
-    """
-
-    def __init__(
-        self,
-        features: HostFloats,
-        targets: HostFloats,
-        offsets: HostInts,
-        backend: Backend,
-        *,
-        digest: str = "",
-        reading: str = "",
-    ) -> None:
-        self.digest = digest
-        self.reading = reading
-        sizes = np.diff(offsets)
-        self._backend = backend
-        self._features = backend.asarray(_narrowed(features, backend))
-        self._targets = backend.asarray(_narrowed(targets, backend))
-        self._offsets: list[int] = offsets.tolist()
-        self._weights = np.repeat(1.0 / (len(sizes) * sizes), sizes)
-        self._weights_there = backend.asarray(self._weights, dtype=np.float64)
-        equal = bool((sizes == sizes[0]).all())
-        if backend.kind == "cupy":
-            self._write = self._equal_sizes if equal else self._one_by_one
-        else:
-            gather = equal and sizes[0] == 1 and self.dimension <= _LONG_ROW
-            self._write = self._single_samples if gather else self._one_by_one
-
-    @property
-    def num_subsets(self) -> int:
-        """N, the number of data subsets."""
-        return len(self._offsets) - 1
-
-    @property
-    def dimension(self) -> int:
-        """Q, the number of features, the intercept included."""
-        return int(self._features.shape[1])
-
-    @property
-    def num_samples(self) -> int:
-        """Number of samples in all subsets together."""
-        return int(self._features.shape[0])
-
-    @cached_property
-    def optimum(self) -> HostFloats | None:
-        """The minimiser of F of least norm, shape (Q,), float64 on the host, read-only.
-
-        It is solved for when first asked for, from the samples as the backend
-        holds them. None where n·Q·min(n, Q) > 5·10⁹, with n samples in all,
-        which would take more than a few seconds.
-        """
-        n, Q = self._features.shape
-        if n * Q * min(n, Q) > _SOLVABLE:
-            return None
-        roots = np.sqrt(self._weights)
-        A = to_host(self._features) * roots[:, None]
-        b = to_host(self._targets) * roots
-        solution: HostFloats = np.linalg.lstsq(A, b)[0]
-        solution.flags.writeable = False
-        return solution
-
-    def initial_model(self) -> Array:
-        """Return zeros, shape (Q,), in the backend's dtype."""
-        return self._backend.xp.zeros(self.dimension, dtype=self._backend.dtype)
-
-    def gradients(self, model: Array, subsets: HostInts, out: Array) -> None:
-        """Write ∇f_k(model) for each named subset.
-
-        Parameters
-        ----------
-        model : array, shape (Q,)
-            The point x.
-        subsets : ndarray of int64, shape (n,)
-            Subset numbers, repetitions allowed.
-        out : array, shape (n, Q)
-            Receives the gradients; C-contiguous, in the backend's dtype.
-
-        Raises
-        ------
-        IndexError
-            There is no such subset.
-        ValueError
-            ``out`` is of another shape, layout or dtype.
-
-        Notes
-        -----
-        ∇f_k(x) = (1/m_k) Σ_j (⟨z_j, x⟩ − y_j) z_j. On the host, every sum is
-        one BLAS call whose operands have the same shape and layout however
-        many rows are asked for, so row i has the same bits in every batch,
-        given the same number of BLAS threads.
-        """
-        if subsets.size and (subsets.min() < 0 or subsets.max() >= self.num_subsets):
-            raise IndexError(f"subset numbers must lie in 0…{self.num_subsets - 1}")
-        shape = (len(subsets), self.dimension)
-        if out.shape != shape or out.dtype != self._backend.dtype or not out.flags.c_contiguous:
-            raise ValueError(
-                f"out must be a C-contiguous {self._backend.dtype} array of shape {shape}"
-            )
-        x = self._backend.xp.ascontiguousarray(model, dtype=self._backend.dtype)
-        # A run that diverges is seen in its values, not in warnings on every rank.
-        with np.errstate(over="ignore", invalid="ignore"):
-            self._write(x, subsets, out)
-
-    def loss(self, model: Array) -> float:
-        """Return F(model), accumulated in float64 whatever the dtype."""
-        xp = self._backend.xp
-        x = xp.asarray(model, dtype=np.float64)
-        step = max(1, _LOSS_BLOCK // self.dimension)
-        total = 0.0
-        with np.errstate(over="ignore", invalid="ignore"):
-            for start in range(0, self.num_samples, step):
-                rows = slice(start, start + step)
-                features = self._features[rows].astype(np.float64, copy=False)
-                residuals = features @ x - self._targets[rows]
-                total += float(xp.dot(self._weights_there[rows], residuals * residuals))
-        return total / 2
-
-    def _single_samples(self, x: Array, subsets: HostInts, out: Array) -> None:
-        np.take(self._features, subsets, axis=0, out=out, mode="clip")
-        residuals = np.vecdot(out, x)
-        residuals -= self._targets[subsets]
-        np.multiply(out, residuals[:, None], out=out)
-
-    def _one_by_one(self, x: Array, subsets: HostInts, out: Array) -> None:
-        dot = self._backend.xp.dot
-        for row, k in zip(out, subsets.tolist(), strict=True):
-            start, stop = self._offsets[k], self._offsets[k + 1]
-            features = self._features[start:stop]
-            residuals = dot(features, x)
-            residuals -= self._targets[start:stop]
-            residuals /= stop - start
-            dot(residuals, features, out=row)
-
-    def _equal_sizes(self, x: Array, subsets: HostInts, out: Array) -> None:
-        blocks = self._features.reshape(self.num_subsets, -1, self.dimension)
-        targets = self._targets.reshape(self.num_subsets, -1)
-        step = max(1, _GATHERED // int(blocks[0].size))
-        for start in range(0, len(subsets), step):
-            chosen = self._backend.xp.asarray(subsets[start : start + step])
-            features = blocks[chosen]
-            residuals = (features * x).sum(axis=2) - targets[chosen]
-            features *= residuals[:, :, None]
-            out[start : start + step] = features.mean(axis=1)
-
-
-def _standardize(features: HostFloats, source: str) -> None:
-    """Shift and scale columns to mean 0 and variance 1, in place."""
-    largest = np.maximum(features.max(axis=0), -features.min(axis=0))
-    with np.errstate(over="ignore", invalid="ignore"):
-        features -= features.mean(axis=0)
-        deviations = features.std(axis=0)
-    if not np.isfinite(deviations).all():
-        column = int(np.argmin(np.isfinite(deviations)))
-        raise DataError(
-            f"data {source!r}: feature {column} (counted from 0) has values too large to "
-            "standardize",
-            hint="rescale that feature",
-        )
-    # Rounding leaves a constant feature with a tiny deviation, which must not be blown up.
-    constant = deviations <= 1e-13 * largest
-    features /= np.where(constant, 1.0, deviations)
-    features[:, constant] = 0.0
-
-
-def _narrowed(values: HostFloats, backend: Backend) -> HostFloats:
-    with np.errstate(over="ignore"):
-        narrow = np.ascontiguousarray(values, dtype=backend.dtype)
-    if not np.isfinite(narrow).all():
-        raise DataError(
-            f"the data hold numbers too large for {backend.dtype}",
-            hint='rescale the data, or set backend.dtype = "float64"',
-        )
-    return narrow

@@ -15,8 +15,7 @@ from lad_mpi.errors import ParameterError, SpecError, shown
 from lad_mpi.network import build_network, parse_network
 from lad_mpi.problems import ProblemData, SizedProblem
 from lad_mpi.rng import Streams
-from lad_mpi.spec.components import (
-    FAMILIES,
+from lad_mpi.spec.build import (
     build,
     build_component,
     check_type,
@@ -25,6 +24,7 @@ from lad_mpi.spec.components import (
     refuse_unknown,
 )
 from lad_mpi.spec.contracts import complaints_about
+from lad_mpi.spec.families import FAMILIES
 from lad_mpi.spec.model import (
     BackendChoice,
     ComputeMode,
@@ -52,7 +52,7 @@ _COMPONENTS = ("problem", "coding", "compression", "attack")
 #: Most devices whose number of messages is tried out; rules may cost its square.
 _TRIED_OUT = 1000
 #: Most pre-aggregations of one rule.
-_MOST_STEPS = 16
+_MOST_PRE = 16
 _SCALARS = {"name": str, "seed": int, "iterations": int, "compute": ComputeMode, "overlap": bool}
 
 
@@ -246,8 +246,8 @@ def _pipeline(table: Mapping[str, Any], place: str, faults: int) -> Pipeline:
     entries = table.get("pre", [])
     if not isinstance(entries, list):
         raise SpecError(f"{place}.pre", f"expected a list such as ['nnm'], found {shown(entries)}")
-    if len(entries) > _MOST_STEPS:
-        found = f"expected at most {_MOST_STEPS} steps, found {len(entries)}"
+    if len(entries) > _MOST_PRE:
+        found = f"expected at most {_MOST_PRE} steps, found {len(entries)}"
         raise SpecError(f"{place}.pre", found)
     pre = []
     for number, entry in enumerate(entries):

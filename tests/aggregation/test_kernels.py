@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lad_mpi.aggregation import Meamed, Mean, Median, TrimmedMean, kernels
 from lad_mpi.aggregation.coordinates import column_mean, compiled
-from lad_mpi.aggregation.kernels_network import BLOCK, band_network, merge_exchange
+from lad_mpi.aggregation.kernels_network import BLOCK_ROWS, band_network, merge_exchange
 
 if TYPE_CHECKING:
     from lad_mpi.aggregation import Rule
@@ -34,9 +34,9 @@ def run_network(num_rows: int, cuts: tuple[int, ...], columns: np.ndarray) -> np
     network = band_network(num_rows, cuts)
     if network.num_blocks == 0:
         return columns
-    rows = np.full((network.num_blocks * BLOCK, columns.shape[1]), np.inf)
+    rows = np.full((network.num_blocks * BLOCK_ROWS, columns.shape[1]), np.inf)
     rows[:num_rows] = columns
-    blocks = [np.sort(block, axis=0) for block in rows.reshape(network.num_blocks, BLOCK, -1)]
+    blocks = [np.sort(block, axis=0) for block in rows.reshape(network.num_blocks, BLOCK_ROWS, -1)]
     steps = [
         *((pair, False) for pair in network.merges),
         *((pair, True) for pair in network.splits),
@@ -45,7 +45,7 @@ def run_network(num_rows: int, cuts: tuple[int, ...], columns: np.ndarray) -> np
         both = np.sort(np.concatenate([blocks[low], blocks[high]]), axis=0)
         # A split leaves no order inside: the worst that it may do is to reverse it.
         step = -1 if shuffled else 1
-        blocks[low], blocks[high] = both[:BLOCK][::step], both[BLOCK:][::step]
+        blocks[low], blocks[high] = both[:BLOCK_ROWS][::step], both[BLOCK_ROWS:][::step]
     return np.concatenate(blocks)[:num_rows]
 
 
