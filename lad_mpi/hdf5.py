@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import math
 import os
+import re
 import struct
 from typing import TYPE_CHECKING
 
@@ -97,6 +98,18 @@ def is_hdf5(path: Path) -> bool:
         return bool(h5py.is_hdf5(name_of(descriptor)))
     finally:
         os.close(descriptor)
+
+
+def reason(error: Exception) -> str:
+    """Return the system's message for an error of HDF5 or of the system; else its own, in one line.
+
+    HDF5 buries the system's error number in a paragraph about its internals.
+    """
+    number = getattr(error, "errno", None)
+    if number is None and (match := re.search(r"errno = (\d+)", str(error))):
+        number = int(match[1])
+    words = os.strerror(number) if number else str(error)
+    return " ".join(words.split()) or type(error).__name__
 
 
 def datasets_of(group: h5py.Group) -> dict[str, h5py.Dataset]:

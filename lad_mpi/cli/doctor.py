@@ -1,15 +1,14 @@
-"""``lad-mpi doctor``."""
+"""The command ``lad-mpi doctor``: print the report of all ranks."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lad_mpi.cli.world import whole_world
 from lad_mpi.doctor import Finding, Report, Severity, examine, examine_alone
-from lad_mpi.doctor.finding import name_ranks
 from lad_mpi.errors import ExitCode, TransportError
 from lad_mpi.launchers import announced_rank
 
@@ -18,15 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _VERDICTS = {
-    Severity.OK: "nothing to complain of",
-    Severity.NOTE: "a run can be trusted",
-    Severity.WARNING: "results can be trusted, times not yet",
-    Severity.FATAL: "a run could not be trusted here",
+    Severity.OK: "ready to run",
+    Severity.NOTE: "ready to run",
+    Severity.WARNING: "results can be trusted, times cannot",
+    Severity.FATAL: "results could not be trusted",
 }
 
-#: Launchers end all ranks when one leaves; the first has a report to make.
+#: A launcher ends all ranks as soon as one ends, so the others wait for the report of rank 0.
 _PATIENCE_S = 3.0
-#: Of findings that say the same of many hosts, so many are printed in full.
+#: Number of similar findings that are printed in full.
 _SHOWN = 3
 _COUNTED = {
     Severity.OK: ("ok", "ok"),
@@ -37,16 +36,16 @@ _COUNTED = {
 
 
 def doctor(options: argparse.Namespace) -> ExitCode:
-    """Examine all ranks and print one report."""
+    """Check all ranks and print one report."""
     try:
         with whole_world(verbose=options.verbose) as (link, _):
             report = examine(link, options.output)
             if report is not None:
                 _print(report, options)
-            # Printed before any rank ends: launchers end all with the first that fails.
+            # Share after printing, so that no rank ends before.
             return ExitCode(int(link.share("" if report is None else str(int(report.exit_code)))))
     except TransportError as error:
-        # Every rank takes itself for the only one: the first speaks for all, if it is let.
+        # The ranks do not find each other, so each would print a report.
         if announced_rank() > 0:
             time.sleep(_PATIENCE_S)
         else:
@@ -59,13 +58,9 @@ def _print(report: Report, options: argparse.Namespace) -> None:
         sys.stdout.write(json.dumps(report.to_record(), indent=2) + "\n")
         sys.stdout.flush()
         return
-    # Only the rank that prints imports rich.
+    # Only the rank that prints imports Rich.
     from lad_mpi.cli.tables import print_table  # noqa: PLC0415
 
-    if options.verbose:
-        facts = [{"fact": name, "value": value} for name, value in merge_facts(report)]
-        print_table(facts, columns={"fact": "fact", "value": "value"})
-        sys.stdout.write("\n")
     rows = [
         {
             "severity": finding.severity.label,
@@ -86,7 +81,7 @@ def _print(report: Report, options: argparse.Namespace) -> None:
 
 
 def shorten(findings: Iterable[Finding]) -> list[Finding]:
-    """Return the findings with those of many hosts cut to a few and a line that says so."""
+    """Replace all but the first few of many similar findings by their number."""
     groups: dict[tuple[Severity, str, str], list[Finding]] = {}
     for finding in findings:
         groups.setdefault((finding.severity, finding.check, finding.fix), []).append(finding)
@@ -95,39 +90,7 @@ def shorten(findings: Iterable[Finding]) -> list[Finding]:
         short += group[:_SHOWN]
         rest = group[_SHOWN:]
         if rest:
-            more = f"the like {len(rest)} times more (--json has all)"
+            more = f"{len(rest)} similar findings (--json shows all)"
             hosts = tuple(dict.fromkeys(host for finding in rest for host in finding.hosts))
             short.append(Finding(severity, check, more, fix, hosts))
     return short
-
-
-def merge_facts(report: Report) -> list[tuple[str, str]]:
-    """Return every fact once, with the ranks where they differ in it.
-
-    Returns
-    -------
-    list of (str, str)
-        Dotted name and value; facts that no rank has are left out.
-    """
-    values: dict[str, dict[str, list[int]]] = {}
-    for facts in report.facts:
-        for name, value in _flatten(facts.to_record()):
-            values.setdefault(name, {}).setdefault(value, []).append(facts.rank)
-    merged = []
-    for name, ranks_of in values.items():
-        for value, ranks in ranks_of.items():
-            where = "" if len(ranks) == len(report.facts) else f" ({name_ranks(ranks)})"
-            merged.append((name, value + where))
-    return merged
-
-
-def _flatten(record: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    flat: list[tuple[str, str]] = []
-    for key, value in record.items():
-        if isinstance(value, dict):
-            flat += _flatten(value, f"{prefix}{key}.")
-        elif isinstance(value, (list, tuple)):
-            flat += [(prefix + key, ", ".join(map(str, value)))] if value else []
-        elif value not in (None, "") and prefix + key != "rank":
-            flat.append((prefix + key, f"{value:.6g}" if isinstance(value, float) else str(value)))
-    return flat

@@ -319,12 +319,10 @@ def _add_doctor(commands: argparse._SubParsersAction[_Parser]) -> None:
     doctor = _command(
         commands,
         "doctor",
-        "say whether a run could be trusted here",
-        "Examine this place, alone or on all ranks under mpirun or srun: launcher and MPI, "
-        "versions, processors and threads, inherited variables, GPUs, clocks, and HDF5 where "
-        "the logs would go. Each finding comes with its fix; exit code 5 if a run could not be "
-        "trusted.",
-        verbose="show all facts that were gathered, too",
+        "check whether a run can be trusted here",
+        "Check this process, or all ranks under mpirun or srun: launcher and MPI, versions, "
+        "processors and threads, inherited variables, GPUs, and HDF5 in the folder of the logs. "
+        "Each finding comes with its fix. The exit code is 5 if a run could not be trusted.",
     )
     doctor.add_argument(
         "-o",
@@ -332,7 +330,7 @@ def _add_doctor(commands: argparse._SubParsersAction[_Parser]) -> None:
         type=path_argument,
         default=Path("results"),
         metavar="DIR",
-        help="folder of the logs (default: results); it is not made",
+        help="folder of the logs (default: results); it is not created",
     )
     add_json(doctor)
     doctor.set_defaults(module="doctor", function="doctor")
@@ -343,11 +341,14 @@ def _command(
     name: str,
     short: str,
     text: str,
-    *,
-    verbose: str = "show where in the code an error in the command's input arose",
 ) -> _Parser:
     parser = commands.add_parser(name, help=short, description=text)
-    parser.add_argument("-v", "--verbose", action="store_true", help=verbose)
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="show where in the code an error in the command's input arose",
+    )
     return parser
 
 

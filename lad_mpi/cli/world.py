@@ -1,4 +1,4 @@
-"""Commands that run on all ranks together: they agree, and no rank is left waiting."""
+"""Run a command on all ranks: open the link, end all ranks on an error, agree on results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lad_mpi.errors import (
 from lad_mpi.launchers import announced_rank, announced_size, local_rank, say_before_abort
 from lad_mpi.terminal import describe
 from lad_mpi.training.interrupt import InterruptRequest
-from lad_mpi.transport import Guardian, open_link
+from lad_mpi.transport import open_link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,27 +29,29 @@ if TYPE_CHECKING:
 
 _FAILED = "!"
 _FINE = "+"
-#: For how long ranks that cannot speak leave the word to the first one.
+#: How long other ranks wait while rank 0 prints an error that all ranks have.
 _PAUSE_S = 2.0
 
 
 @contextlib.contextmanager
 def whole_world(*, verbose: bool = False) -> Iterator[tuple[Link, InterruptRequest]]:
-    """Open the link, and end all ranks if an exception leaves this one.
+    """Open the link, and end all ranks if this one raises an exception.
 
-    Without that the others would wait for this rank forever.
+    Otherwise the other ranks would wait for this one.
 
     Parameters
     ----------
     verbose : bool
-        Show where in the code an error arose.
+        Whether to print tracebacks.
+
+    Yields
+    ------
+    Link, InterruptRequest
+        The link of this rank, and the signals that asked the command to stop.
     """
     with InterruptRequest() as interrupt:
         try:
-            guardian = Guardian() if announced_size() > 1 else None
             link = _open_link()
-            if guardian is not None:
-                guardian.tell_that_mpi_is_up()
             with _ending_all(link, verbose=verbose):
                 yield link, interrupt
                 link.close()
@@ -62,10 +64,10 @@ def _open_link() -> Link:
     try:
         return open_link()
     except TransportError as error:
-        # Of another host the first rank may know nothing.
+        # Rank 0 prints the error of its own host only.
         if isinstance(error, SharedMemoryError) and announced_rank() > 0 and local_rank() == 0:
             say_before_abort(f"lad-mpi: error: {error}\n")
-        # Launchers end all ranks when the first one leaves, perhaps before the message is out.
+        # A launcher ends all ranks as soon as one ends, so wait until rank 0 has printed.
         if announced_rank() > 0:
             time.sleep(_PAUSE_S)
         raise
@@ -84,28 +86,28 @@ def _ending_all(link: Link, *, verbose: bool) -> Iterator[None]:
 
 
 def inspect_place(link: Link, folder: Path, spec: Spec | None = None, *, force: bool) -> list[str]:
-    """Make the doctor's cheap checks, and refuse what is fatal unless forced.
+    """Run the doctor's cheap checks on all ranks together; stop if a finding is fatal.
 
     Parameters
     ----------
     link : Link
-        Of this rank; all ranks call this together.
+        Of this rank.
     folder : Path
-        Where logs will go.
+        Folder of the logs.
     spec : Spec, optional
-        The run, to know how much it writes.
+        The run, for the size of its log.
     force : bool
-        Go on all the same.
+        Whether to run despite fatal findings.
 
     Returns
     -------
     list of str
-        What was found, for the log.
+        The findings, for the log.
 
     Raises
     ------
     UnfitError
-        A run could not be trusted.
+        A finding is fatal, and ``force`` is not set.
     """
     findings = cheap_checks(link, folder, spec)
     if not force:
@@ -119,8 +121,8 @@ def on_server(link: Link, produce: Callable[[], str]) -> str:
     Raises
     ------
     LadError
-        What ``produce`` raised, on the server; on the other ranks one of the
-        same exit code, whose message nobody prints.
+        On the server, the error of ``produce``; on other ranks, one with the same exit code,
+        which is not printed.
     """
     if not link.is_server:
         verdict, _, text = link.share("").partition("\n")

@@ -1,8 +1,8 @@
-"""Is this place fit for a run? Facts of every rank, judged on the server."""
+"""Check whether a run can be trusted here: every rank collects facts, the server judges."""
 
 from lad_mpi.doctor.examine import Report, cheap_checks, examine, examine_alone, judge, refuse_unfit
 from lad_mpi.doctor.facts import RankFacts
-from lad_mpi.doctor.finding import Finding, Severity, exit_code
+from lad_mpi.doctor.finding import Finding, Severity
 
 __all__ = [
     "Finding",
@@ -12,7 +12,6 @@ __all__ = [
     "cheap_checks",
     "examine",
     "examine_alone",
-    "exit_code",
     "judge",
     "refuse_unfit",
 ]

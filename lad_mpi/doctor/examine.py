@@ -1,4 +1,4 @@
-"""All checks, in the order of the report; and the cheap ones that every run makes."""
+"""Run all checks for a report, or the cheap ones at the start of every run."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lad_mpi.doctor.environment import judge_environment
-from lad_mpi.doctor.facts import RankFacts, by_host, from_text, to_text
-from lad_mpi.doctor.finding import Finding, Severity, exit_code
-from lad_mpi.doctor.gather import all_facts, cheap_facts
+from lad_mpi.doctor.facts import RankFacts, all_facts, by_host, cheap_facts, from_text, to_text
+from lad_mpi.doctor.finding import Finding, Severity
 from lad_mpi.doctor.gpu import judge_gpus
-from lad_mpi.doctor.host import judge_clocks, judge_host
 from lad_mpi.doctor.placement import judge_placement
-from lad_mpi.doctor.storage import judge_hdf5, judge_output, judge_temporary
-from lad_mpi.doctor.world import judge_ranks, judge_versions
-from lad_mpi.errors import UnfitError
+from lad_mpi.doctor.ranks import judge_ranks, judge_versions
+from lad_mpi.doctor.storage import judge_hdf5, judge_output
+from lad_mpi.errors import ExitCode, UnfitError
 from lad_mpi.training.clock import Phase
 from lad_mpi.transport import Loopback
 
@@ -23,28 +20,28 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from lad_mpi.errors import ExitCode, TransportError
+    from lad_mpi.errors import TransportError
     from lad_mpi.spec import Spec
     from lad_mpi.transport import Link
 
-#: Version of the JSON report; it changes when a key does.
-REPORT_VERSION = 1
+#: Version of the JSON report. Increase it if a key changes.
+REPORT_VERSION = 2
 
 _NUMBER_BYTES = 8
-#: Numbers of one iteration in a log, times apart; a lower bound.
+#: Least count of numbers per iteration in a log, besides times.
 _NUMBERS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What an examination found.
+    """The result of all checks.
 
     Parameters
     ----------
     findings : tuple of Finding
         In the order of the checks.
     facts : tuple of RankFacts
-        What they were judged on, by rank.
+        One per rank, in rank order.
     """
 
     findings: tuple[Finding, ...]
@@ -52,8 +49,8 @@ class Report:
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the command ends with."""
-        return exit_code(self.findings)
+        """``UNFIT`` if a finding is fatal, else ``OK``."""
+        return ExitCode.UNFIT if self.count(Severity.FATAL) else ExitCode.OK
 
     @property
     def hosts(self) -> list[str]:
@@ -61,11 +58,11 @@ class Report:
         return list(by_host(self.facts))
 
     def count(self, severity: Severity) -> int:
-        """Return how many findings are of a severity."""
+        """Return the number of findings of one severity."""
         return sum(finding.severity == severity for finding in self.findings)
 
     def to_record(self) -> dict[str, Any]:
-        """Return it as plain values for JSON."""
+        """Return plain values for JSON."""
         return {
             "report_version": REPORT_VERSION,
             "exit_code": int(self.exit_code),
@@ -78,10 +75,10 @@ class Report:
 
 
 def examine(link: Link, output: Path) -> Report | None:
-    """Look at everything on every rank; all ranks call it together.
+    """Run all checks on all ranks together.
 
-    It takes a second or two, starts other processes, and writes a hidden folder
-    beside the output, which it removes again.
+    This takes a second or two. It starts other processes, and writes to a hidden folder
+    beside the output that it removes afterwards.
 
     Parameters
     ----------
@@ -93,66 +90,61 @@ def examine(link: Link, output: Path) -> Report | None:
     Returns
     -------
     Report or None
-        On the server; None on the other ranks.
+        The report on the server, None on other ranks.
     """
     texts = link.gather_texts(to_text(all_facts(link, output)))
     return judge([from_text(text) for text in texts]) if link.is_server else None
 
 
 def examine_alone(refusal: TransportError, output: Path) -> Report:
-    """Look at this process only, because the ranks did not become a world.
+    """Check this process alone, because the ranks did not find each other.
 
-    Nothing is tried in other processes: each of the ranks takes itself for
-    the only one, and the launcher ends them all with the first.
+    It starts no other processes: the launcher ends all ranks as soon as one of them ends.
     """
     return judge([all_facts(Loopback(), output, probe=False)], refusal)
 
 
 def judge(facts: Sequence[RankFacts], refusal: TransportError | None = None) -> Report:
-    """Judge facts of all ranks; the same facts make the same report.
+    """Judge the facts of all ranks. The same facts give the same report.
 
     Parameters
     ----------
     facts : sequence of RankFacts
-        One a rank, in rank order.
+        One per rank, in rank order.
     refusal : TransportError, optional
-        Why the ranks did not become a world.
+        Why the ranks did not find each other.
     """
     findings = [
         *judge_ranks(facts, refusal),
         *judge_versions(facts),
         *judge_placement(facts),
-        *judge_environment(facts),
-        *judge_host(facts),
-        *judge_clocks(facts),
         *judge_gpus(facts),
         *judge_output(facts),
         *judge_hdf5(facts),
-        *judge_temporary(facts),
     ]
     return Report(tuple(findings), tuple(facts))
 
 
 def cheap_checks(link: Link, output: Path, spec: Spec | None = None) -> list[Finding]:
-    """Make the checks that a run can afford; all ranks call it together.
+    """Run the checks for the start of a run, on all ranks together.
 
-    One gather of texts, and one broadcast. Nothing is written and no process started.
-    Whether the folder can be written is not judged: that is a matter of the
-    command line, and the run refuses it as such.
+    They take one gather and one broadcast of text, write nothing and start no process.
+    They do not test whether the folder can be written, because the run does, and ends
+    with the exit code for usage.
 
     Parameters
     ----------
     link : Link
         Of this rank.
     output : Path
-        Folder of the log, on the server; what other ranks give is not looked at.
+        Folder of the log; only the server's counts.
     spec : Spec, optional
-        The run, to know how much it writes; on the server.
+        The run, for the size of its log; only the server's counts.
 
     Returns
     -------
     list of Finding
-        The same on every rank, without what is as it should be.
+        All findings except ``OK``, the same on every rank.
     """
     texts = link.gather_texts(to_text(cheap_facts(link, output)))
     found = ""
@@ -161,22 +153,20 @@ def cheap_checks(link: Link, output: Path, spec: Spec | None = None) -> list[Fin
         findings = [
             *judge_versions(facts),
             *judge_placement(facts),
-            *judge_environment(facts),
-            *judge_host(facts),
-            *_judge_room(facts, spec, link.size),
+            *_judge_log(facts, spec, link.size),
         ]
-        # The server alone judges: facts of thousands of ranks take a while to read.
+        # Only the server judges: reading the facts of thousands of ranks takes time.
         found = json.dumps([f.to_record() for f in findings if f.severity > Severity.OK])
     return [Finding.from_record(record) for record in json.loads(link.share(found))]
 
 
 def refuse_unfit(findings: Sequence[Finding]) -> None:
-    """Stop a run for what :func:`cheap_checks` found, where that is fatal; on every rank alike.
+    """Stop the run on every rank if :func:`cheap_checks` found something fatal.
 
     Raises
     ------
     UnfitError
-        A finding is fatal. All ranks know of it.
+        A finding is fatal. All ranks raise it.
     """
     fatal = [finding for finding in findings if finding.severity == Severity.FATAL]
     if not fatal:
@@ -184,13 +174,13 @@ def refuse_unfit(findings: Sequence[Finding]) -> None:
     error = UnfitError(
         "; ".join(f"{finding.check}: {finding.found}" for finding in fatal),
         hint="; ".join(dict.fromkeys(finding.fix for finding in fatal))
-        + "; lad-mpi doctor says more, --force goes on all the same",
+        + "; lad-mpi doctor shows more, --force runs anyway",
     )
     error.relayed = True
     raise error
 
 
-def _judge_room(facts: Sequence[RankFacts], spec: Spec | None, ranks: int) -> list[Finding]:
+def _judge_log(facts: Sequence[RankFacts], spec: Spec | None, ranks: int) -> list[Finding]:
     if facts[0].output is None or facts[0].output.error:
         return []
     if spec is None:
@@ -199,5 +189,5 @@ def _judge_room(facts: Sequence[RankFacts], spec: Spec | None, ranks: int) -> li
 
 
 def least_log_bytes(spec: Spec, ranks: int) -> int:
-    """Return how much a log takes at least, the final model apart."""
+    """Return the least size of a log in bytes, without the final model."""
     return _NUMBER_BYTES * spec.iterations * (_NUMBERS + ranks * len(Phase))

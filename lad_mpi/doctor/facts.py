@@ -1,31 +1,59 @@
-"""What the checks judge: plain data about one rank, sent as JSON text."""
+"""Facts about one rank and its host, collected on the rank and sent to the server as JSON."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Mapping  # noqa: TC003  (pydantic reads the annotations)
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lad_mpi.doctor.gpu_probe import GpuTransfers
+from pydantic import TypeAdapter
+
+from lad_mpi import __version__
+from lad_mpi.aggregation.columns import num_threads
+from lad_mpi.arrays import visible_gpus
+from lad_mpi.doctor.gpu_probe import GpuTransfers, probe_gpu_transfers
+from lad_mpi.launchers import local_rank
+from lad_mpi.machine import (
+    cpu_model,
+    describe_blas,
+    describe_place,
+    package_versions,
+    public_environment,
+    quota_cpus,
+    read_or_empty,
+)
+from lad_mpi.transport import describe_mpi
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    from lad_mpi.transport import Link
+
+_PROCESSORS = Path("/sys/devices/system/cpu")
+_NVIDIA = Path("/proc/driver/nvidia/gpus")
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """A folder as a place to write.
+    """A folder to write in.
 
     Parameters
     ----------
     folder : str
-        The folder, or the nearest one above it that exists.
+        The folder, or its nearest parent that exists.
     error : str
-        Why it cannot be written; empty where it seems that it can.
+        Why it cannot be written; empty if it can.
     file_system : str
-        Type as the kernel calls it, ``"ext4"``; empty where unknown.
+        Type of the file system, such as ``"ext4"``; empty if unknown.
     free_bytes : int
-        What an ordinary user may still write, quotas apart.
+        Bytes that an ordinary user may write, without regard to quotas.
     """
 
     folder: str
@@ -35,83 +63,49 @@ class Space:
 
 
 @dataclass(frozen=True, slots=True)
-class ClockFacts:
-    """The clock that times phases, ``time.perf_counter``.
-
-    Parameters
-    ----------
-    source : str
-        What the kernel reads, ``"tsc"``; empty where unknown.
-    call_s : float
-        Median seconds of one reading.
-    step_s : float
-        Smallest difference seen between two readings.
-    went_back : bool
-        Whether a reading was before the one before it.
-    """
-
-    source: str
-    call_s: float
-    step_s: float
-    went_back: bool
-
-
-@dataclass(frozen=True, slots=True)
 class RankFacts:
-    """One rank.
+    """Facts about one rank.
 
-    What a full examination alone looks at is None, or empty, in cheap checks.
+    Fields after ``output`` are empty or None in :func:`cheap_facts`.
 
     Parameters
     ----------
     rank : int
-        Its number.
+        Number of the rank.
     host : str
         Name of its host.
     cpus : tuple of int
-        Its affinity mask.
+        Affinity mask.
     blas_threads, kernel_threads : int
         Threads of linear algebra and of the suite's own kernels.
     host_cpus : int
-        Processors of the host that are switched on.
+        Processors of the host.
     load_average : float
-        Of the host, over the last minute, this job included.
+        Load of the host over the last minute, this job included.
     quota_cpus : float or None
-        Processors' worth of time that the control group allows.
+        Processors that the control group allows; None without a limit.
     versions : dict of str to str
-        Of all that numbers and messages depend on.
+        Versions of the software and name of the processor.
     environment : dict of str to str
-        Variables about threads, binding, files and devices.
+        Variables that :func:`~lad_mpi.machine.public_environment` returns.
     output : Space or None
-        Where the log goes; on the server.
+        Folder of the log, on the server.
     cores : tuple of int
-        For every processor in ``cpus``, the first of those that share its core.
-    governor : str
-        How the kernel sets the frequency of its first processor.
-    temporary : Space or None
-        Where temporary files go.
-    shared_memory : Space or None
-        Where ranks of one host exchange messages.
-    clock : ClockFacts or None
-        The clock.
+        For each of ``cpus``, the first processor on the same core.
     mpi : dict of str to str
-        :func:`~lad_mpi.transport.describe.describe_mpi`.
-    builds : dict of str to str
-        How the interpreter was built, and NumPy's linear algebra.
-    python : str
-        The interpreter.
-    mpirun : str
-        The ``mpirun`` that the path leads to.
+        What :func:`~lad_mpi.transport.describe_mpi` returns.
+    python, mpirun : str
+        Path of the interpreter, and of the ``mpirun`` on the path.
     gpus : tuple of str
-        Model and bus number of every GPU that it may use.
+        Model and bus id of each visible GPU.
     gpu : str
-        The one of them that it would use.
+        The visible GPU that this rank would use.
     driver_gpus : int
-        GPUs that the driver knows on the host, whether they may be used or not.
+        GPUs of the host that the driver knows, visible or not.
     transfers : GpuTransfers or None
-        How messages get from the GPU to MPI; on one rank of a host.
+        Result of the GPU probe, on one rank per host.
     hdf5 : dict or None
-        :class:`~lad_mpi.logs.probe.Hdf5Facts` as a dict; on the server.
+        :class:`~lad_mpi.logs.probe.Hdf5Facts` as a dict, on the server.
     """
 
     rank: int
@@ -126,12 +120,7 @@ class RankFacts:
     environment: Mapping[str, str] = field(default_factory=dict)
     output: Space | None = None
     cores: tuple[int, ...] = ()
-    governor: str = ""
-    temporary: Space | None = None
-    shared_memory: Space | None = None
-    clock: ClockFacts | None = None
     mpi: Mapping[str, str] = field(default_factory=dict)
-    builds: Mapping[str, str] = field(default_factory=dict)
     python: str = ""
     mpirun: str = ""
     gpus: tuple[str, ...] = ()
@@ -142,47 +131,133 @@ class RankFacts:
 
     @property
     def threads(self) -> int:
-        """How many threads it computes with at a time."""
+        """Largest number of threads that compute at once."""
         return max(self.blas_threads, self.kernel_threads)
 
     def to_record(self) -> dict[str, Any]:
-        """Return all of it as plain values for JSON."""
+        """Return plain values for JSON."""
         return asdict(self)
 
 
-_NESTED = {
-    "output": Space,
-    "temporary": Space,
-    "shared_memory": Space,
-    "clock": ClockFacts,
-    "transfers": GpuTransfers,
-}
-
-
 def to_text(facts: RankFacts) -> str:
-    """Write facts as JSON, for the exchange between ranks."""
+    """Return facts as JSON."""
     return json.dumps(facts.to_record())
 
 
 def from_text(text: str) -> RankFacts:
-    """Read what :func:`to_text` wrote, here or in another version, which is to be found out."""
-    record = _known(RankFacts, json.loads(text))
-    for name, kind in _NESTED.items():
-        if record.get(name) is not None:
-            record[name] = kind(**_known(kind, record[name]))
-    for name in ("cpus", "cores", "gpus"):
-        record[name] = tuple(record.get(name, ()))
-    return RankFacts(**record)
+    """Read facts from JSON, and ignore keys of another version of the suite."""
+    return _adapter().validate_json(text)
 
 
-def _known(kind: type, record: Mapping[str, Any]) -> dict[str, Any]:
-    names = {known.name for known in fields(kind)}
-    return {name: value for name, value in record.items() if name in names}
+@cache
+def _adapter() -> TypeAdapter[RankFacts]:
+    return TypeAdapter(RankFacts)
 
 
 def by_host(facts: Sequence[RankFacts]) -> dict[str, list[RankFacts]]:
-    """Sort ranks by host, in the order in which hosts first come."""
+    """Group ranks by host, hosts in the order of their first rank."""
     hosts: dict[str, list[RankFacts]] = {}
     for rank in facts:
         hosts.setdefault(rank.host, []).append(rank)
     return hosts
+
+
+def cheap_facts(link: Link, output: Path | None) -> RankFacts:
+    """Collect the facts that take milliseconds and leave no trace.
+
+    Parameters
+    ----------
+    link : Link
+        Of this rank.
+    output : Path or None
+        Folder of the log, on the server; it need not exist.
+    """
+    place = describe_place()
+    return RankFacts(
+        rank=link.rank,
+        host=place["host"],
+        cpus=tuple(place["cpus"]),
+        blas_threads=place["blas_threads"],
+        kernel_threads=num_threads(),
+        host_cpus=os.cpu_count() or 1,
+        load_average=os.getloadavg()[0],
+        quota_cpus=quota_cpus(),
+        versions={
+            "lad_mpi": __version__,
+            "python": platform.python_version(),
+            **package_versions(),
+            "mpi": link.library,
+            "blas": ", ".join(describe_blas()),
+            "processor": cpu_model(),
+        },
+        environment=public_environment(),
+        output=describe_space(output) if link.is_server and output is not None else None,
+    )
+
+
+def all_facts(link: Link, output: Path, *, probe: bool = True) -> RankFacts:
+    """Collect all facts. The server and the first rank of a host start other processes.
+
+    Parameters
+    ----------
+    link : Link
+        Of this rank.
+    output : Path
+        Folder of the log; it need not exist.
+    probe : bool
+        Whether to start processes that try GPU transfers and HDF5.
+    """
+    cheap = cheap_facts(link, output)
+    gpus = visible_gpus()
+    hdf5 = None
+    if probe and cheap.output is not None and not cheap.output.error:
+        # Only the server imports HDF5.
+        from lad_mpi.logs.probe import probe_hdf5  # noqa: PLC0415
+
+        hdf5 = asdict(probe_hdf5(Path(cheap.output.folder)))
+    return replace(
+        cheap,
+        cores=tuple(_first_sibling(cpu) for cpu in cheap.cpus),
+        mpi=describe_mpi(),
+        python=sys.executable,
+        mpirun=shutil.which("mpirun") or "",
+        gpus=tuple(gpus),
+        gpu=gpus[local_rank() % len(gpus)] if gpus else "",
+        driver_gpus=len(list(_NVIDIA.iterdir())) if _NVIDIA.is_dir() else 0,
+        transfers=probe_gpu_transfers() if gpus and probe and local_rank() == 0 else None,
+        hdf5=hdf5,
+    )
+
+
+def describe_space(folder: Path) -> Space:
+    """Return whether a folder, or its nearest parent that exists, can be written."""
+    try:
+        place = next(above for above in (folder, *folder.absolute().parents) if above.exists())
+        if not place.is_dir():
+            return Space(str(place), "it is a file")
+        if not os.access(place, os.W_OK | os.X_OK):
+            return Space(str(place), "no permission to write in it")
+        free_bytes = shutil.disk_usage(place).free
+    except (OSError, ValueError) as error:
+        return Space(str(folder), str(error))
+    return Space(str(place), "", file_system_of(place), free_bytes)
+
+
+def file_system_of(folder: Path, mounts: Path = Path("/proc/mounts")) -> str:
+    """Return the type of the file system of a folder; empty if unknown."""
+    resolved = folder.resolve()
+    found, deepest = "", -1
+    for line in read_or_empty(mounts).splitlines():
+        _, point, kind, *_ = line.split(" ")
+        mounted = Path(point.replace("\\040", " "))
+        depth = len(mounted.parts)
+        # Of two mounts on one point, the later one hides the other.
+        if depth >= deepest and resolved.is_relative_to(mounted):
+            found, deepest = kind, depth
+    return found
+
+
+def _first_sibling(cpu: int) -> int:
+    listed = read_or_empty(_PROCESSORS / f"cpu{cpu}/topology/thread_siblings_list")
+    first = listed.replace("-", ",").partition(",")[0]
+    return int(first) if first.isdigit() else cpu

@@ -1,24 +1,25 @@
-"""What a check says: how bad, what was found, and what to do about it."""
+"""A finding: how severe it is, what a check found, and what to do about it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
-from lad_mpi.errors import ExitCode
 from lad_mpi.machine import format_ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from lad_mpi.doctor.facts import RankFacts
 
 
 class Severity(IntEnum):
-    """How bad a finding is, for a run in this place.
+    """How severe a finding is.
 
-    ``OK``: as it should be. ``NOTE``: worth knowing. ``WARNING``: results are
-    right, but times are not those of the machine, or something may be lost.
-    ``FATAL``: a run could not be trusted, or could not write its log.
+    ``OK``: nothing to do. ``NOTE``: worth knowing. ``WARNING``: results are right, but
+    times are not reliable, or data may be lost. ``FATAL``: results could not be trusted,
+    or the log could not be written.
     """
 
     OK = 0
@@ -28,7 +29,7 @@ class Severity(IntEnum):
 
     @property
     def label(self) -> str:
-        """The name in lower case, as reports and JSON have it."""
+        """The name in lower case, as in reports and JSON."""
         return self.name.lower()
 
 
@@ -39,22 +40,22 @@ class Finding:
     Parameters
     ----------
     severity : Severity
-        How bad it is.
+        How severe it is.
     check : str
-        Name of the check, the same in every report.
+        Name of the check.
     found : str
         What was found, with the numbers.
     fix : str
-        What to do about it; only an ``OK`` needs none.
+        What to do about it; may be empty for ``OK`` only.
     hosts : tuple of str
-        Where; empty where it is no matter of certain hosts.
+        Affected hosts; empty if it affects all alike.
     ranks : tuple of int
-        Whom it concerns; empty where it is no matter of certain ranks.
+        Affected ranks; empty if it affects all alike.
 
     Raises
     ------
     ValueError
-        A finding that is not ``OK`` gives no fix.
+        The fix is missing.
     """
 
     severity: Severity
@@ -65,45 +66,51 @@ class Finding:
     ranks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a complaint without a way out."""
+        """Require a fix for every problem."""
         if self.severity > Severity.OK and not self.fix:
             raise ValueError(f"the finding {self.check!r} needs a fix")
+
+    @classmethod
+    def on(
+        cls, ranks: Sequence[RankFacts], severity: Severity, check: str, found: str, fix: str
+    ) -> Finding:
+        """Return a finding about some ranks, whose text begins with the ranks and their hosts."""
+        hosts = tuple(dict.fromkeys(r.host for r in ranks))
+        numbers = tuple(r.rank for r in ranks)
+        where = f"{name_ranks(numbers)} on {', '.join(hosts)}"
+        return cls(severity, check, f"{where}: {found}", fix, hosts, numbers)
 
     def __str__(self) -> str:
         text = f"{self.check}: {self.found}"
         return f"{text}\n  hint: {self.fix}" if self.fix else text
 
     def to_record(self) -> dict[str, Any]:
-        """Return it as plain values for JSON."""
-        return {
-            "severity": self.severity.label,
-            "check": self.check,
-            "found": self.found,
-            "fix": self.fix,
-            "hosts": list(self.hosts),
-            "ranks": list(self.ranks),
-        }
+        """Return plain values for JSON."""
+        return {**asdict(self), "severity": self.severity.label}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Finding:
-        """Read what :meth:`to_record` wrote."""
+        """Read a record that :meth:`to_record` returned, also after a way through JSON."""
         return cls(
-            severity=Severity[str(record["severity"]).upper()],
-            check=record["check"],
-            found=record["found"],
-            fix=record["fix"],
-            hosts=tuple(record["hosts"]),
-            ranks=tuple(record["ranks"]),
+            **{
+                **record,
+                "severity": Severity[str(record["severity"]).upper()],
+                "hosts": tuple(record["hosts"]),
+                "ranks": tuple(record["ranks"]),
+            }
         )
 
 
-def exit_code(findings: Iterable[Finding]) -> ExitCode:
-    """Return ``UNFIT`` where a finding is fatal, else ``OK``."""
-    worst = max((finding.severity for finding in findings), default=Severity.OK)
-    return ExitCode.UNFIT if worst == Severity.FATAL else ExitCode.OK
-
-
 def name_ranks(ranks: Iterable[int]) -> str:
-    """Write ``rank 3`` or ``ranks 0-2,5``."""
-    numbers = set(ranks)
-    return f"rank{'s' if len(numbers) > 1 else ''} {format_ranges(numbers)}"
+    """Return text like ``rank 3`` or ``ranks 0-2,5``."""
+    return _counted("rank", ranks)
+
+
+def name_processors(cpus: Iterable[int]) -> str:
+    """Return text like ``processor 3`` or ``processors 0-2,5``."""
+    return _counted("processor", cpus)
+
+
+def _counted(word: str, numbers: Iterable[int]) -> str:
+    known = set(numbers)
+    return f"{word}{'s' if len(known) > 1 else ''} {format_ranges(known)}"

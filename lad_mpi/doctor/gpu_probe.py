@@ -1,8 +1,8 @@
-"""Whether MPI can be handed arrays of a GPU, tried in processes that may crash.
+"""Try in separate processes whether MPI takes arrays of a GPU.
 
-Libraries claim it and then crash, deliver other contents, or copy through the
-host behind the scenes, slower than it is done by hand. ``gpu_trial`` is what is
-tried in these processes.
+MPI libraries may claim that they do, and then crash, deliver wrong data, or copy through
+host memory more slowly than the suite does. :mod:`~lad_mpi.doctor.gpu_trial` runs in these
+processes.
 """
 
 from __future__ import annotations
@@ -12,33 +12,18 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from lad_mpi.launchers import module_words
+from lad_mpi.launchers import module_words, without_job
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Sequence
 
-#: Variables by which a launcher's ranks, or the hosts of a job, are known; the probe is none
-#: of them, and stays on its host.
-_LAUNCHERS = (
-    *("PMI", "OMPI_", "PRTE_", "HYD", "MPI_LOCAL", "MV2_COMM", "PALS_", "SLURM_"),
-    *("PBS_", "LSB_", "LSF_", "SGE_", "PE_HOSTFILE", "COBALT_", "FLUX_"),
-)
-#: Of these, settings of a library, which decide what it makes of a GPU's arrays,
-_SETTINGS = ("OMPI_MCA_", "PRTE_MCA_", "PMIX_MCA_", "OMPI_ALLOW_RUN_AS_ROOT")
-#: but for those by which it tells a rank who it is.
-_NO_SETTINGS = (
-    *("OMPI_MCA_ess", "OMPI_MCA_orte_", "OMPI_MCA_pmix", "OMPI_MCA_plm", "OMPI_MCA_hnp"),
-    *("OMPI_MCA_num_procs", "OMPI_MCA_initial_wdir"),
-    *("PRTE_MCA_ess", "PRTE_MCA_plm", "PRTE_MCA_prte_", "PRTE_MCA_pmix"),
-)
-#: After which the processes are ended.
+#: Time limit of the processes.
 PROBE_TIMEOUT_S = 60.0
 
 
@@ -49,14 +34,14 @@ class GpuTransfers:
     Parameters
     ----------
     kind : {"direct", "staged", "none"}
-        ``direct``: MPI takes the GPU's arrays, delivers what they hold, and is no
-        slower than by hand. ``staged``: it does not; messages go through pinned
-        memory of the host. ``none``: no GPU can be used.
+        ``direct``: MPI takes arrays of the GPU, delivers them correctly, and is at least as
+        fast as ``staged``. ``staged``: messages go through pinned host memory. ``none``:
+        arrays are in host memory.
     reason : str
-        Why, for a person.
+        Why, as text.
     direct_bytes_per_s, staged_bytes_per_s : float or None
-        Of a broadcast of 16 MiB and a gather of two messages of 16 MiB, the best of
-        five; None where it was not measured.
+        Rates of a broadcast of 16 MiB and a gather of two messages of 16 MiB, the best of
+        five; None if not measured.
     """
 
     kind: Literal["direct", "staged", "none"]
@@ -65,103 +50,70 @@ class GpuTransfers:
     staged_bytes_per_s: float | None = None
 
 
-#: Where nobody needs a GPU.
 HOST_MEMORY = GpuTransfers("none", "arrays are in host memory")
 
 
 def probe_gpu_transfers(
     *, command: Sequence[str] | None = None, timeout_s: float = PROBE_TIMEOUT_S
 ) -> GpuTransfers:
-    """Try in other processes whether MPI can be handed arrays of this rank's GPU.
+    """Try whether MPI takes arrays of the GPU, in two processes on this host.
 
-    Two processes of this host, where an ``mpiexec`` that belongs to the MPI library lies
-    beside this Python or on the path. Without, only the GPU is looked for: one process
-    that sends to itself shows nothing of what passes between two. The paths between
-    hosts are not tried: they need ranks on two hosts, which a crash would take along.
+    They are started with the ``mpiexec`` beside this Python, or else the one on the path.
+    Paths between hosts are not tried, because a crash would end the ranks there.
 
     Parameters
     ----------
     command : sequence of str, optional
-        What is started, for tests.
+        Command to start instead, for tests.
     timeout_s : float
-        After which processes are ended; it may take two tries.
+        Time limit in seconds.
+
+    Returns
+    -------
+    GpuTransfers
+        ``staged`` if the trial fails, with the reason.
     """
-    commands = _pair_and_one(timeout_s) if command is None else [command]
-    told: list[dict[str, Any]] = []
-    end = ""
-    for attempt in commands:
-        told, end = _try(attempt, timeout_s)
-        # Nothing at all: this launcher starts nothing here, as some do for root.
-        if told:
-            break
-    return _judge(told, end)
-
-
-def _try(command: Sequence[str], timeout_s: float) -> tuple[list[dict[str, Any]], str]:
+    if command is None:
+        beside = str(Path(sys.executable).parent)
+        mpiexec = shutil.which("mpiexec", path=beside) or shutil.which("mpiexec")
+        if mpiexec is None:
+            return GpuTransfers("staged", "there is no mpiexec to try direct transfers with")
+        trial = module_words("lad_mpi.doctor.gpu_trial")
+        command = [mpiexec, "-n", "2", *trial, f"{timeout_s:g}"]
     try:
         process = subprocess.Popen(  # noqa: S603
             command,
-            env=_clean(os.environ),
+            env=without_job(os.environ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            # A launcher has children, which must go with it.
+            # The timeout must end the children of the launcher, too.
             start_new_session=True,
         )
     except OSError as error:
-        return [], str(error)
+        return GpuTransfers("staged", f"the trial could not be started: {error}")
     with process:
         try:
             output, errors = process.communicate(timeout=timeout_s)
-            end = f"{_name(process.returncode)}: {_last_line(errors)}".rstrip(": ")
+            end = f"{_describe_code(process.returncode)}: {_last_line(errors)}".rstrip(": ")
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             output, _ = process.communicate()
             end = f"it did not end within {timeout_s:g} s"
-    return list(_records(output)), end
+    return _read(output) or GpuTransfers("staged", f"the trial of direct transfers failed ({end})")
 
 
-def _records(output: str) -> Iterator[dict[str, Any]]:
-    """Yield what the probe tells, among whatever libraries print."""
+def _read(output: str) -> GpuTransfers | None:
+    """Return the result that the trial printed; libraries may print other lines."""
     for line in output.splitlines():
-        with contextlib.suppress(ValueError):
-            record = json.loads(line)
-            if isinstance(record, dict):
-                yield record
+        with contextlib.suppress(ValueError, TypeError):
+            return GpuTransfers(**json.loads(line))
+    return None
 
 
-def _judge(told: Sequence[Mapping[str, Any]], end: str) -> GpuTransfers:
-    verdicts = [line for line in told if "kind" in line]
-    if verdicts:
-        return GpuTransfers(**verdicts[0])
-    if any("gpu" in line for line in told):
-        return GpuTransfers("staged", f"MPI failed when it was handed an array of the GPU ({end})")
-    if any("mpi" in line for line in told):
-        return GpuTransfers("none", f"no GPU could be opened ({end})")
-    return GpuTransfers("none", f"MPI could not be started ({end})")
-
-
-def _pair_and_one(timeout_s: float) -> list[list[str]]:
-    one = module_words("lad_mpi.doctor.gpu_trial")
-    one += [socket.gethostname(), f"{timeout_s:g}"]
-    beside = str(Path(sys.executable).parent)
-    mpiexec = shutil.which("mpiexec", path=beside) or shutil.which("mpiexec")
-    return [one] if mpiexec is None else [[mpiexec, "-n", "2", *one], one]
-
-
-def _clean(environ: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environ.items() if not _is_of_a_launcher(name)}
-
-
-def _is_of_a_launcher(name: str) -> bool:
-    if name.startswith(_NO_SETTINGS):
-        return True
-    return name.startswith(_LAUNCHERS) and not name.startswith(_SETTINGS)
-
-
-def _name(code: int) -> str:
+def _describe_code(code: int) -> str:
     try:
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     except ValueError:

@@ -1,4 +1,4 @@
-"""What is tried of a GPU and MPI, in two processes that may crash: ``gpu_probe`` starts them."""
+"""The processes of :mod:`~lad_mpi.doctor.gpu_probe`: exchange arrays of a GPU, and time it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import importlib
 import json
 import signal
-import socket
 import sys
 import time
 import traceback
@@ -28,77 +27,62 @@ if TYPE_CHECKING:
     from lad_mpi.arrays import Backend
     from lad_mpi.transport.base import Exchange
 
-#: Of messages that libraries send at once, announce first, and cut into pieces.
+#: Libraries send small messages eagerly, large ones by rendezvous, and larger ones in pieces.
 _SIZES_BYTES = (1, 4001, 2**22 + 3)
 _TIMED_BYTES = 2**24
 _NUM_DEVICES = 2
 _REPEATS = 5
 _GRACE_S = 5
-_ALONE = (
-    "it could not be tried with two processes, for which an mpiexec of this MPI library is "
-    'needed; backend.gpu_transfers = "direct" decides'
-)
-_ELSEWHERE = 'mpiexec left this host to try it; backend.gpu_transfers = "direct" decides'
 
 
-def main(host: str, timeout_s: float) -> None:
-    """Try, and tell what was found as lines of JSON: that MPI is up, the GPU, the verdict.
+def main(timeout_s: float) -> None:
+    """Try direct transfers between two ranks, and print the result as JSON.
 
     Parameters
     ----------
-    host : str
-        Where this should run.
     timeout_s : float
-        How long it may take.
+        Time limit in seconds.
     """
-    # Whoever started this may be killed before it can end it, also while MPI hangs.
+    # The process that enforces the limit may be killed.
     signal.alarm(int(timeout_s) + _GRACE_S)
-    # In the order of a run: some libraries look for GPUs when they are initialised.
+    # MPI first, as in a run: some libraries look for GPUs when they are initialised.
     comm = importlib.import_module("lad_mpi.transport.mpi").world()
-    _tell({"mpi": comm.size})
     backend = None
     try:
         backend = open_backend("cupy", "float32")
     except BackendError as error:
-        _tell(asdict(GpuTransfers("none", error.message)))
+        _print(GpuTransfers("staged", error.message))
     if _largest(comm, backend is None) or backend is None:
         return
-    _tell({"gpu": backend.device_name})
     if comm.size == 1:
-        found = GpuTransfers("staged", _ALONE)
-    elif _largest(comm, socket.gethostname() != host):
-        found = GpuTransfers("staged", _ELSEWHERE)
-    else:
-        found = _measure_or_abort(comm, backend)
-    if comm.rank == 0:
-        _tell(asdict(found))
-
-
-def _measure_or_abort(comm: Any, backend: Backend) -> GpuTransfers:
+        _print(GpuTransfers("staged", "mpiexec does not match the MPI library"))
+        return
     try:
-        return measure(comm, backend)
+        found = measure(comm, backend)
     except Exception:
         traceback.print_exc()
-        # The other process would wait for this one.
+        # Otherwise the other process would wait.
         comm.Abort(int(ExitCode.FAILED))
         raise
+    if comm.rank == SERVER:
+        _print(found)
 
 
 def measure(comm: Any, backend: Backend) -> GpuTransfers:
-    """Hold the collectives of an iteration with arrays of a backend, as a run does.
+    """Run the collectives of an iteration with arrays of a backend.
 
     Parameters
     ----------
     comm : mpi4py.MPI.Intracomm
-        Two ranks.
+        Communicator of two ranks.
     backend : Backend
-        Whose arrays are sent; NumPy's in tests.
+        Backend of the arrays; NumPy in tests.
     """
     for size in _SIZES_BYTES:
         with _planned(comm, size, backend.xp.zeros) as exchange:
             wrong = not _delivers(comm, exchange, backend)
         if _largest(comm, wrong):
-            return GpuTransfers("staged", f"MPI delivered other contents ({size} bytes)")
+            return GpuTransfers("staged", f"MPI delivered wrong data ({size} bytes)")
     with (
         _planned(comm, _TIMED_BYTES, backend.xp.zeros) as handed,
         _planned(comm, _TIMED_BYTES, backend.host_buffer) as hosts,
@@ -106,24 +90,22 @@ def measure(comm: Any, backend: Backend) -> GpuTransfers:
         direct_s = _best(comm, backend, partial(_send, handed))
         staged_s = _best(comm, backend, _staged(hosts, backend))
     moved = _TIMED_BYTES * (1 + _NUM_DEVICES)
-    direct, by_hand = moved / direct_s, moved / staged_s
-    rates = f"{direct / 1e9:.1f} GB/s, {by_hand / 1e9:.1f} GB/s through the host by hand"
-    if direct < by_hand:
-        return GpuTransfers(
-            "staged", f"MPI is slower (two processes of this host: {rates})", direct, by_hand
-        )
-    return GpuTransfers("direct", f"two processes of this host: {rates}", direct, by_hand)
+    direct, staged = moved / direct_s, moved / staged_s
+    rates = f"{direct / 1e9:.1f} GB/s directly, {staged / 1e9:.1f} GB/s through the host"
+    if direct < staged:
+        return GpuTransfers("staged", f"direct transfers are slower ({rates})", direct, staged)
+    return GpuTransfers("direct", rates, direct, staged)
 
 
 @contextlib.contextmanager
 def _planned(comm: Any, size_bytes: int, allocate: Callable[..., Any]) -> Iterator[Exchange]:
-    """Plan a broadcast, and a gather of a message from each of two devices."""
+    """Plan a broadcast, and a gather of one message from each of two devices."""
     mpi = importlib.import_module("lad_mpi.transport.mpi")
 
     def empty(shape: tuple[int, ...]) -> Any:
         return allocate(shape, np.uint8)
 
-    # Whoever started the processes ends them when they take too long.
+    # The probe enforces the time limit.
     watchdog = Watchdog(comm.rank, lambda: None, timeout_s=0)
     exchange = mpi.MpiExchange(
         comm,
@@ -138,9 +120,9 @@ def _planned(comm: Any, size_bytes: int, allocate: Callable[..., Any]) -> Iterat
 
 
 def _delivers(comm: Any, exchange: Exchange, backend: Backend) -> bool:
-    """Tell whether everything arrives where it should and as it was."""
+    """Return whether all messages arrive in the right place with the right bytes."""
     xp, size = backend.xp, exchange.downlink.size
-    # A period that divides no size of a piece shows pieces that change places.
+    # A prime period, so that pieces in the wrong order are noticed.
     pattern = (xp.arange(size) % 251).astype(np.uint8)
     if comm.rank == SERVER:
         exchange.downlink[...] = pattern
@@ -181,7 +163,7 @@ def _staged(exchange: Exchange, backend: Backend) -> Callable[[], None]:
 
 
 def _best(comm: Any, backend: Backend, send: Callable[[], None]) -> float:
-    """Return the seconds of the fastest of some exchanges, of which one more warms up."""
+    """Return the time of the fastest exchange in seconds, after one to warm up."""
     times_s = []
     for _ in range(1 + _REPEATS):
         backend.synchronize()
@@ -190,7 +172,7 @@ def _best(comm: Any, backend: Backend, send: Callable[[], None]) -> float:
         send()
         backend.synchronize()
         times_s.append(time.perf_counter() - start)
-    # Ranks must agree on what was faster.
+    # Ranks must agree on which is faster.
     return _largest(comm, min(times_s[1:]))
 
 
@@ -200,10 +182,10 @@ def _largest(comm: Any, value: float) -> float:
     return float(everyone.max())
 
 
-def _tell(record: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(record) + "\n")
+def _print(found: GpuTransfers) -> None:
+    sys.stdout.write(json.dumps(asdict(found)) + "\n")
     sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], float(sys.argv[2]))
+    main(float(sys.argv[1]))

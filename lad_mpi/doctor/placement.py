@@ -1,4 +1,4 @@
-"""Ranks and threads against the processors that they may use."""
+"""Check ranks and threads against the processors that they may use."""
 
 from __future__ import annotations
 
@@ -6,217 +6,231 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from lad_mpi.doctor.facts import RankFacts, by_host
-from lad_mpi.doctor.finding import Finding, Severity, name_ranks
-from lad_mpi.machine import format_ranges
+from lad_mpi.doctor.finding import Finding, Severity, name_processors
+from lad_mpi.launchers import ignored_cpus_per_task, inherited_binding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _BIND = "mpirun --bind-to core, srun --cpu-bind=cores"
+#: A shell and the doctor cause this load by themselves.
+_IDLE_LOAD = 0.5
 
 Mask = frozenset[int]
 
 
 def judge_placement(facts: Sequence[RankFacts]) -> list[Finding]:
-    """Judge every host: too many threads, shared and uneven processors, idle ones.
+    """Check threads, affinity, binding variables, quotas and load, host by host."""
+    hosts = by_host(facts).values()
+    found = [f for ranks in hosts for f in (_crowded(ranks) or _shared(ranks)) + _idle(ranks)]
+    found += _uneven(facts)
+    busy = [f for ranks in hosts for f in _quota(ranks) + _load(ranks)]
+    well = [Finding(Severity.OK, "placement", _summary(facts))]
+    return (found or well) + _binding_variables(facts) + busy
 
-    Notes
-    -----
-    A set of processors is crowded when the threads of the ranks that can run
-    nowhere else are more than it has. It is enough to look at the masks and at
-    all processors of a host together.
+
+def _crowded(ranks: Sequence[RankFacts]) -> list[Finding]:
+    """Find sets of processors with fewer members than threads that can run nowhere else.
+
+    It is enough to test each mask, and all processors of the host together.
     """
-    findings: list[Finding] = []
-    for host, ranks in by_host(facts).items():
-        found = _crowded(host, ranks) or _overlaps(host, ranks) or _unbound(host, ranks)
-        findings += found or _siblings(host, ranks)
-        findings += _idle(host, ranks)
-    findings += _uneven(facts)
-    if not findings:
-        findings.append(Finding(Severity.OK, "placement", _summary(facts)))
-    return findings
-
-
-def _crowded(host: str, ranks: Sequence[RankFacts]) -> list[Finding]:
     everything = _union(ranks)
     threads: Counter[Mask] = Counter()
     for rank in ranks:
         threads[frozenset(rank.cpus)] += rank.threads
+    # The usual case. Comparing every pair of masks is slow on many processors.
     disjoint = sum(map(len, threads)) == len(everything)
     demand = threads if disjoint else {m: _inside(m, threads) for m in threads}
     crowded = [m for m in threads if demand[m] > len(m)]
     if not crowded and threads.total() > len(everything):
         crowded = [everything]
-    # What is crowded because a part of it is, is not told again.
+    if not crowded:
+        return []
     smallest = [m for m in crowded if disjoint or not any(part < m for part in crowded)]
-    alike: dict[tuple[int, int], list[Mask]] = {}
-    for m in sorted(smallest, key=min):
-        alike.setdefault((len(m), demand.get(m, threads.total())), []).append(m)
-    return [_crowd(host, masks, count, ranks) for (_, count), masks in alike.items()]
+    return [_crowd(smallest, ranks)]
 
 
 def _inside(mask: Mask, threads: Counter[Mask]) -> int:
     return sum(count for other, count in threads.items() if other <= mask)
 
 
-def _crowd(host: str, masks: list[Mask], threads: int, ranks: Sequence[RankFacts]) -> Finding:
-    """Tell of sets of processors that are of one size and crowded by as many threads."""
+def _crowd(masks: Sequence[Mask], ranks: Sequence[RankFacts]) -> Finding:
     known = set(masks)
-    inside = [r for r in ranks if _fits(r, known)]
-    size, each = len(masks[0]), max(r.threads for r in inside)
+    inside = [r for r in ranks if _fits(frozenset(r.cpus), known)]
+    processors = frozenset[int]().union(*masks)
+    each = max(r.threads for r in inside)
     host_cpus = max(r.host_cpus for r in inside)
-    everything = _union(ranks)
     fixes = []
     if each > 1:
-        fixes.append("lower OMP_NUM_THREADS to the processors of a rank")
+        fixes.append("lower OMP_NUM_THREADS to the processors per rank")
     if len(inside) > len(masks):
-        fixes.append(f"start at most {max(1, size // each)} such ranks there, or use more hosts")
-    if size < host_cpus:
+        most = max(1, sum(len(m) // each for m in masks))
+        fixes.append(f"start at most {most} such ranks there, or use more hosts")
+    if len(processors) < host_cpus:
         fixes.append(
-            f"the host has {host_cpus} processors: ask the scheduler for more of them, or have "
-            f"each rank bound to its own ({_BIND})"
+            f"the host has {host_cpus} processors: ask the scheduler for more of them, or bind "
+            f"each rank to its own ({_BIND})"
         )
-    where = _processors(masks[0])
-    if len(masks) > 1:
-        where = f"each of {len(masks)} sets of {size} among {_processors(_union(inside))}"
-    return Finding(
+    return Finding.on(
+        inside,
         Severity.WARNING,
-        "oversubscription" if masks[0] == everything else "affinity",
-        f"{name_ranks(r.rank for r in inside)} on {host}: {threads} threads on {where}; results "
-        "are right, times are those of a crowd",
+        "oversubscription" if processors == _union(ranks) else "affinity",
+        f"{sum(r.threads for r in inside)} threads on {name_processors(processors)}; results are "
+        "right, times are not reliable",
         "; ".join(fixes),
-        (host,),
-        tuple(r.rank for r in inside),
     )
 
 
-def _fits(rank: RankFacts, masks: set[Mask]) -> bool:
-    own = frozenset(rank.cpus)
+def _fits(own: Mask, masks: set[Mask]) -> bool:
     return own in masks or any(own < mask for mask in masks)
 
 
-def _overlaps(host: str, ranks: Sequence[RankFacts]) -> list[Finding]:
-    owners: dict[int, set[Mask]] = {}
-    for mask in {frozenset(r.cpus) for r in ranks}:
-        for cpu in mask:
-            owners.setdefault(cpu, set()).add(mask)
-    shared = {cpu for cpu, masks in owners.items() if len(masks) > 1}
+def _shared(ranks: Sequence[RankFacts]) -> list[Finding]:
+    """Find ranks that share processors, or else the cores of their processors."""
+    shared = _used_twice(r.cpus for r in ranks)
+    if shared:
+        sharing = [r for r in ranks if shared & set(r.cpus)]
+        alike = len({r.cpus for r in sharing}) == 1
+        text = f"they share {name_processors(shared)}, and the system moves them between these"
+        if not alike:
+            text = (
+                f"they are bound to different sets of processors, which overlap in "
+                f"{name_processors(shared)}"
+            )
+        fix = f"for comparable times, bind each rank to its own, at every number of ranks ({_BIND})"
+        severity = Severity.NOTE if alike else Severity.WARNING
+        return [Finding.on(sharing, severity, "affinity", text, fix)]
+    shared = _used_twice(set(r.cores) for r in ranks)
     if not shared:
         return []
-    concerned = tuple(r.rank for r in ranks if shared & set(r.cpus))
     return [
-        Finding(
+        Finding.on(
+            [r for r in ranks if shared & set(r.cores)],
             Severity.WARNING,
             "affinity",
-            f"{name_ranks(concerned)} on {host} have different processors that overlap in "
-            f"{_processors(shared)}: some ranks share what others have alone",
-            f"have the launcher bind all ranks alike ({_BIND}), or none",
-            (host,),
-            concerned,
+            f"they share {len(shared)} core{'s' if len(shared) > 1 else ''}: their processors are "
+            "hyper-threads",
+            f"use one rank per core (srun --hint=nomultithread, {_BIND})",
         )
     ]
 
 
-def _unbound(host: str, ranks: Sequence[RankFacts]) -> list[Finding]:
+def _used_twice(sets: Iterable[Iterable[int]]) -> set[int]:
+    users = Counter(number for numbers in sets for number in numbers)
+    return {number for number, count in users.items() if count > 1}
+
+
+def _idle(ranks: Sequence[RankFacts]) -> list[Finding]:
     users = Counter(r.cpus for r in ranks)
-    several = [r for r in ranks if users[r.cpus] > 1]
-    if not several:
-        return []
-    concerned = tuple(r.rank for r in several)
-    return [
-        Finding(
-            Severity.NOTE,
-            "affinity",
-            f"{name_ranks(concerned)} on {host} are bound to no processors of their own: the "
-            f"system moves them about on {_processors(_union(several))}",
-            f"for times that can be compared, bind ranks, alike at every number of them ({_BIND})",
-            (host,),
-            concerned,
-        )
-    ]
-
-
-def _siblings(host: str, ranks: Sequence[RankFacts]) -> list[Finding]:
-    owners: dict[int, set[Mask]] = {}
-    for rank in ranks:
-        for core in rank.cores:
-            owners.setdefault(core, set()).add(frozenset(rank.cpus))
-    shared = {core for core, masks in owners.items() if len(masks) > 1}
-    if not shared:
-        return []
-    concerned = tuple(r.rank for r in ranks if shared & set(r.cores))
-    return [
-        Finding(
-            Severity.WARNING,
-            "affinity",
-            f"{name_ranks(concerned)} on {host} share cores: their processors are hyper-threads "
-            f"of the same {len(shared)} core{'s' if len(shared) > 1 else ''}",
-            f"one rank a core (srun --hint=nomultithread, {_BIND})",
-            (host,),
-            concerned,
-        )
-    ]
-
-
-def _idle(host: str, ranks: Sequence[RankFacts]) -> list[Finding]:
-    users = Counter(r.cpus for r in ranks)
-    # An unbound process alone on a host leaves the rest to others.
+    # A single process that is not bound leaves the other processors to others.
     idle = [r for r in ranks if users[r.cpus] == 1 and r.threads < len(r.cpus) < r.host_cpus]
     if not idle:
         return []
-    count = sum(len(r.cpus) - r.threads for r in idle)
+    busy, processors = sum(r.threads for r in idle), sum(len(r.cpus) for r in idle)
+    found = f"they use {busy} of their {processors} processors"
+    fix = "raise OMP_NUM_THREADS to the processors per rank, or ask for fewer processors"
+    return [Finding.on(idle, Severity.NOTE, "idle processors", found, fix)]
+
+
+def _quota(ranks: Sequence[RankFacts]) -> list[Finding]:
+    quota = min((r.quota_cpus for r in ranks if r.quota_cpus is not None), default=None)
+    threads = sum(r.threads for r in ranks)
+    if quota is None or threads <= quota:
+        return []
+    return [
+        Finding.on(
+            ranks,
+            Severity.WARNING,
+            "quota",
+            f"{threads} threads, but the control group allows {quota:g} processors, so the "
+            "kernel stops them for part of every period",
+            "give the container whole processors (docker --cpuset-cpus, requests = limits with "
+            "static CPU management), or start fewer ranks and threads",
+        )
+    ]
+
+
+def _load(ranks: Sequence[RankFacts]) -> list[Finding]:
+    load = max(r.load_average for r in ranks)
+    cpus = max(r.host_cpus for r in ranks)
+    threads = sum(r.threads for r in ranks)
+    if load < _IDLE_LOAD or load + threads <= cpus + _IDLE_LOAD:
+        return []
     return [
         Finding(
-            Severity.NOTE,
-            "idle processors",
-            f"{name_ranks(r.rank for r in idle)} on {host} leave {count} of their "
-            f"{sum(len(r.cpus) for r in idle)} processors idle",
-            "raise OMP_NUM_THREADS to the processors of a rank, or ask for fewer; count idle "
-            "ones in every efficiency",
-            (host,),
-            tuple(r.rank for r in idle),
+            Severity.WARNING,
+            "load",
+            f"{ranks[0].host} has {cpus} processors for these ranks' threads ({threads}) and for "
+            f"other work: load average {load:.1f}",
+            "measure on a host of your own (sbatch --exclusive); if a job of yours has just "
+            "ended, wait: the average covers the last minute",
+            (ranks[0].host,),
         )
     ]
 
 
 def _uneven(facts: Sequence[RankFacts]) -> list[Finding]:
-    findings = []
     threads = {r.blas_threads for r in facts}
-    if len(threads) > 1:
-        findings.append(
-            Finding(
-                Severity.WARNING,
-                "threads",
-                f"linear algebra uses {min(threads)} to {max(threads)} threads, different ones "
-                "on different ranks: last bits may depend on who computes",
-                "set OMP_NUM_THREADS, the same for all ranks",
-            )
+    if len(threads) == 1:
+        return []
+    found = (
+        f"linear algebra uses {min(threads)} to {max(threads)} threads on different ranks, so "
+        "the last bits may depend on which rank computes"
+    )
+    fix = "set OMP_NUM_THREADS to the same value on all ranks"
+    return [Finding(Severity.WARNING, "threads", found, fix)]
+
+
+def _binding_variables(facts: Sequence[RankFacts]) -> list[Finding]:
+    """Find variables that bind ranks or threads unintentionally."""
+    on_host = Counter(r.host for r in facts)
+    inherited = [r for r in facts if inherited_binding(r.environment)]
+    ignored = [r for r in facts if ignored_cpus_per_task(r.environment, len(r.cpus))]
+    openmp = [r for r in facts if on_host[r.host] > 1 and _openmp_binding(r)]
+    found: list[tuple[Sequence[RankFacts], str, str]] = []
+    if inherited:
+        names = ", ".join(inherited_binding(inherited[0].environment))
+        text = f"{names} came from an outer job step, so the next srun binds its ranks like it"
+        found.append((inherited, text, "unset ${!SLURM_CPU_BIND@} before srun"))
+    if ignored:
+        wanted = ignored_cpus_per_task(ignored[0].environment, len(ignored[0].cpus))
+        text = (
+            f"the job asked for {wanted} processors per task, but srun (since 22.05) does not "
+            "read SLURM_CPUS_PER_TASK and gives one"
         )
-    sizes = {len(r.cpus) for r in facts}
-    if len(sizes) > 1:
-        findings.append(
-            Finding(
-                Severity.NOTE,
-                "affinity",
-                f"ranks have {min(sizes)} to {max(sizes)} processors, not all the same number",
-                f"ask for the same for every rank ({_BIND}, with --cpus-per-task)",
-            )
+        fix = "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK before srun"
+        found.append((ignored, text, fix))
+    if openmp:
+        name = _openmp_binding(openmp[0])
+        text = (
+            f"{name}={openmp[0].environment[name]} binds the threads of every rank of a host to "
+            "the same processors"
         )
-    return findings
+        fix = f"unset {name}, and let the launcher bind ranks ({_BIND})"
+        found.append((openmp, text, fix))
+    return [
+        Finding.on(ranks, Severity.WARNING, "environment", text, fix) for ranks, text, fix in found
+    ]
+
+
+def _openmp_binding(rank: RankFacts) -> str:
+    """Return the variable by which OpenMP binds the threads of all ranks alike, or nothing."""
+    environ = rank.environment
+    for name in ("GOMP_CPU_AFFINITY", "KMP_AFFINITY"):
+        if environ.get(name, "") not in ("", "disabled", "none"):
+            return name
+    unbound = len(rank.cpus) == rank.host_cpus or "{" in environ.get("OMP_PLACES", "")
+    binds = environ.get("OMP_PROC_BIND", "").lower() not in ("", "false")
+    return "OMP_PROC_BIND" if binds and unbound else ""
 
 
 def _union(ranks: Iterable[RankFacts]) -> Mask:
     return frozenset(cpu for r in ranks for cpu in r.cpus)
 
 
-def _processors(cpus: Iterable[int]) -> str:
-    numbers = set(cpus)
-    return f"processor{'s' if len(numbers) > 1 else ''} {format_ranges(numbers)}"
-
-
 def _summary(facts: Sequence[RankFacts]) -> str:
     first = facts[0]
     threads = f"{first.threads} thread{'s' if first.threads > 1 else ''}"
     if len(facts) == 1:
-        return f"{threads} on {_processors(first.cpus)} of {first.host_cpus}"
-    return f"{threads} a rank, each rank on {len(first.cpus)} of its own"
+        return f"{threads} on {name_processors(first.cpus)} of {first.host_cpus}"
+    return f"{threads} per rank, each rank on {len(first.cpus)} of its own"

@@ -4,10 +4,10 @@ No other part of the suite but the reader of data sets imports h5py.
 """
 
 from lad_mpi.logs.carry import Continuation
-from lad_mpi.logs.datasets import Axes, FinalState
 from lad_mpi.logs.find import find_logs, is_log
 from lad_mpi.logs.lock import OutputLock, is_being_written, real_path
-from lad_mpi.logs.reader import KILLED, Launch, LogHead, RunLog, read_head, read_log
+from lad_mpi.logs.log import Axes, FinalState, Launch, LogBlock, LogHead, RunHeader, RunLog
+from lad_mpi.logs.reader import KILLED, read_head, read_log
 from lad_mpi.logs.schema import (
     FORMAT,
     MODEL_METRICS,
@@ -16,7 +16,7 @@ from lad_mpi.logs.schema import (
     WARMUP_ITERATIONS,
 )
 from lad_mpi.logs.validate import validate_log
-from lad_mpi.logs.writer import LogBlock, LogWriter, RunHeader, relabel
+from lad_mpi.logs.writer import LogWriter, relabel
 
 __all__ = [
     "FORMAT",

@@ -13,7 +13,7 @@ import numpy as np
 
 from lad_mpi.errors import UsageError
 from lad_mpi.files import name_of
-from lad_mpi.logs.reason import reason
+from lad_mpi.hdf5 import reason
 
 _COLUMNS = 1024
 

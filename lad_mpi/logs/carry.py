@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import h5py
 
-    from lad_mpi.logs.growing import GrowingDataset
+    from lad_mpi.logs.datasets import GrowingDataset
 
 _ROWS_AT_ONCE = 4096
 

@@ -2,69 +2,69 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
 from lad_mpi.logs import schema
-from lad_mpi.logs.growing import GrowingDataset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lad_mpi.types import HostFloats, Metric
+    from lad_mpi.logs.log import Axes, FinalState
+    from lad_mpi.types import Metric
 
 _CHUNK_ROWS = 512
 _CHUNK_BYTES = 2**17
 _NOT_A_VARIABLE = "This is a netCDF dimension but not a netCDF variable.{:>10}"
 
 
-@dataclass(frozen=True, slots=True)
-class Axes:
-    """Ranks, phases and metrics of a run.
+class GrowingDataset:
+    """A dataset whose first axis grows.
 
     Parameters
     ----------
-    ranks : int
-        Number of ranks, P.
-    phases : sequence of str
-        Names of the phases.
-    training_phases : sequence of str
-        Those that count as training time.
-    warmup_iterations : int
-        Leading iterations of a launch that are marked as warm-up.
-    metrics : sequence of Metric
-        What is recorded of an evaluated iteration.
-    """
+    dataset : h5py.Dataset
+        Chunked and without a limit along the first axis.
 
-    ranks: int
-    phases: Sequence[str]
-    training_phases: Sequence[str]
-    warmup_iterations: int
-    metrics: Sequence[Metric] = schema.STEP_METRICS
-
-    def __post_init__(self) -> None:
-        """Refuse training phases that are no phases."""
-        if not set(self.training_phases) <= set(self.phases):
-            raise ValueError(f"training_phases {self.training_phases} are not all in {self.phases}")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FinalState:
-    """The model after the last update.
-
-    Parameters
+    Attributes
     ----------
-    model : ndarray, shape (Q,), float32 or float64
-        The model.
-    metrics : mapping of str to float
-        Its metrics by name; NaN where one is not known.
+    name : str
+        Its path in the file.
+    row_shape : tuple of int
+        Shape of a row.
+
+    Notes
+    -----
+    The slices of ``h5py.Dataset`` find out at every call what cannot change here;
+    that is three quarters of the time of a flush.
     """
 
-    model: HostFloats
-    metrics: Mapping[str, float]
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self.name: str = dataset.name
+        self.row_shape: tuple[int, ...] = dataset.shape[1:]
+        self._id = dataset.id
+        self._dtype = dataset.dtype
+        self._origin = (0,) * len(self.row_shape)
+
+    def put(self, first: int, rows: Any) -> None:
+        """Write rows, and let the dataset end with them.
+
+        Parameters
+        ----------
+        first : int
+            Number of the first of them.
+        rows : array_like, shape (n, …)
+            Of at most ``row_shape``; of what they leave out the fill value stays.
+        """
+        rows = np.ascontiguousarray(rows, dtype=self._dtype)
+        self._id.set_extent((first + len(rows), *self.row_shape))
+        if not len(rows):
+            return
+        place = self._id.get_space()
+        place.select_hyperslab((first, *self._origin), rows.shape)
+        self._id.write(h5py.h5s.create_simple(rows.shape), place, rows)
 
 
 def create_growing(file: h5py.File, axes: Axes) -> dict[str, GrowingDataset]:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 from lad_mpi.errors import UsageError
 from lad_mpi.files import name_of, open_descriptor
+from lad_mpi.launchers import job_id
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -162,7 +163,7 @@ class OutputLock:
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "job": os.environ.get("SLURM_JOB_ID", ""),
+            "job": job_id(),
         }
         # A full disk spoils the note, not the lock.
         with contextlib.suppress(OSError):

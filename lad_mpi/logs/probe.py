@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 
+from lad_mpi.hdf5 import reason
 from lad_mpi.launchers import module_words
-from lad_mpi.logs.reason import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

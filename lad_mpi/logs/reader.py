@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -12,18 +12,15 @@ import numpy as np
 from lad_mpi.errors import LogFormatError
 from lad_mpi.logs import contents, schema
 from lad_mpi.logs.contents import DAMAGE
-from lad_mpi.logs.datasets import FinalState
 from lad_mpi.logs.find import open_log
 from lad_mpi.logs.lock import is_being_written
+from lad_mpi.logs.log import FinalState, Launch, LogHead, RunLog
 from lad_mpi.types import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lad_mpi.types import HostBools, HostFloats, HostInts
-
-#: What a rank that hosts devices does before it gathers, besides attacks.
-_DEVICE_WORK = ("compute", "encode", "pack")
+    from lad_mpi.types import HostInts
 
 #: Failure of a run that had no time to write one.
 KILLED = "its writer is gone and left the log unfinished: killed, or out of disk space"
@@ -34,182 +31,6 @@ RUNNING_OR_KILLED = "running or killed: the lock of the log cannot be read"
 _WAYS: tuple[Literal["", "lower", "higher"], ...] = ("", "lower", "higher")
 
 _Head = TypeVar("_Head", bound="LogHead")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LogHead:
-    """What a log says of its run as a whole.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    status : {"running", "complete", "interrupted", "failed"}
-        The outcome. A run that was killed could not write one: it is
-        ``"interrupted"`` if nobody holds the lock of the log any more, and
-        ``"running"`` if the lock cannot be read; ``failure`` then says so.
-    failure : str
-        Why it failed or was interrupted; may be empty unless it failed.
-    names : tuple of str
-        Labels of the method; several if cases of a study are the same run.
-    spec_toml, uuid : str
-        The resolved spec, and the run's own id.
-    spec : dict
-        The spec, parsed.
-    identity : str
-        Hash of what makes the run the one that it is; of format 2, which has none,
-        the hash of the spec.
-    data_digest : str or None
-        Digest of the data that were read; empty if none were. None in logs of
-        format 2, which do not tell.
-    packages : tuple of str
-        ``"name version"`` of every package that provides a component. In logs of
-        format 2 it is this suite alone.
-    recorded : int
-        T, how many iterations the log holds.
-    format_version : int
-        Of the log.
-    """
-
-    path: Path
-    status: str
-    failure: str
-    names: tuple[str, ...]
-    spec: dict[str, Any]
-    spec_toml: str
-    identity: str
-    data_digest: str | None
-    packages: tuple[str, ...]
-    uuid: str
-    recorded: int
-    format_version: int
-
-    @property
-    def name(self) -> str:
-        """The first of the names."""
-        return self.names[0]
-
-    @property
-    def emulated_network(self) -> str:
-        """The network that times are of, by the spec; empty where it is the real one."""
-        emulated = self.spec.get("network", {}).get("emulate", {})
-        return ",".join(f"{key}={text}" for key, text in emulated.items())
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Launch:
-    """One launch of a run, to which its times belong.
-
-    Parameters
-    ----------
-    first, stop : int
-        It made the iterations from ``first`` to before ``stop`` that the log holds:
-        none if a later launch went on from an earlier point.
-    ranks : int
-        Number of ranks.
-    provenance : dict
-        Where and with what it was made.
-    """
-
-    first: int
-    stop: int
-    ranks: int
-    provenance: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RunLog(LogHead):
-    """All that a log says.
-
-    Parameters
-    ----------
-    path, status, failure, names, spec, spec_toml, identity, data_digest, packages, uuid,
-    recorded, format_version
-        As in :class:`LogHead`.
-    iteration : ndarray of int64, shape (T,)
-        Iterations that were recorded.
-    metrics : dict of ndarray, shape (T,)
-        All that the log holds on iteration, by name.
-    metric_info : dict of Metric
-        What the metrics say of themselves, by name.
-    refusals : dict of ndarray of int64, shape (T,)
-        Refused messages by reason; the sum over all is ``messages_rejected``.
-    seconds : ndarray of float64, shape (T, ranks, phases)
-        Times; NaN where a rank has no such phase.
-    phases, training_phases : tuple of str
-        Names along the last axis of ``seconds``, and those that count as training.
-    warmup_iterations : int
-        Leading iterations of every launch that are marked as warm-up.
-    launches : tuple of Launch
-        In their order; at least one.
-    traffic : dict of ndarray, shape (T,)
-        By the names of :data:`~lad_mpi.logs.schema.TRAFFIC`, in bytes.
-    final : FinalState or None
-        The model after the last update; None where the run did not get there.
-    """
-
-    iteration: HostInts
-    metrics: dict[str, Any]
-    metric_info: dict[str, Metric]
-    refusals: dict[str, HostInts]
-    seconds: HostFloats
-    phases: tuple[str, ...]
-    training_phases: tuple[str, ...]
-    warmup_iterations: int
-    launches: tuple[Launch, ...]
-    traffic: dict[str, Any]
-    final: FinalState | None
-
-    @property
-    def ranks(self) -> int:
-        """Number of ranks of the largest launch."""
-        return int(self.seconds.shape[1])
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """Where and with what the last launch was made."""
-        return self.launches[-1].provenance
-
-    @property
-    def restarts(self) -> tuple[int, ...]:
-        """Iterations with which launches after the first one went on."""
-        return tuple(launch.first for launch in self.launches[1:] if launch.first < launch.stop)
-
-    def training_seconds(self) -> HostFloats:
-        """Return the training time of every iteration, warm-up included.
-
-        The server's clock runs through the whole iteration: while devices work, the
-        server waits in the gather. A device's clock would count the server's evaluation,
-        for which it waits in the broadcast. A training has no attacks, so what they add
-        to the server's wait is taken out: with attacks it ends when the last rank has
-        done its work and its attacks, without when the last rank has done its work.
-
-        Returns
-        -------
-        ndarray of float64, shape (T,)
-            In seconds.
-        """
-        training = [self.phases.index(phase) for phase in self.training_phases]
-        seconds: HostFloats = np.nansum(self.seconds[:, 0][:, training], axis=1)
-        if self.ranks > 1 and schema.ATTACK_PHASE in self.phases:
-            seconds -= self._attack_delay()
-        return np.maximum(seconds, 0.0)
-
-    def _attack_delay(self) -> HostFloats:
-        """Return by how much attacks on other ranks than the server's made it wait longer."""
-        devices = np.nan_to_num(self.seconds[:, 1:])
-        columns = [self.phases.index(phase) for phase in _DEVICE_WORK if phase in self.phases]
-        work = devices[:, :, columns].sum(axis=2)
-        attacked = work + devices[:, :, self.phases.index(schema.ATTACK_PHASE)]
-        delay: HostFloats = attacked.max(axis=1) - work.max(axis=1)
-        return delay
-
-    def is_warm(self) -> HostBools:
-        """Tell which iterations come after the warm-up of their launch, bool, shape (T,)."""
-        warm = np.ones(len(self.iteration), dtype=bool)
-        for launch in self.launches:
-            warm[launch.first : min(launch.first + self.warmup_iterations, launch.stop)] = False
-        return warm
 
 
 def read_log(path: Path) -> RunLog:

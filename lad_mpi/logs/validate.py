@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from lad_mpi.logs.reader import RunLog
+    from lad_mpi.logs.log import RunLog
 
 _STEP_METRICS = tuple(map(schema.variable_of, schema.STEP_METRICS))
 _ON_ITERATION = {

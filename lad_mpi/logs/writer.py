@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import IO, TYPE_CHECKING, Any
 
@@ -15,11 +15,10 @@ import numpy as np
 
 from lad_mpi.errors import LadError, LogFormatError, RunFailedError, UsageError
 from lad_mpi.files import name_of, new_draft, open_descriptor, put_in_place
+from lad_mpi.hdf5 import reason
 from lad_mpi.logs import contents, schema
 from lad_mpi.logs.carry import Continuation, carry_over, ranks_of
 from lad_mpi.logs.datasets import (
-    Axes,
-    FinalState,
     create_growing,
     create_state,
     text,
@@ -27,72 +26,16 @@ from lad_mpi.logs.datasets import (
 )
 from lad_mpi.logs.find import open_log
 from lad_mpi.logs.lock import OutputLock, WriterMark, real_path
-from lad_mpi.logs.reason import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
-    from lad_mpi.types import HostFloats, HostInts
+    from lad_mpi.logs.log import Axes, FinalState, LogBlock, RunHeader
+    from lad_mpi.types import HostFloats
 
 _ON_ITERATION = ("metrics", "timing", "traffic")
-
-
-@dataclass(frozen=True, slots=True)
-class RunHeader:
-    """What is known of a run before it starts.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Labels of the method; several if cases of a study are the same run.
-    spec_toml : str
-        The resolved spec.
-    identity : str
-        Hash of what makes the run the one that it is.
-    data_digest : str
-        Digest of the data that are read; empty if none are.
-    packages : sequence of str
-        ``"name version"`` of every package that provides a component.
-    provenance : mapping
-        Where and with what the run was made; flat, of str, int, float, bool and
-        lists of str. The writer adds ``first_iteration`` and ``mpi_ranks``.
-    """
-
-    names: Sequence[str]
-    spec_toml: str
-    identity: str
-    data_digest: str
-    packages: Sequence[str]
-    provenance: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LogBlock:
-    """Records of n consecutive iterations.
-
-    Parameters
-    ----------
-    first_iteration : int
-        Iteration of the first row.
-    metrics : dict of ndarray, shape (n,)
-        One array for every metric of the log, and for every count of
-        :data:`~lad_mpi.logs.schema.COUNTS`.
-    refusals : ndarray of int64, shape (n, reasons)
-        Refused messages by :data:`~lad_mpi.logs.schema.REASONS`.
-    seconds : ndarray of float64, shape (n, ranks, phases)
-        Times; NaN where a rank has no such phase. Of fewer ranks than the log has
-        where the run goes on with fewer than it had.
-    traffic : dict of ndarray, shape (n,)
-        One array for every name in :data:`~lad_mpi.logs.schema.TRAFFIC`.
-    """
-
-    first_iteration: int
-    metrics: Mapping[str, Any]
-    refusals: HostInts
-    seconds: HostFloats
-    traffic: Mapping[str, Any]
 
 
 class LogWriter:

@@ -1,10 +1,9 @@
-"""Ranks, and the two collectives of an iteration."""
+"""Ranks and what they exchange: a link for each rank, and the collectives of an iteration."""
 
 from lad_mpi.transport.agreement import AgreedError, together
 from lad_mpi.transport.base import SERVER, Communicator, Exchange, Layout, Link, SlicedGather
 from lad_mpi.transport.emulated import EmulatedExchange
-from lad_mpi.transport.guardian import Guardian
-from lad_mpi.transport.launch import open_link
+from lad_mpi.transport.launch import describe_mpi, open_link
 from lad_mpi.transport.loopback import Loopback
 
 __all__ = [
@@ -13,11 +12,11 @@ __all__ = [
     "Communicator",
     "EmulatedExchange",
     "Exchange",
-    "Guardian",
     "Layout",
     "Link",
     "Loopback",
     "SlicedGather",
+    "describe_mpi",
     "open_link",
     "together",
 ]

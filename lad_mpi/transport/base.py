@@ -1,4 +1,4 @@
-"""What the training loop asks of the machine: who am I, one broadcast, one gather."""
+"""Protocols of the link and the exchange, and the layout of devices on ranks."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ SERVER = 0
 class Layout:
     """Which rank hosts which devices.
 
-    Rank 0 is the server and hosts none, ranks 1…P−1 host contiguous blocks as
-    even as possible; a single rank is server and host of all.
+    Rank 0 is the server and hosts none. Ranks 1…P−1 host contiguous blocks, as even as
+    possible. A single rank is the server and hosts all devices.
 
     Parameters
     ----------
@@ -34,19 +34,19 @@ class Layout:
     Raises
     ------
     UsageError
-        Some rank would host no device.
+        A rank would host no device.
     """
 
     num_devices: int
     num_ranks: int
 
     def __post_init__(self) -> None:
-        """Refuse more ranks than there is work for."""
+        """Refuse ranks without devices."""
         if self.num_ranks > self.num_devices + 1:
             raise UsageError(
                 f"{self.num_ranks} ranks for a server and {self.num_devices} devices: "
                 f"{self.num_ranks - self.num_devices - 1} would have nothing to do",
-                hint=f"start at most {self.num_devices + 1} ranks, or raise devices.count",
+                hint=f"start at most {self.num_devices + 1} ranks, or increase devices.count",
             )
 
     @property
@@ -68,32 +68,32 @@ class Layout:
 
 
 class SlicedGather(Protocol):
-    """A gather under way, in slices of the slots' bytes that arrive in order."""
+    """A gather in progress; slices of the slots arrive in order."""
 
     def wait(self, number: int) -> None:
-        """Return when the slice of this number, and those before it, are in the inbox."""
+        """Wait until this slice and those before it are in the inbox."""
 
     def poll(self) -> bool:
-        """Give MPI a moment to move data; tell whether something is still under way."""
+        """Let MPI move data; return whether the gather is still in progress."""
 
     def finish(self) -> None:
-        """Return when all slices are in the inbox, or on other ranks have been sent."""
+        """Wait until all slices are in the inbox, or, on other ranks, are sent."""
 
 
 class Exchange(Protocol):
-    """The two collectives of an iteration, planned once: buffers, counts and types.
+    """The two collectives of an iteration, with buffers, counts and types planned once.
 
-    Buffers in the memory of a GPU have to be as its stream leaves them before a
-    collective begins: no library waits for the stream.
+    Synchronise the GPU before a collective on its buffers: MPI does not wait for the
+    stream.
 
     Attributes
     ----------
     downlink : array of uint8, shape (downlink_bytes,)
-        What the server broadcasts; on the other ranks, what they receive.
+        The broadcast: sent by the server, received by the other ranks.
     uplink : array of uint8, shape (devices of this rank, slot_bytes)
         Messages of this rank's devices.
     inbox : array of uint8, shape (N, slot_bytes), or None
-        All messages, in the order of devices; on the server only.
+        All messages in the order of devices, on the server; None elsewhere.
     """
 
     downlink: Array
@@ -107,40 +107,37 @@ class Exchange(Protocol):
         """Collect all ``uplink`` in the server's ``inbox``."""
 
     def start_gather(self, edges: Sequence[int]) -> SlicedGather:
-        """Begin to collect all ``uplink`` in the server's ``inbox``, slice by slice.
+        """Start to collect all ``uplink`` in the server's ``inbox``, slice by slice.
 
-        It is one collective, as :meth:`gather` is, and takes the place of it: all ranks
-        begin it with the same edges and finish it before the next collective.
+        This replaces :meth:`gather`. It is one collective: all ranks start it with the same
+        edges, and finish it before the next collective.
 
         Parameters
         ----------
         edges : sequence of int
-            Bytes of a slot at which slices begin, ascending from 0, and ``slot_bytes``.
+            Offsets of the slices in a slot, in bytes: ascending from 0 to ``slot_bytes``.
         """
 
     def close(self) -> None:
-        """Free what the plan holds in the MPI library."""
+        """Free the MPI datatypes."""
 
 
 class Communicator(Protocol):
-    """The calls of an ``mpi4py.MPI.Intracomm`` that benchmarks time.
-
-    Only :mod:`lad_mpi.transport.mpi` imports mpi4py.
-    """
+    """The calls of an ``mpi4py.MPI.Intracomm`` that benchmarks time."""
 
     @property
     def rank(self) -> int:
-        """Number of this rank."""
+        """Number of this rank, 0 … size−1."""
 
     @property
     def size(self) -> int:
-        """P."""
+        """P, the number of ranks."""
 
     def Barrier(self) -> None:  # noqa: N802
         """Wait for all ranks."""
 
     def Ibarrier(self) -> Any:  # noqa: N802
-        """Begin to wait for all ranks."""
+        """Start a barrier without waiting."""
 
     def Bcast(self, buf: Any, root: int) -> None:  # noqa: N802
         """Send from the root to all."""
@@ -171,7 +168,7 @@ class Link(Protocol):
 
     @property
     def library(self) -> str:
-        """Name and version of the MPI library; empty where none is used."""
+        """Name and version of the MPI library; empty without MPI."""
 
     @property
     def is_server(self) -> bool:
@@ -183,7 +180,7 @@ class Link(Protocol):
 
     @property
     def communicator(self) -> Communicator | None:
-        """The communicator of all ranks, for benchmarks of MPI itself; None for one rank."""
+        """The communicator of all ranks, for benchmarks of MPI; None for one rank."""
 
     def plan(
         self,
@@ -192,46 +189,53 @@ class Link(Protocol):
         downlink_bytes: int,
         allocate: Callable[[tuple[int, ...]], Array],
     ) -> Exchange:
-        """Allocate the buffers of a run, by ``allocate(shape)``, and plan its collectives.
+        """Allocate the buffers of a run and plan its collectives.
 
-        ``allocate`` returns arrays of uint8 in the memory of the host, or of a GPU of
-        which :func:`~lad_mpi.doctor.gpu_probe.probe_gpu_transfers` says ``direct``.
+        Parameters
+        ----------
+        layout : Layout
+            Which rank hosts which devices.
+        slot_bytes, downlink_bytes : int
+            Size of a message and of the broadcast.
+        allocate : callable
+            Takes a shape and returns an array of uint8, in host memory or, if the MPI
+            library takes arrays of a GPU, in its memory.
         """
 
     def share(self, text: str) -> str:
-        """Return the server's text on every rank. For start-up, not for data."""
+        """Broadcast the server's text. For start-up, not for data."""
 
     def gather_texts(self, text: str) -> list[str]:
-        """Return every rank's text on every rank, in rank order. For start-up and errors."""
+        """Return the texts of all ranks, in rank order, on every rank. For start-up and errors."""
 
     def collect(self, table: HostFloats, room: HostFloats | None = None) -> HostFloats | None:
-        """Gather equally shaped float64 tables: shape (P, …) on the server, None elsewhere.
+        """Gather tables of one shape, float64: shape (P, …) on the server, None elsewhere.
 
-        They are gathered into ``room`` if the server gives it. A server that has no memory
-        left should know before the others wait for it.
+        The server may give an array for the result, ``room``, so that it runs out of memory
+        before the other ranks wait for it.
         """
 
     def gather_rows(
         self, layout: Layout, rows: HostFloats, room: HostFloats | None = None
     ) -> HostFloats | None:
-        """Collect one row a device from all ranks: shape (N, …) on the server, None elsewhere.
+        """Gather one row per device: shape (N, …) on the server, None elsewhere.
 
-        They are gathered into ``room`` if the server gives it.
+        The server may give an array for the result, ``room``.
         """
 
     def scatter_rows(
         self, layout: Layout, rows: HostFloats | None, shape: tuple[int, ...], dtype: Any
     ) -> HostFloats:
-        """Hand every rank the rows of its devices.
+        """Scatter one row per device to the ranks that host the devices.
 
         Parameters
         ----------
         layout : Layout
             Which rank hosts which devices.
         rows : ndarray, shape (N, …), or None
-            On the server.
+            All rows, on the server.
         shape, dtype
-            Of one row, known to every rank.
+            Shape and type of one row, given on every rank.
 
         Returns
         -------
@@ -239,13 +243,13 @@ class Link(Protocol):
         """
 
     def meet(self, place: str) -> None:
-        """Return when all ranks have come here; ``place`` names it, should one not come."""
+        """Wait for all ranks; the watchdog names ``place`` if one does not come."""
 
     def set_timeout(self, timeout_s: float) -> None:
-        """Let no collective take longer than ``timeout_s`` seconds from now on; 0 for ever."""
+        """Set the longest time that a collective may take, in seconds; 0 for no limit."""
 
     def close(self) -> None:
-        """Wait until all ranks have come to their end, which leaving MPI would do unwatched."""
+        """Wait until all ranks have finished, under the watchdog."""
 
     def abort(self, exit_code: int) -> None:
         """End all ranks at once."""

@@ -1,9 +1,8 @@
-"""A network that is slower than the real one: collectives take at least as long as on it.
+"""Emulate a network that is slower than the real one.
 
-Where the messages go is left to the exchange that is wrapped. All ranks begin a
-collective together, carry it out, and wait until the emulated network would have
-done so too. So a wait is at most as long as that network is slow, and adds nothing
-where the real one is slower.
+The wrapped exchange moves the messages. All ranks start a collective together, carry it
+out, and then wait until the emulated network would have finished. If the real network is
+slower, they do not wait.
 """
 
 from __future__ import annotations
@@ -19,23 +18,23 @@ if TYPE_CHECKING:
     from lad_mpi.network import Network
     from lad_mpi.transport.base import Exchange, SlicedGather
 
-#: By how much the system may wake a sleeper late; so long before the end it stays awake.
+#: The system may wake a process this late, so it spins for the rest of a wait.
 _LATENESS_S = 200e-6
-#: How often the real gather is looked after while the emulated one is waited for.
+#: How often a wait for the emulated gather polls the real one.
 _LOOK_EVERY_S = 1e-3
 
 
 class Timer:
-    """Waits for a moment, asleep until shortly before it.
+    """Waits until a point in time: asleep until shortly before it, then awake.
 
-    Handlers of signals run at once, also while it sleeps.
+    Signal handlers run at once.
 
     Parameters
     ----------
     clock : callable
-        Returns the time in seconds; the clock that phases are timed by.
+        Returns the time in seconds, by the clock that phases are timed with.
     sleep : callable
-        Sleeps for some seconds.
+        Sleeps for a number of seconds.
     """
 
     def __init__(
@@ -47,33 +46,32 @@ class Timer:
         self.sleep = sleep
 
     def until(self, moment_s: float) -> None:
-        """Return at ``moment_s`` by the clock, or at once if that is past."""
+        """Wait until ``moment_s`` by the clock; return at once if it is past."""
         while (left_s := moment_s - self.clock()) > 0:
             if left_s > _LATENESS_S:
                 self.sleep(left_s - _LATENESS_S)
 
 
 class EmulatedExchange:
-    """An exchange on an emulated network, between machines of which every device is one.
+    """An exchange on an emulated network, on which every device is a machine of its own.
 
     Parameters
     ----------
     exchange : Exchange
         Moves the bytes.
     network : Network
-        What is emulated.
+        The emulated network.
     num_devices : int
         N.
     meet : callable
-        Waits for all ranks; is told what for, :meth:`~lad_mpi.transport.base.Link.meet`.
+        Waits for all ranks, :meth:`~lad_mpi.transport.base.Link.meet`.
     timer : Timer, optional
         Tells the time and waits.
 
     Notes
     -----
-    Ranks wait after the real collective and outside of it: no watchdog takes the
-    wait for a rank that hangs. All of them wait alike, so that none is found
-    waiting in the next one for those that still wait in this one.
+    Ranks wait after the real collective, so the watchdog does not count the wait. All ranks
+    wait equally long, so none waits in the next collective for one that is late.
     """
 
     def __init__(
@@ -105,14 +103,14 @@ class EmulatedExchange:
 
     def gather(self) -> None:
         """Collect all ``uplink`` in the server's ``inbox``."""
-        # The server comes long before the devices, whose messages are under way from now on.
+        # The server arrives long before the devices, which send their messages now.
         self._meet("the gather of an iteration")
         end_s = self._timer.clock() + self._gather_s
         self._exchange.gather()
         self._timer.until(end_s)
 
     def start_gather(self, edges: Sequence[int]) -> EmulatedSlices:
-        """Begin to collect all ``uplink`` in the server's ``inbox``, slice by slice."""
+        """Start to collect all ``uplink`` in the server's ``inbox``, slice by slice."""
         self._meet("the gather of an iteration")
         start_s = self._timer.clock()
         arrivals_s = [start_s + self._arrival_s(stop) for _, stop in itertools.pairwise(edges)]
@@ -123,19 +121,19 @@ class EmulatedExchange:
         self._exchange.close()
 
     def _arrival_s(self, slot_bytes: int) -> float:
-        """Return the time until so many bytes of every slot are at the server."""
+        """Return the time in which the first ``slot_bytes`` of every slot reach the server."""
         return self._network.gather_s(self._num_devices * slot_bytes)
 
 
 class EmulatedSlices:
-    """A gather under way, of which a slice is there when the emulated network has brought it.
+    """A gather in progress, whose slices arrive when the emulated network delivers them.
 
     Parameters
     ----------
     gather : SlicedGather
         Moves the bytes.
     arrivals_s : sequence of float
-        When slices are there at the earliest, ascending, by the timer's clock.
+        Earliest arrival of each slice, ascending, by the timer's clock.
     timer : Timer
         Tells the time and waits.
     """
@@ -146,19 +144,19 @@ class EmulatedSlices:
         self._timer = timer
 
     def wait(self, number: int) -> None:
-        """Return when the slice of this number, and those before it, are in the inbox."""
+        """Wait until this slice and those before it are in the inbox."""
         self._gather.wait(number)
-        # Meanwhile the real gather goes on, as it would with nothing to wait for.
+        # Polling keeps the real gather going meanwhile.
         arrival_s, timer = self._arrivals_s[number], self._timer
         while timer.clock() + _LOOK_EVERY_S < arrival_s and self._gather.poll():
             timer.sleep(_LOOK_EVERY_S)
         timer.until(arrival_s)
 
     def poll(self) -> bool:
-        """Give MPI a moment to move data; tell whether something is still under way."""
+        """Let MPI move data; return whether the gather is still in progress."""
         return self._gather.poll() or self._timer.clock() < self._arrivals_s[-1]
 
     def finish(self) -> None:
-        """Return when all slices are in the inbox, or on other ranks have been sent."""
+        """Wait until all slices are in the inbox, or, on other ranks, are sent."""
         self._gather.finish()
         self._timer.until(self._arrivals_s[-1])

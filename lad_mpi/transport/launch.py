@@ -1,4 +1,4 @@
-"""From a launcher's environment to a link, with the common mistakes caught."""
+"""Load MPI if possible: open the link of this rank, and describe the MPI library."""
 
 from __future__ import annotations
 
@@ -16,13 +16,18 @@ if TYPE_CHECKING:
 
 
 def open_link(environ: Mapping[str, str] | None = None) -> Link:
-    """Initialise MPI and return this rank's link; loopback where there is one rank.
+    """Initialise MPI and return the link of this rank; a loopback if there is one rank.
+
+    Parameters
+    ----------
+    environ : mapping of str to str, optional
+        Variables of the launcher; by default ``os.environ``.
 
     Raises
     ------
     TransportError
-        The launcher started several ranks that do not find each other, MPI cannot be
-        loaded although a launcher asks for it, or it would crash for lack of shared memory.
+        The launcher started several ranks, and they do not find each other, MPI cannot be
+        loaded, or MPI would crash because shared memory is too small.
     """
     announced = announced_size(environ)
     try:
@@ -39,21 +44,32 @@ def open_link(environ: Mapping[str, str] | None = None) -> Link:
     except SharedMemoryError:
         if announced > 1:
             raise
-        # One process can do without MPI.
         return Loopback()
     if comm.size > 1:
         link: Link = mpi.MpiLink(comm)
         return link
+    library: str = mpi.library_version()
     if announced > 1:
-        raise singletons(announced, mpi.library_version())
-    return Loopback(mpi.library_version())
+        raise TransportError(
+            f"the launcher started {announced} ranks, but each sees only itself ({library}): "
+            "the launcher does not match the MPI library",
+            hint="use the mpirun beside this Python (python -m mpi4py --mpi-lib-version names "
+            "the library), or srun with the --mpi plugin of that library (srun --mpi=list)",
+        )
+    return Loopback(library)
 
 
-def singletons(announced: int, library: str) -> TransportError:
-    """Describe ranks that were started together and do not know of each other."""
-    return TransportError(
-        f"the launcher started {announced} ranks, but each sees a world of its own "
-        f"({library}): launcher and MPI library do not belong together",
-        hint="use the mpirun beside this Python (python -m mpi4py --mpi-lib-version names the "
-        "library), or srun with the --mpi plugin of that library (srun --mpi=list)",
-    )
+def describe_mpi() -> dict[str, str]:
+    """Load MPI without initialising it, and return what the library reports.
+
+    Returns
+    -------
+    dict of str to str
+        See :func:`lad_mpi.transport.mpi.describe`; only ``error`` if MPI cannot be loaded.
+    """
+    try:
+        mpi = importlib.import_module("lad_mpi.transport.mpi")
+    except (ImportError, RuntimeError) as error:
+        return {"error": " ".join(str(error).split())}
+    found: dict[str, str] = mpi.describe()
+    return found

@@ -1,4 +1,4 @@
-"""One rank that is server and all devices: the same code without MPI."""
+"""The link and the exchange of a single rank, which is the server and hosts all devices."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class Arrived:
-    """A gather of what is there already."""
+    """A gather that is complete from the start."""
 
     def wait(self, number: int) -> None:
         """Nothing to wait for."""
 
     def poll(self) -> bool:
-        """Return False: nothing is under way."""
+        """Return False: the gather is complete."""
         return False
 
     def finish(self) -> None:
@@ -52,12 +52,12 @@ class LoopbackExchange:
 
 @dataclass(frozen=True)
 class Loopback:
-    """The link of a world of one rank.
+    """The link of a single rank.
 
     Parameters
     ----------
     library : str
-        The MPI library that was initialised, if any; for the record.
+        Name and version of the MPI library, if it is initialised.
     """
 
     library: str = ""
@@ -84,7 +84,7 @@ class Loopback:
         return text
 
     def gather_texts(self, text: str) -> list[str]:
-        """Return the only text there is."""
+        """Return the text of the only rank."""
         return [text]
 
     def collect(
@@ -101,7 +101,7 @@ class Loopback:
         rows: HostFloats,
         room: HostFloats | None = None,  # noqa: ARG002
     ) -> HostFloats | None:
-        """Return the rows, which are all there are."""
+        """Return the rows."""
         return rows
 
     def scatter_rows(
@@ -111,17 +111,17 @@ class Loopback:
         shape: tuple[int, ...],
         dtype: Any,
     ) -> HostFloats:
-        """Return the rows, which are all there are."""
+        """Return the rows."""
         return np.empty((0, *shape), dtype=dtype) if rows is None else rows
 
     def meet(self, place: str) -> None:
-        """Nobody is waited for."""
+        """Nothing to wait for."""
 
     def set_timeout(self, timeout_s: float) -> None:
-        """Nobody is waited for."""
+        """Nothing to wait for."""
 
     def close(self) -> None:
-        """Nobody is waited for."""
+        """Nothing to wait for."""
 
     def abort(self, exit_code: int) -> None:
         """End the process."""

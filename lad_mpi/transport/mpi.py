@@ -1,8 +1,12 @@
-"""MPI: the only module that imports mpi4py. Importing it loads the library; see `initialise`."""
+"""The link and the exchange over MPI; the only module that imports mpi4py.
+
+Importing it loads the MPI library; :func:`initialise` initialises it.
+"""
 
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -13,10 +17,9 @@ import numpy as np
 from lad_mpi.errors import ExitCode
 from lad_mpi.transport.base import SERVER, Layout
 from lad_mpi.transport.shared_memory import check_shared_memory
-from lad_mpi.transport.sliced import PostedSlices
 from lad_mpi.transport.watchdog import Watchdog
 
-# Not at import: it may crash, so `initialise` looks at the place first.
+# MPI_Init may crash, so `initialise` checks shared memory first.
 mpi4py.rc(initialize=False, finalize=True)
 from mpi4py import MPI  # noqa: E402
 
@@ -33,16 +36,16 @@ _THREAD_LEVELS = {
     "serialized": MPI.THREAD_SERIALIZED,
     "multiple": MPI.THREAD_MULTIPLE,
 }
-#: Slices of a gather that the server asks for at once: the next is under way when one is there.
+#: Slices of a gather that the server requests at once, so that one arrives while another is used.
 _SLICES_AHEAD = 2
 
 
 class MpiExchange:
     """One Bcast and one Gatherv over buffers that live as long as the run.
 
-    Slots are counted by a datatype of their own, so that counts stay small
-    however large a message is. So are slices of slots, whose type is as long as
-    the slice and as far from the next as slots are; nothing is copied for them.
+    A slot is one element of its own datatype, so counts stay small however large messages
+    are. A slice of a slot has a datatype of the slice's length and the slot's stride, so
+    slices need no copies.
     """
 
     def __init__(
@@ -70,13 +73,13 @@ class MpiExchange:
         if comm.rank == SERVER:
             self._receive = [self.inbox, self._blocks, self._slot]
         self._send = [self.uplink, own, self._slot]
-        # Told once what they are: MPI's binding would look at the buffer at every call.
+        # With size and type given, mpi4py does not inspect the buffer at every call.
         self._model = [downlink, downlink.size, MPI.BYTE]
         self._bcast, self._gatherv = comm.Bcast, comm.Gatherv
 
     def broadcast(self) -> None:
         """Send ``downlink`` from the server to all ranks."""
-        # As `with self._watchdog(…)`, whose calls cost a fifth of a small broadcast.
+        # Not `with self._watchdog(…)`: its calls take a fifth of a small broadcast.
         watchdog = self._watchdog
         watchdog.place = "the broadcast of an iteration"
         watchdog.since = monotonic()
@@ -125,19 +128,73 @@ class MpiExchange:
         if self.inbox is not None:
             receive = [self.inbox.reshape(-1)[start:], self._blocks, kind]
         count = len(self.uplink)
-        # A rank without devices has no byte at which a slice could begin.
+        # A rank without devices has an empty buffer, which no slice can start in.
         send = [self.uplink.reshape(-1)[start if count else 0 :], count, kind]
         return self._comm.Igatherv(send, receive, root=SERVER)
 
 
+class PostedSlices:
+    """A gather in slices, as a queue of non-blocking collectives.
+
+    Parameters
+    ----------
+    post : sequence of callable
+        Each starts the gather of one slice. They are called in order, on every rank.
+    ahead : int
+        Largest number of gathers in progress at once.
+    watchdog : Watchdog
+        Guards the waiting.
+    """
+
+    def __init__(
+        self, post: Sequence[Callable[[], MPI.Request]], *, ahead: int, watchdog: Watchdog
+    ) -> None:
+        self._waiting = deque(post)
+        self._under_way: deque[MPI.Request] = deque()
+        self._ahead = ahead
+        self._watchdog = watchdog
+        self._count = len(post)
+        self._arrived = 0
+        self._begin()
+
+    def wait(self, number: int) -> None:
+        """Wait until this slice and those before it are in the inbox."""
+        if self._arrived > number:
+            return
+        with self._watchdog("the gather of an iteration"):
+            while self._arrived <= number:
+                self._under_way[0].Wait()
+                self._take()
+
+    def poll(self) -> bool:
+        """Let MPI move data; return whether the gather is still in progress."""
+        # At most one slice: some libraries copy the data here, and would copy all of it.
+        if self._under_way and self._under_way[0].Test():
+            self._take()
+        return bool(self._under_way)
+
+    def finish(self) -> None:
+        """Wait until all slices are in the inbox, or, on other ranks, are sent."""
+        self.wait(self._count - 1)
+
+    def _take(self) -> None:
+        self._under_way.popleft()
+        self._arrived += 1
+        self._begin()
+
+    def _begin(self) -> None:
+        while self._waiting and len(self._under_way) < self._ahead:
+            self._under_way.append(self._waiting.popleft()())
+
+
 class MpiLink:
-    """The link of a rank in a world of several.
+    """The link of one of several ranks.
 
     Parameters
     ----------
     comm : mpi4py.MPI.Intracomm
-        A communicator of at least two ranks; it is duplicated, so that the
-        suite's collectives cannot meet those of others.
+        A communicator of at least two ranks. The link works on a duplicate, so that its
+        collectives cannot be mixed up with those of other code.
     """
 
     def __init__(self, comm: MPI.Intracomm) -> None:
@@ -172,7 +229,7 @@ class MpiLink:
         """Return the server's text on every rank."""
         encoded = _encoded(text)
         length = np.array([encoded.size], dtype=np.int64)
-        with self._watchdog("a word of the server"):
+        with self._watchdog("a broadcast of text"):
             self._comm.Bcast(length, root=SERVER)
             data = encoded if self.is_server else np.empty(int(length[0]), dtype=np.uint8)
             self._comm.Bcast(data, root=SERVER)
@@ -182,7 +239,7 @@ class MpiLink:
         """Return every rank's text on every rank."""
         data = _encoded(text)
         sizes = np.empty(self.size, dtype=np.int64)
-        with self._watchdog("an exchange of words"):
+        with self._watchdog("a gather of texts"):
             self._comm.Allgather(np.array([data.size], dtype=np.int64), sizes)
             everything = np.empty(int(sizes.sum()), dtype=np.uint8)
             self._comm.Allgatherv(data, [everything, sizes.tolist()])
@@ -230,18 +287,19 @@ class MpiLink:
         return own
 
     def meet(self, place: str) -> None:
-        """Return when all ranks have come here; ``place`` names it, should one not come."""
+        """Wait for all ranks; the watchdog names ``place`` if one does not come."""
         with self._watchdog(place):
             self._comm.Barrier()
 
     def set_timeout(self, timeout_s: float) -> None:
-        """Let no collective take longer than ``timeout_s`` seconds from now on."""
+        """Set the longest time that a collective may take, in seconds; 0 for no limit."""
         self._watchdog.set_timeout(timeout_s)
 
     def close(self) -> None:
-        """Wait until all ranks have come to their end.
+        """Wait until all ranks have finished.
 
-        Leaving MPI waits as well, but holds the interpreter, so that no watchdog can look.
+        ``MPI_Finalize`` waits as well, but holds the interpreter lock, so the watchdog
+        could not run.
         """
         self.meet("the end")
         self._watchdog.close()
@@ -252,14 +310,14 @@ class MpiLink:
 
 
 def _blocks(layout: Layout) -> tuple[list[int], list[int]]:
-    """Return how many rows each rank has, and with which its rows begin."""
+    """Return the number of rows of each rank, and its first row."""
     counts = layout.counts
     first = np.concatenate([[0], np.cumsum(counts)[:-1]])
     return counts.tolist(), first.tolist()
 
 
 def _encoded(text: str) -> HostBytes:
-    # Names of files may hold bytes that are not UTF-8, for which Python has half characters.
+    # File names may hold bytes that are not UTF-8; Python keeps these as lone surrogates.
     return np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8).copy()
 
 
@@ -272,12 +330,12 @@ def _row_bytes(rows: HostFloats) -> int:
 
 
 def initialise() -> None:
-    """Initialise MPI unless that has been done, as ``mpi4py.rc`` says; it ends with the process.
+    """Initialise MPI as ``mpi4py.rc`` says, unless it is initialised already.
 
     Raises
     ------
     SharedMemoryError
-        The shared memory of this host is too small: MPI would crash.
+        The shared memory of this host is too small, so MPI would crash.
     """
     if MPI.Is_initialized():
         return
@@ -286,33 +344,19 @@ def initialise() -> None:
 
 
 def world() -> MPI.Intracomm:
-    """Return the communicator of all ranks; MPI is initialised before that."""
+    """Initialise MPI if necessary, and return the communicator of all ranks."""
     initialise()
     return MPI.COMM_WORLD
 
 
 def library_version() -> str:
-    """Return the first line of the MPI library's own description of itself."""
+    """Return the first line of the MPI library's description."""
     return " ".join(MPI.Get_library_version().rstrip("\0").splitlines()[0].split())
 
 
 def describe() -> dict[str, str]:
-    """Return what the MPI library and its binding say of themselves, as plain texts.
-
-    Returns
-    -------
-    dict of str to str
-        ``library`` (the library's own description in full, on one line),
-        ``standard`` and ``mpi4py``; where MPI is initialised also ``thread_level``
-        (``"multiple"`` lets any thread call MPI) and ``processor`` (MPI's name of this host).
-    """
-    found = {
+    """Return ``library`` (the library's whole description, on one line) and ``standard``."""
+    return {
         "library": " ".join(MPI.Get_library_version().rstrip("\0").split()),
         "standard": ".".join(map(str, MPI.Get_version())),
-        "mpi4py": mpi4py.__version__,
     }
-    if MPI.Is_initialized():
-        level = MPI.Query_thread()
-        found["thread_level"] = next(n for n, known in _THREAD_LEVELS.items() if known == level)
-        found["processor"] = MPI.Get_processor_name()
-    return found

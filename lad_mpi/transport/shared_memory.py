@@ -1,8 +1,8 @@
-"""Whether ``/dev/shm`` has room for what MPI puts there when it starts.
+"""Check that ``/dev/shm`` is large enough for MPI to start.
 
-MPICH over UCX does not check: with too little, ranks end by SIGSEGV or SIGBUS in
-``MPI_Init``. Containers are given 64 MiB unless they ask for more, which is enough for
-9 ranks. Open MPI 5 does without: it starts 17 ranks in 1 MiB.
+MPICH over UCX does not check it: if it is too small, ``MPI_Init`` crashes with SIGSEGV or
+SIGBUS. Docker gives a container 64 MiB by default, enough for 9 ranks. Open MPI 5 needs
+no check: it starts 17 ranks in 1 MiB.
 """
 
 from __future__ import annotations
@@ -23,32 +23,33 @@ if TYPE_CHECKING:
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 _MIB = 2**20
-#: Measured with MPICH 5.0.2 of the wheel, and rounded up: 1034 KiB a rank by MPICH itself,
+# Measured with the wheel of MPICH 5.0.2, and rounded up.
+#: MPICH itself takes 1034 KiB per rank.
 _MPICH_BYTES = 1040 * 2**10
-#: 4232 KiB a rank by UCX, if it uses POSIX shared memory,
+#: UCX takes 4232 KiB per rank if it uses POSIX shared memory.
 _UCX_BYTES = 4336 * 2**10
-#: which each rank does if it sees this much free. It crashes if only some ranks see that.
+#: A rank uses POSIX shared memory if this much is free. If only some ranks do, they crash.
 _UCX_LEAST_BYTES = 16 * _MIB
-#: UCX's names of what includes its POSIX shared memory.
+#: Values of UCX_TLS that include POSIX shared memory.
 _POSIX = frozenset({"all", "posix", "shm", "sm", "mm"})
-#: Ranks of one launch start within this time. Older files are of others.
+#: Ranks of one launch start within this time; older files belong to others.
 _START_S = 60.0
 
 
 def check_shared_memory(library: str, environ: Mapping[str, str] | None = None) -> None:
-    """Refuse to start MPI on a host whose shared memory is too small for its ranks.
+    """Refuse to start MPI if the shared memory of this host is too small for its ranks.
 
     Parameters
     ----------
     library : str
-        MPI's description of itself, in full.
+        The whole description of the MPI library.
     environ : mapping of str to str, optional
-        What the launcher said; by default ``os.environ``.
+        Variables of the launcher; by default ``os.environ``.
 
     Raises
     ------
     SharedMemoryError
-        MPI would crash. All ranks of this host find the same.
+        MPI would crash. All ranks of the host come to the same result.
     """
     environ = os.environ if environ is None else environ
     ranks = local_size(environ)
@@ -61,9 +62,9 @@ def check_shared_memory(library: str, environ: Mapping[str, str] | None = None) 
     fixes = ["give the container more (docker run --shm-size=1g)"]
     if posix and fits(room, ranks, posix=False):
         least = _need(ranks, posix=False)
-        fixes.append(f"export UCX_TLS=^posix, with which {least} are enough")
+        fixes.append(f"export UCX_TLS=^posix, which needs {least} only")
     if room < _size_bytes():
-        fixes.append(f"remove what dead jobs left in {SHARED_MEMORY}")
+        fixes.append(f"remove files of dead jobs from {SHARED_MEMORY}")
     raise SharedMemoryError(
         f"{SHARED_MEMORY} on {socket.gethostname()} has {room // _MIB} MiB free, and MPI "
         f"needs {_need(ranks, posix=posix)} for {ranks} ranks on a host: it would crash",
@@ -72,12 +73,12 @@ def check_shared_memory(library: str, environ: Mapping[str, str] | None = None) 
 
 
 def is_checked(library: str) -> bool:
-    """Tell whether it is known what an MPI library needs: MPICH since version 4."""
+    """Return whether the need of an MPI library is known: MPICH since version 4."""
     return library.startswith("MPICH") and "ch4:" in library
 
 
 def uses_posix(library: str, environ: Mapping[str, str]) -> bool:
-    """Tell whether ranks exchange messages through POSIX shared memory of UCX."""
+    """Return whether ranks exchange messages through POSIX shared memory of UCX."""
     devices = library.partition("ch4:")[2].split()
     device = environ.get("MPIR_CVAR_CH4_NETMOD") or devices[0].partition(",")[0]
     if device != "ucx":
@@ -88,28 +89,28 @@ def uses_posix(library: str, environ: Mapping[str, str]) -> bool:
 
 
 def needed_bytes(ranks: int, *, posix: bool) -> int:
-    """Return how much room ranks on one host need at the start of MPI."""
+    """Return the bytes that MPI needs to start this many ranks on one host."""
     if not posix:
         return ranks * _MPICH_BYTES
-    # The last rank still has to see so much free that it does as the others.
+    # The last rank must still see enough free memory to choose POSIX as the others did.
     return ranks * _MPICH_BYTES + (ranks - 1) * _UCX_BYTES + _UCX_LEAST_BYTES + _MIB
 
 
 def fits(room: int, ranks: int, *, posix: bool) -> bool:
-    """Tell whether MPI starts with so much room, in bytes."""
+    """Return whether MPI starts with ``room`` bytes of shared memory."""
     least = needed_bytes(ranks, posix=False)
-    # With less than this no rank uses POSIX shared memory of UCX.
+    # Below UCX's least, no rank uses POSIX shared memory.
     return room >= needed_bytes(ranks, posix=posix) or least <= room < _UCX_LEAST_BYTES - _MIB
 
 
 def _room_bytes(enough: int) -> int:
-    """Return the bytes that are free; if too few, those that were free before this launch."""
+    """Return the free bytes or, if they are too few, the bytes free before this launch."""
     space = os.statvfs(SHARED_MEMORY)
     free = space.f_bavail * space.f_frsize
     if free >= enough:
         return free
-    # Others of this launch may have begun, whose share is not to be counted twice. UCX takes
-    # the names of its files away at once, and those of MPICH are new.
+    # Other ranks of this launch may have started, and their share must not count twice. UCX
+    # unlinks its files at once, and those of MPICH are new.
     old = time.time() - _START_S
     held = 0
     for folder, _, names in os.walk(SHARED_MEMORY):

@@ -1,8 +1,7 @@
-"""Nothing waits for ever: a collective that takes too long ends the whole job.
+"""End the job if a collective takes too long.
 
-A rank that is stopped, or lost in a computation, cannot be told from one that
-is slow, except by the time. Ranks that wait for it sit in the MPI library and
-run no Python, so a thread beside them looks at the clock.
+Only the time distinguishes a rank that hangs from a slow one. Ranks that wait for it are
+inside the MPI library and run no Python code, so a thread watches the clock.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-#: For collectives before a run has said how long it is ready to wait.
+#: Limit for collectives before a run sets ``safety.timeout_s``.
 START_TIMEOUT_S = 600.0
 _LOOKS = 20
 _LONGEST_SLEEP_S = 1.0
@@ -27,26 +26,26 @@ _GRACE_S = 3.0
 
 
 class Watchdog:
-    """Ends the job when a rank waits in a collective for longer than agreed.
+    """Ends the job if a rank waits in a collective for too long.
 
-    ``with watchdog("the gather"): …`` surrounds one collective. Where even that costs
-    too much beside a small collective, ``place`` and ``since`` are set by hand.
+    Use ``with watchdog("the gather"): …`` around one collective. If that costs too much
+    for a small collective, set ``place`` and ``since`` directly.
 
     Parameters
     ----------
     rank : int
         This rank, for the message.
     abort : callable
-        Ends all ranks; may fail or never return.
+        Ends all ranks. It may fail or never return.
     timeout_s : float
-        How long a collective may take; 0 for ever.
+        Longest time that a collective may take, in seconds; 0 for no limit.
 
     Attributes
     ----------
     place : str
-        The collective, for the message.
+        Name of the collective, for the message.
     since : float or None
-        When it was entered, by ``time.monotonic``; None outside of one.
+        Time of entry by ``time.monotonic``; None outside of collectives.
     """
 
     def __init__(
@@ -62,7 +61,7 @@ class Watchdog:
         self.set_timeout(timeout_s)
 
     def set_timeout(self, timeout_s: float) -> None:
-        """Allow collectives to take ``timeout_s`` seconds from now on; 0 for ever."""
+        """Set the longest time that a collective may take, in seconds; 0 for no limit."""
         self._timeout_s = timeout_s
         if timeout_s > 0 and self._thread is None:
             self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
@@ -89,8 +88,8 @@ class Watchdog:
         self.since = None
 
     def _watch(self) -> None:
-        # All ranks that wait see it at about the same time, and one message is enough:
-        # the first of them ends the others before they speak.
+        # All waiting ranks time out together, and one message is enough: higher ranks wait a
+        # little longer, and are ended before they print.
         patience_s = min(float(self._rank), _GRACE_S)
         while not self._stopped.wait(min(_LONGEST_SLEEP_S, max(self._timeout_s, 0.2) / _LOOKS)):
             since, timeout_s = self.since, self._timeout_s
@@ -100,16 +99,16 @@ class Watchdog:
                     self._end(waited_s)
 
     def _end(self, waited_s: float) -> None:
-        # The library may be stuck, and so may whoever should read the message; what
-        # leaves this process is seen by the launcher.
+        # MPI may be stuck, and so may the reader of the message. The launcher notices when
+        # this process exits.
         killer = threading.Timer(_GRACE_S, os._exit, [int(ExitCode.FAILED)])
         killer.daemon = True
         killer.start()
         say_before_abort(
             f"lad-mpi: error on rank {self._rank}: waited {waited_s:.0f} s in {self.place}: "
-            "some other rank hangs, or is slower than safety.timeout_s allows\n"
-            "  hint: look for a rank that is stopped or swaps; raise safety.timeout_s where "
-            "an iteration may take as long\n"
+            "another rank hangs, or is slower than safety.timeout_s allows\n"
+            "  hint: look for a rank that is stopped or swaps; increase safety.timeout_s if "
+            "an iteration may take this long\n"
         )
         self._abort()
         os._exit(int(ExitCode.FAILED))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import subprocess
@@ -151,21 +150,5 @@ def find_rank():
                 return process
             waiting.extend(children.get(process, []))
         raise AssertionError(f"no rank {rank} found")
-
-    return find
-
-
-@pytest.fixture
-def find_guardians(tmp_path):
-    """Find the processes that speak for ranks of the commands in this test's folder."""
-
-    def find():
-        found = []
-        for command in Path("/proc").glob("[0-9]*/cmdline"):
-            with contextlib.suppress(OSError):
-                if b"last_word.py" in command.read_bytes():
-                    folder = command.with_name("cwd").readlink()
-                    found.extend([int(command.parent.name)] if folder == tmp_path else [])
-        return found
 
     return find

@@ -46,7 +46,7 @@ def small(command, unshare, tmp_path):
 def mpich(text):
     """Skip where MPI is not the one whose need is known."""
     if "MPI needs" not in text:
-        from lad_mpi.transport.describe import describe_mpi
+        from lad_mpi.transport import describe_mpi
         from lad_mpi.transport.shared_memory import is_checked
 
         if not is_checked(describe_mpi().get("library", "")):

@@ -1,8 +1,8 @@
-"""Made-up ranks: everything as it should be, but for what a test changes."""
+"""Made-up ranks: everything is right except what a test changes."""
 
 import pytest
 
-from lad_mpi.doctor.facts import ClockFacts, RankFacts, Space
+from lad_mpi.doctor.facts import RankFacts, Space
 
 GIB = 2**30
 VERSIONS = {
@@ -35,11 +35,7 @@ def sound(number, **changes):
         "cores": (number,),
         "host_cpus": 16,
         "versions": VERSIONS,
-        "mpi": {"thread_level": "multiple"},
-        "clock": ClockFacts("tsc", 5e-8, 4e-8, went_back=False),
-        "temporary": Space("/tmp", "", "ext4", 50 * GIB),
-        "shared_memory": Space("/dev/shm", "", "tmpfs", 8 * GIB),
-        "governor": "performance",
+        "mpi": {"library": "MPICH Version: 5.0"},
         "output": Space("/scratch", "", "ext4", 100 * GIB) if number == 0 else None,
         "hdf5": HDF5 if number == 0 else None,
     }
@@ -53,7 +49,7 @@ def rank():
 
 @pytest.fixture
 def ranks():
-    """As many sound ranks as asked for, all with the same changes."""
+    """Make some sound ranks, all with the same changes."""
 
     def make(count, **changes):
         return [sound(number, **changes) for number in range(count)]
@@ -63,7 +59,7 @@ def ranks():
 
 @pytest.fixture
 def hdf5():
-    """What a sound file system lets do, but for what a test changes."""
+    """Make the facts of a sound file system, except what a test changes."""
 
     def make(**changes):
         return {**HDF5, **changes}

@@ -1,10 +1,10 @@
-"""A finding is data: it survives JSON, and never complains without a way out."""
+"""Findings survive JSON, and every problem has a fix."""
 
 import json
 
 import pytest
 
-from lad_mpi.doctor import Finding, Severity, exit_code
+from lad_mpi.doctor import Finding, Report, Severity
 from lad_mpi.doctor.finding import name_ranks
 from lad_mpi.errors import ExitCode
 
@@ -12,7 +12,7 @@ FINDINGS = [Finding(s, "check", "found", "" if s == Severity.OK else "fix") for 
 
 
 @pytest.mark.parametrize("severity", list(Severity)[1:])
-def test_a_complaint_needs_a_fix(severity):
+def test_a_problem_needs_a_fix(severity):
     with pytest.raises(ValueError, match="'placement' needs a fix"):
         Finding(severity, "placement", "crowded")
 
@@ -24,15 +24,20 @@ def test_records_are_read_as_they_were_written(finding):
         assert Finding.from_record(json.loads(json.dumps(each.to_record()))) == each
 
 
-def test_only_what_is_fatal_makes_a_place_unfit():
-    assert exit_code([]) == ExitCode.OK
-    assert exit_code(FINDINGS[:3]) == ExitCode.OK
-    assert exit_code(FINDINGS) == ExitCode.UNFIT == 5
+def test_only_fatal_findings_give_exit_code_5():
+    assert Report(tuple(FINDINGS[:3]), ()).exit_code == ExitCode.OK
+    assert Report(tuple(FINDINGS), ()).exit_code == ExitCode.UNFIT == 5
 
 
 def test_the_fix_is_a_hint_as_in_errors():
     assert str(FINDINGS[2]) == "check: found\n  hint: fix"
     assert str(FINDINGS[0]) == "check: found"
+
+
+def test_a_finding_on_ranks_names_them_and_their_hosts(rank):
+    finding = Finding.on([rank(1), rank(3, host="n2")], Severity.NOTE, "check", "odd", "fix")
+    assert finding.found == "ranks 1,3 on n1, n2: odd"
+    assert (finding.hosts, finding.ranks) == (("n1", "n2"), (1, 3))
 
 
 def test_ranks_are_named_in_ranges():

@@ -1,4 +1,4 @@
-"""GPUs that are hidden, shared, or staged."""
+"""GPUs that are hidden or shared, and how their arrays reach MPI."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def found(findings):
 def test_a_host_without_gpus_is_well(ranks):
     (finding,) = judge_gpus(ranks(2))
     assert finding.severity == Severity.OK
-    assert "none here" in finding.found
+    assert "no GPUs" in finding.found
 
 
 def test_a_gpu_for_every_rank_is_well(rank):
@@ -40,7 +40,7 @@ def test_gpus_of_the_same_name_on_two_hosts_are_two(rank):
     ("changes", "why"),
     [
         ({"environment": {"CUDA_VISIBLE_DEVICES": ""}}, "CUDA_VISIBLE_DEVICES hides them"),
-        ({"versions": {"cupy_cuda12x": "13"}}, "CuPy can use none"),
+        ({"versions": {"cupy_cuda12x": "13"}}, "CuPy finds none"),
         ({}, "CuPy is not installed"),
     ],
 )
@@ -50,9 +50,33 @@ def test_gpus_that_cannot_be_used_are_a_note_that_says_why(ranks, changes, why):
     assert why in finding.found
 
 
-@pytest.mark.parametrize(("kind", "severity"), [("direct", Severity.OK), ("staged", Severity.NOTE)])
-def test_how_messages_leave_the_gpu_is_told_once_a_host(rank, kind, severity):
-    first = rank(0, gpus=("X",), gpu="X", transfers=GpuTransfers(kind, "20 GB/s", 2e10, 1e10))
-    findings = judge_gpus([first, rank(1)])
-    assert found(findings) == [(severity, "gpu transfers")]
-    assert "20 GB/s" in findings[0].found
+DIRECT = GpuTransfers("direct", "20 GB/s", 2e10, 1e10)
+STAGED = GpuTransfers("staged", "it was killed by SIGSEGV")
+
+
+def recommended(facts):
+    (finding,) = [f for f in judge_gpus(facts) if f.check == "gpu transfers"]
+    assert finding.severity == Severity.NOTE
+    return finding
+
+
+def test_direct_transfers_are_recommended_if_they_work_on_every_host(rank):
+    first = rank(0, gpus=("X",), gpu="X", transfers=DIRECT)
+    other = rank(1, host="n2", gpus=("X",), gpu="X", transfers=DIRECT)
+    finding = recommended([first, other])
+    assert "20 GB/s" in finding.found
+    assert 'set backend.gpu_transfers = "direct"' in finding.fix
+
+
+def test_one_host_that_cannot_decides_for_all(rank):
+    first = rank(0, gpus=("X",), gpu="X", transfers=DIRECT)
+    other = rank(1, host="n2", gpus=("X",), gpu="X", transfers=STAGED)
+    finding = recommended([first, other])
+    assert 'stay with backend.gpu_transfers = "staged"' in finding.found
+    assert "n2: it was killed by SIGSEGV" in finding.found
+
+
+def test_ranks_that_see_different_gpus_of_a_host_stay_staged(rank):
+    first = rank(0, gpus=("X 0",), gpu="X 0", transfers=DIRECT)
+    finding = recommended([first, rank(1, gpus=("X 1",), gpu="X 1")])
+    assert "the ranks of n1 see different GPUs" in finding.found

@@ -1,10 +1,9 @@
-"""What is tried of a GPU and MPI, with arrays of the host or a stand-in for those of a GPU."""
+"""The trial of direct transfers, with host arrays or a stand-in for CuPy."""
 
 import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,8 +14,7 @@ from cuda_on_host import COMPILER, standin_environment
 
 MPIRUN = shutil.which("mpirun", path=str(Path(sys.executable).parent)) or shutil.which("mpirun")
 CLEAN = {key: value for key, value in os.environ.items() if not key.startswith(("PMI_", "PMIX_"))}
-TRIAL = [sys.executable, "-m", "lad_mpi.doctor.gpu_trial"]
-HERE = [socket.gethostname(), "60"]
+TRIAL = [sys.executable, "-m", "lad_mpi.doctor.gpu_trial", "60"]
 MEASURE = """
 import dataclasses, json
 import numpy as np
@@ -60,11 +58,11 @@ def test_arrays_are_exchanged_and_timed():
     assert found["kind"] == ("direct" if faster else "staged")
 
 
-def test_other_contents_than_were_sent_mean_staged():
+def test_wrong_data_mean_staged():
     code = MEASURE.replace("LIES", "True")
     found = verdict([MPIRUN, "-n", "2", sys.executable, "-c", code])
     assert found["kind"] == "staged"
-    assert "other contents" in found["reason"]
+    assert "wrong data" in found["reason"]
     assert found["direct_bytes_per_s"] is None
 
 
@@ -76,32 +74,27 @@ class TestWithAStandIn:
         return {**CLEAN, "PYTHONPATH": path}
 
     def test_two_processes_try_and_measure(self, environment):
-        found = verdict([MPIRUN, "-n", "2", *TRIAL, *HERE], environment)
+        found = verdict([MPIRUN, "-n", "2", *TRIAL], environment)
         assert found["kind"] in {"direct", "staged"}
-        assert "two processes of this host" in found["reason"]
+        assert "GB/s directly" in found["reason"]
 
-    def test_one_process_shows_nothing(self, environment):
-        found = verdict([*TRIAL, *HERE], environment)
+    def test_a_process_that_does_not_find_the_other_means_staged(self, environment):
+        found = verdict(TRIAL, environment)
         assert found["kind"] == "staged"
-        assert "could not be tried with two processes" in found["reason"]
+        assert "does not match" in found["reason"]
         assert found["direct_bytes_per_s"] is None
 
-    def test_processes_elsewhere_show_nothing(self, environment):
-        found = verdict([MPIRUN, "-n", "2", *TRIAL, "another-host", "60"], environment)
-        assert found["kind"] == "staged"
-        assert "left this host" in found["reason"]
-
-    def test_one_that_has_no_gpu_keeps_the_other_waiting_for_nothing(self, environment):
+    def test_a_process_without_a_gpu_does_not_keep_the_other_waiting(self, environment):
         start = time.monotonic()
         blind = ["env", "CUPY_STANDIN_DEVICES=0"]
-        both = ["-n", "1", *TRIAL, *HERE, ":", "-n", "1", *blind, *TRIAL, *HERE]
-        assert verdict([MPIRUN, *both], environment)["kind"] == "none"
-        # Half of the time after which it would be ended.
+        both = ["-n", "1", *TRIAL, ":", "-n", "1", *blind, *TRIAL]
+        assert verdict([MPIRUN, *both], environment)["kind"] == "staged"
+        # Half of the time limit.
         assert time.monotonic() - start < 30
 
-    def test_it_ends_by_itself_where_nobody_ends_it(self, environment):
+    def test_it_ends_by_itself_if_nothing_ends_it(self, environment):
         code = "import lad_mpi.doctor.gpu_trial as t, time; t._GRACE_S = 0\n"
-        code += "t._largest = lambda *_: time.sleep(50)\nt.main('here', 1.0)"
+        code += "t._largest = lambda *_: time.sleep(50)\nt.main(1.0)"
         done = subprocess.run(
             [sys.executable, "-c", code],
             env=environment,

@@ -7,9 +7,9 @@ import os
 import h5py
 import pytest
 
+from lad_mpi.hdf5 import reason
 from lad_mpi.logs import probe
 from lad_mpi.logs.probe import Hdf5Facts, probe_hdf5
-from lad_mpi.logs.reason import reason
 
 
 def errors(facts):

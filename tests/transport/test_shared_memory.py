@@ -47,8 +47,8 @@ def test_a_container_has_room_for_nine_ranks_and_the_fix_is_told_to_more(shm):
     assert str(shared_memory.SHARED_MEMORY) in refused.value.message
     assert "needs 103 MiB" in refused.value.message
     assert refused.value.hint == (
-        "give the container more (docker run --shm-size=1g), or export UCX_TLS=^posix, with "
-        "which 18 MiB are enough"
+        "give the container more (docker run --shm-size=1g), or export UCX_TLS=^posix, which "
+        "needs 18 MiB only"
     )
     assert refused.value.exit_code == ExitCode.UNFIT
     assert isinstance(refused.value, TransportError)
@@ -86,7 +86,7 @@ def test_ranks_of_this_launch_that_began_earlier_are_not_counted_twice(shm):
     os.utime(folder / "mpich_shm_1_0", (hour_ago, hour_ago))
     with pytest.raises(SharedMemoryError, match="has 100 MiB free") as refused:
         check_shared_memory(MPICH, hydra(17))
-    assert refused.value.hint.endswith(f"or remove what dead jobs left in {folder}")
+    assert refused.value.hint.endswith(f"or remove files of dead jobs from {folder}")
 
 
 def test_only_ranks_of_the_same_host_count(shm):

@@ -3,10 +3,6 @@
 import subprocess
 import sys
 
-import pytest
-
-from lad_mpi import launchers
-
 # The pipe is full, and nobody reads it; so does a terminal that is stopped.
 STUCK = """
 import os, time
@@ -30,13 +26,3 @@ def test_a_message_that_nobody_takes_keeps_no_rank_from_ending():
         process.kill()
         process.wait()
         process.stderr.close()
-
-
-@pytest.mark.parametrize(("size", "pauses"), [("3", [launchers._HEARD_AFTER_S]), ("1", [])])
-def test_a_launcher_has_a_moment_to_hear_last_words(monkeypatch, capsys, size, pauses):
-    slept = []
-    monkeypatch.setenv("PMI_SIZE", size)
-    monkeypatch.setattr(launchers.time, "sleep", slept.append)
-    launchers.say_before_abort("the end\n")
-    assert capsys.readouterr().err == "the end\n"
-    assert slept == pauses

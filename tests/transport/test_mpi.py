@@ -1,8 +1,8 @@
-"""The queue of slices, with requests that are complete when the test says so."""
+"""The queue of slices, with requests that complete when the test says so."""
 
 import pytest
 
-from lad_mpi.transport.sliced import PostedSlices
+from lad_mpi.transport.mpi import PostedSlices
 from lad_mpi.transport.watchdog import Watchdog
 
 

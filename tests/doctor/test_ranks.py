@@ -1,9 +1,9 @@
-"""Singletons, libraries that do not load, versions that differ."""
+"""Ranks that do not find each other, launchers that do not match, versions that differ."""
 
 import pytest
 
 from lad_mpi.doctor import Severity
-from lad_mpi.doctor.world import judge_ranks, judge_versions
+from lad_mpi.doctor.ranks import judge_ranks, judge_versions
 from lad_mpi.errors import TransportError
 
 
@@ -28,19 +28,6 @@ def test_mpi_that_does_not_load_is_a_warning(ranks):
     (finding,) = judge_ranks(ranks(1, mpi={"error": "libmpi.so.12: not found"}))
     assert finding.severity == Severity.WARNING
     assert "libmpi.so.12" in finding.found
-
-
-@pytest.mark.parametrize(
-    ("level", "severity"),
-    [
-        ("single", Severity.WARNING),
-        ("funneled", Severity.NOTE),
-        ("serialized", Severity.NOTE),
-        ("multiple", Severity.OK),
-    ],
-)
-def test_a_watchdog_needs_threads_that_may_call_mpi(ranks, level, severity):
-    assert worst(judge_ranks(ranks(2, mpi={"thread_level": level}))) == severity
 
 
 def test_two_mpi_wheels_in_one_environment_are_a_warning(ranks, rank):

@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from lad_mpi.logs.growing import GrowingDataset
+from lad_mpi.logs.datasets import GrowingDataset
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Facts about this machine, and how they travel."""
+"""Facts about this machine, and their way through JSON."""
 
 import json
 import os
@@ -7,13 +7,14 @@ import sys
 
 import pytest
 
-from lad_mpi.doctor.facts import ClockFacts, Space, from_text, to_text
-from lad_mpi.doctor.gather import (
+from lad_mpi.doctor.facts import (
+    Space,
     all_facts,
     cheap_facts,
-    describe_clock,
     describe_space,
     file_system_of,
+    from_text,
+    to_text,
 )
 from lad_mpi.doctor.gpu_probe import GpuTransfers
 from lad_mpi.transport import Loopback
@@ -30,12 +31,13 @@ def test_facts_arrive_as_they_were_sent(rank, tmp_path):
         assert from_text(to_text(facts)) == facts
 
 
-def test_facts_of_another_version_are_read_as_far_as_they_are_known(rank):
+def test_unknown_and_missing_facts_of_another_version_are_ignored(rank):
     record = json.loads(to_text(rank(1)))
-    record["clock"]["colour"] = record["colour"] = "red"
-    del record["governor"], record["cores"]
+    record["output"] = {"folder": "/x", "colour": "red"}
+    record["colour"] = "red"
+    del record["python"], record["cores"]
     found = from_text(json.dumps(record))
-    assert (found.rank, found.clock, found.governor, found.cores) == (1, rank(1).clock, "", ())
+    assert (found.rank, found.output, found.python, found.cores) == (1, Space("/x"), "", ())
 
 
 def test_cheap_facts_are_part_of_all(tmp_path):
@@ -44,7 +46,6 @@ def test_cheap_facts_are_part_of_all(tmp_path):
         assert getattr(cheap, name) == getattr(everything, name)
     assert everything.cpus == tuple(sorted(os.sched_getaffinity(0)))
     assert len(everything.cores) == len(everything.cpus)
-    assert everything.builds["numpy_blas"]
     assert everything.hdf5["swmr_error"] == ""
 
 
@@ -96,25 +97,11 @@ def test_the_deepest_and_latest_mount_counts(tmp_path, folder, kind):
     assert file_system_of(path, tmp_path / "absent") == ""
 
 
-def test_a_clock_is_read_and_does_not_go_back():
-    clock = describe_clock()
-    assert clock.call_s > 0
-    assert clock.step_s > 0
-    assert not clock.went_back
-
-
-def test_a_clock_that_goes_back_is_seen(monkeypatch):
-    readings = iter([1.0, 2.0, 1.5, 2.5])
-    monkeypatch.setattr("time.perf_counter", lambda: next(readings))
-    found = describe_clock(4)
-    assert found == ClockFacts(found.source, 1.0, 1.0, went_back=True)
-
-
 def test_ranks_of_devices_need_not_import_what_only_the_server_uses():
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from lad_mpi.doctor.gather import all_facts\n"
+        "from lad_mpi.doctor.facts import all_facts\n"
         "from lad_mpi.doctor import cheap_checks, examine\n"
         "from lad_mpi.transport import Loopback\n"
         "all_facts(Loopback(rank=1, size=2, is_server=False), Path('x'))\n"

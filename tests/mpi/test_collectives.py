@@ -1,0 +1,78 @@
+"""Every rank meets the same collectives in the same order, whatever its part in the run."""
+
+import pytest
+
+from lad_mpi.spec import parse_spec
+from lad_mpi.training import Existing, run_spec
+from lad_mpi.training.interrupt import InterruptRequest
+from lad_mpi.transport import open_link
+from lad_mpi.transport.mpi import MpiExchange, MpiLink
+
+pytestmark = [pytest.mark.mpi(min_size=2), pytest.mark.timeout(60)]
+
+LINK = ("share", "gather_texts", "collect", "gather_rows", "scatter_rows")
+EXCHANGE = ("broadcast", "gather", "start_gather")
+SPEC = parse_spec(
+    {
+        "iterations": 9,
+        "problem": {"dimension": 9},
+        "devices": {"count": 13, "byzantine": 3},
+        "compression": {"kind": "top_k", "k": 2, "error_feedback": True},
+        "logging": {"flush_every": 2},
+        # A rank that skips a collective is named by the watchdog, and the job ends.
+        "safety": {"checkpoint_every": 4, "timeout_s": 20.0},
+    }
+)
+
+
+@pytest.fixture
+def met(monkeypatch):
+    """Names of the collectives that this rank has met."""
+    names = []
+
+    def recorded(name, method):
+        def call(*arguments, **options):
+            names.append(name)
+            return method(*arguments, **options)
+
+        return call
+
+    for owner, methods in ((MpiLink, LINK), (MpiExchange, EXCHANGE)):
+        for name in methods:
+            monkeypatch.setattr(owner, name, recorded(name, getattr(owner, name)))
+    return names
+
+
+class StopsAfter(InterruptRequest):
+    """Asks for the end after so many looks."""
+
+    def __init__(self, looks):
+        self.looks = looks
+
+    @property
+    def signal_name(self):
+        self.looks -= 1
+        return "" if self.looks >= 0 else "SIGTERM"
+
+
+def test_an_interrupted_and_resumed_run_keeps_all_ranks_in_step(world, met, tmp_path):
+    link = open_link()
+    stopped = run_spec(SPEC, link, tmp_path / "log.h5", interrupt=StopsAfter(6))
+    assert stopped.status == "interrupted"
+    resumed = run_spec(SPEC, link, tmp_path / "log.h5", existing=Existing.RESUME)
+    assert resumed.status == "complete"
+    everyone = world.allgather(met)
+    assert everyone == [met] * world.size
+    assert met.count("gather") == SPEC.iterations
+    assert set(met) == {*LINK, "broadcast", "gather"}
+
+
+def test_a_failure_on_one_rank_keeps_all_ranks_in_step(world, met, tmp_path, monkeypatch):
+    def fail(*_):
+        raise MemoryError
+
+    if world.rank == world.size - 1:
+        monkeypatch.setattr("lad_mpi.training.iteration.DeviceBlock", fail)
+    outcome = run_spec(SPEC, open_link(), tmp_path / "log.h5")
+    assert outcome.failure.startswith(f"rank {world.size - 1}: not enough memory")
+    assert world.allgather(met) == [met] * world.size
