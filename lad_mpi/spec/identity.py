@@ -142,7 +142,7 @@ def identity_of(
     Parameters
     ----------
     mapping : mapping
-        The resolved spec, as :func:`~lad_mpi.spec.dump.to_mapping` gives it.
+        The resolved spec, as :func:`~lad_mpi.spec.to_mapping` gives it.
     data_digest, packages
         As for :class:`Identity`.
     """
