@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Meamed:
-    r"""In every coordinate, the mean of the n − f values nearest the median.
+    r"""In every coordinate, average the n − f values nearest the median.
 
     Parameters
     ----------
     num_byzantine : int
-        f, values dropped; of two equally near the lower one stays.
+        f, the number of values dropped. Of two equally near values, the lower one stays.
 
     Notes
     -----
@@ -37,9 +37,8 @@ class Meamed:
 
     .. math:: R(x_1, …, x_n) = \frac{1}{n - f} \sum_{i \in N} x_i.
 
-    In sorted order the middle n − 2f values are always among them, and the
-    other f are found without a search: of :math:`x_{(i)}` and
-    :math:`x_{(n-f+i)}`, for i = 1 … f, the nearer one.
+    In sorted order, N contains the middle n − 2f values. The other f need no search:
+    for each i = 1 … f, the nearer of :math:`x_{(i)}` and :math:`x_{(n-f+i)}` is in N.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""The mean of all messages: no robustness, the baseline of everything."""
+"""The mean of all messages: the baseline, which is not robust."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    r"""Mean of all messages.
+    r"""Average all messages.
 
     Parameters
     ----------
     num_byzantine : int
-        f; checked like that of any rule, but the result does not depend on it.
+        f. It is checked, but the result does not depend on it.
 
     Notes
     -----
     .. math:: R(x_1, …, x_n) = \frac{1}{n} \sum_i x_i
 
-    One Byzantine message moves it anywhere.
+    One Byzantine message can move it anywhere.
 
     Examples
     --------

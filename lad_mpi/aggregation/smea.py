@@ -25,14 +25,14 @@ _SLACK = 1.0 - 1e-12
 
 @dataclass(frozen=True, slots=True)
 class SmallestMaximumEigenvalueAveraging:
-    r"""Mean of the n − f messages that vary least along the direction in which they vary most.
+    r"""Average the n − f messages with the least largest eigenvalue of their covariance.
 
     Parameters
     ----------
     num_byzantine : int
         f.
     max_subsets : int
-        Subsets of n − f messages that may have to be looked at; where there
+        Largest number of subsets of n − f messages that the rule may search. If there
         are more, the rule is refused.
 
     Notes

@@ -22,7 +22,7 @@ class Ipm:
     Parameters
     ----------
     tau : float
-        τ, the factor; small values hide among the honest vectors.
+        τ, the factor. With a small τ the vectors hide among the honest ones.
 
     Notes
     -----

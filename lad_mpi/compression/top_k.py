@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TopK:
-    """Send the k coordinates of largest magnitude; of equal ones those that come first.
+    """Send the k coordinates of largest magnitude; of equal ones, the first.
 
     A payload is the k values in the order of their indices, and then the
     indices, strictly increasing, in ⌈log₂ Q⌉ bits each without gaps.
@@ -31,9 +31,9 @@ class TopK:
     Parameters
     ----------
     k : int
-        Coordinates that are sent, 1 ≤ k ≤ Q.
+        Number of coordinates in a message, 1 ≤ k ≤ Q.
     error_feedback : bool
-        Devices keep what a message lost and add it to the next vector.
+        Whether devices keep the error of a message and add it to the next vector.
 
     Notes
     -----
