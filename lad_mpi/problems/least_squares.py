@@ -43,7 +43,7 @@ class LeastSquares:
     Raises
     ------
     DataError
-        A number is too large for the backend's dtype.
+        A number is too large for the dtype of the backend.
     """
 
     def __init__(
@@ -91,9 +91,9 @@ class LeastSquares:
     def optimum(self) -> HostFloats | None:
         """The minimiser of F of least norm, shape (Q,), float64 on the host, read-only.
 
-        It is solved for when first asked for, from the samples as the backend
-        holds them. None where n·Q·min(n, Q) > 5·10⁹, with n samples in all,
-        which would take more than a few seconds.
+        It is computed at the first access, from the samples as the backend holds them. It
+        is None if n·Q·min(n, Q) > 5·10⁹, with n samples in all, because this would take
+        more than a few seconds.
         """
         n, Q = self._features.shape
         if n * Q * min(n, Q) > _SOLVABLE:
@@ -124,16 +124,15 @@ class LeastSquares:
         Raises
         ------
         IndexError
-            There is no such subset.
+            A subset does not exist.
         ValueError
             ``out`` is of another shape, layout or dtype.
 
         Notes
         -----
-        ∇f_k(x) = (1/m_k) Σ_j (⟨z_j, x⟩ − y_j) z_j. On the host, every sum is
-        one BLAS call whose operands have the same shape and layout however
-        many rows are asked for, so row i has the same bits in every batch,
-        given the same number of BLAS threads.
+        ∇f_k(x) = (1/m_k) Σ_j (⟨z_j, x⟩ − y_j) z_j. On the host, every sum is one BLAS
+        call. Its operands have the same shape and layout for any number of rows, so row i
+        has the same bits in every batch, given the same number of BLAS threads.
         """
         if subsets.size and (subsets.min() < 0 or subsets.max() >= self.num_subsets):
             raise IndexError(f"subset numbers must lie in 0…{self.num_subsets - 1}")
@@ -143,12 +142,12 @@ class LeastSquares:
                 f"out must be a C-contiguous {self._backend.dtype} array of shape {shape}"
             )
         x = self._backend.xp.ascontiguousarray(model, dtype=self._backend.dtype)
-        # A run that diverges is seen in its values, not in warnings on every rank.
+        # A run that diverges shows it in its values, not in warnings on every rank.
         with np.errstate(over="ignore", invalid="ignore"):
             self._write(x, subsets, out)
 
     def loss(self, model: Array) -> float:
-        """Return F(model), accumulated in float64 whatever the dtype."""
+        """Return F(model), accumulated in float64 for any dtype."""
         xp = self._backend.xp
         x = xp.asarray(model, dtype=np.float64)
         step = max(1, _LOSS_BLOCK // self.dimension)

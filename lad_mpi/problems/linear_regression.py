@@ -35,39 +35,41 @@ _Column: TypeAlias = Annotated[int, Ge(1)]
 
 @dataclass(frozen=True, slots=True)
 class LinearRegression:
-    r"""Least squares, f_k being the mean over the samples of subset k.
+    r"""Least squares; f_k is the mean loss over the samples of subset k.
 
     Parameters
     ----------
     dimension : int, optional
-        Q of synthetic data; 100 if left out. Real data bring their own.
+        Q of synthetic data; 100 if left out. Real data have their own.
     samples_per_subset : int, optional
-        m of synthetic data; 1 if left out.
+        m, the samples of a subset of synthetic data; 1 if left out.
     heterogeneity : float, optional
-        σ_H of synthetic data, how far the subsets' true models lie apart;
-        0.1 if left out.
+        σ_H of synthetic data: how far the true models of the subsets lie apart; 0.1 if
+        left out.
     data : str
-        ``"synthetic"``, ``"diabetes"`` (bundled with scikit-learn), or the
-        path of a ``.npz``, ``.csv``, ``.h5`` or LIBSVM text file, see
-        :func:`lad_mpi.problems.datasets.read`.
+        ``"synthetic"``, ``"diabetes"`` (bundled with scikit-learn), or the path of a
+        ``.npz``, ``.csv``, ``.h5`` or LIBSVM text file; see docs/data.md.
     target : str or int, optional
-        The column of a table that is to be predicted, by name or by number,
-        counted from 1. If left out, the one named ``y``, or else the last.
+        The column of a table to predict, by name or by number, counted from 1. If left
+        out, the column named ``y``, or else the last.
     header : bool, optional
-        Whether the first line of a table names the columns. If left out, as it looks.
+        Whether the first line of a table names the columns. If left out, the line itself
+        decides.
     index : bool, str or int, optional
-        The column of a table that only names or numbers the samples and is no
-        feature: the first (``true``), none (``false``), or one by name or number.
-        If left out, as it looks.
+        The column of a table that only names or numbers the samples and is not a feature:
+        the first (``true``), none (``false``), or one by name or number. If left out, the
+        file decides.
     partition : {"shuffled", "sorted", "dirichlet"}
-        How real data are split, see :func:`lad_mpi.problems.partition.partition`.
+        How real data are split: at random, by target, or each tenth of the targets in
+        proportions drawn from a Dirichlet distribution.
     concentration : float, optional
-        Dirichlet parameter of ``partition = "dirichlet"``; 1 if left out.
+        Parameter of the Dirichlet distribution of ``partition = "dirichlet"``; 1 if left
+        out. A smaller one makes the subsets less alike.
     standardize : bool
-        Whether features of real data are shifted and scaled to mean 0 and
-        variance 1; constant ones become 0. Targets stay as they are.
+        Whether features of real data are shifted and scaled to mean 0 and variance 1.
+        Constant features become 0. Targets are not changed.
     intercept : bool
-        Whether real data get a last feature that is 1 everywhere.
+        Whether a last feature that is 1 everywhere is added to real data.
 
     Raises
     ------
@@ -81,14 +83,14 @@ class LinearRegression:
     .. math:: f_k(x) = \frac{1}{m_k} \sum_{j \in k} \tfrac12
               (\langle z_j, x \rangle - y_j)^2
 
-    and F is the mean of the f_k. Where the m_k differ, the samples of small
-    subsets therefore weigh more in F than those of large ones.
+    and F is the mean of the f_k. If the m_k differ, samples of small subsets therefore
+    have more weight in F than samples of large ones.
 
     Synthetic data are z ~ N(0, 10² I), x̄ ~ N(0, I), x̄_k = x̄ + σ_H ε_k with
     ε_k ~ N(0, I) and y = ⟨z, x̄_k⟩ + N(0, 1). The sizes and the role of σ_H
-    follow the published comparison; the exact draw is this suite's own. Each
-    subset has a random stream of its own, and problems that differ in σ_H
-    alone share z, x̄, ε and the noise.
+    follow the published comparison. The exact draw is this suite's own. Each subset has a
+    random stream of its own, and problems that differ only in σ_H share z, x̄, ε and the
+    noise.
 
     References
     ----------
@@ -113,7 +115,7 @@ class LinearRegression:
     cost: ClassVar[str] = "O(m Q) a gradient"
 
     def __post_init__(self) -> None:
-        """Refuse values out of range and fields that would have no effect."""
+        """Refuse values out of range, and parameters that would have no effect."""
         check_parameters(self)
         if self.concentration is not None and self.partition != "dirichlet":
             raise ParameterError(
@@ -126,12 +128,12 @@ class LinearRegression:
 
     @property
     def synthetic(self) -> bool:
-        """Whether the data are drawn and not read."""
+        """Whether the data are drawn, not read."""
         return self.data == _SYNTHETIC
 
     @property
     def declared_dimension(self) -> int | None:
-        """Q where it is known before any data are read, else None."""
+        """Q if it is known before the data are read, else None."""
         return self.dimension
 
     @property
@@ -152,8 +154,7 @@ class LinearRegression:
         streams : Streams
             The run's random streams.
         backend : Backend
-            Where the samples are kept, and in which dtype. They are drawn and
-            prepared in float64 whatever it is.
+            Memory and dtype of the samples. They are always drawn and prepared in float64.
 
         Raises
         ------
@@ -162,7 +163,7 @@ class LinearRegression:
         """
         if self.synthetic:
             Q, m, sigma = self.dimension, self.samples_per_subset, self.heterogeneity
-            # Where nobody chose them, the constructor has filled in the defaults.
+            # The constructor has filled in the defaults.
             return LeastSquares(*draw(num_subsets, Q or 0, m or 0, sigma or 0.0, streams), backend)
         samples = prepare(
             datasets.read(self.data, self._table_keys),
@@ -240,7 +241,7 @@ class LinearRegression:
                 )
 
     def _write_out_defaults(self) -> None:
-        # A log must name the numbers that were used, also where nobody chose them.
+        # The log must name the numbers that are used, including defaults.
         defaults: dict[str, float] = _SYNTHETIC_DEFAULTS if self.synthetic else {}
         if self.partition == "dirichlet":
             defaults = {"concentration": _CONCENTRATION}

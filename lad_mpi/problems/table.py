@@ -1,6 +1,6 @@
 """Tables of numbers in text, as common programs write them.
 
-What decides a reading is in :mod:`lad_mpi.problems.columns`.
+:mod:`lad_mpi.problems.columns` decides the roles of the columns.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from lad_mpi.types import HostFloats
 
 _COMMENT = ("#", "%")
-#: The line in which Excel is told the separator.
+#: The line that tells Excel the separator.
 _EXCEL = re.compile(r'"?sep=."?')
 _HEADER = "header = true or header = false"
 _QUOTED = re.compile(r'"[^"]*"')
@@ -42,7 +42,7 @@ _WORDS = re.compile(r'"(?:[^"]|"")*"|[^ \t\n]+')
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """The beginning of a text: what stands above the table, and its first lines."""
+    """The beginning of a text: the lines above the table, and its first lines."""
 
     lines: list[str]
     skipped: int
@@ -53,38 +53,37 @@ class _Head:
 def read_table(
     lines: Iterator[str], source: str, keys: TableKeys
 ) -> tuple[HostFloats, HostFloats, list[str]]:
-    """Read a table of numbers, a sample a line.
+    """Read a table of numbers, one sample a line.
 
     Columns may be separated by commas, semicolons, tabs or runs of spaces. With
-    semicolons or tabs, numbers may have decimal commas. Lines above the table
-    that begin with ``#`` or ``%`` are comments; the last of them may hold the
-    names of the columns.
+    semicolons or tabs, numbers may have decimal commas. Lines above the table that begin
+    with ``#`` or ``%`` are comments. The last of them may name the columns.
 
     Parameters
     ----------
     lines : iterator of str
         The text.
     source : str
-        What messages call it.
+        The name of the file in messages.
     keys : TableKeys
-        What the spec says about the layout.
+        The keys of the spec about the layout.
 
     Returns
     -------
     features : ndarray of float64, shape (n, p)
     targets : ndarray of float64, shape (n,)
     notes : list of str
-        The reading that was taken, for the log.
+        How the table was read, for the log.
 
     Raises
     ------
     DataError
-        The table has two readings, is ragged, or holds what is not a number.
+        The table is ambiguous or ragged, or holds a value that is not a number.
     """
     head = _head(lines)
     separator = _separator(head.lines, source)
     rows = _rows(chain(head.lines, lines), separator, head.skipped + 1, source)
-    # float() does not mind the spaces around a number, and names must have none.
+    # float() accepts spaces around a number, but names must have none.
     looked_at = [(line, _stripped(row)) for line, row in islice(rows, LOOKED_AT)]
     layout = _layout(looked_at, head, separator, keys, source)
     if layout.is_named:
@@ -177,7 +176,7 @@ def _layout(
 def _looks(
     first: list[str], others: list[list[str]], keys: TableKeys, lines: list[str]
 ) -> Literal["names", "values", "either"]:
-    """Say what the first line is, without the column that is known to be the index."""
+    """Return what the first line looks like, without the column that is known as the index."""
     is_short = any(len(row) > len(first) for row in others)
     index = keys.index
     if isinstance(index, str) or not index:
@@ -219,7 +218,7 @@ def _ask_for_header(source: str, row: Row, commented: list[str], comment_line: i
 def _comment_or_names(
     names: list[str], width: int, head: _Head, keys: TableKeys, source: str
 ) -> Columns:
-    """Resolve columns named by a comment, if it makes no difference whether it is one."""
+    """Resolve columns named by a comment, if the names make no difference."""
     if keys.header or isinstance(keys.target, str) or isinstance(keys.index, str):
         return resolve(source, keys, names, width)
     plain = resolve(source, keys, None, width)
@@ -238,7 +237,7 @@ def _comment_or_names(
 
 
 def _full(names: list[str], width: int) -> list[str]:
-    # R names one column less than there are: that of the row names has none.
+    # R does not name the column of the row names.
     return names if len(names) == width else ["", *names]
 
 

@@ -73,7 +73,7 @@ class Layout:
 
 
 class Values:
-    """The values of a table, taken a row at a time."""
+    """The values of a table, added row by row."""
 
     def __init__(self, layout: Layout, source: str) -> None:
         self._layout, self._source = layout, source
@@ -84,7 +84,7 @@ class Values:
         self._features, self._targets = array("d"), array("d")
         self._labels: list[str] = []
         self._previous: Row = (0, [])
-        # The first line with a decimal point, and that with a comma and its number.
+        # The first line with a decimal point, and the first with a comma, with its number.
         self._point_line = self._comma_line = 0
         self._comma_cell = ""
         self._may_be_thousands = True
@@ -95,12 +95,12 @@ class Values:
         return bool(self._comma_line)
 
     def append(self, line: int, row: list[str]) -> None:
-        """Take a row.
+        """Add a row.
 
         Raises
         ------
         DataError
-            It is of another length, or holds what is not a number.
+            It has another length, or holds a value that is not a number.
         """
         layout = self._layout
         if len(row) != layout.width:
@@ -113,7 +113,7 @@ class Values:
         if layout.separator in ";\t":
             cells = self._with_points(line, cells, text)
         try:
-            # float() takes more than numbers: 1_000, and the digits of other scripts.
+            # float() accepts more than numbers: 1_000, and the digits of other scripts.
             is_plain = text.isascii() and "_" not in text
             numbers = [float(cell) for cell in cells] if is_plain else []
         except ValueError:
@@ -124,12 +124,12 @@ class Values:
         self._features.extend(numbers)
 
     def arrays(self, keys: TableKeys) -> tuple[HostFloats, HostFloats]:
-        """Return features and targets, once all values confirm how they were read.
+        """Return features and targets, and check that all values confirm the layout.
 
         Raises
         ------
         DataError
-            The values have two readings.
+            The values are ambiguous.
         """
         source, layout = self._source, self._layout
         if self._comma_line and self._may_be_thousands:
