@@ -189,7 +189,7 @@ def _read(source: str, keys: TableKeys) -> tuple[tuple[object, ...], Samples]:
     path, suffix = _file(source), suffix_of(source)
     if suffix not in SUFFIXES:
         raise DataError(
-            f"data file {source!r}: its name has no known ending",
+            f"data file {source!r}: the name does not show the format",
             hint=f"name it with one of the endings {', '.join(SUFFIXES)}",
         )
     try:

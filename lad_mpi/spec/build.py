@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lad_mpi.spec.families import Family
 
 _LARGEST_INTEGER = 2**63 - 1
-#: No path is longer.
+#: Longest text in a spec. Paths are not longer.
 _LONGEST_TEXT = 4096
 #: The field through which a component learns f; it comes from [devices] alone.
 INJECTED = "num_byzantine"
@@ -27,24 +27,24 @@ INJECTED = "num_byzantine"
 def build_component(
     family: Family, table: Mapping[str, Any], place: str, *, num_byzantine: int
 ) -> Any:
-    """Make the component that a table describes.
+    """Build the component that a table describes.
 
     Parameters
     ----------
     family : Family
-        Where its ``kind`` is looked up.
+        The family of its ``kind``.
     table : mapping
         ``kind`` and the component's parameters.
     place : str
         Dotted place of the table in the file, for messages.
     num_byzantine : int
-        Given to components that have a field of that name.
+        Value for components that have a field of this name.
 
     Raises
     ------
     SpecError
-        Unknown kind or parameter, wrong type, or a value out of range; or the kind is of
-        another package, and cannot be imported or breaks its family's contract.
+        An unknown kind or parameter, a wrong type, or a value out of range; or the kind is
+        from another package, and cannot be imported or breaks the contract of its family.
     """
     kinds = family.kinds()
     if "kind" not in table:
@@ -78,7 +78,7 @@ def build(
     injected: Mapping[str, Any] | None = None,
     kind: str = "",
 ) -> Any:
-    """Make a frozen dataclass from checked values; see :func:`build_component`."""
+    """Build a frozen dataclass from checked values; see :func:`build_component`."""
     injected = injected or {}
     allowed = [name for name in field_names(cls) if name not in injected]
     refuse_unknown(values, allowed, place)
@@ -109,18 +109,18 @@ def build(
 
 
 def located(error: ParameterError, place: str) -> SpecError:
-    """Turn a component's complaint into one that names the place in the file."""
+    """Return the error of a component with the place in the file."""
     key = f"{place}.{error.parameter}" if place else error.parameter
     return SpecError(key, error.message, hint=error.hint)
 
 
 def check_type(hint: Any, value: Any, place: str) -> Any:
-    """Return the value as the annotated type, without guessing.
+    """Return a value as the annotated type, without conversions.
 
     Raises
     ------
     SpecError
-        It is of another type.
+        It has another type.
     """
     if isinstance(value, list) and _is_tuple(hint):
         value = tuple(value)
@@ -131,7 +131,7 @@ def check_type(hint: Any, value: Any, place: str) -> Any:
     try:
         return _adapter(hint).validate_python(value, strict=True)
     except ValidationError as error:
-        # A union reports every branch; the reader wants each expectation once.
+        # A union reports every branch. Show each expectation once.
         expected = dict.fromkeys(
             item["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
             for item in error.errors(include_url=False)
@@ -141,12 +141,12 @@ def check_type(hint: Any, value: Any, place: str) -> Any:
 
 
 def refuse_unknown(values: Iterable[str], allowed: list[str], place: str) -> None:
-    """Refuse the first key that is not allowed, with the nearest that is.
+    """Refuse the first key that is not allowed, and name the nearest allowed one.
 
     Raises
     ------
     SpecError
-        There is such a key.
+        A key is not allowed.
     """
     for key in values:
         if key not in allowed:

@@ -18,7 +18,7 @@ from lad_mpi.spec.contracts import complaints
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: What stands for a name or a version that metadata do not have.
+#: Replaces a name or a version that the metadata lack.
 UNKNOWN = "unknown"
 
 
@@ -29,7 +29,7 @@ class Offer:
     Parameters
     ----------
     kind : str
-        Name of the entry point, by which a spec asks for it.
+        Name of the entry point, which a spec uses.
     target : str
         What the entry point refers to, ``"mylab:Shift"``.
     distribution, version : str
@@ -62,7 +62,7 @@ def imported(offer: Offer) -> type[Any] | str:
     Returns
     -------
     type or str
-        The class; or in one line why it cannot be had, whatever importing it raised.
+        The class, or in one line why it cannot be used. An import may raise any error.
     """
     try:
         found = offer.point.load()
@@ -72,7 +72,7 @@ def imported(offer: Offer) -> type[Any] | str:
         lines = str(error).strip().splitlines()
         return f"cannot be imported: {': '.join([type(error).__name__, *lines[:1]])}"
     if not isinstance(found, type):
-        return f"is of type {type(found).__name__}, and has to be a class"
+        return f"is of type {type(found).__name__}, but must be a class"
     return found
 
 
@@ -90,13 +90,13 @@ class Family:
     Parameters
     ----------
     noun : str
-        What one is called in messages.
+        Name of a member in messages.
     group : str
         Entry-point group through which other packages add to it.
     table : mapping of str to type
-        The suite's own members by kind. Nothing else can take these names.
+        The suite's own members by kind. Other packages cannot use these names.
     contracts : tuple of type
-        Protocols of which a member keeps exactly one; see
+        A member implements exactly one of these protocols; see
         :func:`lad_mpi.spec.contracts.complaints`.
     """
 
@@ -147,11 +147,11 @@ class Family:
         return [offer for offer in offers(self.group) if offer.kind == kind]
 
     def members(self) -> dict[str, type[Any]]:
-        """Return all members that can be used, own ones and those of other packages."""
+        """Return all usable members, of the suite and of other packages."""
         return {kind: self.find(kind) for kind in self.kinds() - self.unusable().keys()}
 
     def unusable(self) -> dict[str, str]:
-        """Return why kinds that other packages offer cannot be used, one line each."""
+        """Return why kinds of other packages cannot be used, one line each."""
         reasons = {kind: self._why_not(kind) for kind in self.kinds()}
         return {kind: reason for kind, reason in reasons.items() if reason}
 
@@ -164,7 +164,7 @@ class Family:
         return ""
 
     def complaints(self, cls: Any) -> str:
-        """Return why a class is no member, in one line; empty if it can be one."""
+        """Return in one line why a class cannot be a member; empty if it can."""
         found: tuple[str, ...] = complaints(cls, self.contracts)
         return f"class {cls.__module__}.{cls.__qualname__} {'; it '.join(found)}" if found else ""
 

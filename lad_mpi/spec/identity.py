@@ -1,4 +1,4 @@
-"""What makes two runs the same run: what they compute, on what data, with which code."""
+"""The identity of a run: what it computes, on which data, with which packages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _ID_CHARACTERS = 10
 _MOST_SHOWN = 200
-#: Keys that change no number and no time: labels, files and safeguards.
+#: Keys that change neither numbers nor times: labels, files and safeguards.
 _NO_PART = (
     "name",
     "safety",
@@ -29,7 +29,7 @@ _NO_PART = (
     "logging.swmr",
     "logging.host_details",
 )
-#: Keys that change what times mean, and no other number.
+#: Keys that change what times mean, but no other numbers.
 _OF_TIMES = (
     "compute",
     "overlap",
@@ -37,33 +37,34 @@ _OF_TIMES = (
     "backend.gpu_transfers",
     "logging.warmup_iterations",
 )
-#: Keys that say where data are and how they are read: the digest says which they are.
+#: Keys that say where the data are and how they are read. The digest identifies the data.
 _OF_DATA = ("problem.data", "problem.target", "problem.header", "problem.index")
-#: The digest of data that could not be read when the identity was asked for.
+#: The digest of data that cannot be read.
 UNREADABLE_DATA = "unreadable"
 _SUITE = "lad_mpi"
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """All that decides the numbers of a run, and what its times mean.
+    """Everything that decides the numbers of a run, and what its times mean.
 
-    Labels, flush intervals and safeguards are no part of it. Neither is the number
-    of ranks: the numbers do not depend on it, and a run may be resumed on another.
+    Labels, flush intervals and safeguards are not part of it. The number of ranks is not
+    part of it either: the numbers do not depend on it, and a run can be resumed on another
+    number of ranks.
 
     Parameters
     ----------
     numbers : mapping
-        Keys of the resolved spec that decide numbers, dotted, with their values.
+        Dotted keys of the resolved spec that decide numbers, with their values.
     times : mapping
-        Those that only change what times mean.
+        Keys that only change what times mean.
     data_digest : str
-        Digest of the data that are read; empty if none are, and None where a log
-        does not tell.
+        Digest of the data that are read; empty if no data are read, and None if a log
+        does not hold it.
     packages : tuple of str
         ``"name version"`` of every package that provides a component, sorted.
     data_keys : mapping
-        Keys for which the digest stands: where the data are, and how they were read.
+        Keys that the digest replaces: where the data are, and how they were read.
     """
 
     numbers: Mapping[str, Any] = field(hash=False)
@@ -86,16 +87,16 @@ class Identity:
 
     @property
     def spec_key(self) -> str:
-        """What runs share if their specs differ in labels only, whatever their data are."""
+        """A key that is equal for runs whose specs differ only in labels, with any data."""
         return json.dumps([self.numbers, self.times], sort_keys=True, default=str)
 
     def numbers_key(self, *without: str) -> str:
-        """Return a key that runs share if they have the same numbers, but for the named keys."""
+        """Return a key that is equal for runs with the same numbers, apart from the named keys."""
         kept = {key: value for key, value in self.numbers.items() if key not in without}
         return json.dumps([kept, self.data_digest, self.packages], sort_keys=True, default=str)
 
     def differences(self, earlier: Identity) -> list[str]:
-        """Name what differs from an earlier run: the key, the old value and the new one."""
+        """Return what differs from an earlier run: key, old value and new value."""
         old, new = {**earlier.numbers, **earlier.times}, {**self.numbers, **self.times}
         is_other_data = self.data_digest != earlier.data_digest
         if is_other_data:
@@ -120,10 +121,10 @@ class Identity:
 
 
 def identify(spec: Spec) -> Identity:
-    """Return the identity that a run of a spec has now; reads the data if there are any.
+    """Return the identity of a run of a spec. This reads the data, if there are any.
 
-    Data that cannot be read have the digest :data:`UNREADABLE_DATA`: a study can
-    be planned without them.
+    Data that cannot be read have the digest :data:`UNREADABLE_DATA`, so that a study can be
+    planned without them.
     """
     try:
         digest = spec.problem.digest()
@@ -202,9 +203,9 @@ def component_packages(spec: Spec) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Version of each distribution, as its metadata have it, sorted by name. A class
-        that no entry point offers is looked up by its module. If no distribution has
-        that module either, the module stands for it, and the version is ``unknown``.
+        Version of each distribution, from its metadata, sorted by name. A class without an
+        entry point is looked up by its module. If no distribution has the module, the name
+        is that of the module, and the version is ``unknown``.
     """
     return dict(sorted(_distribution(part) for part in _others(spec)))
 
@@ -217,7 +218,7 @@ class _Component(Protocol):
 def _others(value: Any) -> Iterator[_Component]:
     """Yield each component of another package within a value, the value included."""
     if dataclasses.is_dataclass(value):
-        # First what is quick to tell: a check against a protocol is slow.
+        # The quick check comes first: a check against a protocol is slow.
         if _module(type(value)) != _SUITE and isinstance(value, _Component):
             yield value
         value = [getattr(value, field.name) for field in dataclasses.fields(value)]
