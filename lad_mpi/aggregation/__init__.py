@@ -1,4 +1,4 @@
-"""Aggregation rules: N messages in, one estimate of ∇F out, whatever f of them hold."""
+"""Aggregation rules: N messages in, one estimate of ∇F out, with up to f arbitrary ones."""
 
 from lad_mpi.aggregation.arc import AdaptiveClipping
 from lad_mpi.aggregation.arriving import Arriving
