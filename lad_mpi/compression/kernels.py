@@ -1,8 +1,9 @@
 # mypy: disable-error-code="import-untyped, no-untyped-call, untyped-decorator"
 """Compiled kernels of the codecs that draw random numbers or pack bits.
 
-Importing this module imports Numba, so codecs do it in their methods, on the ranks
-that compress. What is compiled is kept on disk.
+Importing this module imports Numba, so codecs do it in their methods, on the ranks that
+compress. Compiled code is cached on disk. Numba only compiles a function again if its own file
+changes, so all kernels are in this file: a kernel that calls one in another file could be stale.
 
 A row is worked on in blocks of :data:`BLOCK_COORDINATES` coordinates, whose random words and
 codes stay in the first-level cache. The words are those of
@@ -52,7 +53,7 @@ _FRACTION_64 = np.uint64(52)
 _MAGNITUDE_64 = np.uint64(2**63 - 1)
 _EXPONENT_SHIFT = np.uint64(1023 - 127)
 
-# Neither is typed.
+# Numba does not type these decorators.
 _compile: Any = njit(nogil=True, cache=True)
 _intrinsic: Any = intrinsic
 
@@ -140,7 +141,7 @@ def gather_chosen(vectors: HostFloats, k: int, channel: Channel) -> HostFloats:
 def scatter_chosen(
     payloads: HostBytes, factor: float, channel: Channel
 ) -> tuple[HostFloats, HostBools]:
-    """Undo :func:`gather_chosen`, and multiply; zero where nothing was chosen.
+    """Undo :func:`gather_chosen` and multiply. Other coordinates are zero.
 
     Parameters
     ----------
@@ -213,11 +214,11 @@ def _high_product(typing: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
 
 @_intrinsic
 def _opaque(typing: Any, word: Any) -> Any:  # noqa: ARG001
-    """Return a word, of which the compiler then knows nothing."""
+    """Return a word in a way that hides it from the optimiser."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
         integer = ir.IntType(64)
-        # An instruction of no text, whose result is where its argument was.
+        # Empty inline assembly, whose result is in the register of its argument.
         kind = ir.FunctionType(integer, [integer])
         return builder.asm(kind, "", "=r,0", arguments, side_effect=False)
 
@@ -236,7 +237,7 @@ def _lowest_bit(typing: Any, word: Any) -> Any:  # noqa: ARG001
 
 @_intrinsic
 def _prefetch(typing: Any, row: Any, place: Any) -> Any:  # noqa: ARG001
-    """Ask for the line of the cache that a number of a row is in; beyond the end, for nothing."""
+    """Prefetch the cache line of a number in a row; beyond the end this does nothing."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
@@ -247,7 +248,7 @@ def _prefetch(typing: Any, row: Any, place: Any) -> Any:  # noqa: ARG001
         )
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
         line = builder.bitcast(builder.gep(data, [arguments[1]]), pointer)
-        # To be read, kept in all levels of the cache, and data.
+        # For reading, into all levels of the data cache.
         builder.call(prefetch, [line, flag(0), flag(3), flag(1)])
         return context.get_dummy_value()
 
@@ -256,7 +257,7 @@ def _prefetch(typing: Any, row: Any, place: Any) -> Any:  # noqa: ARG001
 
 @_compile
 def _prefetch_block(row: Any, start: int) -> None:
-    """Ask for a block of a row in good time: its way from memory costs more than the work on it."""
+    """Prefetch a block of a row, because loading it takes longer than the work on it."""
     for place in range(
         start, min(start + BLOCK_COORDINATES, len(row)), _LINE_BYTES // row.itemsize
     ):
@@ -491,7 +492,7 @@ def _width(levels: int) -> int:
 
 @_compile
 def _pack(codes: Any, width: int, packed: Any) -> None:
-    """Move the codes of a block together, without gaps; what they were is lost."""
+    """Pack the codes of a block without gaps, and overwrite them."""
     count = len(codes)
     # Pairs of neighbours at once, as often as these fit the room of one.
     while width <= 16:
@@ -541,14 +542,14 @@ def _unpack(codes: Any, width: int) -> None:
 
 @_compile
 def _copy_bytes(words: Any, row: Any, start: int, width: int) -> None:
-    """Copy the bytes of a block of codes to their place in a row, as far as the row goes."""
+    """Copy the bytes of a block of codes to their place in a row, up to the end of the row."""
     count = min(BLOCK_COORDINATES // 8 * width, len(row) - start)
     row[start : start + count] = words.view(np.uint8)[:count]
 
 
 @_compile
 def _fetch_bytes(row: Any, start: int, width: int, words: Any) -> None:
-    """Copy the bytes of a block of codes from a row; zero where the row has ended."""
+    """Copy the bytes of a block of codes from a row; zero beyond the end of the row."""
     count = min(BLOCK_COORDINATES // 8 * width, len(row) - start)
     whole = words.view(np.uint8)
     whole[:count] = row[start : start + count]
@@ -609,7 +610,7 @@ def _choose(marks: Any, words: Any, sizes: tuple[int, int], stream: Any, device:
     """Mark k of Q coordinates, one bit each."""
     dimension, k = sizes
     marks[:] = np.uint64(0)
-    # Of more than half, those that are left out are drawn.
+    # If k is more than half, draw the coordinates that are left out.
     draws = min(k, dimension - k)
     origin = stream, np.uint64(device)
     for start in range(0, draws, BLOCK_COORDINATES):
@@ -625,9 +626,9 @@ def _choose(marks: Any, words: Any, sizes: tuple[int, int], stream: Any, device:
 
 @_compile
 def _mark_drawn(marks: Any, words: Any, count: int, first: int) -> None:
-    """Mark, for each j from the first on, a number up to j, or j if that is marked already."""
+    """Mark, for each j from the first on, a random number up to j, or j if it is marked."""
     six, low, one = np.uint64(6), np.uint64(63), np.uint64(1)
-    # The word that has j in it is held in a register: loads from it would wait for stores to it.
+    # The word with j is kept in a register: loads of it would wait for stores to it.
     held = np.uint64(first) >> six
     tail = marks[held]
     for step in range(count):
@@ -638,7 +639,7 @@ def _mark_drawn(marks: Any, words: Any, count: int, first: int) -> None:
             held = last >> six
             tail = marks[held]
         place, bit = drawn >> six, one << (drawn & low)
-        # Without a branch on what is marked, which no processor could foresee.
+        # No branch on the marks, which a processor cannot predict.
         if place == held:
             taken = tail >> (drawn & low) & one
             tail |= bit
