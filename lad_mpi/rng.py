@@ -1,14 +1,14 @@
 """Keyed, counter-based random streams.
 
 Every random number of the suite is a pure function of (seed, purpose,
-iteration, device): no generator is carried from one iteration to the next, so
+iteration, device). No generator is carried from one iteration to the next, so
 results do not depend on the number of ranks, on the order in which ranks
 draw, or on whether a run was interrupted. The generator is Philox-4x64-10
 (Salmon et al., SC'11, doi:10.1145/2063384.2063405), whose 128-bit key takes
 (seed, purpose). Its 256-bit counter is four words: the place in a stream, the
 device of :meth:`Streams.words`, the device of :meth:`Streams.generator`, and the
 iteration. Each device has a word of its own there, so streams of different
-devices share nothing, however much is drawn from them.
+devices never share a number, however much is drawn from them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _UNIT = 2.0**-53
 
 
 class Purpose(IntEnum):
-    """What a stream is for. The numbers are part of every result: never reuse one."""
+    """The purpose of a stream. Its number is part of every result, so never reuse one."""
 
     PROBLEM = 1
     PARTITION = 2
@@ -63,8 +63,8 @@ class Streams:
     ) -> HostWords:
         """Uniform 64-bit words for a contiguous block of devices.
 
-        Row i is the beginning of the stream of device ``first_device + i``. It does
-        not depend on the block of devices in which it is drawn, nor on ``count``.
+        Row i is the beginning of the stream of device ``first_device + i``. It does not
+        depend on the block of devices or on ``count``.
 
         Returns
         -------
@@ -89,7 +89,7 @@ class Streams:
     def generator(
         self, purpose: Purpose, iteration: int = 0, device: int = 0
     ) -> np.random.Generator:
-        """Open a generator of its own for one device in one iteration, for normal draws."""
+        """Open the generator of one device in one iteration, for normal draws."""
         return np.random.Generator(self._philox(purpose, iteration, device=device + 1))
 
     def _philox(

@@ -156,8 +156,11 @@ def iteration(options: argparse.Namespace) -> ExitCode:
 
 
 def _spec(options: argparse.Namespace) -> Spec:
-    from lad_mpi.spec import load_spec, parse_spec  # noqa: PLC0415
-    from lad_mpi.spec.load import apply_override  # noqa: PLC0415
+    from lad_mpi.spec import (  # noqa: PLC0415
+        apply_override,
+        load_spec,
+        parse_spec,
+    )
 
     if options.spec is not None:
         return load_spec(options.spec, options.overrides)

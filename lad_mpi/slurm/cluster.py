@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lad_mpi.errors import ParameterError, SpecError, UsageError
-from lad_mpi.spec import read_toml
-from lad_mpi.spec.components import build
-from lad_mpi.spec.load import apply_override
+from lad_mpi.spec import apply_override, build, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

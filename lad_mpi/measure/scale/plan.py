@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lad_mpi.errors import SpecError, UsageError
 from lad_mpi.records import ScalingCase
-from lad_mpi.spec import identify, parse_spec, set_dotted, to_mapping
-from lad_mpi.spec.load import parse_value
+from lad_mpi.spec import identify, parse_spec, parse_value, set_dotted, to_mapping
 from lad_mpi.transport import Layout
 from lad_mpi.types import device_ranks
 

@@ -5,163 +5,46 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import typing
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from lad_mpi.aggregation import PRE_AGGREGATIONS, RULES, PreAggregation, Rule
-from lad_mpi.attacks import ATTACKS, LocalAttack, OmniscientAttack, WireAttack
-from lad_mpi.coding import CODES, Code
-from lad_mpi.compression import CODECS, Codec
 from lad_mpi.errors import ParameterError, SpecError, UsageError, shown
-from lad_mpi.problems import PROBLEMS, Problem
-from lad_mpi.spec.contracts import complaints
-from lad_mpi.spec.offers import Offer, imported, offers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from lad_mpi.spec.families import Family
+
 _LARGEST_INTEGER = 2**63 - 1
-#: No path is longer.
+#: Longest text in a spec. Paths are not longer.
 _LONGEST_TEXT = 4096
 #: The field through which a component learns f; it comes from [devices] alone.
 INJECTED = "num_byzantine"
 
 
-@dataclass(frozen=True)
-class Family:
-    """A family of exchangeable components.
-
-    Parameters
-    ----------
-    noun : str
-        What one is called in messages.
-    group : str
-        Entry-point group through which other packages add to it.
-    table : mapping of str to type
-        The suite's own members by kind. Nothing else can take these names.
-    contracts : tuple of type
-        Protocols of which a member keeps exactly one; see
-        :func:`lad_mpi.spec.contracts.complaints`.
-    """
-
-    noun: str
-    group: str
-    table: Mapping[str, type[Any]]
-    contracts: tuple[type[Any], ...]
-
-    def kinds(self) -> set[str]:
-        """Return the names of all own members and of all that other packages offer."""
-        return {*self.table, *(offer.kind for offer in offers(self.group))}
-
-    def find(self, kind: str) -> type[Any]:
-        """Return the member of a kind, checked against its contract.
-
-        Parameters
-        ----------
-        kind : str
-            One of :meth:`kinds`.
-
-        Raises
-        ------
-        UsageError
-            It cannot be imported, two packages offer it, or it breaks its contract.
-        """
-        if kind in self.table:
-            cls = self.table[kind]
-            self._check(cls, kind, "the suite")
-            return cls
-        first, *others = found = self.offered(kind)
-        if others:
-            raise UsageError(
-                f"more than one package offers the {self.noun} {kind!r}: "
-                f"{' and '.join(map(str, found))}",
-                hint="uninstall all but one of them",
-            )
-        offered = imported(first)
-        if isinstance(offered, str):
-            raise UsageError(
-                f"{first} {offered}",
-                hint=f"repair or uninstall {first.distribution}, or take another {self.noun}",
-            )
-        self._check(offered, kind, f"{first.distribution} {first.version}")
-        return offered
-
-    def offered(self, kind: str) -> list[Offer]:
-        """Return what other packages offer under a name."""
-        return [offer for offer in offers(self.group) if offer.kind == kind]
-
-    def members(self) -> dict[str, type[Any]]:
-        """Return all members that can be used, own ones and those of other packages."""
-        return {kind: self.find(kind) for kind in self.kinds() - self.unusable().keys()}
-
-    def unusable(self) -> dict[str, str]:
-        """Return why kinds that other packages offer cannot be used, one line each."""
-        reasons = {kind: self._why_not(kind) for kind in self.kinds()}
-        return {kind: reason for kind, reason in reasons.items() if reason}
-
-    def _why_not(self, kind: str) -> str:
-        try:
-            self.find(kind)
-        except UsageError as error:
-            names = " and ".join(map(str, self.offered(kind)))
-            return error.message if names in error.message else f"{names}: {error.message}"
-        return ""
-
-    def complaints(self, cls: Any) -> str:
-        """Return why a class is no member, in one line; empty if it can be one."""
-        found: tuple[str, ...] = complaints(cls, self.contracts)
-        return f"class {cls.__module__}.{cls.__qualname__} {'; it '.join(found)}" if found else ""
-
-    def _check(self, cls: type[Any], kind: str, source: str) -> None:
-        message = self.complaints(cls)
-        if not message and cls.kind != kind:
-            message = (
-                f"class {cls.__module__}.{cls.__qualname__} has kind = {cls.kind!r}, and its "
-                f"entry point is named {kind!r}"
-            )
-        if message:
-            hint = f"{source} offers it; docs/extending.md shows what every {self.noun} needs"
-            raise UsageError(message, hint=hint)
-
-
-FAMILIES: dict[str, Family] = {
-    "problem": Family("problem", "lad_mpi.problems", PROBLEMS, (Problem,)),
-    "coding": Family("code", "lad_mpi.codes", CODES, (Code,)),
-    "compression": Family("codec", "lad_mpi.codecs", CODECS, (Codec,)),
-    "attack": Family(
-        "attack", "lad_mpi.attacks", ATTACKS, (LocalAttack, OmniscientAttack, WireAttack)
-    ),
-    "aggregation": Family("rule", "lad_mpi.rules", RULES, (Rule,)),
-    "pre": Family(
-        "pre-aggregation", "lad_mpi.pre_aggregations", PRE_AGGREGATIONS, (PreAggregation,)
-    ),
-}
-
-
 def build_component(
     family: Family, table: Mapping[str, Any], place: str, *, num_byzantine: int
 ) -> Any:
-    """Make the component that a table describes.
+    """Build the component that a table describes.
 
     Parameters
     ----------
     family : Family
-        Where its ``kind`` is looked up.
+        The family of its ``kind``.
     table : mapping
         ``kind`` and the component's parameters.
     place : str
         Dotted place of the table in the file, for messages.
     num_byzantine : int
-        Given to components that have a field of that name.
+        Value for components that have a field of this name.
 
     Raises
     ------
     SpecError
-        Unknown kind or parameter, wrong type, or a value out of range; or the kind is of
-        another package, and cannot be imported or breaks its family's contract.
+        An unknown kind or parameter, a wrong type, or a value out of range; or the kind is
+        from another package, and cannot be imported or breaks the contract of its family.
     """
     kinds = family.kinds()
     if "kind" not in table:
@@ -195,7 +78,7 @@ def build(
     injected: Mapping[str, Any] | None = None,
     kind: str = "",
 ) -> Any:
-    """Make a frozen dataclass from checked values; see :func:`build_component`."""
+    """Build a frozen dataclass from checked values; see :func:`build_component`."""
     injected = injected or {}
     allowed = [name for name in field_names(cls) if name not in injected]
     refuse_unknown(values, allowed, place)
@@ -226,18 +109,18 @@ def build(
 
 
 def located(error: ParameterError, place: str) -> SpecError:
-    """Turn a component's complaint into one that names the place in the file."""
+    """Return the error of a component with the place in the file."""
     key = f"{place}.{error.parameter}" if place else error.parameter
     return SpecError(key, error.message, hint=error.hint)
 
 
 def check_type(hint: Any, value: Any, place: str) -> Any:
-    """Return the value as the annotated type, without guessing.
+    """Return a value as the annotated type, without conversions.
 
     Raises
     ------
     SpecError
-        It is of another type.
+        It has another type.
     """
     if isinstance(value, list) and _is_tuple(hint):
         value = tuple(value)
@@ -248,7 +131,7 @@ def check_type(hint: Any, value: Any, place: str) -> Any:
     try:
         return _adapter(hint).validate_python(value, strict=True)
     except ValidationError as error:
-        # A union reports every branch; the reader wants each expectation once.
+        # A union reports every branch. Show each expectation once.
         expected = dict.fromkeys(
             item["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
             for item in error.errors(include_url=False)
@@ -258,12 +141,12 @@ def check_type(hint: Any, value: Any, place: str) -> Any:
 
 
 def refuse_unknown(values: Iterable[str], allowed: list[str], place: str) -> None:
-    """Refuse the first key that is not allowed, with the nearest that is.
+    """Refuse the first key that is not allowed, and name the nearest allowed one.
 
     Raises
     ------
     SpecError
-        There is such a key.
+        A key is not allowed.
     """
     for key in values:
         if key not in allowed:

@@ -93,7 +93,7 @@ def test_two_packages_that_offer_one_kind_are_both_named(install):
 def test_what_is_no_class_is_refused(install):
     install("mylab", SHIFT, attacks={"shift": "function"})
     error = refusal({"attack": {"kind": "shift"}})
-    assert "mylab:function of mylab 1.0 is of type function, and has to be a class" in error.message
+    assert "mylab:function of mylab 1.0 is of type function, but must be a class" in error.message
 
 
 def test_a_member_of_the_suite_cannot_be_replaced(install):

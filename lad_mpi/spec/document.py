@@ -1,12 +1,17 @@
-"""Spec files and command-line overrides."""
+"""Specs as TOML: files, command-line overrides, and the way back to text."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from typing import TYPE_CHECKING, Any
 
+import tomli_w
+
 from lad_mpi.errors import SpecError, UsageError, shown
 from lad_mpi.files import read_bytes
+from lad_mpi.spec.build import INJECTED
+from lad_mpi.spec.model import NetworkChoice
 from lad_mpi.spec.parse import parse_spec
 from lad_mpi.toml import MOST_BYTES, MOST_LEVELS, parse_toml
 
@@ -14,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from lad_mpi.aggregation import Pipeline
     from lad_mpi.spec.model import Spec
 
 
@@ -26,7 +32,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         It cannot be read or is not TOML; see :func:`lad_mpi.toml.parse_toml`.
     """
     try:
-        # Editors may begin a file with a byte-order mark, which TOML has no place for.
+        # Editors may begin a file with a byte-order mark, which TOML does not allow.
         return parse_toml(read_bytes(path, most_bytes=MOST_BYTES).decode("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
@@ -35,7 +41,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def is_study(mapping: Mapping[str, Any]) -> bool:
-    """Return whether a file holds a study and not a single run."""
+    """Return whether a file is a study, not a spec."""
     return not mapping.keys().isdisjoint({"base", "axes", "cases"})
 
 
@@ -66,7 +72,7 @@ def load_spec(path: Path, overrides: Iterable[str] = ()) -> Spec:
 
 
 def parse_toml_spec(text: str) -> Spec:
-    """Build a spec from TOML text, such as a log holds."""
+    """Build a spec from TOML text, such as the text in a log."""
     return parse_spec(parse_toml(text))
 
 
@@ -76,7 +82,7 @@ def apply_override(mapping: dict[str, Any], override: str) -> None:
     Raises
     ------
     SpecError
-        It is not of that form, or not UTF-8, which logs are.
+        It has another form, or is not UTF-8, as logs must be.
     """
     try:
         override = os.fsencode(override).decode("utf-8")
@@ -91,7 +97,7 @@ def apply_override(mapping: dict[str, Any], override: str) -> None:
 def set_dotted(mapping: dict[str, Any], key: str, value: Any) -> None:
     """Set ``a.b.c`` in nested tables, in place, making tables as needed.
 
-    A table is merged into the one that is there, unless it names a ``kind``.
+    A table without a ``kind`` is merged into the existing table. One with a ``kind`` replaces it.
 
     Raises
     ------
@@ -108,8 +114,7 @@ def set_dotted(mapping: dict[str, Any], key: str, value: Any) -> None:
         inner = inner.setdefault(name, {})
         if not isinstance(inner, dict):
             raise SpecError(key, f"{'.'.join(tables[: depth + 1])} is a value, not a table")
-    # A table with a kind describes a component and replaces the other whole:
-    # parameters of one kind mean nothing to another.
+    # A table with a kind describes a component. Parameters of the old kind do not apply to it.
     if isinstance(inner.get(last), dict) and isinstance(value, dict) and "kind" not in value:
         inner[last].update(value)
     else:
@@ -117,9 +122,52 @@ def set_dotted(mapping: dict[str, Any], key: str, value: Any) -> None:
 
 
 def parse_value(text: str) -> Any:
-    """Return what a word of a command line means: TOML notation, else the word itself."""
+    """Return the value of a word on the command line: TOML notation, else the word itself."""
     try:
         parsed = parse_toml(f"value = {text}")
     except ValueError:
         return text
     return parsed["value"] if len(parsed) == 1 else text
+
+
+def to_mapping(spec: Spec) -> dict[str, Any]:
+    """Return the resolved spec as nested plain values, with all defaults."""
+    mapping: dict[str, Any] = {}
+    for field in dataclasses.fields(spec):
+        value = getattr(spec, field.name)
+        if value is None:
+            continue
+        if field.name in {"aggregation", "fallback"}:
+            mapping[field.name] = _pipeline(value)
+        elif isinstance(value, NetworkChoice):
+            if value.emulate is not None:
+                mapping[field.name] = {"emulate": value.emulate.to_texts()}
+        elif dataclasses.is_dataclass(value):
+            mapping[field.name] = _table(value)
+        else:
+            mapping[field.name] = value
+    return mapping
+
+
+def to_toml(spec: Spec) -> str:
+    """Return the resolved spec as TOML text that parses to an equal spec."""
+    return tomli_w.dumps(to_mapping(spec))
+
+
+def _table(component: Any) -> dict[str, Any]:
+    kind = {"kind": component.kind} if hasattr(component, "kind") else {}
+    values = {
+        field.name: getattr(component, field.name)
+        for field in dataclasses.fields(component)
+        if field.init and field.name != INJECTED
+    }
+    plain = {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in values.items()
+        if value is not None
+    }
+    return {**kind, **plain}
+
+
+def _pipeline(pipeline: Pipeline) -> dict[str, Any]:
+    return {**_table(pipeline.rule), "pre": [_table(step) for step in pipeline.pre]}
