@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from analysis.forecast.workload import COMMUNICATION, TERMS, features
+from analysis.forecast.workload import TERMS, features
+from analysis.timing import COMMUNICATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,8 +9,9 @@ import numpy as np
 from scipy.optimize import nnls
 from scipy.stats import t as student
 
-from analysis.forecast.workload import COMMUNICATION, TERMS, features, network_seconds
+from analysis.forecast.workload import TERMS, features, network_seconds
 from analysis.statistics import CONFIDENCE, EACH_OF_TWO, Interval
+from analysis.timing import COMMUNICATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.families import rule_and_codec
-from analysis.forecast.workload import COMMUNICATION, TERMS, Workload, payload_bytes, workload_of
+from analysis.forecast.workload import TERMS, Workload, payload_bytes, workload_of
 from analysis.runs import load_collection
 from analysis.scaling import load_scaling, summarise_scaling
 from analysis.text import natural_key, tell_apart
-from analysis.timing import after_warmup, iteration_seconds, phase_seconds
+from analysis.timing import COMMUNICATION, after_warmup, iteration_seconds, phase_seconds
 from lad_mpi.errors import LadError, UsageError
 from lad_mpi.metrics.names import UPLINK_BYTES
 from lad_mpi.records.scaling import SCALING_FILE

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.facts import assignment_of, declared_costs
+from analysis.timing import COMMUNICATION
 from lad_mpi.aggregation import Cost, Term
 from lad_mpi.coding import DispersionCode
 from lad_mpi.problems import CountedProblem
@@ -221,9 +222,6 @@ def _groups(spec: Spec, ranks: int) -> tuple[tuple[str, str], ...]:
         ("aggregate", f"{steps}, {where}"),
         ("update", where),
     )
-
-
-COMMUNICATION = "communication"
 
 
 def _vector_and_message_bytes(w: Workload) -> float:

@@ -230,10 +230,10 @@ def gain(base_s: Sequence[float], seconds: Sequence[float]) -> Estimate:
 
     The interval has ``CONFIDENCE``. This takes more launches than the interval of a time.
     """
-    return ratio(estimate(base_s, EACH_OF_TWO), estimate(seconds, EACH_OF_TWO))
+    return ratio_of_estimates(estimate(base_s, EACH_OF_TWO), estimate(seconds, EACH_OF_TWO))
 
 
-def ratio(over: Estimate, under: Estimate) -> Estimate:
+def ratio_of_estimates(over: Estimate, under: Estimate) -> Estimate:
     """Divide two medians, with the widest interval that their two intervals allow.
 
     The interval holds if both intervals hold. By Bonferroni's inequality this has at least

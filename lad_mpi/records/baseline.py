@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import FailFast, Field, TypeAdapter
 
 from lad_mpi.errors import UsageError, shown
-from lad_mpi.records.files import Count, Line, NotNegative, read_record_as, write_record
+from lad_mpi.parameters import Count
+from lad_mpi.records.files import (
+    NonNegativeFloat,
+    TextLine,
+    read_record_as,
+    write_record,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,11 +48,11 @@ class Quantity:
         The ranks; empty for all ranks.
     """
 
-    name: Line
+    name: TextLine
     unit: Annotated[str, Field(pattern="^(B/s|flop/s|s)$")]
     samples: Annotated[tuple[_Sample, ...], FailFast()]
     size_bytes: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    where: Line = ""
+    where: TextLine = ""
 
     def __post_init__(self) -> None:
         """Refuse invalid samples."""
@@ -94,13 +100,13 @@ class Baseline:
         Duration in seconds.
     """
 
-    date: Line
+    date: TextLine
     quick: bool
     ranks: Count
     oversubscribed: bool
     machine: dict[str, Any]
     quantities: Annotated[tuple[Quantity, ...], FailFast()]
-    duration_s: NotNegative = 0.0
+    duration_s: NonNegativeFloat = 0.0
 
     def of(self, name: str, where: str | None = None) -> list[Quantity]:
         """Return the quantities with this name, by ascending size."""

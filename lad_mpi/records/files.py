@@ -11,7 +11,6 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from lad_mpi.errors import LogFormatError, UsageError, first_mistake, shown
 from lad_mpi.files import read_bytes, whole_file
-from lad_mpi.types import LARGEST_COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,11 +63,10 @@ def _is_inside(name: str) -> str:
 
 
 #: Types of fields that :func:`read_record_as` checks.
-Line = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+TextLine = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 #: A file relative to the folder of the record.
-FileInFolder = Annotated[Line, AfterValidator(_is_inside)]
-Count = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
-NotNegative = Annotated[float, Field(ge=0, le=1e30)]
+FileInFolder = Annotated[TextLine, AfterValidator(_is_inside)]
+NonNegativeFloat = Annotated[float, Field(ge=0, le=1e30)]
 
 
 def read_record_as(path: Path, kind: str, version: int, cls: TypeAdapter[_T]) -> _T:

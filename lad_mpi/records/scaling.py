@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, FailFast, Field, TypeAdapter
 
 from lad_mpi.errors import LogFormatError
+from lad_mpi.parameters import Count
 from lad_mpi.records.baseline import DRIFT_THRESHOLD
 from lad_mpi.records.files import (
-    Count,
     FileInFolder,
-    Line,
-    NotNegative,
+    NonNegativeFloat,
+    TextLine,
     read_record_as,
     write_record,
 )
@@ -60,12 +60,12 @@ class ScalingCase:
         Log of the same spec in one process, relative to the folder.
     """
 
-    name: Line
+    name: TextLine
     ranks: Count
-    over: dict[Line, _Value]
+    over: dict[TextLine, _Value]
     growth: Annotated[float, Field(gt=0, le=1e30)]
     spec: FileInFolder
-    identity: Line
+    identity: TextLine
     reference: FileInFolder
 
 
@@ -91,12 +91,12 @@ class ScalingLaunch:
         Why its times are void; empty if they are valid.
     """
 
-    case: Line
+    case: TextLine
     number: Count
     position: Count
     log: FileInFolder
     command: list[str]
-    wall_s: NotNegative
+    wall_s: NonNegativeFloat
     void: str = ""
 
 
@@ -138,21 +138,21 @@ class ScalingRecord:
     """
 
     kind: Literal["strong", "weak"]
-    name: Line
-    growth_rule: Line
-    base: Line
+    name: TextLine
+    growth_rule: TextLine
+    base: TextLine
     ranks: Annotated[list[Count], FailFast()]
-    over: dict[Line, Annotated[list[_Value], FailFast()]]
+    over: dict[TextLine, Annotated[list[_Value], FailFast()]]
     launches_each: Count
     seed: int
-    tolerance: NotNegative | None
+    tolerance: NonNegativeFloat | None
     launcher: Annotated[list[str], FailFast()]
     cases: Annotated[list[ScalingCase], FailFast()]
     launches: Annotated[list[ScalingLaunch], FailFast()] = field(default_factory=list)
-    baselines: dict[_Ranks, dict[Line, FileInFolder]] = field(default_factory=dict)
+    baselines: dict[_Ranks, dict[TextLine, FileInFolder]] = field(default_factory=dict)
     void: Annotated[list[str], FailFast()] = field(default_factory=list)
     #: Version 0.1 of the suite did not record it.
-    drift: NotNegative = DRIFT_THRESHOLD
+    drift: NonNegativeFloat = DRIFT_THRESHOLD
 
     @property
     def plan(self) -> dict[str, Any]:

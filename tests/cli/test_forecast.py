@@ -6,6 +6,7 @@ import math
 import pytest
 
 from lad_mpi.cli.main import main
+from lad_mpi.metrics.names import MODEL_ERRORS
 from lad_mpi.records import read_scaling
 
 
@@ -153,3 +154,9 @@ def test_on_several_ranks_it_is_refused_once(lad):
     done = lad("forecast", "out", ranks=2)
     assert done.returncode == 2
     assert done.stderr.count("was started on several ranks") == 1
+
+
+def test_a_target_can_be_set_for_every_error_of_a_model(capsys):
+    with pytest.raises(SystemExit):
+        main(["forecast", "--help"])
+    assert f"--metric {{{','.join(MODEL_ERRORS)}}}" in capsys.readouterr().out
