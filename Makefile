@@ -97,7 +97,7 @@ test: test-serial test-mpi test-slurm  ## run the tests of this machine: serial,
 
 test-serial: $(VENV)/.installed-test  ## run the tests that need no launcher
 	$(TEST) python -m pytest -n auto --maxprocesses 8 -m "not mpi and not slurm and not wheel" $(ALONE)
-	$(TEST) python -m pytest -m "not mpi and not slurm and not wheel" $(addprefix --ignore=,$(ALONE))
+	$(TEST) python -m pytest -n 2 -m "not mpi and not slurm and not wheel" $(addprefix --ignore=,$(ALONE))
 
 test-mpi: $(VENV)/.installed-test  ## run tests/mpi on 2, 3 and 5 ranks
 	set -e; for ranks in 2 3 5; do \
