@@ -1,4 +1,4 @@
-"""The array library behind the numbers: NumPy on the host, CuPy on a GPU.
+"""The array library: NumPy on the host, CuPy on a GPU.
 
 This is the only module that imports CuPy, and it does so only when a spec
 asks for it.
@@ -65,7 +65,7 @@ class Backend:
     kind : {"numpy", "cupy"}
         The library.
     dtype : numpy.dtype
-        float32 or float64: the model's, the gradients' and the messages'.
+        Type of the model, the gradients and the messages: float32 or float64.
     xp : module
         ``numpy`` or ``cupy``.
     device_name : str
@@ -79,11 +79,11 @@ class Backend:
 
     @property
     def on_host(self) -> bool:
-        """Whether arrays of this backend live in host memory."""
+        """Whether arrays of this backend are in host memory."""
         return self.kind == "numpy"
 
     def asarray(self, host: Any, *, dtype: Any = None) -> Array:
-        """Move a host array to the backend's memory, as the backend's dtype unless told."""
+        """Move a host array to the backend's memory, by default in its dtype."""
         return self.xp.asarray(host, dtype=self.dtype if dtype is None else dtype)
 
     def host_buffer(self, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -95,7 +95,7 @@ class Backend:
         return pinned
 
     def synchronize(self) -> None:
-        """Wait until the device has done all that it was given; nothing on the host."""
+        """Wait until the GPU has finished its work; do nothing on the host."""
         if not self.on_host:
             self.xp.cuda.get_current_stream().synchronize()
 
@@ -105,9 +105,8 @@ def open_backend(
 ) -> Backend:
     """Open an array library and, for CuPy, the GPU of this rank.
 
-    The GPU is taken from the rank within the node, as the launcher's
-    variables give it, round robin over the visible devices. MPI is initialised by
-    then; what some libraries would make of a GPU chosen earlier is not asked for.
+    The GPU is chosen by the rank within the node, round robin over the visible devices.
+    The launcher's variables give that rank. MPI is already initialised.
 
     Raises
     ------
@@ -151,11 +150,11 @@ def _no_device(reason: str) -> BackendError:
 
 
 def visible_gpus() -> list[str]:
-    """Return model name, PCI bus number and id of every GPU that this process may use.
+    """Return model name, PCI bus number and id of every GPU that this process can use.
 
-    Empty where CuPy is not installed or the driver shows none. The bus number
-    tells one GPU from another on a host, whatever ``CUDA_VISIBLE_DEVICES`` calls it, and
-    the beginning of the id one part of a card from another where it is divided (MIG).
+    The list is empty if CuPy is not installed or the driver shows no GPU. The bus number
+    identifies a GPU on a host, independently of ``CUDA_VISIBLE_DEVICES``. The beginning of
+    the id identifies a part of a card that is divided (MIG).
     """
     try:
         runtime = _import_cupy().cuda.runtime

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 def open_console(*, stderr: bool = False, force_terminal: bool | None = None) -> Console:
-    """Return a console that shows texts as they are: no markup, no emoji codes, no commands.
+    """Return a console that shows texts unchanged: no markup, no emoji codes, no commands.
 
     Parameters
     ----------
     stderr : bool
         Whether it writes to standard error.
     force_terminal : bool, optional
-        Whether it draws as on a terminal; left out, the stream decides.
+        Whether it draws as on a terminal. If left out, the stream decides.
     """
     return _Console(
         file=unescaped(sys.stderr if stderr else sys.stdout),
@@ -41,7 +41,7 @@ def open_console(*, stderr: bool = False, force_terminal: bool | None = None) ->
 
 
 class _Console(Console):
-    """A console whose texts command no terminal; its own control codes do."""
+    """A console that escapes control characters in texts, but not its own."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None

@@ -1,4 +1,4 @@
-"""One tree of errors, each with the exit code that it ends a command with."""
+"""The tree of errors, each with the exit code of a command that it ends."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ExitCode(IntEnum):
 
 
 def first_mistake(error: ValidationError) -> str:
-    """Return the first of what pydantic found wrong, with its place, in one short line."""
+    """Return the first mistake that pydantic found, with its place, in one short line."""
     found = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = ".".join(map(str, found["loc"]))
     text = found["msg"]
@@ -38,7 +38,7 @@ def first_mistake(error: ValidationError) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a value from a file as a message repeats it, cut if it is long.
+    """Return a value from a file as a message shows it, cut if it is long.
 
     Examples
     --------
@@ -47,13 +47,13 @@ def shown(value: object) -> str:
     """
     try:
         text = repr(value)
-    except ValueError:  # Python writes out no integer of thousands of digits.
+    except ValueError:  # Python does not print an integer of thousands of digits.
         return "an integer of thousands of digits"
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
 class LadError(Exception):
-    """Base of all errors that are meant for the person at the terminal.
+    """Base of all errors that are messages for users.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class LadError(Exception):
     Attributes
     ----------
     relayed : bool
-        Whether all ranks know of it, so that none waits for this one.
+        Whether all ranks know about the error, so that none waits for this rank.
     """
 
     exit_code: ExitCode = ExitCode.FAILED
@@ -106,8 +106,8 @@ class SpecError(UsageError):
 class ParameterError(ValueError):
     """A parameter of a component that is out of range.
 
-    Components know their own parameter but not the file it came from:
-    :mod:`lad_mpi.spec` turns this into a :class:`SpecError` with the full key.
+    A component knows its parameter, but not the file. :mod:`lad_mpi.spec` turns this into a
+    :class:`SpecError` with the full key.
 
     Parameters
     ----------
@@ -131,37 +131,37 @@ class DataError(UsageError):
 
 
 class BackendError(LadError):
-    """The array library or the device that the spec asks for is not there."""
+    """The array library or the device of the spec is not available."""
 
     exit_code = ExitCode.UNFIT
 
 
 class UnfitError(LadError):
-    """A place in which a run could not be trusted."""
+    """An environment in which a run could not be trusted."""
 
     exit_code = ExitCode.UNFIT
 
 
 class TransportError(LadError):
-    """The ranks do not form the world that the launcher promised."""
+    """The ranks do not form the MPI world that the launcher announced."""
 
     exit_code = ExitCode.UNFIT
 
 
 class SharedMemoryError(TransportError):
-    """A host whose shared memory is too small for MPI; all its ranks find that, others do not."""
+    """A host has too little shared memory for MPI. Only the ranks of that host find this."""
 
 
 class SchedulerError(LadError):
-    """A command of the scheduler that is missing, fails, or answers what nobody understands."""
+    """A command of the scheduler is missing, fails, or gives an unexpected answer."""
 
 
 class LogFormatError(LadError):
-    """A file that is not a log of this suite, or one of another version."""
+    """A file is not a log of this suite, or has another version of the format."""
 
 
 class RunFailedError(LadError):
-    """A run that started and could not go on."""
+    """A run started and could not continue."""
 
 
 class AgreedError(LadError):
@@ -182,15 +182,14 @@ class AgreedError(LadError):
 
 
 def is_gpu_error(error: BaseException) -> bool:
-    """Whether an error is CuPy's own, which cannot be named without importing CuPy."""
+    """Return whether an error is one of CuPy, whose names need an import of CuPy."""
     return type(error).__module__.partition(".")[0] in ("cupy", "cupy_backends")
 
 
 def as_lad_error(error: BaseException) -> LadError | None:
-    """Return what to tell a person about an error; None if it is a mistake in the code.
+    """Return the message about an error; None if the error is a bug.
 
-    Memory that is used up, a GPU that fails and a file that cannot be used are no
-    mistakes of the code, wherever they are met.
+    A lack of memory, a failing GPU and an unusable file are not bugs, wherever they occur.
 
     Parameters
     ----------
@@ -213,14 +212,14 @@ def as_lad_error(error: BaseException) -> LadError | None:
     if is_gpu_error(error):
         return BackendError(
             f"the GPU cannot be used: {type(error).__name__}: {error}",
-            hint="lad-mpi doctor tells what can be seen of it from here",
+            hint="run lad-mpi doctor to see what is known about it",
         )
     if isinstance(error, OSError):
         return _tell(error)
     if isinstance(error, ImportError):
         return UnfitError(
             f"cannot be imported: {error}",
-            hint="see that the package is whole in this environment, and that memory is left",
+            hint="check that the package is complete in this environment, and that memory is free",
         )
     return None
 
@@ -237,7 +236,7 @@ def _tell(error: OSError) -> LadError:
 
 @contextlib.contextmanager
 def told_errors() -> Iterator[None]:
-    """Raise what :func:`as_lad_error` makes of an error, if it makes something of it."""
+    """Raise the message of :func:`as_lad_error` for an error that has one."""
     try:
         yield
     except Exception as error:

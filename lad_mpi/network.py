@@ -18,7 +18,7 @@ _PREFIXES = {"": 0, "k": 3, "M": 6, "G": 9, "T": 12}
 #: Exponent of ten of each unit that quantities are written in.
 _SECONDS = {"s": 0, "ms": -3, "us": -6, "ns": -9}
 _BYTES = {f"{prefix}B/s": exponent for prefix, exponent in _PREFIXES.items()}
-#: Exponent of ten and factor by which a number of this unit is one of the base unit.
+#: Exponent of ten and factor that convert a number in a unit to the base unit.
 _TIMES = {
     **{unit: (exponent, 1.0) for unit, exponent in _SECONDS.items()},
     # Two characters that look the same: the micro sign and the Greek letter.
@@ -43,9 +43,9 @@ class Network:
     Parameters
     ----------
     latency_s : float
-        α, from the beginning of a message to the arrival of its first byte, in seconds.
+        α, the time from the start of a message to the arrival of its first byte, in seconds.
     bandwidth_bytes_per_s : float
-        β, of every link in each direction; infinite where bytes cost nothing.
+        β of every link in each direction; infinite if bytes cost nothing.
 
     Raises
     ------
@@ -63,7 +63,7 @@ class Network:
     bandwidth_bytes_per_s: float = math.inf
 
     def __post_init__(self) -> None:
-        """Refuse what no network has."""
+        """Refuse values out of range."""
         if not 0 <= self.latency_s < math.inf:
             raise ParameterError(
                 "latency", f"must be at least 0 and finite, not {self.latency_s} s"
@@ -77,7 +77,9 @@ class Network:
         return ",".join(f"{key}={text}" for key, text in self.to_texts().items())
 
     def to_texts(self) -> dict[str, str]:
-        """Return what :func:`build_network` makes an equal network of; what costs nothing is out.
+        """Return the quantities from which :func:`build_network` builds an equal network.
+
+        A quantity that costs nothing is left out.
 
         Examples
         --------
@@ -92,41 +94,53 @@ class Network:
         return texts
 
     def gather_s(self, size_bytes: float) -> float:
-        """Return the least time until so many bytes of all devices are at the server.
+        """Return the least time until the server has all messages.
+
+        Parameters
+        ----------
+        size_bytes : float
+            Bytes of all messages together.
 
         Notes
         -----
-        α + b/β with b the bytes of all messages: they travel at the same time,
-        and share the server's link.
+        α + b/β with b the bytes of all messages. They are sent at the same time and share
+        the link of the server.
         """
         return self.latency_s + size_bytes / self.bandwidth_bytes_per_s
 
     def broadcast_s(self, size_bytes: float, num_devices: int) -> float:
-        """Return the time until all devices have so many bytes of the server.
+        """Return the time until all devices have a message of the server.
+
+        Parameters
+        ----------
+        size_bytes : float
+            Bytes of the message.
+        num_devices : int
+            N.
 
         Notes
         -----
-        ⌈log₂(N + 1)⌉ (α + b/β): a binomial tree over the server and N devices, of
-        which whoever has the message hands it on whole.
+        ⌈log₂(N + 1)⌉ (α + b/β): a binomial tree over the server and N devices, in which
+        each sends the whole message on.
         """
-        # Of N + 1 participants those that have the message double with every round.
+        # In every round, twice as many of the N + 1 participants have the message.
         rounds = num_devices.bit_length()
         return rounds * (self.latency_s + size_bytes / self.bandwidth_bytes_per_s)
 
 
 def parse_network(text: str) -> Network:
-    """Read a network from one line, as a command line has it.
+    """Read a network from one line.
 
     Parameters
     ----------
     text : str
         ``latency=…,bandwidth=…`` with quantities as for :func:`build_network`, in
-        any order; one of the two may be left out.
+        any order. One of the two may be left out.
 
     Raises
     ------
     ParameterError
-        It is not of that form.
+        The text has another form.
 
     Examples
     --------
@@ -152,19 +166,19 @@ def units_of(key: str) -> list[str]:
 
 
 def build_network(values: Mapping[str, object]) -> Network:
-    """Make a network of named quantities.
+    """Build a network from named quantities.
 
     Parameters
     ----------
     values : mapping of str to str
         ``latency``, in s, ms, us or ns, and ``bandwidth``, in B/s, bit/s and their
-        multiples (``kB/s``, ``MiB/s``, ``Gbit/s``), or one of them. What is left out
-        costs nothing.
+        multiples (``kB/s``, ``MiB/s``, ``Gbit/s``), or one of them. A quantity
+        that is left out costs nothing.
 
     Raises
     ------
     ParameterError
-        Another key, no key at all, or a value that is no such quantity.
+        An unknown key, no key at all, or a value that is not a quantity.
 
     Examples
     --------
@@ -175,9 +189,9 @@ def build_network(values: Mapping[str, object]) -> Network:
         if key not in _UNITS:
             nearest = difflib.get_close_matches(str(key), list(_UNITS), n=1)
             meant = f"; did you mean {nearest[0]!r}?" if nearest else ""
-            raise ParameterError(key, f"a network has no such quantity{meant}", hint=_example())
+            raise ParameterError(key, f"unknown quantity of a network{meant}", hint=_example())
     if not values:
-        raise ParameterError("network", "names no quantity", hint=_example())
+        raise ParameterError("network", "expected latency or bandwidth", hint=_example())
     found = {key: _quantity(key, value) for key, value in values.items()}
     return Network(
         latency_s=found.get("latency", 0.0),
@@ -198,7 +212,7 @@ def _quantity(key: str, value: object) -> float:
             hint=f"units: {', '.join(units_of(key))}",
         )
     exponent, factor = units[match[3]]
-    # Read as one number, so that 50us is the float nearest to it and not a product.
+    # Read as one number, so that 50us is the nearest float, not a product.
     number = float(f"{match[1]}e{int(match[2] or 0) + exponent}") * factor
     if not math.isfinite(number):
         raise ParameterError(key, f"{value} is too large for a number")
@@ -206,11 +220,11 @@ def _quantity(key: str, value: object) -> float:
 
 
 def _written(number: float, units: Mapping[str, int]) -> str:
-    """Write a quantity in the greatest unit in which it is at least 1, to the last bit."""
+    """Write a quantity exactly, in the largest unit in which it is at least 1."""
     for unit, exponent in sorted(units.items(), key=lambda item: -item[1]):
         scaled = number / 10.0**exponent
         text = f"{scaled:.{_DIGITS}g}"
-        # What rounds up to one digit more is written with an exponent, and there is one already.
+        # A number that rounds up to one more digit would be written with a second exponent.
         plain = 1 <= scaled < 10.0**_DIGITS and "e" not in text
         if plain and float(f"{text}e{exponent}") == number:
             return f"{text}{unit}"

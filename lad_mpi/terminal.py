@@ -1,10 +1,9 @@
-"""What commands share at the terminal: streams that end no run, and errors for a person.
+"""Streams and errors of all commands: no failure of a stream ends a run.
 
-A person redirects standard output and error to a disk that fills up, closes them, or
-ends the pager that reads them. None of that may decide what becomes of a run. So
-a command begins with :func:`run_command`, which puts streams in place that do not
-fail, except if the output is all that the command is for. Whatever a command writes,
-these streams escape the control characters in it, which may come from anybody's file.
+Standard output and error may go to a full disk, may be closed, or their reader may end. None
+of this may end a run. Every command therefore starts with :func:`run_command`, which replaces
+the streams by ones that do not fail, unless output is the only purpose of the command. The
+streams escape control characters, because texts may come from untrusted files.
 """
 
 from __future__ import annotations
@@ -29,16 +28,16 @@ if TYPE_CHECKING:
 
 #: Number of standard error, the last of the standard streams.
 _LAST = 2
-#: For how long a reader that does not read may hold up a run, once.
+#: Longest time that a reader which does not read may delay a run, once.
 _PATIENCE_MS = 2000
 
 
 class OutputError(LadError):
-    """Output that is the purpose of a command and cannot be written."""
+    """Output cannot be written, and is the purpose of the command."""
 
 
 class _ReaderGoneError(LadError):
-    """Nobody reads the output any more, as with ``| head``; nothing is wrong."""
+    """The reader of the output has ended, as with ``| head``. This is not a failure."""
 
     exit_code = ExitCode.OK
 
@@ -50,23 +49,23 @@ def run_command(
     *,
     name: str,
 ) -> int:
-    """Parse the arguments of a command, carry it out, and return its exit code.
+    """Parse the arguments of a command, run it, and return its exit code.
 
     Parameters
     ----------
     parser : argparse.ArgumentParser
-        Of the arguments; it must give ``verbose``.
+        Parser of the arguments, which must include ``verbose``.
     arguments : sequence of str, optional
-        By default those of the process.
+        The arguments; by default those of the process.
     act : callable
-        Carries the command out and returns its exit code.
+        Runs the command and returns its exit code.
     name : str
-        With which messages begin.
+        The beginning of messages.
 
     Notes
     -----
-    An exception that is no :class:`~lad_mpi.errors.LadError` is a mistake in the code.
-    It is told as one, in a line, and with its traceback if ``verbose`` is set.
+    An exception that is not a :class:`~lad_mpi.errors.LadError` is a bug. It is reported as
+    one in a line, and with its traceback if ``verbose`` is set.
     """
     open_streams()
     code = _carry_out(parser, arguments, act, name)
@@ -91,16 +90,16 @@ def _carry_out(
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else int(ExitCode.FAILED)
     except KeyboardInterrupt:
-        # Before there was anything to end in order.
+        # Before there was anything to close.
         return 128 + signal.SIGINT
-    except Exception as error:  # noqa: BLE001  (a person must not meet a traceback)
+    except Exception as error:  # noqa: BLE001  (users must not see a traceback)
         return _report(error, name, verbose=verbose)
 
 
 def _report(error: Exception, name: str, *, verbose: bool = False) -> int:
-    """Tell what went wrong, once for all ranks, and return the exit code."""
+    """Report an error, once for all ranks, and return the exit code."""
     if isinstance(error, (OutputError, _ReaderGoneError)):
-        # So that Python can flush what is left of the output at its end.
+        # So that Python can flush the rest of the output when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     told = describe(error)
     if announced_rank() == 0 and not isinstance(error, (AgreedError, _ReaderGoneError)):
@@ -111,14 +110,14 @@ def _report(error: Exception, name: str, *, verbose: bool = False) -> int:
 
 
 def path_argument(text: str) -> Path:
-    """Return the path that an argument names; an empty one is a mistake, such as ``-o "$OUT"``."""
+    """Return the path that an argument names. Refuse an empty one, such as of ``-o "$OUT"``."""
     if not text:
         raise argparse.ArgumentTypeError("expected a path, found an empty text")
     return Path(text)
 
 
 def describe(error: BaseException) -> LadError:
-    """Return what to tell a person about any error; of a mistake in the code, its place."""
+    """Return the message about any error, with the place in the code if it is a bug."""
     told = as_lad_error(error)
     if told is not None:
         return told
@@ -131,9 +130,7 @@ def describe(error: BaseException) -> LadError:
             hint="export LC_ALL=C.UTF-8",
         )
     if type(error).__module__.partition(".")[0] == "mpi4py":
-        return LadError(
-            f"MPI failed: {error}", hint="lad-mpi doctor on the same ranks tells what it can see"
-        )
+        return LadError(f"MPI failed: {error}", hint="run lad-mpi doctor on the same ranks")
     *_, frame = traceback.extract_tb(error.__traceback__) or [None]
     where = "" if frame is None else f" ({Path(frame.filename).name}, line {frame.lineno})"
     return LadError(
@@ -143,30 +140,30 @@ def describe(error: BaseException) -> LadError:
 
 
 def open_streams(*, output_matters: bool = True) -> None:
-    """Put standard streams in place that write what they can, in any encoding.
+    """Replace the standard streams by ones that write what they can, in any encoding.
 
-    Streams that were closed lead nowhere: otherwise a log or a connection of MPI could get
-    their number, and what libraries print would go there. Control characters, and
-    characters that the encoding of a stream does not have, are written as escapes.
+    A stream that was closed discards its output. Otherwise a log or an MPI connection could
+    get its number, and receive what libraries print. Control characters, and characters
+    that the encoding of a stream lacks, are written as escapes.
 
     Parameters
     ----------
     output_matters : bool
-        Whether standard output that cannot be written raises :class:`OutputError`. What
-        goes to standard error never does.
+        Whether a failure to write standard output raises :class:`OutputError`. A failure to
+        write standard error never does.
     """
     while (number := os.open(os.devnull, os.O_RDONLY)) <= _LAST:
-        # It is the lowest that was free. Not open for writing, so that writing fails.
+        # It gets the lowest free number. It is not open for writing, so writing fails.
         os.set_inheritable(number, True)
     os.close(number)
-    # Python colours usage and tracebacks itself, since 3.13, and colours would be escaped.
+    # Since 3.13 Python colours usage and tracebacks. Colours would be escaped.
     os.environ["PYTHON_COLORS"] = "0"
     sys.stdout = _open_stream(sys.stdout, sys.__stdout__, 1, matters=output_matters)
     sys.stderr = _open_stream(sys.stderr, sys.__stderr__, 2, matters=False)
 
 
 def _open_stream(stream: Any, original: Any, number: int, *, matters: bool) -> Any:
-    # Whoever has put another stream in place, such as pytest, wants that one.
+    # Keep a stream that somebody has replaced, such as pytest.
     if not (stream is None or stream is original or isinstance(stream, _Text)):
         return stream
     return _Text(
@@ -175,29 +172,28 @@ def _open_stream(stream: Any, original: Any, number: int, *, matters: bool) -> A
         errors="backslashreplace",
         # Python without buffers (PYTHONUNBUFFERED) writes through.
         line_buffering=stream is None or stream.line_buffering or stream.write_through,
-        # Both texts over these bytes keep their order.
+        # Both text layers over these bytes keep their order.
         write_through=True,
     )
 
 
 def unescaped(stream: Any) -> Any:
-    """Return the stream under a standard one that takes control characters.
+    """Return the stream under a standard one, which does not escape control characters.
 
-    Only for what draws on a terminal and escapes the texts in it itself, see
-    :mod:`lad_mpi.console`.
+    Use it only to draw on a terminal, and escape the texts: see :mod:`lad_mpi.console`.
     """
     return stream.unescaped if isinstance(stream, _Text) else stream
 
 
 class _Text(io.TextIOWrapper):
-    """A standard stream of this module, which commands no terminal."""
+    """A standard stream that escapes control characters."""
 
     def __init__(self, buffer: io.BufferedWriter, **options: Any) -> None:
         super().__init__(buffer, **options)
         self.unescaped = io.TextIOWrapper(buffer, **options)
 
     def write(self, text: str) -> int:
-        """Write text with its control characters as escapes."""
+        """Write text, with control characters as escapes."""
         super().write(printable(text))
         return len(text)
 
@@ -211,13 +207,13 @@ class _Device(io.FileIO):
         self._patience_ms = _PATIENCE_MS
 
     def write(self, data: Any) -> int:
-        """Write some of the bytes; where they do not matter, drop what cannot be written."""
+        """Write some of the bytes; drop what cannot be written if output does not matter."""
         if self._matters:
             return self._write(data)
         with contextlib.suppress(OSError):
             if self._is_ready(self._patience_ms):
                 self._patience_ms = _PATIENCE_MS
-                # A pipe that is ready takes so much without waiting for its reader.
+                # A pipe that is ready accepts this many bytes without waiting for its reader.
                 return self._write(memoryview(data)[: select.PIPE_BUF])
             self._patience_ms = 0
         return len(data)
@@ -225,7 +221,7 @@ class _Device(io.FileIO):
     def _write(self, data: Any) -> int:
         try:
             while (written := super().write(data)) is None:
-                # Somebody else has made the terminal or pipe one that does not wait.
+                # Another process has made the terminal or pipe non-blocking.
                 self._is_ready(None)
         except OSError as error:
             if not self._matters:

@@ -1,30 +1,30 @@
-r"""Text from elsewhere, made safe for a terminal.
+r"""Text from other sources, made safe for a terminal.
 
-Names, failures and values come from files that somebody else wrote. A terminal takes
-control characters in them for commands: to clear the screen, to retitle the window, to
-show a line backwards. So they are written as escapes, ``\u001b``, a form that strings of
-JSON and of TOML have as well.
+Names, failures and values can come from files that somebody else wrote. Control characters
+in them are commands to a terminal: they clear the screen, change the title of the window, or
+show a line backwards. They are therefore written as escapes, such as ``\u001b``, which JSON
+and TOML also use in strings.
 """
 
 from __future__ import annotations
 
 import re
 
-#: Stands between the message of an error and its hint.
+#: Separates the message of an error from its hint.
 HINT = "\n  hint: "
 #: Control characters, separators of lines and paragraphs, and changes of direction.
 _COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def printable(text: str, *, keep: str = "\n\t") -> str:
-    r"""Escape what a terminal or an editor would obey instead of showing it.
+    r"""Escape characters that a terminal or an editor would obey instead of showing.
 
     Parameters
     ----------
     text : str
         Any text.
     keep : str
-        Control characters that are left as they are.
+        Control characters that are not escaped.
 
     Examples
     --------
@@ -35,9 +35,9 @@ def printable(text: str, *, keep: str = "\n\t") -> str:
 
 
 def one_line(text: str) -> str:
-    r"""Escape as :func:`printable` does, line ends and tabs as well.
+    r"""Escape as :func:`printable` does, and line ends and tabs as well.
 
-    The hint of an error, which has a line of its own, follows its message.
+    The hint of an error, which has its own line, follows the message on the same line.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""TOML that anybody may have written: a file cannot take much time or nest without end."""
+"""TOML from untrusted files: reading is bounded in time, memory and depth."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-#: What a text has at most. A study of 10,000 cases has about half of it.
+#: Largest size of a text. A study of 10,000 cases has about half of it.
 MOST_BYTES = 2**20
-#: Most tables and lists inside one another, and most parts of a dotted key.
+#: Largest depth of nested tables and lists, and most parts of a dotted key.
 MOST_LEVELS = 32
 _MOST_BITS = 1000
 
-#: Strings and comments are skipped whole, also where their end is missing.
+#: Strings and comments are skipped whole, even if their end is missing.
 _TOKEN = re.compile(
     r'"""(?:[^"\\]+|\\.?|"(?!""))*(?:"{3,5}|\Z)'
     r'|"(?:[^"\\\n]+|\\.?)*"?'
@@ -36,9 +36,9 @@ def parse_toml(text: str) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        It is not TOML, has more than :data:`MOST_BYTES`, nests deeper than
-        :data:`MOST_LEVELS`, or has an integer of hundreds of digits, which Python may not
-        write out.
+        It is not TOML, is larger than :data:`MOST_BYTES`, nests deeper than
+        :data:`MOST_LEVELS`, or has an integer of hundreds of digits, which Python cannot
+        print.
     """
     if len(text.encode("utf-8", "surrogatepass")) > MOST_BYTES:
         raise ValueError(f"it is larger than {MOST_BYTES} bytes")
@@ -52,7 +52,7 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 
 def _check_tokens(text: str) -> None:
-    """Refuse what takes the parser long: it recurses into lists, and is slow on long keys."""
+    """Refuse deep nesting and long keys, for which the parser recurses or is slow."""
     dots = levels = 0
     for token in _TOKEN.finditer(text):
         kind = token.lastgroup

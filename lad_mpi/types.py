@@ -19,27 +19,45 @@ HostWords: TypeAlias = npt.NDArray[np.uint64]
 HostBools: TypeAlias = npt.NDArray[np.bool_]
 HostBytes: TypeAlias = npt.NDArray[np.uint8]
 
-#: No run counts as far; larger numbers are slips, and would overflow somewhere else.
+#: Largest count in a spec. A larger one is a mistake, and would overflow elsewhere.
 LARGEST_COUNT = 2**31 - 1
 
-#: A broadcast begins with a word of the server that says what comes next.
+#: A broadcast begins with a command word of the server.
 COMMAND_BYTES = 8
+
+
+def broadcast_bytes(dimension: int, item_bytes: int) -> int:
+    """Return the size of a broadcast: the command, then a model of Q numbers.
+
+    Parameters
+    ----------
+    dimension : int
+        Q.
+    item_bytes : int
+        Size of a number in bytes.
+    """
+    return COMMAND_BYTES + dimension * item_bytes
+
+
+def device_ranks(ranks: int) -> int:
+    """Return how many ranks host devices: all but the server, or the only rank."""
+    return max(1, ranks - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A number that is recorded for every evaluated iteration; it describes itself in the log.
+    """A number that is recorded in every evaluated iteration, with its description.
 
     Parameters
     ----------
     name : str
         Name of its dataset: a Python identifier in lower case.
     units : str
-        Units in the spelling of UDUNITS; ``"1"`` for a number without one.
+        Units in the spelling of UDUNITS; ``"1"`` for a number without units.
     long_name : str
-        What it is, for axes and readers.
+        A description for axes and readers.
     better : {"lower", "higher", ""}
-        Which way is better; empty if neither is.
+        The better direction; empty if neither is better.
     """
 
     name: str

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from lad_mpi.spec.offers import imported, offers
+from lad_mpi.spec.families import imported, offers
 
 settings.register_profile("short", max_examples=60, deadline=None)
 settings.register_profile(

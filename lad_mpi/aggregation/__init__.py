@@ -1,4 +1,4 @@
-"""Aggregation rules: N messages in, one estimate of ∇F out, whatever f of them hold."""
+"""Aggregation rules: N messages in, one estimate of ∇F out, with up to f arbitrary ones."""
 
 from lad_mpi.aggregation.arc import AdaptiveClipping
 from lad_mpi.aggregation.arriving import Arriving
@@ -23,7 +23,6 @@ from lad_mpi.aggregation.base import (
 from lad_mpi.aggregation.bucketing import Bucketing
 from lad_mpi.aggregation.caf import CovarianceFilter
 from lad_mpi.aggregation.centered_clipping import CenteredClipping
-from lad_mpi.aggregation.checks import finite_rows
 from lad_mpi.aggregation.clip import Clip
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.geometric_median import GeometricMedian, GeometricMedianSolution
@@ -37,6 +36,7 @@ from lad_mpi.aggregation.multi_krum import MultiKrum
 from lad_mpi.aggregation.nnm import NearestNeighbourMixing
 from lad_mpi.aggregation.norm_threshold import NormThreshold
 from lad_mpi.aggregation.pipeline import Pipeline
+from lad_mpi.aggregation.rows import finite_rows
 from lad_mpi.aggregation.smea import SmallestMaximumEigenvalueAveraging
 from lad_mpi.aggregation.trimmed_mean import TrimmedMean
 

@@ -1,4 +1,4 @@
-"""Adaptive robust clipping: the longest messages are cut to the next length."""
+"""Adaptive robust clipping: shorten the longest messages to the next length."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AdaptiveClipping:
-    r"""Shorten the k longest messages to the length of the next.
+    r"""Shorten the k longest messages to the length of the next one.
 
     Parameters
     ----------

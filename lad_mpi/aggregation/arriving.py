@@ -1,4 +1,4 @@
-"""Aggregation that begins while columns of the messages have yet to arrive."""
+"""Aggregation that begins before all columns of the messages have arrived."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ if TYPE_CHECKING:
     from lad_mpi.aggregation.coordinates import Kernel
     from lad_mpi.types import HostFloats
 
-# A few milliseconds of a thread's work: communication is looked after in between.
+# A few milliseconds of work. In between, communication makes progress.
 _COLUMNS_AT_A_TIME = 16384
 
 
 class Arriving(Protocol):
-    """What a rule can do with the first columns of its messages."""
+    """The work of a rule on the first columns of its messages."""
 
     def extend(self, stop: int, between: Callable[[], None]) -> None:
-        """Work on columns that have not been worked on.
+        """Work on new columns.
 
         Parameters
         ----------
         stop : int
-            All columns before this one have arrived; they are finite and stay as they are.
+            All columns before this one have arrived. They are finite and do not change.
         between : callable
             Called every few milliseconds, on this thread.
         """
 
 
 class ArrivingColumns:
-    """The estimate of a coordinate-wise rule, as far as its columns have arrived.
+    """The estimate of a coordinate-wise rule, for the columns that have arrived.
 
     Parameters
     ----------
     messages : ndarray, shape (n, Q)
     kernel : callable
-        As by :meth:`~lad_mpi.aggregation.CoordinateWiseRule.column_kernel`.
+        See :meth:`~lad_mpi.aggregation.CoordinateWiseRule.column_kernel`.
     """
 
     def __init__(self, messages: HostFloats, kernel: Kernel) -> None:
@@ -50,7 +50,7 @@ class ArrivingColumns:
         self._done = 0
 
     def extend(self, stop: int, between: Callable[[], None]) -> None:
-        """Aggregate the columns before ``stop`` that have not been; see :class:`Arriving`."""
+        """Aggregate the new columns before ``stop``; see :class:`Arriving`."""
         step = _COLUMNS_AT_A_TIME * num_threads()
         for first in range(self._done, stop, step):
             columns = slice(first, min(first + step, stop))

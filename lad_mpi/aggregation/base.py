@@ -1,11 +1,12 @@
-"""What an aggregation rule offers: N messages in, one estimate of ∇F out.
+"""The contracts of aggregation rules: N messages in, one estimate of ∇F out.
 
 Rules and pre-aggregations are plain callables on (n, Q) arrays of NumPy or
-CuPy. They need no MPI and never change the caller's array or its dtype.
+CuPy. They need no MPI, and never change the caller's array or its dtype.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from lad_mpi.aggregation.cost import Cost  # noqa: TC001  (class variables are checked by it)
@@ -36,8 +37,8 @@ class Rule(Protocol):
         Parameters
         ----------
         messages : array, shape (n, Q), float32 or float64
-            One row a device. A row that is not finite counts as a row of
-            zeros, and as one of the f.
+            One row a device. A row that is not finite counts as a row of zeros, and
+            is one of the f.
 
         Returns
         -------
@@ -54,10 +55,10 @@ class Rule(Protocol):
 
 @runtime_checkable
 class CoordinateWiseRule(Rule, Protocol):
-    """A rule whose estimate of a coordinate depends on that column of the messages alone.
+    """A rule whose estimate of a coordinate only depends on that column of the messages.
 
-    Large messages can then be mixed and aggregated a few columns at a time, and
-    aggregated while some of their columns have yet to arrive.
+    Large messages can then be mixed and aggregated a few columns at a time, and before all
+    of their columns have arrived.
     """
 
     def column_kernel(self, num_messages: int) -> Kernel:
@@ -66,32 +67,32 @@ class CoordinateWiseRule(Rule, Protocol):
         Parameters
         ----------
         num_messages : int
-            n, of which ``num_byzantine`` are a minority.
+            n, more than twice ``num_byzantine``.
 
         Returns
         -------
         callable
-            Of an array of shape (n, q), float32 or float64, to shape (q,) of the
-            same dtype, for any number q of columns, each by itself.
+            Maps an array of shape (n, q), float32 or float64, to shape (q,) of the same
+            dtype, for any number q of columns, each separately.
         """
 
 
 @runtime_checkable
 class GramSpaceRule(Rule, Protocol):
-    """A rule that decides by the inner products of the messages.
+    """A rule that only uses inner products of the messages.
 
-    These can be summed up while columns of the messages have yet to arrive.
+    The inner products can be summed up as columns of the messages arrive.
     """
 
     def from_geometry(self, geometry: Geometry) -> Array:
         """Aggregate messages that have been measured.
 
-        Called as a function, the rule is ``from_geometry(measure(messages))``, to the bit.
+        A call gives the bits of ``from_geometry(measure(messages))``.
 
         Parameters
         ----------
         geometry : Geometry
-            Of n messages, of which ``num_byzantine`` are a minority.
+            The geometry of n messages, more than twice ``num_byzantine``.
 
         Returns
         -------
@@ -106,10 +107,10 @@ class GramSpaceRule(Rule, Protocol):
 
 @runtime_checkable
 class CostedRule(Rule, Protocol):
-    """A rule that states what its arithmetic grows with.
+    """A rule that declares how its arithmetic grows.
 
-    Forecasts scale the time of the rule by it, bounds tell by it whether all pairs of
-    messages are compared, and ``lad-mpi components`` shows it.
+    Forecasts scale the time of the rule by the cost, bounds use it to see whether all pairs
+    of messages are compared, and ``lad-mpi components`` shows it.
     """
 
     cost: ClassVar[Cost]
@@ -128,7 +129,7 @@ class RobustRule(Rule, Protocol):
         Raises
         ------
         ParameterError
-            It is not known for these.
+            κ is not known for these.
         """
 
 
@@ -148,7 +149,7 @@ class PreAggregation(Protocol):
 
 @runtime_checkable
 class CostedPreAggregation(PreAggregation, Protocol):
-    """A pre-aggregation that states what its arithmetic grows with, as a :class:`CostedRule`."""
+    """A pre-aggregation that declares how its arithmetic grows, as a :class:`CostedRule`."""
 
     cost: ClassVar[Cost]
 
@@ -158,9 +159,9 @@ class MixingPreAggregation(PreAggregation, Protocol):
     """A pre-aggregation by weights, which can be applied some columns at a time."""
 
     def mixture(self, messages: Array) -> Mixture:
-        """Find the weights for messages of shape (n, Q), and do not mix yet.
+        """Find the weights for messages of shape (n, Q), without mixing.
 
-        Called as a function, the pre-aggregation is ``mixture(messages).whole()``.
+        A call gives the bits of ``mixture(messages).whole()``.
         """
 
 
@@ -171,8 +172,8 @@ class GramSpaceMixing(MixingPreAggregation, Protocol):
     def mixture_from_geometry(self, geometry: Geometry) -> Mixture:
         """Find the weights for messages that have been measured.
 
-        For messages of which ``num_byzantine`` are a minority,
-        ``mixture(messages)`` is ``mixture_from_geometry(measure(messages))``, to the bit.
+        For more than ``2 * num_byzantine`` messages, ``mixture(messages)`` has the bits of
+        ``mixture_from_geometry(measure(messages))``.
         """
 
 
@@ -180,8 +181,8 @@ class GramSpaceMixing(MixingPreAggregation, Protocol):
 class StatefulRule(Rule, Protocol):
     """A rule that starts from what it last returned.
 
-    It holds nothing itself: the state goes in and comes out. Called as a
-    function it starts from its default.
+    The rule itself holds no state: the state goes in and comes out. A call starts from the
+    default state.
     """
 
     def advance(self, messages: Array, state: Array | None) -> tuple[Array, Array]:
@@ -192,27 +193,27 @@ class StatefulRule(Rule, Protocol):
         messages : array, shape (n, Q)
             As for a call.
         state : array, shape (Q,), optional
-            The state that the last call returned; nothing before the first. It
-            is not changed.
+            The state that the last call returned; None before the first. It is not
+            changed.
 
         Returns
         -------
         estimate : array, shape (Q,)
         state : array, shape (Q,)
-            What to pass next time. It may be the estimate itself, so neither
-            is to be changed in place.
+            What to pass next time. It may be the same array as the estimate, so do not
+            change either in place.
         """
 
 
 class Aggregated(NamedTuple):
-    """An estimate, and what comes with it.
+    """An estimate with the next state and the report of the rule.
 
     Parameters
     ----------
     estimate : array, shape (Q,)
     state : array, shape (Q,), or None
-        What to pass next time; None if the rule has no state. It may be the
-        estimate itself, so neither is to be changed in place.
+        What to pass next time; None if the rule has no state. It may be the same array as
+        the estimate, so do not change either in place.
     reported : tuple of float
         A number for each metric that the rule declares, in their order.
     """
@@ -224,12 +225,12 @@ class Aggregated(NamedTuple):
 
 @runtime_checkable
 class ReportingRule(Rule, Protocol):
-    """A rule that reports how it found its estimate, for instance in how many steps.
+    """A rule that reports how it found its estimate, for instance the number of steps.
 
     A run records these numbers as metrics.
     """
 
-    #: What it reports; names begin with ``rule_``.
+    #: The metrics of the report. Names begin with ``rule_``.
     reported: ClassVar[tuple[Metric, ...]]
 
     def aggregate(self, messages: Array, state: Array | None) -> Aggregated:
@@ -246,7 +247,7 @@ class ReportingRule(Rule, Protocol):
 
 @runtime_checkable
 class GramSpaceReportingRule(ReportingRule, GramSpaceRule, Protocol):
-    """A rule that reports, and decides by the inner products of the messages."""
+    """A rule that reports, and that only uses inner products of the messages."""
 
     def aggregate_geometry(self, geometry: Geometry) -> Aggregated:
         """Aggregate as :meth:`GramSpaceRule.from_geometry` does, and report."""
@@ -256,7 +257,7 @@ class GramSpaceReportingRule(ReportingRule, GramSpaceRule, Protocol):
 class RandomisedPreAggregation(PreAggregation, Protocol):
     """A pre-aggregation that draws random numbers.
 
-    Called as a function it draws the same ones every time.
+    A call draws the same numbers every time.
     """
 
     def sample(self, messages: Array, streams: Streams, *, iteration: int, stage: int) -> Array:
@@ -266,17 +267,17 @@ class RandomisedPreAggregation(PreAggregation, Protocol):
         ----------
         messages : array, shape (n, Q)
         streams : Streams
-            The run's random streams, of which it uses those of the purpose
-            ``PRE_AGGREGATION``, this iteration, and the device ``stage``.
+            The run's random streams. It uses those of the purpose ``PRE_AGGREGATION``, of
+            this iteration, and of the device ``stage``.
         iteration : int
             The iteration t.
         stage : int
-            Place, from 0, of the pre-aggregation in its pipeline.
+            Place of the pre-aggregation in its pipeline, counted from 0.
         """
 
 
 def check_messages(messages: Array, num_byzantine: int) -> None:
-    """Refuse what no rule can aggregate.
+    """Refuse messages that no rule can aggregate.
 
     Raises
     ------
@@ -298,12 +299,12 @@ def check_messages(messages: Array, num_byzantine: int) -> None:
 
 
 def check_minority(num_byzantine: int, num_messages: int) -> None:
-    """Refuse 2f ≥ n, which no rule survives.
+    """Refuse 2f ≥ n, which no rule tolerates.
 
     Raises
     ------
     ParameterError
-        Faults are negative in number or not a minority.
+        The number of faults is negative, or they are not a minority.
     """
     if num_byzantine < 0:
         raise ParameterError("num_byzantine", f"must be at least 0, not {num_byzantine}")
@@ -312,4 +313,31 @@ def check_minority(num_byzantine: int, num_messages: int) -> None:
             "num_byzantine",
             f"{num_byzantine} of {num_messages} messages is not a minority; "
             f"at most {max(0, (num_messages - 1) // 2)} can be tolerated",
+        )
+
+
+def check_num_subsets(num_messages: int, num_byzantine: int, allowed: int) -> None:
+    """Refuse a rule that would search too many subsets.
+
+    Parameters
+    ----------
+    num_messages, num_byzantine : int
+        n and f; there are C(n, f) subsets of n − f messages.
+    allowed : int
+        Largest number of subsets, the parameter ``max_subsets``.
+
+    Raises
+    ------
+    ParameterError
+        There are more.
+    """
+    count = math.comb(num_messages, num_byzantine)
+    if count > allowed:
+        # Python does not print a number of thousands of digits.
+        found = f"{count:,}" if count < 10**15 else f"about 10^{math.log10(count):.0f}"
+        raise ParameterError(
+            "max_subsets",
+            f"{num_messages} messages of which {num_byzantine} are left out make "
+            f"{found} subsets, and {allowed:,} are allowed",
+            hint="raise max_subsets if you can wait, or take a rule of polynomial cost",
         )

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
-from lad_mpi.aggregation.checks import finite_rows
 from lad_mpi.aggregation.columns import column_blocks, over_columns
 from lad_mpi.aggregation.cost import Cost, Term
+from lad_mpi.aggregation.rows import finite_rows
 from lad_mpi.arrays import namespace
 from lad_mpi.errors import ParameterError
 from lad_mpi.parameters import Count, CountOrZero, check_parameters
@@ -25,15 +25,14 @@ _DEFAULT_SEED = 0
 
 @dataclass(frozen=True, slots=True)
 class Bucketing:
-    r"""Shuffle the messages, then replace every so many by their mean.
+    r"""Shuffle the messages, then replace each bucket of messages by its mean.
 
     Parameters
     ----------
     num_byzantine : int
-        f. A faulty message spoils one bucket, so as many are faulty afterwards
-        at most, of fewer.
+        f. A faulty message spoils one bucket, so at most f of the fewer means are faulty.
     size : int
-        s, messages in a bucket; the last bucket may hold fewer.
+        s, messages in a bucket. The last bucket may hold fewer.
 
     Notes
     -----
@@ -41,8 +40,8 @@ class Bucketing:
 
     .. math:: y_b = \frac{1}{s} \sum_{j = s b}^{s b + s - 1} x_{π(j)}.
 
-    Called as a function it draws the permutation of iteration 0 and seed 0, the
-    same in every call; :meth:`sample` draws from the streams of a run.
+    A call draws the permutation of iteration 0 and seed 0, which is the same every
+    time. :meth:`sample` draws from the streams of a run.
 
     References
     ----------

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from lad_mpi.aggregation.gram import Geometry
     from lad_mpi.types import Array, HostFloats
 
-# Deviations that agree to this count as equal, so that copies go together.
+# Deviations within this relative difference count as equal, so that copies are removed together.
 _EQUAL = 1.0 - 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class CovarianceFilter:
-    r"""Lower the weights of messages that deviate most, until 2f of them are gone.
+    r"""Lower the weights of the messages that deviate most, until a weight of 2f is removed.
 
     Parameters
     ----------
@@ -41,8 +41,8 @@ class CovarianceFilter:
 
     and the result is the :math:`μ_c` whose λ was least. The eigenpair is that
     of the n × n matrix :math:`\sqrt{p_i p_j} ⟨x_i - μ_c, x_j - μ_c⟩`,
-    :math:`p = c / \sum c`. Without faults, and where all messages are equal, the
-    result is the mean; ByzFL's has none there.
+    :math:`p = c / \sum c`. Without faults, or if all messages are equal, the
+    result is the mean. ByzFL's rule has no result in these cases.
 
     References
     ----------

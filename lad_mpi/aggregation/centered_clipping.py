@@ -24,28 +24,28 @@ _MOST_STEPS = 1000
 
 @dataclass(frozen=True, slots=True)
 class CenteredClipping:
-    r"""Move the last estimate by the mean of the messages' differences from it, each clipped.
+    r"""Move the last estimate by the mean of the clipped differences of the messages from it.
 
     Parameters
     ----------
     num_byzantine : int
-        f; checked, but the result does not depend on it.
+        f. It is checked, but the result does not depend on it.
     threshold : float
-        τ, the length to which a difference is clipped.
+        τ, the length to which differences are clipped.
     iterations : int
-        Steps L in one aggregation, at most 1000.
+        L, the number of steps in one aggregation.
 
     Notes
     -----
-    From v the last estimate, or the origin where there is none, L times
+    The rule starts from v, the last estimate, or from the origin if there is none. It
+    takes L steps
 
     .. math::
 
         v ← v + \frac{1}{n} \sum_i (x_i - v) \min\Big(1, \frac{τ}{\lVert x_i - v \rVert}\Big).
 
-    Called as a function it starts at the origin; :meth:`advance` starts at a
-    state and returns the next, which is the estimate. A step reads the
-    messages twice.
+    A call starts at the origin. :meth:`advance` starts at a state and returns the next
+    state, which is the estimate. A step reads the messages twice.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Clipping of long messages, to a length that is given."""
+"""Clipping of long messages to a given length."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    r"""Shorten every message that is longer than a threshold to that length.
+    r"""Shorten every message that is longer than a threshold to the threshold.
 
     Parameters
     ----------
     num_byzantine : int
-        f; checked, but the result does not depend on it.
+        f. It is checked, but the result does not depend on it.
     threshold : float
-        c, the greatest length that is left as it is.
+        c, the greatest length that is not shortened.
 
     Notes
     -----

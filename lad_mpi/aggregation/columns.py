@@ -1,4 +1,4 @@
-"""Columns of a matrix in blocks that a cache can hold, on several threads."""
+"""Columns of a matrix, in blocks that fit in a cache, on several threads."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SHARED_FROM_BYTES = 24_000_000
 # Products, as fast as linear algebra forms them, in the time to read a number.
 _PRODUCTS_PER_READ = 16.0
 
-# Marks the threads that share a matrix already.
+# Marks threads that already work on a part of a matrix.
 _worker = threading.local()
 
 
@@ -49,7 +49,7 @@ def block_width(messages: Array) -> int:
 def column_blocks(messages: Array, columns: slice | None = None) -> Iterator[slice]:
     """Cut a range of columns, or all, into blocks that a cache can hold.
 
-    They are the same ones for the same shape.
+    They only depend on the shape.
     """
     width = block_width(messages)
     begin, end = (0, messages.shape[1]) if columns is None else (columns.start, columns.stop)
@@ -58,12 +58,12 @@ def column_blocks(messages: Array, columns: slice | None = None) -> Iterator[sli
 
 
 def column_tasks(messages: Array) -> tuple[slice, ...]:
-    """Cut all columns into the ranges that threads take, which depend on the shape alone."""
+    """Cut all columns into ranges for threads, which only depend on the shape."""
     return _cut(messages.shape[1], block_width(messages))
 
 
 def column_slices(num_rows: int, num_columns: int, itemsize: int, most: int) -> list[slice]:
-    """Cut the columns of a host array that is yet to come into a few ranges.
+    """Cut the columns of a future host array into a few ranges.
 
     Parameters
     ----------
@@ -72,12 +72,13 @@ def column_slices(num_rows: int, num_columns: int, itemsize: int, most: int) -> 
     itemsize : int
         Bytes of a number.
     most : int
-        How many ranges at most.
+        Largest number of ranges.
 
     Returns
     -------
     list of slice
-        Each holds as many whole ones of :func:`column_tasks` as the others, or one more.
+        Each consists of whole ranges of :func:`column_tasks`, and their numbers differ by at
+        most one.
     """
     tasks = _cut(num_columns, _width(_HOST_BLOCK_BYTES, num_rows, itemsize))
     count = min(most, len(tasks))
@@ -92,21 +93,21 @@ def over_columns(
     num_products: int = 0,
     tasks: Sequence[slice] | None = None,
 ) -> Iterator[Part]:
-    """Do something to ranges of columns, on several threads, and yield the results in order.
+    """Apply a function to ranges of columns, on several threads; yield the results in order.
 
-    Ranges depend on the shape alone. On a GPU there is one thread; on the host
-    each has its own range and linear algebra does not divide it further.
+    Ranges only depend on the shape. On a GPU there is one thread. On the host each thread
+    has its own range, which linear algebra does not divide further.
 
     Parameters
     ----------
     messages : array, shape (n, Q)
     work : callable
-        Given a range of columns. It may divide by zero and overflow silently.
+        Gets a range of columns. It may divide by zero and overflow silently.
     num_products : int
-        How many products each number of a matrix product enters, from which follows
-        whether threads are worth their start; 0 where all is read, and no more.
+        Products that each number of a matrix product enters. It decides whether threads
+        are worth starting. 0 if the numbers are only read.
     tasks : sequence of slice, optional
-        Adjacent ones of :func:`column_tasks`; all of them where they are left out.
+        Adjacent ranges of :func:`column_tasks`; all of them if left out.
     """
     if tasks is None:
         tasks = column_tasks(messages)
@@ -125,20 +126,20 @@ def over_columns(
 
 
 def shared(work: Callable[[Task], Part], tasks: Sequence[Task]) -> Iterator[Part]:
-    """Do independent tasks on :func:`num_threads` threads, of which the caller's is one.
+    """Run independent tasks on :func:`num_threads` threads, including the caller's.
 
-    An executor with its queues would take several times as long to start and end.
+    An executor would take several times as long to start and end.
 
     Parameters
     ----------
     work : callable
-        Given a task. It lets go of the interpreter's lock most of the time.
+        Gets a task. It releases the interpreter's lock most of the time.
     tasks : sequence
 
     Yields
     ------
     Part
-        What the work returned, in the order of the tasks and soon after it is there.
+        The results, in the order of the tasks, each as soon as possible.
     """
     waiting = deque(enumerate(tasks))
     done: dict[int, Part] = {}
@@ -175,7 +176,7 @@ def shared(work: Callable[[Task], Part], tasks: Sequence[Task]) -> Iterator[Part
                 yield done.pop(following)
                 following += 1
     finally:
-        # Nothing is left, unless the caller wants no more or was interrupted.
+        # No tasks are left, unless the caller stops early or was interrupted.
         waiting.clear()
         for other in others:
             other.join()
@@ -186,7 +187,7 @@ def shared(work: Callable[[Task], Part], tasks: Sequence[Task]) -> Iterator[Part
 
 
 def total(parts: Iterator[Array]) -> Array:
-    """Add up arrays, the first of which is changed."""
+    """Add up arrays, in place of the first one."""
     result = next(parts)
     for part in parts:
         result += part
@@ -196,9 +197,9 @@ def total(parts: Iterator[Array]) -> Array:
 def serial_linear_algebra(messages: Array) -> AbstractContextManager[None]:
     """Keep linear algebra on host arrays to one thread.
 
-    Its own threads would divide products according to their number, and so
-    change last bits. They also go on spinning for a while after a product of
-    small matrices, and ours then share processors with them.
+    Its own threads would divide products by their number, which changes the last bits. They
+    also keep spinning for a while after a product of small matrices, and take processor time
+    from our threads.
     """
     return _limit if isinstance(messages, np.ndarray) else _no_limit
 
@@ -206,8 +207,8 @@ def serial_linear_algebra(messages: Array) -> AbstractContextManager[None]:
 def num_threads() -> int:
     """Return how many threads to use.
 
-    That is ``OMP_NUM_THREADS`` where it is set, else the processors of this
-    process; and one in a thread that works on a range of :func:`over_columns`.
+    This is ``OMP_NUM_THREADS`` if it is set, else the number of processors of this process.
+    It is one in a thread that works on a range of :func:`over_columns`.
     """
     if getattr(_worker, "busy", False):
         return 1
@@ -263,6 +264,6 @@ _no_limit = nullcontext()
 
 @cache
 def _linear_algebra() -> list[Any]:
-    """Return handles of the libraries for linear algebra, those whose threads can be counted."""
+    """Return handles of the libraries for linear algebra whose threads can be counted."""
     loaded = ThreadpoolController().select(user_api="blas").lib_controllers
     return [library for library in loaded if library.get_num_threads() is not None]

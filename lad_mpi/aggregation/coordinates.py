@@ -1,4 +1,4 @@
-"""What the coordinate-wise rules share."""
+"""Helpers of the coordinate-wise rules."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lad_mpi.aggregation import kernels_cuda
-from lad_mpi.aggregation.checks import finite_rows
 from lad_mpi.aggregation.columns import column_blocks
+from lad_mpi.aggregation.rows import finite_rows
 from lad_mpi.arrays import namespace
 
 if TYPE_CHECKING:
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
     from lad_mpi.types import Array, HostFloats
 
-    #: Of an array of shape (n, q) to shape (q,), for any number q of columns.
+    #: Maps an array of shape (n, q) to shape (q,), for any number q of columns.
     Kernel: TypeAlias = Callable[[HostFloats], HostFloats]
 
-# A sort by NumPy of so many numbers takes milliseconds; loading Numba half a second, once.
+# NumPy sorts this many numbers in milliseconds. Loading Numba takes half a second, once.
 _COMPILED_FROM = 1_000_000
-# So many numbers are sorted faster once each column's are adjacent in memory.
+# Up to this many numbers, a sort is faster if the columns are contiguous.
 _TRANSPOSED_UP_TO = 50_000
-# Beyond, sorting networks lose to sorts.
+# With more rows, sorting networks are slower than sorts.
 _COMPILED_ROWS = 2048
 
 
-def compiled(messages: Array) -> bool:
-    """Whether the rules of this family run compiled kernels on an array.
+def runs_compiled(messages: Array) -> bool:
+    """Return whether coordinate-wise rules run compiled kernels on an array.
 
-    It depends on nothing but the array's kind and shape, so that equal calls
-    give equal bits.
+    This only depends on the kind and shape of the array, so that equal calls give equal
+    bits.
     """
     return (
         isinstance(messages, np.ndarray)
@@ -66,7 +66,7 @@ def band_mean(messages: Array, first: int, last: int) -> Array:
     array, shape (Q,), of the same library and dtype
         Accumulated in float64; the last bits may depend on the order of rows.
     """
-    if compiled(messages):
+    if runs_compiled(messages):
         return band_kernel(first, last)(messages)
     if kernels_cuda.fits(messages):
         means = kernels_cuda.band_mean(messages, first, last)
@@ -90,7 +90,7 @@ def band_mean(messages: Array, first: int, last: int) -> Array:
 
 
 def _sort_columns(block: Array) -> Array:
-    """Sort each column; a full vectorised sort beats a selection of ranks severalfold."""
+    """Sort each column. A full vectorised sort is several times as fast as a selection."""
     if block.size > _TRANSPOSED_UP_TO:
         return namespace(block).sort(block, axis=0)
     adjacent = block.T.copy()
@@ -109,7 +109,7 @@ def _careful_band_mean(messages: Array, first: int, last: int) -> Array:
 
 
 def column_mean(rows: Array) -> Array:
-    """Mean of each column, accumulated in float64, in the dtype of the rows.
+    """Average each column, accumulated in float64, in the dtype of the rows.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def column_mean(rows: Array) -> Array:
     Returns
     -------
     array, shape (Q,)
-        Finite, even where the sum of a column is not representable.
+        Finite, even if the sum of a column is not representable.
     """
     xp = namespace(rows)
     with np.errstate(over="ignore", invalid="ignore"):

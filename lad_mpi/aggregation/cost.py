@@ -1,4 +1,4 @@
-"""What the arithmetic of a rule grows with, in terms that can be evaluated and shown."""
+"""How the arithmetic of a rule grows, in terms that can be evaluated and shown."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Term:
     choices : int
         Power of C(n, f), the number of ways to leave out f of n messages.
     steps : str
-        Letter of a number of steps that depends on the messages; empty for none.
+        Letter for a number of steps that depends on the messages; empty for none.
     """
 
     n: int = 0
@@ -83,7 +83,7 @@ class Cost:
 
     @property
     def leading(self) -> Term:
-        """The term that grows fastest with Q, and of several such the fastest with n."""
+        """The term that grows fastest with Q; of several, the one that grows fastest with n."""
         return max(self.terms, key=lambda term: (term.Q, term.n, term.log_n))
 
 

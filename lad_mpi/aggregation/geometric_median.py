@@ -54,21 +54,21 @@ class GeometricMedianSolution:
 
 @dataclass(frozen=True, slots=True)
 class GeometricMedian:
-    r"""The point with the least sum of distances to all messages.
+    r"""Find the point with the least sum of distances to all messages.
 
     Parameters
     ----------
     num_byzantine : int
-        f; checked, but the result does not depend on it.
+        f. It is checked, but the result does not depend on it.
     tolerance : float
-        Stop when the norm of the mean unit vector towards the messages (the
-        gradient of the mean distance, a number between 0 and 1) is at most
-        this; 0 takes all the steps that are allowed.
+        Stop when the norm of the mean unit vector towards the messages is at most this.
+        The vector is the gradient of the mean distance, with a norm from 0 to 1. With 0
+        the rule takes all ``max_iterations`` steps.
     max_iterations : int
-        Steps at most.
+        Largest number of steps.
     smoothing : float, optional
-        ν, the length below which a distance counts as ν. Where it is left out,
-        1e-6 of the radius of the tightest majority of messages.
+        ν; a shorter distance counts as ν. If left out, it is 1e-6 times the radius of
+        the tightest majority of messages.
     start : {"majority", "zero"}
         First point: the mean of the tightest ⌊n/2⌋ + 1 messages, or the origin.
 
@@ -85,17 +85,16 @@ class GeometricMedian:
 
     .. math:: \lVert x_i - z \rVert^2 = G_{ii} - 2 (G w)_i + w^⊤ G w.
 
-    The steps shrink geometrically, except where the geometric median lies at or
-    very near a message and the others almost balance there. If they run out,
-    and no ``smoothing`` is given, the messages are tested as well. One that m
-    messages are equal to is the geometric median if and only if the unit
-    vectors from it towards the others add up to a length of at most m. The
-    message that comes closest to that is returned if its residual is less than
-    that of the last iterate.
-    :meth:`solve` returns the residual that is left, and a run records it.
+    The steps shrink geometrically, unless the geometric median lies at or very near a
+    message and the others almost balance there. If the steps run out and no
+    ``smoothing`` is given, the rule tests the messages as well. A point at which m
+    messages coincide is the geometric median if and only if the unit vectors from it
+    towards the others add up to a length of at most m. The message that comes closest
+    to this is returned if its residual is less than that of the last iterate.
+    :meth:`solve` returns the final residual, and a run records it.
 
-    A majority of identical messages is the geometric median itself and is
-    returned at once, unless ``smoothing`` is given. ByzFL's rule is
+    A majority of identical messages is the geometric median itself. It is returned at
+    once, unless ``smoothing`` is given. ByzFL's rule is
     ``GeometricMedian(smoothing=0.1, max_iterations=3, tolerance=0.0, start="zero")``.
 
     References

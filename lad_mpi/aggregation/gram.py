@@ -1,27 +1,23 @@
-"""Rows of a matrix seen from one another: distances, norms and combinations.
+"""Distances, norms and combinations of the rows of a matrix, by its Gram matrix.
 
-Most rules need nothing of n messages of Q numbers but the n × n Gram matrix.
-It is formed once, in blocks of columns; what follows happens in n-space, in
-host memory; one product with the rows ends it. Memory beside the messages and
-the result is a few blocks.
+Most rules only need the n × n Gram matrix of n messages of Q numbers. It is computed once, in
+blocks of columns. All further work is on arrays of n or n × n numbers in host memory, up to a
+final product with the rows. Memory besides the messages and the result is a few blocks.
 
-Four precautions make this safe where the textbook form
-``‖a‖² + ‖b‖² − 2⟨a, b⟩`` is not:
+The textbook form ``‖a‖² + ‖b‖² − 2⟨a, b⟩`` is not safe. Four precautions are:
 
-* where the mean is large beside the spread, that form cancels, so a row is
-  subtracted first; the difference of two close floats of one precision is exact
-  up to its own rounding, in float32 too;
-* that row is taken from the tightest majority, so no minority can move it away;
-* a row that is 1e120 times the usual length is drawn in to that length along
-  its own direction before anything is squared, so nothing overflows: such a
-  row is farther than all others and no distance is infinite or NaN;
-* a row that is not finite counts as a row of zeros, as a message that the
-  server refuses does.
+* If the mean is large compared to the spread, that form cancels. So a row is subtracted first.
+  The difference of two close floats of one precision is exact up to its own rounding, in float32
+  too.
+* That row is from the tightest majority, so no minority can move it away.
+* A row longer than 1e120 times the typical length is shortened to that length along its own
+  direction before anything is squared, so nothing overflows. Such a row is farther than all
+  others, and no distance is infinite or NaN.
+* A row that is not finite counts as a row of zeros, as a refused message does.
 
-The last two cost nothing until they are needed: a plain pass shows by its
-result, which is then not finite, that it has to be made again with care.
-Blocks are summed in float64 and in the same order on any number of threads, and
-linear algebra, which would divide a product by its threads, is kept to one.
+The last two cost nothing until they are needed. The result of a plain pass is then not finite,
+and the pass is repeated with scaling. Blocks are summed in float64 and in the same order on any
+number of threads. Linear algebra uses one thread, because it would divide a product by threads.
 """
 
 from __future__ import annotations
@@ -60,21 +56,21 @@ TIE = 200 * float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Geometry:
-    """How n rows lie, in the rows' unit of length and with long rows drawn in.
+    """The geometry of n rows, in their unit of length, with long rows shortened.
 
     Parameters
     ----------
     rows : Rows
-        What was measured.
+        The rows.
     centre : int or None
-        The row that was subtracted from all, near the tightest majority; None
-        where zero is as near, so that nothing was subtracted.
+        The row near the tightest majority that was subtracted from all rows. None if zero
+        is as near, so that nothing was subtracted.
     gram : ndarray of float64, shape (n, n)
-        Inner products of the rows as seen from the centre.
+        Inner products of the rows minus the centre.
     squared_distances : ndarray of float64, shape (n, n)
-        Between rows; finite, with an exact zero diagonal.
+        Squared distances between rows; finite, with an exact zero diagonal.
     squared_radii : ndarray of float64, shape (n,)
-        Of the least ball round each row that holds ⌊n/2⌋ + 1 rows.
+        For each row, of the least ball around it that holds ⌊n/2⌋ + 1 rows.
     """
 
     rows: Rows
@@ -85,7 +81,7 @@ class Geometry:
 
     @property
     def tightest(self) -> int:
-        """The row with the least ball, which no minority can fill."""
+        """The row with the least ball, which a minority alone cannot fill."""
         return int(np.argmin(self.squared_radii))
 
     def mixture(self, weights: HostFloats) -> Mixture:
@@ -98,21 +94,21 @@ class Geometry:
         return self.mixture(weights).whole()
 
     def mean_of(self, chosen: HostBools) -> Array:
-        """Return the mean of the rows that are marked, array, shape (Q,)."""
+        """Return the mean of the marked rows, array, shape (Q,)."""
         return self.combine(chosen / np.count_nonzero(chosen))
 
 
 class ArrivingProducts:
     """The Gram matrix of messages whose columns arrive one after another.
 
-    It is what :func:`measure` forms first of messages that are :func:`in_blocks`,
-    in the same blocks and order, and so with the same bits.
+    It has the bits of the first Gram matrix in :func:`measure` for messages that are
+    :func:`in_blocks`, because the blocks and their order are the same.
 
     Parameters
     ----------
     messages : array, shape (n, Q)
-        Fewer than half of the rows hostile. Columns that have not arrived are not
-        looked at; those that have are finite and stay as they are.
+        Fewer than half of the rows are hostile. Columns that have arrived are finite and do
+        not change. The others are not read.
     """
 
     def __init__(self, messages: Array) -> None:
@@ -123,7 +119,7 @@ class ArrivingProducts:
         self._centre: int | None = None
 
     def extend(self, stop: int, between: Callable[[], None]) -> None:
-        """Take in what can be of the columns before ``stop``, and call ``between`` in between."""
+        """Add all complete blocks before column ``stop``, and call ``between`` in between."""
         messages = self._rows.messages
         tasks = [columns for columns in self._tasks[self._done :] if columns.stop <= stop]
         if not tasks:
@@ -138,7 +134,7 @@ class ArrivingProducts:
         self._done += len(tasks)
 
     def geometry(self) -> Geometry:
-        """Return what :func:`measure` does, once all columns have arrived."""
+        """Return the result of :func:`measure`, once all columns have arrived."""
         rows = self._rows
         self.extend(rows.messages.shape[1], lambda: None)
         limit = _MAX_OFFSET_SQUARED[rows.dtype.itemsize]
@@ -158,7 +154,7 @@ def measure(messages: Array) -> Geometry:
     Parameters
     ----------
     messages : array, shape (n, Q)
-        Fewer than half of the rows hostile; rows that are not finite count as zeros.
+        Fewer than half of the rows are hostile. Rows that are not finite count as zeros.
 
     Returns
     -------
@@ -177,7 +173,7 @@ def nearest(squared_distances: HostFloats, count: int) -> HostBools:
     Parameters
     ----------
     squared_distances : ndarray, shape (m, n)
-        Or other numbers that are not negative, infinite ones included.
+        They may be any numbers that are not negative, infinite ones included.
     count : int
         1 … n. Entries that tie with the last of these, to :data:`TIE`, are equally good.
 
@@ -197,13 +193,13 @@ def nearest(squared_distances: HostFloats, count: int) -> HostBools:
 
 
 def _direct(messages: Array) -> Geometry | None:
-    """Measure a small matrix in float64, from a row that will do in most cases."""
+    """Measure a small matrix in float64, from a row that is near enough in most cases."""
     rows = dataclasses.replace(plain(messages), dtype=np.dtype(np.float64))
     return _settle(_measure_from(rows, len(messages) // 2), _MAX_OFFSET_SQUARED[4])
 
 
 def _recommended(rows: Rows) -> int | None:
-    """Return the row that a few columns recommend to be subtracted, None for none."""
+    """Return the row to subtract, chosen from a few columns; None for none."""
     limit = _MAX_OFFSET_SQUARED[rows.dtype.itemsize]
     # A few columns show which rows are close, and whether the origin is as near as they.
     pilot = _measure_carefully(rows.messages[:, : block_width(rows.messages)])
@@ -215,9 +211,9 @@ def _recommended(rows: Rows) -> int | None:
 
 
 def _settle(geometry: Geometry, limit: float) -> Geometry | None:
-    """Go on from what was measured as if no row were absurd; None where that does not do.
+    """Complete the geometry from a plain pass; None if the pass was not good enough.
 
-    The centre gives way to a better one, at most ``limit`` squared radii off.
+    The centre may be replaced by a better one, at most ``limit`` squared radii away.
     """
     rows = geometry.rows
     low, high = PLAIN_SQUARES[rows.dtype.itemsize]
@@ -254,7 +250,7 @@ def _measure_from(rows: Rows, centre: int | None) -> Geometry:
 def _products(
     rows: Rows, centre: int | None, tasks: Sequence[slice] | None = None
 ) -> Iterator[Array]:
-    """Yield what each of some ranges of columns, or of all, adds to the inner products."""
+    """Yield the inner products of each range of columns, all ranges by default."""
     messages, num_rows = rows.messages, len(rows.messages)
     xp = namespace(messages)
     point = None if centre is None else messages[centre]
@@ -269,7 +265,7 @@ def _products(
 
 
 def _locate(rows: Rows, centre: int | None, gram: HostFloats) -> Geometry:
-    """Find the distances that inner products say."""
+    """Compute the distances from inner products."""
     squares = np.diagonal(gram)
     with np.errstate(all="ignore"):
         distances = squares[:, None] + squares
@@ -283,7 +279,7 @@ def _locate(rows: Rows, centre: int | None, gram: HostFloats) -> Geometry:
 
 
 def _majority_is_equal(geometry: Geometry) -> bool:
-    """Check whether squares did not vanish only by underflow."""
+    """Check that no squares vanished by underflow."""
     messages, tightest = geometry.rows.messages, geometry.tightest
     close = np.flatnonzero(geometry.squared_distances[tightest] == 0.0)
     return all(bool((messages[i] == messages[tightest]).all()) for i in close)

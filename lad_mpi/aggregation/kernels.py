@@ -1,15 +1,13 @@
 # mypy: disable-error-code="import-untyped, no-untyped-call, untyped-decorator"
 """Compiled coordinate-wise kernels for host arrays.
 
-Importing this module imports Numba, so
-:mod:`~lad_mpi.aggregation.coordinates` does so only for large arrays. What is
-compiled is kept on disk and serves any number of rows.
+Importing this module imports Numba, so :mod:`~lad_mpi.aggregation.coordinates` does so only
+for large arrays. Compiled code is cached on disk and works for any number of rows.
 
-A strip of columns as wide as two cache lines is copied to a scratch array that
-stays in the first-level cache; a network of exchanges
-(:mod:`~lad_mpi.aggregation.kernels_network`) brings it into bands of ranks; bands are
-summed in float64. While one strip is worked on, a later one is being fetched.
-Columns do not interact, so results do not depend on the number of threads.
+A strip of columns, as wide as two cache lines, is copied to a scratch array in the first-level
+cache. A network of exchanges (:mod:`~lad_mpi.aggregation.kernels_network`) separates it into
+bands of ranks, and bands are summed in float64. Meanwhile a later strip is prefetched. Columns
+do not interact, so results do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -22,25 +20,25 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from lad_mpi.aggregation.checks import finite_rows
 from lad_mpi.aggregation.columns import shared
-from lad_mpi.aggregation.kernels_network import BLOCK, Network, band_network
+from lad_mpi.aggregation.kernels_network import BLOCK_ROWS, SortingNetwork, band_network
+from lad_mpi.aggregation.rows import finite_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lad_mpi.types import HostFloats
 
-# Half as wide, an exchange waits for the stores of the one before.
+# If this were half as wide, an exchange would wait for the stores of the one before.
 _STRIP_BYTES = 128
 _LINE_BYTES = 64
-# Of most processors' vectors; rows wider than a register would not stay in them.
+# Width of the vector registers of most processors. Wider rows would not stay in registers.
 _REGISTER_BYTES = 32
-# Strips between fetching and use, by which time the memory has answered.
+# Strips between prefetch and use, enough to hide the latency of the memory.
 _FETCH_AHEAD = 4
-# Columns that a thread takes at a time: many to a thread, and long against their overhead.
+# Columns of a task: each thread gets many tasks, and a task is long compared to its overhead.
 _COLUMNS_PER_TASK = 4096
-# Numbers that take longer than a thread to start and end.
+# From this many numbers, starting threads pays off.
 _SHARED_FROM = 2_000_000
 
 # Exchanges of rows within a block, and within two blocks that are sorted.
@@ -48,7 +46,7 @@ _SORT = ((0, 1), (2, 3), (0, 2), (1, 3), (1, 2))
 _MERGE = ((0, 4), (1, 5), (2, 6), (3, 7), (2, 4), (3, 5), (1, 2), (3, 4), (5, 6))
 _SPLIT = ((0, 7), (1, 6), (2, 5), (3, 4))
 
-# Neither is typed.
+# Numba does not type these decorators.
 _compile: Any = njit(nogil=True, cache=True)
 _intrinsic: Any = intrinsic
 
@@ -91,7 +89,7 @@ def mean_around_median(messages: HostFloats, num_dropped: int) -> HostFloats:
     """
     n, f = len(messages), num_dropped
     low, high = (n - 1) // 2, n // 2
-    # Ranks whose place matters are bands of their own.
+    # A rank whose place matters is a band of its own.
     cuts = {*range(f + 1), low, low + 1, high, high + 1, *range(n - f, n)}
     return _run(_mean_around_median, messages, band_network(n, tuple(sorted(cuts))), f)
 
@@ -99,14 +97,14 @@ def mean_around_median(messages: HostFloats, num_dropped: int) -> HostFloats:
 def _run(
     kernel: Callable[..., bool],
     messages: HostFloats,
-    network: Network,
+    network: SortingNetwork,
     ranks: tuple[int, int] | int,
 ) -> HostFloats:
     """Run a kernel on tasks of columns, on as many threads as there are."""
     num_columns = messages.shape[1]
     result = np.empty(num_columns, dtype=messages.dtype)
 
-    num_rows = -(-len(messages) // BLOCK) * BLOCK
+    num_rows = -(-len(messages) // BLOCK_ROWS) * BLOCK_ROWS
     steps = (network.num_blocks, network.merges, network.splits)
 
     def work(first: int) -> bool:
@@ -118,7 +116,7 @@ def _run(
         return kernel(part, result[columns], scratch, steps, ranks)
 
     tasks = range(0, num_columns, _COLUMNS_PER_TASK)
-    # Python's own threads: kernels release the lock, and callers may fork or be threads.
+    # Python's threads: kernels release the lock, and callers may fork or be threads themselves.
     if all(shared(work, tasks) if messages.size >= _SHARED_FROM else map(work, tasks)):
         return result
     cleaned = finite_rows(messages)
@@ -135,9 +133,9 @@ def _aligned_zeros(num_rows: int, dtype: np.dtype[Any]) -> HostFloats:
     return lines.view(dtype).reshape(num_rows, -1)
 
 
-# What follows is LLVM code by hand, because a compiler does not see that rows
-# of one array are disjoint, and then keeps none of them in registers. It stays
-# in this file, since a change in another would leave Numba's cache as it is.
+# The following is LLVM code by hand, because a compiler does not see that rows of one array are
+# disjoint, and would not keep them in registers. It has to be in this file: Numba only compiles
+# a function again if its own file changes.
 
 
 def _strip(context: Any, builder: Any, array: Any, value: Any, place: Any) -> Any:
@@ -167,10 +165,10 @@ def _exchange_rows(
             builder,
             signature.args[0],
             scratch,
-            [builder.add(builder.mul(block, _SIZE(BLOCK)), _SIZE(row)), _SIZE(0)],
+            [builder.add(builder.mul(block, _SIZE(BLOCK_ROWS)), _SIZE(row)), _SIZE(0)],
         )
         for block in blocks
-        for row in range(BLOCK)
+        for row in range(BLOCK_ROWS)
     ]
     # One register's width after the other, so that all rows of two blocks stay in registers.
     for places in zip(*(_registers(builder, line) for line in lines), strict=True):
@@ -235,7 +233,7 @@ def _copy_strip(typing: Any, messages: Any, row: Any, column: Any, scratch: Any)
 
 @_intrinsic
 def _fetch_strip(typing: Any, messages: Any, row: Any, column: Any) -> Any:  # noqa: ARG001
-    """Ask the memory for an entry and those beside it, without waiting for them."""
+    """Prefetch a strip of entries."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         messages, *entry = arguments
@@ -246,8 +244,7 @@ def _fetch_strip(typing: Any, messages: Any, row: Any, column: Any) -> Any:  # n
             ir.FunctionType(ir.VoidType(), [pointer, _WORD, _WORD, _WORD]),
             "llvm.prefetch.p0",
         )
-        # To be read, kept out of the first-level cache (where it would push out what is being
-        # worked on), and data.
+        # For reading, and not into the first-level cache, where it would displace the strip in use.
         first = builder.bitcast(place, pointer)
         for offset in range(0, _STRIP_BYTES, _LINE_BYTES):
             line = builder.gep(first, [_SIZE(offset)])
@@ -268,7 +265,7 @@ def _add_block(typing: Any, scratch: Any, row: Any, sums: Any) -> Any:  # noqa: 
         wide = ir.VectorType(ir.DoubleType(), lanes)
         lines = [
             _strip(context, builder, source, scratch, [builder.add(row, _SIZE(offset)), _SIZE(0)])
-            for offset in range(BLOCK)
+            for offset in range(BLOCK_ROWS)
         ]
         first = _strip(context, builder, target, sums, [_SIZE(0), _SIZE(0)])
         first = builder.bitcast(first, wide.as_pointer())
@@ -294,7 +291,7 @@ def _mark_faults(typing: Any, scratch: Any, row: Any, faults: Any) -> Any:  # no
         scratch, row, faults = arguments
         lines = [
             _strip(context, builder, source, scratch, [builder.add(row, _SIZE(offset)), _SIZE(0)])
-            for offset in range(BLOCK)
+            for offset in range(BLOCK_ROWS)
         ]
         marks = _registers(builder, _strip(context, builder, target, faults, [_SIZE(0), _SIZE(0)]))
         columns = zip(*(_registers(builder, line) for line in lines), strict=True)
@@ -315,7 +312,7 @@ def _mark_faults(typing: Any, scratch: Any, row: Any, faults: Any) -> Any:  # no
 
 @_intrinsic
 def _lanes(typing: Any, scratch: Any) -> Any:  # noqa: ARG001
-    """Return the number of entries in a strip, which the compiler then knows."""
+    """Return the number of entries in a strip, as a constant for the compiler."""
     lanes = _STRIP_BYTES * 8 // scratch.dtype.bitwidth
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
@@ -328,16 +325,16 @@ def _lanes(typing: Any, scratch: Any) -> Any:  # noqa: ARG001
 def _mean_rows(scratch: Any, first: int, last: int, means: Any) -> None:
     """Average rows in float64; finite even where their sum is not representable."""
     count = last - first
-    fours = first + count // BLOCK * BLOCK
+    fours = first + count // BLOCK_ROWS * BLOCK_ROWS
     means[:] = 0.0
-    for i in range(first, fours, BLOCK):
+    for i in range(first, fours, BLOCK_ROWS):
         _add_block(scratch, i, means)
     for c in range(_lanes(scratch)):
         for i in range(fours, last):
             means[0, c] += scratch[i, c]
         means[0, c] /= count
         if not np.isfinite(means[0, c]):
-            # Dividing first costs accuracy, so it is left to sums that overflow.
+            # Dividing first is less accurate, so it is only done for sums that overflow.
             means[0, c] = 0.0
             for i in range(first, last):
                 means[0, c] += scratch[i, c] / count
@@ -358,10 +355,10 @@ def _load(messages: Any, scratch: Any, faults: Any, column: int) -> int:
                 scratch[i, c] = messages[i, column + c]
         if later > column:
             _fetch_strip(messages, i, later)
-    # What filled up the last block of the strip before is not this one's.
+    # Clear the padding of the strip before.
     scratch[num_rows:] = 0.0
     faults[:] = 0.0
-    for i in range(0, len(scratch), BLOCK):
+    for i in range(0, len(scratch), BLOCK_ROWS):
         _mark_faults(scratch, i, faults)
     for c in range(width):
         # NaN is unequal to zero, too.

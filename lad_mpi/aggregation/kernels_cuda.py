@@ -1,10 +1,9 @@
 """Coordinate-wise kernels for arrays on a GPU.
 
-Each thread, or two adjacent ones, reads a column into registers, separates its
-ranks by a network of exchanges and writes one mean: the messages are read
-once, by loads that adjacent threads share. CuPy compiles one kernel a case,
-when it is first needed, and keeps it on disk; as in all that it compiles,
-numbers of float32 below 2⁻¹²⁶ count as zeros.
+One thread, or two adjacent ones, reads a column into registers, separates its ranks by a network
+of exchanges, and writes one mean. The messages are read once, in coalesced loads. CuPy compiles
+one kernel for each case when it is first needed, and caches it on disk. As in all code that CuPy
+compiles, float32 numbers below 2⁻¹²⁶ count as zeros.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lad_mpi.aggregation.checks import finite_rows
 from lad_mpi.aggregation.kernels_cuda_source import KERNEL, THREADS, Case, max_rows, source
+from lad_mpi.aggregation.rows import finite_rows
 from lad_mpi.arrays import namespace
 
 if TYPE_CHECKING:
@@ -23,15 +22,15 @@ if TYPE_CHECKING:
 
 #: How CuPy compiles the kernels.
 OPTIONS = ("--std=c++14",)
-# A stride that fits 32 bits makes an address one instruction, where another would be two.
+# With a stride of 32 bits an address takes one instruction instead of two.
 _MAX_STRIDE = 2**31 - 1
 
 
 def fits(messages: Array) -> bool:
     """Whether the kernels can work on an array.
 
-    It depends on nothing but the array's kind, shape and strides, so that
-    equal calls give equal bits.
+    This only depends on the kind, shape and strides of the array, so that equal calls give
+    equal bits.
     """
     return (
         not isinstance(messages, np.ndarray)
@@ -55,7 +54,7 @@ def band_mean(messages: Array, first: int, last: int) -> Array | None:
     Returns
     -------
     array, shape (Q,), of the same dtype, or None
-        Summed in float64; None where the sum of a column is not representable.
+        Summed in float64; None if the sum of a column is not representable.
     """
     return _run(messages, Case(len(messages), first, last, 0, messages.dtype.char))
 
@@ -73,7 +72,7 @@ def mean_around_median(messages: Array, num_dropped: int) -> Array | None:
     Returns
     -------
     array, shape (Q,), of the same dtype, or None
-        Summed in float64; None where the sum of a column is not representable.
+        Summed in float64; None if the sum of a column is not representable.
     """
     n, f = len(messages), num_dropped
     return _run(messages, Case(n, f, n - f, f, messages.dtype.char))

@@ -1,8 +1,8 @@
-"""The CUDA source of the mean of some ranks of every column, one source a case.
+"""The CUDA sources of the means of some ranks of every column, one for each case.
 
-``kernels_cuda.cu`` is the kernel. What stands here puts the constants and the
-network of a case in front of it, so that a compiler unrolls everything and
-keeps a column in registers. It needs neither CuPy nor a GPU.
+``kernels_cuda.cu`` is the kernel. This module prepends the constants and the network of a case,
+so that a compiler unrolls all loops and keeps a column in registers. It needs neither CuPy nor a
+GPU.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ KERNEL = "column_means"
 #: Threads in a block.
 THREADS = 128
 
-# Up to so many 32-bit registers of numbers a thread holds a column alone. Beyond, two
-# share it, so that a processor has room for more threads, and compiling is faster.
+# Up to this many 32-bit registers, one thread holds a column. Beyond, two threads share it, so
+# that more threads fit on a processor, and compiling is faster.
 _REGISTERS_ALONE = 64
 # Beyond, compilers were seen to run out of the 255 registers of a thread, by bytes of a number.
 _MAX_ROWS = {4: 288, 8: 176}
@@ -39,7 +39,7 @@ _TYPES: dict[str, Literal["float", "double"]] = {"f": "float", "d": "double"}
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is averaged of every column.
+    """The values of every column that are averaged.
 
     Parameters
     ----------

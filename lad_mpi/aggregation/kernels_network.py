@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     Exchange: TypeAlias = tuple[int, int]
 
 #: Rows in a block: two blocks of vectors fit in sixteen registers.
-BLOCK = 4
+BLOCK_ROWS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Network:
+class SortingNetwork:
     """Exchanges that bring the rows of a column into bands of ranks.
 
     Parameters
@@ -52,7 +52,7 @@ class Network:
 
 
 @lru_cache(maxsize=64)
-def band_network(num_rows: int, cuts: tuple[int, ...]) -> Network:
+def band_network(num_rows: int, cuts: tuple[int, ...]) -> SortingNetwork:
     """Return the network that separates ranks at the cuts, in no order between two cuts.
 
     Parameters
@@ -70,14 +70,14 @@ def band_network(num_rows: int, cuts: tuple[int, ...]) -> Network:
     """
     inner = [cut for cut in cuts if 0 < cut < num_rows]
     if not inner:
-        return Network(0, _pairs([]), _pairs([]))
-    num_blocks = -(-num_rows // BLOCK)
+        return SortingNetwork(0, _pairs([]), _pairs([]))
+    num_blocks = -(-num_rows // BLOCK_ROWS)
     # What fills up the last block has to end beyond all rows.
     inner.append(num_rows)
     ends: list[Hashable] = []
     for block in range(num_blocks):
         # Where both ends of a block lie in one band, so does all of it.
-        ranks = (block * BLOCK, (block + 1) * BLOCK - 1)
+        ranks = (block * BLOCK_ROWS, (block + 1) * BLOCK_ROWS - 1)
         low, high = (sum(cut <= rank for cut in inner) for rank in ranks)
         ends.append(low if low == high else ("mixed", block))
     merges: list[Exchange] = []
@@ -85,7 +85,7 @@ def band_network(num_rows: int, cuts: tuple[int, ...]) -> Network:
     for step, resting in needed(list(merge_exchange(num_blocks)), ends):
         pure = all(isinstance(end, int) for end in resting)
         (splits if pure else merges).append(step)
-    return Network(num_blocks, _pairs(merges), _pairs(splits))
+    return SortingNetwork(num_blocks, _pairs(merges), _pairs(splits))
 
 
 def band_exchanges(num_rows: int, cuts: Collection[int]) -> list[Exchange]:

@@ -21,16 +21,16 @@ Neighbours = Literal["n-f-2", "n-f-1"]
 
 @dataclass(frozen=True, slots=True)
 class Krum:
-    r"""The one message whose nearest others are nearest; ties go to the lowest row.
+    r"""Return the message with the least distance to its nearest others; ties go to the lowest row.
 
     Parameters
     ----------
     num_byzantine : int
         f.
     neighbours : {"n-f-2", "n-f-1"}
-        How many nearest others are counted: ``"n-f-2"`` as first published,
-        ``"n-f-1"`` as ByzFL and the analysis by Allouah et al. do. At least
-        one is counted, as far as there is one.
+        Number of nearest others in the score: ``"n-f-2"`` as first published, or
+        ``"n-f-1"`` as in ByzFL and in the analysis by Allouah et al. It is at least
+        one if there are other messages.
 
     Notes
     -----

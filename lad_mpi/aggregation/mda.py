@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import numpy as np
 from annotated_types import Ge
 
-from lad_mpi.aggregation.base import check_messages
-from lad_mpi.aggregation.checks import check_num_subsets
+from lad_mpi.aggregation.base import check_messages, check_num_subsets
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.gram import TIE, measure
 from lad_mpi.parameters import CountOrZero, check_parameters
@@ -22,14 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MinimumDiameterAveraging:
-    r"""Mean of the n − f messages whose diameter is least; ties go to the lowest rows.
+    r"""Average the n − f messages of least diameter; ties go to the lowest rows.
 
     Parameters
     ----------
     num_byzantine : int
         f.
     max_subsets : int
-        Subsets of n − f messages that may have to be looked at; where there
+        Largest number of subsets of n − f messages that the rule may search. If there
         are more, the rule is refused.
 
     Notes
@@ -39,8 +38,8 @@ class MinimumDiameterAveraging:
         R(x_1, …, x_n) = \frac{1}{n - f} \sum_{i \in S} x_i, \quad
         S = \arg\min_{|S| = n - f} \max_{i, j \in S} \lVert x_i - x_j \rVert.
 
-    Subsets are searched depth first, and left as soon as two of their rows are
-    no closer than the best diameter so far.
+    The search is depth first. It abandons a subset as soon as two of its rows are not
+    closer than the best diameter so far.
 
     References
     ----------

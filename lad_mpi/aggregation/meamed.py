@@ -10,10 +10,10 @@ import numpy as np
 
 from lad_mpi.aggregation import kernels_cuda
 from lad_mpi.aggregation.base import check_messages
-from lad_mpi.aggregation.checks import finite_rows
 from lad_mpi.aggregation.columns import column_blocks
-from lad_mpi.aggregation.coordinates import column_mean, compiled
+from lad_mpi.aggregation.coordinates import column_mean, runs_compiled
 from lad_mpi.aggregation.cost import Cost, Term
+from lad_mpi.aggregation.rows import finite_rows
 from lad_mpi.arrays import namespace
 from lad_mpi.parameters import CountOrZero, check_parameters
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Meamed:
-    r"""In every coordinate, the mean of the n − f values nearest the median.
+    r"""In every coordinate, average the n − f values nearest the median.
 
     Parameters
     ----------
     num_byzantine : int
-        f, values dropped; of two equally near the lower one stays.
+        f, the number of values dropped. Of two equally near values, the lower one stays.
 
     Notes
     -----
@@ -37,9 +37,8 @@ class Meamed:
 
     .. math:: R(x_1, …, x_n) = \frac{1}{n - f} \sum_{i \in N} x_i.
 
-    In sorted order the middle n − 2f values are always among them, and the
-    other f are found without a search: of :math:`x_{(i)}` and
-    :math:`x_{(n-f+i)}`, for i = 1 … f, the nearer one.
+    In sorted order, N contains the middle n − 2f values. The other f need no search:
+    for each i = 1 … f, the nearer of :math:`x_{(i)}` and :math:`x_{(n-f+i)}` is in N.
 
     References
     ----------
@@ -64,7 +63,7 @@ class Meamed:
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""
         check_messages(messages, self.num_byzantine)
-        if compiled(messages):
+        if runs_compiled(messages):
             return self.column_kernel(len(messages))(messages)
         if kernels_cuda.fits(messages):
             means = kernels_cuda.mean_around_median(messages, self.num_byzantine)

@@ -1,4 +1,4 @@
-"""The mean of all messages: no robustness, the baseline of everything."""
+"""The mean of all messages: the baseline, which is not robust."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from lad_mpi.aggregation import kernels_cuda
 from lad_mpi.aggregation.base import check_messages
-from lad_mpi.aggregation.coordinates import band_kernel, band_mean, column_mean, compiled
+from lad_mpi.aggregation.coordinates import band_kernel, band_mean, column_mean, runs_compiled
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.parameters import CountOrZero, check_parameters
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    r"""Mean of all messages.
+    r"""Average all messages.
 
     Parameters
     ----------
     num_byzantine : int
-        f; checked like that of any rule, but the result does not depend on it.
+        f. It is checked, but the result does not depend on it.
 
     Notes
     -----
     .. math:: R(x_1, …, x_n) = \frac{1}{n} \sum_i x_i
 
-    One Byzantine message moves it anywhere.
+    One Byzantine message can move it anywhere.
 
     Examples
     --------
@@ -50,7 +50,7 @@ class Mean:
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""
         check_messages(messages, self.num_byzantine)
-        if compiled(messages) or kernels_cuda.fits(messages):
+        if runs_compiled(messages) or kernels_cuda.fits(messages):
             return band_mean(messages, 0, len(messages))
         return column_mean(messages)
 

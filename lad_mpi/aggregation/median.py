@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Median:
-    r"""Median of every coordinate; an even number of messages averages the middle two.
+    r"""Take the median of every coordinate; of an even number of messages, average the middle two.
 
     Parameters
     ----------
     num_byzantine : int
-        f; checked, but the result does not depend on it.
+        f. It is checked, but the result does not depend on it.
 
     Notes
     -----

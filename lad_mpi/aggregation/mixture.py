@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mixture:
-    r"""Rows to be mixed, exactly where all the rows that count are equal to the origin.
+    r"""Weighted sums of rows, which are exact if all rows with weight equal the origin.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Mixture:
     origin : array, shape (Q,), optional
         c, for instance a row; None for zero.
     weights : ndarray of float64, shape (n,) or (m, n)
-        w; what a mixture lacks to a sum of one goes to the origin.
+        w. The origin gets the weight that is missing to a sum of one.
 
     Notes
     -----
@@ -49,18 +49,18 @@ class Mixture:
         return mixed
 
     def reduce(self, rule: Callable[[Array], Array]) -> Array:
-        """Give the mixture to a function that treats every column by itself, block by block.
+        """Apply a function of separate columns to the mixture, block by block.
 
         Parameters
         ----------
         rule : callable
-            Of an array of shape (m, q), for some q of the columns, to shape (q,).
+            Maps an array of shape (m, q), for some q columns, to shape (q,).
 
         Returns
         -------
         array, shape (Q,), of the messages' library and dtype
-            The bits of ``rule(self.whole())`` where that is finite; memory for a block
-            a thread.
+            The bits of ``rule(self.whole())`` if that is finite. It needs memory for one
+            block a thread.
         """
         messages = self.rows.messages
         xp = namespace(messages)
@@ -84,7 +84,7 @@ class Mixture:
             pass
 
     def _filler(self) -> Callable[[slice, Array], None]:
-        """Return what mixes a range of columns into an array of as many."""
+        """Return a function that mixes a range of columns into an array of as many."""
         rows, origin = self.rows, self.origin
         messages, headroom, dtype = rows.messages, rows.headroom, rows.dtype
         xp = namespace(messages)

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MoNNA:
-    r"""Mean of the n − f messages nearest to a trusted one; ties go to the lowest row.
+    r"""Average the n − f messages nearest to a trusted one; ties go to the lowest row.
 
     Parameters
     ----------
     num_byzantine : int
         f.
     reference : int
-        Number, from 0, of the row that is trusted. A hostile one there decides
-        the result: the rule was made for peers that trust themselves.
+        Number of the trusted row, counted from 0. If that row is hostile, it decides the
+        result: the rule was designed for peers that trust themselves.
 
     Notes
     -----
@@ -66,7 +66,7 @@ class MoNNA:
         Raises
         ------
         ParameterError
-            2f ≥ n, or there is no row of the reference's number.
+            2f ≥ n, or there is no row ``reference``.
         ValueError
             The array is not two-dimensional and floating, or is empty.
         """
@@ -82,10 +82,10 @@ class MoNNA:
         if not namespace(messages).isfinite(trusted).all():
             trusted = namespace(messages).zeros_like(trusted)
         rows, lengths = measure_lengths(messages, trusted)
-        # A row that was drawn in may be too long to state: infinity, the farthest.
+        # A row that was shortened may be too long to represent: its distance is infinite.
         with np.errstate(over="ignore", divide="ignore"):
             distances = lengths / rows.shrinkage
-        # The row itself comes first, whatever rounding makes of the others.
+        # The trusted row itself comes first, however the other distances round.
         distances[self.reference] = -np.inf
         count = num_messages - self.num_byzantine
         return Mixture(rows, trusted, nearest(distances[None], count)[0] / count).whole()

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MultiKrum:
-    r"""Mean of the m messages with the lowest Krum scores; ties go to the lowest row.
+    r"""Average the m messages with the lowest Krum scores; ties go to the lowest row.
 
     Parameters
     ----------
     num_byzantine : int
         f.
     num_selected : int, optional
-        m, from 1 to n − f; n − f if it is left out. With more, one hostile row is
-        always among them, and the result can be moved anywhere.
+        m, from 1 to n − f; n − f if left out. A larger mean would always include a
+        hostile row, which could move the result anywhere.
     neighbours : {"n-f-2", "n-f-1"}
         As in :class:`~lad_mpi.aggregation.Krum`.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class NearestNeighbourMixing:
-    r"""Replace every message by the mean of the n − f nearest, itself included.
+    r"""Replace every message by the mean of the n − f messages nearest to it, itself included.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class NearestNeighbourMixing:
     .. math:: y_i = \frac{1}{n - f} \sum_{j \in N_i} x_j,
 
     with :math:`N_i` the n − f rows nearest :math:`x_i`. The means are one product of a 0/1
-    mixing matrix with the centred rows: O(nQ) memory, where gathering the
+    mixing matrix with the centred rows. This takes O(nQ) memory. Gathering the
     neighbourhoods would take n(n − f)Q numbers.
 
     References
@@ -62,12 +62,12 @@ class NearestNeighbourMixing:
         return self.mixture(messages).whole()
 
     def mixture(self, messages: Array) -> Mixture:
-        """Decide how to mix messages of shape (n, Q), and leave the mixing to be done."""
+        """Find the weights of the means for messages of shape (n, Q), without mixing."""
         check_messages(messages, self.num_byzantine)
         return self.mixture_from_geometry(measure(messages))
 
     def mixture_from_geometry(self, geometry: Geometry) -> Mixture:
-        """Decide how to mix messages that have been measured."""
+        """Find the weights of the means for messages that have been measured."""
         count = len(geometry.gram) - self.num_byzantine
         mixing = nearest(geometry.squared_distances, count) / count
         return geometry.mixture(mixing)

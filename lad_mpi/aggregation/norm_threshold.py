@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class NormThreshold:
-    r"""Mean of the n − f messages of smallest Euclidean norm; ties go to the lowest row.
+    r"""Average the n − f messages of smallest Euclidean norm; ties go to the lowest row.
 
     Parameters
     ----------
@@ -31,8 +31,8 @@ class NormThreshold:
     -----
     .. math:: R(x_1, …, x_n) = \frac{1}{n - f} \sum_{i \in S} x_i,
 
-    with S the n − f rows of smallest :math:`\lVert x_i \rVert`. Byzantine
-    messages that are short pass.
+    with S the n − f rows of smallest :math:`\lVert x_i \rVert`. Short
+    Byzantine messages are not dropped.
 
     References
     ----------
@@ -59,7 +59,7 @@ class NormThreshold:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""
         check_messages(messages, self.num_byzantine)
         rows, lengths = measure_lengths(messages, compared=True)
-        # A row that was drawn in may be too long to state: infinity, the longest.
+        # A row that was shortened may be too long to represent: its norm is infinite.
         with np.errstate(over="ignore", divide="ignore"):
             norms = lengths / rows.shrinkage
         count = len(messages) - self.num_byzantine

@@ -22,7 +22,7 @@ from lad_mpi.aggregation.base import (
     StatefulRule,
     check_minority,
 )
-from lad_mpi.aggregation.coordinates import compiled
+from lad_mpi.aggregation.coordinates import runs_compiled
 from lad_mpi.aggregation.gram import ArrivingProducts, in_blocks
 
 if TYPE_CHECKING:
@@ -34,20 +34,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Apply pre-aggregations in order, then a rule; itself a rule.
+    """Apply pre-aggregations in order, then a rule. A pipeline is a rule itself.
 
-    Called as a function it depends on the messages alone. :meth:`step` is what
-    a run uses: it draws from the run's streams and starts where the last step ended.
-    Large messages that are mixed before a coordinate-wise rule are mixed some
-    columns at a time, which gives the same bits and needs no memory for the mixture.
-    A step can begin before all columns of the messages have arrived, by :meth:`begin`.
+    A call depends only on the messages. A run uses :meth:`step`, which draws from the run's
+    streams and starts where the last step ended. Large messages before a coordinate-wise
+    rule are mixed a few columns at a time. This gives the same bits and needs no memory for
+    the mixture. With :meth:`begin`, a step starts before all columns have arrived.
 
     Parameters
     ----------
     pre : tuple of PreAggregation
         Applied first to last; may be empty.
     rule : Rule
-        Applied to what they leave.
+        Applied to their result.
 
     Examples
     --------
@@ -60,7 +59,7 @@ class Pipeline:
 
     pre: tuple[PreAggregation, ...]
     rule: Rule
-    # Decided once: to ask a protocol costs more than a small rule.
+    # Decided once, because a check against a protocol costs more than a small rule.
     _random: tuple[RandomisedPreAggregation | None, ...] = field(
         init=False, repr=False, compare=False
     )
@@ -75,13 +74,13 @@ class Pipeline:
     kind: ClassVar[str] = "pipeline"
 
     def __post_init__(self) -> None:
-        """See which parts draw random numbers, have a state, or go together by columns."""
+        """Find the parts that draw random numbers, have a state, or work by columns."""
         random = tuple(
             stage if isinstance(stage, RandomisedPreAggregation) else None for stage in self.pre
         )
         rule = self.rule
         stateful = rule if isinstance(rule, StatefulRule) else None
-        # A subclass that changes only the call means the call.
+        # If a subclass only overrides the call, use the call.
         reports = isinstance(rule, ReportingRule) and _from_one_class(rule, "aggregate")
         reporting = rule if reports else None
         mixing = columns = None
@@ -101,12 +100,12 @@ class Pipeline:
 
     @property
     def num_byzantine(self) -> int:
-        """Number of faults f that the rule is told of."""
+        """Number of faults f that the rule expects."""
         return self.rule.num_byzantine
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """What the rule reports of every step; empty if it reports nothing."""
+        """The metrics that the rule reports in every step; empty if it does not report."""
         return () if self._reporting is None else self._reporting.reported
 
     def __call__(self, messages: Array) -> Array:
@@ -125,21 +124,21 @@ class Pipeline:
         return self._finish(messages)
 
     def begin(self, messages: Array) -> Arriving | None:
-        """Begin a step on messages of which no columns need to have arrived.
+        """Begin a step before the columns of the messages have arrived.
 
         Parameters
         ----------
         messages : array, shape (n, Q)
-            They arrive in this array.
+            The array in which they arrive.
 
         Returns
         -------
         Arriving or None
-            Takes columns as they arrive, and goes to :meth:`step` with the messages
-            once they are complete and finite. None where a step has to wait for
-            all columns: the first stage is neither coordinate-wise nor in
-            Gram space, draws, or has a state; the messages are on a GPU, or few
-            enough to be aggregated in one piece.
+            Takes columns as they arrive. Pass it to :meth:`step` once the messages are
+            complete and finite. It is None if a step has to wait for all columns: because
+            the first stage is neither coordinate-wise nor in Gram space, draws random
+            numbers or has a state, because the messages are on a GPU, or because they are
+            small.
         """
         first = self._first
         if first is None or not isinstance(messages, np.ndarray):
@@ -147,7 +146,7 @@ class Pipeline:
         if not 0 <= 2 * first.num_byzantine < len(messages):
             return None
         if self._reporting is None and isinstance(first, CoordinateWiseRule):
-            if not compiled(messages):
+            if not runs_compiled(messages):
                 return None
             return ArrivingColumns(messages, first.column_kernel(len(messages)))
         return ArrivingProducts(messages) if in_blocks(messages) else None
@@ -172,9 +171,9 @@ class Pipeline:
         iteration : int
             The iteration t.
         state : array, shape (Q,), optional
-            The state that the last step returned; nothing before the first.
+            The state that the last step returned; None before the first.
         begun : Arriving, optional
-            What :meth:`begin` made of these messages. The bits are the same without it.
+            The result of :meth:`begin` for these messages. The bits are the same without it.
 
         Returns
         -------
@@ -217,20 +216,20 @@ class Pipeline:
         return Aggregated(rule.from_geometry(geometry))
 
     def _finish(self, messages: Array) -> Array:
-        """Apply the rule, and before it the last pre-aggregation where they go together."""
+        """Apply the rule, together with the last pre-aggregation if both work by columns."""
         if self._mixing is None:
             return self.rule(messages)
         return self._finish_mixture(self._mixing.mixture(messages))
 
     def _finish_mixture(self, mixture: Mixture) -> Array:
         messages, columns = mixture.rows.messages, self._columns
-        if columns is None or not compiled(messages) or len(mixture.weights) != len(messages):
+        if columns is None or not runs_compiled(messages) or len(mixture.weights) != len(messages):
             return self.rule(mixture.whole())
         check_minority(self.num_byzantine, len(messages))
         return mixture.reduce(columns.column_kernel(len(messages)))
 
     def _find_first(self) -> CoordinateWiseRule | GramSpaceRule | GramSpaceMixing | None:
-        """Return the first stage if it can begin with some columns, by a class of its own."""
+        """Return the first stage as :class:`Arriving` if it can begin with some columns."""
         if self.pre:
             stage = self.pre[0]
             if self._random[0] is None and isinstance(stage, GramSpaceMixing):
@@ -253,7 +252,7 @@ class Pipeline:
 
 
 def _from_one_class(component: object, method: str) -> bool:
-    """Whether a method was defined, or overridden, by the class that defines the call."""
+    """Return whether the class that defines the call also defines a method."""
     owners = {
         next((cls for cls in type(component).__mro__ if name in vars(cls)), None)
         for name in ("__call__", method)

@@ -1,4 +1,4 @@
-"""Rows of a matrix as they are computed with: scaled so that no square overflows or vanishes."""
+"""Rows of a matrix, scaled so that no square overflows or vanishes."""
 
 from __future__ import annotations
 
@@ -9,39 +9,40 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lad_mpi.aggregation.checks import without_rows
 from lad_mpi.aggregation.columns import block_width, column_blocks, over_columns, total
 from lad_mpi.arrays import namespace, to_host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lad_mpi.types import Array, HostFloats
+    from lad_mpi.types import Array, HostBools, HostFloats
 
-#: Squares within these lose nothing to overflow or underflow, by the size of a float.
+#: Squares between these neither overflow nor underflow, by the size of a float.
 PLAIN_SQUARES = {4: (1e-25, 1e30), 8: (1e-290, 1e290)}
 
 _FAR = 1e120
 _PLAIN_LENGTHS = (1e-100, 1e100)
 _NEAR_OVERFLOW = 2.0**1020
+# Sums of this many-thousandth of finite numbers never overflow, and seldom underflow.
+_SMALL = 2.0**-40
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Messages, and how to compute with them so that squares neither overflow nor vanish.
+    """Messages, with the scale at which their squares neither overflow nor vanish.
 
     Parameters
     ----------
     messages : array, shape (n, Q)
         Finite rows x_1 … x_n.
     dtype : numpy.dtype
-        What blocks are computed in; they are summed in float64.
+        Type of the computations in blocks. Blocks are summed in float64.
     unit : float
         Unit of length, a power of two; 1 unless the usual row is extremely long or short.
     factors : ndarray of float64, shape (n,), or None
-        ``1 / unit``, or less for rows that are drawn in; None where all are 1.
+        ``1 / unit``, or less for rows that are shortened; None if all are 1.
     headroom : float
-        Factor under which differences of rows are representable.
+        Factor that makes differences of rows representable.
     """
 
     messages: Array
@@ -52,25 +53,25 @@ class Rows:
 
     @property
     def shrinkage(self) -> HostFloats | float:
-        """Factor by which each row is drawn in, 1 for all but absurdly long rows."""
+        """Factor by which each row is shortened; 1 except for absurdly long rows."""
         return 1.0 if self.factors is None else self.factors * self.unit
 
 
 def plain(messages: Array) -> Rows:
-    """Take rows for what they are, for squares to show whether that will do."""
+    """Take rows without scaling. Their squares show whether scaling is needed."""
     # A GPU sums long columns in one go, so it is given float64.
     dtype = messages.dtype if isinstance(messages, np.ndarray) else np.dtype(np.float64)
     return Rows(messages, dtype, 1.0, None, 1.0)
 
 
 def survey(messages: Array) -> tuple[Rows, int]:
-    """Find the usual magnitude of rows, and what to do about those far from it.
+    """Find the typical magnitude of rows, and the scale of rows far from it.
 
     Returns
     -------
     rows : Rows
     typical : int
-        A row of median magnitude: honest rows bracket it whatever a minority sends.
+        A row of median magnitude. Honest rows lie on both sides of it, whatever a minority sends.
     """
     xp = namespace(messages)
     largest = xp.maximum(messages.max(axis=1), -messages.min(axis=1))
@@ -103,17 +104,17 @@ def measure_lengths(
     messages : array, shape (n, Q)
         Rows that are not finite count as zeros.
     origin : array, shape (Q,), optional
-        The point; zero where it is left out.
+        The point; zero if left out.
     compared : bool
-        Whether lengths are compared with one another, and so are squared and
-        summed in float64 whatever the dtype: where the mean is large beside the
-        spread, float32 does not tell the longest.
+        Whether lengths are compared with one another. They are then squared and summed in
+        float64 for any dtype, because float32 cannot order lengths if the mean is large
+        compared to the spread.
 
     Returns
     -------
     rows : Rows
     lengths : ndarray of float64, shape (n,)
-        In the rows' unit, and of rows that are drawn in.
+        Lengths of the rows as scaled, in their unit.
     """
     rows = plain(messages)
     if compared:
@@ -128,13 +129,13 @@ def measure_lengths(
 
 
 def lengths(rows: Rows) -> HostFloats:
-    """Return the Euclidean norms of the rows, drawn in and in their unit, float64, shape (n,)."""
+    """Return the Euclidean norms of the rows as scaled, in their unit, float64, shape (n,)."""
     norms: HostFloats = np.sqrt(_squared_lengths(rows, None))
     return norms
 
 
 def shrink(rows: Rows, factors: HostFloats) -> Array:
-    """Multiply each row by a factor of at most 1, which leaves it as it is.
+    """Multiply each row by a factor of at most 1; a factor of 1 keeps its bits.
 
     Parameters
     ----------
@@ -210,3 +211,38 @@ def _median(values: HostFloats) -> float:
     # NumPy's own costs as much as the rest on a small matrix.
     half = len(values) // 2
     return float(np.partition(values, half)[half])
+
+
+def finite_rows(messages: Array) -> Array:
+    """Return the messages, with zeros in place of rows that are not finite.
+
+    A row with a NaN or an infinity is known to be faulty, and is one of the f arbitrary
+    rows. The server also replaces a refused message by zeros. A rule is therefore as robust
+    with such rows as without.
+
+    Parameters
+    ----------
+    messages : array, shape (n, Q)
+
+    Returns
+    -------
+    array, shape (n, Q)
+        The same object if all rows are finite, else a copy.
+
+    Notes
+    -----
+    The check is one product with a vector, because a sum with a NaN or an infinity is not
+    finite. It reads the messages once.
+    """
+    xp = namespace(messages)
+    ruler = xp.full(messages.shape[1], _SMALL, dtype=messages.dtype)
+    with np.errstate(all="ignore"):
+        finite = np.isfinite(to_host(messages @ ruler))
+    return messages if finite.all() else without_rows(messages, ~finite)
+
+
+def without_rows(messages: Array, refused: HostBools) -> Array:
+    """Return a copy of the messages in which the marked rows are zero."""
+    copy = messages.copy()
+    copy[namespace(messages).asarray(refused)] = 0.0
+    return copy

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import numpy as np
 from annotated_types import Ge
 
-from lad_mpi.aggregation.base import check_messages
-from lad_mpi.aggregation.checks import check_num_subsets
+from lad_mpi.aggregation.base import check_messages, check_num_subsets
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.gram import TIE, measure
 from lad_mpi.parameters import CountOrZero, check_parameters
@@ -26,14 +25,14 @@ _SLACK = 1.0 - 1e-12
 
 @dataclass(frozen=True, slots=True)
 class SmallestMaximumEigenvalueAveraging:
-    r"""Mean of the n − f messages that vary least along the direction in which they vary most.
+    r"""Average the n − f messages with the least largest eigenvalue of their covariance.
 
     Parameters
     ----------
     num_byzantine : int
         f.
     max_subsets : int
-        Subsets of n − f messages that may have to be looked at; where there
+        Largest number of subsets of n − f messages that the rule may search. If there
         are more, the rule is refused.
 
     Notes

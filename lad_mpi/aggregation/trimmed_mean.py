@@ -22,7 +22,7 @@ class TrimmedMean:
     Parameters
     ----------
     num_byzantine : int
-        f, values dropped at either end.
+        f, the number of values dropped at each end.
 
     Notes
     -----
@@ -30,8 +30,8 @@ class TrimmedMean:
 
     .. math:: R(x_1, …, x_n) = \frac{1}{n - 2f} \sum_{i=f+1}^{n-f} x_{(i)}.
 
-    Large host arrays are not sorted but separated into bands, by compiled
-    kernels; the order of rows may then change the last bits.
+    Compiled kernels do not sort large host arrays. They only separate them into bands,
+    so the order of rows may change the last bits.
 
     References
     ----------

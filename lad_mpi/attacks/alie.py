@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 
-from lad_mpi.attacks.collusion import mean, sent_by_all, standard_deviation
+from lad_mpi.attacks.base import mean, sent_by_all, standard_deviation
 from lad_mpi.errors import ParameterError
 from lad_mpi.parameters import Example, Finite, check_parameters
 
@@ -24,19 +24,19 @@ class Alie:
     Parameters
     ----------
     z : float, optional
-        The shift in standard deviations; the published quantile where left out.
+        The shift in standard deviations; the published quantile if left out.
 
     Notes
     -----
-    All Byzantine devices send μ − z σ, with mean and standard deviation (divisor
-    H) of each coordinate over the honest messages. The quantile for n devices
-    of which f are Byzantine is
+    All Byzantine devices send μ − z σ, with the mean and the standard deviation (divisor
+    H) of each coordinate over the honest messages. The quantile for n devices with f
+    Byzantine ones is
 
     .. math:: z = \Phi^{-1}\!\left(\frac{n - f - s}{n - f}\right), \qquad
               s = \left\lfloor n/2 + 1 \right\rfloor - f.
 
-    It is zero or negative where f is very small, and undefined where the
-    fraction is not strictly between 0 and 1, that is for n ≤ 2 or f > n/2.
+    It is zero or negative if f is very small. It is undefined if the fraction is not
+    strictly between 0 and 1, that is for n ≤ 2 or f > n/2.
 
     References
     ----------
@@ -83,8 +83,8 @@ def published_quantile(num_devices: int, num_byzantine: int) -> float:
     if not 0 < supporters < num_honest:
         raise ParameterError(
             "z",
-            f"has no published quantile for {num_devices} devices "
-            f"of which {num_byzantine} are Byzantine",
+            f"has no published quantile for {num_devices} devices with {num_byzantine} "
+            "Byzantine ones",
             hint="give z as a number",
         )
     return NormalDist().inv_cdf((num_honest - supporters) / num_honest)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
+import numpy as np
+
+from lad_mpi.arrays import namespace
 from lad_mpi.rng import Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import numpy as np
 
     from lad_mpi.rng import Streams
     from lad_mpi.types import Array, HostBytes, HostInts
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AttackContext:
-    """What an attacker may know besides vectors.
+    """What an attacker knows, apart from vectors.
 
     Parameters
     ----------
@@ -27,13 +28,13 @@ class AttackContext:
     iteration : int
         The iteration t.
     devices : ndarray of int64, shape (b,)
-        Numbers of the Byzantine devices whose vectors are asked for.
+        Numbers of the Byzantine devices to return vectors for.
     num_devices, num_byzantine : int
         N and f of the whole run.
     previous : ndarray of uint8, shape (b, slot_bytes), optional
-        For attacks on the wire: the messages of the iteration before, as they
-        were packed. None in the first iteration of a launch, so a result must
-        not depend on them beyond what the server refuses anyway.
+        For attacks on the wire: the packed messages of the iteration before. None in the
+        first iteration of a launch. Whether they are given must only change messages
+        that the server refuses.
     """
 
     streams: Streams
@@ -50,7 +51,7 @@ class AttackContext:
 
 @runtime_checkable
 class LocalAttack(Protocol):
-    """An attack that a device carries out alone, knowing its own coded vector."""
+    """An attack by a device that acts alone and knows its own coded vector."""
 
     kind: ClassVar[str]
 
@@ -90,11 +91,11 @@ class OmniscientAttack(Protocol):
 
 @runtime_checkable
 class Envelope(Protocol):
-    """What an attacker knows of the message format: everything."""
+    """The message format, of which an attacker knows everything."""
 
     @property
     def fields(self) -> Mapping[str, slice]:
-        """Where the fields of a message lie in its slot, ``payload`` among them.
+        """The places of the fields of a message in its slot, including ``payload``.
 
         The others are ``magic``, ``checksum``, ``version``, ``codec``, ``reserved``,
         ``device``, ``iteration`` and ``length``, little-endian integers.
@@ -102,7 +103,7 @@ class Envelope(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of vectors, and of the scalars in most payloads; there little-endian."""
+        """Type of the vectors, and of the scalars in most payloads, where it is little-endian."""
 
     def seal(self, slots: HostBytes) -> None:
         """Write the checksum of each message, in place."""
@@ -110,7 +111,7 @@ class Envelope(Protocol):
 
 @runtime_checkable
 class WireAttack(Protocol):
-    """An attack that a device carries out alone, on the bytes of its packed message."""
+    """An attack by a device that acts alone and changes the bytes of its packed message."""
 
     kind: ClassVar[str]
 
@@ -129,3 +130,19 @@ class WireAttack(Protocol):
         -------
         ndarray of uint8, shape (b, slot_bytes), C-contiguous
         """
+
+
+def mean(honest: Array) -> Array:
+    """Return the mean μ of the honest vectors, float64, shape (Q,)."""
+    return honest.mean(axis=0, dtype=np.float64)
+
+
+def standard_deviation(honest: Array) -> Array:
+    """Return the standard deviation σ of each coordinate, divisor H, float64, shape (Q,)."""
+    return honest.std(axis=0, dtype=np.float64)
+
+
+def sent_by_all(vector: Array, count: int, like: Array) -> Array:
+    """Return ``count`` copies of a vector, shape (count, Q), in the dtype of ``like``."""
+    xp = namespace(like)
+    return xp.repeat(vector[None].astype(like.dtype), count, axis=0)

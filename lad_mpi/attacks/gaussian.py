@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 class Gaussian:
     """Send independent normal numbers of mean zero.
 
-    Each device draws from its own keyed stream, on the host, so that its
-    numbers depend neither on the rank that hosts it nor on the backend.
+    Each device draws from its own keyed stream on the host. Its numbers therefore do not
+    depend on the rank that hosts it or on the backend.
 
     Parameters
     ----------
     standard_deviation : float
-        Of every coordinate, above 0, in the units of the vectors.
+        Standard deviation of every coordinate, in the units of the vectors.
 
     References
     ----------
@@ -46,7 +46,7 @@ class Gaussian:
         noise = np.empty(coded.shape)
         for row, device in zip(noise, context.devices, strict=True):
             context.generator(int(device)).standard_normal(out=row)
-        # An overflow is the attacker's own affair: the server refuses the message.
+        # The server refuses a message that overflows.
         with np.errstate(all="ignore"):
             noise = (noise * self.standard_deviation).astype(coded.dtype)
         return namespace(coded).asarray(noise)

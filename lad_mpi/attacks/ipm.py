@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from lad_mpi.attacks.collusion import mean, sent_by_all
+from lad_mpi.attacks.base import mean, sent_by_all
 from lad_mpi.parameters import Finite, check_parameters
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Ipm:
     Parameters
     ----------
     tau : float
-        τ, the factor; small values hide among the honest vectors.
+        τ, the factor. With a small τ the vectors hide among the honest ones.
 
     Notes
     -----

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from lad_mpi.arrays import namespace, to_host
-from lad_mpi.attacks.collusion import sent_by_all
+from lad_mpi.attacks.base import sent_by_all
 from lad_mpi.errors import ParameterError
 from lad_mpi.parameters import CountOrZero, check_parameters
 
@@ -19,27 +19,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Mimic:
-    r"""Send what one honest device sends, which over-represents its data.
+    r"""Send the vector of one honest device, which gives its data too much weight.
 
     Parameters
     ----------
     device : int
-        Which one, counted from 0 among the honest devices, if the target is fixed.
+        The device to copy if the target is fixed, counted from 0 among the honest devices.
     target : {"fixed", "variance"}
-        Whether that device is copied, or the one that lies farthest along the direction
-        in which the honest vectors of the iteration vary most.
+        ``"fixed"`` copies ``device``. ``"variance"`` copies the honest vector that lies
+        farthest along the direction in which the honest vectors vary most.
 
     Notes
     -----
-    With ``target = "variance"`` the device :math:`\arg\max_i |⟨z, x_i⟩|` is copied,
-    the lowest of several, with z the first eigenvector of the covariance of the
-    honest vectors,
+    ``target = "variance"`` copies the device :math:`\arg\max_i |⟨z, x_i⟩|`, the lowest
+    of several, with z the first eigenvector of the covariance of the honest vectors,
 
     .. math:: z = \arg\max_{\lVert z \rVert = 1} \sum_i ⟨z, x_i - μ⟩^2.
 
-    The authors approach z by one step of Oja's rule in each iteration of a warm-up, and
-    then stay with the device that they copied last. Here z is exact and follows the
-    vectors of each iteration, so the attack needs no state.
+    The authors approximate z by one step of Oja's rule in each iteration of a warm-up,
+    and then keep copying the same device. Here z is computed exactly in each iteration,
+    so the attack needs no state.
 
     References
     ----------
@@ -65,7 +64,7 @@ class Mimic:
         Raises
         ------
         ParameterError
-            There are not so many honest devices.
+            There are fewer honest devices.
         """
         if self.device >= len(honest):
             raise ParameterError(

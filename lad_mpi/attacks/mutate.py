@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Mutate:
-    """Send the own message with one fault, drawn anew for every message.
+    """Send the own message with one random fault.
 
     The faults: bits flipped anywhere; a wrong magic, version, codec, device,
     iteration, length or reserved field; a wrong checksum; a payload with NaN,
     infinity, a negative, largest or smallest number in it, with its tail all
     zeros or all ones, a piece of it repeated, its last bits dirty, or shifted by
     a byte; the message of the iteration before; a slot of zeros or of ones.
-    Faults of the payload, and half of those of the header, come with the
-    right checksum. Together they reach every check of every codec. A fault that
-    would change nothing becomes a flipped bit.
+    Faults of the payload, and half of those of the header, have a valid checksum.
+    Together they reach every check of every codec. A fault that would change nothing
+    becomes a flipped bit.
     """
 
     kind: ClassVar[str] = "mutate"

@@ -1,4 +1,4 @@
-"""Faults of one message: what a structured mutator knows to break."""
+"""The faults that :class:`~lad_mpi.attacks.Mutate` makes in a message."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def mutate(
     generator: np.random.Generator,
     previous: HostBytes | None,
 ) -> None:
-    """Make one fault, in place; it may happen to change nothing.
+    """Make one fault, in place. It may change nothing.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def mutate(
     envelope : Envelope
         The message format.
     generator : numpy.random.Generator
-        What draws the fault.
+        Draws the fault.
     previous : ndarray of uint8, shape (slot_bytes,), optional
         The same device's valid message of the iteration before.
     """
@@ -141,8 +141,8 @@ def _shift(payload: HostBytes, generator: np.random.Generator) -> None:
 def _replay(slot: HostBytes, envelope: Envelope, previous: HostBytes | None) -> None:
     """Send the message of the iteration before again.
 
-    Where it is not at hand, in the first iteration of a launch, the present one
-    goes out as the one before: the server refuses both for the iteration.
+    In the first iteration of a launch there is none. Then send the present message with the
+    number of the iteration before: the server refuses both for their iteration.
     """
     if previous is not None:
         slot[0] = previous

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Nan:
-    """Send NaN in every coordinate: a well-formed message that must be refused."""
+    """Send NaN in every coordinate, in a well-formed message that the server must refuse."""
 
     kind: ClassVar[str] = "nan"
     cost: ClassVar[str] = "O(Q) a device"

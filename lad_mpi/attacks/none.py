@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class NoAttack:
-    """Send the honest vector: the control of every comparison."""
+    """Send the honest vector, as a control."""
 
     kind: ClassVar[str] = "none"
     cost: ClassVar[str] = "O(Q) a device"

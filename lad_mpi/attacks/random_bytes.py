@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RandomBytes:
-    """Send uniform random bytes: the whole slot, or a payload in a faultless envelope.
+    """Send uniform random bytes: the whole slot, or a payload behind a valid header.
 
-    The whole slot is noise that the server must tell from a message. Behind a
-    valid header and checksum the noise reaches the codec's own checks, and
-    what passes them is an arbitrary vector, which is the rule's affair.
+    If the whole slot is random, the server must recognise that it is not a message.
+    Behind a valid header and checksum, random bytes reach the checks of the codec. Bytes
+    that pass them are an arbitrary vector, which the rule has to tolerate.
 
     Parameters
     ----------
     keep_envelope : bool
-        Whether the header stays, and the checksum is that of the random payload.
+        Whether to keep the header and write the checksum of the random payload.
     """
 
     keep_envelope: bool = False

@@ -21,11 +21,11 @@ class SignFlip:
     Parameters
     ----------
     scale : float
-        The factor; negative to point uphill.
+        The factor. A negative one points uphill.
 
     Notes
     -----
-    Some call the negated mean of the honest vectors by the same name: that is
+    Some authors use this name for the negated mean of the honest vectors, which is
     :class:`~lad_mpi.attacks.Ipm` with τ = 1.
 
     References
@@ -45,6 +45,6 @@ class SignFlip:
 
     def corrupt(self, coded: Array, context: AttackContext) -> Array:  # noqa: ARG002
         """Scale each vector; see :meth:`LocalAttack.corrupt`."""
-        # An overflow is the attacker's own affair: the server refuses the message.
+        # The server refuses a message that overflows.
         with np.errstate(all="ignore"):
             return coded * coded.dtype.type(self.scale)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Zero:
-    """Send zeros, as a device that has nothing to say."""
+    """Send zeros, as a device that does not contribute."""
 
     kind: ClassVar[str] = "zero"
     cost: ClassVar[str] = "O(Q) a device"

@@ -1,4 +1,4 @@
-"""What is known of a component: from its fields, its docstring, and the theory."""
+"""What is known about a component: from its fields, its docstring, and the theory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lad_mpi.theory import AFTER_NNM, KAPPA, PUBLISHED
 
 
 class Costed(Protocol):
-    """A component that says what it costs, in terms or in words."""
+    """A component that declares its cost, in terms or in words."""
 
     cost: ClassVar[object]
 
@@ -25,7 +25,7 @@ class Costed(Protocol):
 def describe(
     family: str, kind: str, cls: type[Any], *, num_devices: int, num_byzantine: int
 ) -> dict[str, Any]:
-    """Return all that is known of a component, ready for JSON.
+    """Return all that is known about a component, ready for JSON.
 
     Parameters
     ----------
@@ -41,12 +41,12 @@ def describe(
     Returns
     -------
     dict
-        What is not known is None or empty. A κ that is not finite is None as a
-        number; its formula says so. ``offers`` names the optional protocols that the
-        component keeps, and ``ignored`` what other packages offer under its name. ``published`` is
-        the published κ if a sharper one is known.
+        Unknown values are None or empty. A κ that is not finite is None as a number, and
+        its formula says so. ``offers`` names the optional protocols that the component
+        implements, and ``ignored`` what other packages offer under its name.
+        ``published`` is the published κ if a sharper one is known.
     """
-    documentation = numpydoc.read(cls)
+    documentation = numpydoc.read_docstring(cls)
     own = kind in FAMILIES[family].table
     return {
         "kind": kind,
@@ -75,7 +75,7 @@ def describe(
 
 
 def describe_unusable(kind: str, problem: str) -> dict[str, Any]:
-    """Return the same keys for a kind that cannot be used, with nothing but the reason."""
+    """Return the same keys for a kind that cannot be used, with the reason only."""
     return {
         "kind": kind,
         "summary": "",
@@ -95,11 +95,11 @@ def describe_unusable(kind: str, problem: str) -> dict[str, Any]:
 def _kappa(
     family: str, kind: str, cls: type[Any], num_devices: int, num_byzantine: int
 ) -> dict[str, Any] | None:
-    """Return the κ that a rule declares itself, else the one in the theory's table."""
+    """Return the κ that a rule declares, else the one in the table of the theory."""
     condition, value, published = "", math.nan, None
     if offers_all_of(cls, RobustRule):
         formula = (inspect.getdoc(cls.kappa) or "declared").partition("\n")[0].rstrip(".")
-        # One that is not defined there is not known there; the others are shown all the same.
+        # A κ that is not defined for these n and f is unknown.
         with contextlib.suppress(ParameterError, ArithmeticError):
             value = float(cls.kappa(num_devices, num_byzantine))
     elif family == "aggregation" and kind in KAPPA:

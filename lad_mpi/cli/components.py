@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lad_mpi.cli.catalogue import describe, describe_unusable
 from lad_mpi.cli.tables import print_table
 from lad_mpi.errors import ExitCode, ParameterError, UsageError
-from lad_mpi.spec import FAMILIES
-from lad_mpi.spec.components import listing, suggestion
+from lad_mpi.spec import FAMILIES, listing, suggestion
 from lad_mpi.theory import lower_bound
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def components(options: argparse.Namespace) -> ExitCode:
 
 
 def _rows(name: str, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Describe the members of a family that are asked for, those that cannot be used last."""
+    """Describe the requested members of a family, with unusable ones last."""
     family = FAMILIES[name]
     rows = [
         describe(name, kind, cls, num_devices=options.n, num_byzantine=options.f)
@@ -86,7 +85,7 @@ def _print_list(found: dict[str, list[dict[str, Any]]], num_devices: int, num_fa
 
 
 def _print_remarks(family: str, row: dict[str, Any]) -> None:
-    """Say of what other packages offer why it is not there."""
+    """Print why components of other packages are not used."""
     noun = FAMILIES[family].noun
     said = [
         f"ignored: {offer}: the {noun} {row['kind']!r} of the suite cannot be replaced"

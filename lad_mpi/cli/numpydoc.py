@@ -1,4 +1,4 @@
-"""What the docstring of a component says, by the sections of the numpydoc style."""
+"""The sections of docstrings in the numpydoc style."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LINK = re.compile(r"arXiv:\d{4}\.\d{4,5}|doi:[^\s,;)]+", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Documentation:
-    """The parts of a docstring; all are empty where it does not have them.
+    """The parts of a docstring; empty if it does not have them.
 
     Parameters
     ----------
@@ -43,29 +43,29 @@ class Documentation:
         return tuple(link.rstrip(".") for links in found for link in links)
 
 
-def read(cls: type[Any]) -> Documentation:
+def read_docstring(cls: type[Any]) -> Documentation:
     """Read the docstring of a class."""
     text = inspect.getdoc(cls) or ""
     if text.startswith(f"{cls.__name__}("):
-        # What a dataclass writes where its author wrote nothing.
+        # The docstring that a dataclass generates if its author wrote none.
         text = ""
     sections = _sections(text)
     return Documentation(
         summary=_on_one_line(sections[""].partition("\n\n")[0]),
         parameters=_parameters(sections.get("Parameters", "")),
-        notes=plain(sections.get("Notes", "")),
+        notes=without_markup(sections.get("Notes", "")),
         references=tuple(_references(sections.get("References", ""))),
     )
 
 
-def plain(text: str) -> str:
-    """Return text without the marks of reStructuredText that a terminal does not need."""
+def without_markup(text: str) -> str:
+    """Return text without the markup of reStructuredText."""
     text = _ROLE.sub(r"\1", text).replace("``", "")
     return text.replace(".. math::\n\n", "").replace(".. math:: ", "    ")
 
 
 def _sections(text: str) -> dict[str, str]:
-    """Split at underlined headers; what comes before the first has no name."""
+    """Split at underlined headers; the part before the first has an empty name."""
     names, lines = [""], [[""]]
     for line in text.splitlines():
         if _UNDERLINE.match(line) and lines[-1][-1].strip():
@@ -87,15 +87,15 @@ def _parameters(section: str) -> dict[str, str]:
 
 
 def _references(section: str) -> list[str]:
-    """One entry ends where a line ends with a full stop, or the next has a marker or is blank."""
+    """Split into entries: one ends with a full stop, or before a marker or a blank line."""
     entries = [""]
     for line in section.splitlines():
         ended = entries[-1].endswith(".") or not line.strip() or _MARKER.match(line)
         if ended:
             entries.append("")
         entries[-1] = f"{entries[-1]} {_MARKER.sub('', line.strip())}".strip()
-    return [plain(entry) for entry in entries if entry]
+    return [without_markup(entry) for entry in entries if entry]
 
 
 def _on_one_line(text: str) -> str:
-    return plain(" ".join(text.split()))
+    return without_markup(" ".join(text.split()))

@@ -1,4 +1,4 @@
-"""What a person sees while runs go on: a bar on a terminal, lines in a batch log."""
+"""Progress of runs: a bar on a terminal, or lines in a batch log."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ _LINE_EVERY_S = 10.0
 
 
 class Display(Protocol):
-    """Progress of one run or of a whole study."""
+    """Display of one run or of a whole study."""
 
     def begin_run(self, name: str, seed: int, iterations: int) -> None:
-        """Tell that a run begins."""
+        """Show the start of a run."""
 
     def end_run(self, outcome: Outcome) -> None:
-        """Tell how it ended."""
+        """Show the end of a run."""
 
     def note(self, text: str) -> None:
-        """Tell something that a person should know."""
+        """Show a remark."""
 
     def update(self, iteration: int, iterations: int, loss: float) -> None:
-        """Tell how far the run is."""
+        """Show the number of completed iterations."""
 
     def start(self, run: Run, position: int, total: int) -> None:
-        """Tell that a run of a study begins."""
+        """Show the start of a run of a study."""
 
     def end(self, run: Run, outcome: Outcome) -> None:
-        """Tell how a run of a study ended."""
+        """Show the end of a run of a study."""
 
     def __enter__(self) -> Display:
-        """Begin to display."""
+        """Start the display."""
 
     def __exit__(
         self,
@@ -58,16 +58,16 @@ class Display(Protocol):
 
 
 def open_progress(options: argparse.Namespace, link: Link) -> Display:
-    """Return the display that the options ask for; silent on all ranks but the server."""
+    """Return the display that the options choose; a silent one on all ranks but the server."""
     kind = options.progress
     if options.quiet or not link.is_server or kind == "none":
-        return Silent()
+        return SilentDisplay()
     if kind == "auto":
         kind = "bar" if sys.stderr.isatty() else "lines"
-    return Bar() if kind == "bar" else Lines()
+    return BarDisplay() if kind == "bar" else LineDisplay()
 
 
-class Silent(NoProgress):
+class SilentDisplay(NoProgress):
     """Shows nothing."""
 
     def begin_run(self, name: str, seed: int, iterations: int) -> None:
@@ -84,7 +84,7 @@ class Silent(NoProgress):
         """End a run of a study."""
         self.end_run(outcome)
 
-    def __enter__(self) -> Silent:
+    def __enter__(self) -> SilentDisplay:
         """Begin to display."""
         return self
 
@@ -97,7 +97,7 @@ class Silent(NoProgress):
         """End the display."""
 
 
-class Lines(Silent):
+class LineDisplay(SilentDisplay):
     """Plain lines: one when a run ends, and one every ten seconds of a long run."""
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class Lines(Silent):
         self._loss = float("nan")
 
     def begin_run(self, name: str, seed: int, iterations: int) -> None:  # noqa: ARG002
-        """Remember what runs."""
+        """Remember the name and the start of a run."""
         self._title = one_line(f"{name} (seed {seed})")
         self._began = self._spoke = monotonic()
         self._loss = float("nan")
@@ -117,27 +117,27 @@ class Lines(Silent):
         self._write(text)
 
     def update(self, iteration: int, iterations: int, loss: float) -> None:
-        """Write a line if the last one is long ago."""
+        """Write a line, at most every ten seconds."""
         self._loss = loss
         if monotonic() - self._spoke >= _LINE_EVERY_S:
             self._spoke = monotonic()
             self._write(f"{iteration}/{iterations} iterations, loss {loss:.3e}")
 
     def end_run(self, outcome: Outcome) -> None:
-        """Write how the run ended."""
+        """Write the end of a run."""
         seconds = monotonic() - self._began
         known = outcome.status == "complete" and math.isfinite(self._loss)
         loss = f", loss {self._loss:.3e}" if known else ""
         self._write(f"{outcome.status}{loss}, {seconds:.1f} s")
 
     def _write(self, text: str) -> None:
-        # A study says some things before its first run.
+        # Before its first run, a study has no title.
         title = f"{self._title}: " if self._title else ""
         sys.stderr.write(f"{title}{one_line(text)}\n")
         sys.stderr.flush()
 
 
-class Bar(Silent):
+class BarDisplay(SilentDisplay):
     """A bar for the run and, in a study, its place among all runs."""
 
     def __init__(self) -> None:
@@ -157,7 +157,7 @@ class Bar(Silent):
             TaskProgressColumn(),
             TextColumn("{task.fields[loss]}"),
             TimeRemainingColumn(compact=True),
-            # Under a launcher the stream is a pipe, but the person asked for a bar.
+            # Under a launcher the stream is a pipe, but the user chose a bar.
             console=open_console(stderr=True, force_terminal=True),
             refresh_per_second=5,
             transient=True,
@@ -165,14 +165,14 @@ class Bar(Silent):
         self._task: TaskID | None = None
 
     def begin_run(self, name: str, seed: int, iterations: int) -> None:
-        """Show a new bar in place of the last."""
+        """Replace the bar by one for the new run."""
         if self._task is not None:
             self._progress.remove_task(self._task)
         title = one_line(f"{name} (seed {seed})")
         self._task = self._progress.add_task(title, total=iterations, loss="")
 
     def note(self, text: str) -> None:
-        """Write it above the bar."""
+        """Write a remark above the bar."""
         self._progress.console.print(one_line(text))
 
     def update(self, iteration: int, iterations: int, loss: float) -> None:  # noqa: ARG002
@@ -180,7 +180,7 @@ class Bar(Silent):
         if self._task is not None:
             self._progress.update(self._task, completed=iteration, loss=f"loss {loss:.2e}")
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> BarDisplay:
         """Begin to display."""
         self._progress.start()
         return self

@@ -17,8 +17,7 @@ from lad_mpi import parameters
 from lad_mpi.cli import numpydoc
 from lad_mpi.network import EXAMPLES, Network, units_of
 from lad_mpi.slurm.cluster import Cluster
-from lad_mpi.spec import FAMILIES, Spec, default_kinds
-from lad_mpi.spec.components import INJECTED
+from lad_mpi.spec import FAMILIES, INJECTED, Spec, default_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,7 +119,7 @@ class Key:
 
 def keys_of(cls: Any) -> list[Key]:
     """Return the keys of the table that a dataclass describes."""
-    described, types = numpydoc.read(cls).parameters, parameters.field_types(cls)
+    described, types = numpydoc.read_docstring(cls).parameters, parameters.field_types(cls)
     return [
         Key(
             field.name,
@@ -167,7 +166,7 @@ def kinds(family: str) -> dict[str, list[Key]]:
 
 def network_keys() -> list[Key]:
     """Return the keys of ``network.emulate``."""
-    described = numpydoc.read(Network).parameters
+    described = numpydoc.read_docstring(Network).parameters
     return [
         Key(
             name,
@@ -188,7 +187,7 @@ def reference_page() -> str:
         if name in COMPONENT_TABLES:
             parts += [f"### `[{name}]`", key.meaning, *_members(name, COMPONENT_TABLES[name])]
         elif name in sections():
-            parts += [f"### `[{name}]`", numpydoc.read(sections()[name]).summary]
+            parts += [f"### `[{name}]`", numpydoc.read_docstring(sections()[name]).summary]
             if name == "network":
                 parts += [_NETWORK, _rows("network.emulate.", network_keys())]
             else:
@@ -207,7 +206,7 @@ def _members(table: str, family: str) -> Iterator[str]:
     default = default_kinds().get(table)
     for kind, keys in kinds(family).items():
         yield f'#### `kind = "{kind}"`{" (default)" if kind == default else ""}'
-        summary = numpydoc.read(FAMILIES[family].find(kind)).summary
+        summary = numpydoc.read_docstring(FAMILIES[family].find(kind)).summary
         yield summary if keys else f"{summary} No further keys."
         if keys:
             yield _rows(f"{table}.", keys)

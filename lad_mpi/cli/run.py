@@ -67,7 +67,7 @@ def _existing(options: argparse.Namespace) -> Existing:
 
 
 def log_path(output: Path, spec: Spec) -> Path:
-    """Return the log file: the output itself if it is one, else a file of the spec's id in it."""
+    """Return the log file: the output itself if it is a file, else a file in that folder."""
     if output.suffix == ".h5":
         return output
     if output.suffix and not output.is_dir():

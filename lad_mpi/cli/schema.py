@@ -120,7 +120,7 @@ def _component(table: str, *, partial: bool, change: bool = False) -> dict[str, 
         required = [] if kind == default and not change else ["kind"]
         required += [key.name for key in keys if key.required and not partial]
         properties = {"kind": {"const": kind}, **_properties(keys), **more}
-        summary = numpydoc.read(FAMILIES[family].find(kind)).summary
+        summary = numpydoc.read_docstring(FAMILIES[family].find(kind)).summary
         alternatives.append(
             {"title": kind, "description": summary, **_object(properties), "required": required}
         )

@@ -57,10 +57,10 @@ def show(options: argparse.Namespace) -> ExitCode:
 
 
 def summarise(log: RunLog) -> dict[str, Any]:
-    """Return what a person wants to know of a log first, as plain values."""
+    """Return a summary of a log as plain values."""
     rows = len(log.iteration)
     launches = [launch for launch in log.launches if launch.first < launch.stop]
-    # Times belong to a launch: these are of the last one.
+    # Times belong to a launch. These are the times of the last one.
     last = slice(launches[-1].first, launches[-1].stop) if launches else slice(0)
     seconds = log.training_seconds()[last][log.is_warm()[last]]
     summary: dict[str, Any] = {
@@ -91,7 +91,7 @@ def summarise(log: RunLog) -> dict[str, Any]:
 
 
 def total_refusals(log: RunLog) -> dict[str, int]:
-    """Return how many messages were refused for which reason, without the reasons of none."""
+    """Return the number of refused messages by reason, without zeros."""
     totals = {reason: int(counts.sum()) for reason, counts in log.refusals.items()}
     return {reason: total for reason, total in totals.items() if total}
 
@@ -125,7 +125,7 @@ def _check(path: Path) -> list[str]:
 
 
 def _unfinished(path: Path) -> str:
-    """Say of a log how far it got, if not to the end."""
+    """Return how far an incomplete log got; empty if it is complete."""
     if path.suffix == ".toml":
         return ""
     log = read_head(path)

@@ -36,7 +36,7 @@ class Assignment:
 
     @property
     def subsets(self) -> HostInts:
-        """All subset numbers, int64, shape (N, d); an array of that size may be made for it."""
+        """All subset numbers, int64, shape (N, d); a call may allocate this array."""
         return self._subsets
 
     @property
@@ -100,7 +100,7 @@ class Assignment:
 
 
 class DecodeStatus(IntEnum):
-    """What a decoder says of its result; the numbers stand in the log."""
+    """The outcome of a decoder, by the numbers that a log holds."""
 
     NOT_USED = 0
     EXACT = 1
@@ -114,13 +114,13 @@ class Decoded:
     Parameters
     ----------
     gradient : array, shape (Q,)
-        ∇F where ``status`` is EXACT, otherwise the decoder's best attempt.
+        ∇F if ``status`` is EXACT, otherwise the best attempt of the decoder.
     status : DecodeStatus
         Whether the result passed the decoder's own check.
     detail : str
-        Why it failed; empty where it did not.
+        Why it failed; empty if it did not.
     located : tuple of int
-        Devices whose messages were left out as wrong, or as not needed.
+        Devices whose messages were left out, because they were wrong or not needed.
     """
 
     gradient: Array
@@ -147,7 +147,7 @@ class Code(Protocol):
         """Whether :meth:`assign` depends on the iteration."""
 
     def check(self, num_devices: int, num_byzantine: int) -> None:
-        """Refuse what cannot work.
+        """Refuse parameters that cannot work.
 
         Raises
         ------
@@ -169,10 +169,10 @@ class ExactCode(Code, Protocol):
     """
 
     def recovers_exactly(self, num_devices: int, num_byzantine: int) -> bool:
-        """Tell whether f arbitrary messages keep nothing of ∇F from the server.
+        """Return whether the server gets the exact ∇F in spite of f arbitrary messages.
 
-        Either the decoder recovers ∇F from the N messages, if they arrive as they were
-        computed, or every honest device sends ∇F itself.
+        Either the decoder recovers ∇F from exact messages, or every honest device sends
+        ∇F itself.
         """
 
 
@@ -180,9 +180,9 @@ class ExactCode(Code, Protocol):
 class DispersionCode(Code, Protocol):
     """A code whose messages scatter about ∇F by a known law.
 
-    The law holds for codes that send every device's coded vector as one part, with a
-    mean over all N devices that is ∇F, and deal the N vectors out to the devices at
-    random: which of them are the honest ones is then a sample without replacement.
+    The law holds for codes in which every message has one part, the mean of the N coded
+    vectors is ∇F, and the vectors are assigned to devices at random. The honest vectors
+    are then a sample without replacement.
     """
 
     def variance_factor(self, num_devices: int, num_byzantine: int) -> float:
@@ -208,19 +208,19 @@ class DecodingCode(Code, Protocol):
     ) -> Decoded:
         """Recover ∇F from the messages.
 
-        A decoder that cannot says so in the status; no finite messages make it raise
-        or return a value that is not finite.
+        If the decoder fails, the status says so. For finite messages it never raises an
+        error, and never returns a value that is not finite.
 
         Parameters
         ----------
         messages : array, shape (N, message_parts · Q)
             Finite messages, row i from device i; not changed.
         assignment : Assignment
-            The one that the devices used.
+            The assignment that the devices used.
         num_byzantine : int
             f, how many rows may be wrong.
         streams : Streams
-            The run's random streams, for projections that no device can foresee.
+            The run's random streams, for projections that no device can predict.
         iteration : int
-            The iteration, so that they are fresh in each.
+            The iteration, so that each has new projections.
         """

@@ -2,8 +2,8 @@
 
 Both codes send M = W ∇f with a W whose discrete Fourier transform over rows
 vanishes at some frequencies, so C M = 0 for the rows C of the transform at
-these: what C M holds is of the errors alone. Everything here happens in
-n-space, on a few projections of the messages.
+these: C M depends on the errors alone. All functions here work on a few projections
+of the messages.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _TOO_LARGE = 1e300
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """What a decoder knows of the errors.
+    """What a decoder knows about the errors.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class Evidence:
 
     @property
     def tolerance(self) -> float:
-        """Residual that rounding may bring about."""
+        """The largest residual that rounding can cause."""
         return _RESIDUAL_EPSILONS * self.epsilon
 
     def filtered(self, located: HostInts) -> HostComplex:
@@ -80,13 +80,13 @@ class Evidence:
         return blind
 
     def residual(self, located: HostInts) -> float:
-        """Return what the checks still find if the located rows are left out.
+        """Return the residual of the checks without the located rows.
 
         Returns
         -------
         float
-            Root mean square over the largest projection of the other rows, so that
-            neither a common scale nor the located errors, however large, matter.
+            Root mean square over the largest projection of the other rows. It depends
+            neither on a common scale nor on the located errors.
         """
         values, scale = self.scaled(located)
         if not math.isfinite(scale):
@@ -162,9 +162,9 @@ class Evidence:
             return float(math.sqrt(squares) * unseen * np.divide(scale, sizes[-1 - most]))
 
     def overflowed(self) -> HostInts:
-        """Return the rows too large to be projected, int64, ascending."""
+        """Return the rows that are too large to project, int64, ascending."""
         parts = np.maximum(np.abs(self.projections.real), np.abs(self.projections.imag))
-        # Comparing this way round counts NaN as too large.
+        # This comparison counts NaN as too large.
         rows: HostInts = np.flatnonzero(~(parts < _TOO_LARGE).all(axis=1))
         return rows
 
@@ -210,9 +210,8 @@ def honest_combination(checks: HostComplex, located: HostInts) -> HostComplex:
     Notes
     -----
     The mean of all rows of W ∇f is ∇F, and adding y C changes nothing as C W = 0:
-    v = 1/N − y C with the least y that makes v vanish at the located rows. It is
-    what subtracting the least-squares errors from the messages amounts to, without
-    forming them.
+    v = 1/N − y C with the least y that makes v vanish at the located rows. This
+    equals subtracting the least-squares errors from the messages, without computing them.
     """
     size = checks.shape[1]
     weights = np.full(size, 1.0 / size, dtype=np.complex128)
@@ -230,7 +229,7 @@ def conclude(
     row_weights: npt.NDArray[np.inexact[Any]],
     most: int,
 ) -> Decoded:
-    """Combine the honest messages into ∇F and say whether that is to be believed.
+    """Combine the honest messages into ∇F, and check the result.
 
     Parameters
     ----------
@@ -271,7 +270,7 @@ def _doubt(
     row_length: float,
     most: int,
 ) -> str:
-    """Return why a combination is not to be believed; nothing if it is."""
+    """Return why a combination cannot be trusted; empty if it can."""
     residual = evidence.residual(located)
     if not residual <= evidence.tolerance:
         return (

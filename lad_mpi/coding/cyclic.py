@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 class CyclicAssignment(Assignment):
-    """Subsets in a circle, of which every device takes d neighbours.
+    """Subsets in a circle; every device takes d neighbours.
 
     Device i computes order[(rows[i] + j) mod N] for j = 0 … d−1. Only these two
-    permutations are kept, so that memory does not grow with the load.
+    permutations are stored, so the memory does not grow with the load.
 
     Parameters
     ----------
     order : ndarray of int64, shape (N,)
-        π, the subsets as they lie in the circle.
+        π, the order of the subsets in the circle.
     rows : ndarray of int64, shape (N,)
-        τ, where in the circle each device begins.
+        τ, the position in the circle at which each device starts.
     load : int
         d.
     """
@@ -37,7 +37,7 @@ class CyclicAssignment(Assignment):
     def __init__(self, order: HostInts, rows: HostInts, load: int) -> None:
         self._rows = rows
         self._load = load
-        # A whole turn and the beginning of the next, so that nobody wraps around.
+        # One turn and the beginning of the next, so that no device wraps around.
         self._circle = np.concatenate([order, order[: load - 1]])
         self.weights = np.full((len(rows), 1), 1.0 / load)
 
@@ -65,17 +65,17 @@ class CyclicAssignment(Assignment):
 
 @dataclass(frozen=True, slots=True)
 class Cyclic:
-    r"""Every device computes ``load`` subsets, cyclically consecutive, and sends their mean.
+    r"""Every device computes ``load`` cyclically consecutive subsets and sends their mean.
 
     Parameters
     ----------
     load : int
-        d, subsets of a device, 1 ≤ d ≤ N. ``load = 1`` is plain robust
-        aggregation; with ``load = N`` every honest device sends the exact ∇F.
+        d, the number of subsets a device computes, 1 ≤ d ≤ N. ``load = 1`` is plain
+        robust aggregation. With ``load = N`` every honest device sends the exact ∇F.
     assignment : {"random", "fixed"}
-        ``"random"`` draws the order of the subsets and the row of each device
-        anew every iteration, which needs every device to reach all data;
-        ``"fixed"`` keeps both, so that a device needs only its own d subsets.
+        ``"random"`` draws the order of the subsets and the row of each device in every
+        iteration, so every device needs all data. ``"fixed"`` keeps both, so a device
+        needs only its own d subsets.
 
     Notes
     -----

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DracoCyclic:
-    r"""Each device sends a complex combination of 2f+1 subsets; f errors are located and left out.
+    r"""Each device sends a complex combination of 2f+1 subsets; the decoder leaves out f errors.
 
     Notes
     -----
@@ -30,15 +30,15 @@ class DracoCyclic:
 
     the closed form of the published encoding matrix, over √N so that the mean of
     all messages is ∇F. The Fourier transform of W over devices vanishes at the
-    last 2f frequencies. The decoder is the published one: the syndromes of one
-    random projection, the coefficients of the polynomial that locates the errors,
-    its values at the N roots of unity, a combination of the other messages. Two
-    things differ: the f least values are taken, whatever their scale, in place
-    of those below an absolute threshold, and the result is checked.
+    last 2f frequencies. The decoder is the published one. It computes the
+    syndromes of one random projection, the coefficients of the polynomial that locates
+    the errors, and its values at the N roots of unity. Then it combines the other
+    messages. Two things differ: it takes the f least values, not those below an absolute
+    threshold, and it checks the result.
 
-    The weights cancel and grow: at N=100 to 7·10⁷ for f=5, so that ∇F is right to
-    1e-7, and to 5·10¹¹ for f=20, where the status is always FAILED: float64 cannot
-    hold such weights and their sum. ``draco_cyclic_real`` is the code to use.
+    The weights cancel and grow. At N=100 they reach 7·10⁷ for f=5, so that the error of
+    ∇F is 1e-7, and 5·10¹¹ for f=20, where the status is always FAILED because float64
+    cannot hold such weights and their sum. Use ``draco_cyclic_real`` instead.
 
     References
     ----------

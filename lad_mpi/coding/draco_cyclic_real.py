@@ -22,34 +22,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DracoCyclicReal:
-    r"""Windows of subsets with weights whose spectrum vanishes round half the sampling rate.
+    r"""Each device sends a positive weighted mean of ``load`` subsets; wrong messages are located.
 
     Parameters
     ----------
     load : int, optional
-        d, subsets of a device, 2f+1 ≤ d ≤ N and odd for N odd, even for N even;
-        the least such number if left out. More redundancy places errors better.
+        d, the number of subsets a device computes: 2f+1 ≤ d ≤ N, odd if N is odd and even
+        if N is even. If left out, the least such number. A larger d locates errors better.
 
     Notes
     -----
-    Device i takes the row r = τ(i) of a permutation that is drawn anew every
-    iteration and sends
+    In every iteration a new permutation τ gives device i the row r = τ(i). The device
+    sends
 
     .. math:: m_i = \sum_{t=0}^{d-1} w_t \nabla f_{(r+t) \bmod N}, \qquad
               w_t \propto \prod_{l=d}^{N-1} \left|\sin\frac{\pi (t-l)}{N}\right|, \quad
               \sum_t w_t = 1.
 
-    The Fourier transform of the w over N points vanishes at the d−1 frequencies
-    round N/2. So the mean of all messages is ∇F, and at these frequencies the
-    transform of the received messages over the rows is that of the errors alone.
-    A few random projections of it tell the wrong rows; a combination of the
-    others gives ∇F. Two passes over the messages, and work in n-space.
+    The Fourier transform of w over N points vanishes at the d−1 frequencies around N/2.
+    The mean of all messages is therefore ∇F, and at these frequencies the transform of
+    the received messages is the transform of the errors alone. A few random projections
+    of it locate the wrong rows, and a combination of the others gives ∇F. This takes two
+    passes over the messages.
 
-    The permutation is part of the code: adjacent rows are hard to tell apart, and
-    with N=100, f=20 twenty adjacent wrong rows defeat the decoder in float64.
+    The permutation is part of the code. Adjacent rows are hard to distinguish: with
+    N=100 and f=20, twenty adjacent wrong rows defeat the decoder in float64.
 
-    EXACT promises an error below 5·10⁻⁷ of a subset gradient in float64 and below
-    2·10⁻³ in float32, where it is rarer: with N=100, f=20 and all f messages wrong the
+    EXACT promises an error below 5·10⁻⁷ of a subset gradient in float64 and below 2·10⁻³
+    in float32. In float32 it is rarer: with N=100, f=20 and all f messages wrong, the
     status is FAILED in a tenth of the iterations or more. A larger load helps.
 
     References

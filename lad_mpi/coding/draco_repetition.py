@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DracoRepetition:
-    r"""Groups of devices compute the same subsets; the server takes each group's majority.
+    r"""The devices of a group compute the same subsets; the server takes the group's majority.
 
     Parameters
     ----------
     load : int, optional
-        Least number of devices in a group, 2f+1 ≤ load ≤ N; 2f+1 if left out.
-        There are ``N // load`` groups, as even as possible, so no divisibility is
-        needed: N=100 with f=20 makes two groups of 50 devices with 50 subsets each.
+        Least number of devices in a group, 2f+1 ≤ load ≤ N; 2f+1 if left out. There are
+        ``N // load`` groups, as even as possible, so ``load`` need not divide N: N=100
+        with f=20 makes two groups of 50 devices with 50 subsets each.
 
     Notes
     -----
@@ -106,8 +106,8 @@ class DracoRepetition:
     ) -> Decoded:
         """Take each group's majority by exact equality of bits.
 
-        The status is FAILED where a group's candidate has fewer than n_g − f
-        votes, which up to f faults cannot bring about.
+        The status is FAILED if a group's candidate has fewer than n_g − f votes. This
+        takes more than f faults.
         """
         xp = namespace(messages)
         num_devices = len(messages)
@@ -134,7 +134,7 @@ def majority_candidate(members: Array) -> int:
     """Return the row that holds a majority of all rows, if any row does.
 
     One streaming pass (Boyer and Moore) that compares each row with one
-    candidate only; whether the candidate has a majority is for the caller to count.
+    candidate only. The caller counts whether the candidate has a majority.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lad_mpi.coding.checks import Evidence, HostComplex
     from lad_mpi.types import HostInts
 
-# Strength of a direction, in units of epsilon and of the largest projection, that is no noise.
+# Directions stronger than this are not noise; in units of epsilon and the largest projection.
 _SIGNAL_EPSILONS = 8.0
 
 # MUSIC gives 0 for an error and about 1 for a row far from all errors.
@@ -24,7 +24,7 @@ _EXCHANGES = 4
 
 
 def locate_errors(evidence: Evidence, most: int) -> HostInts:
-    """Find the rows whose errors explain what the checks found.
+    """Find the rows whose errors explain the checks.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def locate_errors(evidence: Evidence, most: int) -> HostInts:
     Returns
     -------
     ndarray of int64, shape (a,), a ≤ f
-        The rows found, ascending; the best explanation where none fits.
+        The rows found, ascending. If no rows explain the checks, the best attempt.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""Random projections of all messages in one pass, for decoders that work in n-space."""
+"""Random projections of all messages in one pass."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DEVICE_BLOCK = 250_000
 def project(
     messages: Array, streams: Streams, iteration: int, *, message_parts: int = 1
 ) -> npt.NDArray[np.inexact[Any]]:
-    r"""Project every message onto a few directions that nobody can foresee.
+    r"""Project every message onto a few random directions that no device can predict.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def project(
     streams : Streams
         The run's random streams.
     iteration : int
-        The iteration, so that directions are fresh in each.
+        The iteration, so that each has new directions.
     message_parts : {1, 2}
         2 if the first half of each row is the real and the second the imaginary part.
 

@@ -1,7 +1,7 @@
 """What a compressor offers: vectors to packed bytes and back.
 
 A codec sees blocks of devices at once: row i of every array belongs to device
-``first_device + i``. Decoding is total: no payload makes it raise.
+``first_device + i``. Decoding never raises an error, whatever the payload.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 
 class Rejection(IntEnum):
-    """Why a message was refused; docs/wire-format.md has what each reason means.
+    """Why a message was refused; docs/wire-format.md explains each reason.
 
-    Up to CHECKSUM they are the envelope's, in the order of the checks, and what
-    follows is the payload's; PADDING is of both. Names and order stand in the log.
+    The reasons up to CHECKSUM concern the envelope, in the order of the checks. The
+    others concern the payload, and PADDING concerns both. The log holds their names in
+    this order.
     """
 
     NONE = 0
@@ -43,7 +44,7 @@ class Rejection(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """What both ends of the wire know about a block of messages.
+    """What both sender and receiver know about a block of messages.
 
     Parameters
     ----------
@@ -54,11 +55,11 @@ class Channel:
     first_device, num_devices : int
         The block of devices.
     rows : ndarray of int64, optional
-        The devices meant, counted from the block's first; all of them where left out.
+        The devices, counted from the first of the block; all of them if left out.
     dimension : int
         Q.
     dtype : numpy.dtype
-        float32 or float64, of the vectors and of the scalars in payloads.
+        Type of the vectors and of the scalars in payloads, float32 or float64.
     """
 
     streams: Streams
@@ -120,13 +121,13 @@ class Codec(Protocol):
         """Return the size of a payload, the same for every message of a run."""
 
     def delta(self, dimension: int) -> float:
-        """Return δ with E‖C(v) − v‖² ≤ δ‖v‖²; NaN where no such δ holds or none is known."""
+        """Return δ with E‖C(v) − v‖² ≤ δ‖v‖²; NaN if there is none or none is known."""
 
     def encode(self, vectors: HostFloats, channel: Channel) -> HostBytes:
         """Compress and pack vectors.
 
-        Vectors that are not finite must not raise or warn: a Byzantine device
-        may send them, and it is the receiver that refuses them.
+        Vectors that are not finite must not cause errors or warnings. A Byzantine device
+        may send them, and the receiver refuses them.
 
         Parameters
         ----------
@@ -153,30 +154,30 @@ class Codec(Protocol):
         vectors : ndarray, shape (n, Q), of the channel's dtype
             Decoded vectors; rows of refused payloads are zero.
         rejections : ndarray of int64, shape (n,)
-            A :class:`Rejection` for each row, 0 where it is accepted.
+            A :class:`Rejection` for each row, 0 if it is accepted.
         """
 
 
 @runtime_checkable
 class FeedbackCodec(Codec, Protocol):
-    """A codec that lets devices send later what a message lost."""
+    """A codec with error feedback."""
 
     @property
     def error_feedback(self) -> bool:
-        """Whether devices keep what a message lost and add it to the next vector."""
+        """Whether devices keep the error of a message and add it to the next vector."""
 
 
 @runtime_checkable
 class ColumnCodec(Codec, Protocol):
     """A codec whose payloads hold the coordinates in order, each range of them in bytes of its own.
 
-    What has arrived of a message can then be decoded while the rest is under way.
+    The first part of a message can then be decoded while the rest is being received.
     """
 
     def column_bytes(self, columns: slice, dtype: np.dtype[Any]) -> slice:
         """Return the bytes of a payload that hold a range of columns.
 
-        Ranges that follow one another lie in bytes that follow one another.
+        Adjacent ranges of columns have adjacent bytes.
         """
 
     def decode_columns(
@@ -198,14 +199,14 @@ class ColumnCodec(Codec, Protocol):
         Returns
         -------
         ndarray of int64, shape (n,)
-            A :class:`Rejection` for each row. What ``decode`` refuses is refused for
-            some of the columns, and nothing else is; the first such range gives the reason.
+            A :class:`Rejection` for each row. A message is refused for some of its
+            columns if and only if ``decode`` refuses it. The first such range gives the reason.
         """
 
 
 @runtime_checkable
 class GpuCodec(Codec, Protocol):
-    """A codec that also packs and unpacks on a GPU, so that vectors need not come to the host."""
+    """A codec that also packs and unpacks on a GPU, so that vectors stay there."""
 
     def encode_on_gpu(self, vectors: Array, channel: Channel, payloads: Array) -> None:
         """Compress and pack vectors where they are, to the bytes of :meth:`Codec.encode`.
@@ -226,13 +227,13 @@ class GpuCodec(Codec, Protocol):
 
         Notes
         -----
-        The work is queued on the current stream, and not waited for.
+        The work is queued on the current stream. The call does not wait for it.
         """
 
     def decode_on_gpu(self, payloads: Array, channel: Channel) -> tuple[Array, HostInts]:
         """Validate and unpack payloads where they are, to the bits of :meth:`Codec.decode`.
 
-        Nothing raises here either, whatever the bytes.
+        It never raises an error, whatever the bytes.
 
         Parameters
         ----------
@@ -246,5 +247,5 @@ class GpuCodec(Codec, Protocol):
         vectors : CuPy array, shape (n, Q), of the channel's dtype
             Decoded vectors, C-contiguous; rows of refused payloads are zero.
         rejections : ndarray of int64, shape (n,)
-            A :class:`Rejection` for each row, in host memory: learning them waits for the work.
+            A :class:`Rejection` for each row, in host memory. The call waits for them.
         """

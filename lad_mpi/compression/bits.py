@@ -1,8 +1,8 @@
 """Rows of unsigned integers of a few bits each, packed into bytes without gaps.
 
 Bit b of value i is bit ``i * width + b`` of its row, least significant bit of
-each byte first. Eight values fill ``width`` bytes exactly, so all the work is
-on groups of eight, and temporaries take about sixteen bytes a value.
+each byte first. Eight values fill ``width`` bytes exactly, so the work is on groups of
+eight. Temporaries take about sixteen bytes a value.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def packed_bytes(count: int, width: int) -> int:
 
 
 def clean_ends(packed: HostBytes, count: int) -> npt.NDArray[np.bool_]:
-    """Tell which rows of single bits end in zeros.
+    """Return which rows of single bits end in zeros.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def unpack_bits(
             value |= words[:, :, word + 1] << (_WORD_BITS - shift)
         grouped[:, :, member] = value & mask
     values = grouped.reshape(num_rows, num_groups * _GROUP)
-    # Set padding bits show up as values beyond the last one.
+    # Padding bits that are set appear as values beyond the last one.
     clean = np.all(values[:, count:] == 0, axis=1)
     return values[:, :count], clean
 
@@ -122,7 +122,7 @@ def _words_a_group(width: int) -> int:
 
 
 def _places(width: int) -> Iterator[tuple[int, int, int]]:
-    """Yield each member of a group with the word and the bit that it starts at."""
+    """Yield each member of a group with its first word and bit."""
     for member in range(_GROUP):
         word, shift = divmod(member * width, _WORD_BITS)
         yield member, word, shift

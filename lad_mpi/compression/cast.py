@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from lad_mpi.compression.base import Rejection
-from lad_mpi.compression.rows import finite_rows, pieces, refuse
+from lad_mpi.compression.rows import pieces, refuse, rows_are_finite
 from lad_mpi.parameters import check_parameters
 
 if TYPE_CHECKING:
@@ -31,18 +31,18 @@ class Cast:
     Parameters
     ----------
     format : {"bfloat16", "float16"}
-        bfloat16 has the range of float32 and 8 significant bits; float16 has
-        11, but ends at 65504.
+        ``"bfloat16"`` has the range of float32 and 8 significant bits. ``"float16"`` has
+        11, but its largest number is 65504.
     error_feedback : bool
-        Devices keep what a message lost and add it to the next vector.
+        Whether devices keep the error of a message and add it to the next vector.
 
     Notes
     -----
-    The codec is biased, since rounding is not random, and so has no δ. Within
-    the normal range |C(v)_j − v_j| ≤ 2⁻⁸ |v_j| for bfloat16 and 2⁻¹¹ |v_j| for
-    float16. What rounds to more than the largest number is sent as infinity
-    and refused, and not cut down in silence: a run whose honest gradients are
-    so large ends.
+    The codec is biased, because rounding is not random, and therefore has no δ. Within
+    the normal range :math:`|C(v)_j - v_j| ≤ ε |v_j|`, with ε = 2⁻⁸ for bfloat16 and
+    2⁻¹¹ for float16. A
+    number that rounds to more than the largest one is sent as infinity and refused. It is
+    not clipped. A run with honest gradients that large stops.
 
     References
     ----------
@@ -123,7 +123,7 @@ class Cast:
                     payloads[rows, _BYTES * part.start : _BYTES * part.stop]
                 )
                 out[rows, part] = widen(numbers.view("<u2"))
-                finite[rows] &= finite_rows(out[rows, part])
+                finite[rows] &= rows_are_finite(out[rows, part])
         return finite
 
 
@@ -136,9 +136,9 @@ def _from_float16(numbers: npt.NDArray[np.uint16]) -> HostFloats:
 
 
 def _to_bfloat16(values: HostFloats) -> npt.NDArray[np.uint16]:
-    """Round to the upper half of float32; of NaN infinity is made, which is refused as well."""
+    """Round to the upper half of float32. NaN becomes infinity, which is refused as well."""
     bits = _to_odd_float32(values).view(np.uint32)
-    # Just below half a unit, or half where the last bit that stays is odd.
+    # Just below half a unit, or half a unit if the last bit that stays is odd.
     rounded = bits + (np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1)))
     rounded >>= np.uint32(16)
     lost = np.isnan(values)
@@ -152,9 +152,9 @@ def _from_bfloat16(numbers: npt.NDArray[np.uint16]) -> HostFloats:
 
 
 def _to_odd_float32(values: HostFloats) -> HostFloats:
-    """Cast to float32 so that rounding it once more is as rounding once.
+    """Cast to float32 so that rounding the result gives what rounding once would give.
 
-    What is not exact ends in an odd bit, and cannot pass for a tie afterwards.
+    A number that is not exact gets an odd last bit, so that it cannot become a tie.
     """
     narrow = values.astype(np.float32, order="C")
     if values.dtype.itemsize == narrow.dtype.itemsize:

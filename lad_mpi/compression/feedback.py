@@ -1,4 +1,4 @@
-"""Error feedback: what a message lost is added to the next vector."""
+"""Error feedback: the error of a message is added to the next vector."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ if TYPE_CHECKING:
 
 
 def correct(vectors: Array, residuals: Array | None) -> Array:
-    r"""Return what devices compress in place of their vectors.
+    r"""Return the corrected vectors, which devices compress.
 
     Parameters
     ----------
     vectors : array, shape (n, Q)
         v_t, one row a device.
     residuals : array, shape (n, Q), optional
-        e_t; none, as before the first message, are zeros.
+        e_t; zeros if left out, as before the first message.
 
     Returns
     -------
     array, shape (n, Q), of the dtype of the vectors
         v_t + e_t, a new array.
     """
-    # Zeros are added, too: −0.0 becomes 0.0, whether the zeros are there or only meant.
-    # An overflow is refused by the server, as any vector is that is not finite.
+    # Add zeros if there are no residuals, so that −0.0 becomes 0.0 in both cases.
+    # The server refuses a vector that overflows.
     with np.errstate(all="ignore"):
         corrected: Array = vectors + (0.0 if residuals is None else residuals)
     return corrected
 
 
 def keep(corrected: Array, received: Array) -> Array:
-    r"""Return what is left to send.
+    r"""Return the residuals, which are left to send.
 
     Parameters
     ----------
     corrected : array, shape (n, Q)
         v_t + e_t.
     received : array, shape (n, Q)
-        C(v_t + e_t), as the receiver decodes it; zero where it refuses the message.
+        C(v_t + e_t) as the receiver decodes it; zero if it refuses the message.
 
     Returns
     -------
@@ -51,9 +51,9 @@ def keep(corrected: Array, received: Array) -> Array:
 
     Notes
     -----
-    But for rounding, what was received plus what is left is the sum of all
-    vectors, Σ_{s≤t} C(v_s + e_s) + e_{t+1} = Σ_{s≤t} v_s. A row that is not
-    finite is given up, because it would spoil every message after it.
+    Up to rounding, the received vectors and the residual add up to the sum of all
+    vectors, Σ_{s≤t} C(v_s + e_s) + e_{t+1} = Σ_{s≤t} v_s. A row that is not finite is
+    discarded, because it would spoil every later message.
 
     References
     ----------

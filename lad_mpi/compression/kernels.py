@@ -1,10 +1,11 @@
 # mypy: disable-error-code="import-untyped, no-untyped-call, untyped-decorator"
 """Compiled kernels of the codecs that draw random numbers or pack bits.
 
-Importing this module imports Numba, so codecs do it in their methods, on the ranks
-that compress. What is compiled is kept on disk.
+Importing this module imports Numba, so codecs do it in their methods, on the ranks that
+compress. Compiled code is cached on disk. Numba only compiles a function again if its own file
+changes, so all kernels are in this file: a kernel that calls one in another file could be stale.
 
-A row is worked on in blocks of :data:`BLOCK` coordinates, whose random words and
+A row is worked on in blocks of :data:`BLOCK_COORDINATES` coordinates, whose random words and
 codes stay in the first-level cache. The words are those of
 :meth:`lad_mpi.rng.Streams.words`, made here because a call into NumPy for them
 takes longer than all the rest; in float32 every coordinate has half a word, low
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     _Keys: TypeAlias = tuple[tuple[np.uint64, np.uint64, np.uint64], HostInts]
 
 #: Coordinates worked on at once: a multiple of eight, so that blocks fill whole bytes.
-BLOCK = 1024
+BLOCK_COORDINATES = 1024
 
 _LINE_BYTES = 64
 _WORD_BITS = 64
@@ -52,7 +53,7 @@ _FRACTION_64 = np.uint64(52)
 _MAGNITUDE_64 = np.uint64(2**63 - 1)
 _EXPONENT_SHIFT = np.uint64(1023 - 127)
 
-# Neither is typed.
+# Numba does not type these decorators.
 _compile: Any = njit(nogil=True, cache=True)
 _intrinsic: Any = intrinsic
 
@@ -140,7 +141,7 @@ def gather_chosen(vectors: HostFloats, k: int, channel: Channel) -> HostFloats:
 def scatter_chosen(
     payloads: HostBytes, factor: float, channel: Channel
 ) -> tuple[HostFloats, HostBools]:
-    """Undo :func:`gather_chosen`, and multiply; zero where nothing was chosen.
+    """Undo :func:`gather_chosen` and multiply. Other coordinates are zero.
 
     Parameters
     ----------
@@ -213,11 +214,11 @@ def _high_product(typing: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
 
 @_intrinsic
 def _opaque(typing: Any, word: Any) -> Any:  # noqa: ARG001
-    """Return a word, of which the compiler then knows nothing."""
+    """Return a word in a way that hides it from the optimiser."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
         integer = ir.IntType(64)
-        # An instruction of no text, whose result is where its argument was.
+        # Empty inline assembly, whose result is in the register of its argument.
         kind = ir.FunctionType(integer, [integer])
         return builder.asm(kind, "", "=r,0", arguments, side_effect=False)
 
@@ -236,7 +237,7 @@ def _lowest_bit(typing: Any, word: Any) -> Any:  # noqa: ARG001
 
 @_intrinsic
 def _prefetch(typing: Any, row: Any, place: Any) -> Any:  # noqa: ARG001
-    """Ask for the line of the cache that a number of a row is in; beyond the end, for nothing."""
+    """Prefetch the cache line of a number in a row; beyond the end this does nothing."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
@@ -247,7 +248,7 @@ def _prefetch(typing: Any, row: Any, place: Any) -> Any:  # noqa: ARG001
         )
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
         line = builder.bitcast(builder.gep(data, [arguments[1]]), pointer)
-        # To be read, kept in all levels of the cache, and data.
+        # For reading, into all levels of the data cache.
         builder.call(prefetch, [line, flag(0), flag(3), flag(1)])
         return context.get_dummy_value()
 
@@ -256,8 +257,10 @@ def _prefetch(typing: Any, row: Any, place: Any) -> Any:  # noqa: ARG001
 
 @_compile
 def _prefetch_block(row: Any, start: int) -> None:
-    """Ask for a block of a row in good time: its way from memory costs more than the work on it."""
-    for place in range(start, min(start + BLOCK, len(row)), _LINE_BYTES // row.itemsize):
+    """Prefetch a block of a row, because loading it takes longer than the work on it."""
+    for place in range(
+        start, min(start + BLOCK_COORDINATES, len(row)), _LINE_BYTES // row.itemsize
+    ):
         _prefetch(row, place)
 
 
@@ -288,14 +291,14 @@ def _draw(words: Any, calls: int, first: Any, origin: Any) -> None:
 def _natural_32(bits: Any, payloads: Any, first: int, keys: Any) -> None:
     stream, devices = keys
     num_rows, dimension = bits.shape
-    words = np.empty(BLOCK // 2, np.uint64)
+    words = np.empty(BLOCK_COORDINATES // 2, np.uint64)
     halves = words.view(np.uint32)
     for i in range(num_rows):
         origin = stream, np.uint64(devices[i])
-        for start in range(0, dimension, BLOCK):
-            count = min(BLOCK, dimension - start)
+        for start in range(0, dimension, BLOCK_COORDINATES):
+            count = min(BLOCK_COORDINATES, dimension - start)
             calls = (count + 7) // 8
-            _prefetch_block(bits[i], start + BLOCK)
+            _prefetch_block(bits[i], start + BLOCK_COORDINATES)
             _draw(words, calls, np.uint64(start // 8), origin)
             source = bits[i, start : start + count]
             target = payloads[i, first + start : first + start + count]
@@ -312,15 +315,15 @@ def _natural_32(bits: Any, payloads: Any, first: int, keys: Any) -> None:
 def _natural_64(bits: Any, payloads: Any, first: int, keys: Any) -> None:
     stream, devices = keys
     num_rows, dimension = bits.shape
-    words = np.empty(BLOCK, np.uint64)
+    words = np.empty(BLOCK_COORDINATES, np.uint64)
     smallest = (_EXPONENT_SHIFT + np.uint64(1)) << _FRACTION_64
     largest = (_EXPONENT_SHIFT + np.uint64(254)) << _FRACTION_64
     for i in range(num_rows):
         origin = stream, np.uint64(devices[i])
-        for start in range(0, dimension, BLOCK):
-            count = min(BLOCK, dimension - start)
+        for start in range(0, dimension, BLOCK_COORDINATES):
+            count = min(BLOCK_COORDINATES, dimension - start)
             calls = (count + 3) // 4
-            _prefetch_block(bits[i], start + BLOCK)
+            _prefetch_block(bits[i], start + BLOCK_COORDINATES)
             _draw(words, calls, np.uint64(start // 4), origin)
             source = bits[i, start : start + count]
             target = payloads[i, first + start : first + start + count]
@@ -376,9 +379,9 @@ def _norm(row: Any, bits: Any, layout: Any) -> Any:
         scale = math.ldexp(1.0, -exponent)
     a = b = c = d = e = f = g = h = 0.0
     eights = len(row) // 8 * 8
-    for start in range(0, eights, BLOCK):
-        _prefetch_block(row, start + BLOCK)
-        for j in range(start, min(start + BLOCK, eights), 8):
+    for start in range(0, eights, BLOCK_COORDINATES):
+        _prefetch_block(row, start + BLOCK_COORDINATES)
+        for j in range(start, min(start + BLOCK_COORDINATES, eights), 8):
             # Eight sums, because one would wait for itself at every step.
             a += _square(row[j], scale)
             b += _square(row[j + 1], scale)
@@ -403,10 +406,13 @@ def _quantize(values: Any, levels: int, keys: Any, norms: Any, target: Any) -> N
     num_rows, dimension = vectors.shape
     narrow = vectors.itemsize == 4
     coordinates_a_call = 8 if narrow else 4
-    words = np.empty(BLOCK, np.uint64)
+    words = np.empty(BLOCK_COORDINATES, np.uint64)
     halves = words.view(np.uint32)
-    uniforms = np.empty(BLOCK)
-    codes, packed = np.empty(BLOCK, np.uint32), np.empty(BLOCK // 2, np.uint64)
+    uniforms = np.empty(BLOCK_COORDINATES)
+    codes, packed = (
+        np.empty(BLOCK_COORDINATES, np.uint32),
+        np.empty(BLOCK_COORDINATES // 2, np.uint64),
+    )
     width, most = _width(levels), np.float64(levels)
     for i in range(num_rows):
         if narrow:
@@ -422,12 +428,12 @@ def _quantize(values: Any, levels: int, keys: Any, norms: Any, target: Any) -> N
         scale = 2.0**600 if norm < 2.0**-900 else 1.0
         factor = levels / (norm * scale) if sendable else 0.0
         origin = stream, np.uint64(devices[i])
-        for start in range(0, dimension, BLOCK):
-            count = min(BLOCK, dimension - start)
+        for start in range(0, dimension, BLOCK_COORDINATES):
+            count = min(BLOCK_COORDINATES, dimension - start)
             calls = (count + coordinates_a_call - 1) // coordinates_a_call
             place = np.uint64(start // coordinates_a_call)
             row = vectors[i, start : start + count]
-            _prefetch_block(vectors[i], start + BLOCK)
+            _prefetch_block(vectors[i], start + BLOCK_COORDINATES)
             if sendable:
                 _draw(words, calls, place, origin)
                 if narrow:
@@ -454,13 +460,13 @@ def _quantize(values: Any, levels: int, keys: Any, norms: Any, target: Any) -> N
 def _dequantize(norms: Any, source: Any, levels: int, vectors: Any, flags: Any) -> None:
     payloads, first = source
     num_rows, dimension = vectors.shape
-    codes = np.empty(BLOCK, np.uint64)
+    codes = np.empty(BLOCK_COORDINATES, np.uint64)
     width = _width(levels)
     for i in range(num_rows):
         norm = np.float64(norms[i])
         highest, lowest, rest = np.uint64(0), np.uint64(2**63), np.uint64(0)
-        for start in range(0, dimension, BLOCK):
-            count = min(BLOCK, dimension - start)
+        for start in range(0, dimension, BLOCK_COORDINATES):
+            count = min(BLOCK_COORDINATES, dimension - start)
             _fetch_bytes(payloads[i, first:], start // 8 * width, width, codes)
             _unpack(codes, width)
             row = vectors[i, start : start + count]
@@ -469,7 +475,7 @@ def _dequantize(norms: Any, source: Any, levels: int, vectors: Any, flags: Any) 
                 lowest = min(lowest, codes[j])
                 step = np.int64(codes[j]) - levels
                 row[j] = step / levels * norm
-            for j in range(count, BLOCK):
+            for j in range(count, BLOCK_COORDINATES):
                 rest |= codes[j]
         flags[0, i] = highest > np.uint64(2 * levels)
         flags[1, i] = highest != np.uint64(levels) or lowest != np.uint64(levels)
@@ -486,7 +492,7 @@ def _width(levels: int) -> int:
 
 @_compile
 def _pack(codes: Any, width: int, packed: Any) -> None:
-    """Move the codes of a block together, without gaps; what they were is lost."""
+    """Pack the codes of a block without gaps, and overwrite them."""
     count = len(codes)
     # Pairs of neighbours at once, as often as these fit the room of one.
     while width <= 16:
@@ -536,15 +542,15 @@ def _unpack(codes: Any, width: int) -> None:
 
 @_compile
 def _copy_bytes(words: Any, row: Any, start: int, width: int) -> None:
-    """Copy the bytes of a block of codes to their place in a row, as far as the row goes."""
-    count = min(BLOCK // 8 * width, len(row) - start)
+    """Copy the bytes of a block of codes to their place in a row, up to the end of the row."""
+    count = min(BLOCK_COORDINATES // 8 * width, len(row) - start)
     row[start : start + count] = words.view(np.uint8)[:count]
 
 
 @_compile
 def _fetch_bytes(row: Any, start: int, width: int, words: Any) -> None:
-    """Copy the bytes of a block of codes from a row; zero where the row has ended."""
-    count = min(BLOCK // 8 * width, len(row) - start)
+    """Copy the bytes of a block of codes from a row; zero beyond the end of the row."""
+    count = min(BLOCK_COORDINATES // 8 * width, len(row) - start)
     whole = words.view(np.uint8)
     whole[:count] = row[start : start + count]
     whole[count:] = np.uint8(0)
@@ -554,7 +560,10 @@ def _fetch_bytes(row: Any, start: int, width: int, words: Any) -> None:
 def _gather(vectors: Any, values: Any, keys: Any) -> None:
     stream, devices = keys
     num_rows, dimension = vectors.shape
-    marks, words = np.empty((dimension + 63) // 64, np.uint64), np.empty(BLOCK, np.uint64)
+    marks, words = (
+        np.empty((dimension + 63) // 64, np.uint64),
+        np.empty(BLOCK_COORDINATES, np.uint64),
+    )
     for i in range(num_rows):
         _choose(marks, words, (dimension, values.shape[1]), stream, devices[i])
         taken = 0
@@ -570,7 +579,10 @@ def _gather(vectors: Any, values: Any, keys: Any) -> None:
 def _scatter(values: Any, factor: Any, vectors: Any, finite: Any, keys: Any) -> None:
     stream, devices = keys
     num_rows, dimension = vectors.shape
-    marks, words = np.empty((dimension + 63) // 64, np.uint64), np.empty(BLOCK, np.uint64)
+    marks, words = (
+        np.empty((dimension + 63) // 64, np.uint64),
+        np.empty(BLOCK_COORDINATES, np.uint64),
+    )
     for i in range(num_rows):
         _choose(marks, words, (dimension, values.shape[1]), stream, devices[i])
         taken = 0
@@ -588,7 +600,7 @@ def _scatter(values: Any, factor: Any, vectors: Any, finite: Any, keys: Any) -> 
 
 @_compile
 def _mark_rows(marks: Any, sizes: tuple[int, int], stream: Any, devices: Any) -> None:
-    words = np.empty(BLOCK, np.uint64)
+    words = np.empty(BLOCK_COORDINATES, np.uint64)
     for i in range(len(marks)):
         _choose(marks[i], words, sizes, stream, devices[i])
 
@@ -598,11 +610,11 @@ def _choose(marks: Any, words: Any, sizes: tuple[int, int], stream: Any, device:
     """Mark k of Q coordinates, one bit each."""
     dimension, k = sizes
     marks[:] = np.uint64(0)
-    # Of more than half, those that are left out are drawn.
+    # If k is more than half, draw the coordinates that are left out.
     draws = min(k, dimension - k)
     origin = stream, np.uint64(device)
-    for start in range(0, draws, BLOCK):
-        count = min(BLOCK, draws - start)
+    for start in range(0, draws, BLOCK_COORDINATES):
+        count = min(BLOCK_COORDINATES, draws - start)
         _draw(words, (count + 3) // 4, np.uint64(start // 4), origin)
         _mark_drawn(marks, words, count, dimension - draws + start)
     if draws < k:
@@ -614,9 +626,9 @@ def _choose(marks: Any, words: Any, sizes: tuple[int, int], stream: Any, device:
 
 @_compile
 def _mark_drawn(marks: Any, words: Any, count: int, first: int) -> None:
-    """Mark, for each j from the first on, a number up to j, or j if that is marked already."""
+    """Mark, for each j from the first on, a random number up to j, or j if it is marked."""
     six, low, one = np.uint64(6), np.uint64(63), np.uint64(1)
-    # The word that has j in it is held in a register: loads from it would wait for stores to it.
+    # The word with j is kept in a register: loads of it would wait for stores to it.
     held = np.uint64(first) >> six
     tail = marks[held]
     for step in range(count):
@@ -627,7 +639,7 @@ def _mark_drawn(marks: Any, words: Any, count: int, first: int) -> None:
             held = last >> six
             tail = marks[held]
         place, bit = drawn >> six, one << (drawn & low)
-        # Without a branch on what is marked, which no processor could foresee.
+        # No branch on the marks, which a processor cannot predict.
         if place == held:
             taken = tail >> (drawn & low) & one
             tail |= bit

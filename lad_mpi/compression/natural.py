@@ -31,20 +31,19 @@ class Natural:
 
     Notes
     -----
-    For 2^a ≤ |v_j| < 2^(a+1)
+    For :math:`2^a ≤ |v_j| < 2^{a+1}`,
 
     .. math:: |C(v)_j| = 2^{a+1} \text{ with probability } 2^{-a} |v_j| - 1,
               \text{ else } 2^a, \qquad
               \mathbb{E}\|C(v) - v\|^2 \le \frac{1}{8} \|v\|^2,
 
-    whatever the dtype. Below 2⁻¹²⁶, where the exponents of float32 end, a
-    coordinate becomes 2⁻¹²⁶ with probability 2¹²⁶|v_j|, or else 0: unbiased
-    still, with a variance of at most 2⁻¹²⁶|v_j|, so that the bound by δ holds
-    for vectors that are not all that small. Above 2¹²⁷, and be it float64, a
-    coordinate cannot be sent; it travels as exponent 255 and is refused as not
-    finite. In float32 a coordinate takes half a random word, and the
-    probabilities are exact; in float64 it takes a whole one, and they are exact
-    but below 2⁻¹²⁶, where they are to 2⁻⁵³.
+    for any dtype. Below 2⁻¹²⁶, where the exponents of float32 end, a coordinate becomes
+    2⁻¹²⁶ with probability :math:`2^{126} |v_j|`, or else 0. This is unbiased, with a variance of at
+    most :math:`2^{-126} |v_j|`, so the bound δ does not hold for vectors of such numbers. A
+    coordinate above 2¹²⁷ cannot be sent, in float64 as well. It gets exponent 255 and is
+    refused as not finite. In float32 a coordinate takes half a random word, and the
+    probabilities are exact. In float64 it takes a whole word, and they are exact, or to
+    2⁻⁵³ below 2⁻¹²⁶.
 
     References
     ----------
@@ -70,7 +69,7 @@ class Natural:
         return 1 / 8
 
     def encode(self, vectors: HostFloats, channel: Channel) -> HostBytes:
-        """Round and part signs from exponents; see :meth:`Codec.encode`."""
+        """Round, and separate signs from exponents; see :meth:`Codec.encode`."""
         from lad_mpi.compression import kernels  # noqa: PLC0415  (imports Numba)
 
         payloads = np.empty(
@@ -85,7 +84,7 @@ class Natural:
         return payloads
 
     def decode(self, payloads: HostBytes, channel: Channel) -> tuple[HostFloats, HostInts]:
-        """Put signs and exponents together; see :meth:`Codec.decode`."""
+        """Combine signs and exponents; see :meth:`Codec.decode`."""
         split = packed_bytes(channel.dimension, 1)
         signs, exponents = payloads[:, :split], payloads[:, split:]
         vectors = np.empty((len(payloads), channel.dimension), dtype=channel.dtype)
@@ -106,13 +105,13 @@ class Natural:
         )
 
     def encode_on_gpu(self, vectors: Array, channel: Channel, payloads: Array) -> None:
-        """Round and part signs from exponents; see :meth:`GpuCodec.encode_on_gpu`."""
+        """Round, and separate signs from exponents; see :meth:`GpuCodec.encode_on_gpu`."""
         from lad_mpi.compression.cuda import natural  # noqa: PLC0415  (for runs on a GPU)
 
         natural.encode(vectors, channel, payloads)
 
     def decode_on_gpu(self, payloads: Array, channel: Channel) -> tuple[Array, HostInts]:
-        """Put signs and exponents together; see :meth:`GpuCodec.decode_on_gpu`."""
+        """Combine signs and exponents; see :meth:`GpuCodec.decode_on_gpu`."""
         from lad_mpi.compression.cuda import natural  # noqa: PLC0415  (for runs on a GPU)
 
         return natural.decode(payloads, channel)

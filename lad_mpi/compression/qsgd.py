@@ -31,7 +31,7 @@ class Qsgd:
     Parameters
     ----------
     levels : int
-        s, steps between zero and the norm, 1 ≤ s < 2³¹.
+        s, the number of steps between zero and the norm, 1 ≤ s < 2³¹.
 
     Notes
     -----
@@ -42,12 +42,12 @@ class Qsgd:
               \qquad
               \mathbb{E}\|C(v) - v\|^2 \le \min(Q/s^2, \sqrt{Q}/s) \|v\|^2.
 
-    The norm is summed row by row in float64, of float64 vectors after scaling by a
-    power of two, so it neither overflows on the way nor depends on the other rows.
-    u_j has 53 random bits, in float32 32, to which the probabilities are exact. A
-    vector whose norm exceeds the dtype cannot be sent: its norm travels as NaN and
-    is refused. The zero vector is norm 0 with all levels 0, and no other levels are
-    valid beside norm 0.
+    The norm is summed row by row in float64, for float64 vectors after scaling by a power
+    of two. It therefore neither overflows nor depends on other rows. u_j has 53 random
+    bits, or 32 in float32, and the probabilities are exact to these bits. A vector whose
+    norm exceeds the dtype cannot be sent: its norm is sent as NaN, and the message is
+    refused. The zero vector has norm 0 and all levels 0. With norm 0, other levels are
+    invalid.
 
     References
     ----------

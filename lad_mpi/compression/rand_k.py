@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RandK:
-    r"""Send k coordinates, chosen uniformly without replacement anew for every message.
+    r"""Send k coordinates, chosen at random without replacement for every message.
 
-    Both ends draw the choice from the same keyed stream, so a payload is the k
-    values in the order of their indices, and nothing else.
+    Device and server draw the choice from the same keyed stream, so a payload holds only
+    the k values, in the order of their indices.
 
     Parameters
     ----------
     k : int
-        Coordinates that are sent, 1 ≤ k ≤ Q.
+        Number of coordinates in a message, 1 ≤ k ≤ Q.
 
     Notes
     -----
@@ -36,14 +36,12 @@ class RandK:
     .. math:: C(v)_j = \frac{Q}{k} v_j \, [j \in S], \qquad
               \mathbb{E}\|C(v) - v\|^2 = (Q/k - 1) \|v\|^2.
 
-    The receiver scales by Q/k. A value that overflows by it is refused as not
-    finite.
+    The receiver scales by Q/k. A value that overflows is refused as not finite.
 
-    S is drawn by Floyd's algorithm: for j = Q − k, …, Q − 1 a uniform number of
-    0, …, j joins S, or j itself where that number is in S. It takes k random
-    words, and no more than Q/2: of k > Q/2 the Q − k that are left out are
-    drawn. A number is the high half of a word times j + 1, and so uniform to
-    within Q/2⁶⁴.
+    S is drawn by Floyd's algorithm: for j = Q − k, …, Q − 1 a uniform number of 0, …, j
+    joins S, or j itself if that number is in S already. This takes k random words. If
+    k > Q/2, the Q − k coordinates that are left out are drawn instead. A number is the
+    high half of a word times j + 1, and therefore uniform to within Q/2⁶⁴.
 
     References
     ----------

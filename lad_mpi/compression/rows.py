@@ -1,4 +1,4 @@
-"""What the codecs share: rows of vectors, in groups of bounded size, as bytes and back."""
+"""Helpers of the codecs: groups of rows of bounded size, bytes, and refusals."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from lad_mpi.compression.base import Channel
     from lad_mpi.types import HostBytes, HostFloats, HostInts
 
-#: Coordinates worked on at once: temporaries of a group stay in the cache, and small at any Q.
+#: Coordinates of a group of rows. Temporaries of a group fit in the cache.
 GROUP_COORDINATES = 1 << 17
 
-#: Coordinates of a piece, a multiple of eight: of 64-bit numbers they take 128 KiB.
+#: Coordinates of a piece, a multiple of eight: 128 KiB of 64-bit numbers.
 PIECE_COORDINATES = 1 << 14
 
 
@@ -32,7 +32,7 @@ def groups(channel: Channel) -> Iterator[tuple[slice, Channel]]:
     rows : slice
         Rows of the block's arrays.
     part : Channel
-        The channel of these rows; it draws what the whole block's would for them.
+        The channel of these rows, with the same random numbers as that of the whole block.
     """
     num_rows = channel.num_devices if channel.rows is None else len(channel.rows)
     step = max(1, GROUP_COORDINATES // channel.dimension)
@@ -61,7 +61,7 @@ def groups(channel: Channel) -> Iterator[tuple[slice, Channel]]:
 def pieces(num_rows: int, dimension: int) -> Iterator[tuple[slice, slice]]:
     """Cut an array of vectors into pieces that stay in the cache.
 
-    Where a piece of a row begins and ends depends on the dimension alone.
+    The pieces of a row only depend on the dimension.
 
     Yields
     ------
@@ -86,14 +86,14 @@ def from_bytes(payload: HostBytes, dtype: np.dtype[Any]) -> HostFloats:
     return numbers.astype(dtype, copy=False)
 
 
-def finite_rows(values: HostFloats) -> npt.NDArray[np.bool_]:
-    """Tell which rows hold finite numbers only, bool, shape (n,)."""
+def rows_are_finite(values: HostFloats) -> npt.NDArray[np.bool_]:
+    """Return which rows only hold finite numbers, bool, shape (n,)."""
     finite: npt.NDArray[np.bool_] = np.all(np.isfinite(values), axis=1)
     return finite
 
 
 def first_reasons(num_rows: int, *complaints: tuple[npt.NDArray[np.bool_], Rejection]) -> HostInts:
-    """Return the first reason to refuse each row, 0 where there is none, int64, shape (n,)."""
+    """Return the first reason to refuse each row, 0 if there is none, int64, shape (n,)."""
     rejections = np.zeros(num_rows, dtype=np.int64)
     for rows, reason in reversed(complaints):
         rejections[rows] = reason
@@ -108,12 +108,12 @@ def refuse(vectors: HostFloats, *complaints: tuple[npt.NDArray[np.bool_], Reject
     vectors : ndarray, shape (n, Q)
         Decoded vectors.
     *complaints : tuple of (ndarray of bool, shape (n,), Rejection)
-        Rows that are refused, and why; earlier complaints prevail.
+        Rows that are refused, and the reason. Earlier complaints come first.
 
     Returns
     -------
     ndarray of int64, shape (n,)
-        A :class:`Rejection` for each row, 0 where there is no complaint.
+        A :class:`Rejection` for each row, 0 if there is no complaint.
     """
     rejections = first_reasons(len(vectors), *complaints)
     if rejections.any():
@@ -122,9 +122,9 @@ def refuse(vectors: HostFloats, *complaints: tuple[npt.NDArray[np.bool_], Reject
 
 
 def refuse_not_finite(vectors: HostFloats) -> HostInts:
-    """Refuse rows that hold what is not finite; see :func:`refuse`."""
+    """Refuse rows with numbers that are not finite; see :func:`refuse`."""
     finite = np.isfinite(vectors)
-    # Row by row takes five times as long, and nearly always all are.
+    # A check row by row takes five times as long, and nearly always all are finite.
     if finite.all():
         return np.zeros(len(vectors), dtype=np.int64)
     return refuse(vectors, (~np.all(finite, axis=1), Rejection.NOT_FINITE))

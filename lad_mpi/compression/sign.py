@@ -31,18 +31,18 @@ class Sign:
     Parameters
     ----------
     error_feedback : bool
-        Devices keep what a message lost and add it to the next vector.
+        Whether devices keep the error of a message and add it to the next vector.
 
     Notes
     -----
     .. math:: C(v)_j = \frac{\|v\|_1}{Q} \, \mathrm{sign}(v_j), \qquad
               \|C(v) - v\|^2 = \Bigl(1 - \frac{\|v\|_1^2}{Q \|v\|^2}\Bigr) \|v\|^2,
 
-    with sign(0) = 1. The codec is biased, so no δ of an unbiased compressor
-    holds; it contracts, the more the evener the magnitudes, and it needs error
-    feedback to converge. The mean is taken of ratios to the largest magnitude,
-    in float64: it does not overflow, and is exact where all magnitudes are
-    equal. A scale of zero, as of the zero vector, has no set bits beside it.
+    with sign(0) = 1. The codec is biased, so it has no δ of an unbiased compressor. It
+    contracts most if all magnitudes are similar, and needs error feedback to converge.
+    The mean is taken of ratios to the largest magnitude, in float64. It does not
+    overflow, and is exact if all magnitudes are equal. If the scale is zero, as for the
+    zero vector, no bit is set.
 
     References
     ----------
@@ -70,7 +70,7 @@ class Sign:
         return math.nan
 
     def encode(self, vectors: HostFloats, channel: Channel) -> HostBytes:
-        """Average magnitudes and pack signs; see :meth:`Codec.encode`."""
+        """Average the magnitudes and pack the signs; see :meth:`Codec.encode`."""
         size = channel.dtype.itemsize
         payloads = np.empty(
             (len(vectors), self.payload_bytes(channel.dimension, channel.dtype)), dtype=np.uint8
@@ -85,7 +85,7 @@ class Sign:
         return payloads
 
     def decode(self, payloads: HostBytes, channel: Channel) -> tuple[HostFloats, HostInts]:
-        """Give the scale its signs; see :meth:`Codec.decode`."""
+        """Multiply the scale by the signs; see :meth:`Codec.decode`."""
         size = channel.dtype.itemsize
         scales, bits = from_bytes(payloads[:, :size], channel.dtype), payloads[:, size:]
         vectors = np.empty((len(payloads), channel.dimension), dtype=channel.dtype)
@@ -109,13 +109,13 @@ class Sign:
         )
 
     def encode_on_gpu(self, vectors: Array, channel: Channel, payloads: Array) -> None:  # noqa: ARG002
-        """Average magnitudes and pack signs; see :meth:`GpuCodec.encode_on_gpu`."""
+        """Average the magnitudes and pack the signs; see :meth:`GpuCodec.encode_on_gpu`."""
         from lad_mpi.compression.cuda import sign  # noqa: PLC0415  (for runs on a GPU)
 
         sign.encode(vectors, payloads)
 
     def decode_on_gpu(self, payloads: Array, channel: Channel) -> tuple[Array, HostInts]:
-        """Give the scale its signs; see :meth:`GpuCodec.decode_on_gpu`."""
+        """Multiply the scale by the signs; see :meth:`GpuCodec.decode_on_gpu`."""
         from lad_mpi.compression.cuda import sign  # noqa: PLC0415  (for runs on a GPU)
 
         return sign.decode(payloads, channel)
@@ -130,7 +130,7 @@ def _mean_magnitudes(vectors: HostFloats) -> HostFloats:
             part = vectors[rows, columns]
             ends = np.maximum(np.abs(part.max(axis=1)), np.abs(part.min(axis=1)))
             largest[rows, 0] = np.maximum(largest[rows, 0], ends)
-        # Not by zero; of infinity over infinity the mean becomes NaN.
+        # Avoid a division by zero. Infinity over infinity makes the mean NaN.
         divisors = np.where(largest == 0, 1.0, largest)
         for rows, columns in pieces(num_rows, dimension):
             ratios = np.abs(vectors[rows, columns].astype(np.float64, order="C"))

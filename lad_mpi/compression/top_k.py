@@ -10,7 +10,7 @@ import numpy as np
 
 from lad_mpi.compression.base import Rejection
 from lad_mpi.compression.bits import pack_bits, packed_bytes, unpack_bits
-from lad_mpi.compression.rows import finite_rows, from_bytes, groups, refuse, to_bytes
+from lad_mpi.compression.rows import from_bytes, groups, refuse, rows_are_finite, to_bytes
 from lad_mpi.errors import ParameterError
 from lad_mpi.parameters import Count, Example, check_parameters
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TopK:
-    """Send the k coordinates of largest magnitude; of equal ones those that come first.
+    """Send the k coordinates of largest magnitude; of equal ones, the first.
 
     A payload is the k values in the order of their indices, and then the
     indices, strictly increasing, in ⌈log₂ Q⌉ bits each without gaps.
@@ -31,9 +31,9 @@ class TopK:
     Parameters
     ----------
     k : int
-        Coordinates that are sent, 1 ≤ k ≤ Q.
+        Number of coordinates in a message, 1 ≤ k ≤ Q.
     error_feedback : bool
-        Devices keep what a message lost and add it to the next vector.
+        Whether devices keep the error of a message and add it to the next vector.
 
     Notes
     -----
@@ -94,7 +94,7 @@ class TopK:
         np.put_along_axis(vectors, indices, values, axis=1)
         rejections = refuse(
             vectors,
-            (~finite_rows(values), Rejection.NOT_FINITE),
+            (~rows_are_finite(values), Rejection.NOT_FINITE),
             (misplaced, Rejection.INDEX),
             (~clean, Rejection.PADDING),
         )

@@ -1,25 +1,23 @@
-"""Laws that every component must keep, as tests that any package can run over its own.
+"""Laws that every component must keep, as tests that other packages can run.
 
-One line in a test file puts a rule through all the tests that the suite's own
-rules go through::
+One line in a test file runs all tests of the suite's own rules on another rule::
 
     from lad_mpi import conformance
     from mylab import HalfMean
 
     TestHalfMean = conformance.rule(HalfMean)
 
-There is such a function for each family of components. All take
+There is such a function for each family of components. All have these parameters:
 
-* ``cls``, the component;
-* ``without``, names of laws that it need not keep: ``without={"translation"}``. A
-  name that no law has is refused by a :class:`~lad_mpi.errors.ParameterError`;
-* ``make``, which makes a component to be tested where its parameters have no
-  defaults, or where those do not fit.
+* ``cls``: the component.
+* ``without``: names of laws that it need not keep, ``without={"translation"}``. An unknown
+  name raises a :class:`~lad_mpi.errors.ParameterError`.
+* ``make``: a function that builds the component, if its parameters have no defaults or the
+  defaults do not fit.
 
-What comes back is a class, to be assigned to a name ``Test…`` or derived from. A
-law is its method ``test_<law>``, so pytest runs it, names it, and selects it by
-``-k``. Its docstring says what must hold and why. Laws of what a component does
-not offer, such as a state, are left out.
+They return a class. Assign it to a name ``Test…``, or derive from it. A law is a method
+``test_<law>``, which pytest runs and selects by ``-k``. Its docstring says what must hold and
+why. Laws of optional protocols that a component does not implement are left out.
 This package imports pytest and hypothesis, and nothing in the suite imports it.
 """
 

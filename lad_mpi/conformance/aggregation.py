@@ -25,14 +25,14 @@ _SHAPES = pytest.mark.parametrize("shape", [(1, 1), (1, 4), (2, 3), (3, 1), (7, 
 
 
 class AggregationLaws(ComponentLaws):
-    """Laws of what is computed from the messages of n devices.
+    """Laws of rules and pre-aggregations.
 
     Attributes
     ----------
     maker : callable
-        Makes a component for a number of faults.
+        Builds a component for a number of faults.
     tolerates : float
-        Share of the messages below which faults are tolerated.
+        Faults are tolerated below this share of the messages.
     """
 
     maker: ClassVar[Callable[[int], Any]]
@@ -49,16 +49,16 @@ class AggregationLaws(ComponentLaws):
     def faults(self, num_messages: int, wanted: int | None = None) -> int:
         """Return a number of faults among n messages that the component accepts.
 
-        The largest, or ``wanted`` where that is less.
+        The largest such number, but at most ``wanted``.
         """
-        # A product that rounding lifts above a whole number does not count as more.
+        # Rounding may lift a product above a whole number.
         most = max(0, math.ceil(self.tolerates * num_messages - 1e-9) - 1)
         return most if wanted is None else min(wanted, most)
 
     def reordered(self, component: Any, order: HostInts) -> Any:  # noqa: ARG002
-        """Return the component that is right once row ``order[i]`` has become row i.
+        """Return the component for messages whose row i is the old row ``order[i]``.
 
-        The same one, except where a parameter names a row: override it then.
+        By default the same component. Override this if a parameter names a row.
         """
         return component
 
@@ -66,12 +66,12 @@ class AggregationLaws(ComponentLaws):
         """Return the shape of the result for messages of a shape."""
         raise NotImplementedError
 
-    # What it is and what it refuses.
+    # Parameters and refusals.
 
     def test_knows_its_faults(self) -> None:
-        """A field num_byzantine tells it f, 0 if left out.
+        """Its field num_byzantine is f, 0 if left out.
 
-        The number comes from one place in a spec, the table [devices].
+        A spec has this number in one place, the table [devices].
         """
         assert self.make(2).num_byzantine == 2
         assert self.make(0).num_byzantine == 0
@@ -86,9 +86,9 @@ class AggregationLaws(ComponentLaws):
 
     @pytest.mark.parametrize(("num_messages", "num_byzantine"), [(2, 1), (4, 2), (5, 3), (1, 1)])
     def test_minority(self, num_messages: int, num_byzantine: int) -> None:
-        """Faults that are no minority of the messages, 2f ≥ n, are refused.
+        """Faults that are not a minority of the messages, 2f ≥ n, are refused.
 
-        No rule survives them, so a number must not come back.
+        No rule tolerates them, so there must be no result.
         """
         with pytest.raises(ParameterError) as caught:
             self.make(num_byzantine)(np.ones((num_messages, 2)))
@@ -100,16 +100,16 @@ class AggregationLaws(ComponentLaws):
         ids=["vector", "no rows", "no columns", "integers"],
     )
     def test_matrix(self, messages: HostFloats) -> None:
-        """What is no non-empty matrix of floats is refused by a ValueError."""
+        """Anything but a non-empty matrix of floats raises a ValueError."""
         with pytest.raises(ValueError, match=r"."):
             self.make(0)(messages)
 
-    # What it gives back.
+    # Results.
 
     @_DTYPES
     @_SHAPES
     def test_shape(self, shape: tuple[int, int], dtype: str) -> None:
-        """The result has the shape that its family gives, for one message as for many."""
+        """The result has the shape of its family, for one message or many."""
         result = self.make(self.faults(shape[0]))(_normal(shape, dtype))
         assert result.shape == self.result_shape(shape)
 
@@ -118,16 +118,16 @@ class AggregationLaws(ComponentLaws):
     def test_dtype(self, shape: tuple[int, int], dtype: str) -> None:
         """The result has the dtype of the messages.
 
-        A run in float32 that goes on in float64, or the reverse, measures neither.
+        Otherwise a run in float32 would continue in float64, and measure neither.
         """
         assert self.make(self.faults(shape[0]))(_normal(shape, dtype)).dtype == np.dtype(dtype)
 
     @_DTYPES
     @_SHAPES
     def test_input(self, shape: tuple[int, int], dtype: str) -> None:
-        """The messages are left as they are, and the result is memory of its own.
+        """The messages are not changed, and the result has its own memory.
 
-        They are the receive buffer of the server, used again in the next iteration.
+        The messages are the receive buffer of the server, which the next iteration reuses.
         """
         messages = _normal(shape, dtype)
         copy = messages.copy()
@@ -141,15 +141,15 @@ class AggregationLaws(ComponentLaws):
     @_DTYPES
     @_SHAPES
     def test_repeatable(self, shape: tuple[int, int], dtype: str) -> None:
-        """The same messages give the same bits: a call depends on them alone."""
+        """The same messages give the same bits: a call only depends on them."""
         messages = _normal(shape, dtype)
         component = self.make(self.faults(shape[0]))
         assert np.array_equal(component(messages), component(messages))
 
     def test_global_generators(self) -> None:
-        """It neither draws from nor seeds a global generator of random numbers.
+        """It neither uses nor seeds a global generator of random numbers.
 
-        Results must be a function of the spec's seed, whatever else has been drawn.
+        Results must only depend on the seed of the spec.
         """
         messages = _normal((9, 6), "float64")
         component = self.make(self.faults(9, 2))
@@ -180,8 +180,8 @@ class AggregationLaws(ComponentLaws):
     def test_scaling_to_the_ends(self) -> None:
         """Scaling the messages scales the result, also by 1e-300 and 1e300.
 
-        Squares of such numbers leave the range of float64, so norms and distances
-        have to be formed from scaled numbers.
+        Squares of such numbers leave the range of float64, so norms and distances need scaled
+        numbers.
         """
         self._scale(st.integers(100, 300) | st.integers(-300, -100))
 
@@ -199,7 +199,7 @@ class AggregationLaws(ComponentLaws):
     def test_translation(self) -> None:
         """Adding a vector to all messages adds it to the result: R(x + v) = R(x) + v.
 
-        The origin is no special gradient. A rule that compares norms, or starts from
+        The origin is not a special gradient. A rule that compares norms, or starts from
         zero, need not keep this.
         """
 
@@ -219,8 +219,8 @@ class AggregationLaws(ComponentLaws):
     def test_order(self) -> None:
         """The order of the messages does not matter.
 
-        Devices have no rank. One whose parameter names a row overrides
-        ``reordered``; one that groups rows by place need not keep this.
+        Devices have no order. If a parameter names a row, override ``reordered``. A component
+        that groups rows by place need not keep this.
         """
 
         @_DRAWS
@@ -239,20 +239,20 @@ class AggregationLaws(ComponentLaws):
 
         holds()
 
-    # Messages for which the result is known.
+    # Messages with known results.
 
     @_DTYPES
     def test_equal_messages(self, dtype: str) -> None:
         """Messages that are all equal are returned.
 
-        With a full load all honest devices agree, and there is nothing to decide.
+        With a full load all honest devices send the same message.
         """
         vector = _normal((1, 5), dtype)[0] / 4
         result = self.make(self.faults(7, 1))(np.tile(vector, (7, 1)))
         np.testing.assert_allclose(result, np.broadcast_to(vector, result.shape), rtol=1e-6)
 
     def test_mean_without_faults(self) -> None:
-        """Told of no faults, it gives the mean.
+        """Without faults, it returns the mean.
 
         The mean has no error then. Medians and rules that select need not keep this.
         """
@@ -263,7 +263,7 @@ class AggregationLaws(ComponentLaws):
         )
 
     def test_zeros(self) -> None:
-        """Messages of zeros give zeros, though there is nothing to divide by."""
+        """Messages of zeros give zeros, although their norms are zero."""
         result = self.make(self.faults(5, 1))(np.zeros((5, 3)))
         assert np.array_equal(result, np.zeros(result.shape))
 
@@ -272,7 +272,7 @@ class AggregationLaws(ComponentLaws):
     @pytest.mark.parametrize("position", ["first", "last"])
     @pytest.mark.parametrize("huge", [1e130, 1e160, 1e300, -1.7e308, "mixed"])
     def test_huge_rows(self, huge: float | str, position: str) -> None:
-        """Up to f messages of finite but huge numbers disturb nothing and give no warning.
+        """Up to f messages of huge finite numbers do no harm and cause no warning.
 
         A Byzantine device may send them, and the squares of their norms are infinite.
         The result stays within the range of the honest messages.
@@ -291,9 +291,9 @@ class AggregationLaws(ComponentLaws):
         assert np.abs(clean).max() <= np.abs(honest).max()
 
     def test_largest_numbers(self) -> None:
-        """Messages of the largest numbers there are, of both signs, give a finite result.
+        """Messages of the largest numbers, of both signs, give a finite result.
 
-        Their sum is not representable, and their mean is.
+        Their sum is not representable, but their mean is.
         """
         messages = np.full((7, 3), np.finfo(np.float64).max)
         messages[::2] *= -1.0
@@ -308,9 +308,9 @@ class AggregationLaws(ComponentLaws):
     @pytest.mark.parametrize("columns", [3, 70_000])
     @_DTYPES
     def test_not_finite(self, dtype: str, columns: int) -> None:
-        """A message with a NaN or an infinity in it counts as one of zeros.
+        """A message with a NaN or an infinity counts as zeros.
 
-        NaN compares as false: it wins the least score, and passes medians and means.
+        Comparisons with NaN are false, so NaN can win a least score or pass medians and means.
         :func:`lad_mpi.aggregation.finite_rows` replaces such rows.
         """
         messages = _normal((12, columns), dtype)

@@ -10,7 +10,7 @@ import pytest
 from lad_mpi.attacks import AttackContext, LocalAttack, OmniscientAttack, WireAttack
 from lad_mpi.compression import Channel, NoCompression
 from lad_mpi.conformance.component import ComponentLaws, moves_no_global_generator
-from lad_mpi.conformance.suite import build
+from lad_mpi.conformance.suite import make_suite
 from lad_mpi.rng import Streams
 from lad_mpi.spec.contracts import offers_all_of
 from lad_mpi.wire import MessageFormat
@@ -27,12 +27,12 @@ _DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
 class AttackLaws(ComponentLaws):
-    """Laws of what Byzantine devices send.
+    """Laws of attacks.
 
     Attributes
     ----------
     maker : callable
-        Makes an attack.
+        Builds an attack.
     """
 
     family: ClassVar[str] = "attack"
@@ -43,9 +43,9 @@ class AttackLaws(ComponentLaws):
         return type(self).maker()
 
     def sent(self, dtype: str, devices: tuple[int, ...] = _BYZANTINE) -> tuple[Array, Array]:
-        """Return what the devices send under attack, and what they would have sent.
+        """Return what the devices send under attack, and what they would send without it.
 
-        These are vectors, or for an attack on the wire packed messages.
+        These are vectors or, for an attack on the wire, packed messages.
         """
         vectors = np.random.default_rng(1).normal(3.0, 1.0, (_N, _Q)).astype(dtype)
         vectors.setflags(write=False)
@@ -69,7 +69,7 @@ class AttackLaws(ComponentLaws):
 
     @_DTYPES
     def test_shape_and_dtype(self, dtype: str) -> None:
-        """It gives one vector for each Byzantine device, in the dtype of the run, or one slot."""
+        """It returns one vector in the dtype of the run, or one slot, for each Byzantine device."""
         result, own = self.sent(dtype)
         assert isinstance(result, np.ndarray)
         assert result.shape == own.shape
@@ -77,9 +77,9 @@ class AttackLaws(ComponentLaws):
 
     @_DTYPES
     def test_attacks(self, dtype: str) -> None:
-        """Every Byzantine device sends something else than it would have.
+        """Every Byzantine device sends something different from its honest message.
 
-        An attack whose result is lost on the way does nothing, unnoticed.
+        Otherwise the attack would silently do nothing.
         """
         result, own = self.sent(dtype)
         unchanged = [
@@ -95,22 +95,22 @@ class AttackLaws(ComponentLaws):
         np.testing.assert_array_equal(self.sent(dtype)[0], self.sent(dtype)[0])
 
     def test_global_generators(self) -> None:
-        """It neither draws from nor seeds a global generator of random numbers.
+        """It neither uses nor seeds a global generator of random numbers.
 
         Its own is ``context.generator(device)``.
         """
         moves_no_global_generator(lambda: self.sent("float64")[0])
 
     def test_own_memory(self) -> None:
-        """The arguments are left as they are, and the result is memory of its own."""
-        # The arguments are read-only: a change in place raises.
+        """The arguments are not changed, and the result has its own memory."""
+        # The arguments are read-only, so a change in place raises an error.
         result, own = self.sent("float64")
         assert result.flags.writeable
         assert not np.shares_memory(result, own)
 
     @_DTYPES
     def test_nobody(self, dtype: str) -> None:
-        """Without Byzantine devices nothing is sent, in the right shape and dtype."""
+        """Without Byzantine devices the result is empty, with the right shape and dtype."""
         result, own = self.sent(dtype, devices=())
         assert result.shape == (0, own.shape[1])
         assert result.dtype == own.dtype
@@ -129,9 +129,9 @@ class AttackLaws(ComponentLaws):
 
     @_DTYPES
     def test_largest_numbers(self, dtype: str) -> None:
-        """Vectors of the largest numbers there are make it neither raise nor warn.
+        """Vectors of the largest numbers cause no errors and no warnings.
 
-        An overflow is the attacker's own affair: the server refuses the message.
+        The server refuses a message that overflows.
         """
         honest = np.full((_N - _F, _Q), np.finfo(dtype).max, dtype=dtype)
         honest[::2] *= -1
@@ -144,9 +144,9 @@ class AttackLaws(ComponentLaws):
         assert len(result) == _F
 
     def test_resumed(self) -> None:
-        """The server makes the same of it whether or not messages of the iteration before exist.
+        """The server gets the same result with and without messages of the iteration before.
 
-        A run that goes on from a checkpoint does not have them, and must end in the same bits.
+        A run that continues from a checkpoint does not have them, and must give the same bits.
         """
         attack, messages = self.example(), _messages(_FLOAT64)
         own = np.random.default_rng(1).normal(3.0, 1.0, (_F, _Q))
@@ -175,9 +175,9 @@ def attack(
     cls : type
     without : collection of str
     make : callable, optional
-        Makes an attack.
+        Builds an attack.
     """
-    return build(
+    return make_suite(
         AttackLaws,
         cls,
         without,

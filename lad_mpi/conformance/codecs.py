@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lad_mpi.compression import CODECS, Channel, Codec, ColumnCodec, Rejection
 from lad_mpi.conformance.component import ComponentLaws, moves_no_global_generator
-from lad_mpi.conformance.suite import build
+from lad_mpi.conformance.suite import make_suite
 from lad_mpi.rng import Streams
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ _DIMENSIONS = pytest.mark.parametrize("dimension", [1, 2, 7, 64, 101])
 
 
 class CodecLaws(ComponentLaws):
-    """Laws of what turns vectors into payloads and back.
+    """Laws of codecs.
 
     Attributes
     ----------
     maker : callable
-        Makes a codec that fits a dimension.
+        Builds a codec for a dimension.
     """
 
     family: ClassVar[str] = "compression"
@@ -47,7 +47,7 @@ class CodecLaws(ComponentLaws):
         return type(self).maker(dimension)
 
     def test_protocol(self) -> None:
-        """It is a codec, with a number for message headers that no other codec has."""
+        """It is a codec, with a unique number for message headers."""
         assert isinstance(self.example(), Codec)
         assert 0 <= self.subject.wire_code < 256
         taken = {c.wire_code for c in CODECS.values() if c is not self.subject}
@@ -56,9 +56,9 @@ class CodecLaws(ComponentLaws):
     @_DTYPES
     @_DIMENSIONS
     def test_shapes_and_dtypes(self, dtype: str, dimension: int) -> None:
-        """Payloads have the size that it states, and decode to as many vectors, all accepted.
+        """Payloads have the declared size, and decode to as many vectors, all accepted.
 
-        The server allocates slots of that size before the first message.
+        The server allocates slots of this size before the first message.
         """
         codec = self.make(dimension)
         codec.check(dimension)
@@ -103,9 +103,9 @@ class CodecLaws(ComponentLaws):
 
     @_DTYPES
     def test_columns(self, dtype: str) -> None:
-        """Columns that are decoded as they arrive are those of the whole, and so are refusals.
+        """Decoding by columns gives the vectors and refusals of decoding whole messages.
 
-        A result must not depend on whether communication is overlapped.
+        Results must not depend on whether communication is overlapped.
         """
         codec, channel = self.make(101), _channel(101, dtype)
         vectors = _normal(101, dtype)
@@ -127,7 +127,7 @@ class CodecLaws(ComponentLaws):
         np.testing.assert_array_equal(decoded, whole)
 
     def test_named_rows(self) -> None:
-        """Named rows of a block are those of the whole block."""
+        """Chosen rows of a block are encoded as in the whole block."""
         codec = self.make(101)
         vectors = _normal(101, "float64")
         rows = np.array([1, 2, 6])
@@ -139,7 +139,7 @@ class CodecLaws(ComponentLaws):
         np.testing.assert_array_equal(part, decoded[rows])
 
     def test_no_rows(self) -> None:
-        """No rows make no payloads, and no payloads no rows."""
+        """Zero rows give zero payloads, and zero payloads give zero rows."""
         codec = self.make(30)
         empty = _channel(30, "float64", rows=np.array([], dtype=np.int64))
         payloads = codec.encode(np.zeros((0, 30)), empty)
@@ -166,9 +166,9 @@ class CodecLaws(ComponentLaws):
         np.testing.assert_array_equal(first, again)
 
     def test_global_generators(self) -> None:
-        """It neither draws from nor seeds a global generator of random numbers.
+        """It neither uses nor seeds a global generator of random numbers.
 
-        Its own are ``channel.words`` and ``channel.uniforms``, which both ends share.
+        It uses ``channel.words`` and ``channel.uniforms``, which sender and receiver share.
         """
         codec = self.make(101)
         vectors, wire = _normal(101, "float64"), _channel(101, "float64")
@@ -178,7 +178,7 @@ class CodecLaws(ComponentLaws):
 
     @_DIMENSIONS
     def test_zeros(self, dimension: int) -> None:
-        """Vectors of zeros arrive as zeros, though there is no norm to divide by."""
+        """Vectors of zeros arrive as zeros, although their norm is zero."""
         codec = self.make(dimension)
         payloads = codec.encode(np.zeros((_ROWS, dimension)), _channel(dimension, "float64"))
         decoded, rejections = codec.decode(payloads, _channel(dimension, "float64"))
@@ -190,14 +190,14 @@ class CodecLaws(ComponentLaws):
     def test_not_finite(self, dtype: str, value: float) -> None:
         """Vectors that are not finite are sent without a warning, and refused on arrival.
 
-        The other messages of the block are as they would be without them.
+        They do not affect the other messages of the block.
         """
         codec = self.make(30)
         wire = _channel(30, dtype)
         vectors = _normal(30, dtype)
         healthy, _ = codec.decode(codec.encode(vectors, wire), wire)
         vectors[2] = value
-        vectors[4, 11] = value  # a codec that leaves it out may send the rest
+        vectors[4, 11] = value  # A codec that leaves the value out may send the others.
         with np.errstate(all="raise"):
             payloads = codec.encode(vectors, wire)
             decoded, rejections = codec.decode(payloads, wire)
@@ -227,10 +227,10 @@ class CodecLaws(ComponentLaws):
 
     @_DTYPES
     def test_hostile_payloads(self, dtype: str) -> None:
-        """No payload makes decoding raise, warn, or give what is not finite.
+        """No payload causes an error, a warning, or a vector that is not finite.
 
-        A Byzantine device sends what it likes. What is refused is zero, and what is
-        accepted is an ordinary vector.
+        A Byzantine device can send any bytes. A refused payload gives zeros, and an accepted
+        one an ordinary vector.
         """
 
         @settings(max_examples=40, deadline=None)
@@ -257,12 +257,12 @@ class CodecLaws(ComponentLaws):
 
     @_DTYPES
     def test_bias_and_variance(self, dtype: str) -> None:
-        """It is unbiased if it says so, and its relative variance is within δ.
+        """It is unbiased if it declares this, and its relative variance is within δ.
 
-        The predicted dispersion of messages rests on δ. A biased codec has none.
+        The predicted dispersion of messages uses δ. A biased codec has none.
         """
-        # Bounds of 6 standard errors on at most 12 + 1 averages of 20000 draws each:
-        # a false alarm, had the seed not been fixed, once in 10⁷ runs.
+        # Bounds of 6 standard errors on at most 12 + 1 averages of 20000 draws each: with a
+        # random seed, a false alarm once in 10⁷ runs.
         replicates, dimension = 20_000, 12
         codec = self.make(dimension)
         wire = _channel(dimension, dtype, replicates)
@@ -297,10 +297,10 @@ def codec(
     cls : type
     without : collection of str
     make : callable, optional
-        Makes a codec that fits a dimension Q ≥ 1.
+        Builds a codec for a dimension Q ≥ 1.
     """
     maker = make or (lambda dimension: cls())  # noqa: ARG005
-    return build(CodecLaws, cls, without, {"columns": ColumnCodec}, maker=staticmethod(maker))
+    return make_suite(CodecLaws, cls, without, {"columns": ColumnCodec}, maker=staticmethod(maker))
 
 
 def _channel(

@@ -10,7 +10,7 @@ import pytest
 
 from lad_mpi.coding import Code, DecodeStatus, DecodingCode, DispersionCode, ExactCode
 from lad_mpi.conformance.component import ComponentLaws, moves_no_global_generator
-from lad_mpi.conformance.suite import build
+from lad_mpi.conformance.suite import make_suite
 from lad_mpi.rng import Streams
 from lad_mpi.theory import sampled_dispersion
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lad_mpi.types import HostFloats
 
 _N, _F, _Q = 23, 3, 5
-#: Iterations over which the scatter of messages is averaged, and devices that count as honest.
+#: Iterations that the dispersion is averaged over, and devices that count as honest.
 _DRAWS, _FIRST = 400, 9
 _DECODING = (
     "exact",
@@ -33,12 +33,12 @@ _DECODING = (
 
 
 class CodeLaws(ComponentLaws):
-    """Laws of who computes what and, where there is a decoder, of what it recovers.
+    """Laws of assignments and decoders.
 
     Attributes
     ----------
     maker : callable
-        Makes a code that fits 23 devices with 3 faults.
+        Builds a code for 23 devices with 3 faults.
     """
 
     family: ClassVar[str] = "coding"
@@ -55,9 +55,9 @@ class CodeLaws(ComponentLaws):
         code.check(_N, _F)
 
     def test_repeatable(self) -> None:
-        """The assignment is a function of seed and iteration, and of neither unless it varies.
+        """The assignment is a function of seed and iteration, or fixed if it does not vary.
 
-        Every rank draws it for itself.
+        Every rank draws it separately.
         """
         code = self.example()
         one, two = (code.assign(_N, _F, Streams(1), 4) for _ in range(2))
@@ -67,12 +67,12 @@ class CodeLaws(ComponentLaws):
             np.testing.assert_array_equal(one.subsets, code.assign(_N, _F, Streams(1), 5).subsets)
 
     def test_global_generators(self) -> None:
-        """It neither draws from nor seeds a global generator of random numbers."""
+        """It neither uses nor seeds a global generator of random numbers."""
         code = self.example()
         moves_no_global_generator(lambda: code.assign(_N, _F, Streams(1), 4).subsets)
 
     def test_subsets(self) -> None:
-        """The subsets of a device are distinct, and padding comes last."""
+        """The subsets of a device are distinct, and padding is last."""
         assignment = self._assign()
         for row, load in zip(assignment.subsets, assignment.loads, strict=True):
             assert (row[:load] >= 0).all()
@@ -80,7 +80,7 @@ class CodeLaws(ComponentLaws):
             assert len(set(row[:load])) == load
 
     def test_columns(self) -> None:
-        """Some columns of some devices are what stands there among all subsets."""
+        """A part of the assignment equals that part of the whole assignment."""
         assignment = self._assign()
         load = assignment.max_load
         assert assignment.subsets.shape == (_N, load)
@@ -90,15 +90,15 @@ class CodeLaws(ComponentLaws):
                 np.testing.assert_array_equal(part, assignment.subsets[devices, columns])
 
     def test_weights(self) -> None:
-        """Equal gradients are sent as they are: the weights of a device sum to one.
+        """If all gradients are equal, messages equal them: the weights of a device sum to one.
 
-        Then messages have the size of gradients, whatever the load.
+        Messages are then as large as gradients, for any load.
         """
         sums = self._assign().mixing_matrix(_N).sum(axis=1)
         np.testing.assert_allclose(sums, 1.0, rtol=1e-12)
 
     def test_parts(self) -> None:
-        """Messages have as many parts as it says: two where weights are complex."""
+        """Messages have the declared number of parts: two if weights are complex."""
         code, assignment = self.example(), self._assign()
         gradients = np.random.default_rng(0).normal(size=(_N, _Q))
         messages = assignment.encode(gradients)
@@ -109,9 +109,9 @@ class CodeLaws(ComponentLaws):
         np.testing.assert_allclose(messages[:, _Q:], expected.imag[:, : messages.shape[1] - _Q])
 
     def test_recovers_exactly(self) -> None:
-        """It gives ∇F exactly if it says so; if it does not, some device sends something else.
+        """It gives ∇F exactly if and only if it declares this.
 
-        Honest devices send ∇F itself, or a decoder makes it of what they and f others send.
+        Honest devices send ∇F itself, or a decoder recovers it in spite of f other messages.
         """
         code = self.example()
         gradients = np.random.default_rng(0).normal(size=(_N, _Q))
@@ -127,9 +127,10 @@ class CodeLaws(ComponentLaws):
             np.testing.assert_allclose(decoded.gradient, gradient, atol=1e-10)
 
     def test_variance_factor(self) -> None:
-        """Messages scatter as it says: V about ∇F, and no matter which devices are honest.
+        """Messages have the declared variance V about ∇F, whichever devices are honest.
 
-        In units of β², on average over iterations. The mean of all N messages is ∇F in each.
+        This holds in units of β², on average over iterations. In each iteration the mean of
+        all N messages is ∇F.
         """
         code = self.example()
         factor = code.variance_factor(_N, _F)
@@ -157,7 +158,7 @@ class CodeLaws(ComponentLaws):
     @pytest.mark.parametrize("num_byzantine", [0, _F])
     @pytest.mark.parametrize("size", [_N, _N + 1])
     def test_exact(self, size: int, num_byzantine: int, dtype: str, tolerance: float) -> None:
-        """Of honest messages the decoder recovers ∇F, and leaves them as they are."""
+        """The decoder recovers ∇F from honest messages, and does not change them."""
         code = self.example()
         code.check(size, num_byzantine)
         gradients = np.random.default_rng(0).normal(size=(size, _Q))
@@ -176,7 +177,7 @@ class CodeLaws(ComponentLaws):
     )
     @pytest.mark.parametrize("num_wrong", [1, _F])
     def test_faults(self, num_wrong: int, corruption: str) -> None:
-        """Up to f wrong messages are found and left out, whatever they are."""
+        """The decoder finds up to f wrong messages of any kind and leaves them out."""
         generator = np.random.default_rng(1)
         gradients = generator.normal(size=(_N, _Q))
         assignment = self._assign(7)
@@ -186,7 +187,7 @@ class CodeLaws(ComponentLaws):
         messages[wrong] = {
             "flipped": -messages[wrong],
             "identical": noise[:1],
-            # What the same devices would send if the gradients were others.
+            # What the same devices would send for other gradients.
             "codeword": assignment.encode(generator.normal(size=(_N, _Q)))[wrong],
             "tiny": messages[wrong] + 1e-6 * noise,
             "large": 1e10 * noise,
@@ -200,9 +201,9 @@ class CodeLaws(ComponentLaws):
 
     @pytest.mark.parametrize("size", [1.0, 1e308])
     def test_too_many_faults(self, size: float) -> None:
-        """A decoder that cannot recover ∇F says so, says why, and stays finite.
+        """If the decoder cannot recover ∇F, it says so and why, and stays finite.
 
-        The run then goes on with another rule, or stops; it must not go on unknowing.
+        The run then continues with another rule, or stops. It must not continue unaware.
         """
         generator = np.random.default_rng(2)
         parts = self.example().message_parts
@@ -215,7 +216,7 @@ class CodeLaws(ComponentLaws):
 
     @pytest.mark.parametrize("dtype", ["float32", "float64"])
     def test_overflow(self, dtype: str) -> None:
-        """Messages near overflow make decoding neither raise, warn, nor give infinities."""
+        """Messages near overflow cause no errors, no warnings and no infinities."""
         for seed in range(40):
             generator = np.random.default_rng(seed)
             assignment = self._assign()
@@ -258,14 +259,14 @@ def code(
     Parameters
     ----------
     cls : type
-        Laws of decoding are tried where it has a method ``decode``.
+        Laws of decoding apply if it has a method ``decode``.
     without : collection of str
     make : callable, optional
-        Makes a code for 23 devices of which 3 are faulty.
+        Builds a code for 23 devices with 3 faulty ones.
     """
     optional = {
         **dict.fromkeys(_DECODING, DecodingCode),
         "recovers_exactly": ExactCode,
         "variance_factor": DispersionCode,
     }
-    return build(CodeLaws, cls, without, optional, maker=staticmethod(make or cls))
+    return make_suite(CodeLaws, cls, without, optional, maker=staticmethod(make or cls))

@@ -1,4 +1,4 @@
-"""What components of all families have to be."""
+"""Laws of components of all families."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lad_mpi.conformance.suite import Laws
-from lad_mpi.spec.components import FAMILIES, INJECTED, check_type, field_names
+from lad_mpi.spec import FAMILIES, INJECTED, check_type, field_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,20 +29,20 @@ class ComponentLaws(Laws):
     family: ClassVar[str]
 
     def example(self) -> Any:
-        """Return a component with parameters of no importance."""
+        """Return a component with any parameters."""
         raise NotImplementedError
 
     def test_contract(self) -> None:
-        """It offers what its family asks for, with the parameters that the suite passes.
+        """It implements the protocol of its family, with the parameters that the suite passes.
 
-        That goes for optional protocols too: who offers a part of one has to offer it all.
+        If it has a part of an optional protocol, it has all of it.
         """
         assert not FAMILIES[self.family].complaints(self.subject)
 
     def test_frozen(self) -> None:
-        """A component is a frozen value: equal to and hashed as another of equal parameters.
+        """Components with equal parameters are equal and have equal hashes, and are frozen.
 
-        It is part of the run's description, from which the run's identity is made.
+        They are part of the identity of a run.
         """
         component = self.example()
         assert dataclasses.is_dataclass(self.subject)
@@ -55,10 +55,10 @@ class ComponentLaws(Laws):
             component.misspelt_parameter = 0
 
     def test_spec(self) -> None:
-        """A spec can state it: it has a kind, and every default is of its parameter's type.
+        """A spec can describe it: it has a kind, and every default has its parameter's type.
 
-        The reader of specs checks values against the annotated types, so these must
-        be importable when the program runs, and not under TYPE_CHECKING alone.
+        The spec reader checks values against the annotated types. These must be imported at
+        run time, not only under TYPE_CHECKING.
         """
         assert isinstance(self.subject.kind, str)
         assert self.subject.kind
@@ -68,9 +68,9 @@ class ComponentLaws(Laws):
                 check_type(hints[field.name], field.default, field.name)
 
     def test_misspelt(self) -> None:
-        """A parameter that does not exist is refused.
+        """An unknown parameter is refused.
 
-        Elsewhere a misspelt number of faults has switched a defence off unnoticed.
+        Otherwise a misspelt number of faults could switch off a defence silently.
         """
         names = field_names(self.subject)
         for misspelt in {f"{name}s" for name in [*names, INJECTED]} - set(names):
@@ -79,11 +79,11 @@ class ComponentLaws(Laws):
 
 
 def moves_no_global_generator(call: Callable[[], Any]) -> None:
-    """Check that a result depends on no global generator, and leaves them as they were."""
+    """Check that a result neither depends on global generators nor changes them."""
     results = []
     for seed in (1, 2):
         random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002  (the global one is what is watched)
+        np.random.seed(seed)  # noqa: NPY002  (the check needs the global one)
         before = _global_states()
         results.append(np.asarray(call()))
         assert _global_states() == before, "it draws from or seeds a global generator"

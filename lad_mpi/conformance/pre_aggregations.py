@@ -9,7 +9,7 @@ import pytest
 
 from lad_mpi.aggregation import MixingPreAggregation, PreAggregation, RandomisedPreAggregation
 from lad_mpi.conformance.aggregation import AggregationLaws
-from lad_mpi.conformance.suite import build
+from lad_mpi.conformance.suite import make_suite
 from lad_mpi.rng import Streams
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class PreAggregationLaws(AggregationLaws):
     Attributes
     ----------
     counter : callable
-        Gives n' for n.
+        Returns n' for n.
     """
 
     counter: ClassVar[Callable[[int], int]]
@@ -37,9 +37,9 @@ class PreAggregationLaws(AggregationLaws):
         assert isinstance(self.make(2), PreAggregation)
 
     def test_draws(self) -> None:
-        """Random numbers come from the run's streams: a function of seed, iteration and stage.
+        """Random numbers only depend on seed, iteration and stage of the run's streams.
 
-        Called without streams it draws the same ones every time.
+        A call without streams draws the same numbers every time.
         """
         component = self.make(self.faults(40, 2))
         assert isinstance(component, RandomisedPreAggregation)
@@ -56,10 +56,9 @@ class PreAggregationLaws(AggregationLaws):
     @pytest.mark.parametrize("dtype", ["float64", "float32"])
     @pytest.mark.parametrize("shape", [(12, 6), (12, 70_000)])
     def test_mixture(self, shape: tuple[int, int], dtype: str) -> None:
-        """The mixture that it finds, mixed at once or some columns at a time, has a call's bits.
+        """Its mixture gives the bits of a call, at once or a few columns at a time.
 
-        A pipeline aggregates large messages while it mixes them, and must not
-        change a bit by that.
+        A pipeline aggregates large messages while it mixes them. This must not change bits.
         """
         messages = np.random.default_rng(6).normal(1.0, 1.0, size=shape).astype(dtype)
         messages[2] *= -1e6
@@ -91,14 +90,14 @@ def pre_aggregation(
     cls : type
     without : collection of str
     make : callable, optional
-        Makes a pre-aggregation for a number of faults.
+        Builds a pre-aggregation for a number of faults.
     tolerates : float
-        Share of the messages below which it tolerates faults, if less than a half.
+        It tolerates faults below this share of the messages, if less than a half.
     count : callable
-        Number n' of messages that come out for n that go in; n if left out.
+        Returns the number n' of messages that come out for n; n if left out.
     """
     optional = {"draws": RandomisedPreAggregation, "mixture": MixingPreAggregation}
-    return build(
+    return make_suite(
         PreAggregationLaws,
         cls,
         without,

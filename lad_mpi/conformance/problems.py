@@ -10,7 +10,7 @@ import pytest
 
 from lad_mpi.arrays import open_backend
 from lad_mpi.conformance.component import ComponentLaws, moves_no_global_generator
-from lad_mpi.conformance.suite import build
+from lad_mpi.conformance.suite import make_suite
 from lad_mpi.problems import CountedProblem, Problem, ProblemData, SizedProblem
 from lad_mpi.rng import Streams
 
@@ -29,7 +29,7 @@ class ProblemLaws(ComponentLaws):
     Attributes
     ----------
     maker : callable
-        Makes a problem.
+        Builds a problem.
     """
 
     family: ClassVar[str] = "problem"
@@ -46,7 +46,7 @@ class ProblemLaws(ComponentLaws):
 
     @_DTYPES
     def test_protocol(self, dtype: str) -> None:
-        """It is a problem, and what it loads has as many subsets as asked for."""
+        """It is a problem, and loads data with the given number of subsets."""
         assert isinstance(self.example(), Problem)
         data = self.load(dtype)
         assert isinstance(data, ProblemData)
@@ -55,14 +55,14 @@ class ProblemLaws(ComponentLaws):
         assert data.initial_model().dtype == np.dtype(dtype)
 
     def test_dimension(self) -> None:
-        """The dimension that it declares is that of its data, if it declares one."""
+        """If it declares a dimension, its data have this dimension."""
         declared = self.example().declared_dimension
         assert declared in {None, self.load("float64").dimension}
 
     def test_gradient_work(self) -> None:
-        """The work that it declares is of as many samples as a subset of its data has.
+        """The declared work has the number of samples of a subset, and is large enough.
 
-        A gradient has a number of its own for each parameter, so that no less is done.
+        A gradient has a number for each parameter, so the work cannot be less than that.
         """
         work = self.example().gradient_work
         data = self.load("float64")
@@ -75,7 +75,7 @@ class ProblemLaws(ComponentLaws):
     def test_repeatable(self, dtype: str) -> None:
         """Loading twice with one seed gives gradients of the same bits.
 
-        Every rank loads the data for itself.
+        Every rank loads the data separately.
         """
         np.testing.assert_array_equal(_gradients(self.load(dtype)), _gradients(self.load(dtype)))
 
@@ -86,10 +86,10 @@ class ProblemLaws(ComponentLaws):
         assert (_gradients(self.load(dtype)) != _gradients(other)).all()
 
     def test_digest(self) -> None:
-        """Its digest names the data that are read, alike for every seed, dtype and split.
+        """Its digest identifies the data that are read, for every seed, dtype and split.
 
-        It is a part of the run's identity. It is empty only if nothing is read;
-        what is read is also described.
+        It is part of the run's identity. It is empty only if no data are read. Data that are
+        read also have a description.
         """
         digest = self.example().digest()
         assert digest == self.example().digest()
@@ -100,11 +100,11 @@ class ProblemLaws(ComponentLaws):
             assert bool(data.reading) == bool(digest)
 
     def test_global_generators(self) -> None:
-        """It neither draws from nor seeds a global generator of random numbers."""
+        """It neither uses nor seeds a global generator of random numbers."""
         moves_no_global_generator(lambda: _gradients(self.load("float64")))
 
     def test_slope(self) -> None:
-        """The mean of the gradients is the slope of the loss, by finite differences."""
+        """The mean of the gradients is the gradient of the loss, by finite differences."""
         data = self.load("float64")
         x, direction = np.random.default_rng(0).normal(size=(2, data.dimension))
         h = 1e-4
@@ -113,7 +113,7 @@ class ProblemLaws(ComponentLaws):
         assert slope == pytest.approx(mean @ direction, rel=1e-6)
 
     def test_optimum(self) -> None:
-        """The gradient vanishes at the optimum, where one is given."""
+        """The gradient vanishes at the optimum, if one is given."""
         data = self.load("float64")
         if data.optimum is None:
             pytest.skip("no optimum is known")
@@ -122,9 +122,9 @@ class ProblemLaws(ComponentLaws):
 
     @_DTYPES
     def test_rows(self, dtype: str) -> None:
-        """A gradient has the same bits whatever others are computed with it.
+        """A gradient has the same bits, whatever others are computed with it.
 
-        That results do not depend on the number of ranks rests on this.
+        Otherwise results would depend on the number of ranks.
         """
         data = self.load(dtype)
         every = _gradients(data)
@@ -134,7 +134,7 @@ class ProblemLaws(ComponentLaws):
 
     @_DTYPES
     def test_out(self, dtype: str) -> None:
-        """Gradients fill their buffer, and change neither its surroundings nor arguments."""
+        """Gradients fill their buffer, and change neither the arguments nor other memory."""
         data = self.load(dtype)
         model = np.ones_like(data.initial_model())
         subsets = np.array([3, 1, 3])
@@ -148,14 +148,14 @@ class ProblemLaws(ComponentLaws):
 
     @_DTYPES
     def test_no_subsets(self, dtype: str) -> None:
-        """No subsets are no work."""
+        """Zero subsets give zero gradients."""
         assert _gradients(self.load(dtype), subsets=[]).shape[0] == 0
 
     @_DTYPES
     def test_diverged(self, dtype: str) -> None:
-        """A model of the largest numbers makes neither loss nor gradients raise or warn.
+        """A model of the largest numbers causes no errors and no warnings.
 
-        A run that diverges is ended by its own check, with a message of its own.
+        The run has its own check for divergence, with a message.
         """
         data = self.load(dtype)
         _gradients(data, np.full(data.dimension, np.finfo(dtype).max, dtype=dtype))
@@ -174,10 +174,10 @@ def problem(
     cls : type
     without : collection of str
     make : callable, optional
-        Makes a problem that can be split into 7 subsets.
+        Builds a problem that can be split into 7 subsets.
     """
     optional = {"dimension": SizedProblem, "gradient_work": CountedProblem}
-    return build(ProblemLaws, cls, without, optional, maker=staticmethod(make or cls))
+    return make_suite(ProblemLaws, cls, without, optional, maker=staticmethod(make or cls))
 
 
 def _gradients(

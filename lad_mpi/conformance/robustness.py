@@ -1,4 +1,4 @@
-"""How far a rule can be pulled, measured in units of the honest dispersion."""
+"""The error of a rule under attack, in units of the honest dispersion."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def ratio(
     Parameters
     ----------
     rule : callable
-        Of all messages, honest ones first.
+        Maps all messages, honest ones first, to an estimate.
     honest : ndarray, shape (n − f, Q)
     hostile : ndarray, shape (f, Q)
     """
@@ -35,7 +35,7 @@ def ratio(
 def worst_ratio(
     rule: Callable[[HostFloats], HostFloats], num_messages: int, num_byzantine: int
 ) -> float:
-    """Return the largest ratio over honest messages of several sorts and attacks on each."""
+    """Return the largest ratio over several sorts of honest messages and attacks."""
     generator = np.random.default_rng(_SEED)
     worst = 0.0
     for honest, hostile in _two_places(num_messages, num_byzantine):
@@ -53,7 +53,7 @@ def worst_ratio(
 def _two_places(num_messages: int, num_byzantine: int) -> Iterator[tuple[HostFloats, HostFloats]]:
     """Yield honest messages that are 0 or 1, and hostile ones there or beyond.
 
-    Trimmed means and medians attain their κ here, so that one a little too small is noticed.
+    Trimmed means and medians attain their κ here, so a declared κ that is too small is found.
     """
     num_honest = num_messages - num_byzantine
     for ones in range(1, num_honest):

@@ -19,7 +19,7 @@ from lad_mpi.aggregation import (
 from lad_mpi.aggregation.gram import measure
 from lad_mpi.conformance.aggregation import AggregationLaws
 from lad_mpi.conformance.robustness import worst_ratio
-from lad_mpi.conformance.suite import build
+from lad_mpi.conformance.suite import make_suite
 from lad_mpi.theory import lower_bound
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ class RuleLaws(AggregationLaws):
         assert isinstance(self.make(2), Rule)
 
     def test_state(self) -> None:
-        """A state goes in and comes out; none at the start is a plain call.
+        """A state goes in and comes out. Without a state, it does the same as a call.
 
-        The rule holds none itself, so that a run can be interrupted and resumed.
+        The rule itself holds no state, so that a run can be interrupted and resumed.
         """
         rule = self.make(self.faults(9, 2))
         messages = np.random.default_rng(0).normal(size=(9, 6)) + 10.0
@@ -58,10 +58,10 @@ class RuleLaws(AggregationLaws):
     @pytest.mark.parametrize("dtype", ["float64", "float32"])
     @pytest.mark.parametrize("width", [50_000, 4_111, 1])
     def test_column_kernel(self, dtype: str, width: int) -> None:
-        """Its column kernel gives the bits of a call on large messages, however they are cut.
+        """Its column kernel gives the bits of a call on large messages, for any cut.
 
-        A pipeline mixes large messages some columns at a time and gives them to the
-        kernel, and must not change a bit by that.
+        A pipeline mixes large messages a few columns at a time and passes them to the
+        kernel. This must not change bits.
         """
         num_messages, f = 20, self.faults(20, 4)
         generator = np.random.default_rng(5)
@@ -71,7 +71,7 @@ class RuleLaws(AggregationLaws):
         rule = self.make(f)
         expected = rule(messages)
         kernel = rule.column_kernel(num_messages)
-        # All blocks, or where they are single columns some.
+        # All blocks, or a few of them if they are single columns.
         for first in range(0, 50_000, max(width, 997)):
             columns = slice(first, first + width)
             block = messages[:, columns].copy()
@@ -83,10 +83,10 @@ class RuleLaws(AggregationLaws):
     @pytest.mark.parametrize("dtype", ["float64", "float32"])
     @pytest.mark.parametrize("dimension", [7, 50_000])
     def test_from_geometry(self, dtype: str, dimension: int) -> None:
-        """From measured messages it makes the bits of a call.
+        """From measured messages it gives the bits of a call.
 
-        A run with ``overlap`` measures large messages while they arrive, and must not
-        change a bit by that.
+        A run with ``overlap`` measures large messages while they arrive. This must not change
+        bits.
         """
         messages = np.random.default_rng(6).normal(1.0, 1.0, size=(20, dimension)).astype(dtype)
         messages[1] *= -1e6
@@ -96,9 +96,9 @@ class RuleLaws(AggregationLaws):
         assert np.array_equal(messages, before), "the messages were changed"
 
     def test_report(self) -> None:
-        """What it reports comes with the estimate of a plain call, one number for each metric.
+        """It reports one number for each metric, with the estimate of a call.
 
-        The names begin with ``rule_``, so that they meet no other metric of a run.
+        The names begin with ``rule_``, so that they differ from other metrics of a run.
         """
         rule = self.make(self.faults(9, 2))
         names = [metric.name for metric in rule.reported]
@@ -117,7 +117,7 @@ class RuleLaws(AggregationLaws):
         assert np.array_equal(later.estimate, rule.advance(messages, state)[0])
 
     def test_report_from_geometry(self) -> None:
-        """From measured messages it reports what it does from the messages."""
+        """The report is the same from measured messages."""
         messages = np.random.default_rng(8).normal(size=(20, 50_000))
         rule = self.make(self.faults(20, 4))
         estimate, _, reported = rule.aggregate_geometry(measure(messages))
@@ -128,8 +128,8 @@ class RuleLaws(AggregationLaws):
     def test_kappa(self, num_messages: int, most: int) -> None:
         """Its error stays within the κ that it declares, and κ is not below f/(n − 2f).
 
-        No rule can have a lower one. Several attacks, weak and strong, are tried, and
-        messages in two places, where trimmed means and medians attain theirs.
+        No rule can have a lower κ. The law tries several attacks, weak and strong, and
+        messages at two points, for which trimmed means and medians attain their κ.
         """
         f = self.faults(num_messages, most)
         declared = self.subject.kappa(num_messages, f)
@@ -153,9 +153,9 @@ def rule(
     cls : type
     without : collection of str
     make : callable, optional
-        Makes a rule for a number of faults.
+        Builds a rule for a number of faults.
     tolerates : float
-        Share of the messages below which it tolerates faults, if less than a half.
+        It tolerates faults below this share of the messages, if less than a half.
 
     Examples
     --------
@@ -172,4 +172,6 @@ def rule(
         "from_geometry": GramSpaceRule,
     }
     maker = make or (lambda num_byzantine: cls(num_byzantine=num_byzantine))
-    return build(RuleLaws, cls, without, optional, maker=staticmethod(maker), tolerates=tolerates)
+    return make_suite(
+        RuleLaws, cls, without, optional, maker=staticmethod(maker), tolerates=tolerates
+    )

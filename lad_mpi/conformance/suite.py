@@ -1,4 +1,4 @@
-"""How laws become a class of tests, and how a broken one is reported."""
+"""Classes of tests from laws, and the report of a broken law."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import pytest
 
 from lad_mpi.errors import ParameterError
-from lad_mpi.spec.components import listing, suggestion
+from lad_mpi.spec import listing, suggestion
 from lad_mpi.spec.contracts import offers_all_of
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _PREFIX = "test_"
 
 
 class LawBrokenError(AssertionError):
-    """A component that breaks a law: which one, in words, and what exactly went wrong."""
+    """A component breaks a law. The message states the law and the failure."""
 
 
 class Laws:
@@ -29,7 +29,7 @@ class Laws:
     Attributes
     ----------
     subject : type
-        The class of component that is put to the test.
+        The class of the tested component.
     """
 
     subject: ClassVar[type[Any]]
@@ -39,7 +39,7 @@ Suite = TypeVar("Suite", bound=Laws)
 
 
 def laws(suite: type[Laws]) -> dict[str, str]:
-    """Return the laws of a suite that are switched on, and what each says.
+    """Return the laws of a suite that apply, with their statements.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def laws(suite: type[Laws]) -> dict[str, str]:
     }
 
 
-def build(
+def make_suite(
     family: type[Suite],
     subject: type[Any],
     without: Collection[str],
@@ -77,11 +77,11 @@ def build(
     without : collection of str
         Names of laws that it need not keep.
     optional : mapping of str to type
-        Names of laws of what a component need not offer, with the protocol that has it.
+        Laws of optional protocols, with the protocol.
     inapplicable : collection of str
-        Names of other laws that say nothing of such a component.
+        Names of other laws that do not apply to the component.
     **attributes
-        What the laws need to know besides, as attributes of the class.
+        Further attributes of the class, which the laws use.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def build(
     Raises
     ------
     ParameterError
-        There is no law of some name in ``without``.
+        A name in ``without`` is not a law.
     """
     if isinstance(without, str):
         raise ParameterError("without", f"must be a set of names, as {{{without!r}}}")
@@ -102,7 +102,7 @@ def build(
                 "without", f"unknown law {law!r}{suggestion(law, known)}; known: {listing(known)}"
             )
     absent = {law for law, protocol in optional.items() if not offers_all_of(subject, protocol)}
-    # A name that is None hides the method of the base from pytest.
+    # An attribute that is None hides the method of the base from pytest.
     methods = {
         _PREFIX + law: None
         if law in {*without, *inapplicable, *absent}
@@ -114,7 +114,7 @@ def build(
 
 
 def _reporting(family: type[Laws], law: str, statement: str) -> Callable[..., None]:
-    """Wrap a law so that its failure names it in words, and numerical warnings fail it."""
+    """Wrap a law so that its failure states it, and numerical warnings are failures."""
     method = getattr(family, _PREFIX + law)
 
     @functools.wraps(method)
@@ -127,10 +127,10 @@ def _reporting(family: type[Laws], law: str, statement: str) -> Callable[..., No
         except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001  (whatever it is)
             text = f"{self.subject.__name__} breaks the law {law!r}: {statement}"
             broken = LawBrokenError(f"{text}\n{type(error).__name__}: {error}")
-            # Where hypothesis says by which example.
+            # Hypothesis adds the example in a note.
             for note in getattr(error, "__notes__", ()):
                 broken.add_note(note)
-            # One traceback, that of the law, instead of two of which one says nothing.
+            # Show the traceback of the law only.
             raise broken.with_traceback(error.__traceback__) from None
 
     return test

@@ -207,8 +207,9 @@ class RunLog(LogHead):
 
     Parameters
     ----------
-    path, status, failure, names, spec, spec_toml, identity, data_digest, packages, uuid,
-    recorded, format_version
+    path, status, failure, names, spec, spec_toml, identity, data_digest, packages
+        As in :class:`LogHead`.
+    uuid, recorded, format_version
         As in :class:`LogHead`.
     iteration : ndarray of int64, shape (T,)
         Numbers of the recorded iterations, 0 to T - 1.

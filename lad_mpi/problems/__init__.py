@@ -1,7 +1,8 @@
 """Learning problems: data split into subsets, their gradients and their loss."""
 
 from lad_mpi.problems.base import CountedProblem, GradientWork, Problem, ProblemData, SizedProblem
-from lad_mpi.problems.linear_regression import LinearRegression, LinearRegressionData
+from lad_mpi.problems.least_squares import LeastSquares
+from lad_mpi.problems.linear_regression import LinearRegression
 
 #: Every problem of the suite by the name that a spec uses.
 PROBLEMS: dict[str, type[Problem]] = {
@@ -12,8 +13,8 @@ __all__ = [
     "PROBLEMS",
     "CountedProblem",
     "GradientWork",
+    "LeastSquares",
     "LinearRegression",
-    "LinearRegressionData",
     "Problem",
     "ProblemData",
     "SizedProblem",

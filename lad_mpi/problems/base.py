@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class GradientWork:
-    """The least that the gradient of one subset takes.
+    """The least work that the gradient of one subset takes.
 
     Parameters
     ----------
@@ -22,10 +22,10 @@ class GradientWork:
     operations : float
         Floating-point operations.
     numbers : float
-        Numbers that are read of the subset's data.
+        Numbers of the subset's data that are read.
     product : {"gemm", "gemv"}
-        Kernel at whose measured rate operations can be done at most: products of
-        matrices, or of a matrix with a vector, which is slower.
+        Kernel whose measured rate bounds the rate of the operations: products of two
+        matrices, or of a matrix and a vector, which are slower.
     """
 
     samples: int
@@ -55,11 +55,11 @@ class ProblemData(Protocol):
 
     @property
     def optimum(self) -> Array | None:
-        """A minimiser of F, shape (Q,), float64 on the host; None where it is not known."""
+        """A minimiser of F, shape (Q,), float64 on the host; None if it is not known."""
 
     @property
     def digest(self) -> str:
-        """What :meth:`Problem.digest` says, of the data that were really loaded."""
+        """The result of :meth:`Problem.digest` for the data that were loaded."""
 
     @property
     def reading(self) -> str:
@@ -71,8 +71,8 @@ class ProblemData(Protocol):
     def gradients(self, model: Array, subsets: HostInts, out: Array) -> None:
         """Write ∇f_k(model) for each named subset.
 
-        Row i must have the same bits whatever the other rows are: the
-        promise that results do not depend on the number of ranks rests on it.
+        Row i must have the same bits whatever the other rows are. Otherwise results would
+        depend on the number of ranks.
 
         Parameters
         ----------
@@ -106,10 +106,10 @@ class Problem(Protocol):
     def digest(self) -> str:
         """Identify the content of the data that are read, as ``"sha256:…"``.
 
-        It depends on the values as read alone: not on the name or format of a
-        file, the seed, or the number of subsets. It is empty if nothing is read,
-        because all data are drawn from the seed. Callers may ask often, so an
-        implementation should remember what it found for a file that is unchanged.
+        It depends only on the values that are read, not on the name or format of a file,
+        the seed, or the number of subsets. It is empty if all data are drawn from the
+        seed. It may be called often, so an implementation should remember the digest of
+        an unchanged file.
 
         Raises
         ------
@@ -124,16 +124,16 @@ class SizedProblem(Problem, Protocol):
 
     @property
     def declared_dimension(self) -> int | None:
-        """Q, or None if only the data tell."""
+        """Q, or None if it is only known once the data are read."""
 
 
 @runtime_checkable
 class CountedProblem(SizedProblem, Protocol):
-    """A problem that says how much work a gradient is.
+    """A problem that declares how much work a gradient is.
 
-    Bounds of the compute phase and forecasts of it are made from this.
+    Bounds and forecasts of the compute phase use it.
     """
 
     @property
     def gradient_work(self) -> GradientWork | None:
-        """The work on one subset, of which all are alike; None if only the data tell."""
+        """The work on each subset; None if it is only known once the data are read."""

@@ -1,6 +1,6 @@
-"""Which column of a table is what, and whether a line names them.
+"""The roles of the columns of a table, and whether a line names the columns.
 
-What a file leaves open is not guessed: the error says which keys decide.
+If a file is ambiguous, the reader does not guess: the error says which keys decide.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: A number as programs write it. Python's float() takes more: 1_000, nan, ١.
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
-#: Values that are no finite number here, so that they are no names either.
+#: Values that are not finite numbers here, and not names either.
 _BAD_VALUE = re.compile(
     r"[+-]?(?:nan|inf|infinity)|true|false|0x[\da-f.]+(?:p[+-]?\d+)?"
     r"|[+-]?[\d.,_' ]*\d[\d.,_' ]*(?:[edq][+-]?\d+)?",
@@ -38,21 +38,21 @@ _INDEX_NAMES = {
 }
 #: What pandas calls a column without a name when it reads one.
 _UNNAMED = re.compile(r"|Unnamed: \d+(?:_level_\d+)?")
-#: Fewest samples of which 0, 1, 2… is a count, and integers are not distinct by chance.
+#: With this many samples, 0, 1, 2… is a count, and integers are not distinct by chance.
 _COUNTED, _MANY = 3, 10
-#: Fewest cells that are hardly ever in order by chance.
+#: This many cells are hardly ever in order by chance.
 _LONG = 6
 _SHOWN = 6
 
 
 @dataclass(frozen=True, slots=True)
 class TableKeys:
-    """What a spec says about the layout of a table; None leaves it to the file.
+    """The keys of a spec that describe the layout of a table; None lets the file decide.
 
     Parameters
     ----------
     target : str or int, optional
-        The column to be predicted, by name or by number, counted from 1.
+        The column to predict, by name or by number, counted from 1.
     header : bool, optional
         Whether the first line names the columns.
     index : bool, str or int, optional
@@ -65,7 +65,7 @@ class TableKeys:
     index: bool | str | int | None = None
 
     def __bool__(self) -> bool:
-        """Whether anything is said."""
+        """Whether any key is set."""
         return self != TableKeys()
 
 
@@ -80,7 +80,7 @@ class Columns:
     index : int or None
         Number of the column that is left out.
     is_assumed : bool
-        Whether ``index`` is the index only if its values look like one.
+        Whether ``index`` is only the index if its values look like one.
     """
 
     target: int
@@ -89,23 +89,23 @@ class Columns:
 
 
 def resolve(source: str, keys: TableKeys, names: Sequence[str] | None, width: int) -> Columns:
-    """Decide which column is what.
+    """Decide the roles of the columns.
 
     Parameters
     ----------
     source : str
         The file, for messages.
     keys : TableKeys
-        What the spec says.
+        The keys of the spec.
     names : sequence of str or None
-        A name a column, where a line names them.
+        The names of the columns, if a line names them.
     width : int
         Number of columns.
 
     Raises
     ------
     DataError
-        There is no such column, or there are two readings.
+        A column does not exist, or the table is ambiguous.
     """
     target = None
     if keys.target is not None:
@@ -139,8 +139,8 @@ def _target(source: str, names: Sequence[str] | None, width: int, index: int | N
         if column != last:
             two_readings(
                 source,
-                f"the target is {describe(names, column)}, as its name says",
-                f"it is the last, {describe(names, last)}",
+                f"the target is {column_title(names, column)}, as its name says",
+                f"it is the last, {column_title(names, last)}",
                 f"target = {_key(names, column)} or target = {_key(names, last)}",
             )
     return last
@@ -176,11 +176,11 @@ def _index(
 
 
 def ask_for_index(source: str, names: Sequence[str] | None, column: int) -> NoReturn:
-    """Raise the error of a column that may be an index or a feature."""
+    """Raise the error for a column that may be an index or a feature."""
     yes = "true" if column == 0 else _key(names, column)
     two_readings(
         source,
-        f"{describe(names, column)} only names or numbers the samples",
+        f"{column_title(names, column)} only names or numbers the samples",
         "it is a feature",
         f"index = {yes} or index = false",
     )
@@ -211,26 +211,26 @@ def _find(source: str, key: str, wanted: str | int, names: Sequence[str] | None,
         nearest = difflib.get_close_matches(wanted, names, n=1)
         raise DataError(
             f"data file {source!r} has no column {wanted!r}"
-            + (f"; did you mean {nearest[0]!r}?" if nearest else f"; columns: {shown(names)}"),
+            + (f"; did you mean {nearest[0]!r}?" if nearest else f"; columns: {few(names)}"),
             hint=f"set {key} in [problem] to one of the names, or a number from 1 to {width}",
         )
     return found[0]
 
 
 def two_readings(source: str, first: str, second: str, keys: str) -> NoReturn:
-    """Raise the error of a file that can be read in two ways."""
+    """Raise the error for a file that can be read in two ways."""
     raise DataError(
         f"data file {source!r} can be read in two ways: {first}, or {second}",
         hint=f"say which it is in [problem]: {keys}",
     )
 
 
-def describe(names: Sequence[str] | None, column: int) -> str:
+def column_title(names: Sequence[str] | None, column: int) -> str:
     """Return ``column 3 ('a')``, numbers counted from 1."""
     return f"column {column + 1}" + (f" ({names[column]!r})" if names and names[column] else "")
 
 
-def shown(cells: Sequence[str]) -> str:
+def few(cells: Sequence[str]) -> str:
     """Return the first cells of a line, for a message."""
     return ", ".join(map(repr, cells[:_SHOWN])) + (", …" if len(cells) > _SHOWN else "")
 
@@ -244,7 +244,7 @@ def _key(names: Sequence[str] | None, column: int) -> str:
 def looks_of(
     first: Sequence[str], others: Sequence[Sequence[str]]
 ) -> Literal["names", "values", "either"]:
-    """Say what the first line of a table is by its looks.
+    """Return whether the first line of a table looks like names or values.
 
     Parameters
     ----------
@@ -259,12 +259,12 @@ def looks_of(
     if len(numbers) == len(first):
         return "either" if _may_be_names(first, others) else "values"
     if names and len(names) + blanks == len(first):
-        # One word all over the line marks what is missing.
+        # The same word in all cells marks missing values.
         return "names" if len(set(names)) > 1 or not is_missing(names[0]) else "values"
     if names and all(map(is_missing, names)):
         return "values"
     if len(names) + len(numbers) + (first[0] == "") == len(first):
-        # Columns that nobody named, and an index or a target of another origin.
+        # Numbered columns, and an index or a target with a name.
         counted = [str(i) for i in range(len(numbers))]
         is_count = numbers == counted and (len(numbers) > 1 or not names)
         return "names" if is_count else "either"
@@ -272,12 +272,12 @@ def looks_of(
 
 
 def is_name(cell: str) -> bool:
-    """Say whether a cell is a word, such as a column's name or a mark of a missing value."""
+    """Return whether a cell is a word, such as a name or a mark for a missing value."""
     return is_missing(cell) or (any(map(str.isalpha, cell)) and not _BAD_VALUE.fullmatch(cell))
 
 
 def is_missing(cell: str) -> bool:
-    """Say whether a cell marks a missing value."""
+    """Return whether a cell marks a missing value."""
     return cell.lower() in _MISSING
 
 
@@ -313,11 +313,11 @@ def _is_fraction(cell: str) -> bool:
 
 
 def may_be_index(features: HostFloats, *, is_named: bool) -> bool:
-    """Say whether the first feature may only number the samples.
+    """Return whether the first feature may only number the samples.
 
-    It may if it counts them from 0 or 1, or, without a name, if it consists of distinct
-    integers without gaps, in any order, or stands beside no other integers. The only
-    feature is one.
+    This holds if it counts them from 0 or 1. Without a name, it also holds for distinct
+    integers without gaps, in any order, and for distinct integers if no other column has
+    only integers. If there is one feature only, it is a feature.
     """
     first, (count, width) = features[:, 0], features.shape
     if width == 1 or not _is_integral(first):
@@ -337,7 +337,7 @@ def _is_integral(values: HostFloats) -> bool:
 
 
 def are_labels(cells: Sequence[str]) -> bool:
-    """Say whether cells can only name or number samples: all texts, or distinct integers."""
+    """Return whether cells only name or number samples: all texts, or distinct integers."""
     if all(map(_INTEGER.fullmatch, cells)):
         return len(set(cells)) == len(cells)
     return not any(cell == "" or NUMBER.fullmatch(cell) for cell in cells)

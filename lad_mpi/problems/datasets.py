@@ -1,7 +1,6 @@
 """Real data: the bundled set and the readers of files.
 
-Whatever is wrong with a file, the reader says where and what to do, by a
-:class:`~lad_mpi.errors.DataError`.
+A :class:`~lad_mpi.errors.DataError` says what is wrong with a file, where, and what to do.
 """
 
 from __future__ import annotations
@@ -35,11 +34,11 @@ if TYPE_CHECKING:
 #: Names of data sets that need no file.
 BUNDLED = ("diabetes",)
 #: Endings of text files, which may be followed by ``.gz``.
-_TEXT = (".csv", ".tsv", ".txt", *libsvm.SUFFIXES)
+_TEXT = (".csv", ".tsv", ".txt", *libsvm.LIBSVM_SUFFIXES)
 #: Endings of the files that can be read.
 SUFFIXES = (".npz", ".h5", *_TEXT)
 
-#: What libraries raise for files that they cannot make sense of.
+#: What libraries raise for files that they cannot read.
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -55,7 +54,7 @@ _UNREADABLE = (
 #: What reading text raises for a file that is damaged or too large.
 _UNREADABLE_TEXT = (OSError, EOFError, UnicodeError, MemoryError, zlib.error)
 
-#: What is not a file, by its type in a status.
+#: Names of what is not a regular file, by the type in its status.
 _NODES = {
     stat.S_IFDIR: "folder",
     stat.S_IFIFO: "pipe",
@@ -63,21 +62,21 @@ _NODES = {
     stat.S_IFBLK: "device",
     stat.S_IFSOCK: "socket",
 }
-#: How many times as large as a binary file its arrays may be, apart from some room.
+#: Arrays may take this many times the size of their file, and _ROOM_BYTES.
 _EXPANSION = 200
 _ROOM_BYTES = 2**26
 _MAGIC_BYTES = 8
 _NUMBER_BYTES = 8
 _LEFT_TO_THE_FILE = TableKeys()
 
-#: What is known of a file as long as it is unchanged.
+#: Digests of files, by their state.
 _digests: dict[tuple[object, ...], str] = {}
-#: At most one data set: what :func:`digest` has read and :func:`read` has not yet handed out.
+#: At most one data set, which :func:`digest` has read for the next call of :func:`read`.
 _waiting: dict[tuple[object, ...], Samples] = {}
 
 
 def suffix_of(source: str) -> str:
-    """Return the ending of a name in small letters, without ``.gz`` after that of a text."""
+    """Return the ending of a name in lower case, without ``.gz`` behind that of a text."""
     path = Path(source.lower())
     inner = Path(path.stem).suffix
     return inner if path.suffix == ".gz" and inner in _TEXT else path.suffix
@@ -86,8 +85,8 @@ def suffix_of(source: str) -> str:
 def digest(source: str, keys: TableKeys = _LEFT_TO_THE_FILE) -> str:
     """Identify a data set by its values, see :class:`~lad_mpi.problems.samples.Samples`.
 
-    A file is read once for its digest and for the call of :func:`read` that
-    follows. It is read again only when it has changed.
+    The file is read once for this call and the next call of :func:`read`. It is only
+    read again if it has changed.
 
     Parameters
     ----------
@@ -118,36 +117,36 @@ def read(source: str, keys: TableKeys = _LEFT_TO_THE_FILE) -> Samples:
         ``.npz`` or ``.h5`` with arrays ``X`` (n × p) and ``y`` (n); a table of
         numbers as ``.csv``, ``.tsv`` or ``.txt``, see
         :func:`lad_mpi.problems.table.read_table`; or LIBSVM's text format as
-        ``.libsvm``, ``.svm`` or ``.txt``. Texts may be compressed by gzip. What a
-        file contains counts more than its name.
+        ``.libsvm``, ``.svm`` or ``.txt``. Texts may be compressed by gzip. The
+        content of a file decides its format, more than its name.
     keys : TableKeys
-        How a table is laid out, where that is not left to the file.
+        The layout of a table, as far as the file does not decide it.
 
     Raises
     ------
     DataError
-        The data are missing, malformed, of the wrong shape or not finite, they
-        have two readings, or scikit-learn is needed and not there.
+        The data are missing, malformed, of the wrong shape, not finite or ambiguous, or
+        scikit-learn is needed and not installed.
 
     Notes
     -----
     Nothing is ever unpickled.
     """
-    # Whatever is waiting and is not taken here would be held in vain.
+    # Another data set that waits is not needed any more.
     waiting = _waiting.pop(_state(source, keys), None)
     _waiting.clear()
     return waiting or _read(source, keys)[1]
 
 
 def _state(source: str, keys: TableKeys) -> tuple[object, ...]:
-    """Return what tells a data set from others and from its earlier content."""
+    """Return what distinguishes a data set from others and from its earlier content."""
     if source in BUNDLED:
         return (source, repr(keys))
     path = _file(source)
     found = path.stat()
     return (
         str(path.resolve()),
-        # As text, because True and 1 are equal and say different things.
+        # As text, because True and 1 are equal and mean different things.
         repr(keys),
         found.st_dev,
         found.st_ino,
@@ -190,7 +189,7 @@ def _read(source: str, keys: TableKeys) -> tuple[tuple[object, ...], Samples]:
     path, suffix = _file(source), suffix_of(source)
     if suffix not in SUFFIXES:
         raise DataError(
-            f"data file {source!r}: the name does not tell the format",
+            f"data file {source!r}: the name does not show the format",
             hint=f"name it with one of the endings {', '.join(SUFFIXES)}",
         )
     try:
@@ -233,7 +232,7 @@ def _read_binary(
 
 def _read_npz(path: Path, source: str) -> tuple[Any, ...]:
     with open_regular(path) as stream:
-        # NumPy takes anything that is not an archive for a pickle, and advises to trust it.
+        # NumPy treats anything that is not an archive as a pickle, and advises to trust it.
         if not zipfile.is_zipfile(stream):
             raise DataError(
                 f"data file {source!r} is not an .npz archive",
@@ -252,9 +251,9 @@ def _read_npz(path: Path, source: str) -> tuple[Any, ...]:
 
 
 def _check_sizes(stream: IO[bytes], source: str) -> None:
-    """Refuse arrays that are larger than the archive can hold, before they are made.
+    """Refuse arrays that are larger than the archive can hold, before memory is allocated.
 
-    No more than the size that the archive names is ever unpacked.
+    At most the size that the archive states is unpacked.
     """
     most = _room_bytes(os.fstat(stream.fileno()))
     with zipfile.ZipFile(stream) as archive:
@@ -268,7 +267,7 @@ def _check_sizes(stream: IO[bytes], source: str) -> None:
 
 
 def _room_bytes(found: os.stat_result) -> int:
-    """Return what the arrays of a file may take."""
+    """Return how many bytes the arrays of a file may take."""
     # Not the apparent size: a sparse file can claim any.
     return _ROOM_BYTES + _EXPANSION * found.st_blocks * 512
 
@@ -282,7 +281,7 @@ def _check_room(name: str, size_bytes: int, most: int, source: str) -> None:
 
 
 def _claims(member: IO[bytes]) -> tuple[int, int]:
-    """Return how many numbers an array says that it has, and bytes; 0 if it is none."""
+    """Return the numbers and bytes that the header of an array claims; 0 if it is no array."""
     readers = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
@@ -300,7 +299,7 @@ def _claims(member: IO[bytes]) -> tuple[int, int]:
 
 
 def _read_hdf5(path: Path, source: str) -> tuple[Any, ...]:
-    # Specs of synthetic problems, read on every rank, need no HDF5.
+    # Specs of synthetic problems need no HDF5, and every rank reads the spec.
     from lad_mpi.hdf5 import datasets_of, open_hdf5  # noqa: PLC0415
 
     most = _room_bytes(path.stat())
@@ -329,7 +328,7 @@ def _read_text(
     with open_lines(path, source) as (stream, notes):
         head = list(islice(stream, LOOKED_AT))
         lines = chain(head, stream)
-        if suffix in libsvm.SUFFIXES or any(map(libsvm.is_line, head)):
+        if suffix in libsvm.LIBSVM_SUFFIXES or any(map(libsvm.is_line, head)):
             _refuse_keys(source, keys, "LIBSVM text")
             load = _sklearn_datasets(source).load_svmlight_file
             X, y, found = libsvm.read_libsvm(lines, source, load)

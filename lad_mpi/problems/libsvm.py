@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from lad_mpi.types import HostFloats
 
 #: Endings of such files.
-SUFFIXES = (".libsvm", ".svm")
+LIBSVM_SUFFIXES = (".libsvm", ".svm")
 
-#: Zeros take no place in the text, and all places in memory: how many times as large
-#: as the text the features may be, apart from some room.
+#: The text leaves zeros out, but the memory does not. The features may take this many times
+#: the length of the text, and _ROOM_BYTES.
 _EXPANSION = 1000
 _ROOM_BYTES = 2**26
 
@@ -28,7 +28,7 @@ _PART = re.compile(rf"qid:\d+|{_PAIR}", re.ASCII)
 
 
 def is_line(line: str) -> bool:
-    """Say whether a line can only be LIBSVM text: it has a target and a pair."""
+    """Return whether a line can only be LIBSVM text: it has a target and a pair."""
     content = line.partition("#")[0]
     return ":" in content and _LINE.fullmatch(content) is not None
 
@@ -43,7 +43,7 @@ def read_libsvm(
     lines : iterator of str
         The text.
     source : str
-        What messages call it.
+        The name of the file in messages.
     load : callable
         scikit-learn's ``load_svmlight_file``.
 
@@ -52,12 +52,12 @@ def read_libsvm(
     features : ndarray of float64, shape (n, p)
     targets : ndarray of float64, shape (n,)
     notes : list of str
-        The reading that was taken, for the log.
+        How the text was read, for the log.
 
     Raises
     ------
     DataError
-        A line is something else, or an index is so large that nearly all features are zero.
+        A line has another form, or an index is so large that nearly all features are zero.
     """
     checked = _Checked(lines, source)
     try:
@@ -79,7 +79,7 @@ def read_libsvm(
 
 
 class _Checked:
-    """Lines for scikit-learn, which takes an object with a method ``read`` for a file."""
+    """Lines for scikit-learn, which treats an object with a method ``read`` as a file."""
 
     def __init__(self, lines: Iterator[str], source: str) -> None:
         self._lines, self._source = lines, source
@@ -96,7 +96,7 @@ class _Checked:
             self.number += 1
             self.size_bytes += len(line)
             content = line.partition("#")[0].strip()
-            # float() takes more than numbers, such as 1_000.
+            # float() accepts more than numbers, such as 1_000.
             if content and not _LINE.fullmatch(content):
                 raise self._complaint(content)
             if " 0:" in content:

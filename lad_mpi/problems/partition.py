@@ -1,4 +1,4 @@
-"""How the samples of a data set are dealt to the subsets."""
+"""How the samples of a data set are split into subsets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PartitionKind = Literal["shuffled", "sorted", "dirichlet"]
 
-#: Number of bins of the target that stand in for labels.
+#: Number of bins of the target, which replace labels.
 NUM_BINS = 10
 
 
@@ -43,7 +43,7 @@ def partition(
     kind: PartitionKind,
     concentration: float = 1.0,
 ) -> Partition:
-    """Deal n samples to N subsets, a pure function of the seed and the targets.
+    """Split n samples into N subsets, as a pure function of the seed and the targets.
 
     Parameters
     ----------
@@ -54,11 +54,12 @@ def partition(
     streams : Streams
         The run's random streams.
     kind : {"shuffled", "sorted", "dirichlet"}
-        At random; by target, smallest first; or each bin of the target in
-        proportions drawn from a Dirichlet distribution.
+        ``"shuffled"`` splits at random, ``"sorted"`` by target, smallest first, and
+        ``"dirichlet"`` each bin of the target in proportions drawn from a Dirichlet
+        distribution.
     concentration : float
-        Parameter of the symmetric Dirichlet distribution; the smaller, the
-        more heterogeneous.
+        Parameter of the symmetric Dirichlet distribution. A smaller one makes the subsets
+        less alike.
 
     Returns
     -------
@@ -66,12 +67,11 @@ def partition(
 
     Notes
     -----
-    ``"shuffled"`` and ``"sorted"`` give sizes that differ by one at most. For
-    ``"dirichlet"`` the targets are cut into ten bins of equal frequency (equal
-    targets share a bin, so a few distinct values are labels of their own), and
-    the shuffled samples of each bin are split in the drawn proportions. Each
-    subset left empty then takes one sample from the subset that is largest at
-    that moment, so that every f_k is defined.
+    ``"shuffled"`` and ``"sorted"`` give sizes that differ by at most one. ``"dirichlet"``
+    cuts the targets into ten bins of equal frequency. Equal targets share a bin, so a few
+    distinct values act as labels. The shuffled samples of each bin are split in the drawn
+    proportions. Each empty subset then takes one sample from the largest subset, so that
+    every f_k is defined.
     """
     num_samples = len(targets)
     even = np.arange(num_subsets + 1, dtype=np.int64) * num_samples // num_subsets

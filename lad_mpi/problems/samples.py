@@ -26,9 +26,9 @@ class Samples:
     features : ndarray of float64, shape (n, p)
         One row a sample.
     targets : ndarray of float64, shape (n,)
-        What is to be predicted.
+        The numbers to predict.
     reading : str
-        How they were read, in a line for the log.
+        How the data were read, in one line for the log.
     digest : str
         ``"sha256:"`` and 64 hexadecimal digits: the SHA-256 of shape, dtype and
         bytes of features and targets.
@@ -46,7 +46,7 @@ def check_samples(features: Any, targets: Any, source: str) -> tuple[HostFloats,
     Raises
     ------
     DataError
-        They are not real numbers, of the wrong shape, or not finite.
+        They are not real numbers, not finite, or of the wrong shape.
     """
     check_dtype("X", features, source)
     check_dtype("y", targets, source)
@@ -63,12 +63,12 @@ def check_samples(features: Any, targets: Any, source: str) -> tuple[HostFloats,
 
 
 def check_dtype(name: str, found: Any, source: str) -> None:
-    """Refuse what is no array of real numbers.
+    """Refuse anything but an array of real numbers.
 
     Raises
     ------
     DataError
-        It is something else.
+        It is not an array of real numbers.
     """
     dtype = getattr(found, "dtype", None)
     if dtype is None or dtype.kind not in "biuf" or found.shape is None:
@@ -80,20 +80,20 @@ def check_dtype(name: str, found: Any, source: str) -> None:
 
 
 def make_samples(features: HostFloats, targets: HostFloats, notes: list[str]) -> Samples:
-    """Return checked features and targets with their digest and how they were read.
+    """Return checked features and targets with their digest and a note on how they were read.
 
     Parameters
     ----------
     features, targets : ndarray of float64, shapes (n, p) and (n,)
     notes : list of str
-        The format, and what else is to be known about the reading.
+        The format, and further notes on how they were read.
     """
     count, width = features.shape
     reading = ", ".join([notes[0], f"{count} samples x {width} features", *notes[1:]])
     sha = hashlib.sha256()
     for values in (features, targets):
         sha.update(f"<f8 {values.shape}\n".encode())
-        # In blocks, because rows that do not lie one after another have to be copied.
+        # In blocks, because rows that are not contiguous have to be copied.
         for start in range(0, len(values), _BLOCK):
             rows = np.ascontiguousarray(values[start : start + _BLOCK], dtype="<f8")
             sha.update(rows.reshape(-1).data)

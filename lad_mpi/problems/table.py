@@ -1,62 +1,48 @@
 """Tables of numbers in text, as common programs write them.
 
-What decides a reading is in :mod:`lad_mpi.problems.columns`.
+:mod:`lad_mpi.problems.columns` decides the roles of the columns.
 """
 
 from __future__ import annotations
 
 import csv
-import math
 import re
-from array import array
 from dataclasses import dataclass
 from itertools import chain, islice
-from operator import itemgetter
 from typing import TYPE_CHECKING, Literal, NoReturn
-
-import numpy as np
 
 from lad_mpi.errors import DataError
 from lad_mpi.problems.columns import (
     NUMBER,
     Columns,
     TableKeys,
-    are_labels,
-    ask_for_index,
-    describe,
-    is_missing,
+    column_title,
+    few,
     is_name,
     looks_of,
-    may_be_index,
     resolve,
-    shown,
     two_readings,
 )
 from lad_mpi.problems.text import LOOKED_AT
+from lad_mpi.problems.values import SEPARATORS, Layout, Values, ragged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
+    from lad_mpi.problems.values import Row
     from lad_mpi.types import HostFloats
 
-    Row = tuple[int, list[str]]
-
 _COMMENT = ("#", "%")
-#: The line in which Excel is told the separator.
+#: The line that tells Excel the separator.
 _EXCEL = re.compile(r'"?sep=."?')
-#: What separates columns: what most lines have, the first of several.
-_SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas", " ": "spaces"}
 _HEADER = "header = true or header = false"
 _QUOTED = re.compile(r'"[^"]*"')
 _WORDS = re.compile(r'"(?:[^"]|"")*"|[^ \t\n]+')
-_DATE = re.compile(r"\d+[-/:]\d")
-#: What may as well be thousands.
-_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """The beginning of a text: what stands above the table, and its first lines."""
+    """The beginning of a text: the lines above the table, and its first lines."""
 
     lines: list[str]
     skipped: int
@@ -64,64 +50,45 @@ class _Head:
     comment_line: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """What is known of a table before its values are read."""
-
-    separator: str
-    width: int
-    names: list[str] | None
-    header_line: int
-    columns: Columns
-    #: Whether the names stand above the first row and need not be names.
-    is_comment: bool = False
-
-    @property
-    def is_named(self) -> bool:
-        """Whether columns surely have names."""
-        return self.names is not None and not self.is_comment
-
-
 def read_table(
     lines: Iterator[str], source: str, keys: TableKeys
 ) -> tuple[HostFloats, HostFloats, list[str]]:
-    """Read a table of numbers, a sample a line.
+    """Read a table of numbers, one sample a line.
 
     Columns may be separated by commas, semicolons, tabs or runs of spaces. With
-    semicolons or tabs, numbers may have decimal commas. Lines above the table
-    that begin with ``#`` or ``%`` are comments; the last of them may hold the
-    names of the columns.
+    semicolons or tabs, numbers may have decimal commas. Lines above the table that begin
+    with ``#`` or ``%`` are comments. The last of them may name the columns.
 
     Parameters
     ----------
     lines : iterator of str
         The text.
     source : str
-        What messages call it.
+        The name of the file in messages.
     keys : TableKeys
-        What the spec says about the layout.
+        The keys of the spec about the layout.
 
     Returns
     -------
     features : ndarray of float64, shape (n, p)
     targets : ndarray of float64, shape (n,)
     notes : list of str
-        The reading that was taken, for the log.
+        How the table was read, for the log.
 
     Raises
     ------
     DataError
-        The table has two readings, is ragged, or holds what is not a number.
+        The table is ambiguous or ragged, or holds a value that is not a number.
     """
     head = _head(lines)
     separator = _separator(head.lines, source)
     rows = _rows(chain(head.lines, lines), separator, head.skipped + 1, source)
-    # float() does not mind the spaces around a number, and names must have none.
+    # float() accepts spaces around a number, but names must have none.
     looked_at = [(line, _stripped(row)) for line, row in islice(rows, LOOKED_AT)]
     layout = _layout(looked_at, head, separator, keys, source)
     if layout.is_named:
         del looked_at[0]
-    values = _Values(layout, source)
+    values = Values(layout, source)
     for line, row in chain(looked_at, rows):
         values.append(line, row)
     features, targets = values.arrays(keys)
@@ -142,7 +109,7 @@ def _head(lines: Iterator[str]) -> _Head:
 
 def _separator(head: list[str], source: str) -> str:
     bare = [_QUOTED.sub("", line).strip(" \n") for line in head if line.strip()]
-    lines_with = {mark: sum(mark in line for line in bare) for mark in _SEPARATORS}
+    lines_with = {mark: sum(mark in line for line in bare) for mark in SEPARATORS}
     separator = max(lines_with, key=lines_with.__getitem__)
     if lines_with[separator]:
         return separator
@@ -184,11 +151,11 @@ def _stripped(row: list[str]) -> list[str]:
 
 def _layout(
     looked_at: list[Row], head: _Head, separator: str, keys: TableKeys, source: str
-) -> _Layout:
+) -> Layout:
     (line, first), others = looked_at[0], [row for _, row in looked_at[1:]]
     width = len(others[0]) if others else len(first)
     if len(first) not in (width, width - 1):
-        raise _ragged(source, (line, first), looked_at[1])
+        raise ragged(source, (line, first), looked_at[1])
     if others and all(row[-1] == "" for row in others):
         raise DataError(
             f"data file {source!r}, line {looked_at[1][0]}: column {width}, the last, is empty",
@@ -200,16 +167,16 @@ def _layout(
         _ask_for_header(source, (line, first), commented, head.comment_line)
     if commented and keys.header is not False:
         columns = _comment_or_names(commented, width, head, keys, source)
-        return _Layout(separator, width, commented, head.comment_line, columns, is_comment=True)
+        return Layout(separator, width, commented, head.comment_line, columns, is_comment=True)
     is_header = looks == "names" if keys.header is None else keys.header
     names = _full(first, width) if is_header else None
-    return _Layout(separator, width, names, line, resolve(source, keys, names, width))
+    return Layout(separator, width, names, line, resolve(source, keys, names, width))
 
 
 def _looks(
     first: list[str], others: list[list[str]], keys: TableKeys, lines: list[str]
 ) -> Literal["names", "values", "either"]:
-    """Say what the first line is, without the column that is known to be the index."""
+    """Return what the first line looks like, without the column that is known as the index."""
     is_short = any(len(row) > len(first) for row in others)
     index = keys.index
     if isinstance(index, str) or not index:
@@ -236,13 +203,13 @@ def _commented(head: _Head, separator: str, width: int) -> list[str]:
 
 
 def _ask_for_header(source: str, row: Row, commented: list[str], comment_line: int) -> NoReturn:
-    may_be = f"line {row[0]} ({shown(row[1])}) names the columns"
+    may_be = f"line {row[0]} ({few(row[1])}) names the columns"
     if not commented:
         two_readings(source, may_be, "it is the first sample", _HEADER)
     two_readings(
         source,
         may_be,
-        f"line {comment_line} ({shown(commented)}) does",
+        f"line {comment_line} ({few(commented)}) does",
         f"header = true if line {comment_line} does, header = false if none does; or remove that "
         "comment",
     )
@@ -251,7 +218,7 @@ def _ask_for_header(source: str, row: Row, commented: list[str], comment_line: i
 def _comment_or_names(
     names: list[str], width: int, head: _Head, keys: TableKeys, source: str
 ) -> Columns:
-    """Resolve columns named by a comment, if it makes no difference whether it is one."""
+    """Resolve columns named by a comment, if the names make no difference."""
     if keys.header or isinstance(keys.target, str) or isinstance(keys.index, str):
         return resolve(source, keys, names, width)
     plain = resolve(source, keys, None, width)
@@ -262,7 +229,7 @@ def _comment_or_names(
     if named != plain:
         two_readings(
             source,
-            f"line {head.comment_line} ({shown(names)}) names the columns",
+            f"line {head.comment_line} ({few(names)}) names the columns",
             "it is a comment",
             _HEADER,
         )
@@ -270,160 +237,18 @@ def _comment_or_names(
 
 
 def _full(names: list[str], width: int) -> list[str]:
-    # R names one column less than there are: that of the row names has none.
+    # R does not name the column of the row names.
     return names if len(names) == width else ["", *names]
 
 
-class _Values:
-    """The values of a table, taken a row at a time."""
-
-    def __init__(self, layout: _Layout, source: str) -> None:
-        self._layout, self._source = layout, source
-        target, index = layout.columns.target, layout.columns.index
-        features = [i for i in range(layout.width) if i not in (target, index)]
-        self._pick = itemgetter(*features, target)
-        self._num_features = len(features)
-        self._features, self._targets = array("d"), array("d")
-        self._labels: list[str] = []
-        self._previous: Row = (0, [])
-        # The first line with a decimal point, and that with a comma and its number.
-        self._point_line = self._comma_line = 0
-        self._comma_cell = ""
-        self._may_be_thousands = True
-
-    @property
-    def has_commas(self) -> bool:
-        """Whether numbers have decimal commas."""
-        return bool(self._comma_line)
-
-    def append(self, line: int, row: list[str]) -> None:
-        """Take a row.
-
-        Raises
-        ------
-        DataError
-            It is of another length, or holds what is not a number.
-        """
-        layout = self._layout
-        if len(row) != layout.width:
-            raise _ragged(self._source, self._previous, (line, row))
-        self._previous = (line, row)
-        if layout.columns.is_assumed:
-            self._labels.append(row[layout.columns.index or 0].strip())
-        cells = self._pick(row)
-        text = "".join(cells)
-        if layout.separator in ";\t":
-            cells = self._with_points(line, cells, text)
-        try:
-            # float() takes more than numbers: 1_000, and the digits of other scripts.
-            is_plain = text.isascii() and "_" not in text
-            numbers = [float(cell) for cell in cells] if is_plain else []
-        except ValueError:
-            numbers = []
-        if not (numbers and all(map(math.isfinite, numbers))):
-            raise self._complaint(line, row)
-        self._targets.append(numbers.pop())
-        self._features.extend(numbers)
-
-    def arrays(self, keys: TableKeys) -> tuple[HostFloats, HostFloats]:
-        """Return features and targets, once all values confirm how they were read.
-
-        Raises
-        ------
-        DataError
-            The values have two readings.
-        """
-        source, layout = self._source, self._layout
-        if self._comma_line and self._may_be_thousands:
-            cell = self._comma_cell
-            raise DataError(
-                f"data file {source!r} can be read in two ways: {cell!r} in line "
-                f"{self._comma_line} is {cell.replace(',', '.')}, or {cell.replace(',', '')}",
-                hint="write numbers with a decimal point and without separators of thousands",
-            )
-        if not self._targets:
-            raise DataError(
-                f"data file {source!r} has no samples below line {layout.header_line}, its header",
-                hint="set header = false in [problem] if that line is a sample",
-            )
-        index = layout.columns.index
-        if layout.columns.is_assumed and not are_labels(self._labels):
-            ask_for_index(source, layout.names, index or 0)
-        features = np.frombuffer(self._features).reshape(-1, self._num_features)
-        targets = np.frombuffer(self._targets)
-        is_open = keys.index is None and index is None and layout.columns.target > 0
-        if is_open and may_be_index(features, is_named=layout.is_named):
-            ask_for_index(source, layout.names, 0)
-        return features, targets
-
-    def _with_points(self, line: int, cells: Sequence[str], text: str) -> Sequence[str]:
-        if "." in text:
-            self._point_line = self._point_line or line
-        if "," in text:
-            self._comma_line = self._comma_line or line
-        if self._point_line and self._comma_line:
-            raise DataError(
-                f"data file {self._source!r} has a point in a number in line {self._point_line} "
-                f"and a comma in one in line {self._comma_line}",
-                hint="write numbers with a decimal point and without separators of thousands",
-            )
-        if "," not in text:
-            return cells
-        if self._may_be_thousands:
-            found = [cell for cell in cells if "," in cell]
-            self._comma_cell = self._comma_cell or found[0]
-            self._may_be_thousands = all(_GROUPED.fullmatch(cell.strip()) for cell in found)
-        return [cell.replace(",", ".") for cell in cells]
-
-    def _complaint(self, line: int, row: list[str]) -> DataError:
-        columns, names, row = self._layout.columns, self._layout.names, _stripped(row)
-        decimal = "," if self.has_commas else "."
-        plain = [cell.replace(decimal, ".") for cell in row]
-        column = next(
-            i
-            for i, cell in enumerate(plain)
-            if i != columns.index and not (NUMBER.fullmatch(cell) and math.isfinite(float(cell)))
-        )
-        cell = row[column]
-        return DataError(
-            f"data file {self._source!r}, line {line}, {describe(names, column)}: expected a "
-            f"finite number, found {cell!r}",
-            hint=self._remedy(cell, column),
-        )
-
-    def _remedy(self, cell: str, column: int) -> str:
-        if cell.lower() in ("true", "false"):
-            return "write 1 and 0"
-        if "," in cell:
-            return (
-                "write numbers with a decimal point and without separators of thousands; decimal "
-                "commas are read where semicolons or tabs separate columns"
-            )
-        if not cell or is_missing(cell):
-            return "leave out or fill in samples that lack a number"
-        may_label = is_name(cell) or _DATE.match(cell)
-        if may_label and column == 0 and self._layout.columns.index is None:
-            return "if the column only names the samples, set index = true in [problem]"
-        separated = _SEPARATORS[self._layout.separator]
-        return f"write numbers as 1000 or -1.5e-3; columns are separated by {separated} here"
-
-
-def _ragged(source: str, before: Row, found: Row) -> DataError:
-    return DataError(
-        f"data file {source!r}: line {found[0]} has {len(found[1])} columns, and line {before[0]} "
-        f"has {len(before[1])}",
-        hint="every line must have the same number of columns; see that no number is lost",
-    )
-
-
-def _notes(layout: _Layout, *, has_commas: bool) -> list[str]:
+def _notes(layout: Layout, *, has_commas: bool) -> list[str]:
     names, columns = layout.names, layout.columns
     index = columns.index
     notes = [
         f"header in line {layout.header_line}" if names else "no header",
-        f"target in {describe(names, columns.target)}",
-        "no index" if index is None else f"index in {describe(names, index)}",
+        f"target in {column_title(names, columns.target)}",
+        "no index" if index is None else f"index in {column_title(names, index)}",
     ]
     if layout.separator != ",":
-        notes.append(f"separated by {_SEPARATORS[layout.separator]}")
+        notes.append(f"separated by {SEPARATORS[layout.separator]}")
     return [*notes, "decimal commas"] if has_commas else notes

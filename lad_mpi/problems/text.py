@@ -1,4 +1,4 @@
-"""Text files as lines, whatever their encoding, line ends and compression."""
+"""Text files as lines, in any encoding with a byte-order mark, with gzip or without."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 GZIP = b"\x1f\x8b"
 HDF5 = b"\x89HDF\r\n\x1a\n"
 ZIP = b"PK\x03\x04"
-#: Lines by which formats of text are told apart.
+#: Lines that are looked at to recognise a format of text.
 LOOKED_AT = 20
-#: Bytes by which formats are told apart.
+#: Bytes that are looked at to recognise a format.
 _BEGINNING = 16
 
-#: Files that are not text, by how they begin, and what to do with them.
+#: The first bytes of files that are not text, with what they are and what to do.
 _NOT_TEXT = {
     HDF5: ("an HDF5 file", "unpack it and name it .h5"),
     ZIP: ("a zip archive, as .npz and .xlsx are", "unpack it, or save a sheet as CSV"),
@@ -49,7 +49,7 @@ _ENCODINGS = {
 }
 #: A table of a million features has such lines.
 _LONGEST_LINE = 2**24
-#: How many times as large as a gzip file its text may be, apart from some room.
+#: Text may take this many times the size of its gzip file, and _ROOM.
 _EXPANSION = 100
 _ROOM = 2**24
 _UNDECODED = re.compile("[\udc80-\udcff]")
@@ -66,26 +66,26 @@ def open_lines(path: Path, source: str) -> Iterator[tuple[Iterator[str], list[st
     r"""Open a text file for reading.
 
     Line ends may be ``\n``, ``\r\n`` or ``\r``; each line that is returned ends in
-    ``\n``. The encoding is UTF-8, or what a byte-order mark says. A file may be
-    compressed by gzip, whatever its name is.
+    ``\n``. The encoding is UTF-8, or the one of the byte-order mark. A file may be
+    compressed by gzip under any name.
 
     Parameters
     ----------
     path : Path
         A regular file.
     source : str
-        What messages call it.
+        The name of the file in messages.
 
     Yields
     ------
     lines : iterator of str
     notes : list of str
-        What is unusual about the file, such as ``"gzip"``.
+        Notes on the file, such as ``"gzip"``.
 
     Raises
     ------
     DataError
-        It is not text, or not in such an encoding; this may only be seen at some line.
+        It is not text, or in another encoding. The error may only be raised at a later line.
     """
     notes = []
     with contextlib.ExitStack() as stack:
@@ -117,12 +117,12 @@ def _checked(text: io.TextIOWrapper, source: str, most: float) -> Iterator[str]:
         if left < 0:
             raise DataError(
                 f"data file {source!r} is more than {_EXPANSION} times as large as its gzip file",
-                hint="unpack it by gunzip if that is meant",
+                hint="if the size is right, unpack it by gunzip first",
             )
         if len(line) >= _LONGEST_LINE and not line.endswith("\n"):
             raise DataError(
                 f"data file {source!r}, line {number}: has more than {_LONGEST_LINE} characters",
-                hint="write a sample a line; data of so many features can be read as .npz or .h5",
+                hint="write one sample a line; for so many features use .npz or .h5",
             )
         if "\0" in line:
             raise DataError(

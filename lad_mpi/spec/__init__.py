@@ -1,11 +1,27 @@
 """Specs: TOML in, frozen components out, and back."""
 
-from lad_mpi.spec.components import FAMILIES, Family
-from lad_mpi.spec.dump import to_mapping, to_toml
-from lad_mpi.spec.identity import UNREADABLE_DATA, Identity, flatten, identify, identity_of
-from lad_mpi.spec.load import is_study, load_spec, parse_toml_spec, read_toml, set_dotted
+from lad_mpi.spec.build import INJECTED, build, check_type, field_names, listing, suggestion
+from lad_mpi.spec.document import (
+    apply_override,
+    is_study,
+    load_spec,
+    parse_toml_spec,
+    parse_value,
+    read_toml,
+    set_dotted,
+    to_mapping,
+    to_toml,
+)
+from lad_mpi.spec.families import FAMILIES, Family
+from lad_mpi.spec.identity import (
+    UNREADABLE_DATA,
+    Identity,
+    component_packages,
+    flatten,
+    identify,
+    identity_of,
+)
 from lad_mpi.spec.model import BackendChoice, Devices, Logging, NetworkChoice, Optimizer, Spec
-from lad_mpi.spec.packages import component_packages
 from lad_mpi.spec.parse import (
     check_data,
     check_dimension,
@@ -17,6 +33,7 @@ from lad_mpi.spec.parse import (
 
 __all__ = [
     "FAMILIES",
+    "INJECTED",
     "UNREADABLE_DATA",
     "BackendChoice",
     "Devices",
@@ -26,21 +43,28 @@ __all__ = [
     "NetworkChoice",
     "Optimizer",
     "Spec",
+    "apply_override",
+    "build",
     "check_data",
     "check_dimension",
+    "check_type",
     "component_packages",
     "default_kinds",
+    "field_names",
     "flatten",
     "identify",
     "identity_of",
     "is_study",
+    "listing",
     "load_spec",
     "parse_component",
     "parse_devices",
     "parse_spec",
     "parse_toml_spec",
+    "parse_value",
     "read_toml",
     "set_dotted",
+    "suggestion",
     "to_mapping",
     "to_toml",
 ]

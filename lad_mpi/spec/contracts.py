@@ -1,4 +1,4 @@
-"""Whether a class offers what the protocols of its family ask for."""
+"""Whether a class implements the protocols of its family."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-#: How alike a name must be to one that is missing to be taken for a slip of it.
+#: Similarity from which a name counts as a misspelling of a missing one.
 _ALIKE = 0.6
 
 
 @cache
 def complaints(cls: type[Any], contracts: tuple[type[Any], ...]) -> tuple[str, ...]:
-    """Return what keeps a class from being a component of a family; nothing if it is one.
+    """Return why a class is not a component of a family; nothing if it is one.
 
     Parameters
     ----------
     cls : type
         The class.
     contracts : tuple of type
-        Protocols of which a component keeps exactly one. Protocols in the same module
-        that extend one of them are optional: a component that has some of their members
-        has to have them all.
+        A component implements exactly one of these protocols. Protocols in the same module
+        that extend one of them are optional. A component that has some members of an
+        optional protocol must have all of them.
 
     Returns
     -------
     tuple of str
-        One phrase each, with ``cls`` as their subject.
+        Phrases with ``cls`` as their subject.
     """
     found = [*_of_a_description(cls)]
     chosen = _chosen(cls, contracts)
@@ -44,7 +44,7 @@ def complaints(cls: type[Any], contracts: tuple[type[Any], ...]) -> tuple[str, .
         found += _of_protocol(cls, chosen[0])
     elif chosen:
         names = _joined([_distinct(contract, contracts)[0] for contract in chosen])
-        found.append(f"has {names}, of which a component has one only")
+        found.append(f"has {names}, but a component has only one of these")
     else:
         found += _of_none(cls, contracts)
     for protocol in _optional(contracts):
@@ -54,35 +54,35 @@ def complaints(cls: type[Any], contracts: tuple[type[Any], ...]) -> tuple[str, .
 
 
 def complaints_about(value: object, protocol: type[Any]) -> tuple[str, ...]:
-    """Return what keeps an object from a protocol, as :func:`complaints` does for a class."""
+    """Return why an object does not implement a protocol, as :func:`complaints` does."""
     attributes = vars(value) if hasattr(value, "__dict__") else ()
     return tuple(_of_protocol(type(value), protocol, attributes))
 
 
 def capabilities(cls: type[Any], contracts: tuple[type[Any], ...]) -> list[str]:
-    """Return the names of the optional protocols of a family that a class keeps."""
+    """Return the names of the optional protocols of a family that a class implements."""
     return [of.__name__ for of in _optional(contracts) if offers_all_of(cls, of)]
 
 
 def offers_all_of(cls: type[Any], protocol: type[Any]) -> bool:
-    """Tell whether a class has every member of a protocol, class variables included."""
+    """Return whether a class has every member of a protocol, class variables included."""
     return not any(_of_protocol(cls, protocol))
 
 
 def _chosen(cls: type[Any], contracts: tuple[type[Any], ...]) -> list[type[Any]]:
-    """Return the contracts that a class means to keep."""
+    """Return the contracts that a class is meant to implement."""
     if len(contracts) == 1:
         return list(contracts)
     return [of for of in contracts if _means(cls, of, _distinct(of, contracts))]
 
 
 def _means(cls: type[Any], protocol: type[Any], names: list[str]) -> bool:
-    """Tell whether a class means to keep a protocol: derives from it, or has one of the names."""
+    """Return whether a class derives from a protocol or has a member of one of the names."""
     return protocol in cls.__mro__ or any(_lookup(cls, name) is not None for name in names)
 
 
 def _of_none(cls: type[Any], contracts: tuple[type[Any], ...]) -> Iterator[str]:
-    """Say of a class that keeps none of several contracts which member it lacks."""
+    """Yield the member that a class lacks which implements none of several contracts."""
     wanted = {name: contract for contract in contracts for name in _distinct(contract, contracts)}
     for name, contract in wanted.items():
         if slip := _slip(_names(cls), name):
@@ -93,16 +93,16 @@ def _of_none(cls: type[Any], contracts: tuple[type[Any], ...]) -> Iterator[str]:
 
 
 def _of_a_description(cls: type[Any]) -> Iterator[str]:
-    """Say what keeps a class from being a frozen description that a spec can state."""
+    """Yield why a class is not a frozen dataclass that a spec can describe."""
     if not _is_description(cls):
         yield "is not a dataclass; decorate it with @dataclass(frozen=True)"
     elif not _lookup(cls, "__dataclass_params__").frozen:
-        yield "is a dataclass that can change; decorate it with @dataclass(frozen=True)"
+        yield "is a mutable dataclass; decorate it with @dataclass(frozen=True)"
     try:
         typing.get_type_hints(cls)
     except (NameError, TypeError, SyntaxError) as error:
         yield (
-            f"has a type that cannot be read ({error}); import the names of types outside "
+            f"has a type that cannot be resolved ({error}); import the names of types outside "
             "TYPE_CHECKING"
         )
 
@@ -114,7 +114,7 @@ def _is_description(cls: type[Any]) -> bool:
 def _of_protocol(
     cls: type[Any], protocol: type[Any], attributes: Collection[str] = ()
 ) -> Iterator[str]:
-    """Say what a class lacks of a protocol, and its instances, which have some attributes."""
+    """Yield what a class, and instances with some attributes, lack of a protocol."""
     own = {*attributes}
     if _is_description(cls):
         own.update(field.name for field in dataclasses.fields(cls))
@@ -131,7 +131,7 @@ def _of_member(cls: type[Any], protocol: type[Any], name: str, own: set[str]) ->
         if name in own:
             yield f"has a field {name!r}; make it a class variable, {name}: ClassVar[…]"
         elif not _is_of_type(value, typing.get_type_hints(protocol)[name]):
-            yield f"has {name} = {value!r}, where {_described(protocol, name)} is asked for"
+            yield f"has {name} = {value!r}; expected {_described(protocol, name)}"
     elif isinstance(asked, property):
         if inspect.isfunction(found) or isinstance(found, (staticmethod, classmethod)):
             yield f"has a method {name!r}; make it a property or a field"
@@ -143,13 +143,13 @@ def _of_member(cls: type[Any], protocol: type[Any], name: str, own: set[str]) ->
 
 def _mismatch(cls: type[Any], protocol: type[Any], name: str) -> str:
     """Return what is wrong with the parameters of a method; empty if nothing is."""
-    # What a protocol has as a static method is called on the class.
+    # A static method of a protocol is called on the class.
     bound = _binds(protocol, name)
     asked = _parameters(protocol, name, bound=bound)
     try:
         offered = _parameters(cls, name, bound=bound and _binds(cls, name))
     except (TypeError, ValueError):
-        # Of some functions that are not written in Python the parameters are not known.
+        # The parameters of some functions that are not written in Python are unknown.
         return ""
     positional = [p.name for p in asked.parameters.values() if p.kind in _POSITIONAL]
     keywords = [p.name for p in asked.parameters.values() if p.kind not in _POSITIONAL]
@@ -168,7 +168,7 @@ def _mismatch(cls: type[Any], protocol: type[Any], name: str) -> str:
             return ""
         reason = f"{_joined(swapped)} in another place"
     has = f"{name}{_bare(offered, bound=bound and _binds(cls, name))}"
-    return f"has {has}, and {_described(protocol, name)} is what is called: {reason}"
+    return f"has {has}, but {_described(protocol, name)} is called: {reason}"
 
 
 def _members(protocol: type[Any]) -> list[str]:
@@ -189,7 +189,7 @@ def _distinct(contract: type[Any], contracts: tuple[type[Any], ...]) -> list[str
 
 
 def _optional(contracts: tuple[type[Any], ...]) -> list[type[Any]]:
-    """Return the protocols that stand beside contracts and extend one of them."""
+    """Return the protocols in the modules of contracts that extend one of them."""
     beside = [value for of in contracts for value in vars(sys.modules[of.__module__]).values()]
     return [
         value
@@ -205,7 +205,7 @@ def _is_protocol(cls: type[Any]) -> bool:
 
 
 def _is_of_type(value: object, class_variable: Any) -> bool:
-    """Tell whether a value is of the type T of a ``ClassVar[T]``."""
+    """Return whether a value has the type T of a ``ClassVar[T]``."""
     (expected,) = typing.get_args(class_variable)
     try:
         TypeAdapter(expected).validate_python(value, strict=True)
@@ -215,9 +215,9 @@ def _is_of_type(value: object, class_variable: Any) -> bool:
 
 
 def _lookup(cls: type[Any], name: str) -> Any:
-    """Return what a class or a base of it has under a name, as it stands there; else None.
+    """Return what a class or one of its bases has under a name, unbound; else None.
 
-    A class that derives from a protocol does not have by that what the protocol asks for.
+    The members of a protocol do not count for a class that derives from it.
     """
     for base in cls.__mro__:
         if name in vars(base) and (_is_protocol(cls) or not _is_protocol(base)):
@@ -226,7 +226,7 @@ def _lookup(cls: type[Any], name: str) -> Any:
 
 
 def _binds(cls: type[Any], name: str) -> bool:
-    """Tell whether a member takes ``self`` first."""
+    """Return whether a member takes ``self`` first."""
     found = _lookup(cls, name)
     return hasattr(found, "__get__") and not isinstance(found, (staticmethod, classmethod))
 
@@ -238,7 +238,7 @@ def _parameters(cls: type[Any], name: str, *, bound: bool) -> inspect.Signature:
 
 
 def _described(protocol: type[Any], name: str) -> str:
-    """Return what a protocol asks for under a name, as ``corrupt(self, coded, context)``."""
+    """Return the member that a protocol requires, as ``corrupt(self, coded, context)``."""
     member = _lookup(protocol, name)
     if member is None:
         texts = [inspect.get_annotations(base).get(name) for base in protocol.__mro__]

@@ -1,25 +1,27 @@
-"""What makes two runs the same run: what they compute, on what data, with which code."""
+"""The identity of a run: what it computes, on which data, with which packages."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from importlib.metadata import packages_distributions, version
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from lad_mpi._version import __version__
 from lad_mpi.errors import DataError
-from lad_mpi.spec.dump import to_mapping
-from lad_mpi.spec.packages import component_packages
+from lad_mpi.spec.document import to_mapping
+from lad_mpi.spec.families import FAMILIES, UNKNOWN, imported, offers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from lad_mpi.spec.model import Spec
 
 _ID_CHARACTERS = 10
 _MOST_SHOWN = 200
-#: Keys that change no number and no time: labels, files and safeguards.
+#: Keys that change neither numbers nor times: labels, files and safeguards.
 _NO_PART = (
     "name",
     "safety",
@@ -27,7 +29,7 @@ _NO_PART = (
     "logging.swmr",
     "logging.host_details",
 )
-#: Keys that change what times mean, and no other number.
+#: Keys that change what times mean, but no other numbers.
 _OF_TIMES = (
     "compute",
     "overlap",
@@ -35,33 +37,34 @@ _OF_TIMES = (
     "backend.gpu_transfers",
     "logging.warmup_iterations",
 )
-#: Keys that say where data are and how they are read: the digest says which they are.
+#: Keys that say where the data are and how they are read. The digest identifies the data.
 _OF_DATA = ("problem.data", "problem.target", "problem.header", "problem.index")
-#: The digest of data that could not be read when the identity was asked for.
+#: The digest of data that cannot be read.
 UNREADABLE_DATA = "unreadable"
 _SUITE = "lad_mpi"
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """All that decides the numbers of a run, and what its times mean.
+    """Everything that decides the numbers of a run, and what its times mean.
 
-    Labels, flush intervals and safeguards are no part of it. Neither is the number
-    of ranks: the numbers do not depend on it, and a run may be resumed on another.
+    Labels, flush intervals and safeguards are not part of it. The number of ranks is not
+    part of it either: the numbers do not depend on it, and a run can be resumed on another
+    number of ranks.
 
     Parameters
     ----------
     numbers : mapping
-        Keys of the resolved spec that decide numbers, dotted, with their values.
+        Dotted keys of the resolved spec that decide numbers, with their values.
     times : mapping
-        Those that only change what times mean.
+        Keys that only change what times mean.
     data_digest : str
-        Digest of the data that are read; empty if none are, and None where a log
-        does not tell.
+        Digest of the data that are read; empty if no data are read, and None if a log
+        does not hold it.
     packages : tuple of str
         ``"name version"`` of every package that provides a component, sorted.
     data_keys : mapping
-        Keys for which the digest stands: where the data are, and how they were read.
+        Keys that the digest replaces: where the data are, and how they were read.
     """
 
     numbers: Mapping[str, Any] = field(hash=False)
@@ -84,16 +87,16 @@ class Identity:
 
     @property
     def spec_key(self) -> str:
-        """What runs share if their specs differ in labels only, whatever their data are."""
+        """A key that is equal for runs whose specs differ only in labels, with any data."""
         return json.dumps([self.numbers, self.times], sort_keys=True, default=str)
 
     def numbers_key(self, *without: str) -> str:
-        """Return a key that runs share if they have the same numbers, but for the named keys."""
+        """Return a key that is equal for runs with the same numbers, apart from the named keys."""
         kept = {key: value for key, value in self.numbers.items() if key not in without}
         return json.dumps([kept, self.data_digest, self.packages], sort_keys=True, default=str)
 
     def differences(self, earlier: Identity) -> list[str]:
-        """Name what differs from an earlier run: the key, the old value and the new one."""
+        """Return what differs from an earlier run: key, old value and new value."""
         old, new = {**earlier.numbers, **earlier.times}, {**self.numbers, **self.times}
         is_other_data = self.data_digest != earlier.data_digest
         if is_other_data:
@@ -118,10 +121,10 @@ class Identity:
 
 
 def identify(spec: Spec) -> Identity:
-    """Return the identity that a run of a spec has now; reads the data if there are any.
+    """Return the identity of a run of a spec. This reads the data, if there are any.
 
-    Data that cannot be read have the digest :data:`UNREADABLE_DATA`: a study can
-    be planned without them.
+    Data that cannot be read have the digest :data:`UNREADABLE_DATA`, so that a study can be
+    planned without them.
     """
     try:
         digest = spec.problem.digest()
@@ -140,7 +143,7 @@ def identity_of(
     Parameters
     ----------
     mapping : mapping
-        The resolved spec, as :func:`~lad_mpi.spec.dump.to_mapping` gives it.
+        The resolved spec, as :func:`~lad_mpi.spec.to_mapping` gives it.
     data_digest, packages
         As for :class:`Identity`.
     """
@@ -187,3 +190,54 @@ def _shown(values: Mapping[str, Any], key: str) -> str:
 
 def _named(digest: str | None) -> str:
     return "unknown" if digest is None else digest or "none"
+
+
+def component_packages(spec: Spec) -> dict[str, str]:
+    """Return the distributions of the components that do not come from this suite.
+
+    Parameters
+    ----------
+    spec : Spec
+        A checked spec.
+
+    Returns
+    -------
+    dict of str to str
+        Version of each distribution, from its metadata, sorted by name. A class without an
+        entry point is looked up by its module. If no distribution has the module, the name
+        is that of the module, and the version is ``unknown``.
+    """
+    return dict(sorted(_distribution(part) for part in _others(spec)))
+
+
+@runtime_checkable
+class _Component(Protocol):
+    kind: ClassVar[str]
+
+
+def _others(value: Any) -> Iterator[_Component]:
+    """Yield each component of another package within a value, the value included."""
+    if dataclasses.is_dataclass(value):
+        # The quick check comes first: a check against a protocol is slow.
+        if _module(type(value)) != _SUITE and isinstance(value, _Component):
+            yield value
+        value = [getattr(value, field.name) for field in dataclasses.fields(value)]
+    if isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _others(part)
+
+
+def _distribution(component: _Component) -> tuple[str, str]:
+    cls = type(component)
+    for family in FAMILIES.values():
+        for offer in offers(family.group):
+            if offer.kind == component.kind and imported(offer) is cls:
+                return offer.distribution, offer.version
+    module = _module(cls)
+    for name in packages_distributions().get(module, []):
+        return name, version(name)
+    return module, UNKNOWN
+
+
+def _module(cls: type[Any]) -> str:
+    return cls.__module__.partition(".")[0]

@@ -15,8 +15,7 @@ from lad_mpi.errors import ParameterError, SpecError, shown
 from lad_mpi.network import build_network, parse_network
 from lad_mpi.problems import ProblemData, SizedProblem
 from lad_mpi.rng import Streams
-from lad_mpi.spec.components import (
-    FAMILIES,
+from lad_mpi.spec.build import (
     build,
     build_component,
     check_type,
@@ -25,6 +24,7 @@ from lad_mpi.spec.components import (
     refuse_unknown,
 )
 from lad_mpi.spec.contracts import complaints_about
+from lad_mpi.spec.families import FAMILIES
 from lad_mpi.spec.model import (
     BackendChoice,
     ComputeMode,
@@ -49,10 +49,10 @@ _SECTIONS = {
     "backend": BackendChoice,
 }
 _COMPONENTS = ("problem", "coding", "compression", "attack")
-#: Most devices whose number of messages is tried out; rules may cost its square.
+#: Up to this many devices, rules and attacks are tried out; a rule may cost its square.
 _TRIED_OUT = 1000
 #: Most pre-aggregations of one rule.
-_MOST_STEPS = 16
+_MOST_PRE = 16
 _SCALARS = {"name": str, "seed": int, "iterations": int, "compute": ComputeMode, "overlap": bool}
 
 
@@ -62,12 +62,12 @@ def parse_spec(mapping: Mapping[str, Any]) -> Spec:
     Parameters
     ----------
     mapping : mapping
-        Tables and values as in a spec file; what is left out has its default.
+        Tables and values as in a spec file. A key that is left out has its default.
 
     Raises
     ------
     SpecError
-        The first thing that is wrong, with its place and the fix.
+        The first mistake, with its place and how to correct it.
     """
     refuse_unknown(mapping, field_names(Spec), "")
     for key, value in mapping.items():
@@ -128,27 +128,27 @@ def parse_component(mapping: Mapping[str, Any], name: str) -> Any:
 
 
 def check_data(spec: Spec, data: ProblemData) -> None:
-    """Check what a problem has loaded: that it is data, in as many subsets as there are devices.
+    """Check that a problem has loaded data, in one subset for every device.
 
     Raises
     ------
     SpecError
-        It is something else; the class is named, and what it lacks.
+        It has not. The message names the class and what it lacks.
     """
     found = complaints_about(data, ProblemData)
     if not found and data.num_subsets != spec.devices.count:
-        found = (f"has {data.num_subsets} subsets, where {spec.devices.count} were asked for",)
+        found = (f"has {data.num_subsets} subsets instead of {spec.devices.count}",)
     if found:
         cls = type(data)
         raise SpecError(
             "problem.kind",
-            f"class {cls.__module__}.{cls.__qualname__}, of which {spec.problem.kind!r} loads its "
-            f"data, {'; it '.join(found)}",
+            f"class {cls.__module__}.{cls.__qualname__}, the data of {spec.problem.kind!r}, "
+            f"{'; it '.join(found)}",
         )
 
 
 def check_dimension(spec: Spec, dimension: int) -> None:
-    """Check what depends on the length of a message, which real data tell once they are read.
+    """Check a spec against the length of its messages, known once the data are read.
 
     Raises
     ------
@@ -177,7 +177,7 @@ def _network(table: Mapping[str, Any]) -> NetworkChoice:
     refuse_unknown(table, field_names(NetworkChoice), "network")
     value = table.get("emulate", False)
     try:
-        # TOML has no word for nothing, and a case of a study may want to take it back.
+        # TOML has no null, and a case of a study may want to switch the emulation off.
         if value is False:
             return NetworkChoice()
         if isinstance(value, str):
@@ -185,7 +185,7 @@ def _network(table: Mapping[str, Any]) -> NetworkChoice:
         if isinstance(value, dict):
             return NetworkChoice(build_network(value))
     except ParameterError as error:
-        # What is wrong with the whole is no matter of a quantity.
+        # A mistake in the whole does not belong to a quantity.
         if error.parameter != "network":
             raise located(error, "network.emulate") from error
         raise SpecError("network.emulate", error.message, hint=error.hint) from error
@@ -197,7 +197,7 @@ def _network(table: Mapping[str, Any]) -> NetworkChoice:
 
 
 def _with_kind(name: str, table: Mapping[str, Any]) -> Mapping[str, Any]:
-    # A table without a kind changes parameters of the default's kind.
+    # A table without a kind changes parameters of the default kind.
     return {"kind": default_kinds()[name], **table}
 
 
@@ -230,13 +230,13 @@ def _fallback(mapping: Mapping[str, Any], faults: int, code: Code | None) -> Pip
         return None
     if not isinstance(code, DecodingCode):
         raise SpecError(
-            "fallback", "only a code that decodes can fail to, and coding.kind is none of these"
+            "fallback", "is only for codes that decode (draco_*), and coding.kind is not one"
         )
     if code.message_parts > 1:
         raise SpecError(
             "fallback",
-            f"the messages of {code.kind!r} are no estimates of the gradient, so that no rule "
-            "can take them",
+            f"the messages of {code.kind!r} are not estimates of the gradient, so no rule can "
+            "use them",
             hint="leave [fallback] out, or take another draco_* code",
         )
     return _pipeline(mapping["fallback"], "fallback", faults)
@@ -246,8 +246,8 @@ def _pipeline(table: Mapping[str, Any], place: str, faults: int) -> Pipeline:
     entries = table.get("pre", [])
     if not isinstance(entries, list):
         raise SpecError(f"{place}.pre", f"expected a list such as ['nnm'], found {shown(entries)}")
-    if len(entries) > _MOST_STEPS:
-        found = f"expected at most {_MOST_STEPS} steps, found {len(entries)}"
+    if len(entries) > _MOST_PRE:
+        found = f"expected at most {_MOST_PRE} steps, found {len(entries)}"
         raise SpecError(f"{place}.pre", found)
     pre = []
     for number, entry in enumerate(entries):
@@ -279,14 +279,14 @@ def _check_overlap(spec: Spec) -> None:
     if not isinstance(spec.compression, ColumnCodec):
         raise SpecError(
             "overlap",
-            f"the messages of compression.kind = {spec.compression.kind!r} cannot be taken "
-            "apart by columns before they have arrived whole",
+            f"messages of compression.kind = {spec.compression.kind!r} cannot be decoded by "
+            "columns before they have arrived completely",
             hint='set overlap = false, or compression.kind = "none" or "cast"',
         )
     if spec.backend.kind != "numpy":
         raise SpecError(
             "overlap",
-            f"what arrives in slices is worked on in host memory, and backend.kind is "
+            f"slices of messages are processed in host memory, and backend.kind is "
             f"{spec.backend.kind!r}",
             hint='set overlap = false, or backend.kind = "numpy"',
         )
@@ -303,10 +303,10 @@ def _check_transfers(spec: Spec) -> None:
 
 
 def _try_out(spec: Spec) -> None:
-    """Let rules and attacks see as many messages as they will get, of one coordinate.
+    """Try rules and attacks on as many messages as in the run, of one coordinate.
 
-    What does not fit their number, or gives back another number, is then refused here
-    and not in the first iteration.
+    If a rule or an attack does not fit the number of messages, or returns an array of
+    another shape, this refuses it before the first iteration.
     """
     count, faults = spec.devices.count, spec.devices.byzantine
     if count > _TRIED_OUT:
@@ -336,10 +336,10 @@ def _try(place: str, call: Callable[[Array], Array], rows: int, shape: tuple[int
             f"{place}.kind",
             f"fails on messages of shape {messages.shape}: {type(error).__name__}: {error}",
         ) from error
-    # An array that is too small would be repeated, without a word.
+    # NumPy would silently broadcast an array that is too small.
     if found != shape:
         raise SpecError(
             f"{place}.kind",
-            f"makes of messages of shape {messages.shape} an array of shape {found}; "
-            f"it has to be {shape}",
+            f"returns an array of shape {found} for messages of shape {messages.shape}; "
+            f"expected {shape}",
         )

@@ -32,6 +32,7 @@ class Phase(IntEnum):
     OVERLAPPED = 11
 
 
+#: Names of the phases, in the order of the log.
 PHASE_NAMES = [phase.name.lower() for phase in Phase]
 
 #: Phases that count as training time. Attacks and evaluation exist only in an experiment, and

@@ -40,6 +40,7 @@ HEADER = np.dtype(
         ("length", "<u8"),
     ]
 )
+#: Size of the header of every message.
 HEADER_BYTES = HEADER.itemsize
 #: Bytes of the fields of a message in its slot, including the payload.
 FIELDS: Mapping[str, slice] = MappingProxyType(

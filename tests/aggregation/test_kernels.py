@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lad_mpi.aggregation import Meamed, Mean, Median, TrimmedMean, kernels
-from lad_mpi.aggregation.coordinates import column_mean, compiled
-from lad_mpi.aggregation.kernels_network import BLOCK, band_network, merge_exchange
+from lad_mpi.aggregation.coordinates import column_mean, runs_compiled
+from lad_mpi.aggregation.kernels_network import BLOCK_ROWS, band_network, merge_exchange
 
 if TYPE_CHECKING:
     from lad_mpi.aggregation import Rule
@@ -34,9 +34,9 @@ def run_network(num_rows: int, cuts: tuple[int, ...], columns: np.ndarray) -> np
     network = band_network(num_rows, cuts)
     if network.num_blocks == 0:
         return columns
-    rows = np.full((network.num_blocks * BLOCK, columns.shape[1]), np.inf)
+    rows = np.full((network.num_blocks * BLOCK_ROWS, columns.shape[1]), np.inf)
     rows[:num_rows] = columns
-    blocks = [np.sort(block, axis=0) for block in rows.reshape(network.num_blocks, BLOCK, -1)]
+    blocks = [np.sort(block, axis=0) for block in rows.reshape(network.num_blocks, BLOCK_ROWS, -1)]
     steps = [
         *((pair, False) for pair in network.merges),
         *((pair, True) for pair in network.splits),
@@ -45,7 +45,7 @@ def run_network(num_rows: int, cuts: tuple[int, ...], columns: np.ndarray) -> np
         both = np.sort(np.concatenate([blocks[low], blocks[high]]), axis=0)
         # A split leaves no order inside: the worst that it may do is to reverse it.
         step = -1 if shuffled else 1
-        blocks[low], blocks[high] = both[:BLOCK][::step], both[BLOCK:][::step]
+        blocks[low], blocks[high] = both[:BLOCK_ROWS][::step], both[BLOCK_ROWS:][::step]
     return np.concatenate(blocks)[:num_rows]
 
 
@@ -115,8 +115,8 @@ class TestLargeArrays:
     def test_agree_with_small_ones(self, rule: Rule, dtype: Any, large: np.ndarray) -> None:
         messages = large.astype(dtype)
         before = messages.copy()
-        assert compiled(messages)
-        assert not compiled(messages[:, :1000])
+        assert runs_compiled(messages)
+        assert not runs_compiled(messages[:, :1000])
         pieces = [rule(messages[:, first : first + 10_000]) for first in range(0, 70_001, 10_000)]
         np.testing.assert_allclose(rule(messages), np.concatenate(pieces), rtol=1e-6, atol=1e-7)
         if dtype is np.float64:
@@ -173,11 +173,11 @@ def test_results_of_small_arrays_need_no_compiler() -> None:
 
 def test_what_is_compiled() -> None:
     large = np.zeros((100, 10_000))
-    assert compiled(large)
-    assert not compiled(large.astype(np.float16))
-    assert not compiled(large.astype(">f8"))
-    assert not compiled(np.zeros((5000, 200)))
-    assert not compiled(large.tolist())
+    assert runs_compiled(large)
+    assert not runs_compiled(large.astype(np.float16))
+    assert not runs_compiled(large.astype(">f8"))
+    assert not runs_compiled(np.zeros((5000, 200)))
+    assert not runs_compiled(large.tolist())
 
 
 def test_kernel_mean_is_the_mean() -> None:

@@ -164,7 +164,7 @@ def test_one_component_in_full(capsys, monkeypatch):
     for part in (
         "krum (rule, [aggregation])",
         'neighbours="n-f-2" : "n-f-2" or "n-f-1"',
-        "How many nearest others are counted",
+        "Number of nearest others in the score",
         "\\sum_{j \\in N_i}",
         "O(n² Q)",
         '6 (1 + r) = 8 with neighbours="n-f-1"',
@@ -186,8 +186,8 @@ def test_json_has_everything(capsys):
         "unit": "",
         "required": False,
         "default": None,
-        "description": "m, from 1 to n − f; n − f if it is left out. With more, one hostile row is "
-        "always among them, and the result can be moved anywhere.",
+        "description": "m, from 1 to n − f; n − f if left out. A larger mean would always include "
+        "a hostile row, which could move the result anywhere.",
     }
     assert "num_byzantine" not in row["parameters"]
     assert row["kappa"]["value"] == 8.0

@@ -6,6 +6,7 @@ import math
 import pytest
 
 from lad_mpi.cli.main import main
+from lad_mpi.metrics.names import MODEL_ERRORS
 from lad_mpi.records import read_scaling
 
 
@@ -53,10 +54,10 @@ def test_tables_name_the_check_the_cheapest_and_what_is_assumed(ask):
     assert ("OUTSIDE: the model does not hold here" in text) == (code == 1)
     assert f"Time of an iteration, {network}" in text
     assert "Cheapest: d=" in text
-    assert "P = 1000 is 1000 times the most measured, 1." in text
-    assert "N = 999 devices where 10 were measured" in text
-    assert "and in proportion f = 199" in text
-    assert "nothing of it was measured" in text
+    assert "P = 1000 is 1000 times the largest measured, 1." in text
+    assert "N = 999 devices instead of 10" in text
+    assert "and f = 199 in proportion" in text
+    assert "Nothing of it was measured" in text
 
 
 def test_json_has_all_numbers(ask):
@@ -153,3 +154,9 @@ def test_on_several_ranks_it_is_refused_once(lad):
     done = lad("forecast", "out", ranks=2)
     assert done.returncode == 2
     assert done.stderr.count("was started on several ranks") == 1
+
+
+def test_a_target_can_be_set_for_every_error_of_a_model(capsys):
+    with pytest.raises(SystemExit):
+        main(["forecast", "--help"])
+    assert f"--metric {{{','.join(MODEL_ERRORS)}}}" in capsys.readouterr().out

@@ -74,7 +74,7 @@ class Odd:
 
 
 def test_a_full_docstring():
-    read = numpydoc.read(Full)
+    read = numpydoc.read_docstring(Full)
     assert read.summary == "What it is, on two lines."
     assert read.parameters == {
         "num_byzantine": "Two of them, with x_i and code.",
@@ -87,7 +87,7 @@ def test_a_full_docstring():
 
 
 def test_references_by_lines():
-    read = numpydoc.read(Lines)
+    read = numpydoc.read_docstring(Lines)
     assert read.references == (
         'A, "One", arXiv:1234.5678.',
         'B, "Two", doi:10.1/x.',
@@ -98,4 +98,4 @@ def test_references_by_lines():
 
 @pytest.mark.parametrize(("cls", "summary"), [(Plain, "Only this."), (Silent, ""), (Odd, "Odd.")])
 def test_what_is_absent_is_empty(cls, summary):
-    assert numpydoc.read(cls) == numpydoc.Documentation(summary, {}, "", ())
+    assert numpydoc.read_docstring(cls) == numpydoc.Documentation(summary, {}, "", ())

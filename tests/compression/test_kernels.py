@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from lad_mpi.compression import Channel, Qsgd
 from lad_mpi.compression.bits import unpack_bits
-from lad_mpi.compression.kernels import BLOCK, random_words
+from lad_mpi.compression.kernels import BLOCK_COORDINATES as BLOCK
+from lad_mpi.compression.kernels import random_words
 from lad_mpi.rng import Streams
 
 

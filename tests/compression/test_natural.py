@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lad_mpi.compression import Channel, Natural, Rejection
-from lad_mpi.compression.kernels import BLOCK
+from lad_mpi.compression.kernels import BLOCK_COORDINATES as BLOCK
 from lad_mpi.rng import Streams
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])

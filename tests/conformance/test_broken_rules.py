@@ -395,8 +395,8 @@ def test_the_sound_rule_keeps_all_laws(complaint, rule):
 def test_a_complaint_says_the_law_in_words(complaint):
     words, _, details = complaint(conformance.rule(SortsInPlace), "input").partition("\n")
     assert words == (
-        "SortsInPlace breaks the law 'input': The messages are left as they are, and the "
-        "result is memory of its own."
+        "SortsInPlace breaks the law 'input': The messages are not changed, and the result "
+        "has its own memory."
     )
     assert details.startswith("ValueError: ")
 

@@ -5,8 +5,16 @@ import datetime as dt
 import pytest
 
 from lad_mpi.errors import LadError, SpecError
-from lad_mpi.spec import identify, load_spec, parse_spec, parse_toml_spec, to_toml
-from lad_mpi.spec.components import FAMILIES, INJECTED, field_names
+from lad_mpi.spec import (
+    FAMILIES,
+    INJECTED,
+    field_names,
+    identify,
+    load_spec,
+    parse_spec,
+    parse_toml_spec,
+    to_toml,
+)
 from lad_mpi.spec.model import BackendChoice, Devices, Logging, Optimizer, Safety, Spec
 
 HUGE = 16**9000

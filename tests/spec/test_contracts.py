@@ -196,13 +196,13 @@ def test_parameters_may_have_other_names_and_defaults(read, line):
             "attack",
             CORRUPT,
             "    def corrupt(self, coded):",
-            "(self, coded), and corrupt(self, coded, context) is what is called: too many",
+            "(self, coded), but corrupt(self, coded, context) is called: too many",
         ),
         (
             "attack",
             CORRUPT,
             "    def corrupt(self, context, coded):",
-            "corrupt(self, coded, context) is what is called: context and coded in another place",
+            "corrupt(self, coded, context) is called: context and coded in another place",
         ),
         ("attack", CORRUPT, "    def corrupt(self, coded, context, by):", "argument: 'by'"),
         (
@@ -217,7 +217,7 @@ def test_parameters_may_have_other_names_and_defaults(read, line):
             "    corrupt = 1\n    def _(self, coded):",
             "make it a method, corrupt",
         ),
-        ("aggregation", "(self, messages)", "(self)", "__call__(self, messages) is what is called"),
+        ("aggregation", "(self, messages)", "(self)", "__call__(self, messages) is called"),
         ("coding", "    @property\n", "", "has a method 'varies'; make it a property or a field"),
         ("coding", "check(self, num_devices, num_byzantine)", "check(self, num_devices)", "check"),
     ],
@@ -229,22 +229,22 @@ def test_parameters_that_the_suite_would_not_pass_are_refused(read, family, old,
 @pytest.mark.parametrize(
     ("family", "old", "new", "expected"),
     [
-        ("attack", "(frozen=True)", "", "is a dataclass that can change"),
+        ("attack", "(frozen=True)", "", "is a mutable dataclass"),
         ("attack", "@dataclass(frozen=True)\n", "", "is not a dataclass"),
         ("attack", "ClassVar[str]", "str", "has a field 'kind'; make it a class variable"),
-        ("attack", '"new"', "7", "has kind = 7, where kind: ClassVar[str] is asked for"),
+        ("attack", '"new"', "7", "has kind = 7; expected kind: ClassVar[str]"),
         ("attack", '"new"', '"knew"', "has kind = 'knew', and its entry point is named 'new'"),
         (
             "compression",
             "= 99",
             "= True",
-            "has wire_code = True, where wire_code: ClassVar[int] is asked",
+            "has wire_code = True; expected wire_code: ClassVar[int]",
         ),
         (
             "compression",
             "= True",
             '= "yes"',
-            "has unbiased = 'yes', where unbiased: ClassVar[bool] is",
+            "has unbiased = 'yes'; expected unbiased: ClassVar[bool]",
         ),
         ("aggregation", "num_byzantine: int", 'num_byzantine: "Missing"', "TYPE_CHECKING"),
     ],
@@ -255,7 +255,7 @@ def test_a_component_is_a_frozen_description(read, family, old, new, expected):
 
 def test_of_several_contracts_exactly_one_is_kept(read):
     both = complaint(read, "attack", append="    craft = corrupt\n")
-    assert both == "has corrupt and craft, of which a component has one only"
+    assert both == "has corrupt and craft, but a component has only one of these"
 
 
 def test_half_an_optional_protocol_is_refused(read):
@@ -267,7 +267,7 @@ def test_half_an_optional_protocol_is_refused(read):
         return self
 """,
     )
-    assert "column_kernel(self, num_messages) is what is called" in found
+    assert "column_kernel(self, num_messages) is called" in found
 
 
 REPORTS = """
@@ -286,9 +286,9 @@ REPORTS = """
         (
             "= ()",
             "= []",
-            "has reported = [], where reported: ClassVar[tuple[Metric, ...]] is asked for",
+            "has reported = []; expected reported: ClassVar[tuple[Metric, ...]]",
         ),
-        ("aggregate(self, messages, state)", "aggregate(self, messages)", "is what is called"),
+        ("aggregate(self, messages, state)", "aggregate(self, messages)", "is called"),
     ],
 )
 def test_a_rule_that_reports_declares_what(read, old, new, expected):
@@ -305,7 +305,7 @@ def test_what_is_called_on_the_class_is_no_method_of_an_instance(read):
         return 1.0
 """
     found = complaint(read, "aggregation", append=kappa)
-    assert found.startswith("has kappa(self, num_messages, num_byzantine), and kappa(num_messages,")
+    assert found.startswith("has kappa(self, num_messages, num_byzantine), but kappa(num_messages,")
 
 
 def test_one_method_of_two_that_go_together_is_refused(read):
@@ -328,8 +328,8 @@ def test_values_within_a_class_variable_are_of_its_type(read):
         return None
 """
     found = complaint(read, "aggregation", append=reports)
-    expected = "reported: ClassVar[tuple[Metric, ...]] is asked for"
-    assert found == f"has reported = ('steps',), where {expected}"
+    expected = "expected reported: ClassVar[tuple[Metric, ...]]"
+    assert found == f"has reported = ('steps',); {expected}"
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -358,20 +358,20 @@ def test_the_members_of_the_suite_keep_their_contracts(family):
 @pytest.mark.parametrize(
     ("family", "old", "new", "expected"),
     [
-        ("aggregation", "mean(axis=0)", "mean()", r"\(100, 1\) an array of shape \(\)"),
-        ("attack", "return coded", "return coded[:1]", r"\(20, 1\) an array of shape \(1, 1\)"),
+        ("aggregation", "mean(axis=0)", "mean()", r"\(\) for messages of shape \(100, 1\)"),
+        ("attack", "return coded", "return coded[:1]", r"\(1, 1\) for messages of shape \(20, 1\)"),
         (
             "attack",
             "corrupt(self, coded, context):\n        return coded",
             "craft(self, honest, context):\n        return honest",
-            r"\(80, 1\) an array of shape \(80, 1\); it has to be \(20, 1\)",
+            r"\(80, 1\) for messages of shape \(80, 1\); expected \(20, 1\)",
         ),
     ],
 )
 def test_an_array_that_would_be_repeated_is_refused(read, family, old, new, expected):
     """NumPy broadcasts it: every coordinate moved by the mean of all of them."""
     place = PLACES[family].partition(".")[0]
-    with pytest.raises(SpecError, match=f"{place}.kind: makes of messages of shape {expected}"):
+    with pytest.raises(SpecError, match=f"{place}.kind: returns an array of shape {expected}"):
         read(family, (old, new))
 
 
@@ -417,7 +417,7 @@ class Misspelt(Data):
 
 def test_what_a_problem_loads_is_checked():
     check_data(Spec(), Data(100))
-    with pytest.raises(SpecError, match="Data, of which 'linear_regression' loads its data, has 7"):
+    with pytest.raises(SpecError, match="Data, the data of 'linear_regression', has 7"):
         check_data(Spec(), Data(7))
     with pytest.raises(SpecError, match=r"gradients\(self, model, subsets, out\)"):
         check_data(Spec(), Misspelt(100))

@@ -153,7 +153,7 @@ REFUSED = {
     "overlap of packed bits": (
         {"overlap": True, "compression": {"kind": "qsgd", "levels": 3}},
         "overlap",
-        "'qsgd' cannot be taken apart by columns",
+        "'qsgd' cannot be decoded by columns",
     ),
     "overlap on a GPU": (
         {"overlap": True, "backend": {"kind": "cupy"}},
@@ -200,9 +200,13 @@ REFUSED = {
     "fallback for complex messages": (
         {"coding": {"kind": "draco_cyclic"}, "fallback": {"kind": "median"}},
         "fallback",
-        "no estimates of the gradient",
+        "not estimates of the gradient",
     ),
-    "fallback without a decoder": ({"fallback": {"kind": "median"}}, "fallback", "decodes"),
+    "fallback without a decoder": (
+        {"fallback": {"kind": "median"}},
+        "fallback",
+        "codes that decode",
+    ),
     "f given to a rule": (
         {"aggregation": {"kind": "median", "num_byzantine": 3}},
         "aggregation.num_byzantine",
@@ -227,7 +231,11 @@ REFUSED = {
         "network.emulate",
         "expected latency and bandwidth, or false, found True",
     ),
-    "empty network": ({"network": {"emulate": {}}}, "network.emulate", "names no quantity"),
+    "empty network": (
+        {"network": {"emulate": {}}},
+        "network.emulate",
+        "expected latency or bandwidth",
+    ),
     "network of another form": (
         {"network": {"emulate": "fast"}},
         "network.emulate",

@@ -1,4 +1,4 @@
-"""How the kernels are compiled and launched, and what comes back from them."""
+"""Compile and launch the kernels, and fetch their results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OPTIONS = ("--std=c++14", "--fmad=false")
 THREADS = 128
 #: Coordinates that most blocks work on: eight a thread.
 CHUNK = 1024
-#: Coordinates that a block works on where it makes one number of them.
+#: Coordinates of a block that reduces them to one number.
 SPAN = 4096
 
 
@@ -36,11 +36,11 @@ class Program:
     Parameters
     ----------
     names : tuple of str
-        The files that it consists of, without their endings, beside ``common``.
+        Names of its files without endings, in addition to ``common``.
     wide : bool
-        Whether numbers are float64, and not float32.
+        Whether numbers are float64 instead of float32.
     constants : tuple of (str, int)
-        What else the source takes as known.
+        Further constants of the source.
     """
 
     names: tuple[str, ...]
@@ -61,21 +61,21 @@ def program(dtype: np.dtype[Any], *names: str, **constants: int) -> Program:
 
 
 def launch(xp: Any, of: Program, kernel: str, num_blocks: int, *arguments: Any) -> None:
-    """Queue a kernel on the current stream; nothing where there are no blocks.
+    """Queue a kernel on the current stream; do nothing if there are no blocks.
 
     Parameters
     ----------
     xp : module
         CuPy.
     of : Program
-        Where the kernel is.
+        The program of the kernel.
     kernel : str
         Its name.
     num_blocks : int
         Blocks of :data:`THREADS` threads.
     *arguments
-        CuPy arrays, and numbers: Python's are passed as ``long long`` or ``double``, and
-        NumPy's as what they are.
+        CuPy arrays and numbers. Python's numbers are passed as ``long long`` or ``double``,
+        and NumPy's in their own type.
     """
     if num_blocks == 0:
         return
@@ -90,28 +90,28 @@ def compiled(xp: Any, of: Program, kernel: str) -> Any:
 
 
 def parts(dimension: int, span: int = CHUNK) -> int:
-    """Return how many blocks work on a row, where each works on a span of it."""
+    """Return how many blocks work on a row, if each works on a span of it."""
     return -(-dimension // span)
 
 
 def as_bits(vectors: Array) -> tuple[Array, int, int]:
-    """Return the bits of vectors, and their strides in numbers: what kernels take them as."""
+    """Return the bits of vectors, and their strides in numbers, as arguments of kernels."""
     row_stride, column_stride = (stride // vectors.itemsize for stride in vectors.strides)
     return vectors.view(bits(vectors.dtype)), row_stride, column_stride
 
 
 def bits(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype of unsigned integers that are as long as numbers of another dtype."""
+    """Return the unsigned integers of the same size as another dtype."""
     return np.dtype(f"u{dtype.itemsize}")
 
 
 def first_numbers(payloads: Array, dtype: np.dtype[Any]) -> Array:
-    """Return the bits of the number that each payload begins with, shape (n,)."""
+    """Return the bits of the first number in each payload, shape (n,)."""
     return payloads[:, : dtype.itemsize].copy().view(bits(dtype))[:, 0]
 
 
 def stream(channel: Channel) -> tuple[np.uint64, np.uint64, np.uint64]:
-    """Return what keys the random words of a channel, beside a device's number."""
+    """Return the key of the random words of a channel, apart from the device's number."""
     return (
         np.uint64(channel.streams.seed),
         np.uint64(Purpose.COMPRESSION),
@@ -129,14 +129,14 @@ def refuse(
     vectors : CuPy array, shape (n, Q)
         Decoded vectors.
     *complaints : tuple of (ndarray of bool, shape (n,), Rejection)
-        Rows that are refused, and why, in host memory; earlier complaints prevail.
+        Rows that are refused, and the reason, in host memory. Earlier complaints come first.
 
     Returns
     -------
     vectors : CuPy array, shape (n, Q)
         The same array.
     rejections : ndarray of int64, shape (n,)
-        A :class:`~lad_mpi.compression.Rejection` for each row, 0 where there is no complaint.
+        A :class:`~lad_mpi.compression.Rejection` for each row, 0 if there is no complaint.
     """
     rejections = first_reasons(len(vectors), *complaints)
     refused = np.flatnonzero(rejections)

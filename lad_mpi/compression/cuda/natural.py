@@ -1,6 +1,6 @@
 """The codec ``natural`` on a GPU.
 
-One pass over memory each way, and no temporary of the size of a vector.
+Encoding and decoding are one pass over memory each, without large temporaries.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def encode(vectors: Array, channel: Channel, payloads: Array) -> None:
-    """Round and part signs from exponents; see :meth:`GpuCodec.encode_on_gpu`."""
+    """Round, and separate signs from exponents; see :meth:`GpuCodec.encode_on_gpu`."""
     xp, (num_rows, dimension) = namespace(vectors), vectors.shape
     launch(
         xp,
@@ -47,7 +47,7 @@ def encode(vectors: Array, channel: Channel, payloads: Array) -> None:
 
 
 def decode(payloads: Array, channel: Channel) -> tuple[Array, HostInts]:
-    """Put signs and exponents together; see :meth:`GpuCodec.decode_on_gpu`."""
+    """Combine signs and exponents; see :meth:`GpuCodec.decode_on_gpu`."""
     xp, num_rows = namespace(payloads), len(payloads)
     vectors = xp.empty((num_rows, channel.dimension), dtype=channel.dtype)
     flags = xp.zeros((num_rows, 2), dtype=np.int32)

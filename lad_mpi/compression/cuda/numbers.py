@@ -1,6 +1,6 @@
 """Vectors as rows of numbers on a GPU, for the codecs ``none`` and ``cast``.
 
-One pass over memory each way, and no temporary of the size of a vector.
+Encoding and decoding are one pass over memory each, without large temporaries.
 """
 
 from __future__ import annotations

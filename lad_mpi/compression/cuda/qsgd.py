@@ -1,8 +1,8 @@
 """The codec ``qsgd`` on a GPU.
 
-The vectors are read twice to be packed, for their norms and for their codes, and a third
-time in float64, for their largest magnitudes. They are written once. Temporaries take
-Q/512 bytes a row.
+Encoding reads the vectors twice, for their norms and for their codes, and in float64 a third
+time, for their largest magnitudes. Decoding writes them once. Temporaries take Q/512 bytes a
+row.
 """
 
 from __future__ import annotations

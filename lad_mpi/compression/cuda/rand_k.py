@@ -1,9 +1,8 @@
 """The codec ``rand_k`` on a GPU.
 
-Which coordinates are chosen is found on the host, because Floyd's algorithm takes one
-step after the other, and comes to the GPU as marks of one bit. The vectors are read
-once where they are chosen, or written once. Beside the marks temporaries take Q/128
-bytes a row.
+The host chooses the coordinates, because Floyd's algorithm is sequential, and sends the GPU one
+bit for each coordinate. Encoding reads the chosen values once, and decoding writes the vectors
+once. Besides the bits, temporaries take Q/128 bytes a row.
 """
 
 from __future__ import annotations

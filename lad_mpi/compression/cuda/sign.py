@@ -1,7 +1,7 @@
 """The codec ``sign`` on a GPU.
 
-The vectors are read twice to be packed, first for their signs and largest magnitudes,
-then for the mean ratio to these, and written once. Temporaries take Q/512 bytes a row.
+Encoding reads the vectors twice: for their signs and largest magnitudes, then for the mean ratio
+to these. Decoding writes them once. Temporaries take Q/512 bytes a row.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def encode(vectors: Array, payloads: Array) -> None:
 
 
 def decode(payloads: Array, channel: Channel) -> tuple[Array, HostInts]:
-    """Give the scales their signs; see :meth:`GpuCodec.decode_on_gpu`."""
+    """Multiply the scales by the signs; see :meth:`GpuCodec.decode_on_gpu`."""
     xp, num_rows = namespace(payloads), len(payloads)
     scale_bits = first_numbers(payloads, channel.dtype)
     vectors = xp.empty((num_rows, channel.dimension), dtype=channel.dtype)

@@ -1,11 +1,11 @@
 """The codec ``top_k`` on a GPU.
 
-The k-th largest magnitude is found by some digits at a time: the vectors are read three
-times in float32, and six times in float64, each time to count which digits there are
-behind those that are known. They are read once more to mark what is as large, and again
-where they are chosen. To be unpacked they are written once, and again where there are
-values. Temporaries take Q/4 + 4k + Q/32 bytes a row, and counts of 8 KiB, or of 1 KiB for
-short vectors, which are read four times or eight.
+The k-th largest magnitude is found a few digits at a time. The vectors are read three times in
+float32 and six times in float64, each time to count the next digits behind the known ones. One
+more pass marks the magnitudes that are as large, and another reads the chosen values. Decoding
+writes the vectors once, and the values again. Temporaries take Q/4 + 4k + Q/32 bytes a row, and
+8 KiB for counts. For short vectors the counts take 1 KiB, and the vectors are read four or eight
+times.
 """
 
 from __future__ import annotations

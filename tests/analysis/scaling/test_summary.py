@@ -7,9 +7,9 @@ import pytest
 from scipy.stats import binom
 
 from analysis.scaling import load_scaling, summarise_scaling
-from analysis.scaling.path import critical_path
-from analysis.scaling.summary import gain, ratio
+from analysis.scaling.summary import gain, ratio_of_estimates
 from analysis.statistics import CONFIDENCE, EACH_OF_TWO, Estimate, least_count
+from analysis.timing import critical_path
 from lad_mpi.errors import UsageError
 from lad_mpi.logs import read_log
 
@@ -77,7 +77,7 @@ def test_void_launches_are_left_out_and_told(write_study):
 
 def test_a_study_without_times_that_count_is_refused(write_study):
     folder = write_study(ranks=(2,), void={"p2-1.h5", "p2-2.h5"})
-    with pytest.raises(UsageError, match="no launch has times that count"):
+    with pytest.raises(UsageError, match="all launches are void"):
         load_scaling(folder)
 
 
@@ -111,9 +111,9 @@ def test_without_a_baseline_that_counts_there_are_no_bounds(write_study, changes
 
 
 def test_a_ratio_has_the_widest_interval_and_the_coverage_of_both():
-    found = ratio(Estimate(6.0, 5.0, 7.0, 6, 0.97), Estimate(2.0, 1.0, 4.0, 7, 0.98))
+    found = ratio_of_estimates(Estimate(6.0, 5.0, 7.0, 6, 0.97), Estimate(2.0, 1.0, 4.0, 7, 0.98))
     assert found == Estimate(3.0, 5 / 4, 7.0, 6, pytest.approx(0.95))
-    assert ratio(found, dataclasses.replace(found, coverage=None)).coverage is None
+    assert ratio_of_estimates(found, dataclasses.replace(found, coverage=None)).coverage is None
 
 
 def test_launches_are_the_replicates_whatever_the_number_of_iterations(write_study):
