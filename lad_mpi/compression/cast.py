@@ -39,7 +39,8 @@ class Cast:
     Notes
     -----
     The codec is biased, because rounding is not random, and therefore has no δ. Within
-    the normal range |C(v)_j − v_j| ≤ 2⁻⁸ |v_j| for bfloat16 and 2⁻¹¹ |v_j| for float16. A
+    the normal range :math:`|C(v)_j - v_j| ≤ ε |v_j|`, with ε = 2⁻⁸ for bfloat16 and
+    2⁻¹¹ for float16. A
     number that rounds to more than the largest one is sent as infinity and refused. It is
     not clipped. A run with honest gradients that large stops.
 

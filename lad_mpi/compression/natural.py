@@ -31,15 +31,15 @@ class Natural:
 
     Notes
     -----
-    For 2^a ≤ |v_j| < 2^(a+1)
+    For :math:`2^a ≤ |v_j| < 2^{a+1}`,
 
     .. math:: |C(v)_j| = 2^{a+1} \text{ with probability } 2^{-a} |v_j| - 1,
               \text{ else } 2^a, \qquad
               \mathbb{E}\|C(v) - v\|^2 \le \frac{1}{8} \|v\|^2,
 
     for any dtype. Below 2⁻¹²⁶, where the exponents of float32 end, a coordinate becomes
-    2⁻¹²⁶ with probability 2¹²⁶|v_j|, or else 0. This is unbiased, with a variance of at
-    most 2⁻¹²⁶|v_j|, so the bound δ does not hold for vectors of such numbers. A
+    2⁻¹²⁶ with probability :math:`2^{126} |v_j|`, or else 0. This is unbiased, with a variance of at
+    most :math:`2^{-126} |v_j|`, so the bound δ does not hold for vectors of such numbers. A
     coordinate above 2¹²⁷ cannot be sent, in float64 as well. It gets exponent 255 and is
     refused as not finite. In float32 a coordinate takes half a random word, and the
     probabilities are exact. In float64 it takes a whole word, and they are exact, or to

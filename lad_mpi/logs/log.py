@@ -208,8 +208,9 @@ class RunLog(LogHead):
 
     Parameters
     ----------
-    path, status, failure, names, spec, spec_toml, identity, data_digest, packages, uuid,
-    recorded, format_version
+    path, status, failure, names, spec, spec_toml, identity, data_digest, packages
+        As in :class:`LogHead`.
+    uuid, recorded, format_version
         As in :class:`LogHead`.
     iteration : ndarray of int64, shape (T,)
         Iterations that were recorded.

@@ -180,6 +180,7 @@ class Family:
             raise UsageError(message, hint=hint)
 
 
+#: The families of components, by their table in a spec.
 FAMILIES: dict[str, Family] = {
     "problem": Family("problem", "lad_mpi.problems", PROBLEMS, (Problem,)),
     "coding": Family("code", "lad_mpi.codes", CODES, (Code,)),

@@ -139,7 +139,7 @@ def kappa(
 
     *Meamed.* The n − f values that are kept and the n − f honest ones differ in at most f
     pairs, and of each pair the kept value x is no further from the median m than the
-    honest value y, so |x − y| ≤ 2|y − m|. With Cauchy and Schwarz κ is at most
+    honest value y, so :math:`|x - y| ≤ 2 |y - m|`. With Cauchy and Schwarz κ is at most
     4 f/(n − f) (1 + κ of the median), which is the formula above.
 
     *Krum.* The bound is for the count of n − f − 1 neighbours. Its proof carries over to

@@ -32,10 +32,11 @@ class Phase(IntEnum):
     OVERLAPPED = 11
 
 
+#: Names of the phases, in the order of the log.
 PHASE_NAMES = [phase.name.lower() for phase in Phase]
 
-#: Phases that a real training would have too. Attacks are the simulator's
-#: work, evaluation is the experimenter's; what is overlapped stands in other phases already.
+#: Phases that real training has too. Attacks and evaluation belong to the experiment, and
+#: overlapped work is counted in other phases already.
 TRAINING_PHASES = [
     phase.name.lower()
     for phase in Phase

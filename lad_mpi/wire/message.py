@@ -40,6 +40,7 @@ HEADER = np.dtype(
         ("length", "<u8"),
     ]
 )
+#: Size of the header of every message.
 HEADER_BYTES = HEADER.itemsize
 #: Where the fields of a message lie in its slot, the payload among them.
 FIELDS: Mapping[str, slice] = MappingProxyType(
