@@ -79,7 +79,7 @@ def test_a_signal_between_the_runs_of_a_study_ends_it_and_the_same_command_goes_
     os.kill(find_rank(process, 0), signal.SIGTERM)
     output, errors = finish(process)
     assert process.returncode == 75, errors
-    assert "interrupted; the same command goes on with what is missing" in errors
+    assert "interrupted; repeat the command to run what is missing" in errors
     assert "Traceback" not in errors
     assert " completed, 0 complete before" in output
     found = {read_log(path).status for path in tmp_path.glob("out/*.h5")}
