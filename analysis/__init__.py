@@ -1,5 +1,6 @@
-"""What is said of runs afterwards, computed from their logs alone.
+"""Tables, figures and forecasts from logs.
 
-Nothing here runs or imports a training: logs are read, grouped into methods and
-turned into tables and figures. ``lad-mpi analysis`` is the command.
+The analysis reads logs, groups runs into methods, and turns them into tables and figures.
+It never imports the training code. The commands are ``lad-mpi analysis`` and
+``lad-mpi forecast``.
 """

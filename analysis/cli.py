@@ -1,14 +1,15 @@
-"""Arguments of ``lad-mpi analysis``, and how errors reach the person at the terminal."""
+"""The command line of lad-mpi analysis."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import math
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from analysis.plotting import import_figures
 from lad_mpi.errors import ExitCode, UsageError
 from lad_mpi.terminal import path_argument, run_command
 from lad_mpi.text import one_line
@@ -16,8 +17,9 @@ from lad_mpi.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+
 _PROGRAM = "lad-mpi analysis"
-_LOGS = ("paths", "PATH", "log, or folder that is searched for logs (*.h5)")
+_LOGS = ("paths", "PATH", "log, or folder with logs (*.h5)")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,15 +35,15 @@ def build_parser() -> argparse.ArgumentParser:
         prog=_PROGRAM, description="Tables and figures from the logs of runs."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    table = _add(commands, "table", "errors and costs of every method, a row each")
+    table = _add(commands, "table", "errors and costs of every method")
     formats = table.add_mutually_exclusive_group()
-    formats.add_argument("--json", action="store_true", help="print JSON, at full precision")
-    formats.add_argument("--csv", action="store_true", help="print CSV, at full precision")
+    formats.add_argument("--json", action="store_true", help="print JSON with full precision")
+    formats.add_argument("--csv", action="store_true", help="print CSV with full precision")
     table.add_argument(
         "--target",
         type=float,
         metavar="LOSS",
-        help="also tell what it took to reach this loss: iterations, seconds, bytes",
+        help="also show iterations, seconds and bytes to reach this loss",
     )
     table.set_defaults(command=_table)
     figures = _add(commands, "figures", "figures as PDF and PNG, with captions")
@@ -58,9 +60,9 @@ def build_parser() -> argparse.ArgumentParser:
         commands,
         "scaling",
         "times, speed-up, efficiency and bounds of a scaling study",
-        paths=("folder", "DIR", "folder that lad-mpi scale wrote"),
+        paths=("folder", "DIR", "folder of the scaling study"),
     )
-    scaling.add_argument("--json", action="store_true", help="print JSON, at full precision")
+    scaling.add_argument("--json", action="store_true", help="print JSON with full precision")
     scaling.add_argument(
         "-o",
         "--output",
@@ -85,16 +87,19 @@ def _add(
         destination, type=path_argument, nargs=several, metavar=metavar, help=meaning
     )
     parser.add_argument(
-        "-v", "--verbose", action="store_true", help="show where in the code an error arose"
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="for an error in the input, show where in the code it was found",
     )
     return parser
 
 
-# What a command needs is imported when it runs: the command line stays quick.
+# Modules are imported when a command needs them, so that the command line starts quickly.
 
 
 def _table(options: argparse.Namespace) -> ExitCode:
-    from analysis import records, table  # noqa: PLC0415
+    from analysis import export, table  # noqa: PLC0415
     from analysis.runs import load_collection  # noqa: PLC0415
     from analysis.summary import summarise  # noqa: PLC0415
 
@@ -103,9 +108,9 @@ def _table(options: argparse.Namespace) -> ExitCode:
     collection = load_collection(options.paths)
     rows = summarise(collection, options.target)
     if options.json:
-        sys.stdout.write(records.to_json(rows, collection) + "\n")
+        sys.stdout.write(export.to_json(rows, collection) + "\n")
     elif options.csv:
-        sys.stdout.write(records.to_csv(rows, collection))
+        sys.stdout.write(export.to_csv(rows, collection))
     else:
         table.print_tables(rows, collection)
     return ExitCode.OK
@@ -140,3 +145,31 @@ def _scaling(options: argparse.Namespace) -> ExitCode:
     for path in drawn:
         sys.stdout.write(f"{path}\n")
     return ExitCode.OK
+
+
+#: With a wrong value of these variables, matplotlib cannot be imported. We do not need them.
+_SETTINGS = {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
+
+
+def import_figures() -> Any:
+    """Import :mod:`analysis.figures`, ignoring the user's settings of matplotlib.
+
+    Raises
+    ------
+    UsageError
+        matplotlib is not installed.
+    """
+    own = {name: os.environ.get(name) for name in _SETTINGS}
+    os.environ.update(_SETTINGS)
+    try:
+        return importlib.import_module("analysis.figures")
+    except ImportError as error:
+        raise UsageError(
+            f"figures need matplotlib, which cannot be imported ({error})",
+            hint="pip install 'lad_mpi[analysis]'",
+        ) from error
+    finally:
+        for name, value in own.items():
+            del os.environ[name]
+            if value is not None:
+                os.environ[name] = value

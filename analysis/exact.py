@@ -1,4 +1,4 @@
-"""Methods that recover ∇F exactly: the yardstick for all others."""
+"""Methods that recover ∇F exactly, with which other methods are compared."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from lad_mpi.coding import ExactCode
 from lad_mpi.errors import LadError
+from lad_mpi.metrics.names import AGGREGATION_ERROR, GRADIENT_NORM
 from lad_mpi.spec import parse_component, parse_devices
 
 if TYPE_CHECKING:
@@ -16,20 +17,21 @@ if TYPE_CHECKING:
     from analysis.runs import Method
     from lad_mpi.logs import RunLog
 
-#: Aggregation error that counts as rounding, relative to the greatest gradient norm.
+#: Largest aggregation error that counts as rounding, relative to the largest gradient norm.
 TOLERANCE = 1e-6
 
 
 def exact_reference(method: Method, methods: Sequence[Method]) -> Method | None:
-    """Return the method of exact recovery that a method is compared with.
+    """Return the exact method that a method is compared with.
 
     It has the same problem, data, devices, optimizer, iterations, dtype, packages and
-    revision, and a seed in common; of several, the one with the most seeds in common.
+    revision, and at least one seed in common. If there are several, it is the one with the
+    most seeds in common.
 
     Returns
     -------
     Method or None
-        None where there is none; the method itself where it is exact.
+        The exact method; the method itself if it is exact; None if there is none.
     """
     if is_exact(method):
         return method
@@ -43,9 +45,10 @@ def exact_reference(method: Method, methods: Sequence[Method]) -> Method | None:
 
 
 def is_exact(method: Method) -> bool:
-    """Tell whether a method should recover ∇F exactly, and its logs say that it did.
+    """Return whether a method recovers ∇F exactly, by its components and by its logs.
 
-    It should if its code says so of itself, and its codec loses nothing.
+    Its code must declare exact recovery, its codec must be lossless, and the aggregation
+    errors in its logs must be rounding errors.
     """
     if not (_has_exact_code(method) and is_lossless(method)):
         return False
@@ -53,10 +56,7 @@ def is_exact(method: Method) -> bool:
 
 
 def is_lossless(method: Method) -> bool:
-    """Tell whether the messages of a method arrive as they were computed.
-
-    Not where its codec is not installed, so that nobody can say so.
-    """
+    """Return whether the codec of a method is lossless; False if it is not installed."""
     final = method.runs[0].final
     try:
         codec = parse_component(method.spec, "compression")
@@ -77,11 +77,11 @@ def _has_exact_code(method: Method) -> bool:
 
 
 def _was_exact(run: RunLog) -> bool:
-    error = run.metrics["aggregation_error"]
+    error = run.metrics[AGGREGATION_ERROR]
     evaluated = ~np.isnan(error)
     if not evaluated.any():
         return False
-    scale = run.metrics["gradient_norm"][evaluated].max()
+    scale = run.metrics[GRADIENT_NORM][evaluated].max()
     return bool(error[evaluated].max() <= TOLERANCE * scale)
 
 

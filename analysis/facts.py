@@ -1,34 +1,41 @@
-"""What runs were made of, and what their times mean."""
+"""What runs were made of, what their times mean, and what work their components declare."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from lad_mpi.aggregation import CostedPreAggregation, CostedRule
+from lad_mpi.errors import LadError
+from lad_mpi.rng import Streams
+from lad_mpi.spec import parse_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lad_mpi.aggregation import Cost
+    from lad_mpi.coding import Assignment
     from lad_mpi.logs import Launch, RunLog
+    from lad_mpi.spec import Spec
+
 
 _SHORT = 8
-#: Stands behind a revision whose files had changes that were not committed.
+#: Appended to a revision with uncommitted changes.
 CHANGED = "+"
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What runs were made of, besides their spec.
+    """The data, packages and revisions that runs used.
 
     Parameters
     ----------
     data_digest : str or None
-        Digest of the data that were read; empty if none were, None if the log does
-        not tell.
+        Digest of the data; empty if the run read none, None if the log does not say.
     packages : tuple of str
         ``"name version"`` of every package that provides a component.
     revisions : tuple of str
-        Git revisions of the launches; with ``+`` behind if files had changes that were
-        not committed.
+        Git revisions of the launches, followed by ``+`` if there were uncommitted changes.
     """
 
     data_digest: str | None = None
@@ -36,7 +43,7 @@ class Origin:
     revisions: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, str]:
-        """Return all of it in short, by what a person calls it."""
+        """Return short texts of all facts, by their names."""
         # The digest is "sha256:…".
         digest = "unknown" if self.data_digest is None else self.data_digest or "none"
         versions = dict(package.rpartition(" ")[::2] for package in self.packages)
@@ -50,28 +57,28 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What the times of a launch mean; only times of the same conditions are compared.
+    """The conditions under which a launch was timed. Other times cannot be compared.
 
     Parameters
     ----------
     ranks, hosts : int
-        Numbers of ranks, and of hosts that they were on.
+        Number of ranks, and of their hosts.
     machine : str
-        Models of processors and devices.
+        Models of processors and GPUs.
     threads : str
-        Threads of the linear algebra library: of every rank, or one number for each.
+        Threads of the linear algebra library: one number for all ranks, or one for each.
     mpi : str
         The MPI library; empty for one rank, which sends no messages.
     gpu_transfers : str
         How messages left GPUs; ``"none"`` without a GPU.
     oversubscribed : bool
-        There were more threads than processors.
+        Whether there were more threads than processors.
     shared_compute : bool
-        Redundant gradients were computed once a rank.
+        Whether each rank computed redundant gradients only once.
     overlap : bool
-        Messages were gathered while the server worked.
+        Whether messages were gathered while the server worked.
     emulated_network : str
-        The network that was emulated; empty if none was.
+        The emulated network; empty if there was none.
     """
 
     ranks: int
@@ -86,7 +93,7 @@ class Conditions:
     emulated_network: str
 
     def facts(self) -> dict[str, str | None]:
-        """Return all of it in short, by what a person calls it."""
+        """Return short texts of all conditions, by their names."""
         return {
             "ranks": str(self.ranks),
             "hosts": str(self.hosts) if self.hosts else None,
@@ -102,13 +109,13 @@ class Conditions:
 
 
 def origin_of(run: RunLog) -> Origin:
-    """Return what a run was made of."""
+    """Return the data, packages and revisions of a run."""
     revisions = dict.fromkeys(_revision(launch.provenance) for launch in launches_of(run))
     return Origin(run.data_digest, run.packages, tuple(revisions))
 
 
 def conditions_of(run: RunLog, launch: Launch) -> Conditions:
-    """Return what the times of a launch mean."""
+    """Return the conditions under which a launch was timed."""
     made = launch.provenance
     models = [made.get("cpu_model", ""), *made.get("devices", ())]
     threads = list(map(str, made.get("blas_threads", ())))
@@ -127,7 +134,7 @@ def conditions_of(run: RunLog, launch: Launch) -> Conditions:
 
 
 def launches_of(run: RunLog) -> list[Launch]:
-    """Return the launches of which the log holds iterations."""
+    """Return the launches that have iterations in the log."""
     return [launch for launch in run.launches if launch.first < launch.stop]
 
 
@@ -139,3 +146,45 @@ def _revision(provenance: Mapping[str, object]) -> str:
 def _shortened(revision: str) -> str:
     changed = CHANGED if revision.endswith(CHANGED) else ""
     return revision.removesuffix(CHANGED)[:_SHORT] + changed
+
+
+def gradients_per_iteration(spec: Mapping[str, Any]) -> int | None:
+    """Return the number of subset gradients that all devices together compute.
+
+    Parameters
+    ----------
+    spec : mapping
+        A resolved spec.
+
+    Returns
+    -------
+    int or None
+        The sum of the loads of the devices; None if the spec cannot be read, for instance
+        because a package with one of its components is not installed.
+    """
+    try:
+        run = parse_spec(spec)
+    except LadError:
+        return None
+    return int(assignment_of(run).loads.sum())
+
+
+def assignment_of(spec: Spec) -> Assignment:
+    """Return which device computes which subsets in the first iteration of a run."""
+    devices = spec.devices
+    return spec.coding.assign(devices.count, devices.num_byzantine, Streams(spec.seed), 0)
+
+
+def declared_costs(spec: Spec) -> list[tuple[str, Cost | None]]:
+    """Return the kind and the declared cost of the rule and of each pre-aggregation.
+
+    A code that decodes has no rule. A fallback is not part of a usual iteration.
+    """
+    pipeline = spec.aggregation
+    if pipeline is None:
+        return []
+    costed = (CostedRule, CostedPreAggregation)
+    return [
+        (part.kind, part.cost if isinstance(part, costed) else None)
+        for part in (*pipeline.pre, pipeline.rule)
+    ]

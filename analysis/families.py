@@ -1,4 +1,4 @@
-"""What methods are called by what they are: their setting, their rule, and their load."""
+"""Names of methods from their specs: setting, rule and load."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from analysis.runs import Collection, Method
 
-#: Parts of a spec that are told by other words, or change neither data nor errors.
+#: Parts of a spec that are named elsewhere, or change neither data nor errors.
 _APART = {
     "name", "seed", "problem", "devices", "coding", "compression", "attack", "aggregation",
     "logging", "safety", "network", "compute", "overlap", "backend.gpu_transfers",
@@ -30,8 +30,8 @@ _FEW = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """A method in the words of the field, as short as its company allows.
+class MethodName:
+    """The shortest name of a method that distinguishes it from other methods.
 
     Parameters
     ----------
@@ -40,12 +40,12 @@ class Identity:
     data : str
         Its problem, in full.
     setting : str
-        Those of data, N, f and attack that not all methods share; empty where all do.
+        Those of data, N, f and attack in which the methods differ; empty if they do not.
     rule : str
-        Pre-aggregations, rule, codec, and what else sets it apart from others but load;
-        the code where that decodes.
+        Pre-aggregations, rule, codec, and other differences except the load; the code if it
+        decodes.
     load : int or None
-        d; None for a code that sets its own.
+        d; None for a code without a choice of load.
     """
 
     method: Method
@@ -56,7 +56,7 @@ class Identity:
 
     @property
     def family(self) -> str:
-        """The name that methods share which differ in load alone."""
+        """The name that methods share if they differ only in load."""
         return joined(self.rule, self.setting)
 
     @property
@@ -66,15 +66,15 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
-    """Methods that differ in nothing but load, and name.
+class LoadFamily:
+    """Methods that differ only in load and label.
 
     Parameters
     ----------
     name, rule, setting, data : str
-        As of :class:`Identity`.
+        As in :class:`MethodName`.
     members : tuple of Method
-        In the order of their loads.
+        The methods, by ascending load.
     """
 
     name: str
@@ -85,12 +85,12 @@ class Family:
 
     @property
     def compressed(self) -> bool:
-        """Whether messages pass through a lossy codec."""
+        """Whether the codec is lossy."""
         return not is_lossless(self.members[0])
 
     @property
     def counts(self) -> tuple[int, int]:
-        """N devices, and H of them honest."""
+        """Number N of devices, and number H of honest ones."""
         devices = self.members[0].table("devices")
         count = int(devices["count"])
         return count, count - int(devices.get("byzantine", 0))
@@ -98,7 +98,7 @@ class Family:
     def law(self) -> dict[int, float]:
         """Return the expected dispersion of messages in units of β², by load up to N − 1.
 
-        Loads for which the code has no law are left out.
+        Loads for which the code has no law are omitted.
         """
         count, honest = self.counts
         found = {}
@@ -109,20 +109,22 @@ class Family:
         return found
 
 
-def identify(methods: Sequence[Method]) -> list[Identity]:
-    """Name methods by what they are; no two have the same setting, rule and load."""
+def name_methods(methods: Sequence[Method]) -> list[MethodName]:
+    """Name methods so that no two have the same setting, rule and load."""
     where = _settings([method.spec for method in methods])
     rules = _rules(methods, where)
     return [
-        Identity(method, _component(_table(method.spec, "problem")), setting, rule, load_of(method))
+        MethodName(
+            method, _component(_table(method.spec, "problem")), setting, rule, load_of(method)
+        )
         for method, setting, rule in zip(methods, where, rules, strict=True)
     ]
 
 
-def load_families(collection: Collection) -> list[Family]:
+def load_families(collection: Collection) -> list[LoadFamily]:
     """Find all families of at least two loads, in natural order of their names."""
-    groups: dict[str, list[Identity]] = defaultdict(list)
-    for found in identify(collection.methods):
+    groups: dict[str, list[MethodName]] = defaultdict(list)
+    for found in name_methods(collection.methods):
         if found.load is not None:
             groups[found.family].append(found)
     families = []
@@ -130,23 +132,23 @@ def load_families(collection: Collection) -> list[Family]:
         first, ordered = members[0], sorted(members, key=lambda member: member.load or 0)
         if len({member.load for member in members}) > 1:
             ours = tuple(member.method for member in ordered)
-            families.append(Family(name, first.rule, first.setting, first.data, ours))
+            families.append(LoadFamily(name, first.rule, first.setting, first.data, ours))
     return sorted(families, key=lambda family: natural_key(family.name))
 
 
 def load_of(method: Method) -> int | None:
-    """Return d; None of a code that sets its own."""
+    """Return d; None for a code without a choice of load."""
     load = method.table("coding").get("load")
     return None if load is None else int(load)
 
 
 def rule_and_codec(spec: Mapping[str, Any]) -> str:
-    """Name a spec by its pre-aggregations, rule and codec; by its code where that decodes."""
+    """Name a spec by its pre-aggregations, rule and codec, or by its code if that decodes."""
     return _without_parameters(_rule(spec))
 
 
 def setting_of(specs: Iterable[Mapping[str, Any]]) -> str:
-    """Say N, f, attack and data of runs; of what they do not share, what there is.
+    """Describe N, f, attack and data of runs, with all values in which they differ.
 
     Examples
     --------
@@ -166,12 +168,12 @@ def setting_of(specs: Iterable[Mapping[str, Any]]) -> str:
 
 
 def joined(*parts: str) -> str:
-    """Join the parts that are not empty by commas."""
+    """Join the parts that are not empty with commas."""
     return ", ".join(part for part in parts if part)
 
 
 def _rules(methods: Sequence[Method], where: Sequence[str]) -> list[str]:
-    """Name rules and codecs; add in which other parts methods of the same name differ."""
+    """Name rules and codecs, with further differences between methods of the same name."""
     others = [
         {
             "rule": _rule(method.spec),
@@ -196,7 +198,7 @@ def _rules(methods: Sequence[Method], where: Sequence[str]) -> list[str]:
                     names[place] = value
                 else:
                     names[place] = joined(names[place], f"{key.replace('_', ' ')} {value}")
-    # Methods may differ in what no spec says: then their labels tell them apart.
+    # Methods may differ in something outside the spec. Then add their labels.
     known: dict[tuple[str, str, int | None], int] = {}
     for place, (method, setting) in enumerate(zip(methods, where, strict=True)):
         first = known.setdefault((setting, names[place], load_of(method)), place)
@@ -206,7 +208,7 @@ def _rules(methods: Sequence[Method], where: Sequence[str]) -> list[str]:
 
 
 def _settings(specs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Write of data, N, f and attack what not all specs share."""
+    """Name those of data, N, f and attack in which the specs differ."""
     counts = list(zip(*map(_counts, specs), strict=True))
     parts = [
         _differing([_table(spec, "problem") for spec in specs]),
@@ -219,7 +221,7 @@ def _settings(specs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _differing(tables: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Write components by their kinds, and the values in which those of one kind differ."""
+    """Name components by kind, with the values in which those of one kind differ."""
     kinds = {str(table.get("kind", "unknown")): _values(table) for table in tables}
     differing = {
         kind: [
@@ -239,7 +241,7 @@ def _differing(tables: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _variance_factor(method: Method, load: int) -> float:
-    """Return V/β² of a method's code at another load; NaN where it has none."""
+    """Return V/β² of the code of a method at another load; NaN if it has no law."""
     changed = {**method.spec, "coding": {**method.table("coding"), "load": load}}
     try:
         devices = parse_devices(changed)
@@ -256,14 +258,14 @@ def _without_parameters(text: str) -> str:
 
 
 def _component(table: Mapping[str, Any], default: str = "unknown") -> str:
-    """Write a component with its numbers and words; its switches are left out."""
+    """Name a component with its numbers and texts, without its boolean switches."""
     name = str(table.get("kind", default)).replace("_", " ")
     told = [text for key, text in _values(table).items() if not isinstance(table[key], bool)]
     return f"{name} ({', '.join(told)})" if told else name
 
 
 def _values(table: Mapping[str, Any]) -> dict[str, str]:
-    """Return the parameters of a component as text, by their keys."""
+    """Return the parameters of a component as texts, by key."""
     return {
         key: _value(value) if key == "data" else f"{key.replace('_', ' ')} {_value(value)}"
         for key, value in table.items()
@@ -272,7 +274,7 @@ def _values(table: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _value(value: object) -> str:
-    # Of a file only its name is of use to a reader.
+    # Show only the name of a file, without its folder.
     if isinstance(value, str):
         return PurePath(value).name
     return f"{value:g}".replace("-", "−") if isinstance(value, float) else str(value)
@@ -291,7 +293,7 @@ def _code(spec: Mapping[str, Any]) -> str:
 def _rule(spec: Mapping[str, Any]) -> str:
     rule = _table(spec, "aggregation")
     steps = [step if isinstance(step, dict) else {"kind": step} for step in rule.get("pre", [])]
-    # A code without a load to choose is what sets a method apart, if it does not do all.
+    # A code without a choice of load is part of the name. If it decodes, it is all of it.
     code = [] if rule and "load" in _table(spec, "coding") else [_code(spec)]
     last = [_component(rule)] if rule else []
     name = " + ".join([*code, *map(_component, steps), *last])
@@ -300,7 +302,7 @@ def _rule(spec: Mapping[str, Any]) -> str:
 
 
 def _rest(spec: Mapping[str, Any]) -> dict[str, str]:
-    """Return all other values of a spec, by the last word of their keys."""
+    """Return all other values of a spec, by the last part of their keys."""
     assumed = _table(spec, "devices").get("assumed_byzantine")
     told = {} if assumed is None else {"assumed f": str(assumed)}
     tables = {key: value for key, value in spec.items() if key not in _APART}

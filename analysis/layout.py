@@ -1,4 +1,4 @@
-"""Tables that fit a terminal of any width, with every digit and every name."""
+"""Tables that fit a terminal of any width without losing digits or names."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.table import Table
 
-#: A name may be folded to this many columns of the terminal, to make room for numbers.
+#: Least width of a folded name, in columns of the terminal.
 LEAST_NAME = 16
 _GAP = 2
 
 
-def make_table(title: str, titles: Sequence[str], body: Sequence[Sequence[str]]) -> Grid:
-    """Lay out a table for a terminal: names left, numbers right, each cell in one line."""
-    return Grid(
+def make_table(title: str, titles: Sequence[str], body: Sequence[Sequence[str]]) -> TextTable:
+    """Return a table with names on the left and numbers on the right, one line in each cell."""
+    return TextTable(
         one_line(title),
         tuple(map(one_line, titles)),
         tuple(tuple(map(one_line, row)) for row in body),
@@ -28,8 +28,8 @@ def make_table(title: str, titles: Sequence[str], body: Sequence[Sequence[str]])
 
 
 def print_lines(console: Console, lines: Iterable[str], *, indent: int = 0) -> None:
-    """Print texts below each other, each as one line that the terminal may fold."""
-    from rich.padding import Padding  # noqa: PLC0415  (only a person's terminal needs it)
+    """Print each text as one line, which the terminal may fold."""
+    from rich.padding import Padding  # noqa: PLC0415  (JSON does not need it)
 
     for line in lines:
         text = one_line(line)
@@ -37,19 +37,19 @@ def print_lines(console: Console, lines: Iterable[str], *, indent: int = 0) -> N
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class TextTable:
     """A table whose first column has names, for :meth:`rich.console.Console.print`.
 
-    Numbers are never cut. Where the terminal is too narrow, names are folded, then
-    the columns are split into several tables below each other, each with the names.
-    Where not even one column fits beside the names, each row becomes a block of lines.
+    Numbers are never cut. If the terminal is too narrow, names are folded. If that is not
+    enough, the columns are split into several tables, each with the names. If not even one
+    column fits beside the names, each row becomes a block of lines.
 
     Parameters
     ----------
     title : str
-        Stands above.
+        Title above the table.
     titles : tuple of str
-        Of the columns.
+        Titles of the columns.
     body : tuple of tuple of str
         The cells, row by row.
     """
@@ -61,7 +61,7 @@ class Grid:
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
     ) -> Iterator[RenderableType]:
-        """Render as many tables as the width asks for, or blocks."""
+        """Render one table, several tables, or blocks, depending on the width."""
         from rich.text import Text  # noqa: PLC0415
 
         groups = self._split(options.max_width)
@@ -74,7 +74,7 @@ class Grid:
             yield from self._blocks()
 
     def _split(self, width: int) -> list[list[int]]:
-        """Share the columns out among tables that fit; no tables where a column fits nowhere."""
+        """Distribute the columns over tables that fit; return none if a column does not fit."""
         widths = [self._width(column) for column in range(len(self.titles))]
         name = min(widths[0], LEAST_NAME)
         groups: list[list[int]] = []

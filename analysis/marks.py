@@ -1,4 +1,4 @@
-"""Marks on times that are not those of devices with processors and a network of their own."""
+"""Marks on times that were not measured on real devices with a real network."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ OVERLAP = "¶"
 
 
 class Timed(Protocol):
-    """What has times: a method, a case of a study, the conditions of a row of a table."""
+    """A method, a case of a study, or the conditions of a row: anything with times."""
 
     @property
     def oversubscribed(self) -> bool:
-        """Whether some run had more threads than processors."""
+        """Whether any run had more threads than processors."""
 
     @property
     def emulated_network(self) -> str:
-        """The network that was emulated, ``latency=…,bandwidth=…``; empty where none was."""
+        """The emulated network, ``latency=…,bandwidth=…``; empty if there was none."""
 
     @property
     def shared_compute(self) -> bool:
-        """Whether redundant gradients were computed once a rank."""
+        """Whether each rank computed redundant gradients only once."""
 
     @property
     def overlap(self) -> bool:
@@ -34,7 +34,7 @@ class Timed(Protocol):
 
 
 def mark(row: Timed) -> str:
-    """Return the marks behind a name or a time; empty where nothing is to be said."""
+    """Return the marks that follow a name or a time; empty if there are none."""
     marks = {
         OVERSUBSCRIBED: row.oversubscribed,
         EMULATED: bool(row.emulated_network),
@@ -45,32 +45,32 @@ def mark(row: Timed) -> str:
 
 
 def emulated_networks(rows: Sequence[Timed]) -> list[str]:
-    """Return the networks that were emulated for rows, each once."""
+    """Return the emulated networks of rows, without duplicates."""
     return list(dict.fromkeys(row.emulated_network for row in rows if row.emulated_network))
 
 
 def emulated_note(rows: Sequence[Timed]) -> str:
-    """Say which network was emulated for those rows that are marked; empty where there are none."""
+    """Explain the mark of emulated networks; empty if no row has one."""
     networks = emulated_networks(rows)
     if not networks:
         return ""
     return (
         f"emulated network ({'; '.join(networks)}): times include the wait for it, "
-        "and are those of no real network"
+        "and do not describe a real network"
     )
 
 
 def time_notes(rows: Sequence[Timed]) -> dict[str, str]:
-    """Return what the marks on rows mean, by mark, without that of oversubscription."""
+    """Return the meaning of the marks on rows, by mark, except that of oversubscription."""
     said = {EMULATED: emulated_note(rows)}
     if any(row.shared_compute for row in rows):
         said[SHARED] = (
             'compute = "shared": a rank computes a gradient once for all of its devices, '
-            "so compute takes less time than the devices' gradients would"
+            "so compute takes less time than on separate devices"
         )
     if any(row.overlap for row in rows):
         said[OVERLAP] = (
-            "overlap: messages arrive while the server works, so communication is only what "
-            "no work hides"
+            "overlap: messages arrive while the server works, so communication is only the "
+            "time that work does not hide"
         )
     return {sign: note for sign, note in said.items() if note}

@@ -1,4 +1,4 @@
-"""Runs, grouped into methods: errors by what decides them, times by what they mean."""
+"""Group runs into methods: errors by what determines them, times by their conditions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from analysis.facts import CHANGED, Conditions, Origin, conditions_of, launches_of, origin_of
-from analysis.labels import differences, natural_key, some_of, tell_apart
+from analysis.text import differences, natural_key, some_of, tell_apart
+from lad_mpi.metrics.names import LOSS
 from lad_mpi.spec import Identity, identity_of
 
 if TYPE_CHECKING:
@@ -16,22 +17,22 @@ if TYPE_CHECKING:
 
     from lad_mpi.logs import Launch, RunLog
 
-#: Final losses of one seed differ by no more than this, in relation to themselves.
+#: Largest relative difference between final losses of one seed.
 _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Timing:
-    """Launches of a method whose times mean the same.
+class TimedLaunches:
+    """Launches of a method that were timed under the same conditions.
 
     Parameters
     ----------
     label : str
-        That of the method; with what sets it apart if the method has several timings.
+        Label of the method, with the conditions if it was timed under several.
     conditions : Conditions
-        What they have in common.
+        The conditions.
     launches : tuple of (RunLog, Launch)
-        Each with the run that it is a part of, ordered by seed.
+        The launches with their runs, ordered by seed.
     """
 
     label: str
@@ -40,7 +41,7 @@ class Timing:
 
     @property
     def whole_runs(self) -> list[RunLog]:
-        """Runs that were made under these conditions from the first iteration to the last."""
+        """Runs that had these conditions from the first iteration to the last."""
         counts = Counter(run.uuid for run, _ in self.launches)
         runs = {run.uuid: run for run, _ in self.launches}
         return [run for run in runs.values() if counts[run.uuid] == len(launches_of(run))]
@@ -48,32 +49,32 @@ class Timing:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Method:
-    """Complete runs with the same numbers, whatever their seed and whatever their times mean.
+    """Complete runs whose errors differ only by their seeds.
 
     Parameters
     ----------
     label : str
-        Their name; with what sets it apart if several methods share it.
+        Name of the runs, with differences if several methods share it.
     spec : mapping
-        The spec without its seed. Keys that change no numbers, such as ``compute``, are
-        those of the first run.
+        The spec without its seed. Keys that do not change errors, such as ``compute``, have
+        the values of the first run.
     runs : tuple of RunLog
-        Ordered by seed; several of a seed if it was run several times.
+        The runs, ordered by seed. A seed may have several runs.
     origin : Origin
-        What the runs were made of, besides their spec.
-    timings : tuple of Timing
-        Their launches, by what the times mean.
+        Data, packages and revisions of the runs.
+    timings : tuple of TimedLaunches
+        The launches, by conditions.
     """
 
     label: str
     spec: Mapping[str, Any]
     runs: tuple[RunLog, ...]
     origin: Origin = field(default_factory=Origin)
-    timings: tuple[Timing, ...] = ()
+    timings: tuple[TimedLaunches, ...] = ()
 
     @property
     def by_seed(self) -> dict[int, RunLog]:
-        """One run a seed, in their order: all runs of a seed have the same errors."""
+        """One run for each seed, in order. All runs of a seed have the same errors."""
         found: dict[int, RunLog] = {}
         for run in self.runs:
             found.setdefault(_seed(run), run)
@@ -81,38 +82,38 @@ class Method:
 
     @property
     def oversubscribed(self) -> bool:
-        """Whether some launch had more threads than processors."""
+        """Whether any launch had more threads than processors."""
         return any(timing.conditions.oversubscribed for timing in self.timings)
 
     @property
     def shared_compute(self) -> bool:
-        """Whether some run computed redundant gradients once a rank."""
+        """Whether any run computed redundant gradients only once on each rank."""
         return any(timing.conditions.shared_compute for timing in self.timings)
 
     @property
     def overlap(self) -> bool:
-        """Whether some run gathered messages while the server worked."""
+        """Whether any run gathered messages while the server worked."""
         return any(timing.conditions.overlap for timing in self.timings)
 
     @property
     def emulated_network(self) -> str:
-        """The networks that were emulated; empty if none was."""
+        """The emulated networks; empty if there was none."""
         found = dict.fromkeys(timing.conditions.emulated_network for timing in self.timings)
         return "; ".join(network for network in found if network)
 
     def table(self, name: str) -> Mapping[str, Any]:
-        """Return a table of the spec; empty where there is none."""
+        """Return a table of the spec; empty if there is none."""
         found = self.spec.get(name, {})
         return found if isinstance(found, dict) else {}
 
     def numbers_key(self, *without: str) -> str:
-        """Return what methods share if their numbers follow from the same, but for some keys."""
+        """Return a key that methods share if they have the same errors, except for some keys."""
         return _identity(self.runs[0]).numbers_key("seed", *without) + repr(self.origin)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Draft:
-    """A row to be: a name, and the runs that are shown under it."""
+    """A name, the runs that it stands for, and the runs that have it."""
 
     name: str
     group: list[RunLog]
@@ -123,21 +124,21 @@ class _Draft:
 def group_runs(runs: Iterable[RunLog]) -> tuple[list[Method], list[str]]:
     """Group complete runs into methods.
 
-    Runs are of one method if their numbers follow from the same spec, data, packages
-    and revision; seeds, names and what times mean may differ. A name that all seeds
-    have gets a method of its own, with the same errors. Other names are joined.
+    The runs of a method have the same spec, data, packages and revision. Their seeds, names
+    and conditions of timing may differ. A name that all seeds have becomes a method of its
+    own, with the same errors. Other names are joined.
 
     Parameters
     ----------
     runs : iterable of RunLog
-        Each with iterations and a final state; no two of one uuid.
+        Runs with iterations and a final state, and with different uuids.
 
     Returns
     -------
     methods : list of Method
-        In natural order of their labels, which are unique.
+        Methods with unique labels, in natural order.
     notes : list of str
-        What a person should know of the grouping.
+        Remarks on the grouping for the user.
     """
     groups: dict[tuple[str, Origin], list[RunLog]] = defaultdict(list)
     for run in runs:
@@ -165,7 +166,7 @@ def _drafts(group: list[RunLog]) -> list[_Draft]:
 
 
 def _method(draft: _Draft, label: str) -> Method:
-    # Of a seed, runs that carry the name come first: theirs are the times to show.
+    # Among the runs of a seed, those with this name come first: their times are shown.
     carry = {run.uuid for run in draft.carriers}
     runs = sorted(draft.group, key=lambda run: (_seed(run), run.uuid not in carry))
     return Method(
@@ -177,36 +178,35 @@ def _method(draft: _Draft, label: str) -> Method:
     )
 
 
-def _timings(runs: Sequence[RunLog], label: str) -> list[Timing]:
+def _timings(runs: Sequence[RunLog], label: str) -> list[TimedLaunches]:
     groups: dict[Conditions, list[tuple[RunLog, Launch]]] = defaultdict(list)
     for run in runs:
         for launch in launches_of(run):
             groups[conditions_of(run, launch)].append((run, launch))
-    # Times of oversubscribed launches have a mark.
+    # Oversubscribed launches have a mark, so name that difference only if there is no other.
     facts = [conditions.facts() for conditions in groups]
     labels = tell_apart([label] * len(groups), facts, last_resort="oversubscribed")
     timings = [
-        Timing(unique, conditions, tuple(group))
+        TimedLaunches(unique, conditions, tuple(group))
         for unique, (conditions, group) in zip(labels, groups.items(), strict=True)
     ]
     return sorted(timings, key=lambda timing: (timing.conditions.ranks, natural_key(timing.label)))
 
 
 def _namesakes(drafts: Sequence[_Draft]) -> list[str]:
-    """Say why a name has several rows."""
+    """Explain why a name has several rows."""
     facts: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for draft in drafts:
         facts[draft.name].append(draft.facts)
     return [
-        f"{name}: {len(found)} rows, which share no number because their runs differ in "
-        f"{some_of(differences(found))}."
+        f"{name}: {len(found)} rows, because the runs differ in {some_of(differences(found))}."
         for name, found in facts.items()
         if len(found) > 1
     ]
 
 
 def _aliases(methods: Sequence[Method]) -> list[str]:
-    """Say which names have the same errors."""
+    """Name the labels that have the same errors."""
     labels: dict[str, list[str]] = defaultdict(list)
     for method in methods:
         if len({name for run in method.runs for name in run.names}) > 1:
@@ -217,12 +217,12 @@ def _aliases(methods: Sequence[Method]) -> list[str]:
 
 
 def _unsure(methods: Sequence[Method]) -> list[str]:
-    """Say what the logs do not tell, or tell differently."""
+    """Name what the logs do not say, or contradict each other in."""
     notes = []
     old = [method.label for method in methods if method.origin.data_digest is None]
     if old:
         notes.append(
-            f"which data were read is unknown, as logs of format 2 do not tell: {some_of(old)}."
+            f"the data are unknown, because logs of format 2 do not record them: {some_of(old)}."
         )
     changed = [
         method.label
@@ -231,23 +231,23 @@ def _unsure(methods: Sequence[Method]) -> list[str]:
     ]
     if changed:
         whom = "all rows" if len(changed) == len(methods) else some_of(changed)
-        notes.append(f"run from a working tree with changes that were not committed: {whom}.")
+        notes.append(f"run from a working tree with uncommitted changes: {whom}.")
     for method in methods:
         by_seed = method.by_seed
         for run in method.runs:
             first = by_seed[_seed(run)]
-            if not math.isclose(loss_of(run), loss_of(first), rel_tol=_ROUNDING):
+            if not math.isclose(final_loss(run), final_loss(first), rel_tol=_ROUNDING):
                 notes.append(
                     f"{method.label}, seed {_seed(run)}: {first.path.name} ends at the loss "
-                    f"{loss_of(first):.6g}, {run.path.name} at {loss_of(run):.6g}; they should "
-                    "agree, and the first counts."
+                    f"{final_loss(first):.6g}, {run.path.name} at {final_loss(run):.6g}; they "
+                    "should agree. The first is used."
                 )
     return notes
 
 
-def loss_of(run: RunLog) -> float:
-    """Return the loss of the final model; NaN if there is none."""
-    return float("nan") if run.final is None else run.final.metrics["loss"]
+def final_loss(run: RunLog) -> float:
+    """Return the loss of the final model; NaN if there is no final model."""
+    return float("nan") if run.final is None else run.final.metrics[LOSS]
 
 
 def _identity(run: RunLog) -> Identity:

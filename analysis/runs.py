@@ -1,12 +1,12 @@
-"""Logs, read and grouped into methods."""
+"""Read logs and group them into methods."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from analysis.labels import natural_key
 from analysis.methods import Method, group_runs
+from analysis.text import natural_key
 from lad_mpi.errors import LadError, UsageError
 from lad_mpi.logs import find_logs, read_log
 from lad_mpi.text import one_line
@@ -24,20 +24,20 @@ _REASONS = {"running": "still running"}
 
 @dataclass(frozen=True, slots=True)
 class Excluded:
-    """A log that no number comes from.
+    """A log that was left out.
 
     Parameters
     ----------
     path : Path
         The file.
     name : str
-        Name of the run; empty where the file cannot be read.
+        Name of the run; empty if the file cannot be read.
     seed : int or None
         Its seed.
     status : str
-        ``"unreadable"``, or the log's status.
+        ``"unreadable"``, or the status of the log.
     reason : str
-        Why it is left out.
+        Why it was left out.
     """
 
     path: Path
@@ -49,16 +49,16 @@ class Excluded:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """All that was found.
+    """The methods and the excluded logs in some files and folders.
 
     Parameters
     ----------
     methods : tuple of Method
-        In natural order of their labels.
+        Methods, in natural order of their labels.
     excluded : tuple of Excluded
-        In order of their paths.
+        Excluded logs, in order of their paths.
     notes : tuple of str
-        What a person should know of how runs were grouped.
+        Remarks on the grouping for the user.
     """
 
     methods: tuple[Method, ...]
@@ -67,11 +67,11 @@ class Collection:
 
     @property
     def runs(self) -> list[RunLog]:
-        """Every run once, also those that are shown under several names."""
+        """All runs, each once, even if it has several names."""
         return list({run.uuid: run for method in self.methods for run in method.runs}.values())
 
     def describe_excluded(self) -> list[str]:
-        """Name every log that was left out, with the reason."""
+        """Return a line for every log that was left out, with the reason."""
         return [
             one_line(
                 f"{log.path}: {log.name or 'unknown'}"
@@ -95,7 +95,7 @@ def load_collection(paths: Iterable[Path]) -> Collection:
     if not found:
         raise UsageError(
             f"no logs in {', '.join(map(str, places))}",
-            hint="name .h5 files that runs wrote, or folders that hold them",
+            hint="name .h5 files that runs wrote, or folders with such files",
         )
     runs: list[RunLog] = []
     excluded: list[Excluded] = []
@@ -129,7 +129,7 @@ def _read(path: Path) -> RunLog | Excluded:
 
 
 def _with_originals(runs: Sequence[RunLog]) -> list[tuple[RunLog, RunLog]]:
-    """Return each log with the one that counts for its run: of copies, the most complete."""
+    """Return each log with the log that is used for its run: the most complete copy."""
     originals: dict[str, RunLog] = {}
     for run in runs:
         best = originals.setdefault(run.uuid, run)
@@ -143,5 +143,5 @@ def _why_unfit(run: RunLog) -> str:
         done = f"{len(run.iteration)} of {run.spec.get('iterations', '?')} iterations"
         return f"{run.failure or _REASONS.get(run.status, run.status)} ({done})"
     if run.final is None or not len(run.iteration):
-        return "says that it is complete, but has no iterations or no final state"
+        return "its status is complete, but it has no iterations or no final state"
     return ""

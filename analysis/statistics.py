@@ -1,4 +1,4 @@
-"""Medians and how sure they are, without assumptions on a distribution."""
+"""Medians and intervals, without assumptions on a distribution."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-#: Coverage that an interval must reach to be called a confidence interval.
+
+#: Least coverage of a confidence interval.
 CONFIDENCE = 0.95
-#: What each of two intervals must reach for both to hold at once so often (Bonferroni).
+#: Coverage of each of two intervals that hold together with ``CONFIDENCE`` (Bonferroni).
 EACH_OF_TWO = 1 - (1 - CONFIDENCE) / 2
 
 
@@ -22,15 +23,15 @@ class Estimate:
     Parameters
     ----------
     median : float
-        The sample's median.
+        Median of the sample.
     low, high : float
         Ends of the interval.
     count : int
         n, number of values.
     coverage : float or None
-        Probability that the interval holds the median of the population, at least what was
-        asked for; None where n is too small for that, and the interval is the least and
-        the greatest value.
+        Probability that the interval contains the median of the population; at least the
+        requested confidence. None if n is too small. The interval then goes from the
+        smallest to the largest value.
     """
 
     median: float
@@ -41,7 +42,7 @@ class Estimate:
 
 
 def least_count(confidence: float = CONFIDENCE) -> int:
-    """Return how many values an interval needs at the least.
+    """Return the least number of values for a confidence interval.
 
     Examples
     --------
@@ -59,7 +60,7 @@ def estimate(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimat
     values : sequence of float
         Independent values, at least one.
     confidence : float
-        Coverage that the interval must reach.
+        Least coverage of the interval.
 
     Returns
     -------
@@ -67,14 +68,14 @@ def estimate(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimat
 
     Notes
     -----
-    The interval between the r-th least and the r-th greatest of n values holds the
-    population's median with probability at least
+    The interval between the r-th smallest and the r-th largest of n values contains the
+    median of the population with probability at least
 
     .. math:: 1 - 2^{1-n} \sum_{i=0}^{r-1} \binom{n}{i},
 
     with equality for continuous distributions (Conover, "Practical nonparametric
-    statistics", 3rd ed., section 3.2). The greatest r that keeps it at
-    ``confidence`` or above is taken; :func:`least_count` says how many values that needs.
+    statistics", 3rd ed., section 3.2). The function takes the largest r for which this is
+    at least ``confidence``. :func:`least_count` returns how many values that needs.
     """
     if not values:
         raise ValueError("an estimate needs at least one value")
@@ -89,28 +90,28 @@ def estimate(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimat
 
 
 def estimate_over(groups: Mapping[int, Sequence[float]]) -> Estimate:
-    """Return the median of values that are not all independent, such as launches of seeds.
+    """Return the median of grouped values, such as the launches of several seeds.
 
-    Launches of one seed share its data and its faulty devices, so they say nothing
-    about other seeds. Each group counts as one value, its median, and the interval is
-    over groups. The values of a single group are independent of each other: they are
-    replicates of the same thing, and the interval is over them.
+    The launches of one seed share its data and its Byzantine devices, so they say nothing
+    about other seeds. Each group therefore counts as one value, its median, and the interval
+    is over groups. If there is only one group, its values are replicates, and the interval
+    is over them.
 
     Parameters
     ----------
     groups : mapping of sequence of float
-        Values by what they share, at least one.
+        Values by group, at least one.
 
     Returns
     -------
     Estimate
-        Its ``count`` is that of groups, or of values where there is one group.
+        Its ``count`` is the number of groups, or of values if there is one group.
 
     Notes
     -----
-    Davison and Hinkley, "Bootstrap methods and their application", section 3.8: of
-    nested data, the outermost level decides the variance. A rank-based interval needs no
-    resampling, and covers what it states for any number of groups.
+    The outermost level of nested data decides the variance (Davison and Hinkley, "Bootstrap
+    methods and their application", section 3.8). A rank-based interval needs no resampling
+    and has the stated coverage for any number of groups.
     """
     if len(groups) == 1:
         return estimate(next(iter(groups.values())))
@@ -118,7 +119,7 @@ def estimate_over(groups: Mapping[int, Sequence[float]]) -> Estimate:
 
 
 def _midpoint(low: float, high: float) -> float:
-    # Halves first: the sum of two large values may overflow.
+    # The sum of two large values may overflow.
     return low / 2 + high / 2
 
 
@@ -132,3 +133,39 @@ def _interval_rank(count: int, confidence: float) -> tuple[int, float | None]:
             break
         rank, coverage = i + 1, inside
     return rank, coverage
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A value with an interval, such as a prediction.
+
+    Parameters
+    ----------
+    value, low, high : float
+        The value and the ends of the interval, in one unit.
+    coverage : float or None
+        Stated coverage of the interval; None for a range without a stated coverage.
+    """
+
+    value: float
+    low: float
+    high: float
+    coverage: float | None = None
+
+    def times(self, other: Interval) -> Interval:
+        """Return the product of two nonnegative values.
+
+        The interval of the product holds if both intervals hold. By Bonferroni's inequality
+        this has at least the probability 1 − (1 − p) − (1 − q). If one factor is a range
+        without a coverage, so is the product.
+        """
+        coverage = None
+        if self.coverage is not None and other.coverage is not None:
+            coverage = self.coverage + other.coverage - 1
+        return Interval(
+            self.value * other.value, self.low * other.low, self.high * other.high, coverage
+        )
+
+    def holds(self, value: float) -> bool:
+        """Return whether the interval contains a value."""
+        return self.low <= value <= self.high

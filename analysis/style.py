@@ -1,4 +1,4 @@
-"""How figures look: a colour for a rule, a shade of it for a load."""
+"""The style of figures: colours for rules, shades for loads."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from analysis.runs import natural_key
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-#: Colours that the colour-blind can tell apart (Okabe and Ito, "Color universal
-#: design", 2008), without the yellow, which is too faint on white.
+#: Colours that colour-blind readers can distinguish (Okabe and Ito, "Color universal
+#: design", 2008), without yellow, which is too faint on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p", "h")
-#: Colours of rising loads where there is one rule (from Viridis, without its yellow).
+#: Colours for ascending loads if there is only one rule (from Viridis, without yellow).
 RAMP = ("#A0DA39", "#1FA187", "#365C8D", "#440154")
 _LIGHTER, _DARKER = 0.4, 0.6
 
-#: Colours of phases, paler than those of methods so that neither is taken for
-#: the other (Tol, "Colour schemes", light scheme).
+#: Colours of phases. They are paler than those of methods, so that the two are not confused
+#: (Tol, "Colour schemes", light scheme).
 PHASE_COLORS = (
     "#77AADD",
     "#99DDFF",
@@ -60,7 +60,7 @@ SETTINGS: Any = {
     "legend.frameon": False,
     "legend.handlelength": 2.4,
     "figure.constrained_layout.use": True,
-    # Text stays text in a PDF.
+    # Embed fonts, so that text in a PDF can be selected.
     "pdf.fonttype": 42,
     "savefig.dpi": 200,
 }
@@ -77,9 +77,9 @@ class Style:
     line : str
         Line style of matplotlib.
     marker : str
-        Marker of matplotlib, where the line has any.
+        Marker of matplotlib, if the line has markers.
     layer : int
-        Broken lines lie above whole ones, so that neither hides the other.
+        Drawing order. Broken lines are above solid ones, so that both stay visible.
     """
 
     color: str
@@ -89,7 +89,7 @@ class Style:
 
 
 def phase_colors(phases: Iterable[str], rest: str) -> dict[str, str]:
-    """Give each phase its colour, by its place among those that are not the ``rest``."""
+    """Assign colours to phases in order, and grey to the ``rest``."""
     names = list(phases)
     places = {name: place for place, name in enumerate(name for name in names if name != rest)}
     return {
@@ -101,18 +101,18 @@ def phase_colors(phases: Iterable[str], rest: str) -> dict[str, str]:
 def line_styles(
     names: Iterable[tuple[str, int | None]], rules: Sequence[str] = ()
 ) -> dict[tuple[str, int | None], Style]:
-    """Give each rule its colour and marker, and each load its shade, dark for a great one.
+    """Assign a colour and a marker to each rule, and a shade to each load, darker for higher loads.
 
-    Once all colours are taken, lines are broken, and so are those without a load where
-    others have one. A rule alone has the colours of ``RAMP``, which can be told apart
-    better than shades of one.
+    If there are more rules than colours, further lines are broken. So are lines without a
+    load if others have one. A single rule has the colours of ``RAMP``, which differ more than
+    shades of one colour.
 
     Parameters
     ----------
     names : iterable of (str, int or None)
         Rule and load of every line.
     rules : sequence of str
-        The rules in the order of their colours; natural order where left out.
+        The rules in the order of their colours (default: natural order).
     """
     lines = set(names)
     rules = rules or sorted({rule for rule, _ in lines}, key=natural_key)
@@ -131,12 +131,12 @@ def line_styles(
 
 
 def _shades(color: str) -> tuple[str, str, str]:
-    """Return a colour between a lighter and a darker one of the same hue."""
+    """Return a lighter shade, the colour, and a darker shade."""
     return _mixed(color, "#FFFFFF", _LIGHTER), color, _mixed(color, "#000000", _DARKER)
 
 
 def _between(colors: Sequence[str], share: float) -> str:
-    """Return the colour at a share of the way through some."""
+    """Interpolate in a sequence of colours, from 0 for the first to 1 for the last."""
     way = share * (len(colors) - 1)
     place = min(int(way), len(colors) - 2)
     return _mixed(colors[place], colors[place + 1], way - place)

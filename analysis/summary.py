@@ -1,4 +1,4 @@
-"""One row of errors a method, and one row of times for every way in which it was timed."""
+"""Summarise methods: errors of each, and times for each set of conditions."""
 
 from __future__ import annotations
 
@@ -9,33 +9,39 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.exact import exact_reference
-from analysis.methods import loss_of
+from analysis.facts import gradients_per_iteration
+from analysis.methods import final_loss
 from analysis.statistics import Estimate, estimate, estimate_over
 from analysis.target import Reach, TimeToReach, reach, time_to_reach
 from analysis.timing import counted_iterations, iteration_seconds, split_iterations
-from analysis.work import gradients_per_iteration
+from lad_mpi.metrics.names import (
+    DOWNLINK_BYTES,
+    HONEST_DISPERSION,
+    HONEST_DISPERSION_PREDICTED,
+    UPLINK_BYTES,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from analysis.facts import Conditions
-    from analysis.methods import Method, Timing
+    from analysis.methods import Method, TimedLaunches
     from analysis.runs import Collection
     from lad_mpi.logs import Launch, RunLog
     from lad_mpi.types import HostFloats
 
-#: What a method's dispersion is compared with if the prediction is an upper bound.
+#: Kind of prediction of the dispersion if it is only an upper bound.
 UPPER_BOUND = "upper bound"
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseTime:
-    """What a phase takes of an iteration.
+    """Time of a phase.
 
     Parameters
     ----------
     median, mean : float
-        Over the iterations of a launch; of both, the median over launches, in seconds.
+        Seconds: median and mean over the iterations of a launch, then medians over launches.
     """
 
     median: float
@@ -44,28 +50,28 @@ class PhaseTime:
 
 @dataclass(frozen=True, slots=True)
 class TimeSummary:
-    """What an iteration cost under the same conditions.
+    """Times of a method under the same conditions.
 
     Parameters
     ----------
     label : str
-        The method; with the conditions if it was timed under several.
+        Label of the method, with the conditions if it was timed under several.
     conditions : Conditions
-        What the times mean.
+        The conditions.
     seeds, launches : int
-        Numbers of seeds and of launches that times come from.
+        Numbers of seeds and of launches with these conditions.
     seconds : Estimate
-        Training time of an iteration: median over iterations, then as
-        :func:`~analysis.statistics.estimate_over` seeds.
+        Training time of an iteration: medians over iterations, combined by
+        :func:`~analysis.statistics.estimate_over`.
     mean_s : float
-        The same of the mean over iterations.
+        The same with means over iterations.
     phases : dict of PhaseTime
-        Its parts as of :func:`~analysis.timing.split_iterations`. Means add up to
-        ``mean_s`` if there is one launch; medians add up to nothing.
+        Parts of an iteration, as in :func:`~analysis.timing.split_iterations`. The means add
+        up to ``mean_s`` if there is one launch. Medians do not add up.
     warm : bool
-        Whether iterations after warm-up were timed; if not, warm-up itself was.
+        Whether there were iterations after warm-up. If not, the times are those of warm-up.
     to_target : TimeToReach or None
-        Time to the loss that was asked for, if any was.
+        Time to the target loss, if one was given.
     """
 
     label: str
@@ -81,12 +87,12 @@ class TimeSummary:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a method achieved and what it cost.
+    """Errors and costs of a method.
 
     Parameters
     ----------
     label : str
-        The method.
+        Label of the method.
     seeds, runs : int
         Numbers of seeds and of complete runs.
     final_loss : Estimate
@@ -94,21 +100,20 @@ class Summary:
     ratio_to_exact : Estimate or None
         Final loss over that of exact recovery with the same seed.
     reference : str or None
-        The method of exact recovery.
+        Label of the method of exact recovery.
     dispersion_ratio : Estimate or None
-        Measured over predicted dispersion of the honest messages, averaged over
-        iterations; over seeds.
+        Measured over predicted dispersion of the honest messages: means over iterations,
+        then over seeds.
     dispersion_prediction : str
-        What the prediction is: ``"exact"``, ``"upper bound"``, or empty if the log does
-        not tell.
+        Kind of prediction: ``"exact"``, ``"upper bound"``, or empty if the log does not say.
     uplink_bytes, downlink_bytes : float
         Traffic of an iteration.
     gradients : int or None
-        Subset gradients that all devices compute in an iteration.
+        Subset gradients that all devices together compute in an iteration.
     to_target : Reach or None
-        What it took to reach the loss that was asked for, if any was.
+        Cost of reaching the target loss, if one was given.
     times : tuple of TimeSummary
-        What an iteration cost, by what the times mean.
+        Times of an iteration, by conditions.
     """
 
     label: str
@@ -127,36 +132,28 @@ class Summary:
 
 
 def summarise(collection: Collection, target_loss: float | None = None) -> list[Summary]:
-    """Return a row for every method, the least final loss first.
+    """Return a row for every method, the smallest final loss first.
 
     Parameters
     ----------
     collection : Collection
         The runs.
     target_loss : float, optional
-        A loss of which is told what it took to reach it.
+        Also report the cost of reaching this loss.
     """
     rows = [_summarise(method, collection.methods, target_loss) for method in collection.methods]
     return sorted(rows, key=lambda row: row.final_loss.median)
 
 
-_PREDICTED = "honest_dispersion_predicted"
-
-
 def dispersion_ratio(run: RunLog) -> float | None:
-    """Return measured over predicted dispersion, averaged over iterations.
+    """Return the mean over iterations of measured over predicted dispersion.
 
-    Every ratio has the expectation one if the prediction is exact. Iterations
-    in which no dispersion is predicted say nothing.
+    If the prediction is exact, the expectation is 1. Iterations whose predicted dispersion
+    is 0 are ignored.
     """
-    measured, predicted = run.metrics["honest_dispersion"], run.metrics[_PREDICTED]
+    measured, predicted = run.metrics[HONEST_DISPERSION], run.metrics[HONEST_DISPERSION_PREDICTED]
     told = predicted > 0
     return float(np.mean(measured[told] / predicted[told])) if told.any() else None
-
-
-def final_loss(run: RunLog) -> float:
-    """Return the loss of the final model."""
-    return loss_of(run)
 
 
 def _summarise(method: Method, methods: Sequence[Method], target_loss: float | None) -> Summary:
@@ -168,21 +165,21 @@ def _summarise(method: Method, methods: Sequence[Method], target_loss: float | N
         label=method.label,
         seeds=len(by_seed),
         runs=len(method.runs),
-        final_loss=estimate([loss_of(run) for run in runs]),
+        final_loss=estimate([final_loss(run) for run in runs]),
         ratio_to_exact=None if reference is None else _ratio(method, reference),
         reference=None if reference is None else reference.label,
         dispersion_ratio=estimate(ratios) if ratios else None,
         dispersion_prediction=str(runs[0].provenance.get("dispersion_prediction", "")),
-        uplink_bytes=_traffic(runs, "uplink_bytes"),
-        downlink_bytes=_traffic(runs, "downlink_bytes"),
+        uplink_bytes=_traffic(runs, UPLINK_BYTES),
+        downlink_bytes=_traffic(runs, DOWNLINK_BYTES),
         gradients=gradients_per_iteration(method.spec),
         to_target=None if target_loss is None else reach(method, target_loss),
         times=tuple(_summarise_times(timing, target_loss) for timing in method.timings),
     )
 
 
-def _summarise_times(timing: Timing, target_loss: float | None) -> TimeSummary:
-    # A launch that did not get beyond its warm-up counts only if all are like it.
+def _summarise_times(timing: TimedLaunches, target_loss: float | None) -> TimeSummary:
+    # A launch without iterations after warm-up counts only if there are no other launches.
     warm = [one for one in timing.launches if _is_warm(*one)]
     launches = warm or timing.launches
     parts = [split_iterations(*one) for one in launches]
@@ -222,7 +219,7 @@ def _is_warm(run: RunLog, launch: Launch) -> bool:
 def _ratio(method: Method, reference: Method) -> Estimate:
     own, other = method.by_seed, reference.by_seed
     seeds = own.keys() & other.keys()
-    return estimate([loss_of(own[seed]) / loss_of(other[seed]) for seed in seeds])
+    return estimate([final_loss(own[seed]) / final_loss(other[seed]) for seed in seeds])
 
 
 def _traffic(runs: Sequence[RunLog], name: str) -> float:

@@ -1,44 +1,43 @@
-"""The table of a collection for a person at a terminal."""
+"""The table of methods for a terminal."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analysis.formatting import NOTHING, significant, with_prefix
-from analysis.labels import some_of
 from analysis.layout import make_table, print_lines
 from analysis.marks import OVERSUBSCRIBED, mark, time_notes
 from analysis.statistics import CONFIDENCE, Estimate, least_count
 from analysis.summary import UPPER_BOUND
+from analysis.text import NOTHING, interval_text, significant, some_of, with_prefix
 from analysis.timing import COMMUNICATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from analysis.layout import Grid
+    from analysis.layout import TextTable
     from analysis.runs import Collection
     from analysis.summary import Summary, TimeSummary
 
 _MS = 1e3
-#: So many phases are shown to a person; records have all.
+#: Number of phases in the table. JSON and CSV have all phases.
 _SHOWN_PHASES = 3
-#: A mean that is further from its median than this is shown beside it.
+#: A mean that differs from its median by a larger share is shown beside it.
 _NOTABLE = 0.25
 _TIMES = (
-    "times: medians over iterations after warm-up, of the server's clock, training phases only; "
-    "then over launches, and over seeds. Medians of parts do not add up to the total. "
+    "times: training phases on the server's clock; medians over iterations after warm-up, then "
+    "over launches and seeds. Medians of parts do not add up to the total. "
     "P: ranks; runs: launches."
 )
 _PHASES = (
-    "phases: the largest, on the slowest rank; comm.: what all phases leave of an iteration, "
-    "communication and waiting."
+    "phases: the largest, on the slowest rank; comm.: the rest of an iteration, communication "
+    "and waiting."
 )
-#: Stands behind a dispersion whose prediction is an upper bound.
+#: Marks a dispersion whose prediction is an upper bound.
 _BOUNDED = "*"
 
 
 def notes(rows: Sequence[Summary]) -> list[str]:
-    """Say how the numbers are to be read."""
+    """Explain how to read the numbers."""
     said = ["final loss, × exact, dispersion: medians over seeds."]
     said += _interval_notes(_shown_estimates(rows))
     references = sorted({row.reference for row in rows if row.reference})
@@ -48,19 +47,19 @@ def notes(rows: Sequence[Summary]) -> list[str]:
     said += _time_notes([time for row in rows for time in row.times])
     if any(row.to_target for row in rows):
         said.append(
-            "to the target: until a model was first evaluated that is as good; medians over "
-            "seeds, of a seed the median over its launches; nothing if a seed did not get there."
+            "to the target: until an evaluated model first reaches it; medians over launches, "
+            "then over seeds; no value if a seed does not reach it."
         )
         said.append(
-            "seconds to the target: training time with warm-up, of runs that were timed under "
-            "the same conditions from their first iteration on; ms each: seconds over iterations."
+            "seconds to the target: training time including warm-up, of runs with the same "
+            "conditions throughout; ms each: seconds over iterations."
         )
     return said
 
 
 def print_tables(rows: Sequence[Summary], collection: Collection) -> None:
-    """Print the errors, the costs, and how to read them; a terminal of any width will do."""
-    from lad_mpi.console import open_console  # noqa: PLC0415  (only a person's terminal needs it)
+    """Print the errors, the costs, and how to read them, on a terminal of any width."""
+    from lad_mpi.console import open_console  # noqa: PLC0415  (JSON does not need it)
 
     console = open_console()
     tables = [_errors(rows), _costs(rows)]
@@ -75,25 +74,13 @@ def print_tables(rows: Sequence[Summary], collection: Collection) -> None:
         print_lines(console, collection.describe_excluded(), indent=2)
 
 
-def interval(found: Estimate) -> str:
-    """Write an interval in the brackets that say what it is.
-
-    Examples
-    --------
-    >>> interval(Estimate(2.0, 1.0, 3.0, 3, None))
-    '(1.000 … 3.000)'
-    """
-    low, high = significant(found.low, 4), significant(found.high, 4)
-    return f"({low} … {high})" if found.coverage is None else f"[{low}, {high}]"
-
-
-def _errors(rows: Sequence[Summary]) -> Grid:
+def _errors(rows: Sequence[Summary]) -> TextTable:
     body = [
         (
             row.label,
             str(row.seeds),
             significant(row.final_loss.median, 4),
-            interval(row.final_loss),
+            _interval(row.final_loss),
             _or_nothing(row.ratio_to_exact, 4),
             _or_nothing(row.dispersion_ratio, 3) + (_BOUNDED if _is_bounded(row) else ""),
         )
@@ -103,7 +90,7 @@ def _errors(rows: Sequence[Summary]) -> Grid:
     return make_table("Errors", titles, body)
 
 
-def _costs(rows: Sequence[Summary]) -> Grid:
+def _costs(rows: Sequence[Summary]) -> TextTable:
     shown = _shown_phases([time for row in rows for time in row.times])
     body = [
         (
@@ -123,7 +110,7 @@ def _costs(rows: Sequence[Summary]) -> Grid:
     return make_table("Costs of an iteration: times in ms, uplink in bytes", titles, body)
 
 
-def _to_target(rows: Sequence[Summary]) -> Iterator[Grid]:
+def _to_target(rows: Sequence[Summary]) -> Iterator[TextTable]:
     targets = [(row.label, row.to_target) for row in rows if row.to_target is not None]
     loss = significant(targets[0][1].loss, 4)
     yield make_table(
@@ -134,7 +121,7 @@ def _to_target(rows: Sequence[Summary]) -> Iterator[Grid]:
                 label,
                 f"{target.reached} of {target.seeds}",
                 _or_nothing(target.iterations, 4),
-                _interval_or_nothing(target.iterations),
+                _interval(target.iterations),
                 NOTHING if target.uplink_bytes is None else with_prefix(target.uplink_bytes.median),
             )
             for label, target in targets
@@ -153,7 +140,7 @@ def _to_target(rows: Sequence[Summary]) -> Iterator[Grid]:
                 NOTHING
                 if found is None
                 else significant(found.seconds.median, 3) + mark(time.conditions),
-                NOTHING if found is None else interval(found.seconds),
+                _interval(None if found is None else found.seconds),
             )
             for time, found in times
         ],
@@ -164,9 +151,9 @@ _SHORT = {COMMUNICATION: "comm."}
 
 
 def _shown_phases(times: Sequence[TimeSummary]) -> list[str]:
-    """Return the phases that take the largest shares anywhere, in the order of an iteration."""
+    """Return the phases with the largest shares in any row, in the order of an iteration."""
     phases = dict.fromkeys(phase for time in times for phase in time.phases)
-    # Communication comes last, whichever phases a method has.
+    # Put communication last.
     ordered = [phase for phase in phases if phase != COMMUNICATION] + [COMMUNICATION]
     share = {phase: max(_share(time, phase) for time in times) for phase in ordered}
     largest = sorted(ordered, key=lambda phase: -share[phase])[:_SHOWN_PHASES]
@@ -209,7 +196,7 @@ def _interval_notes(estimates: Sequence[Estimate]) -> list[str]:
         )
     if any(found.coverage is None for found in estimates):
         said.append(
-            f"(least … greatest): of fewer than {least_count()} values, too few for an interval."
+            f"(least … greatest): fewer than {least_count()} values, too few for an interval."
         )
     return said
 
@@ -220,9 +207,9 @@ def _dispersion_notes(rows: Sequence[Summary]) -> list[str]:
         return []
     said = "dispersion: measured over predicted, of honest messages"
     if any(row.dispersion_prediction == "exact" for row in found):
-        said += "; 1 is expected"
+        said += "; the expectation is 1"
     bounded = any(_is_bounded(row) for row in found)
-    return [f"{said}{f'; {_BOUNDED} at most 1, as the prediction is a bound' if bounded else ''}."]
+    return [f"{said}{f'; {_BOUNDED} at most 1: the prediction is a bound' if bounded else ''}."]
 
 
 def _is_bounded(row: Summary) -> bool:
@@ -235,7 +222,7 @@ def _time_notes(times: Sequence[TimeSummary]) -> list[str]:
     pairs += [(part.median, part.mean) for time in times for part in time.phases.values()]
     if any(_differs(median, mean) for median, mean in pairs):
         said.append(
-            "(mean): the mean over iterations, where it is more than a quarter from the median."
+            "(mean): the mean over iterations, if it differs from the median by over a quarter."
         )
     crowded = [time.label for time in times if time.conditions.oversubscribed]
     if crowded:
@@ -248,14 +235,16 @@ def _time_notes(times: Sequence[TimeSummary]) -> list[str]:
         f"{sign} {note}." for sign, note in time_notes([time.conditions for time in times]).items()
     ]
     if cold := [time.label for time in times if not time.warm]:
-        said.append(f"times of warm-up, as there are no others: {some_of(cold)}.")
+        said.append(f"only warm-up was timed: {some_of(cold)}.")
     if len({time.conditions.machine for time in times}) > 1:
         said.append("times come from different machines and cannot be compared.")
     return said
 
 
-def _interval_or_nothing(found: Estimate | None) -> str:
-    return NOTHING if found is None else interval(found)
+def _interval(found: Estimate | None) -> str:
+    if found is None:
+        return NOTHING
+    return interval_text(found.low, found.high, 4, certain=found.coverage is not None)
 
 
 def _or_nothing(found: Estimate | None, digits: int) -> str:

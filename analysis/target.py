@@ -1,34 +1,55 @@
-"""What it takes to reach a loss."""
+"""The cost of reaching a loss, and what a run has spent before each iteration."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.spent import seconds_before, uplink_bytes_before
 from analysis.statistics import Estimate, estimate, estimate_over
+from analysis.timing import iteration_seconds
+from lad_mpi.metrics.names import LOSS, UPLINK_BYTES
 
 if TYPE_CHECKING:
-    from analysis.methods import Method, Timing
+    from analysis.methods import Method, TimedLaunches
     from lad_mpi.logs import RunLog
     from lad_mpi.types import HostFloats
 
 
+def iterations_before(run: RunLog) -> HostFloats:
+    """Return 0, 1, …, T, float64, shape (T + 1,)."""
+    return np.arange(len(run.iteration) + 1, dtype=np.float64)
+
+
+def seconds_before(run: RunLog) -> HostFloats:
+    """Return the training time before each iteration and at the end, float64, shape (T + 1,)."""
+    return _before(iteration_seconds(run))
+
+
+def uplink_bytes_before(run: RunLog) -> HostFloats:
+    """Return the uplink traffic before each iteration and at the end, float64, shape (T + 1,)."""
+    return _before(run.traffic[UPLINK_BYTES])
+
+
+def _before(amounts: Any) -> HostFloats:
+    total: HostFloats = np.concatenate([[0.0], np.cumsum(amounts, dtype=np.float64)])
+    return total
+
+
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What a method spent until a model was evaluated that is good enough.
+    """What a method spent until an evaluated model reached the target.
 
     Parameters
     ----------
     loss : float
         The target.
     reached, seeds : int
-        How many seeds got there, of how many.
+        Number of seeds that reached it, and of all seeds.
     iterations, uplink_bytes : Estimate or None
-        Spent until then, over seeds; None unless all of them got there.
+        Iterations and bytes until then, over seeds; None unless all seeds reached it.
     """
 
     loss: float
@@ -40,17 +61,17 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class TimeToReach:
-    """How long it took under the same conditions, by the runs that were made under them.
+    """The time to the target of runs that were timed under the same conditions.
 
     Parameters
     ----------
     seeds : int
-        Of these runs.
+        Number of seeds of these runs.
     iterations : Estimate
-        Until the model was good enough, over seeds.
+        Iterations to the target, over seeds.
     iteration_s, seconds : Estimate
-        Mean training time of these iterations, and training time of all of them, warm-up
-        included; the median over the launches of a seed, then over seeds.
+        Mean training time of these iterations, and their total, including warm-up; medians
+        over the launches of a seed, then over seeds.
     """
 
     seeds: int
@@ -60,7 +81,7 @@ class TimeToReach:
 
 
 def reach(method: Method, loss: float) -> Reach:
-    """Return what it took to get to a loss, or below, for the first time."""
+    """Return what it took to reach a loss for the first time."""
     runs = list(method.by_seed.values())
     steps = [(run, step) for run in runs if (step := first_step(run, loss)) is not None]
     iterations = uplink_bytes = None
@@ -70,17 +91,17 @@ def reach(method: Method, loss: float) -> Reach:
     return Reach(loss, len(steps), len(runs), iterations, uplink_bytes)
 
 
-def time_to_reach(timing: Timing, loss: float) -> TimeToReach | None:
-    """Return how long it took to get to a loss, or below, for the first time.
+def time_to_reach(timing: TimedLaunches, loss: float) -> TimeToReach | None:
+    """Return the time to reach a loss for the first time.
 
-    Launches of one seed have the same iterations, and share all that makes seeds
-    differ. So each seed counts once, with the median over its launches.
+    Launches of one seed have the same errors. Each seed therefore counts once, with the
+    median over its launches.
 
     Returns
     -------
     TimeToReach or None
-        None if no run was made under these conditions from the first iteration on to
-        the last, or one of those that were did not get there.
+        None if no run had these conditions from the first iteration to the last, or if one
+        of these runs did not reach the loss.
     """
     steps: dict[int, int] = {}
     seconds: dict[int, list[float]] = defaultdict(list)
@@ -104,32 +125,32 @@ def time_to_reach(timing: Timing, loss: float) -> TimeToReach | None:
     )
 
 
-def first_step(run: RunLog, error: float, metric: str = "loss") -> int | None:
-    """Return after how many iterations the model was first evaluated as good; None if never.
+def first_step(run: RunLog, error: float, metric: str = LOSS) -> int | None:
+    """Return the number of iterations after which an error was first reached; None if never.
 
     Parameters
     ----------
     run : RunLog
         The run.
     error : float
-        At or below which it is good.
+        The error is reached if the metric is at or below this value.
     metric : str
-        Of what, as of :func:`error_curve`.
+        The metric, as in :func:`error_curve`.
     """
-    # What was not evaluated is NaN, and no better than anything.
+    # Iterations without an evaluation are NaN, which compares as False.
     good = np.flatnonzero(error_curve(run, metric) <= error)
     return int(good[0]) if good.size else None
 
 
 def error_curve(run: RunLog, metric: str) -> HostFloats:
-    """Return an error after 0, 1, …, T iterations; NaN where it was not evaluated.
+    """Return an error after 0, 1, …, T iterations; NaN if it was not evaluated.
 
     Parameters
     ----------
     run : RunLog
         The run.
     metric : {"loss", "gradient_norm", "distance_to_optimum"}
-        Which error.
+        The error.
     """
     final = np.nan if run.final is None else run.final.metrics.get(metric, np.nan)
     curve: HostFloats = np.array([*run.metrics[metric], final])

@@ -164,13 +164,21 @@ class RunFailedError(LadError):
     """A run started and could not continue."""
 
 
-class RelayedError(LadError):
-    """An error that the server reports, on the other ranks."""
+class AgreedError(LadError):
+    """An error that every rank raises, because one of them failed.
 
-    def __init__(self, exit_code: ExitCode) -> None:
-        super().__init__("the server says what is wrong")
-        self.relayed = True
+    Parameters
+    ----------
+    message : str
+        The message of the rank that failed, hint included.
+    exit_code : ExitCode
+        The exit code of its error.
+    """
+
+    def __init__(self, message: str, exit_code: ExitCode) -> None:
+        super().__init__(message)
         self.exit_code = exit_code
+        self.relayed = True
 
 
 def is_gpu_error(error: BaseException) -> bool:

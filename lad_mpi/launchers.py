@@ -160,10 +160,10 @@ LAUNCHERS = (
     Launcher("Grid Engine", own=("SGE_", "PE_HOSTFILE")),
     Launcher("Cobalt", job="COBALT_JOBID", own=("COBALT_",)),
 )
-SIZE_VARIABLES = tuple(known.size for known in LAUNCHERS if known.size)
-RANK_VARIABLES = tuple(known.rank for known in LAUNCHERS if known.rank)
-LOCAL_RANK_VARIABLES = tuple(known.local_rank for known in LAUNCHERS if known.local_rank)
-LOCAL_SIZE_VARIABLES = tuple(known.local_size for known in LAUNCHERS if known.local_size)
+_SIZES = tuple(known.size for known in LAUNCHERS if known.size)
+_RANKS = tuple(known.rank for known in LAUNCHERS if known.rank)
+_LOCAL_RANKS = tuple(known.local_rank for known in LAUNCHERS if known.local_rank)
+_LOCAL_SIZES = tuple(known.local_size for known in LAUNCHERS if known.local_size)
 #: Variables of one step, which a launcher of ranks inside a job must not inherit.
 _STEP = ("PMI_", "PMIX_", "OMPI_COMM_WORLD_", "SLURM_CPU_BIND")
 #: SLURM's ranks on each node of a step, ``2(x3),1``.
@@ -194,17 +194,17 @@ def module_words(module: str, python: str = sys.executable) -> list[str]:
 
 def announced_size(environ: Mapping[str, str] | None = None) -> int:
     """Return the number of ranks that the launcher announces; 1 without a launcher."""
-    return _first(SIZE_VARIABLES, environ, default=1)
+    return _first(_SIZES, environ, default=1)
 
 
 def announced_rank(environ: Mapping[str, str] | None = None) -> int:
     """Return the rank of this process that the launcher announces; 0 without a launcher."""
-    return _first(RANK_VARIABLES, environ, default=0)
+    return _first(_RANKS, environ, default=0)
 
 
 def local_rank(environ: Mapping[str, str] | None = None) -> int:
     """Return the rank within the node that the launcher announces; 0 if it announces none."""
-    return _first(LOCAL_RANK_VARIABLES, environ, default=0)
+    return _first(_LOCAL_RANKS, environ, default=0)
 
 
 def local_size(environ: Mapping[str, str] | None = None) -> int:
@@ -219,7 +219,7 @@ def local_size(environ: Mapping[str, str] | None = None) -> int:
     layout = environ.get("SLURM_STEP_TASKS_PER_NODE", "")
     tasks = [int(n) for n, times in _SLURM_LAYOUT.findall(layout) for _ in range(int(times or 1))]
     on_node = tasks[int(node)] if node.isdigit() and int(node) < len(tasks) else 0
-    return _first(LOCAL_SIZE_VARIABLES, environ, default=on_node)
+    return _first(_LOCAL_SIZES, environ, default=on_node)
 
 
 def job_id(environ: Mapping[str, str] | None = None) -> str:
@@ -229,12 +229,14 @@ def job_id(environ: Mapping[str, str] | None = None) -> str:
     return next(filter(None, ids), "")
 
 
+def in_slurm_job(environ: Mapping[str, str]) -> bool:
+    """Return whether SLURM has allocated the resources of this process."""
+    return bool(environ.get("SLURM_JOB_ID"))
+
+
 def without_step(environ: Mapping[str, str]) -> dict[str, str]:
     """Return an environment for a new launcher in the same job: nothing announces ranks."""
-    announced = {
-        *(*SIZE_VARIABLES, *RANK_VARIABLES),
-        *(*LOCAL_RANK_VARIABLES, *LOCAL_SIZE_VARIABLES),
-    }
+    announced = {*_SIZES, *_RANKS, *_LOCAL_RANKS, *_LOCAL_SIZES}
     return {
         name: value
         for name, value in environ.items()

@@ -26,6 +26,24 @@ LARGEST_COUNT = 2**31 - 1
 COMMAND_BYTES = 8
 
 
+def broadcast_bytes(dimension: int, item_bytes: int) -> int:
+    """Return the size of a broadcast: the command, then a model of Q numbers.
+
+    Parameters
+    ----------
+    dimension : int
+        Q.
+    item_bytes : int
+        Size of a number in bytes.
+    """
+    return COMMAND_BYTES + dimension * item_bytes
+
+
+def device_ranks(ranks: int) -> int:
+    """Return how many ranks host devices: all but the server, or the only rank."""
+    return max(1, ranks - 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """A number that is recorded in every evaluated iteration, with its description.

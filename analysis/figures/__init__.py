@@ -1,4 +1,4 @@
-"""Figures for a paper, as PDF and PNG, each with a caption that says what it shows."""
+"""Figures for a paper, as PDF and PNG, with captions."""
 
 from analysis.figures.save import (
     FIGURES,

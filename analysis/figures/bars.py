@@ -1,4 +1,4 @@
-"""Bars stacked from the phases of an iteration; they end where their numbers say."""
+"""Stacked bars of the phases of an iteration."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING
 from matplotlib.patches import Patch
 
 from analysis import style
+from analysis.families import setting_of
 from analysis.figures import canvas
-from analysis.formatting import significant
+from analysis.figures.notes import times_caption, times_heading
+from analysis.marks import mark
+from analysis.runs import natural_key
+from analysis.summary import summarise
+from analysis.text import significant
 from analysis.timing import COMMUNICATION
 
 if TYPE_CHECKING:
@@ -20,36 +25,39 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Heights of rows in inches: of a bar, and of one with its bounds below.
+    from analysis.runs import Collection
+
+
+#: Heights of rows in inches: a bar alone, and a bar with its bounds below.
 _ROW, _PAIR = 0.2, 0.34
 _LEAST_HEIGHT = 0.5
 _MARGIN = 0.55
 _BAR = 0.76
-#: Rows that take more inches are parted into two columns.
+#: Rows that need more inches are split into two columns.
 _TALLEST = 6.5
 _NAMES = {1: 170.0, 2: 100.0}
-#: Room for the numbers, over the longest bar.
+#: Length of the axis over the longest bar, which leaves room for the numbers.
 _ROOM = {1: 1.1, 2: 1.28}
 _REST = "communication, waiting"
-#: A phase is seen that takes this share of some iteration.
+#: A phase has its own colour if it takes this share of any iteration.
 _LEAST_SHARE = 0.01
 _OTHERS = "other phases"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Bar:
     """A bar.
 
     Parameters
     ----------
     name : str
-        Beside it.
+        Label beside the bar.
     whole : float
-        Where it ends, in milliseconds.
+        Its length in milliseconds.
     parts : dict of float
-        Milliseconds by phase. What they leave of the whole is communication.
+        Milliseconds by phase. The rest of the bar is communication.
     bounds : dict of float
-        The bounds of phases, for a thinner bar below.
+        Lower bounds of the phases, for a thinner bar below.
     """
 
     name: str
@@ -58,7 +66,7 @@ class Row:
     bounds: Mapping[str, float] = field(default_factory=dict)
 
     def stacked(self) -> dict[str, float]:
-        """Return parts that add up to the whole: work in proportion where it exceeds it."""
+        """Return parts that add up to the whole. Work that exceeds it is scaled down."""
         work = {name: part for name, part in self.parts.items() if name != COMMUNICATION}
         busy = sum(work.values())
         if busy > self.whole:
@@ -66,13 +74,13 @@ class Row:
         return {**work, COMMUNICATION: max(0.0, self.whole - busy)}
 
     def seen(self) -> set[str]:
-        """Return the phases that are wide enough to be seen."""
+        """Return the phases that are wide enough for a colour of their own."""
         return {name for name, part in self.parts.items() if part >= _LEAST_SHARE * self.whole}
 
 
 @dataclass(frozen=True, slots=True)
-class _Bar:
-    """A row as it is drawn: its name in lines, its phases without those too short to be seen."""
+class _DrawnBar:
+    """A bar as it is drawn, with a folded name and with its short phases joined."""
 
     name: str
     whole: float
@@ -81,20 +89,20 @@ class _Bar:
 
     @property
     def height(self) -> float:
-        """Return the room it takes, in inches."""
+        """Height in inches."""
         lines = self.name.count("\n") + 1
         return max(_PAIR if self.below else _ROW, lines * canvas.LINE + 0.04)
 
 
-def draw_bars(rows: Sequence[Row]) -> Figure:
-    """Draw bars from top to bottom, in one column or two, with the legend of the phases."""
+def draw_bars(rows: Sequence[Bar]) -> Figure:
+    """Draw bars from top to bottom in one or two columns, with a legend of the phases."""
     least = _PAIR if any(row.bounds for row in rows) else _ROW
     columns = 1 if least * len(rows) <= _TALLEST else 2
     deep = -(-len(rows) // columns)
     seen = {COMMUNICATION}.union(*(row.seen() for row in rows))
     bars = [
-        _Bar(
-            canvas.plain(row.name, _NAMES[columns], canvas.SMALL),
+        _DrawnBar(
+            canvas.fold_name(row.name, _NAMES[columns], canvas.SMALL),
             row.whole,
             _pooled(row.stacked(), seen),
             _pooled(row.bounds, seen),
@@ -111,7 +119,7 @@ def draw_bars(rows: Sequence[Row]) -> Figure:
     longest = max(filter(math.isfinite, ends), default=0.0)
     for block, axes in zip(blocks, figure.subplots(1, columns, squeeze=False)[0], strict=True):
         _draw_column(axes, block, colors)
-        # Axes are as tall in their units as in inches.
+        # One unit of the y axis is one inch.
         axes.set_ylim(height, 0)
         axes.set_xlim(0, _ROOM[columns] * longest or 1.0)
     entries: dict[str, Artist] = {
@@ -121,11 +129,11 @@ def draw_bars(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _draw_column(axes: Axes, bars: Sequence[_Bar], colors: Mapping[str, str]) -> None:
+def _draw_column(axes: Axes, bars: Sequence[_DrawnBar], colors: Mapping[str, str]) -> None:
     top, places = 0.0, []
     for bar in bars:
         place = top + bar.height / 2
-        # With bounds, the bar is a little higher and they are a little lower than the middle.
+        # If there are bounds, the bar is above the middle and they are below.
         upper = place - (_ROW * _BAR / 2 if bar.below else 0.0)
         _stack(axes, bar.above, upper, _ROW * _BAR, colors)
         _stack(axes, bar.below, upper + _ROW * _BAR, _ROW * _BAR / 2, colors)
@@ -148,7 +156,7 @@ def _number(value: float) -> str:
 
 
 def _pooled(parts: Mapping[str, float], seen: set[str]) -> dict[str, float]:
-    """Make one phase of those that are too short to be seen."""
+    """Join the phases that are too short into one."""
     pooled: dict[str, float] = {}
     for name, part in parts.items():
         shown = name if name in seen else _OTHERS
@@ -163,3 +171,33 @@ def _stack(
     for name in sorted(parts, key=list(colors).index):
         axes.barh(place, parts[name], height, left=end, color=colors[name], label=name)
         end += parts[name]
+
+
+_MS = 1e3
+
+
+def phase_times(collection: Collection) -> tuple[Figure, str]:
+    """Draw a bar for each method, stacked from the times of its phases."""
+    times = [time for row in summarise(collection) for time in row.times]
+    times.sort(key=lambda time: natural_key(time.label))
+    conditions = [time.conditions for time in times]
+    # A mark that all methods share is explained once, in the heading.
+    marked = len({mark(one) for one in conditions}) > 1
+    # Only means add up to the whole.
+    bars = [
+        Bar(
+            name=time.label + (mark(time.conditions) if marked else ""),
+            whole=_MS * time.mean_s,
+            parts={name: _MS * phase.mean for name, phase in time.phases.items()},
+        )
+        for time in times
+    ]
+    figure = draw_bars(bars)
+    specs = [method.spec for method in collection.methods]
+    canvas.heading(figure, setting_of(specs), *times_heading(conditions, marked=marked))
+    caption = (
+        "Training time of an iteration: means over iterations after warm-up, medians over runs. "
+        "Work: on the slowest rank. The rest of the server's clock is communication and "
+        "waiting. Numbers: the total in ms."
+    )
+    return figure, f"{caption} {times_caption(conditions)}".strip()

@@ -1,4 +1,4 @@
-"""Figures that the user's settings do not change, and names as they are in them."""
+"""The canvas of all figures: settings, axes, legends, headings and names."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ if TYPE_CHECKING:
 
     from analysis.figures.panels import Arrangement
 
-#: It comes with matplotlib.
+#: This font comes with matplotlib.
 _FONT = "DejaVu Sans"
 SMALL = 7
 #: Height of a small line of text in inches.
 LINE = 1.25 * SMALL / 72
 _TEXT = 8
 _POINTS = 72
-#: Width of the sample of a line, with the gaps around it, in points.
+#: Width of a sample in the legend with its gaps, in points.
 _SAMPLE = 42
 _BESIDE = 130
 _BELOW = 200
 _ALARM = "#AA0000"
-#: Ticks closer than this share of an axis have labels that touch.
+#: Labels of ticks touch if they are closer than this share of the axis.
 _APART = 0.07
 
 
-#: Up to how many panels stand in so many columns, and how tall each is, in inches.
+#: Largest number of panels for each number of columns, and height of a panel in inches.
 _COLUMNS = {1: 1, 2: 4, 3: 9, 4: 10**9}
 _HEIGHTS = {1: 3.0, 2: 2.2, 3: 1.6, 4: 1.3}
 
 
 @contextmanager
 def settings() -> Iterator[None]:
-    """Set matplotlib to its defaults and ours, whatever the user's ``matplotlibrc`` says."""
+    """Use the defaults of matplotlib and our settings, ignoring the user's ``matplotlibrc``."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(style.SETTINGS)
@@ -61,22 +61,22 @@ def settings() -> Iterator[None]:
 
 
 def new_figure(height: float) -> Figure:
-    """Return an empty figure as wide as a page, of so many inches of height."""
+    """Return an empty figure with the width of a page and a height in inches."""
     figure = Figure(figsize=(style.WIDTH, height))
     FigureCanvasAgg(figure)
     return figure
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class PanelGrid:
     """Panels of the same size.
 
     Parameters
     ----------
     figure : Figure
-        Holds them.
+        The figure.
     axes : list of Axes
-        One a panel.
+        Axes of the panels.
     columns : int
         Panels in a row.
     """
@@ -86,46 +86,46 @@ class Grid:
     columns: int
 
     def label(self, x: str, y: str) -> None:
-        """Name both axes, once for all panels."""
+        """Label both axes once for all panels."""
         if len(self.axes) == 1:
             self.axes[0].set(xlabel=x, ylabel=y)
             return
-        # A label of the whole figure would lie on the legend.
+        # supxlabel would overlap the legend.
         last = (len(self.axes) - 1) // self.columns * self.columns
         for axes in self.axes[last:]:
             axes.set_xlabel(x)
         self.figure.supylabel(y, fontsize=9)
 
 
-def grid(arrangement: Arrangement) -> Grid:
-    """Return axes for all panels, with their titles; they share scales where losses compare."""
+def grid(arrangement: Arrangement) -> PanelGrid:
+    """Return axes for all panels, with titles. Panels with the same data share their scales."""
     count = len(arrangement.panels)
     columns = next((few for few, most in _COLUMNS.items() if count <= most), 4)
     rows = -(-count // columns)
     shared = arrangement.one_data
     room = style.WIDTH * _POINTS / columns - (24 if shared else 50)
-    titles = [plain(panel.title, room) for panel in arrangement.panels]
+    titles = [fold_name(panel.title, room) for panel in arrangement.panels]
     lines = max(title.count("\n") + bool(title) for title in titles)
     figure = new_figure(0.4 + rows * (_HEIGHTS[columns] + lines * 1.3 * _TEXT / _POINTS))
     free = list(figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared).flat)
     for place, (axes, title) in enumerate(zip(free, titles, strict=False)):
         axes.set_title(title, loc="left", fontsize=_TEXT, parse_math=False)
-        # Below the last row's end there is no panel that has the labels.
+        # A panel without another one below it needs tick labels.
         axes.tick_params(labelbottom=not shared or place + columns >= count)
     for axes in free[count:]:
         axes.remove()
-    return Grid(figure, free[:count], columns)
+    return PanelGrid(figure, free[:count], columns)
 
 
-def plain(name: str, points: float, size: float = _TEXT) -> str:
-    """Break a name into lines of so many points; characters without a glyph are escaped.
+def fold_name(name: str, points: float, size: float = _TEXT) -> str:
+    """Fold a name into lines of a width in points, and escape characters without a glyph.
 
-    It is to be drawn with ``parse_math=False``.
+    Draw the result with ``parse_math=False``.
     """
     shown = "".join(
         c if ord(c) in _glyphs() else c.encode("unicode_escape").decode() for c in one_line(name)
     )
-    # No line ends within d = 5.
+    # Do not break a line within "d = 5".
     shown = shown.replace(" = ", "\u00a0=\u00a0")
     length = len(shown)
     lines = [shown]
@@ -136,30 +136,30 @@ def plain(name: str, points: float, size: float = _TEXT) -> str:
 
 
 def sample(**look: Any) -> Line2D:
-    """Return a line that is drawn in the legend alone."""
+    """Return a line that is only drawn in the legend."""
     return Line2D([], [], **look)
 
 
 def legend(figure: Figure, entries: Mapping[str, Artist], *, beside: bool = False) -> Legend:
-    """Name what was drawn, beside the axes or below; make room for many names and long ones.
+    """Add a legend, and enlarge the figure as the number and length of the names require.
 
     Parameters
     ----------
     figure : Figure
-        Has its axes.
+        The figure with its axes.
     entries : mapping of Artist
-        A sample by its name.
+        Samples, by name.
     beside : bool
-        Whether it stands to the right of the axes, if names are short.
+        Whether to put the legend to the right of the axes if names are short.
     """
-    beside = beside and not any("\n" in plain(name, _BESIDE) for name in entries)
-    names = [plain(name, _BESIDE if beside else _BELOW) for name in entries]
+    beside = beside and not any("\n" in fold_name(name, _BESIDE) for name in entries)
+    names = [fold_name(name, _BESIDE if beside else _BELOW) for name in entries]
     widest = max((_width(line, _TEXT) for name in names for line in name.split("\n")), default=0.0)
     columns = max(1, int((style.WIDTH * _POINTS - 10) / (widest + _SAMPLE)))
     rows = -(-len(names) // columns)
     made = figure.legend(
         list(entries.values()),
-        # Names are set afterwards: matplotlib hides those that begin with an underscore.
+        # Set the names afterwards: matplotlib hides names that start with an underscore.
         [str(place) for place in range(len(names))],
         loc="outside right center" if beside else "outside lower center",
         ncols=1 if beside else -(-len(names) // max(1, rows)),
@@ -177,9 +177,9 @@ def legend(figure: Figure, entries: Mapping[str, Artist], *, beside: bool = Fals
 
 
 def heading(figure: Figure, *lines: str, alarm: str = "") -> None:
-    """Write above the axes what all of them share, in red where no claim can be made."""
+    """Write lines above all axes, in red if there is an alarm."""
     room = style.WIDTH * _POINTS - 12
-    text = "\n".join(plain(line, room, SMALL) for line in (alarm, *lines) if line)
+    text = "\n".join(fold_name(line, room, SMALL) for line in (alarm, *lines) if line)
     figure.suptitle(
         text, x=0.01, ha="left", fontsize=SMALL, color=_ALARM if alarm else style.GREY,
         parse_math=False,
@@ -188,17 +188,17 @@ def heading(figure: Figure, *lines: str, alarm: str = "") -> None:
 
 
 def title(axes: Axes, text: str) -> None:
-    """Name a row of panels above its first."""
-    # A longer one would part the first panel from the second.
-    shown = plain(text, style.WIDTH * _POINTS * 0.4)
+    """Write the title of a row of panels above its first panel."""
+    # A longer title would push the panels apart.
+    shown = fold_name(text, style.WIDTH * _POINTS * 0.4)
     axes.set_title(shown, loc="left", fontsize=_TEXT, parse_math=False)
 
 
 def mark_places(axis: Axis, places: Sequence[float], *, log: bool) -> None:
-    """Label places along an axis, as far as there is room, and no others."""
+    """Label some places along an axis, as many as there is room for."""
     scaled = np.log(places) if log else np.asarray(places, dtype=float)
     least = _APART * float(np.ptp(scaled))
-    # The ends come first; what lies between them has to keep its distance.
+    # Always label both ends, and places between them that are far enough from the others.
     kept = [0]
     for place in range(1, len(places) - 1):
         if min(scaled[place] - scaled[kept[-1]], scaled[-1] - scaled[place]) >= least:

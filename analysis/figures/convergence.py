@@ -1,4 +1,4 @@
-"""Loss as training goes on, against iterations, time and traffic."""
+"""Loss during training, against iterations, time and traffic."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from analysis.figures.notes import (
     times_heading,
 )
 from analysis.figures.panels import arrange, errors_of, lines_of, times_of
-from analysis.spent import iterations_before, seconds_before, uplink_bytes_before
+from analysis.methods import final_loss
 from analysis.statistics import estimate
-from analysis.summary import final_loss
+from analysis.target import iterations_before, seconds_before, uplink_bytes_before
+from lad_mpi.metrics.names import LOSS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,11 +36,11 @@ if TYPE_CHECKING:
     from lad_mpi.logs import RunLog
     from lad_mpi.types import HostFloats
 
-#: A logarithmic axis shows methods whose ends lie further apart than this.
+#: The axis is logarithmic if the ends of the methods differ by a larger factor.
 _WIDE = 5.0
-#: A line leaves the axes where its loss is so many times what all began with.
+#: A line leaves the axes at the top if its loss exceeds the initial loss by this factor.
 _LOST = 30.0
-#: Opacity of a band, and of all bands of a panel together.
+#: Opacity of a band, and sum over all bands of a panel.
 _BAND, _BANDS = 0.1, 1.0
 _BYTES = "uplink of all devices"
 _OTHERS = "other methods"
@@ -48,12 +49,12 @@ _PALE: dict[str, Any] = {"color": "#DCDCDC", "linewidth": 0.6}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """A median over seeds with its band.
+    """A median over seeds with a band.
 
     Parameters
     ----------
     x : ndarray of float64, shape (n,)
-        What was spent up to a point, median over seeds.
+        What was spent, median over seeds.
     median, low, high : ndarray of float64, shape (n,)
         Loss at these points.
     """
@@ -71,7 +72,7 @@ def against_iterations(collection: Collection) -> tuple[Figure, str] | None:
 
 def against_seconds(collection: Collection) -> tuple[Figure, str] | None:
     """Draw loss against training time."""
-    caption = "Loss against training time: the server's clock, evaluation left out."
+    caption = "Loss against training time: the server's clock, without evaluation."
     return _draw(collection, seconds_before, "training time (s)", caption, timed=True)
 
 
@@ -82,17 +83,17 @@ def against_bytes(collection: Collection) -> tuple[Figure, str] | None:
 
 
 def loss_curve(runs: Sequence[RunLog], spent: Callable[[RunLog], HostFloats]) -> Curve:
-    """Return the loss of a method over what was spent, at evaluated and finite points only.
+    """Return the loss of a method against what was spent, where it is finite.
 
     Parameters
     ----------
     runs : sequence of RunLog
-        One a seed; they evaluate the same iterations.
+        One run for each seed, with evaluations at the same iterations.
     spent : callable
-        Gives what a run has spent before each iteration, and after the last,
+        Returns what a run has spent before each iteration and after the last one,
         shape (T + 1,).
     """
-    losses = np.array([[*run.metrics["loss"], final_loss(run)] for run in runs])
+    losses = np.array([[*run.metrics[LOSS], final_loss(run)] for run in runs])
     costs = np.array([spent(run) for run in runs])
     evaluated = np.isfinite(losses).all(axis=0)
     estimates = [estimate(column.tolist()) for column in losses[:, evaluated].T]
@@ -138,7 +139,7 @@ def _draw(
         times_caption(conditions),
         seeds_caption(collection),
         spread_caption(collection, "Bands"),
-        f"Above the axes at last: {'; '.join(lost)}." if lost else "",
+        f"Above the axes at the end: {'; '.join(lost)}." if lost else "",
         left_out_caption(arrangement, "grey"),
         *(f"{name} has no finite loss." for name in found if name not in curves),
     ]
@@ -164,13 +165,13 @@ def _draw_panel(
         axes.fill_between(x, curve.low[shown], curve.high[shown], **band)
         axes.plot(
             x, median, color=look.color, linestyle=look.line, zorder=2 + look.layer / 10,
-            # A line of one point would not be seen.
+            # A line with one point is invisible without a marker.
             marker="o" if len(x) == 1 else "", label=name,
         )  # fmt: skip
 
 
 def _entries(arrangement: Arrangement, curves: Mapping[str, Curve]) -> dict[str, Artist]:
-    """Name lines in the order in which they end, or in that of rules and loads."""
+    """Return the legend: in the order of the final losses, or of rules and loads."""
     names = list(arrangement.styles)
     if len(arrangement.panels) == 1:
         own = {name: method for method, name in arrangement.panels[0].names.items()}
@@ -185,7 +186,7 @@ def _entries(arrangement: Arrangement, curves: Mapping[str, Curve]) -> dict[str,
 
 
 def _start(curves: Sequence[Curve]) -> float:
-    """Return where the axis of what was spent begins; above 0 on a logarithmic one."""
+    """Return the start of the x axis: above 0 if it is logarithmic, otherwise 0."""
     ends = [float(curve.x[-1]) for curve in curves]
     above = [float(curve.x[curve.x > 0].min()) for curve in curves if curve.x[-1] > 0]
     return min(above) if above and max(ends) > _WIDE * min(ends) else 0.0
@@ -201,14 +202,14 @@ def _scale_spent(axes: Axes, spent: Sequence[HostFloats], first: float) -> None:
 
 
 def _scale_loss(axes: Axes, panel: Panel, curves: Mapping[str, Curve]) -> list[str]:
-    """Take a logarithmic axis of losses; return the names of lines that leave it at the top."""
+    """Make the axis of losses logarithmic if possible; return the lines that leave its top."""
     shown = {name: curves[name] for name in (*panel.names, *panel.others)}
     if any((curve.low < 0).any() for curve in shown.values()):
         return []
     begun = max(float(curve.median[0]) for curve in shown.values())
     if begun <= 0:
         return []
-    # A loss of zero is below any logarithmic axis: its line falls out of it.
+    # A loss of zero has no place on a logarithmic axis; the line leaves it at the bottom.
     axes.set_yscale("log", nonpositive="clip")
     top = _LOST * begun
     lost = [name for name in panel.names if curves[name].median.max() > top]

@@ -1,4 +1,4 @@
-"""What a forecast says along d, P, Q and bandwidth, beside what was measured."""
+"""Figures of a forecast along d, P, Q and bandwidth, with the measured cases."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from analysis.forecast.sweep import (
     points_along,
 )
 from analysis.forecast.table import check_line, notes
-from analysis.formatting import with_prefix
+from analysis.text import with_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from analysis.forecast import Forecast
     from analysis.forecast.answer import Question
-    from analysis.forecast.sweep import Line, Setting
+    from analysis.forecast.sweep import Setting, SweepLine
 
 _HEIGHT = 2.3
 _BAND = 0.15
@@ -62,12 +62,12 @@ def forecast_target(forecast: Forecast, question: Question) -> tuple[Figure, str
 
 @dataclass(frozen=True, slots=True)
 class _Sweep:
-    """What is drawn along an axis: the forecast, the model where it was fitted, measurements."""
+    """What is drawn along an axis: forecast, model at the measured setting, and measurements."""
 
     axis: str
-    lines: list[Line]
-    fitted: list[Line]
-    points: list[Line]
+    lines: list[SweepLine]
+    fitted: list[SweepLine]
+    points: list[SweepLine]
 
     @property
     def methods(self) -> set[str]:
@@ -120,8 +120,8 @@ def _draw(
         f"Lines and bands: forecast and interval at {_name(asked)}, one of them varied.",
         *notes(forecast, to_target=to_target),
         f"Dashed: the model at {_name(base)}, communication as measured." if elsewhere else "",
-        "Full marks: medians over launches there; bars: least to greatest.",
-        "Hollow marks: lines of one point.",
+        "Filled marks: medians over launches there; bars: least to greatest.",
+        "Hollow marks: lines with a single point.",
         left_out,
         sentence(check_line(forecast)),
         *(f"VOID: {reason}." for reason in forecast.measured.void),
@@ -132,7 +132,7 @@ def _draw(
 
 
 def _chosen(forecast: Forecast, *, to_target: bool) -> tuple[list[str], str]:
-    """Take the fastest methods where there are more than can be told apart; say which not."""
+    """Choose the fastest methods if there are too many, and name the others."""
     best: dict[str, float] = {}
     for row in forecast.rows:
         spent = row.to_target_s if to_target else row.iteration.seconds
@@ -144,19 +144,24 @@ def _chosen(forecast: Forecast, *, to_target: bool) -> tuple[list[str], str]:
     return [method for method in best if method in kept], said
 
 
-def _only(methods: Sequence[str], lines: Sequence[Line]) -> list[Line]:
+def _only(methods: Sequence[str], lines: Sequence[SweepLine]) -> list[SweepLine]:
     return [line for line in lines if line.method in methods]
 
 
 def _lines(
-    axes: Axes, lines: Sequence[Line], styles: Mapping[str, style.Style], look: str, *, band: bool
+    axes: Axes,
+    lines: Sequence[SweepLine],
+    styles: Mapping[str, style.Style],
+    look: str,
+    *,
+    band: bool,
 ) -> None:
     for line in lines:
         color = styles[line.method].color
         values = [value.value for value in line.values]
         low, high = ([getattr(value, end) for value in line.values] for end in ("low", "high"))
         if len(line.places) == 1:
-            # A line of one point would not be seen.
+            # A line with one point is invisible.
             (mark,) = axes.plot(line.places, values, "D", color=color, markersize=_SIZE)
             mark.set_markerfacecolor("white")
             if band:
@@ -167,7 +172,7 @@ def _lines(
             axes.fill_between(line.places, low, high, color=color, alpha=_BAND, linewidth=0)
 
 
-def _points(axes: Axes, lines: Sequence[Line], styles: Mapping[str, style.Style]) -> None:
+def _points(axes: Axes, lines: Sequence[SweepLine], styles: Mapping[str, style.Style]) -> None:
     for line in lines:
         look = styles[line.method]
         for place, value in zip(line.places, line.values, strict=True):
@@ -184,12 +189,12 @@ def _finish(axes: Axes, sweep: _Sweep, *, to_target: bool) -> None:
     _ticks(axes.xaxis, axes.get_xlim(), x)
     _ticks(axes.yaxis, axes.get_ylim(), EngFormatter(unit="s"))
     if sweep.axis == "load":
-        # Loads are few whole numbers, those that were run.
+        # There are few loads, those that were run.
         canvas.mark_places(axes.xaxis, sorted(sweep.places), log=True)
 
 
 def _ticks(axis: Axis, limits: tuple[float, float], formatter: EngFormatter) -> None:
-    """Label 1, 2 and 5 of every decade where there are few decades, else the decades."""
+    """Label 1, 2 and 5 of every decade if there are few decades, otherwise only decades."""
     few = limits[1] < _FEW * limits[0]
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
     axis.set_major_formatter(formatter)

@@ -1,4 +1,4 @@
-"""What redundancy buys: errors against load, beside the law."""
+"""Errors against load, with the law of the dispersion."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from analysis.families import load_families, load_of, setting_of
 from analysis.figures import canvas
 from analysis.figures.notes import left_out_caption, seeds_caption, spread_caption
 from analysis.figures.panels import Line, arrange, errors_of, lines_of
+from analysis.methods import final_loss
 from analysis.statistics import estimate
-from analysis.summary import final_loss
+from lad_mpi.metrics.names import AGGREGATION_ERROR, BETA_SQUARED, HONEST_DISPERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from analysis.families import Family
+    from analysis.families import LoadFamily
     from analysis.runs import Collection, Method
     from analysis.statistics import Estimate
     from lad_mpi.logs import RunLog
@@ -32,11 +33,11 @@ if TYPE_CHECKING:
 _HEIGHT = 2.2
 _SIZE = 4
 _THIN = 0.9
-#: Families stand beside each other where their loads are the same, over this share of the axis.
+#: Families with the same load are drawn side by side, over this share of the axis.
 _SPREAD, _MOST_SPREAD = 0.012, 0.06
 #: Factor between the outermost loads and the ends of the axis.
 _MARGIN = 1.3
-#: Below this a square relative to β² is rounding.
+#: A smaller square relative to β² is rounding.
 _ROUNDING = 1e-12
 _ZERO = "zero"
 _AT_ZERO: dict[str, Any] = {"marker": "v", "markerfacecolor": "white", "markersize": _SIZE}
@@ -45,17 +46,17 @@ _LAW: dict[str, Any] = {"color": "#C8C8C8", "linewidth": 3.0, "zorder": 1}
 
 
 @dataclass(frozen=True, slots=True)
-class Quantity:
-    """What a pair of axes shows.
+class PlottedQuantity:
+    """A quantity that is drawn against the load.
 
     Parameters
     ----------
     title : str
-        Label of its axis.
+        Label of the y axis.
     value : callable
-        Gives it for a run.
+        Returns the value of a run.
     floor : float
-        A value that is not above this one is zero.
+        Values up to this one are drawn as zero.
     """
 
     title: str
@@ -64,9 +65,9 @@ class Quantity:
 
 
 def error_against_load(collection: Collection) -> tuple[Figure, str] | None:
-    """Draw final loss, dispersion beside its law, and aggregation error, against load.
+    """Draw final loss, dispersion with its law, and aggregation error, against load.
 
-    None where no methods differ in load alone.
+    Returns None if no methods differ only in load.
     """
     families = {family.name: family for family in load_families(collection)}
     if not families:
@@ -92,11 +93,11 @@ def error_against_load(collection: Collection) -> tuple[Figure, str] | None:
     methods = [method for family in families.values() for method in family.members]
     canvas.heading(figure, setting_of(method.spec for method in methods))
     said = [
-        "What redundancy buys. Left: final loss against load d.",
+        "The effect of redundancy. Left: final loss against load d.",
         "Middle and right: squares relative to β² at the same model, averaged over iterations.",
         "The law of the code is the expected dispersion of uncompressed messages.",
         "For cyclic coding it is N(H−1)(N−d)/(Hd(N−1)²).",
-        "Triangles at the bottom: zeros, for which a logarithmic axis has no place."
+        "Triangles at the bottom: zeros, which are not on a logarithmic axis."
         if _ZERO in entries
         else "",
         seeds_caption(collection),
@@ -107,24 +108,24 @@ def error_against_load(collection: Collection) -> tuple[Figure, str] | None:
 
 
 def relative_to_variance(run: RunLog, squares: Any) -> float:
-    """Return the mean over evaluated iterations of squares relative to β²."""
-    beta_squared = run.metrics["beta_squared"]
+    """Return the mean over evaluated iterations of squares over β²."""
+    beta_squared = run.metrics[BETA_SQUARED]
     told = beta_squared > 0
     return float(np.mean(squares[told] / beta_squared[told])) if told.any() else math.nan
 
 
 def _dispersion(run: RunLog) -> float:
-    return relative_to_variance(run, run.metrics["honest_dispersion"])
+    return relative_to_variance(run, run.metrics[HONEST_DISPERSION])
 
 
 def _squared_error(run: RunLog) -> float:
-    return relative_to_variance(run, run.metrics["aggregation_error"] ** 2)
+    return relative_to_variance(run, run.metrics[AGGREGATION_ERROR] ** 2)
 
 
 _QUANTITIES = (
-    Quantity("final loss $F(x_T)$", final_loss, 0.0),
-    Quantity(r"honest dispersion / $\beta^2$", _dispersion, _ROUNDING),
-    Quantity(r"squared aggregation error / $\beta^2$", _squared_error, _ROUNDING),
+    PlottedQuantity("final loss $F(x_T)$", final_loss, 0.0),
+    PlottedQuantity(r"honest dispersion / $\beta^2$", _dispersion, _ROUNDING),
+    PlottedQuantity(r"squared aggregation error / $\beta^2$", _squared_error, _ROUNDING),
 )
 
 
@@ -138,15 +139,15 @@ def _line_of(look: style.Style) -> dict[str, Any]:
     }
 
 
-def _line(family: Family) -> Line:
+def _line(family: LoadFamily) -> Line:
     losses = [final_loss(run) for method in family.members for run in method.runs]
     return Line(family.name, family.data, family.setting, family.rule, None, min(losses))
 
 
 def _draw_families(
-    axes: Axes, families: Sequence[tuple[Family, style.Style]], quantity: Quantity
+    axes: Axes, families: Sequence[tuple[LoadFamily, style.Style]], quantity: PlottedQuantity
 ) -> dict[str, Artist]:
-    """Draw medians with bars; return the sample of those at zero, if there are any."""
+    """Draw medians with bars; return a legend entry for zeros, if there are any."""
     found = _estimates([method for family, _ in families for method in family.members], quantity)
     loads = sorted({load_of(method) or 0 for family, _ in families for method in family.members})
     signed = any(one.low < 0 for one in found.values())
@@ -176,16 +177,16 @@ def _draw_families(
     return {_ZERO: canvas.sample(color=style.GREY, linewidth=0, **_AT_ZERO)} if zeros else {}
 
 
-def _estimates(methods: Sequence[Method], quantity: Quantity) -> dict[str, Estimate]:
-    """Return the estimates of methods by their labels, of those that have all finite values."""
+def _estimates(methods: Sequence[Method], quantity: PlottedQuantity) -> dict[str, Estimate]:
+    """Return the estimates of the methods with only finite values, by label."""
     values = {m.label: [quantity.value(run) for run in m.by_seed.values()] for m in methods}
     return {label: estimate(v) for label, v in values.items() if all(map(math.isfinite, v))}
 
 
 def _draw_exact(
-    axes: Axes, families: Sequence[Family], collection: Collection
+    axes: Axes, families: Sequence[LoadFamily], collection: Collection
 ) -> dict[str, Artist]:
-    """Draw the level of exact recovery where all families share it."""
+    """Draw the level of exact recovery if all families have the same."""
     references = {
         None if found is None else found.label: found
         for family in families
@@ -201,7 +202,7 @@ def _draw_exact(
     return {"exact recovery": axes.axhline(level, **_EXACT)}
 
 
-def _draw_laws(axes: Axes, families: Sequence[Family]) -> dict[str, Artist]:
+def _draw_laws(axes: Axes, families: Sequence[LoadFamily]) -> dict[str, Artist]:
     most = max(load_of(method) or 0 for family in families for method in family.members)
     laws = [family.law() for family in families if not family.compressed]
     entries: dict[str, Artist] = {}

@@ -1,4 +1,4 @@
-"""What several captions say."""
+"""Sentences that several captions share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OVERLAP = "overlap: messages arrive while the server works"
 
 
 def times_heading(rows: Sequence[Timed], *, marked: bool = False) -> list[str]:
-    """Say above the axes what times are not, with the marks if names have them."""
+    """Return the remarks on times for the heading, with marks if names have marks."""
     said = [(OVERSUBSCRIBED, _OVERSUBSCRIBED)] if any(row.oversubscribed for row in rows) else []
     said += [(EMULATED, f"emulated network: {name}") for name in emulated_networks(rows)]
     said += [(SHARED, _SHARED)] if any(row.shared_compute for row in rows) else []
@@ -36,18 +36,18 @@ def times_heading(rows: Sequence[Timed], *, marked: bool = False) -> list[str]:
 
 
 def times_caption(rows: Sequence[Timed]) -> str:
-    """Say the same in the caption."""
+    """Return the remarks on times for the caption."""
     crowded = [_OVERSUBSCRIBED] if any(row.oversubscribed for row in rows) else []
     return " ".join(sentence(note) for note in (*crowded, *time_notes(rows).values()))
 
 
 def sentence(text: str) -> str:
-    """Begin with a capital and end with a full stop; all other letters stay: P, N and Q."""
+    """Capitalise the first letter and add a full stop. Other letters, such as N, stay."""
     return f"{text[:1].upper()}{text[1:]}."
 
 
 def seeds_caption(collection: Collection) -> str:
-    """Say over how many seeds medians are."""
+    """Return the number of seeds of the medians."""
     counts = sorted({len(method.by_seed) for method in collection.methods})
     if counts == [1]:
         return "One seed."
@@ -56,7 +56,7 @@ def seeds_caption(collection: Collection) -> str:
 
 
 def spread_caption(collection: Collection, what: str) -> str:
-    """Say what bands or bars show."""
+    """Explain bands or bars."""
     counts = {len(method.by_seed) for method in collection.methods}
     certain = {estimate([0.0] * count).coverage is not None for count in counts}
     said = []
@@ -70,8 +70,11 @@ def spread_caption(collection: Collection, what: str) -> str:
 
 
 def left_out_caption(arrangement: Arrangement, what: str) -> str:
-    """Say which lines are not named, and how the others were chosen."""
+    """Explain which lines are named, and list the others."""
     if not arrangement.left_out:
         return ""
     named = len(arrangement.styles)
-    return f"Named are the {named} of least final loss; {what}: {'; '.join(arrangement.left_out)}."
+    return (
+        f"The {named} with the smallest final loss are named; {what}: "
+        f"{'; '.join(arrangement.left_out)}."
+    )

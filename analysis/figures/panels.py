@@ -1,4 +1,4 @@
-"""Which lines share a pair of axes, and what they are called there."""
+"""The arrangement of lines in panels, and their names in the legend."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analysis import style
-from analysis.families import identify, joined
+from analysis.families import joined, name_methods
+from analysis.methods import final_loss
 from analysis.runs import natural_key
-from analysis.summary import final_loss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from analysis.runs import Method
     from lad_mpi.logs import RunLog
 
-#: As many lines can be told apart in one legend, and panels on a page.
+#: Largest number of lines in a legend, and of panels on a page.
 MOST_LINES = 12
 MOST_PANELS = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What is drawn of a method or a family.
+    """The line of a method or a family.
 
     Parameters
     ----------
     label : str
-        Its own name; no other line has it.
+        A unique label.
     data, setting, rule, load
-        As of :class:`~analysis.families.Identity`.
+        As in :class:`~analysis.families.MethodName`.
     loss : float
         Its final loss.
     """
@@ -51,9 +51,9 @@ class Panel:
     Parameters
     ----------
     title : str
-        What they have in common, and others have not; empty for a panel alone.
+        What distinguishes the panel from others; empty if it is the only one.
     names : dict of str
-        The name of each line in the legend, by its label.
+        Names of the lines in the legend, by label.
     others : tuple of str
         Labels of all other lines of the same data.
     """
@@ -70,13 +70,13 @@ class Arrangement:
     Parameters
     ----------
     panels : tuple of Panel
-        In natural order of their titles.
+        Panels, in natural order of their titles.
     styles : dict of Style
-        By the names of lines, in the order of rules and loads.
+        Styles by the names of lines, in the order of rules and loads.
     left_out : tuple of str
         Labels of lines that no panel names.
     one_data : bool
-        Whether all lines are of the same data, so that their losses compare.
+        Whether all lines have the same data, so that their losses can be compared.
     """
 
     panels: tuple[Panel, ...]
@@ -87,7 +87,7 @@ class Arrangement:
 
 @dataclass(frozen=True, slots=True)
 class _Split:
-    """A way to part lines into panels: by ``title``; ``rule`` and ``name`` are what is left."""
+    """A way to split lines into panels by ``title``, with the remaining ``rule`` and ``name``."""
 
     title: Callable[[Line], str]
     rule: Callable[[Line], str]
@@ -120,18 +120,18 @@ _BY_RULE = _Split(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """Runs that a line is drawn from.
+    """The runs from which a line is drawn.
 
     Parameters
     ----------
     label : str
-        Of the line.
+        Label of the line.
     method : Method
-        Theirs.
+        Method of the runs.
     runs : tuple of RunLog
-        One a seed.
+        One run for each seed.
     conditions : str
-        What their times mean, if those of the method mean several things; else empty.
+        Conditions of the times, if the method was timed under several; otherwise empty.
     """
 
     label: str
@@ -141,12 +141,12 @@ class Source:
 
 
 def errors_of(methods: Sequence[Method]) -> list[Source]:
-    """Return the errors of methods, of which all runs of a seed have the same."""
+    """Return a source for the errors of each method. All runs of a seed have the same errors."""
     return [Source(method.label, method, tuple(method.by_seed.values())) for method in methods]
 
 
 def times_of(methods: Sequence[Method]) -> list[Source]:
-    """Return the times of methods, apart for all that they mean; of runs timed as a whole."""
+    """Return a source for each method and its conditions, with runs that had them throughout."""
     sources = []
     for method in methods:
         for timing in method.timings:
@@ -159,9 +159,9 @@ def times_of(methods: Sequence[Method]) -> list[Source]:
 
 
 def lines_of(sources: Sequence[Source]) -> list[Line]:
-    """Return a line a source."""
+    """Return the line of each source."""
     methods = {source.method.label: source.method for source in sources}
-    found = {one.method.label: one for one in identify(list(methods.values()))}
+    found = {one.method.label: one for one in name_methods(list(methods.values()))}
     return [
         Line(
             label=source.label,
@@ -176,19 +176,19 @@ def lines_of(sources: Sequence[Source]) -> list[Line]:
 
 
 def arrange(lines: Sequence[Line], among: Sequence[Line] = ()) -> Arrangement:
-    """Part lines into panels, so that each line can be told from all others.
+    """Arrange lines in panels, so that all lines can be distinguished.
 
-    Few lines share one panel, unless there are several settings and several lines of
-    one. Else there is a panel a setting, else a panel a rule. Where that is not enough,
-    the lines of least loss are named.
+    A few lines share one panel, unless there are several settings with several lines each.
+    Otherwise there is a panel for each setting, or for each rule. If there are still too many
+    lines, only those with the smallest losses are named.
 
     Parameters
     ----------
     lines : sequence of Line
-        At least one.
+        At least one line.
     among : sequence of Line
-        Lines of loads that these are made of, from which each rule has its colour; then a
-        panel a rule makes no sense.
+        If the lines are families, the lines of their members. They decide the colours of the
+        rules, and there is no panel for each rule.
     """
     for split in (_BY_DATA, _BY_SETTING, *([] if among else [_BY_RULE])):
         if _fits(lines, split, mixed=bool(among)):
@@ -201,7 +201,7 @@ def arrange(lines: Sequence[Line], among: Sequence[Line] = ()) -> Arrangement:
 
 
 def _fits(lines: Sequence[Line], split: _Split, *, mixed: bool) -> bool:
-    """Tell whether a split is fine enough; families of several settings may be mixed."""
+    """Return whether a split is fine enough. Families of several settings may share a panel."""
     if len({split.name(line) for line in lines}) > MOST_LINES:
         return False
     if split is _BY_DATA:
@@ -216,7 +216,7 @@ def _arranged(
 ) -> Arrangement:
     ordered = sorted(shown, key=lambda line: (natural_key(split.rule(line)), line.load or 0))
     keys = {split.name(line): (split.rule(line), line.load) for line in ordered}
-    # The rule of most lines has the first colour, whose shades can be told apart best.
+    # The rule with most lines gets the first colour, whose shades differ most.
     counts = Counter(split.rule(line) for line in among or shown)
     rules = sorted(counts, key=lambda rule: (-counts[rule], natural_key(rule)))
     styles = style.line_styles(keys.values(), rules)

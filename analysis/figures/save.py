@@ -1,4 +1,4 @@
-"""All figures of a collection, drawn and written."""
+"""Draw and write all figures."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from analysis.figures import canvas
+from analysis.figures.bars import phase_times
 from analysis.figures.convergence import against_bytes, against_iterations, against_seconds
 from analysis.figures.load import error_against_load
-from analysis.figures.phases import phase_times
 from analysis.figures.scaling import cost_along_axis, phases_and_bounds, speedup_and_efficiency
 from lad_mpi.errors import UsageError
 from lad_mpi.files import whole_file
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     _Drawing = Callable[[], tuple[Figure, str] | None]
 
-#: Every figure by the name of its file. A function returns the figure and its
-#: caption, or None where the runs have nothing to show in it.
+#: Figures of runs, by the names of their files. A function returns the figure and its caption,
+#: or None if the runs have nothing to show in it.
 FIGURES: dict[str, Callable[[Collection], tuple[Figure, str] | None]] = {
     "loss_against_iterations": against_iterations,
     "loss_against_seconds": against_seconds,
@@ -38,7 +38,7 @@ FIGURES: dict[str, Callable[[Collection], tuple[Figure, str] | None]] = {
     "phase_times": phase_times,
 }
 
-#: Those of a scaling study, likewise.
+#: Figures of a scaling study.
 SCALING_FIGURES: dict[
     str, Callable[[ScalingStudy, Sequence[CaseSummary]], tuple[Figure, str] | None]
 ] = {
@@ -48,19 +48,20 @@ SCALING_FIGURES: dict[
 }
 
 _CAPTIONS = "captions.md"
-#: What Markdown takes for an emphasis, a link, a formula, or HTML.
+#: Markup for emphasis, links, formulae or HTML in Markdown.
 _MARKUP = re.compile(r"[\\`*_\[\]<>&|~$@]|(?=://)|(?<=\bwww)(?=\.)")
 
 
 def save_figures(collection: Collection, folder: Path) -> list[Path]:
-    """Draw all figures that the runs allow.
+    """Draw the figures of runs.
 
     Parameters
     ----------
     collection : Collection
         The runs.
     folder : Path
-        Receives a PDF and a PNG a figure, and ``captions.md``; made if missing.
+        Folder for a PDF and a PNG of each figure, and for ``captions.md``. It is created if it
+        is missing.
 
     Returns
     -------
@@ -70,7 +71,7 @@ def save_figures(collection: Collection, folder: Path) -> list[Path]:
     Raises
     ------
     UsageError
-        The folder cannot be written.
+        The folder is not writable.
     """
     return _save({name: partial(draw, collection) for name, draw in FIGURES.items()}, folder)
 
@@ -78,53 +79,15 @@ def save_figures(collection: Collection, folder: Path) -> list[Path]:
 def save_scaling_figures(
     study: ScalingStudy, rows: Sequence[CaseSummary], folder: Path
 ) -> list[Path]:
-    """Draw the figures of a scaling study, as :func:`save_figures` draws those of runs.
-
-    Parameters
-    ----------
-    study : ScalingStudy
-        The study.
-    rows : sequence of CaseSummary
-        Its cases.
-    folder : Path
-        Receives the files.
-
-    Returns
-    -------
-    list of Path
-
-    Raises
-    ------
-    UsageError
-        The folder cannot be written.
-    """
+    """Draw the figures of a scaling study and its cases; see :func:`save_figures`."""
     return _save(
         {name: partial(draw, study, rows) for name, draw in SCALING_FIGURES.items()}, folder
     )
 
 
 def save_forecast_figures(forecast: Forecast, question: Question, folder: Path) -> list[Path]:
-    """Draw the figures of a forecast, as :func:`save_figures` draws those of runs.
-
-    Parameters
-    ----------
-    forecast : Forecast
-        What is drawn.
-    question : Question
-        What it answers.
-    folder : Path
-        Receives the files.
-
-    Returns
-    -------
-    list of Path
-
-    Raises
-    ------
-    UsageError
-        The folder cannot be written.
-    """
-    # These need SciPy, and other figures do not.
+    """Draw the figures of a forecast and its question; see :func:`save_figures`."""
+    # Only these figures need SciPy.
     from analysis.figures.forecast import forecast_iteration, forecast_target  # noqa: PLC0415
 
     drawings: dict[str, _Drawing] = {
@@ -153,7 +116,7 @@ def _write(figures: Mapping[str, _Drawing], folder: Path) -> list[Path]:
             figure, caption = drawn
             for suffix in ("pdf", "png"):
                 path = folder / f"{name}.{suffix}"
-                # Without a date the same runs give the same bytes.
+                # Without a date, the same runs give the same bytes.
                 metadata = {"CreationDate": None} if suffix == "pdf" else None
                 with whole_file(path) as stream:
                     figure.savefig(stream, format=suffix, metadata=metadata)
@@ -165,5 +128,5 @@ def _write(figures: Mapping[str, _Drawing], folder: Path) -> list[Path]:
 
 
 def _literal(caption: str) -> str:
-    """Write a caption so that names in it are shown by Markdown as they are."""
+    """Escape a caption, so that Markdown shows the names in it unchanged."""
     return _MARKUP.sub(r"\\\g<0>", one_line(caption))

@@ -1,4 +1,4 @@
-"""Scaling studies: speed-up and efficiency, phases beside their bounds, cost along an axis."""
+"""Figures of scaling studies: speed-up and efficiency, phases and bounds, cost along an axis."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from analysis import style
 from analysis.families import setting_of
 from analysis.figures import canvas
-from analysis.figures.bars import Row, draw_bars
+from analysis.figures.bars import Bar, draw_bars
 from analysis.figures.notes import sentence
 from analysis.figures.panels import MOST_LINES
-from analysis.formatting import significant
 from analysis.marks import mark, time_notes
 from analysis.runs import natural_key
 from analysis.scaling.summary import void_lines
 from analysis.statistics import CONFIDENCE, EACH_OF_TWO, least_count
+from analysis.text import significant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -35,7 +35,7 @@ _SIZE = 4.5
 _NO_CLAIM = "oversubscribed: no claim"
 _TIME = "time of an iteration (ms)"
 _RANKS = "ranks $P$ (one is the server)"
-#: The axis of ranks is logarithmic where they differ by more than this.
+#: The axis of ranks is logarithmic if they differ by a larger factor.
 _WIDE = 8
 _IDEAL: dict[str, Any] = {"color": style.GREY, "linestyle": "--", "linewidth": 0.9, "zorder": 1}
 _DOTTED: dict[str, Any] = {"linestyle": ":", "linewidth": 1.0, "zorder": 1}
@@ -45,9 +45,9 @@ _HOLLOW: dict[str, Any] = {"marker": "o", "markerfacecolor": "white", "linewidth
 def speedup_and_efficiency(
     study: ScalingStudy, rows: Sequence[CaseSummary]
 ) -> tuple[Figure, str] | None:
-    """Draw time, speed-up (strong) and efficiency against ranks; None for one P.
+    """Draw time, speed-up (strong) and efficiency against ranks; None if there is only one P.
 
-    Of cases that make no claim only the time is drawn.
+    Only the time is drawn for cases that make no claim.
     """
     if len({row.ranks for row in rows}) < 2:
         return None
@@ -79,8 +79,8 @@ def speedup_and_efficiency(
         f"{study.record.kind.capitalize()} scaling: {study.record.growth_rule}.",
         f"Base, time of an iteration: {bases}. Marks: medians over launches; bars: {_bars(rows)}.",
         "Dashed: ideal, in proportion to the ranks that host devices." if efficient else "",
-        "Dotted: the base's device work divided, all else as in the base." if strong else "",
-        "" if efficient else "No case makes a claim: speed-up and efficiency are not drawn.",
+        "Dotted: only the device work of the base is divided." if strong else "",
+        "" if efficient else "No case makes a claim, so speed-up and efficiency are not drawn.",
         left_out,
         _claims(study, rows),
     ]
@@ -88,10 +88,10 @@ def speedup_and_efficiency(
 
 
 def phases_and_bounds(study: ScalingStudy, rows: Sequence[CaseSummary]) -> tuple[Figure, str]:
-    """Draw two bars a case: the phases as measured, and their bounds below."""
+    """Draw two bars for each case: the measured phases, and their bounds below."""
     figure = draw_bars(
         [
-            Row(
+            Bar(
                 name=f"{row.name}{mark(row)}",
                 whole=_MS * row.seconds.median,
                 parts={p.name: _MS * p.seconds.median for p in row.phases},
@@ -102,19 +102,19 @@ def phases_and_bounds(study: ScalingStudy, rows: Sequence[CaseSummary]) -> tuple
     )
     _head(figure, study, rows)
     lower = (
-        "Lower bar: the bounds of the same phases, by bandwidth, rate and bare collectives of the "
-        "baseline."
+        "Lower bar: the bounds of the same phases, from the bandwidth, rates and plain "
+        "collectives of the baseline."
     )
     return figure, (
         "Phases of an iteration. Upper bar: medians over launches, work on the slowest rank; "
-        "communication is what the work leaves of the whole; number: the whole, in ms. "
+        "communication is the rest of the iteration; number: the total in ms. "
         + ("" if study.void else f"{lower} ")
         + _claims(study, rows)
     )
 
 
 def cost_along_axis(study: ScalingStudy, rows: Sequence[CaseSummary]) -> tuple[Figure, str] | None:
-    """Draw time and final loss against the first axis; None where there is no numeric one."""
+    """Draw time and final loss against the first axis; None if it is not numeric."""
     key = next(iter(study.record.over), None)
     if key is None or not all(_is_number(row.over.get(key)) for row in rows):
         return None
@@ -132,7 +132,7 @@ def cost_along_axis(study: ScalingStudy, rows: Sequence[CaseSummary]) -> tuple[F
     for name, members in groups.items():
         times = [_scaled(row.seconds, _MS) for row in members]
         _draw(left, members, times, colors[name], places=[_place(row, key) for row in members])
-    # Errors are the same bits at every P: one line is all of them.
+    # Errors are the same bits at every P, so one line shows all of them.
     errors = sorted({(_place(row, key), row.growth): row.final_loss for row in rows}.items())
     losses = [loss for _, loss in errors]
     right.plot(
@@ -140,7 +140,7 @@ def cost_along_axis(study: ScalingStudy, rows: Sequence[CaseSummary]) -> tuple[F
         linewidth=0.9,
     )  # fmt: skip
     for axes, title in ((left, _TIME), (right, "final loss $F(x_T)$")):
-        axes.set_xlabel(canvas.plain(f"{_short(key)} ({key})", 200, 9), parse_math=False)
+        axes.set_xlabel(canvas.fold_name(f"{_short(key)} ({key})", 200, 9), parse_math=False)
         axes.set_ylabel(title)
         _scale(axes, ticks, log=ticks[0] > 0)
     left.set_ylim(bottom=0)
@@ -171,7 +171,7 @@ def _entries(colors: Mapping[str, str], rows: Sequence[CaseSummary]) -> dict[str
 def _draw_claims(
     all_axes: Sequence[Axes], members: Sequence[CaseSummary], color: str, *, strong: bool
 ) -> dict[str, Artist]:
-    """Draw speed-up and efficiency of those cases that claim them, and what is ideal."""
+    """Draw speed-up and efficiency of the cases that claim them, and the ideal."""
     claimed = [row for row in members if row.efficiency is not None]
     if not claimed:
         return {}
@@ -201,7 +201,7 @@ def _draw(
     *,
     places: Sequence[float] | None = None,
 ) -> None:
-    """Draw medians with intervals; hollow where no claim is made."""
+    """Draw medians with intervals; hollow if the case makes no claim."""
     at = [float(row.ranks) for row in members] if places is None else list(places)
     for place, row, value in zip(at, members, values, strict=True):
         axes.plot([place] * 2, [value.low, value.high], color=color, linewidth=1.0)
@@ -216,7 +216,7 @@ def _bounds(row: CaseSummary) -> dict[str, float]:
 
 
 def _amdahl(base: CaseSummary, members: Sequence[CaseSummary]) -> list[float]:
-    """Return the speed-up if only the base's work of devices is divided."""
+    """Return the speed-up if only the device work of the base is divided."""
     total, divided = base.seconds.median, min(base.device_s, base.seconds.median)
     return [
         total / (total - divided + divided * base.device_ranks / row.device_ranks)
@@ -225,7 +225,7 @@ def _amdahl(base: CaseSummary, members: Sequence[CaseSummary]) -> list[float]:
 
 
 def _by_point(rows: Sequence[CaseSummary]) -> dict[str, list[CaseSummary]]:
-    """Group cases that differ in P alone, by rising P."""
+    """Group cases that differ only in P, by ascending P."""
     groups: dict[str, list[CaseSummary]] = {}
     for row in sorted(rows, key=lambda row: row.ranks):
         name = ", ".join(f"{_short(key)}={value}" for key, value in row.over.items())
@@ -236,7 +236,7 @@ def _by_point(rows: Sequence[CaseSummary]) -> dict[str, list[CaseSummary]]:
 def _chosen(
     groups: Mapping[str, list[CaseSummary]],
 ) -> tuple[dict[str, list[CaseSummary]], str]:
-    """Take groups at even distances where there are more than can be told apart; say which not."""
+    """Choose evenly spaced groups if there are too many, and name the others."""
     names = sorted(groups, key=natural_key)
     places = np.linspace(0, len(names) - 1, min(len(names), MOST_LINES)).round().astype(int)
     chosen = [names[place] for place in places]
@@ -261,7 +261,7 @@ def _head(figure: Figure, study: ScalingStudy, rows: Sequence[CaseSummary]) -> N
     specs = [run.spec for case in study.cases for run in case.runs]
     alarm = "VOID: no claim is made, see the caption" if study.void else ""
     if not alarm and void_lines(rows, study):
-        alarm = "VOID in part: what is void is not drawn, see the caption"
+        alarm = "VOID in part: void claims are not drawn, see the caption"
     canvas.heading(figure, setting_of(specs), alarm=alarm)
 
 
@@ -280,13 +280,13 @@ def _bars(rows: Sequence[CaseSummary]) -> str:
     drawn = [found for row in rows for found in (row.seconds, row.efficiency) if found]
     certain = {found.coverage is not None for found in drawn}
     if certain == {False}:
-        return "least to greatest, of too few launches for an interval"
+        return "least to greatest, because there are too few launches for an interval"
     sure = f"rank-based confidence intervals, {CONFIDENCE:.0%} or more"
     if certain == {True}:
         return sure
     return (
-        f"{sure}; least to greatest of fewer than {least_count()} launches, or of efficiency "
-        f"fewer than {least_count(EACH_OF_TWO)}"
+        f"{sure}; least to greatest if there are fewer than {least_count()} launches, or "
+        f"{least_count(EACH_OF_TWO)} for efficiency"
     )
 
 

@@ -1,16 +1,14 @@
-"""A cost model fitted on measured runs, checked, and taken to other sizes and networks."""
+"""Forecasts: a cost model fitted to measured runs, its check, and predictions elsewhere."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from analysis.forecast.answer import Question, Row, answer, cheapest
+from analysis.forecast.answer import Question, Row, Target, cheapest, predict_rows
 from analysis.forecast.assumptions import assumptions
-from analysis.forecast.check import Check, leave_out_largest
-from analysis.forecast.fit import CostModel, fit_model
+from analysis.forecast.fit import Check, CostModel, fit_model, leave_out_largest
 from analysis.forecast.observe import Measured, observe
-from analysis.forecast.target import METRICS, Target
 from lad_mpi.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
-    "METRICS",
     "Check",
     "CostModel",
     "Forecast",
@@ -26,33 +23,33 @@ __all__ = [
     "Question",
     "Row",
     "Target",
-    "answer",
     "cheapest",
     "fit_model",
     "forecast",
     "leave_out_largest",
     "observe",
+    "predict_rows",
 ]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Forecast:
-    """All that is said of a study.
+    """A forecast with its model, check and assumptions.
 
     Parameters
     ----------
     measured : Measured
-        What it starts from.
+        The measured cases.
     model : CostModel
-        Fitted on all cases.
+        The model, fitted to all cases.
     check : Check
-        Of a model fitted without the largest.
+        Prediction of the largest case by a model that was fitted without it.
     rows : list of Row
-        What was asked for.
+        The predictions.
     target : Target or None
-        The error that was asked for.
+        The target error, if one was given.
     assumptions : list of str
-        What the rows take for granted.
+        What the rows assume.
     """
 
     measured: Measured
@@ -64,28 +61,28 @@ class Forecast:
 
 
 def forecast(paths: Sequence[Path], question: Question) -> Forecast:
-    """Fit the model on the runs in folders, check it, and answer a question.
+    """Fit the model to the runs in folders, check it, and answer a question.
 
     Parameters
     ----------
     paths : sequence of Path
-        Folders that ``lad-mpi scale`` wrote, or logs and folders of logs.
+        Folders of scaling studies, or logs and folders of logs.
     question : Question
         Sizes, networks and target.
 
     Raises
     ------
     UsageError, LogFormatError, SpecError
-        There are too few cases, or a size makes no run.
+        There are too few cases, or a size is not valid.
     """
     measured = observe(paths)
     check = leave_out_largest(measured)
     model = fit_model(measured.cases)
-    rows = answer(measured, model, question)
+    rows = predict_rows(measured, model, question)
     if not rows:
         raise UsageError(
-            "one rank and several have communication of their own, and only one was measured",
-            hint="ask for ranks like those measured, or give a --network",
+            "runs on one rank say nothing about communication between several, and vice versa",
+            hint="choose --ranks like those measured, or give a --network",
         )
     said = assumptions(measured, model, rows)
     return Forecast(measured, model, check, rows, question.target, said)

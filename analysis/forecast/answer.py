@@ -1,4 +1,4 @@
-"""Rows of a forecast: what every method costs at the sizes that were asked for."""
+"""Rows of a forecast: the time of an iteration, and to a target, at the requested sizes."""
 
 from __future__ import annotations
 
@@ -6,33 +6,35 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from analysis.forecast.observe import dimension_of, header_bytes
-from analysis.forecast.target import progress_to
 from analysis.forecast.workload import grown, workload_of
+from analysis.statistics import EACH_OF_TWO, Interval, estimate
+from analysis.target import error_curve, first_step
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from analysis.forecast.fit import CostModel, Prediction
-    from analysis.forecast.interval import Interval
-    from analysis.forecast.observe import Case, Measured
-    from analysis.forecast.target import Progress, Target
+    from analysis.forecast.observe import Measured, MeasuredCase
     from analysis.forecast.workload import Workload
+    from lad_mpi.logs import RunLog
     from lad_mpi.network import Network
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a forecast is asked for; what is left out is as measured.
+    """The sizes, networks and target of a forecast. Empty fields mean: as measured.
 
     Parameters
     ----------
     ranks, loads, dimensions : tuple of int
-        P, d and Q.
+        Values of P, d and Q.
     networks : tuple of Network
-        Each in turn takes the place of the measured communication.
+        Networks; each replaces the measured communication.
     target : Target or None
-        An error to be reached.
+        An error to reach.
     """
 
     ranks: tuple[int, ...] = ()
@@ -49,41 +51,41 @@ class Row:
     Parameters
     ----------
     method : str
-        As of :class:`~analysis.forecast.observe.Case`.
+        As in :class:`~analysis.forecast.observe.MeasuredCase`.
     workload : Workload
         The sizes.
     network : Network or None
-        None for the communication as measured.
+        None for communication as measured.
     iteration : Prediction
         Time of an iteration.
-    progress : Progress or None
-        Iterations to the target; None where there is no target, or no log at this load.
+    progress : StepsToTarget or None
+        Iterations to the target; None if there is no target, or no log at this load.
     source : Workload or None
-        Sizes of the runs whose errors these are.
+        Sizes of the runs from which the iterations are taken.
     """
 
     method: str
     workload: Workload
     network: Network | None
     iteration: Prediction
-    progress: Progress | None
+    progress: StepsToTarget | None
     source: Workload | None
 
     @property
     def to_target_s(self) -> Interval | None:
-        """Time to the target; a range where there are too few seeds for an interval."""
+        """Time to the target in seconds; a range if there are too few seeds for an interval."""
         if self.progress is None or self.progress.iterations is None:
             return None
         return self.progress.iterations.times(self.iteration.surer)
 
 
-def answer(measured: Measured, model: CostModel, question: Question) -> list[Row]:
-    """Predict all that was asked for, by method, then P, Q, network and d.
+def predict_rows(measured: Measured, model: CostModel, question: Question) -> list[Row]:
+    """Predict all requested rows, ordered by method, P, Q, network and d.
 
     Raises
     ------
     SpecError
-        A size makes no run: d above N, k above Q.
+        A size is not valid, such as d above N or k above Q.
     """
     rows = []
     for method in dict.fromkeys(case.method for case in measured.cases):
@@ -106,7 +108,7 @@ def answer(measured: Measured, model: CostModel, question: Question) -> list[Row
 
 def row_at(
     model: CostModel,
-    cases: Sequence[Case],
+    cases: Sequence[MeasuredCase],
     method: str,
     *,
     target: Target | None,
@@ -115,18 +117,18 @@ def row_at(
     load: int | None,
     dimension: int,
 ) -> Row | None:
-    """Predict one method at one size; None where its communication was not measured.
+    """Predict one method at one size; None if its communication was not measured.
 
     Parameters
     ----------
     model : CostModel
-        Fitted on these cases, among others.
-    cases : sequence of Case
-        Those of the method.
+        A model that was fitted to these cases, among others.
+    cases : sequence of MeasuredCase
+        Cases of the method.
     method : str
-        Its name.
+        Name of the method.
     target, network, ranks, load, dimension
-        As of :class:`Question`; the load is None for a code that sets its own.
+        As in :class:`Question`; the load is None for a code without a choice of load.
     """
     workload = workload_at(cases, ranks=ranks, load=load, dimension=dimension)
     if network is None and not model.covers(workload):
@@ -138,7 +140,8 @@ def row_at(
 def cheapest(rows: Sequence[Row]) -> list[tuple[Row, list[Row]]]:
     """Return, for every P, Q and network, the row that reaches the target first.
 
-    Beside it stand the rows whose intervals meet its own: they cannot be told from it.
+    Each comes with the rows whose intervals overlap with its own, which cannot be
+    distinguished from it.
     """
     groups: dict[tuple[Any, ...], list[tuple[float, Row, Interval]]] = {}
     for row in rows:
@@ -154,11 +157,13 @@ def cheapest(rows: Sequence[Row]) -> list[tuple[Row, list[Row]]]:
     return found
 
 
-def workload_at(cases: Sequence[Case], *, ranks: int, load: int | None, dimension: int) -> Workload:
-    """Return the sizes of a method elsewhere than where it was measured.
+def workload_at(
+    cases: Sequence[MeasuredCase], *, ranks: int, load: int | None, dimension: int
+) -> Workload:
+    """Return the sizes of a method at other ranks, load and dimension.
 
-    Where there are more device ranks than devices, devices are added until each has
-    one, and Byzantine ones in proportion.
+    If there are more device ranks than devices, devices are added until each rank has one,
+    and Byzantine devices in proportion.
     """
     run = _closest(cases, dimension).runs[0]
     devices = run.spec["devices"]
@@ -176,17 +181,17 @@ def workload_at(cases: Sequence[Case], *, ranks: int, load: int | None, dimensio
     return workload_of(grown(run.spec, changes), ranks, dimension, header_bytes(run))
 
 
-def _closest(cases: Sequence[Case], dimension: int) -> Case:
+def _closest(cases: Sequence[MeasuredCase], dimension: int) -> MeasuredCase:
     alike = [case for case in cases if case.workload.dimension == dimension]
     return max(alike or cases, key=lambda case: case.workload.dimension)
 
 
-def _values(cases: Sequence[Case], name: str) -> list[int]:
+def _values(cases: Sequence[MeasuredCase], name: str) -> list[int]:
     return sorted({int(getattr(case.workload, name)) for case in cases})
 
 
-def _loads(cases: Sequence[Case], question: Question) -> Sequence[int | None]:
-    """Return the loads to look at; a code that sets its own has None."""
+def _loads(cases: Sequence[MeasuredCase], question: Question) -> Sequence[int | None]:
+    """Return the loads of the rows; None for a code without a choice of load."""
     own = sorted(
         {
             int(run.spec["coding"]["load"])
@@ -201,9 +206,9 @@ def _loads(cases: Sequence[Case], question: Question) -> Sequence[int | None]:
 
 
 def _progress(
-    cases: Sequence[Case], workload: Workload, target: Target | None
-) -> tuple[Progress | None, Workload | None]:
-    """Take the errors of runs at the same load, of the closest N and Q where there are several."""
+    cases: Sequence[MeasuredCase], workload: Workload, target: Target | None
+) -> tuple[StepsToTarget | None, Workload | None]:
+    """Count iterations in runs with the same load and the closest N and Q."""
     alike = [case for case in cases if _same_load(case, workload)]
     if target is None or not alike:
         return None, None
@@ -221,6 +226,71 @@ def _progress(
     return progress_to(target, runs), source
 
 
-def _same_load(case: Case, workload: Workload) -> bool:
-    """Tell whether two have the same load; a code that sets its own load always has."""
+def _same_load(case: MeasuredCase, workload: Workload) -> bool:
+    """Return whether two have the same load; True for a code without a choice of load."""
     return case.workload.load == workload.load or "load" not in case.runs[0].spec["coding"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An error to reach.
+
+    Parameters
+    ----------
+    metric : str
+        One of :data:`~lad_mpi.metrics.names.MODEL_ERRORS`.
+    value : float
+        The target is reached if the metric is at or below this value.
+    """
+
+    metric: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepsToTarget:
+    """The iterations that the runs of a method took to a target.
+
+    Parameters
+    ----------
+    iterations : Interval or None
+        Iterations to the target, over seeds: median, with an interval of coverage
+        ``EACH_OF_TWO``, or the smallest and largest value if there are too few seeds. None
+        if a seed did not reach the target.
+    seeds, reached : int
+        Number of seeds, and of those that reached the target.
+    within : int
+        Number of iterations that were run.
+    least : float
+        Smallest error of all evaluations, median over seeds.
+    """
+
+    iterations: Interval | None
+    seeds: int
+    reached: int
+    within: int
+    least: float
+
+
+def progress_to(target: Target, runs: Iterable[RunLog]) -> StepsToTarget:
+    """Count the iterations to a target over the seeds of one method.
+
+    Launches of a seed have the same errors, so each seed counts once. A run may have reached
+    the target some iterations before the evaluation that shows it.
+    """
+    by_seed = {run.spec["seed"]: run for run in runs}
+    counts = [first_step(run, target.value, target.metric) for run in by_seed.values()]
+    reached = [count for count in counts if count is not None]
+    iterations = None
+    if len(reached) == len(counts):
+        found = estimate([float(count) for count in reached], EACH_OF_TWO)
+        iterations = Interval(found.median, found.low, found.high, found.coverage)
+    return StepsToTarget(
+        iterations=iterations,
+        seeds=len(counts),
+        reached=len(reached),
+        within=max(run.recorded for run in by_seed.values()),
+        least=float(
+            np.median([np.nanmin(error_curve(run, target.metric)) for run in by_seed.values()])
+        ),
+    )

@@ -1,11 +1,11 @@
-"""What a forecast takes for granted, and how far it is from what was measured."""
+"""The assumptions of a forecast, and how far it extrapolates."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
-from analysis.forecast.terms import COMMUNICATION, TERMS, features
+from analysis.forecast.workload import COMMUNICATION, TERMS, features
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from analysis.forecast.fit import CostModel
     from analysis.forecast.observe import Measured
 
-#: Sizes that lie this much above the greatest measured one are beyond it.
+#: A size is beyond the measured range if it exceeds its maximum by this factor.
 _BEYOND = 1.05
 _SIZES = (("ranks", "P"), ("load", "d"), ("dimension", "Q"), ("samples", "samples a subset"))
 
 
 def assumptions(measured: Measured, model: CostModel, rows: Sequence[Row]) -> list[str]:
-    """List what the rows assume, one sentence or two each."""
+    """List what the rows assume."""
     said = [*_sizes(measured, rows), *_devices(measured, rows), *_network(measured, rows)]
     said += [*_costs(rows), *_terms(model, rows), *_errors(rows)]
     errors = []
@@ -30,7 +30,7 @@ def assumptions(measured: Measured, model: CostModel, rows: Sequence[Row]) -> li
         errors.append(f"without communication the model errs by {model.work_error:.0%}")
     said.append(
         f"{' and '.join(errors)} (root mean square over {model.degrees} cases, each predicted "
-        "from the others), and no more where it extrapolates."
+        "from the others), and by no more outside the measured range."
     )
     return said
 
@@ -40,8 +40,8 @@ def _sizes(measured: Measured, rows: Sequence[Row]) -> Iterator[str]:
         known = max(float(getattr(case.workload, name)) for case in measured.cases)
         asked = max(float(getattr(row.workload, name)) for row in rows)
         if asked > _BEYOND * known:
-            times = _times(asked / known)
-            yield f"{letter} = {round(asked)} is {times} times the most measured, {round(known)}."
+            times = f"{_times(asked / known)} times the largest measured, {round(known)}"
+            yield f"{letter} = {round(asked)} is {times}."
 
 
 def _devices(measured: Measured, rows: Sequence[Row]) -> Iterator[str]:
@@ -49,8 +49,8 @@ def _devices(measured: Measured, rows: Sequence[Row]) -> Iterator[str]:
     largest = max((row.workload for row in rows), key=lambda w: w.devices)
     if largest.devices > known:
         yield (
-            f"N = {largest.devices} devices where {known} were measured, so that every rank has "
-            f"one, and in proportion f = {largest.byzantine}."
+            f"N = {largest.devices} devices instead of {known}, so that every rank has one, and "
+            f"f = {largest.byzantine} in proportion."
         )
 
 
@@ -58,28 +58,28 @@ def _network(measured: Measured, rows: Sequence[Row]) -> Iterator[str]:
     given = list(dict.fromkeys(row.network for row in rows if row.network is not None))
     if given:
         yield (
-            f"communication is that of {'; '.join(map(str, given))} alone: a binomial tree, and "
-            "one link into the server. Waiting for uneven ranks, the work of MPI, and other "
-            "traffic are not in it, and nothing of it was measured."
+            f"communication follows the model of {'; '.join(map(str, given))}: a binomial tree, "
+            "and one link into the server. Waiting for uneven ranks, the work of MPI and other "
+            "traffic are not included. Nothing of it was measured."
         )
         if any(run.spec.get("overlap") for case in measured.cases for run in case.runs):
-            yield "all of the gather is waited for, although work was overlapped with it."
+            yield "no work overlaps with the gather, although it did in the measured runs."
     emulated = sorted({r.emulated_network for case in measured.cases for r in case.runs} - {""})
     if emulated and any(row.network is None for row in rows):
         names = "; ".join(emulated)
-        yield f"communication as measured is in part that of emulated networks, {names}."
+        yield f"part of the measured communication is that of emulated networks, {names}."
     known = max(case.workload.ranks for case in measured.cases)
     if any(row.network is None and row.workload.ranks > known for row in rows):
         yield (
-            f"communication goes on as it was measured up to P = {known}, on the links of that "
-            "machine; say which others with --network."
+            f"communication grows as it did up to P = {known}, on the links of that machine; "
+            "use --network for others."
         )
 
 
 def _costs(rows: Sequence[Row]) -> Iterator[str]:
     kinds = sorted({kind for row in rows for kind in row.workload.undeclared})
     if kinds:
-        yield f"{', '.join(kinds)}: no cost is declared, and the work is taken to grow as N Q."
+        yield f"{', '.join(kinds)}: no cost is declared, so the work is assumed to grow as N Q."
 
 
 def _terms(model: CostModel, rows: Sequence[Row]) -> Iterator[str]:
@@ -95,15 +95,16 @@ def _terms(model: CostModel, rows: Sequence[Row]) -> Iterator[str]:
         below = [x / fit.least for x, _, fit in used if 0 < _BEYOND * x < fit.least]
         if above:
             most = _times(max(above))
-            yield f"{term} grows with: {what}; here up to {most} times the most measured."
+            yield f"{term} grows with: {what}; here up to {most} times the largest measured."
         if below:
-            yield f"{term} falls with: {what}; here to {_times(min(below))} of the least measured."
+            least = _times(min(below))
+            yield f"{term} falls with: {what}; here to {least} of the smallest measured."
         fixed = [group for _, group, fit in used if fit.proportional]
         if fixed and (above or below):
             groups = "; ".join(dict.fromkeys(fixed))
             yield (
-                f"{term} of {groups}: that was not varied, so all time is taken to be in "
-                "proportion to it, although some of it may be constant."
+                f"{term} of {groups}: this was not varied, so all of the time is assumed to be "
+                "proportional to it, although some of it may be constant."
             )
 
 
@@ -122,14 +123,13 @@ def _errors(rows: Sequence[Row]) -> Iterator[str]:
     if old is None:
         return
     more = _scatter(row)
-    law = ", which were all alike, scatter there"
+    law = "are no longer equal"
     if math.isfinite(more):
-        law = f" scatter {_times(more)} times as much there"
-    law = f" By the law of the dispersion honest messages{law} at d = {round(new.load)}."
+        law = f"scatter {_times(more)} times as much"
+    law = f" By the law of the dispersion, honest messages {law} there at d = {round(new.load)}."
     yield (
-        "iterations to the target are taken over from the logs, of "
-        f"N = {old.devices} and Q = {old.dimension}, to N = {new.devices} and "
-        f"Q = {new.dimension}.{'' if math.isnan(more) else law}"
+        f"the iterations to the target at N = {new.devices} and Q = {new.dimension} are those of "
+        f"the logs, at N = {old.devices} and Q = {old.dimension}.{'' if math.isnan(more) else law}"
     )
 
 
@@ -138,7 +138,7 @@ def _times(factor: float) -> str:
 
 
 def _scatter(row: Row) -> float:
-    """Return the expected dispersion of a row over that of the runs its errors are from.
+    """Return the expected dispersion of a row over that of the runs its iterations come from.
 
     NaN if the code has no law.
     """

@@ -1,4 +1,4 @@
-"""A cost model fitted on measured cases, and what it says of others, with intervals."""
+"""A cost model fitted to measured cases, its predictions with intervals, and its check."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ import numpy as np
 from scipy.optimize import nnls
 from scipy.stats import t as student
 
-from analysis.forecast.interval import Interval
-from analysis.forecast.terms import COMMUNICATION, TERMS, features, network_seconds
-from analysis.statistics import CONFIDENCE, EACH_OF_TWO
+from analysis.forecast.workload import COMMUNICATION, TERMS, features, network_seconds
+from analysis.statistics import CONFIDENCE, EACH_OF_TWO, Interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from analysis.forecast.observe import Case
+    from analysis.forecast.observe import Measured, MeasuredCase
     from analysis.forecast.workload import Workload
     from lad_mpi.network import Network
     from lad_mpi.types import HostFloats, HostInts
 
-#: Draws of the bootstrap. They are of a fixed seed: the same logs give the same forecast.
+
+#: Draws of the bootstrap. The seed is fixed, so the same logs give the same forecast.
 DRAWS = 400
 _SEED = 1
-#: Relative error that the model has at the least, however well it fits.
+#: Least relative error of the model, even if it fits better.
 LEAST_ERROR = 0.02
-#: A column that changes by less than this share of its greatest value was not varied.
+#: A column counts as varied if it changes by more than this share of its largest value.
 _VARIED = 0.05
-#: Weights are of the predicted times after this many passes: by the measured ones, which
-#: are noisy, cases that happened to be fast would weigh too much and pull the fit down.
+#: Passes of the fit. Weights are the inverse of the times that the last pass predicted. With
+#: measured times, cases that happened to be fast would have too much weight.
 _PASSES = 3
 _LEAST_S = 1e-12
-#: Exponents beyond this say that nothing is known; larger ones would overflow.
+#: Largest exponent of the noise; larger ones would overflow.
 _MOST = 100.0
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """An iteration as the model has it.
+    """The predicted time of an iteration.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Prediction:
     surer : Interval
         The same with coverage ``EACH_OF_TWO``, for products with another interval.
     parts : dict of float
-        Its terms, in seconds.
+        Seconds by term.
     """
 
     seconds: Interval
@@ -62,15 +62,15 @@ class TermFit:
     Parameters
     ----------
     kept : tuple of int
-        Columns of :func:`~analysis.forecast.terms.features` that the fit has.
+        Columns of :func:`~analysis.forecast.workload.features` in the fit.
     proportional : bool
-        Whether columns were left out because they, or others, were not varied.
+        Whether columns were left out because they were not varied.
     coefficients : ndarray of float64, shape (k,)
-        Seconds for one of each kept column.
+        Seconds per unit of each kept column.
     draws : ndarray of float64, shape (draws, k)
-        The same, of the bootstrap.
+        Coefficients in each draw of the bootstrap.
     least, greatest : float
-        Between which the last column was measured.
+        Measured range of the last column.
     """
 
     kept: tuple[int, ...]
@@ -83,18 +83,18 @@ class TermFit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CostModel:
-    """A sum of terms, each linear in a few sizes with coefficients that are not negative.
+    """A sum of terms, each linear in a few sizes with nonnegative coefficients.
 
     Parameters
     ----------
     fits : dict of TermFit
-        By term and kind of components.
+        Coefficients, by term and kind of components.
     error : float
-        Relative error of the model, root mean square over cases that were left out.
+        Relative error of the model: root mean square over cases that were left out.
     work_error : float
-        The same without communication, which a given network takes the place of.
+        The same without communication, for forecasts with a given network.
     degrees : int
-        Number of such cases.
+        Number of these cases.
     """
 
     fits: dict[tuple[str, str], TermFit]
@@ -103,7 +103,7 @@ class CostModel:
     degrees: int
 
     def covers(self, workload: Workload) -> bool:
-        """Tell whether the model has coefficients for all components of a workload."""
+        """Return whether the model has coefficients for all components of a workload."""
         return _covered(self.fits, workload)
 
     def predict(self, workload: Workload, network: Network | None = None) -> Prediction:
@@ -112,16 +112,16 @@ class CostModel:
         Parameters
         ----------
         workload : Workload
-            One that the model covers.
+            A workload that the model covers.
         network : Network, optional
-            Takes the place of the communication that was measured.
+            Replaces the measured communication.
 
         Notes
         -----
-        The interval is that of the draws of the bootstrap, each multiplied by
-        exp(s ε): s is the model's ``error`` and ε follows Student's distribution
-        with ``degrees`` degrees of freedom. With a network s is ``work_error``, and
-        what the network takes is added after that.
+        The interval is that of the draws of the bootstrap, each multiplied by exp(s ε).
+        Here s is the ``error`` of the model, and ε follows Student's t distribution with
+        ``degrees`` degrees of freedom. With a network, s is ``work_error``, and the time of
+        the network is added afterwards.
         """
         parts: dict[str, float] = {}
         draws = np.zeros(DRAWS)
@@ -149,20 +149,20 @@ def _interval(value: float, draws: HostFloats, coverage: float) -> Interval:
     return Interval(value, min(float(low), value), max(float(high), value), coverage)
 
 
-def fit_model(cases: Sequence[Case]) -> CostModel:
-    """Fit the model on cases; launches are the replicates of each.
+def fit_model(cases: Sequence[MeasuredCase]) -> CostModel:
+    """Fit the model to cases. The launches of a case are replicates.
 
     Parameters
     ----------
-    cases : sequence of Case
-        At least three, of which others cover at least two.
+    cases : sequence of MeasuredCase
+        At least three cases. At least two of them must be covered by the others.
 
     Notes
     -----
-    Medians over launches are fitted term by term by nonnegative least squares, each
-    case weighted by the inverse of its fitted time of an iteration, so that small cases
-    count as much as large ones. The bootstrap draws launches anew within every case. The
-    error is that of every case as the others predict it, on a logarithmic scale.
+    Medians over launches are fitted term by term by nonnegative least squares. Each case is
+    weighted by the inverse of its fitted time of an iteration, so that small cases count as
+    much as large ones. The bootstrap resamples the launches within every case. The error of
+    the model is that of predicting each case from the others, on a logarithmic scale.
     """
     errors = leave_one_out(cases)
     whole, work = np.sqrt(np.mean(np.square(errors), axis=0)) if errors else (1.0, 1.0)
@@ -174,8 +174,8 @@ def fit_model(cases: Sequence[Case]) -> CostModel:
     )
 
 
-def leave_one_out(cases: Sequence[Case]) -> list[tuple[float, float]]:
-    """Return log(measured / predicted) of every case that the others cover, and of its work."""
+def leave_one_out(cases: Sequence[MeasuredCase]) -> list[tuple[float, float]]:
+    """Return log(measured / predicted), in total and of work, of each case the others cover."""
     errors = []
     for case in cases:
         fits = _fit_terms([other for other in cases if other is not case], 0)
@@ -198,13 +198,13 @@ def _value(fits: Mapping[tuple[str, str], TermFit], term: str, workload: Workloa
 
 
 def _standard_errors(degrees: int) -> HostFloats:
-    """Return quantiles of Student's distribution, evenly spread and in random order."""
+    """Return evenly spaced quantiles of Student's t distribution, in random order."""
     places = (np.arange(DRAWS) + 0.5) / DRAWS
     errors: HostFloats = student.ppf(np.random.default_rng(_SEED).permutation(places), degrees)
     return errors
 
 
-def _fit_terms(cases: Sequence[Case], draws: int) -> dict[tuple[str, str], TermFit]:
+def _fit_terms(cases: Sequence[MeasuredCase], draws: int) -> dict[tuple[str, str], TermFit]:
     generator = np.random.default_rng(_SEED)
     chosen = [
         generator.integers(len(case.seconds), size=(draws, len(case.seconds))) for case in cases
@@ -217,7 +217,7 @@ def _fit_terms(cases: Sequence[Case], draws: int) -> dict[tuple[str, str], TermF
 
 
 def _fit_groups(
-    cases: Sequence[Case], totals: Sequence[float], chosen: Sequence[HostInts]
+    cases: Sequence[MeasuredCase], totals: Sequence[float], chosen: Sequence[HostInts]
 ) -> dict[tuple[str, str], TermFit]:
     weights = 1 / np.maximum(totals, _LEAST_S)
     fits = {}
@@ -231,11 +231,11 @@ def _fit_groups(
 
 
 def _fit_term(
-    term: str, cases: Sequence[Case], chosen: Sequence[HostInts], weights: HostFloats
+    term: str, cases: Sequence[MeasuredCase], chosen: Sequence[HostInts], weights: HostFloats
 ) -> TermFit:
     matrix = np.array([features(term, case.workload) for case in cases])
     kept, proportional = _choose_columns(matrix)
-    # Columns are of very different sizes; nnls is of one tolerance.
+    # Columns differ by orders of magnitude, but nnls has a single tolerance.
     scales = np.maximum(matrix[:, kept].max(axis=0), 1e-300)
     weighted = matrix[:, kept] / scales * weights[:, None]
     samples = [np.array([launch[term] for launch in case.seconds]) for case in cases]
@@ -255,13 +255,41 @@ def _fit_term(
 
 
 def _choose_columns(matrix: HostFloats) -> tuple[list[int], bool]:
-    """Keep the columns that were varied, and of the others the one that grows fastest.
+    """Keep the columns that were varied, and of the others only the one that grows fastest.
 
-    Columns that were not varied cannot be told apart, so the time that is theirs
-    goes to the one that makes it grow with the machine most.
+    The data cannot distinguish columns that were not varied. All of their time is assigned
+    to the column that grows fastest with the machine.
     """
     greatest = matrix.max(axis=0)
     varied = np.ptp(matrix, axis=0) > _VARIED * greatest
     fixed = [i for i in range(len(greatest)) if not varied[i] and greatest[i] > 0]
     kept = sorted([int(i) for i in np.flatnonzero(varied)] + fixed[-1:])
     return kept, len(fixed) > 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Check:
+    """The prediction of a case that was left out of the fit.
+
+    Parameters
+    ----------
+    case : MeasuredCase
+        The largest case that the others cover.
+    predicted : Interval
+        Seconds of its iteration, predicted from the other cases.
+    """
+
+    case: MeasuredCase
+    predicted: Interval
+
+    @property
+    def passed(self) -> bool:
+        """Whether the interval contains the measured time."""
+        return self.predicted.holds(self.case.total_s)
+
+
+def leave_out_largest(measured: Measured) -> Check:
+    """Predict the largest case with a model that was fitted to all others."""
+    largest = measured.largest
+    model = fit_model([case for case in measured.cases if case is not largest])
+    return Check(largest, model.predict(largest.workload).seconds)

@@ -1,20 +1,24 @@
-"""Measured cases: what launches of one spec on one number of ranks took, term by term."""
+"""Measured cases: the times of launches of the same work, by term."""
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.forecast.methods import find_methods
-from analysis.forecast.terms import COMMUNICATION, TERMS
-from analysis.forecast.workload import Workload, payload_bytes, workload_of
+from analysis.families import rule_and_codec
+from analysis.forecast.workload import COMMUNICATION, TERMS, Workload, payload_bytes, workload_of
 from analysis.runs import load_collection
 from analysis.scaling import load_scaling, summarise_scaling
+from analysis.text import natural_key, tell_apart
 from analysis.timing import after_warmup, iteration_seconds, phase_seconds
 from lad_mpi.errors import LadError, UsageError
-from lad_mpi.records.scaling import FILE_NAME
+from lad_mpi.metrics.names import UPLINK_BYTES
+from lad_mpi.records.scaling import SCALING_FILE
+from lad_mpi.spec import flatten
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,24 +26,25 @@ if TYPE_CHECKING:
 
     from lad_mpi.logs import RunLog
 
-#: Three cases to fit and one to be predicted from them.
+
+#: Three cases for the fit, and one to be predicted from them.
 LEAST_CASES = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Case:
+class MeasuredCase:
     """Launches of the same work.
 
     Parameters
     ----------
     method : str
-        Rule, codec and what else tells the method from others, load and sizes aside.
+        Rule, codec and other differences between methods, without load and sizes.
     workload : Workload
-        Its sizes.
+        The sizes.
     seconds : tuple of dict of float
-        For each launch the seconds of every term: medians over iterations.
+        Seconds by term for each launch, medians over iterations.
     runs : tuple of RunLog
-        The launches' logs.
+        Logs of the launches.
     """
 
     method: str
@@ -49,13 +54,13 @@ class Case:
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """The method and the sizes."""
         w = self.workload
         return f"{self.method}: P={w.ranks}, N={w.devices}, d={round(w.load)}, Q={w.dimension}"
 
     @property
     def total_s(self) -> float:
-        """Training time of an iteration: median over launches."""
+        """Training time of an iteration in seconds, median over launches."""
         return float(np.median([sum(launch.values()) for launch in self.seconds]))
 
     @property
@@ -66,59 +71,59 @@ class Case:
 
     @property
     def oversubscribed(self) -> bool:
-        """Whether some launch had more threads than processors."""
+        """Whether any launch had more threads than processors."""
         return any(run.provenance.get("oversubscribed", False) for run in self.runs)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
-    """All that a forecast starts from.
+    """The measurements that a forecast starts from.
 
     Parameters
     ----------
-    cases : tuple of Case
-        Those that the model is fitted on.
+    cases : tuple of MeasuredCase
+        Cases that the model is fitted to.
     runs : dict of tuple of RunLog
-        All runs by method, of oversubscribed cases too: their errors count.
+        All runs by method, including oversubscribed ones, whose errors are valid.
     void : tuple of str
-        Why their times make no claim; empty where they do.
+        Why the times are void; empty if they are valid.
     excluded : tuple of str
         What was left out, and why.
     """
 
-    cases: tuple[Case, ...]
+    cases: tuple[MeasuredCase, ...]
     runs: dict[str, tuple[RunLog, ...]]
     void: tuple[str, ...]
     excluded: tuple[str, ...]
 
     @property
-    def largest(self) -> Case:
-        """The largest case that the others cover: of most ranks, then load, then dimension."""
+    def largest(self) -> MeasuredCase:
+        """The largest case that the others cover: by ranks, then load, then dimension."""
         for case in sorted(self.cases, key=_size, reverse=True):
             others = [other.workload for other in self.cases if other is not case]
             known = {group for workload in others for group in workload.groups}
             if known.issuperset(case.workload.groups):
                 return case
         raise UsageError(
-            "no case was measured whose rule, codec and code another case has as well",
+            "no two cases have the same rule, codec and code",
             hint="measure each at several loads: lad-mpi scale … --over load=1,5,10,20",
         )
 
 
 def observe(paths: Sequence[Path]) -> Measured:
-    """Read scaling studies and folders of logs, and take the times of their runs.
+    """Read the times of the runs in scaling studies and folders of logs.
 
     Raises
     ------
     UsageError, LogFormatError
-        There are no runs, too few cases, or the runs are of different machines.
+        There are no runs or too few cases, or the runs come from different machines.
     """
     runs, void, excluded = _read(paths)
     machines = sorted({str(run.provenance.get("cpu_model", "")) for run in runs})
     if len(machines) > 1:
         raise UsageError(
-            f"the runs are of different machines: {', '.join(machines)}",
-            hint="one model is fitted on one machine: name its studies alone",
+            f"the runs come from different machines: {', '.join(machines)}",
+            hint="name only studies of one machine",
         )
     methods = find_methods(runs)
     cases = [
@@ -131,7 +136,7 @@ def observe(paths: Sequence[Path]) -> Measured:
 def term_seconds(run: RunLog) -> dict[str, float]:
     """Split the training time of an iteration into the terms of the cost model.
 
-    What is no work of a term, the collectives of one rank included, is communication.
+    Time that belongs to no other term, including collectives with one rank, is communication.
     """
     work = phase_seconds(run)
     total = float(np.median(after_warmup(run, iteration_seconds(run))))
@@ -140,27 +145,27 @@ def term_seconds(run: RunLog) -> dict[str, float]:
 
 
 def measured_workload(run: RunLog) -> Workload:
-    """Read off a log the sizes that its times belong to.
+    """Return the sizes of the run in a log.
 
     Raises
     ------
     SpecError
-        Its components are not installed.
+        A component is not installed.
     """
     dimension = dimension_of(run)
     return workload_of(run.spec, run.ranks, dimension, header_bytes(run))
 
 
 def dimension_of(run: RunLog) -> int:
-    """Return Q, which a spec of a data set does not say."""
+    """Return Q. The spec does not contain it if the data come from a file."""
     if run.final is None:
         raise UsageError(f"{run.path.name} has no final model")
     return int(run.final.model.size)
 
 
 def header_bytes(run: RunLog) -> float:
-    """Return what a message has beside its payload."""
-    slot = float(np.median(run.traffic["uplink_bytes"])) / int(run.spec["devices"]["count"])
+    """Return the bytes of a message without its payload."""
+    slot = float(np.median(run.traffic[UPLINK_BYTES])) / int(run.spec["devices"]["count"])
     return slot - payload_bytes(run.spec, dimension_of(run))
 
 
@@ -169,7 +174,7 @@ def _read(paths: Iterable[Path]) -> tuple[list[RunLog], list[str], list[str]]:
     void: list[str] = []
     excluded: list[str] = []
     for path in paths:
-        if path.name == FILE_NAME or (path / FILE_NAME).exists():
+        if path.name == SCALING_FILE or (path / SCALING_FILE).exists():
             study = load_scaling(path)
             runs += [run for case in study.cases for run in case.runs]
             drifts = [reason for row in summarise_scaling(study) for reason in row.drift]
@@ -182,7 +187,7 @@ def _read(paths: Iterable[Path]) -> tuple[list[RunLog], list[str], list[str]]:
     return runs, void, excluded
 
 
-def _cases_of(method: str, runs: Sequence[RunLog], excluded: list[str]) -> list[Case]:
+def _cases_of(method: str, runs: Sequence[RunLog], excluded: list[str]) -> list[MeasuredCase]:
     groups: dict[Workload, list[RunLog]] = {}
     for run in runs:
         found = _workload_or_reason(run)
@@ -191,26 +196,30 @@ def _cases_of(method: str, runs: Sequence[RunLog], excluded: list[str]) -> list[
         else:
             groups.setdefault(found, []).append(run)
     return [
-        Case(method, workload, tuple(term_seconds(run) for run in launches), tuple(launches))
+        MeasuredCase(
+            method, workload, tuple(term_seconds(run) for run in launches), tuple(launches)
+        )
         for workload, launches in groups.items()
     ]
 
 
 def _workload_or_reason(run: RunLog) -> Workload | str:
     if len({launch.ranks for launch in run.launches if launch.first < launch.stop}) > 1:
-        return "it was resumed on another number of ranks"
+        return "it was resumed with another number of ranks"
     try:
         return measured_workload(run)
     except LadError as error:
         return error.message
 
 
-def _choose(cases: Sequence[Case], excluded: list[str]) -> tuple[Sequence[Case], list[str]]:
-    """Leave out oversubscribed cases where there are enough others; else make no claim."""
+def _choose(
+    cases: Sequence[MeasuredCase], excluded: list[str]
+) -> tuple[Sequence[MeasuredCase], list[str]]:
+    """Drop oversubscribed cases if there are enough others. If not, the forecast is void."""
     if len(cases) < LEAST_CASES:
         raise UsageError(
-            f"{len(cases)} cases were measured; a forecast needs {LEAST_CASES}: three to fit "
-            "and the largest to be predicted from them",
+            f"{len(cases)} cases were measured; a forecast needs {LEAST_CASES}: three for the "
+            "fit, and the largest to be predicted from them",
             hint="measure more: lad-mpi scale strong SPEC.toml --ranks 2,3 --over load=1,5,10,20",
         )
     clean = [case for case in cases if not case.oversubscribed]
@@ -222,6 +231,37 @@ def _choose(cases: Sequence[Case], excluded: list[str]) -> tuple[Sequence[Case],
     return cases, ["runs were oversubscribed: more threads than processors"]
 
 
-def _size(case: Case) -> tuple[Any, ...]:
+def _size(case: MeasuredCase) -> tuple[Any, ...]:
     w = case.workload
     return w.ranks, w.load, w.dimension, w.devices, case.method
+
+
+#: Parts of a spec that a forecast varies, and parts that do not change an iteration.
+_SIZES = {
+    "coding": ("load",),
+    "problem": ("dimension", "samples_per_subset"),
+    "devices": ("count", "byzantine", "assumed_byzantine"),
+}
+_IDLE = ("name", "seed", "iterations", "logging", "safety")
+
+
+def find_methods(runs: Sequence[RunLog]) -> dict[str, tuple[RunLog, ...]]:
+    """Group runs by method, in natural order of the names."""
+    groups: dict[str, list[RunLog]] = defaultdict(list)
+    for run in runs:
+        groups[json.dumps(_without_sizes(run.spec), sort_keys=True, default=str)].append(run)
+    specs = [_without_sizes(members[0].spec) for members in groups.values()]
+    names = [rule_and_codec(members[0].spec) for members in groups.values()]
+    labels = tell_apart(names, [flatten(spec) for spec in specs])
+    named = {label: tuple(runs) for label, runs in zip(labels, groups.values(), strict=True)}
+    return {label: named[label] for label in sorted(named, key=natural_key)}
+
+
+def _without_sizes(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: {name: item for name, item in value.items() if name not in _SIZES.get(key, ())}
+        if isinstance(value, dict)
+        else value
+        for key, value in spec.items()
+        if key not in _IDLE
+    }

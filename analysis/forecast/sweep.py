@@ -1,4 +1,4 @@
-"""Lines of a forecast: one of P, d, Q and bandwidth is varied, the others stay."""
+"""Lines of a forecast: one of P, d, Q and bandwidth varies, and the others are constant."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.forecast.answer import Row, cheapest, row_at, workload_at
-from analysis.forecast.interval import Interval
+from analysis.statistics import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from analysis.forecast import Forecast
     from analysis.forecast.answer import Question
-    from analysis.forecast.observe import Case
+    from analysis.forecast.observe import MeasuredCase
     from lad_mpi.network import Network
 
 AXES = ("load", "ranks", "dimension", "bandwidth")
 _POINTS = 25
-#: A network is drawn from a hundredth of its bandwidth to ten times as much.
+#: The range of bandwidths relative to that of the network.
 _SLOWER, _FASTER = 1e-2, 1e1
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Where a line is drawn.
+    """The constant values of a line.
 
     Parameters
     ----------
     ranks, load, dimension : int
         P, d and Q.
     network : Network or None
-        None for the communication as measured.
+        None for communication as measured.
     """
 
     ranks: int
@@ -43,17 +43,17 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SweepLine:
     """A method along an axis.
 
     Parameters
     ----------
     method : str
-        Its name.
+        Name of the method.
     places : tuple of float
-        Along the axis.
+        Positions along the axis.
     values : tuple of Interval
-        Seconds.
+        Seconds at these positions.
     """
 
     method: str
@@ -68,7 +68,7 @@ def measured_setting(forecast: Forecast) -> Setting:
 
 
 def asked_setting(forecast: Forecast, question: Question) -> Setting:
-    """Return the most ranks and the largest model asked for, at the load that is cheapest."""
+    """Return the largest requested ranks and dimension, at the cheapest load."""
     base = measured_setting(forecast)
     largest = max(forecast.rows, key=lambda row: (row.workload.ranks, row.workload.dimension))
     free = {method for method, cases in _by_method(forecast).items() if _has_load(cases)}
@@ -82,10 +82,12 @@ def asked_setting(forecast: Forecast, question: Question) -> Setting:
     )
 
 
-def lines_along(axis: str, forecast: Forecast, setting: Setting, *, to_target: bool) -> list[Line]:
-    """Return a line a method; to a target only where its errors are known."""
+def lines_along(
+    axis: str, forecast: Forecast, setting: Setting, *, to_target: bool
+) -> list[SweepLine]:
+    """Return a line for each method; for times to a target, only with known errors."""
     lines = []
-    # A load is one that was run; and so is a dimension, where errors are looked at.
+    # Errors are only known at loads and dimensions that were run.
     dense = axis == "ranks" or (axis == "dimension" and not to_target)
     for method, cases in _by_method(forecast).items():
         rows = [
@@ -96,12 +98,12 @@ def lines_along(axis: str, forecast: Forecast, setting: Setting, *, to_target: b
         shown = [(place, value) for place, value in known if value is not None and value.value > 0]
         if shown:
             places, values = zip(*shown, strict=True)
-            lines.append(Line(method, places, values))
+            lines.append(SweepLine(method, places, values))
     return lines
 
 
-def points_along(axis: str, forecast: Forecast, *, to_target: bool) -> list[Line]:
-    """Return the measured cases along an axis through the largest; least and greatest launch."""
+def points_along(axis: str, forecast: Forecast, *, to_target: bool) -> list[SweepLine]:
+    """Return the measured cases on the line through the largest one, with all their launches."""
     base = measured_setting(forecast)
     lines = []
     for method, cases in _by_method(forecast).items():
@@ -124,19 +126,19 @@ def points_along(axis: str, forecast: Forecast, *, to_target: bool) -> list[Line
             shown.append((place, Interval(factor * case.total_s, min(totals), max(totals))))
         if shown:
             places, values = zip(*sorted(shown, key=lambda point: point[0]), strict=True)
-            lines.append(Line(method, places, values))
+            lines.append(SweepLine(method, places, values))
     return lines
 
 
-def _by_method(forecast: Forecast) -> dict[str, list[Case]]:
-    methods: dict[str, list[Case]] = {}
+def _by_method(forecast: Forecast) -> dict[str, list[MeasuredCase]]:
+    methods: dict[str, list[MeasuredCase]] = {}
     for case in forecast.measured.cases:
         methods.setdefault(case.method, []).append(case)
     return methods
 
 
 def _settings(
-    axis: str, forecast: Forecast, setting: Setting, cases: Sequence[Case], *, dense: bool
+    axis: str, forecast: Forecast, setting: Setting, cases: Sequence[MeasuredCase], *, dense: bool
 ) -> list[tuple[float, Setting]]:
     if axis == "bandwidth":
         if setting.network is None:
@@ -162,9 +164,9 @@ def _settings(
     return [(value, replace(setting, **{axis: value})) for value in values]
 
 
-def _row(forecast: Forecast, cases: Sequence[Case], method: str, at: Setting) -> Row | None:
+def _row(forecast: Forecast, cases: Sequence[MeasuredCase], method: str, at: Setting) -> Row | None:
     load = at.load if _has_load(cases) else None
-    # On few ranks there may be fewer devices than the load that a line is drawn at.
+    # With few ranks there may be fewer devices than the load of the line.
     devices = max(at.ranks - 1, cases[0].workload.devices)
     if load is not None and load > devices:
         return None
@@ -174,8 +176,8 @@ def _row(forecast: Forecast, cases: Sequence[Case], method: str, at: Setting) ->
     )  # fmt: skip
 
 
-def _has_load(cases: Sequence[Case]) -> bool:
-    """Tell whether a method has a load to choose; some codes set it."""
+def _has_load(cases: Sequence[MeasuredCase]) -> bool:
+    """Return whether the code of a method has a choice of load."""
     return "load" in cases[0].runs[0].spec["coding"]
 
 

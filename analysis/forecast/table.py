@@ -1,4 +1,4 @@
-"""A forecast as tables for a person and as a document for programs."""
+"""A forecast as tables and as JSON."""
 
 from __future__ import annotations
 
@@ -6,29 +6,28 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
+from analysis.export import without_nan
 from analysis.forecast.answer import cheapest
-from analysis.forecast.terms import TERMS
-from analysis.formatting import NOTHING, significant, with_prefix
+from analysis.forecast.workload import TERMS
 from analysis.layout import make_table, print_lines
-from analysis.records import without_nan
 from analysis.statistics import CONFIDENCE, EACH_OF_TWO, least_count
+from analysis.text import NOTHING, significant, with_prefix
 from lad_mpi.text import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from analysis.forecast import Forecast
-    from analysis.forecast.answer import Row
-    from analysis.forecast.interval import Interval
-    from analysis.forecast.target import Progress
-    from analysis.layout import Grid
+    from analysis.forecast.answer import Row, StepsToTarget
+    from analysis.layout import TextTable
+    from analysis.statistics import Interval
 
 _MS = 1e3
-_FAILED = "the model does not hold here, and nothing below can be relied on"
+_FAILED = "the model does not hold here, so do not rely on anything below"
 
 
 def to_json(forecast: Forecast) -> str:
-    """Return all numbers at full precision as JSON; what is not a number is null."""
+    """Return all numbers with full precision as JSON; NaN and infinity become null."""
     check, model = forecast.check, forecast.model
     document = {
         "void": forecast.measured.void,
@@ -65,8 +64,8 @@ def to_json(forecast: Forecast) -> str:
 
 
 def print_tables(forecast: Forecast) -> None:
-    """Print check, times, times to the target, the cheapest, and what all this assumes."""
-    from lad_mpi.console import open_console  # noqa: PLC0415  (only a person's terminal needs it)
+    """Print the check, times, times to the target, the cheapest rows, and the assumptions."""
+    from lad_mpi.console import open_console  # noqa: PLC0415  (JSON does not need it)
 
     console = open_console()
     for reason in forecast.measured.void:
@@ -92,7 +91,7 @@ def print_tables(forecast: Forecast) -> None:
 
 
 def check_line(forecast: Forecast) -> str:
-    """Say whether the largest case was predicted without having been seen."""
+    """Return whether the largest case was predicted from the others."""
     check = forecast.check
     found = (
         f"check: {check.case.name} left out: predicted {_ms(check.predicted.value)} ms "
@@ -102,7 +101,7 @@ def check_line(forecast: Forecast) -> str:
 
 
 def notes(forecast: Forecast, *, to_target: bool) -> list[str]:
-    """Say how the intervals are to be read; those of times to a target only if asked."""
+    """Explain how to read the intervals, and those of times to a target if requested."""
     said = [f"[low, high]: {CONFIDENCE:.0%} interval, of launches and of the model's error."]
     rows = forecast.rows if to_target else []
     spent = [row.to_target_s for row in rows if row.to_target_s is not None]
@@ -110,19 +109,20 @@ def notes(forecast: Forecast, *, to_target: bool) -> list[str]:
         said.append("Of the time to a target: of launches, the model's error, and seeds.")
     if any(interval.coverage is None for interval in spent):
         said.append(
-            "(low … high): from the fewest iterations of a seed, fast, to the most, slow. It is a "
-            f"range without a coverage; an interval takes {least_count(EACH_OF_TWO)} seeds."
+            "(low … high): from the fewest iterations of a seed at a fast iteration to the most at "
+            "a slow one, without a coverage; an interval takes "
+            f"{least_count(EACH_OF_TWO)} seeds."
         )
     return said
 
 
-def describe(row: Row) -> str:
+def describe_row(row: Row) -> str:
     """Name a row by load, method and sizes."""
     w = row.workload
     return f"d={round(w.load)}, {row.method} (P={w.ranks}, Q={with_prefix(w.dimension)})"
 
 
-def _times(rows: list[Row], title: str) -> Grid:
+def _times(rows: list[Row], title: str) -> TextTable:
     body = [
         (
             *_key(row, rows[place - 1] if place else None),
@@ -135,7 +135,7 @@ def _times(rows: list[Row], title: str) -> Grid:
     return make_table(title, ("method", "P", "d", "Q", "ms", "interval", "most of it"), body)
 
 
-def _targets(rows: list[Row], title: str) -> Grid:
+def _targets(rows: list[Row], title: str) -> TextTable:
     body = []
     for place, row in enumerate(rows):
         spent = row.to_target_s
@@ -160,9 +160,9 @@ def _print_cheapest(console: Console, forecast: Forecast) -> None:
         if spent is None:
             continue
         on = "" if best.network is None else f", {best.network}"
-        line = f"{describe(best)}{on}: {_number(spent.value)} s {_interval(spent, 1.0)}"
+        line = f"{describe_row(best)}{on}: {_number(spent.value)} s {_interval(spent, 1.0)}"
         others = "; ".join(f"d={round(row.workload.load)}, {row.method}" for row in near)
-        line += f". Not told apart from it: {others}" if near else ""
+        line += f". Not distinguishable from it: {others}" if near else ""
         print_lines(console, [line], indent=2)
 
 
@@ -178,7 +178,7 @@ def _most(row: Row) -> str:
     return f"{term} {share:.0%}"
 
 
-def _iterations(progress: Progress | None) -> str:
+def _iterations(progress: StepsToTarget | None) -> str:
     if progress is None:
         return "not run"
     if progress.iterations is not None:
@@ -198,7 +198,7 @@ def _ms(seconds: float) -> str:
 
 
 def _number(value: float) -> str:
-    """Write three digits, and a number of up to a million without an exponent."""
+    """Write three digits, without an exponent for numbers below a million."""
     return f"{float(f'{value:.3g}'):.0f}" if 1e3 <= value < 1e6 else significant(value, 3)
 
 

@@ -1,4 +1,4 @@
-"""What an iteration has to do, read off a spec: the sizes that a cost model counts with."""
+"""The sizes of an iteration, from its spec, and the terms of the cost model."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.work import assignment_of, declared_costs
+from analysis.facts import assignment_of, declared_costs
 from lad_mpi.aggregation import Cost, Term
 from lad_mpi.coding import DispersionCode
 from lad_mpi.problems import CountedProblem
 from lad_mpi.spec import parse_spec, set_dotted, to_mapping
 from lad_mpi.theory import sampled_dispersion
-from lad_mpi.types import COMMAND_BYTES
+from lad_mpi.types import broadcast_bytes, device_ranks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from lad_mpi.coding import Assignment
+    from lad_mpi.network import Network
     from lad_mpi.spec import Spec
 
 
@@ -35,11 +36,11 @@ class Workload:
     devices, byzantine : int
         N and f.
     load : float
-        d, subset gradients a device.
+        d, subset gradients per device.
     dimension : int
         Q.
     samples : int
-        Samples a subset.
+        Samples per subset.
     hosted : int
         n, devices of the rank that hosts most.
     gradients : float
@@ -47,22 +48,21 @@ class Workload:
     values : int
         Numbers in a message before compression.
     item_bytes : int
-        Of a number.
+        Size of a number.
     slot_bytes : float
-        Of a message as sent.
+        Size of a message as sent.
     downlink_bytes : float
-        Of the broadcast.
+        Size of the broadcast.
     rule_work : float
-        What the time of the rule grows with: the leading term of the costs that its parts
-        declare, and N Q if none is declared.
+        Leading term of the costs that the parts of the rule declare; N Q if none is
+        declared.
     undeclared : tuple of str
         Parts of the rule that declare no cost.
     scatter : float
-        Expected dispersion of honest messages, before compression, in units of β²; NaN if
-        the code has no law.
+        Expected dispersion of honest messages before compression, in units of β²; NaN if the
+        code has no law.
     groups : tuple of (str, str)
-        For each term of the cost model the kinds of components that its coefficients
-        belong to.
+        For each term of the cost model, the kinds of components that share its coefficients.
     """
 
     ranks: int
@@ -84,7 +84,7 @@ class Workload:
 
     @property
     def uplink_bytes(self) -> float:
-        """Bytes of all messages."""
+        """Size of all messages."""
         return self.devices * self.slot_bytes
 
     @property
@@ -93,7 +93,7 @@ class Workload:
         return math.ceil(math.log2(self.ranks))
 
     def group(self, term: str) -> str:
-        """Return whose coefficients a term takes."""
+        """Return the kinds of components that share the coefficients of a term."""
         return dict(self.groups)[term]
 
 
@@ -105,22 +105,22 @@ def workload_of(
     Parameters
     ----------
     mapping : mapping
-        The spec; it is checked.
+        The spec, which is checked.
     ranks : int
         P.
     dimension : int
         Q.
     header_bytes : float
-        What a message has beside its payload.
+        Size of a message without its payload.
 
     Raises
     ------
     SpecError
-        It cannot be run, or its components are not installed.
+        The spec is not valid, or a component is not installed.
     """
     spec = parse_spec(mapping)
     count, dtype = spec.devices.count, np.dtype(spec.backend.dtype)
-    hosted = -(-count // max(1, ranks - 1))
+    hosted = -(-count // device_ranks(ranks))
     values = dimension * spec.coding.message_parts
     assignment = assignment_of(spec)
     load = float(assignment.loads.mean())
@@ -138,7 +138,7 @@ def workload_of(
         values=values,
         item_bytes=dtype.itemsize,
         slot_bytes=header_bytes + spec.compression.payload_bytes(values, dtype),
-        downlink_bytes=COMMAND_BYTES + dimension * dtype.itemsize,
+        downlink_bytes=broadcast_bytes(dimension, dtype.itemsize),
         rule_work=_leading(costs).size(count, spec.devices.num_byzantine, values),
         undeclared=tuple(kind for kind, cost in costs if cost is None),
         scatter=_scatter(spec),
@@ -185,11 +185,11 @@ def _scatter(spec: Spec) -> float:
 
 
 def _distinct(spec: Spec, assignment: Assignment, hosted: int) -> float:
-    """Return how many subsets are needed on the fullest rank, on average over assignments.
+    """Return how many distinct subsets the fullest rank needs, on average over assignments.
 
-    A code that varies deals its N rows out at random: of the rows that hold a subset, h in
-    number, n of N miss all with probability C(N−h, n) / C(N, n). Other codes deal out the
-    same rows always, and the first rank hosts the first of them.
+    A code that varies assigns its N rows at random. If h rows contain a subset, n random
+    rows miss all of them with probability C(N−h, n) / C(N, n). Other codes always assign the
+    same rows, and the first rank hosts the first of them.
     """
     count = spec.devices.count
     if not spec.coding.varies:
@@ -209,7 +209,7 @@ def _groups(spec: Spec, ranks: int) -> tuple[tuple[str, str], ...]:
     where = f"{spec.backend.kind} {spec.backend.dtype}"
     codec, code = spec.compression.kind, spec.coding.kind
     rule = plain.get("aggregation")
-    # Where a network was emulated, times of collectives are those of that network.
+    # An emulated network has coefficients of its own.
     wire = "".join(f", {key} {value}" for key, value in plain.get("network", {}).items())
     steps = code if rule is None else " ".join([*(s["kind"] for s in rule["pre"]), rule["kind"]])
     return (
@@ -221,3 +221,46 @@ def _groups(spec: Spec, ranks: int) -> tuple[tuple[str, str], ...]:
         ("aggregate", f"{steps}, {where}"),
         ("update", where),
     )
+
+
+COMMUNICATION = "communication"
+
+
+def _vector_and_message_bytes(w: Workload) -> float:
+    return w.values * w.item_bytes + w.slot_bytes
+
+
+#: The sizes in which each term is linear, by name, in addition to a constant. The last one
+#: grows fastest with the machine.
+TERMS: dict[str, dict[str, Callable[[Workload], float]]] = {
+    "compute": {"gradients a rank × samples × Q": lambda w: w.gradients * w.samples * w.dimension},
+    "encode": {"devices a rank × d × Q": lambda w: w.hosted * w.load * w.values},
+    "pack": {"bytes packed by a rank": lambda w: w.hosted * _vector_and_message_bytes(w)},
+    COMMUNICATION: {
+        "log₂ P": lambda w: float(w.hops),
+        "log₂ P × downlink + uplink bytes": lambda w: w.hops * w.downlink_bytes + w.uplink_bytes,
+    },
+    "unpack": {"bytes unpacked": lambda w: w.devices * _vector_and_message_bytes(w)},
+    "aggregate": {"work of the rule": lambda w: w.rule_work},
+    "update": {"Q": lambda w: float(w.dimension)},
+}
+
+
+def features(term: str, workload: Workload) -> list[float]:
+    """Return the columns of a term at a workload: 1, then those of :data:`TERMS`."""
+    return [1.0, *(column(workload) for column in TERMS[term].values())]
+
+
+def network_seconds(workload: Workload, network: Network) -> float:
+    """Return the seconds of both collectives on a network.
+
+    Notes
+    -----
+    Every rank is a machine. The broadcast is a binomial tree over P ranks, and all messages
+    share the link of the server, as in :class:`~lad_mpi.network.Network`. A single rank
+    sends nothing.
+    """
+    if workload.ranks == 1:
+        return 0.0
+    sent = network.broadcast_s(int(workload.downlink_bytes), workload.ranks - 1)
+    return sent + network.gather_s(int(workload.uplink_bytes))

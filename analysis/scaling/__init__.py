@@ -1,4 +1,4 @@
-"""Scaling studies: times, speed-up, efficiency, and the bounds that they stand beside."""
+"""Scaling studies: times, speed-up, efficiency, and bounds of phases."""
 
 from analysis.scaling.load import CaseRuns, ScalingStudy, load_scaling
 from analysis.scaling.summary import CaseSummary, PhaseSummary, summarise_scaling, void_lines

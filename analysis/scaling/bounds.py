@@ -1,32 +1,40 @@
-"""The least time that a phase could take on the machine as the baseline measured it."""
+"""Lower bounds of the phases from the baseline, and what a drift of the machine voids."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analysis.facts import assignment_of, declared_costs
 from analysis.timing import COMMUNICATION
-from analysis.work import assignment_of, declared_costs
-from lad_mpi.errors import LadError
+from lad_mpi.errors import LadError, UsageError
+from lad_mpi.metrics.names import DOWNLINK_BYTES, UPLINK_BYTES
 from lad_mpi.problems import CountedProblem, GradientWork
+from lad_mpi.records import compare_baselines
 from lad_mpi.spec import parse_spec
+from lad_mpi.types import device_ranks
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from analysis.scaling.load import CaseRuns, ScalingStudy
     from lad_mpi.logs import RunLog
     from lad_mpi.network import Network
-    from lad_mpi.records import Baseline
+    from lad_mpi.records import Baseline, Drift
     from lad_mpi.spec import Spec
 
-#: Rates are measured in float64; float32 is twice as fast in the same registers.
+
+#: Size of the numbers in the baseline. Arithmetic in float32 is twice as fast.
 _MEASURED_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What counts of a run for its bounds.
+    """The sizes of a run on which its bounds depend.
 
     Parameters
     ----------
@@ -35,23 +43,23 @@ class Sizes:
     hosted : int
         Devices of the rank that hosts most.
     load : float
-        d, subset gradients a device.
+        d, subset gradients per device.
     gradient : GradientWork
-        The least that the gradient of a subset takes.
+        Least work of the gradient of a subset.
     dimension : int
         Q.
     values : int
         Numbers in a message before compression.
     item_bytes : int
-        Of a number.
+        Size of a number.
     uplink_bytes, downlink_bytes : float
         Traffic of an iteration.
     gram : bool
-        Whether the rule needs the products of all pairs of messages.
+        Whether the rule needs the inner products of all pairs of messages.
     several : bool
-        Whether several device ranks work at once.
+        Whether several device ranks work at the same time.
     network : Network or None
-        The network that was emulated, if any was.
+        The emulated network, if there was one.
     """
 
     devices: int
@@ -69,9 +77,9 @@ class Sizes:
 
 
 def sizes_of(run: RunLog) -> Sizes | None:
-    """Read off a log what its bounds depend on; None where its spec says too little.
+    """Return the sizes in a log on which its bounds depend; None if there are no bounds.
 
-    Bounds are known on the host, for problems that say how much work a gradient is.
+    There are bounds on the host, for problems that declare the work of a gradient.
     """
     try:
         spec = parse_spec(run.spec)
@@ -82,7 +90,7 @@ def sizes_of(run: RunLog) -> Sizes | None:
     dimension, gradient = spec.problem.declared_dimension, spec.problem.gradient_work
     if dimension is None or gradient is None:
         return None
-    hosts = max(1, run.ranks - 1)
+    hosts = device_ranks(run.ranks)
     return Sizes(
         devices=spec.devices.count,
         hosted=-(-spec.devices.count // hosts),
@@ -91,8 +99,8 @@ def sizes_of(run: RunLog) -> Sizes | None:
         dimension=dimension,
         values=dimension * spec.coding.message_parts,
         item_bytes=np.dtype(spec.backend.dtype).itemsize,
-        uplink_bytes=float(np.median(run.traffic["uplink_bytes"])),
-        downlink_bytes=float(np.median(run.traffic["downlink_bytes"])),
+        uplink_bytes=float(np.median(run.traffic[UPLINK_BYTES])),
+        downlink_bytes=float(np.median(run.traffic[DOWNLINK_BYTES])),
         gram=_takes_pairs(spec),
         several=hosts > 1,
         network=spec.network.emulate,
@@ -100,38 +108,38 @@ def sizes_of(run: RunLog) -> Sizes | None:
 
 
 def phase_bounds(sizes: Sizes, baseline: Baseline, ranks: int) -> dict[str, float]:
-    """Return the least time of each phase, in seconds; phases without a bound are left out.
+    """Return lower bounds of the phases, in seconds. Phases without a bound are omitted.
 
     Parameters
     ----------
     sizes : Sizes
-        Of the run.
+        Sizes of the run.
     baseline : Baseline
-        Of the same ranks.
+        Baseline at the same P.
     ranks : int
         P.
 
     Notes
     -----
-    With n devices on the fullest rank, work counts once what has to be done:
+    With n devices on the rank that hosts most:
 
     =============  =====================================================================
     phase          bound
     =============  =====================================================================
-    compute        the greater of reading min(N, n d) subsets once, and of n d gradients at
-                   the rate in a cache of the product that the problem names
+    compute        the larger of reading min(N, n d) subsets once, and of computing n d
+                   gradients at the cached rate of the product that the problem declares
     encode         reading n d vectors from a cache, and writing n
     pack           reading n vectors and writing n messages
     unpack         reading N messages and writing N vectors
-    aggregate      reading N vectors; for rules on the Gram matrix no less than N (N + 1) Q
+    aggregate      reading N vectors; for rules on the Gram matrix at least N (N + 1) Q
                    operations at the rate of GEMM
-    update         three vectors read or written
-    communication  bare Bcast of the model and bare Gather of the messages; on an emulated
-                   network, what it takes for both
+    update         reading or writing three vectors
+    communication  plain Bcast of the model and plain Gather of the messages; on an emulated
+                   network, its time for both
     =============  =====================================================================
 
-    Bytes are divided by the bandwidth of copy at a working set of as many bytes,
-    of all ranks at once where several device ranks work, of one alone otherwise.
+    Bytes are divided by the bandwidth of copy with a working set of as many bytes. If several
+    device ranks work, it is the bandwidth while all ranks copy, otherwise that of one rank.
     """
     machine = _Rates(baseline, sizes.item_bytes, together=sizes.several)
     alone = _Rates(baseline, sizes.item_bytes, together=False)
@@ -160,7 +168,7 @@ def _communication(sizes: Sizes, baseline: Baseline, ranks: int) -> dict[str, fl
     if network is not None:
         sent = network.broadcast_s(sizes.downlink_bytes, sizes.devices)
         received = network.gather_s(sizes.uplink_bytes)
-        # One rank waits for nobody, and its collectives count as phases of their own.
+        # With one rank there is no waiting, and the collectives are phases of their own.
         apart = {"broadcast": sent, "gather": received}
         return {COMMUNICATION: sent + received} if ranks > 1 else apart
     bare = [baseline.at("bcast", sizes.downlink_bytes), baseline.at("gather", sizes.uplink_bytes)]
@@ -169,7 +177,7 @@ def _communication(sizes: Sizes, baseline: Baseline, ranks: int) -> dict[str, fl
 
 
 class _Rates:
-    """Bandwidth and rate of arithmetic of one rank."""
+    """Bandwidth and arithmetic rate of one rank."""
 
     def __init__(self, baseline: Baseline, item_bytes: int, *, together: bool) -> None:
         self._baseline = baseline
@@ -177,15 +185,15 @@ class _Rates:
         self._faster = _MEASURED_BYTES / item_bytes
 
     def moving(self, size_bytes: float) -> float:
-        """Return the seconds to move so many bytes, which are not in a nearer cache."""
+        """Return the seconds to move bytes from the memory or cache in which they fit."""
         return self._over(size_bytes, self._baseline.at(f"copy_{self._kind}", size_bytes))
 
     def cached(self, size_bytes: float) -> float:
-        """Return the seconds to move so many bytes within the nearest cache."""
+        """Return the seconds to move bytes within the nearest cache."""
         return self._over(size_bytes, self._baseline.at(f"copy_{self._kind}", 0))
 
     def computing(self, product: str, operations: float) -> float:
-        """Return the seconds of so many operations, at the rate of a product in the caches."""
+        """Return the seconds of operations at the cached rate of a product."""
         rate = self._baseline.at(f"{product}_{self._kind}", 0)
         return self._over(operations, None if rate is None else rate * self._faster)
 
@@ -196,3 +204,110 @@ class _Rates:
 
 def _takes_pairs(spec: Spec) -> bool:
     return any(cost is not None and cost.takes_pairs for _, cost in declared_costs(spec))
+
+
+#: Quantities that no bound uses, because no phase does such work.
+_NO_PHASE = ("hdf5_append", "ping_pong", "triad_alone", "triad_each")
+_TOGETHER = "_together"
+_GPU = ("gpu_copy", "gpu_gemm", "host_to_device", "device_to_host")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The bounds of a case, and what a drift at its P voids.
+
+    Parameters
+    ----------
+    bounds : dict of float
+        Valid lower bounds in seconds, by phase.
+    lost : dict of str
+        Why other bounds are void, by phase.
+    drift : str
+        Why comparisons of the case are void; empty if they are not.
+    """
+
+    bounds: dict[str, float] = field(default_factory=dict)
+    lost: dict[str, str] = field(default_factory=dict)
+    drift: str = ""
+
+
+def judge_drift(case: CaseRuns, study: ScalingStudy, seconds: Mapping[str, float]) -> Verdict:
+    """Bound the phases of a case, and decide what the drift of the machine voids.
+
+    Parameters
+    ----------
+    case : CaseRuns
+        A case with valid launches.
+    study : ScalingStudy
+        Its study.
+    seconds : mapping of float
+        Measured seconds of an iteration, by phase.
+
+    Notes
+    -----
+    The bounds are computed again with the later values of the quantities that drifted. A
+    bound is void if it changes by more than the threshold of the study. Comparisons of the
+    case are void if the time of an iteration would change by more than the threshold,
+    supposing that each phase changes in proportion to its bound. A quantity that no phase
+    depends on therefore voids nothing. If there are no bounds, any quantity that an
+    iteration could depend on voids comparisons.
+    """
+    ranks = case.case.ranks
+    baseline, sizes = study.baselines.get(ranks), sizes_of(case.runs[0])
+    # An oversubscribed baseline gives no bounds.
+    if baseline is None or baseline.oversubscribed:
+        return Verdict()
+    drifts = _drifts(baseline, study.later_baselines.get(ranks), study.record.drift)
+    if sizes is None:
+        known = [drift for drift in drifts if _may_count(drift, case)]
+        return Verdict(drift=_words(ranks, known) if known else "")
+    bounds = phase_bounds(sizes, baseline, ranks)
+
+    def bounds_after(some: Sequence[Drift]) -> dict[str, float]:
+        return phase_bounds(sizes, _with(baseline, some), ranks)
+
+    drifts = [drift for drift in drifts if bounds_after([drift]) != bounds]
+    later = bounds_after(drifts)
+    changes = {phase: abs(later[phase] / bound - 1) for phase, bound in bounds.items() if bound}
+    limit = study.record.drift
+    lost = [phase for phase, change in changes.items() if change > limit]
+    whole = sum(change * seconds.get(phase, 0.0) for phase, change in changes.items())
+    words = _words(ranks, drifts) if drifts else ""
+    return Verdict(
+        bounds={phase: bound for phase, bound in bounds.items() if phase not in lost},
+        lost=dict.fromkeys(lost, words),
+        drift=words if whole > limit * sum(seconds.values()) else "",
+    )
+
+
+def _drifts(before: Baseline, after: Baseline | None, threshold: float) -> list[Drift]:
+    if after is None:
+        return []
+    try:
+        return compare_baselines(before, after, threshold=threshold)
+    except UsageError:
+        # The machines differ. That voids the study, and its record says so.
+        return []
+
+
+def _with(baseline: Baseline, drifts: Sequence[Drift]) -> Baseline:
+    """Return a baseline in which some quantities have their later medians."""
+    later = {drift.key: drift.after for drift in drifts}
+    quantities = [
+        dataclasses.replace(one, samples=(later[one.key],)) if one.key in later else one
+        for one in baseline.quantities
+    ]
+    return dataclasses.replace(baseline, quantities=tuple(quantities))
+
+
+def _may_count(drift: Drift, case: CaseRuns) -> bool:
+    backend = case.runs[0].spec.get("backend", {}).get("kind", "numpy")
+    if drift.name in _NO_PHASE or drift.name.endswith(_TOGETHER):
+        return False
+    return drift.name not in _GPU or backend == "cupy"
+
+
+def _words(ranks: int, drifts: Sequence[Drift]) -> str:
+    most = max(drifts, key=lambda drift: abs(drift.change))
+    others = f", and {len(drifts) - 1} more" if len(drifts) > 1 else ""
+    return f"the machine drifted at P = {ranks}: {most}{others}"

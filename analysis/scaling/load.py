@@ -1,4 +1,4 @@
-"""A scaling study's record with the logs and baselines that it names."""
+"""Read a scaling study: its record, logs and baselines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lad_mpi.logs import RunLog
-    from lad_mpi.records import Baseline, Case, ScalingRecord
+    from lad_mpi.records import Baseline, ScalingCase, ScalingRecord
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,31 +22,31 @@ class CaseRuns:
 
     Parameters
     ----------
-    case : Case
-        Ranks and axes.
+    case : ScalingCase
+        The case.
     runs : tuple of RunLog
-        Launches whose times count.
+        Logs of the valid launches.
     void : tuple of str
-        Why others do not, one line each.
+        Why other launches are void, one line for each.
     """
 
-    case: Case
+    case: ScalingCase
     runs: tuple[RunLog, ...]
     void: tuple[str, ...]
 
     @property
     def oversubscribed(self) -> bool:
-        """Whether some launch had more threads than processors."""
+        """Whether any launch had more threads than processors."""
         return any(run.provenance.get("oversubscribed", False) for run in self.runs)
 
     @property
     def emulated_network(self) -> str:
-        """The network that was emulated, in some launch at least; empty where none was."""
+        """The emulated network; empty if there was none."""
         return next((run.emulated_network for run in self.runs if run.emulated_network), "")
 
     @property
     def shared_compute(self) -> bool:
-        """Whether redundant gradients were computed once a rank."""
+        """Whether each rank computed redundant gradients only once."""
         return any(run.spec.get("compute") == "shared" for run in self.runs)
 
     @property
@@ -57,18 +57,18 @@ class CaseRuns:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScalingStudy:
-    """All that a study's folder holds.
+    """The contents of the folder of a study.
 
     Parameters
     ----------
     folder : Path
-        Of the study.
+        Folder of the study.
     record : ScalingRecord
-        What was done.
+        Its record.
     cases : tuple of CaseRuns
-        In the order of the record.
+        Cases, in the order of the record.
     baselines, later_baselines : dict of Baseline
-        By ranks: what was measured before the launches, and after them.
+        Baselines before and after the launches, by P.
     """
 
     folder: Path
@@ -79,13 +79,13 @@ class ScalingStudy:
 
     @property
     def void(self) -> list[str]:
-        """Why the study as a whole makes no claim; empty where it makes some."""
+        """Why the whole study is void; empty if it is valid."""
         found = list(self.record.void)
         missing = self.record.launches_each * len(self.cases) - len(self.record.launches)
         if missing > 0:
-            found.append(f"{missing} launches have not been made: the study is not finished")
+            found.append(f"{missing} launches are missing: the study is not finished")
         elif self.baselines.keys() != self.later_baselines.keys():
-            found.append("the machine was not measured after the launches: go on with the study")
+            found.append("there is no baseline after the launches: the study is not finished")
         return found
 
 
@@ -95,14 +95,14 @@ def load_scaling(folder: Path) -> ScalingStudy:
     Raises
     ------
     UsageError, LogFormatError
-        The folder holds none, or no launch whose times count.
+        The folder contains no study, or the study has no valid launch.
     """
     record = read_scaling(folder)
     place = folder if folder.is_dir() else folder.parent
     cases = tuple(_load_case(place, record, case) for case in record.cases)
     if not any(case.runs for case in cases):
         reasons = "\n  ".join(line for case in cases for line in case.void)
-        raise UsageError(f"{folder}: no launch has times that count\n  {reasons}".rstrip())
+        raise UsageError(f"{folder}: all launches are void\n  {reasons}".rstrip())
     before, after = (
         {
             int(ranks): read_baseline(place / files[when])
@@ -114,7 +114,7 @@ def load_scaling(folder: Path) -> ScalingStudy:
     return ScalingStudy(place, record, cases, before, after)
 
 
-def _load_case(folder: Path, record: ScalingRecord, case: Case) -> CaseRuns:
+def _load_case(folder: Path, record: ScalingRecord, case: ScalingCase) -> CaseRuns:
     runs, void = [], []
     for launch in record.launches:
         if launch.case != case.name:
@@ -130,5 +130,5 @@ def _load_case(folder: Path, record: ScalingRecord, case: Case) -> CaseRuns:
         if run.status == "complete" and run.ranks == case.ranks and len(run.iteration):
             runs.append(run)
         else:
-            void.append(f"{launch.log}: {run.status}, of {run.ranks} ranks")
+            void.append(f"{launch.log}: {run.status}, with {run.ranks} ranks")
     return CaseRuns(case, tuple(runs), tuple(void))

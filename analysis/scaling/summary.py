@@ -1,4 +1,4 @@
-"""One row of numbers a case, medians over launches."""
+"""Summarise the cases of a scaling study, with medians over launches."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.scaling.drift import Verdict, judge_drift
-from analysis.scaling.path import CriticalPath, critical_path
+from analysis.methods import final_loss
+from analysis.scaling.bounds import Verdict, judge_drift
 from analysis.statistics import EACH_OF_TWO, Estimate, estimate
-from analysis.summary import final_loss
-from analysis.timing import phase_seconds
+from analysis.timing import CriticalPath, critical_path, phase_seconds
+from lad_mpi.types import device_ranks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,13 +28,14 @@ class PhaseSummary:
     Parameters
     ----------
     name : str
-        Of the phase.
+        Name of the phase.
     seconds : Estimate
-        Of an iteration, on the slowest rank; medians over iterations, over launches.
+        Seconds of an iteration on the slowest rank: medians over iterations, then over
+        launches.
     bound_s : float or None
-        The least time by the baseline; None where there is no bound, or a void one.
+        Lower bound in seconds from the baseline; None if there is none, or it is void.
     void : str
-        Why the bound is void; empty where it is not.
+        Why the bound is void; empty if it is not.
     """
 
     name: str
@@ -44,7 +45,7 @@ class PhaseSummary:
 
     @property
     def percent(self) -> float | None:
-        """Bound over time, in per cent."""
+        """The bound in per cent of the time."""
         if self.bound_s is None or self.seconds.median <= 0:
             return None
         return 100 * self.bound_s / self.seconds.median
@@ -52,45 +53,44 @@ class PhaseSummary:
 
 @dataclass(frozen=True, slots=True)
 class CaseSummary:
-    """What a case took.
+    """Times and efficiencies of a case.
 
     Parameters
     ----------
     name : str
-        Of the case.
+        Name of the case.
     ranks, device_ranks : int
-        P, and how many of them host devices.
+        P, and the number of ranks that host devices.
     over : dict
         Values of the axes.
     growth : float
-        By how much the spec was grown.
+        Factor by which the spec was grown.
     launches, void : int
-        Launches that count, and that do not.
+        Numbers of valid and of void launches.
     oversubscribed : bool
-        More threads than processors: no claim.
+        Whether there were more threads than processors. Such a case makes no claim.
     emulated_network : str
-        The network that was emulated; empty where none was.
+        The emulated network; empty if there was none.
     shared_compute, overlap : bool
-        Redundant gradients were computed once a rank; messages were gathered while the
-        server worked.
+        Whether each rank computed redundant gradients only once, and whether messages were
+        gathered while the server worked.
     seconds : Estimate
-        Training time of an iteration, over launches.
+        Training time of an iteration in seconds, over launches.
     phases : tuple of PhaseSummary
         Its parts.
     device_s, server_s : float
-        Work of the slowest device rank and of the server, medians.
+        Work of the slowest device rank and of the server in seconds, medians.
     load_balance, communication_efficiency : float
-        Medians over launches of those of :func:`~analysis.scaling.path.critical_path`.
+        Medians over launches of the values in :func:`~analysis.timing.critical_path`.
     critical : str
         Phase with most time on the critical path, with its rank and share.
     base : str
-        The case that speed-up and efficiency are relative to.
+        The case that speed-up and efficiency refer to.
     speedup, efficiency : Estimate or None
-        With the interval that the two intervals allow at the widest; None where no
-        claim can be made.
+        Estimates with the widest interval that the two intervals allow; None if the case
+        makes no claim.
     drift : tuple of str
-        Why the machine's drift voids the times of the case, or of its base, for a
-        comparison; empty where it does not.
+        Why drift of the machine voids comparisons of the case; empty if it does not.
     final_loss : float
         F of the final model.
     """
@@ -121,7 +121,7 @@ class CaseSummary:
 
 
 def summarise_scaling(study: ScalingStudy) -> list[CaseSummary]:
-    """Return a row for every case with launches that count, in the order of the study."""
+    """Return a row for every case with valid launches, in the order of the study."""
     counted = [case for case in study.cases if case.runs]
     timed = {case.case.name: _time(case, study) for case in counted}
     return [
@@ -131,7 +131,7 @@ def summarise_scaling(study: ScalingStudy) -> list[CaseSummary]:
 
 
 def void_lines(rows: Sequence[CaseSummary], study: ScalingStudy) -> list[str]:
-    """Say what makes no claim and why: the study, or single cases and bounds of phases."""
+    """Return which claims are void and why: all of the study, or single cases and bounds."""
     lines = [f"no claim is made: {reason}" for reason in study.void]
     if lines:
         return lines
@@ -148,7 +148,7 @@ def void_lines(rows: Sequence[CaseSummary], study: ScalingStudy) -> list[str]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Timed:
-    """A case with what its launches took."""
+    """A case with the times of its launches."""
 
     runs: CaseRuns
     paths: tuple[CriticalPath, ...]
@@ -157,7 +157,7 @@ class _Timed:
 
     @property
     def hosts(self) -> int:
-        return max(1, self.runs.case.ranks - 1)
+        return device_ranks(self.runs.case.ranks)
 
     @property
     def totals(self) -> list[float]:
@@ -173,7 +173,7 @@ def _time(case: CaseRuns, study: ScalingStudy) -> _Timed:
 
 
 def _base_of(case: CaseRuns, counted: Sequence[CaseRuns]) -> CaseRuns:
-    """Return the case of fewest ranks at the same values of the axes."""
+    """Return the case with the fewest ranks and the same values of the axes."""
     alike = [other for other in counted if other.case.over == case.case.over]
     return min(alike, key=lambda other: other.case.ranks)
 
@@ -186,7 +186,7 @@ def _summarise(timed: _Timed, base: _Timed, study: ScalingStudy) -> CaseSummary:
     if not (study.void or drift or crowded):
         gained = gain(base.totals, timed.totals)
         if timed is base:
-            # The base case relative to itself is exactly 1; noise must not widen that.
+            # The base case relative to itself is exactly 1, without noise.
             gained = dataclasses.replace(gained, median=1.0, low=1.0, high=1.0)
         ideal = 1.0
         if study.record.kind == "strong":
@@ -228,16 +228,16 @@ def _summarise(timed: _Timed, base: _Timed, study: ScalingStudy) -> CaseSummary:
 def gain(base_s: Sequence[float], seconds: Sequence[float]) -> Estimate:
     """Return the median time of a base over that of a case, from their launches.
 
-    The interval has ``CONFIDENCE``, which takes more launches than one of a time.
+    The interval has ``CONFIDENCE``. This takes more launches than the interval of a time.
     """
     return ratio(estimate(base_s, EACH_OF_TWO), estimate(seconds, EACH_OF_TWO))
 
 
 def ratio(over: Estimate, under: Estimate) -> Estimate:
-    """Divide two medians; the interval is the widest that the two intervals allow.
+    """Divide two medians, with the widest interval that their two intervals allow.
 
-    Its coverage is that of both intervals holding at once, by Bonferroni's inequality: at
-    least ``CONFIDENCE`` if each has ``EACH_OF_TWO``.
+    The interval holds if both intervals hold. By Bonferroni's inequality this has at least
+    the probability ``CONFIDENCE`` if each holds with ``EACH_OF_TWO``.
     """
     coverage = None
     if over.coverage is not None and under.coverage is not None:
@@ -252,7 +252,7 @@ def ratio(over: Estimate, under: Estimate) -> Estimate:
 
 
 def _critical(paths: Sequence[CriticalPath]) -> str:
-    """Name the phase and rank that were critical in most launches."""
+    """Name the phase and rank that took most of the critical path in most launches."""
     (phase, rank), _ = Counter((path.phase, path.phase_rank) for path in paths).most_common(1)[0]
     share = _median([path.phase_share for path in paths if path.phase == phase])
     where = "all ranks" if rank == "all" else f"rank {rank}"

@@ -1,4 +1,4 @@
-"""A scaling study as tables for a person and as records for programs."""
+"""A scaling study as tables and as JSON."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
-from analysis.formatting import NOTHING, significant
+from analysis.export import without_nan
 from analysis.layout import make_table, print_lines
 from analysis.marks import EMULATED, mark, time_notes
-from analysis.records import without_nan
 from analysis.scaling.summary import void_lines
 from analysis.statistics import CONFIDENCE, EACH_OF_TWO, Estimate, least_count
+from analysis.text import NOTHING, interval_text, significant
 from lad_mpi.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analysis.layout import Grid
+    from analysis.layout import TextTable
     from analysis.scaling.load import ScalingStudy
     from analysis.scaling.summary import CaseSummary, PhaseSummary
 
-#: Phases below this share of an iteration are not shown to a person; records have all.
+#: Phases with a smaller share of an iteration are not in the tables. JSON has all phases.
 _LEAST_SHARE = 0.01
 _MS = 1e3
 _GAINS = ("speed-up", "eff.", "interval")
 
 
 def to_json(rows: Sequence[CaseSummary], study: ScalingStudy) -> str:
-    """Return all numbers at full precision as JSON; what is not a number is null."""
+    """Return all numbers with full precision as JSON; NaN and infinity become null."""
     record = study.record
     document = {
         "kind": record.kind,
@@ -46,45 +46,45 @@ def to_json(rows: Sequence[CaseSummary], study: ScalingStudy) -> str:
 
 
 def notes(rows: Sequence[CaseSummary], study: ScalingStudy) -> list[str]:
-    """Say how the numbers are to be read."""
+    """Explain how to read the numbers."""
     record = study.record
     shown = [estimate for row in rows for estimate in (row.seconds, row.efficiency) if estimate]
     certain = {estimate.coverage is not None for estimate in shown}
     said = [f"{record.kind} scaling: {record.growth_rule}."]
     said.append(
-        "time: of an iteration, training phases on the server's clock; median over iterations "
+        "time: training phases of an iteration on the server's clock; medians over iterations "
         "after warm-up, then over launches."
     )
     if True in certain:
         said.append(f"[low, high]: rank-based confidence interval, {CONFIDENCE:.0%} or more.")
     if False in certain:
         said.append(
-            f"(least … greatest): too few launches for an interval, which takes {least_count()}, "
-            f"or {least_count(EACH_OF_TWO)} of both cases that are compared."
+            f"(least … greatest): too few launches for an interval. A time takes "
+            f"{least_count()}, a comparison {least_count(EACH_OF_TWO)} of each case."
         )
     ideal = "device ranks over those of the base" if record.kind == "strong" else "the base's time"
     if _has_speedup(rows):
-        said.append(f"speed-up, eff.: against the case of fewest ranks, P; ideal is {ideal}.")
+        said.append(f"speed-up, eff.: relative to the case with the fewest ranks; ideal: {ideal}.")
     said.append(
         "LB: mean over maximum of the device ranks' work. CE: work on the critical path over the "
-        "whole."
+        "time of the iteration."
     )
     said.append(
-        "bound: bytes over bandwidth, operations over rate, or bare Bcast and Gather, of the "
+        "bound: bytes over bandwidth, operations over rate, or plain Bcast and Gather, from the "
         "baseline at the same P; % of it: bound over time."
     )
     if any(row.oversubscribed for row in rows):
         said.append("† oversubscribed: more threads than processors; no claim is made.")
     for sign, note in time_notes(rows).items():
-        bound = " Its bound of communication is that of the network." if sign == EMULATED else ""
+        bound = " The bound of communication is that of the network." if sign == EMULATED else ""
         said.append(f"{sign} {note}.{bound}")
     if not study.baselines:
-        said.append("no baseline was measured, so there are no bounds.")
+        said.append("there are no bounds, because no baseline was measured.")
     return said
 
 
 def print_tables(rows: Sequence[CaseSummary], study: ScalingStudy) -> None:
-    """Print times, phases beside their bounds, and how to read them; 80 columns will do."""
+    """Print times, phases with their bounds, and how to read them."""
     from lad_mpi.console import open_console  # noqa: PLC0415
 
     console = open_console()
@@ -103,9 +103,9 @@ def print_tables(rows: Sequence[CaseSummary], study: ScalingStudy) -> None:
         print_lines(console, void, indent=2)
 
 
-def _times(rows: Sequence[CaseSummary]) -> Grid:
+def _times(rows: Sequence[CaseSummary]) -> TextTable:
     titles = ("case", "P", "runs", "ms", "interval", *_GAINS)
-    # A study on one number of ranks has no speed-up, and its cases have long names.
+    # A study with a single P has no speed-up. Its cases have long names, which need the room.
     shown = len(titles) if _has_speedup(rows) else -len(_GAINS)
     body = [
         (
@@ -127,7 +127,7 @@ def _has_speedup(rows: Sequence[CaseSummary]) -> bool:
     return any(row.speedup is not None for row in rows)
 
 
-def _critical(rows: Sequence[CaseSummary]) -> Grid:
+def _critical(rows: Sequence[CaseSummary]) -> TextTable:
     body = [
         (
             row.name + mark(row),
@@ -143,10 +143,10 @@ def _critical(rows: Sequence[CaseSummary]) -> Grid:
     return make_table("Critical path, ms", titles, body)
 
 
-def _phases(rows: Sequence[CaseSummary]) -> Grid:
+def _phases(rows: Sequence[CaseSummary]) -> TextTable:
     body: list[tuple[str, ...]] = []
     for row in rows:
-        # A line of its own, since names grow with the axes of a study.
+        # The name of a case has its own line, because it is long if a study has several axes.
         body.append((row.name + mark(row), "", "", "", ""))
         body += [_phase(phase) for phase in _shown(row)]
     titles = ("case and phase", "ms", "interval", "bound", "% of it")
@@ -175,8 +175,8 @@ def _median(found: Estimate | None) -> str:
 def _interval(found: Estimate | None, factor: float) -> str:
     if found is None:
         return NOTHING
-    low, high = (significant(factor * end, 3) for end in (found.low, found.high))
-    return f"({low} … {high})" if found.coverage is None else f"[{low}, {high}]"
+    ends = factor * found.low, factor * found.high
+    return interval_text(*ends, 3, certain=found.coverage is not None)
 
 
 def _record(row: CaseSummary) -> dict[str, Any]:

@@ -1,16 +1,53 @@
-"""Arguments that several commands share, so that they are called and explained alike."""
+"""What commands share: their parsers, common arguments, and the values of arguments."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import argparse
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from lad_mpi.errors import ExitCode, UsageError
+from lad_mpi.launchers import announced_rank, announced_size
 
 if TYPE_CHECKING:
-    import argparse
+    from typing import TypeAlias
+
+    Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # noqa: SLF001
+
+_LARGEST = 10**12
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that prints an error once, whatever the number of ranks."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print how the command is used and what is wrong, and exit with code 2."""
+        if announced_rank() == 0:
+            self.print_usage(sys.stderr)
+            sys.stderr.write(f"{self.prog}: error: {message}\n")
+        raise SystemExit(int(ExitCode.USAGE))
+
+
+def add_command(
+    commands: Commands,
+    name: str,
+    short: str,
+    text: str,
+) -> Parser:
+    """Add a command with a short and a long help text, and ``--verbose``."""
+    parser = commands.add_parser(name, help=short, description=text)
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="for an error in the input, show where in the code it was found",
+    )
+    return parser
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add ``--json``."""
-    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
@@ -21,5 +58,36 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="A.B=V",
-        help="change one value of the spec; may be repeated",
+        help="change a value of the spec; may be repeated",
     )
+
+
+def whole_numbers(option: str, text: str) -> list[int]:
+    """Read whole numbers from 1 on, separated by commas; ``1e6`` is one.
+
+    Raises
+    ------
+    UsageError
+        The text contains something else.
+    """
+    try:
+        found = [int(word) if word.strip().isdigit() else float(word) for word in text.split(",")]
+    except ValueError as error:
+        raise UsageError(
+            f"{option} {text}: expected numbers with commas between them", hint=f"{option} 10,100"
+        ) from error
+    if not all(1 <= number <= _LARGEST and number == int(number) for number in found):
+        raise UsageError(f"{option} {text}: expected whole numbers from 1 on")
+    return [int(number) for number in found]
+
+
+def refuse_ranks(reason: str) -> None:
+    """Refuse to run under a launcher with several ranks.
+
+    Raises
+    ------
+    UsageError
+        There are several ranks.
+    """
+    if announced_size() > 1:
+        raise UsageError(reason, hint="call it once, without mpirun or srun")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lad_mpi.cli.world import on_server, whole_world
+from lad_mpi.cli.tables import print_json, print_table
+from lad_mpi.cli.world import whole_world
 from lad_mpi.errors import ExitCode, UsageError
-from lad_mpi.measure.baseline import FULL, QUICK, measure_baseline
+from lad_mpi.measure.baseline import measure_baseline
+from lad_mpi.measure.kernels import FULL, QUICK
 from lad_mpi.records import compare_baselines, read_baseline, write_baseline
 from lad_mpi.records.baseline import to_plain
+from lad_mpi.transport import from_server
 
 if TYPE_CHECKING:
     import argparse
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
 
 
 def baseline(options: argparse.Namespace) -> ExitCode:
-    """Measure a baseline on all ranks, write it and show it."""
+    """Measure a baseline on all ranks, write it, and show it."""
     with whole_world(verbose=options.verbose) as (link, _):
-        path = Path(on_server(link, lambda: str(_prepare(options, link))))
+        path = Path(from_server(link, lambda: str(_prepare(options, link))))
         effort = QUICK if options.quick else FULL
         found = measure_baseline(link, path.parent, effort, quick=options.quick)
         drifts: list[Drift] = []
@@ -38,7 +40,7 @@ def baseline(options: argparse.Namespace) -> ExitCode:
                 drifts.extend(compare_baselines(earlier, found, threshold=options.drift))
             return str(int(ExitCode.REGRESSION if drifts else ExitCode.OK))
 
-        exit_code = ExitCode(int(on_server(link, finish)))
+        exit_code = ExitCode(int(from_server(link, finish)))
     if found is not None:
         _show(found, drifts, path, options)
     return exit_code
@@ -55,8 +57,8 @@ def _prepare(options: argparse.Namespace, link: Link) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
-            f"cannot make the folder {path.parent}: {error.strerror}",
-            hint="give a file or folder of yours with -o",
+            f"cannot create the folder {path.parent}: {error.strerror}",
+            hint="choose a writable file or folder with -o",
         ) from error
     return path
 
@@ -64,11 +66,8 @@ def _prepare(options: argparse.Namespace, link: Link) -> Path:
 def _show(found: Baseline, drifts: list[Drift], path: Path, options: argparse.Namespace) -> None:
     if options.json:
         document = {**to_plain(found), "path": str(path), "drifts": list(map(str, drifts))}
-        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+        print_json(document)
         return
-    # Ranks that only measure print no table, and need not import rich.
-    from lad_mpi.cli.tables import print_table  # noqa: PLC0415
-
     print_table(
         [_row(quantity) for quantity in found.quantities],
         columns={
@@ -86,7 +85,9 @@ def _show(found: Baseline, drifts: list[Drift], path: Path, options: argparse.Na
         f"all samples in {path}\n"
     )
     if found.oversubscribed:
-        sys.stdout.write("oversubscribed: more threads than processors, so this bounds nothing\n")
+        sys.stdout.write(
+            "oversubscribed: more threads than processors; no bounds are derived from it\n"
+        )
     for drift in drifts:
         sys.stdout.write(f"drift: {drift}\n")
     if options.against is not None and not drifts:

@@ -1,27 +1,45 @@
-"""``lad-mpi bench``: rules, and codecs."""
+"""``lad-mpi bench``: aggregation rules, codecs, collectives, and an iteration."""
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import math
 import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from lad_mpi.cli.tables import print_table
+from lad_mpi.cli.arguments import whole_numbers
+from lad_mpi.cli.tables import print_json, print_table
+from lad_mpi.cli.world import whole_world
 from lad_mpi.errors import ExitCode, ParameterError, UsageError
-from lad_mpi.measure.bench_codecs import CodecBench, bench_codecs
-from lad_mpi.measure.bench_rules import RuleBench, bench_rules
+from lad_mpi.transport import from_server
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
+    from lad_mpi.measure.bench_codecs import CodecBench
+    from lad_mpi.measure.bench_collectives import CollectiveBench
+    from lad_mpi.measure.bench_iteration import IterationBench
+    from lad_mpi.measure.bench_rules import RuleBench
     from lad_mpi.measure.timing import Timing
+    from lad_mpi.spec import Spec
+
+#: The collectives that are compared: a name, the time of the suite, and that of plain MPI.
+_PAIRS = (
+    ("bcast", "suite_bcast", "bare_bcast"),
+    ("gather, by Gatherv", "suite_gather", "bare_gatherv"),
+    ("gather, by Gather", "suite_gather", "bare_gather"),
+)
+_MS, _US = 1e3, 1e6
+
+# A bench is imported when it runs: the ranks of one need not import the others.
 
 
-def bench(options: argparse.Namespace) -> ExitCode:
+def rules(options: argparse.Namespace) -> ExitCode:
     """Time rules and pre-aggregations beside the bounds of this machine."""
-    kinds = options.rules.split(",") if options.rules else None
+    from lad_mpi.measure.bench_rules import bench_rules  # noqa: PLC0415
+
     try:
         found = bench_rules(
             options.n,
@@ -29,23 +47,23 @@ def bench(options: argparse.Namespace) -> ExitCode:
             options.dimension,
             dtype=options.dtype,
             repeats=options.repeats,
-            kinds=kinds,
+            kinds=options.rules.split(",") if options.rules else None,
         )
     except ParameterError as error:
         raise UsageError(str(error), hint=error.hint) from error
-    record = to_record(found)
     if options.json:
-        sys.stdout.write(json.dumps(record, indent=2) + "\n")
+        print_json(_rules_record(found))
         return ExitCode.OK
+    threads = os.environ.get("OMP_NUM_THREADS") or "unset"
     sys.stdout.write(
         f"n = {found.num_messages}, f = {found.num_byzantine}, Q = {found.dimension}, "
-        f"{found.dtype}, OMP_NUM_THREADS = {record['omp_num_threads'] or 'unset'}\n"
-        f"one read of the matrix {1e3 * found.read.median_s:.3g} ms, "
-        f"one Gram product {1e3 * found.gram.median_s:.3g} ms; "
+        f"{found.dtype}, OMP_NUM_THREADS = {threads}\n"
+        f"one read of the matrix {_MS * found.read.median_s:.3g} ms, "
+        f"one Gram product {_MS * found.gram.median_s:.3g} ms; "
         f"medians of {len(found.read.times_s)}\n\n"
     )
     print_table(
-        [_shown(kind, timing, found) for kind, timing in found.components.items()],
+        [_rule_row(kind, timing, found) for kind, timing in found.components.items()],
         columns={
             "kind": "rule",
             "median": "median (ms)",
@@ -63,7 +81,8 @@ def bench(options: argparse.Namespace) -> ExitCode:
 
 def codecs(options: argparse.Namespace) -> ExitCode:
     """Time codecs beside a copy of the vectors."""
-    kinds = options.codecs.split(",") if options.codecs else None
+    from lad_mpi.measure.bench_codecs import bench_codecs  # noqa: PLC0415
+
     try:
         found = bench_codecs(
             options.devices,
@@ -71,12 +90,12 @@ def codecs(options: argparse.Namespace) -> ExitCode:
             dtype=options.dtype,
             backend=options.backend,
             repeats=options.repeats,
-            kinds=kinds,
+            kinds=options.codecs.split(",") if options.codecs else None,
         )
     except ParameterError as error:
         raise UsageError(str(error), hint=error.hint) from error
     if options.json:
-        sys.stdout.write(json.dumps(to_codec_record(found), indent=2) + "\n")
+        print_json(_codecs_record(found))
         return ExitCode.OK
     where, crossing = "one thread", ""
     if found.crossing is not None:
@@ -109,8 +128,121 @@ def codecs(options: argparse.Namespace) -> ExitCode:
     return ExitCode.OK
 
 
-def to_codec_record(found: CodecBench) -> dict[str, Any]:
-    """Return a bench of codecs as plain values for JSON, times in seconds, speeds in GB/s."""
+def collectives(options: argparse.Namespace) -> ExitCode:
+    """Time the suite's collectives beside plain MPI calls, on all ranks."""
+    from lad_mpi.measure.bench_collectives import bench_collectives  # noqa: PLC0415
+
+    dimensions = whole_numbers("--dimensions", options.dimensions)
+    if min(options.n, options.repeats) < 1:
+        raise UsageError("--n and --repeats: expected numbers from 1 on")
+    with whole_world(verbose=options.verbose) as (link, _):
+        found = bench_collectives(link, options.n, dimensions, options.repeats)
+        if link.is_server:
+            _show_collectives(found, link.size, options)
+    return ExitCode.OK
+
+
+def iteration(options: argparse.Namespace) -> ExitCode:
+    """Show what an iteration costs beside its payload, on all ranks."""
+    from lad_mpi.measure.bench_iteration import bench_iteration  # noqa: PLC0415
+    from lad_mpi.spec import parse_toml_spec, to_toml  # noqa: PLC0415
+
+    with whole_world(verbose=options.verbose) as (link, interrupt):
+        text = from_server(link, lambda: to_toml(_spec(options)))
+        found = bench_iteration(parse_toml_spec(text), link, interrupt)
+        if found is not None:
+            _show_iteration(found, options)
+    return ExitCode.OK
+
+
+def _spec(options: argparse.Namespace) -> Spec:
+    from lad_mpi.spec import (  # noqa: PLC0415
+        apply_override,
+        load_spec,
+        parse_spec,
+    )
+
+    if options.spec is not None:
+        return load_spec(options.spec, options.overrides)
+    mapping: dict[str, Any] = {}
+    for override in options.overrides:
+        apply_override(mapping, override)
+    return parse_spec(mapping)
+
+
+def _show_collectives(
+    found: Sequence[CollectiveBench], ranks: int, options: argparse.Namespace
+) -> None:
+    rows: list[dict[str, Any]] = [
+        {
+            "dimension": times.dimension,
+            "collective": name,
+            "bytes": times.downlink_bytes if name == "bcast" else times.uplink_bytes,
+            "suite_s": times.times[suite].median_s,
+            "bare_s": times.times[bare].median_s,
+            "ratio": times.ratio(suite, bare),
+        }
+        for times in found
+        for name, suite, bare in _PAIRS
+    ]
+    if options.json:
+        samples = [
+            {
+                "dimension": times.dimension,
+                **{name: list(timing.times_s) for name, timing in times.times.items()},
+            }
+            for times in found
+        ]
+        print_json({"ranks": ranks, "num_devices": options.n, "rows": rows, "samples_s": samples})
+        return
+    shown = [
+        {
+            **row,
+            "suite": f"{_US * row['suite_s']:.4g}",
+            "bare": f"{_US * row['bare_s']:.4g}",
+            "ratio": f"{row['ratio']:.2f}",
+        }
+        for row in rows
+    ]
+    columns = {
+        "dimension": "Q",
+        "collective": "collective",
+        "bytes": "bytes",
+        "suite": "suite (µs)",
+        "bare": "bare (µs)",
+        "ratio": "ratio",
+    }
+    print_table(shown, columns=columns, right=("dimension", "bytes", "suite", "bare", "ratio"))
+    sys.stdout.write(
+        f"{ranks} ranks, N = {options.n}, largest over ranks, medians of {options.repeats} rounds\n"
+    )
+
+
+def _show_iteration(found: IterationBench, options: argparse.Namespace) -> None:
+    from lad_mpi.measure.bench_iteration import PAYLOAD  # noqa: PLC0415
+
+    if options.json:
+        print_json({**dataclasses.asdict(found), "overhead_s": found.overhead_s})
+        return
+    rows = [
+        {
+            "phase": name,
+            "time": f"{_US * time_s:.1f}",
+            "counts": "" if name in PAYLOAD else "overhead",
+        }
+        for name, time_s in found.phases_s.items()
+    ]
+    print_table(rows, columns={"phase": "phase", "time": "µs", "counts": ""}, right=("time",))
+    sys.stdout.write(
+        f"{found.ranks} ranks, medians of {found.iterations} iterations; wall clock "
+        f"{_US * found.wall_s:.1f} µs an iteration\n"
+        f"overhead (all but compute, collectives, aggregation, evaluation) "
+        f"{_US * found.overhead_s:.1f} µs\n"
+    )
+
+
+def _codecs_record(found: CodecBench) -> dict[str, Any]:
+    """Return a bench of codecs as plain values: times in seconds, speeds in GB/s."""
 
     def shown(timing: Timing) -> dict[str, Any]:
         return {**_timing_record(timing), "gb_per_s": found.speed(timing)}
@@ -134,8 +266,8 @@ def to_codec_record(found: CodecBench) -> dict[str, Any]:
     }
 
 
-def to_record(found: RuleBench) -> dict[str, Any]:
-    """Return a bench as plain values for JSON, times in seconds."""
+def _rules_record(found: RuleBench) -> dict[str, Any]:
+    """Return a bench of rules as plain values, times in seconds."""
     return {
         "num_messages": found.num_messages,
         "num_byzantine": found.num_byzantine,
@@ -148,8 +280,8 @@ def to_record(found: RuleBench) -> dict[str, Any]:
         "components": {
             kind: {
                 **_timing_record(timing),
-                "over_read": _number(timing.median_s / found.read.median_s),
-                "over_gram": _number(timing.median_s / found.gram.median_s),
+                "over_read": _finite(timing.median_s / found.read.median_s),
+                "over_gram": _finite(timing.median_s / found.gram.median_s),
             }
             for kind, timing in found.components.items()
         },
@@ -158,24 +290,24 @@ def to_record(found: RuleBench) -> dict[str, Any]:
 
 def _timing_record(timing: Timing) -> dict[str, Any]:
     return {
-        "median_s": _number(timing.median_s),
-        "spread_s": _number(timing.spread_s),
+        "median_s": _finite(timing.median_s),
+        "spread_s": _finite(timing.spread_s),
         "times_s": list(timing.times_s),
         "refusal": timing.refusal or None,
     }
 
 
-def _shown(kind: str, timing: Timing, found: RuleBench) -> dict[str, str]:
+def _rule_row(kind: str, timing: Timing, found: RuleBench) -> dict[str, str]:
     if not timing.times_s:
         return {"kind": kind, "median": "refused", "spread": "–", "reads": "–", "grams": "–"}
     return {
         "kind": kind,
-        "median": f"{1e3 * timing.median_s:.4g}",
-        "spread": f"{1e3 * timing.spread_s:.2g}",
+        "median": f"{_MS * timing.median_s:.4g}",
+        "spread": f"{_MS * timing.spread_s:.2g}",
         "reads": f"{timing.median_s / found.read.median_s:.2f}",
         "grams": f"{timing.median_s / found.gram.median_s:.2f}",
     }
 
 
-def _number(value: float) -> float | None:
+def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from typing import TYPE_CHECKING
 
 from lad_mpi.cli.world import whole_world
-from lad_mpi.doctor import Finding, Report, Severity, examine, examine_alone
-from lad_mpi.errors import ExitCode, TransportError
-from lad_mpi.launchers import announced_rank
+from lad_mpi.doctor import Finding, Report, Severity, examine
+from lad_mpi.errors import ExitCode
 
 if TYPE_CHECKING:
     import argparse
@@ -23,8 +21,6 @@ _VERDICTS = {
     Severity.FATAL: "results could not be trusted",
 }
 
-#: A launcher ends all ranks as soon as one ends, so the others wait for the report of rank 0.
-_PATIENCE_S = 3.0
 #: Number of similar findings that are printed in full.
 _SHOWN = 3
 _COUNTED = {
@@ -37,20 +33,12 @@ _COUNTED = {
 
 def doctor(options: argparse.Namespace) -> ExitCode:
     """Check all ranks and print one report."""
-    try:
-        with whole_world(verbose=options.verbose) as (link, _):
-            report = examine(link, options.output)
-            if report is not None:
-                _print(report, options)
-            # Share after printing, so that no rank ends before.
-            return ExitCode(int(link.share("" if report is None else str(int(report.exit_code)))))
-    except TransportError as error:
-        # The ranks do not find each other, so each would print a report.
-        if announced_rank() > 0:
-            time.sleep(_PATIENCE_S)
-        else:
-            _print(examine_alone(error, options.output), options)
-        return ExitCode.UNFIT
+    with whole_world(verbose=options.verbose) as (link, _):
+        report = examine(link, options.output)
+        if report is not None:
+            _print(report, options)
+        # Share after printing: a launcher ends all ranks as soon as one fails.
+        return ExitCode(int(link.share("" if report is None else str(int(report.exit_code)))))
 
 
 def _print(report: Report, options: argparse.Namespace) -> None:

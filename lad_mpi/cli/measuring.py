@@ -1,61 +1,114 @@
-"""Arguments of the commands that measure and of what is predicted from it."""
+"""Arguments of the commands that measure, and of the forecast that uses what they measured."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lad_mpi.cli.arguments import add_json, add_overrides
+from lad_mpi.cli.arguments import add_command, add_json, add_overrides
 from lad_mpi.terminal import path_argument
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable
-
-    _Parser = argparse.ArgumentParser
-    _Commands = argparse._SubParsersAction[Any]  # noqa: SLF001
-    #: Adds a command of a name, a short and a long text.
-    _Add = Callable[[_Commands, str, str, str], argparse.ArgumentParser]
+    from lad_mpi.cli.arguments import Commands, Parser
 
 
-def add_rank_benches(subjects: _Commands, command: _Add) -> None:
-    """Describe ``lad-mpi bench collectives`` and ``iteration``."""
-    collectives = command(
+def add_bench(commands: Commands) -> None:
+    """Describe ``lad-mpi bench``."""
+    bench = commands.add_parser("bench", help="time parts of the suite on this machine")
+    subjects = bench.add_subparsers(metavar="SUBJECT", required=True)
+    _add_rules(subjects)
+    _add_codecs(subjects)
+    _add_collectives(subjects)
+    _add_iteration(subjects)
+
+
+def _add_rules(subjects: Commands) -> None:
+    rules = add_command(
+        subjects,
+        "rules",
+        "aggregation rules beside the bounds of memory and arithmetic",
+        "Time every rule and pre-aggregation. The table shows medians, and how often the matrix "
+        "could be read, or its Gram product computed, in that time. The number of threads is "
+        "OMP_NUM_THREADS (default: 1).",
+    )
+    rules.add_argument("--n", type=int, default=100, metavar="N", help="messages (100)")
+    rules.add_argument("--f", type=int, default=20, metavar="F", help="Byzantine messages (20)")
+    rules.add_argument(
+        "--dimension", type=int, default=1_000_000, metavar="Q", help="length (1000000)"
+    )
+    rules.add_argument("--dtype", choices=("float64", "float32"), default="float64")
+    rules.add_argument("--repeats", type=int, default=7, metavar="R", help="timed calls (7)")
+    rules.add_argument("--rules", metavar="A,B", help="time only these kinds")
+    add_json(rules)
+    rules.set_defaults(module="bench", function="rules")
+
+
+def _add_codecs(subjects: Commands) -> None:
+    codecs = add_command(
+        subjects,
+        "codecs",
+        "compression beside a copy of the vectors",
+        "Time how fast every codec turns vectors into messages and back, with header and "
+        "checksum, on one thread. A copy of the vectors is timed in the same run.",
+    )
+    codecs.add_argument("--devices", type=int, default=8, metavar="N", help="vectors (8)")
+    codecs.add_argument(
+        "--dimension", type=int, default=1_000_000, metavar="Q", help="length (1000000)"
+    )
+    codecs.add_argument("--dtype", choices=("float64", "float32"), default="float32")
+    codecs.add_argument(
+        "--backend", choices=("numpy", "cupy"), default="numpy", help="cupy: on a GPU"
+    )
+    codecs.add_argument("--repeats", type=int, default=7, metavar="R", help="timed calls (7)")
+    codecs.add_argument("--codecs", metavar="A,B", help="time only these kinds")
+    add_json(codecs)
+    codecs.set_defaults(module="bench", function="codecs")
+
+
+def _add_collectives(subjects: Commands) -> None:
+    collectives = add_command(
         subjects,
         "collectives",
-        "broadcast and gather beside MPI's own",
-        "Under mpirun or srun: time the suite's broadcast and gather, with real slots, and the "
-        "bare collectives of the same bytes, in turn, in medians.",
+        "broadcast and gather beside plain MPI calls",
+        "Under mpirun or srun: time the suite's broadcast and gather, and plain MPI calls with as "
+        "many bytes, in turn. The table shows medians.",
     )
     collectives.add_argument("--n", type=int, default=100, metavar="N", help="devices (100)")
     collectives.add_argument(
-        "--dimensions", default="100,10000,100000", metavar="Q,Q", help="(100,10000,100000)"
+        "--dimensions",
+        default="100,10000,100000",
+        metavar="Q,Q",
+        help="lengths of the vectors (100,10000,100000)",
     )
     collectives.add_argument("--repeats", type=int, default=51, metavar="R", help="rounds (51)")
     add_json(collectives)
-    collectives.set_defaults(module="bench_ranks", function="collectives")
-    iteration = command(
+    collectives.set_defaults(module="bench", function="collectives")
+
+
+def _add_iteration(subjects: Commands) -> None:
+    iteration = add_command(
         subjects,
         "iteration",
-        "what an iteration costs beside compute, collectives and aggregation",
-        "Run a spec, the default one unless given, into a temporary log, and hold the sum of its "
-        "phases against the wall clock.",
+        "the overhead of an iteration",
+        "Run a spec (default: the default spec) with a temporary log, and compare the sum of its "
+        "phases with the wall clock. Overhead is the time that is not spent in compute, "
+        "collectives, aggregation or evaluation.",
     )
     iteration.add_argument("spec", type=path_argument, nargs="?", metavar="SPEC.toml")
     add_overrides(iteration)
     add_json(iteration)
-    iteration.set_defaults(module="bench_ranks", function="iteration")
+    iteration.set_defaults(module="bench", function="iteration")
 
 
-def add_baseline(commands: _Commands, command: _Add) -> None:
+def add_baseline(commands: Commands) -> None:
     """Describe ``lad-mpi baseline``."""
-    baseline = command(
+    baseline = add_command(
         commands,
         "baseline",
         "measure what this machine can do",
-        "Measure memory, arithmetic, messages, HDF5 and GPU, alone or on all ranks under mpirun "
-        "or srun, and write all samples as JSON: the bounds that scaling studies are shown "
-        "beside. Takes minutes, with --quick seconds.",
+        "Measure memory, arithmetic, messages, HDF5 and GPU, in one process or on all ranks under "
+        "mpirun or srun. All samples are written as JSON. Scaling studies derive their bounds "
+        "from them. Takes minutes, or seconds with --quick.",
     )
     baseline.add_argument("--quick", action="store_true", help="fewer sizes and repetitions")
     baseline.add_argument(
@@ -64,53 +117,50 @@ def add_baseline(commands: _Commands, command: _Add) -> None:
         type=path_argument,
         default=Path("results"),
         metavar="OUT",
-        help="file (*.json) or folder for it (default: results); HDF5 is measured there",
+        help="JSON file or its folder (default: results); HDF5 is measured there",
     )
     baseline.add_argument(
         "--against",
         type=path_argument,
         metavar="FILE",
-        help="compare with an earlier baseline; exit code 3 if the machine has changed",
+        help="compare with an earlier baseline; exit code 3 if the machine changed",
     )
     _add_drift(baseline)
     add_json(baseline)
     baseline.set_defaults(module="baseline", function="baseline")
 
 
-def add_scale(commands: _Commands, command: _Add) -> None:
+def add_scale(commands: Commands) -> None:
     """Describe ``lad-mpi scale``."""
-    scale = command(
+    scale = add_command(
         commands,
         "scale",
-        "a scaling study: separate launches on rising numbers of ranks",
-        "Launch a spec on several numbers of ranks, several times, in random order, inside the "
-        "current allocation. Every launch has to give the bits of the one-process run, or its "
-        "times are void. A baseline is measured before and after. The same command goes on "
-        "where it was interrupted; lad-mpi analysis scaling DIR shows the result.",
+        "measure strong or weak scaling with separate launches",
+        "Launch a spec several times on each number of ranks, in random order, inside the current "
+        "allocation. A launch whose results differ from the one-process run is void. A baseline "
+        "is measured before and after. Repeat the command to continue an interrupted study. "
+        "lad-mpi analysis scaling DIR shows the result.",
     )
     scale.add_argument(
         "kind",
         choices=("strong", "weak"),
-        help="strong: the same work at every P; weak: the same work a device rank",
+        help="strong: the same total work at every P; weak: the same work for each device rank",
     )
     scale.add_argument("spec", type=path_argument, metavar="SPEC.toml")
     scale.add_argument(
         "--ranks", default="2,3,5,9", metavar="P,P", help="numbers of ranks (2,3,5,9)"
     )
     scale.add_argument(
-        "--launches", type=int, default=5, metavar="L", help="launches of each case (5)"
-    )
-    scale.add_argument(
         "--over",
         action="append",
         default=[],
         metavar="KEY=A,B",
-        help="an axis beside P, any key of the spec: load=1,5,10; may be repeated",
+        help="vary another key of the spec, such as load=1,5,10; may be repeated",
     )
     scale.add_argument(
         "--grow",
         choices=("samples", "dimension", "devices"),
-        help="weak: what grows with the number of device ranks (samples)",
+        help="weak: what grows with the number of device ranks (default: samples)",
     )
     add_overrides(scale)
     scale.add_argument(
@@ -120,72 +170,86 @@ def add_scale(commands: _Commands, command: _Add) -> None:
         metavar="DIR",
         help="folder (default: results/KIND-NAME)",
     )
-    scale.add_argument("--seed", type=int, default=1, metavar="S", help="of the order (1)")
-    scale.add_argument(
-        "--tolerance",
-        type=float,
-        metavar="T",
-        help="accept metrics within this relative difference instead of the same bits",
-    )
-    scale.add_argument(
-        "--launcher",
-        metavar="WORDS",
-        help="what starts ranks, without -n (default: the mpiexec beside Python; without it srun "
-        "in a SLURM job, and any mpiexec elsewhere)",
-    )
-    scale.add_argument(
-        "--baseline",
-        choices=("quick", "full", "none"),
-        default="quick",
-        help="what is measured before and after (quick)",
-    )
-    scale.add_argument(
-        "--timeout", type=float, default=3600.0, metavar="S", help="seconds a launch may take"
-    )
-    scale.add_argument("--dry-run", action="store_true", help="print the launches; run nothing")
+    _add_launches(scale)
+    scale.add_argument("--dry-run", action="store_true", help="print the launches and run nothing")
     _add_drift(scale)
     add_json(scale)
     scale.set_defaults(module="scale", function="scale", prints=False)
 
 
-def add_forecast(commands: _Commands, command: _Add) -> None:
+def _add_launches(scale: Parser) -> None:
+    """Describe how launches are made and judged."""
+    scale.add_argument(
+        "--launches", type=int, default=5, metavar="L", help="launches of each case (5)"
+    )
+    scale.add_argument(
+        "--seed", type=int, default=1, metavar="S", help="seed of the order of launches (1)"
+    )
+    scale.add_argument(
+        "--tolerance",
+        type=float,
+        metavar="T",
+        help="accept this relative difference to the one-process run (default: none)",
+    )
+    scale.add_argument(
+        "--launcher",
+        metavar="WORDS",
+        help="command that starts ranks, without -n (default: the mpiexec beside Python, else "
+        "srun in a SLURM job, else mpiexec)",
+    )
+    scale.add_argument(
+        "--baseline",
+        choices=("quick", "full", "none"),
+        default="quick",
+        help="baseline before and after the launches (quick)",
+    )
+    scale.add_argument(
+        "--timeout",
+        type=float,
+        default=3600.0,
+        metavar="S",
+        help="time limit of a launch in seconds (3600)",
+    )
+
+
+def add_forecast(commands: Commands) -> None:
     """Describe ``lad-mpi forecast``."""
-    forecast = command(
+    forecast = add_command(
         commands,
         "forecast",
-        "what an iteration, and an error, would cost elsewhere",
-        "Fit a cost model on the runs of scaling studies or of folders of logs, hold it against "
-        "the largest measured case, which is left out for that, and predict the time of an "
-        "iteration and to a target error at other ranks, loads, dimensions and networks. What "
-        "this assumes is listed. Exit code 1 if the case that was left out is not predicted.",
+        "predict times at other sizes and on other networks",
+        "Fit a cost model to the runs of scaling studies or of folders of logs. Predict the time "
+        "of an iteration, and the time to an error, at other ranks, loads, dimensions and "
+        "networks, and list what the forecast assumes. As a check, the model predicts the "
+        "largest measured case from the others; exit code 1 if that fails.",
     )
     forecast.add_argument(
         "study",
         type=path_argument,
         nargs="+",
         metavar="STUDY",
-        help="folder that lad-mpi scale wrote, or that is searched for logs (*.h5)",
+        help="folder of a scaling study, or folder of logs (*.h5)",
     )
-    measured = "(default: those measured)"
+    measured = "(default: as measured)"
     forecast.add_argument("--ranks", metavar="P,P", help=f"numbers of ranks {measured}")
-    forecast.add_argument("--load", metavar="D,D", help=f"subsets a device {measured}")
+    forecast.add_argument("--load", metavar="D,D", help=f"subsets per device {measured}")
     forecast.add_argument("--dimension", metavar="Q,Q", help=f"length of the model {measured}")
     forecast.add_argument(
         "--network",
         action="append",
         default=[],
         metavar="TEXT",
-        help="in place of the communication that was measured: latency=2us,bandwidth=25GB/s; may "
-        "be repeated",
+        help="replace the measured communication by a network, such as "
+        "latency=2us,bandwidth=25GB/s; may be repeated",
     )
     forecast.add_argument(
-        "--target-error", type=float, metavar="E", help="show the time to this error, too"
+        "--target-error", type=float, metavar="E", help="also show the time to this error"
     )
     forecast.add_argument(
         "--metric",
         choices=("loss", "gradient_norm", "distance_to_optimum"),
         default="loss",
-        help="which error of the logs the target is of (loss)",
+        help="error that the target is for (loss)",
     )
     forecast.add_argument(
         "-o",
@@ -198,11 +262,11 @@ def add_forecast(commands: _Commands, command: _Add) -> None:
     forecast.set_defaults(module="forecast", function="forecast")
 
 
-def _add_drift(parser: _Parser) -> None:
+def _add_drift(parser: Parser) -> None:
     parser.add_argument(
         "--drift",
         type=float,
         default=0.15,
         metavar="X",
-        help="relative change of a median, beyond its spread, that counts as one (0.15)",
+        help="relative change of a median that counts as drift (0.15)",
     )

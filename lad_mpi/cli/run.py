@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lad_mpi.cli.progress import open_progress
-from lad_mpi.cli.world import inspect_place, on_server, whole_world
+from lad_mpi.cli.world import inspect_place, whole_world
 from lad_mpi.errors import ExitCode, UsageError
 from lad_mpi.spec import identify, load_spec, parse_toml_spec, to_toml
 from lad_mpi.training import Existing, run_spec
+from lad_mpi.transport import from_server
 
 if TYPE_CHECKING:
     import argparse
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
 def run(options: argparse.Namespace) -> ExitCode:
     """Run one spec on all ranks."""
     with whole_world(verbose=options.verbose) as (link, interrupt):
-        text = on_server(link, lambda: to_toml(_load(options)))
+        text = from_server(link, lambda: to_toml(_load(options)))
         if options.dry_run:
             if link.is_server:
                 sys.stdout.write(text)
             return ExitCode.OK
         spec = parse_toml_spec(text)
-        output = Path(on_server(link, lambda: str(log_path(options.output, spec))))
+        output = Path(from_server(link, lambda: str(log_path(options.output, spec))))
         remarks = inspect_place(link, output.parent, spec, force=options.force)
         with open_progress(options, link) as progress:
             progress.begin_run(spec.name, spec.seed, spec.iterations)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lad_mpi.cli.analysis import import_analysis
+from lad_mpi.cli.arguments import refuse_ranks, whole_numbers
+from lad_mpi.cli.tables import print_json
 from lad_mpi.errors import ExitCode, UsageError
-from lad_mpi.launchers import announced_size
 from lad_mpi.measure.scale import (
-    Launcher,
+    LaunchCommand,
     ScaleOptions,
     default_launcher,
     parse_axis,
@@ -31,21 +31,19 @@ if TYPE_CHECKING:
     import argparse
 
     from lad_mpi.measure.scale import ScalePlan
-    from lad_mpi.records import Launch, ScalingRecord
+    from lad_mpi.records import ScalingLaunch, ScalingRecord
 
 
 def scale(options: argparse.Namespace) -> ExitCode:
-    """Make or go on with a scaling study."""
-    if announced_size() > 1:
-        raise UsageError(
-            "lad-mpi scale starts the ranks itself, and was started on several",
-            hint="call it once, without mpirun or srun, inside the allocation",
-        )
+    """Run a scaling study, or continue one."""
+    refuse_ranks("lad-mpi scale starts the ranks itself, and was started on several")
     spec = load_spec(options.spec, options.overrides)
     over = dict(parse_axis(text, spec) for text in options.over)
-    plan = plan_scaling(options.kind, spec, _ranks(options), over=over, growth=options.grow)
+    plan = plan_scaling(
+        options.kind, spec, whole_numbers("--ranks", options.ranks), over=over, growth=options.grow
+    )
     words = parse_launcher(options.launcher) if options.launcher else default_launcher()
-    launcher = Launcher(words)
+    launcher = LaunchCommand(words)
     settings = _settings(options)
     if options.dry_run:
         _print_plan(plan, launcher, settings, as_json=options.json)
@@ -62,12 +60,12 @@ def scale(options: argparse.Namespace) -> ExitCode:
                 stopping=lambda: bool(interrupt.signal_name),
             )
         except StoppedError:
-            sys.stderr.write("interrupted; the same command goes on with what is missing\n")
+            sys.stderr.write("interrupted; repeat the command to run what is missing\n")
             return ExitCode.CHECKPOINTED
     void = _void_claims(record, folder)
     if options.json:
         document = {**dataclasses.asdict(record), "void_claims": void}
-        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+        print_json(document)
     else:
         _report(record, void, folder)
     voided = void or any(launch.void for launch in record.launches)
@@ -75,25 +73,15 @@ def scale(options: argparse.Namespace) -> ExitCode:
 
 
 class _Lines:
-    """Plain lines on standard error: launches take long, and output may be a file."""
+    """Lines on standard error: launches take long, and standard output may be a file."""
 
     def begin(self, what: str, position: int, total: int) -> None:
         where = f"[{position}/{total}] " if position else ""
         sys.stderr.write(f"{where}{what}\n")
 
-    def end(self, launch: Launch) -> None:
+    def end(self, launch: ScalingLaunch) -> None:
         if launch.void:
             sys.stderr.write(f"  void: {one_line(launch.void)}\n")
-
-
-def _ranks(options: argparse.Namespace) -> list[int]:
-    try:
-        return [int(word) for word in options.ranks.split(",")]
-    except ValueError as error:
-        raise UsageError(
-            f"--ranks {options.ranks}: expected numbers with commas between them",
-            hint="--ranks 2,3,5,9",
-        ) from error
 
 
 def _settings(options: argparse.Namespace) -> ScaleOptions:
@@ -118,7 +106,7 @@ def _slug(name: str) -> str:
 
 
 def _print_plan(
-    plan: ScalePlan, launcher: Launcher, settings: ScaleOptions, *, as_json: bool
+    plan: ScalePlan, launcher: LaunchCommand, settings: ScaleOptions, *, as_json: bool
 ) -> None:
     ordered = planned_launches([case for case, _ in plan.cases], settings.launches, settings.seed)
     commands = [
@@ -127,7 +115,7 @@ def _print_plan(
     ]
     if as_json:
         document = dataclasses.asdict(new_record(plan, launcher, settings))
-        sys.stdout.write(json.dumps({**document, "commands": commands}, indent=2) + "\n")
+        print_json({**document, "commands": commands})
         return
     sys.stdout.write(f"# {plan.kind} scaling of {plan.name}; base case {plan.base.name}\n")
     sys.stdout.write(f"# {plan.growth_rule}\n")
@@ -136,7 +124,7 @@ def _print_plan(
 
 
 def _void_claims(record: ScalingRecord, folder: Path) -> list[str]:
-    """Return what makes no claim and why, as the analysis has it."""
+    """Return which claims are void and why, as the analysis judges."""
     if all(launch.void for launch in record.launches):
         return record.void
     scaling = import_analysis("analysis.scaling")

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lad_mpi.cli.progress import open_progress
-from lad_mpi.cli.world import inspect_place, on_server, whole_world
+from lad_mpi.cli.tables import print_json, print_table
+from lad_mpi.cli.world import inspect_place, whole_world
 from lad_mpi.errors import ExitCode, SchedulerError, UsageError
 from lad_mpi.study import Study, follow_study, load_study, run_study, select_runs, study_status
+from lad_mpi.transport import from_server
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping, Sequence
 
     from lad_mpi.study import StudyResult
 
@@ -36,13 +36,13 @@ def run(options: argparse.Namespace) -> ExitCode:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise UsageError(
-                    f"cannot make the folder {folder}: {error.strerror}",
-                    hint="give a folder of yours with -o",
+                    f"cannot create the folder {folder}: {error.strerror}",
+                    hint="choose a writable folder with -o",
                 ) from error
             studies.append(study)
             return str(folder)
 
-        folder = Path(on_server(link, load))
+        folder = Path(from_server(link, load))
         remarks = inspect_place(link, folder, force=options.force)
         with open_progress(options, link) as progress:
             if not link.is_server:
@@ -56,15 +56,6 @@ def run(options: argparse.Namespace) -> ExitCode:
         link.share(str(int(exit_code)))
         _report(result, folder, quiet=options.quiet)
         return exit_code
-
-
-def _print_table(
-    rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], right: Sequence[str]
-) -> None:
-    # Ranks that run a study print no table, and need not import rich.
-    from lad_mpi.cli.tables import print_table  # noqa: PLC0415
-
-    print_table(rows, columns=columns, right=right)
 
 
 def plan(options: argparse.Namespace) -> ExitCode:
@@ -81,18 +72,18 @@ def plan(options: argparse.Namespace) -> ExitCode:
         for run in study.runs
     ]
     if options.json:
-        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+        print_json(rows)
         return ExitCode.OK
     if study.description:
         sys.stdout.write(f"{study.description.strip()}\n\n")
-    _print_table(rows, {"name": "run", "seed": "seed", "log": "log"}, right=("seed",))
+    print_table(rows, columns={"name": "run", "seed": "seed", "log": "log"}, right=("seed",))
     sys.stdout.write(f"{len(rows)} runs\n")
     return ExitCode.OK
 
 
 def status(options: argparse.Namespace) -> ExitCode:
-    """Show what has become of the runs of a study, and of its jobs."""
-    # As for tables: ranks that run a study have no use for it.
+    """Show the state of the runs of a study and of its jobs."""
+    # Ranks that run a study do not need it.
     from lad_mpi.slurm import (  # noqa: PLC0415
         ask_queue,
         join_queue,
@@ -107,7 +98,7 @@ def status(options: argparse.Namespace) -> ExitCode:
         submissions = read_submissions(folder)
         queue = ask_queue(known_jobs(states, submissions))
     except (UsageError, SchedulerError) as error:
-        sys.stderr.write(f"lad-mpi: {error}\nwhat follows is what the logs alone say\n")
+        sys.stderr.write(f"lad-mpi: {error}\nthe following states are those of the logs alone\n")
         submissions, queue = [], {}
     found = join_queue(states, submissions, queue, folder)
     rows = [
@@ -124,12 +115,12 @@ def status(options: argparse.Namespace) -> ExitCode:
         for one in found
     ]
     if options.json:
-        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+        print_json(rows)
         return ExitCode.OK
     columns = {"name": "run", "seed": "seed", "status": "status", "iterations": "iterations"}
     optional = {"job": "job", "failure": "reason"}
     columns |= {key: title for key, title in optional.items() if any(row[key] for row in rows)}
-    _print_table(rows, columns, right=("seed", "iterations"))
+    print_table(rows, columns=columns, right=("seed", "iterations"))
     counts = Counter(one.status for one in found)
     summary = ", ".join(f"{count} {name}" for name, count in counts.items())
     sys.stdout.write(f"{len(found)} runs: {summary}\n")
@@ -150,4 +141,4 @@ def _report(result: StudyResult, folder: Path, *, quiet: bool) -> None:
             f"{len(result.failed)} not completed; logs in {folder}\n"
         )
     if result.interrupted:
-        sys.stderr.write("interrupted; the same command goes on with what is missing\n")
+        sys.stderr.write("interrupted; repeat the command to run what is missing\n")

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING
 
+from lad_mpi.cli.arguments import refuse_ranks
 from lad_mpi.cli.study import study_folder
-from lad_mpi.errors import ExitCode, UsageError
-from lad_mpi.launchers import announced_size
+from lad_mpi.cli.tables import print_json
+from lad_mpi.errors import ExitCode
 from lad_mpi.slurm import (
     ask_queue,
-    is_missing,
     join_queue,
     known_jobs,
     load_cluster,
-    prepare,
+    needs_submission,
+    prepare_job,
     read_submissions,
-    send,
+    submit_job,
     submitting,
 )
 from lad_mpi.study import load_study, study_status
@@ -26,21 +26,20 @@ if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
-    from lad_mpi.slurm import Layout, Prepared
+    from lad_mpi.slurm import JobLayout, Prepared
     from lad_mpi.study import Run, Study
 
 
 def submit(options: argparse.Namespace) -> ExitCode:
-    """Submit what is missing of a study."""
-    if announced_size() > 1:
-        raise UsageError("jobs are submitted by one process", hint="call it without mpirun or srun")
+    """Submit the missing runs of a study."""
+    refuse_ranks("jobs are submitted by one process")
     study = load_study(options.study)
     folder = study_folder(options, study)
     file = load_cluster(options.cluster, options.overrides)
-    layout: Layout = "array" if options.array else "packed"
+    layout: JobLayout = "array" if options.array else "packed"
 
     def ready(runs: list[Run]) -> Prepared:
-        return prepare(study, runs, file, layout, path=options.study, folder=folder)
+        return prepare_job(study, runs, file, layout, path=options.study, folder=folder)
 
     if options.dry_run:
         runs = _missing(study, folder)
@@ -55,7 +54,7 @@ def submit(options: argparse.Namespace) -> ExitCode:
     with submitting(folder):
         runs = _missing(study, folder)
         prepared = ready(runs) if runs else None
-        submission = None if prepared is None else send(prepared, folder)
+        submission = None if prepared is None else submit_job(prepared, folder)
     if options.json:
         _report_json(prepared, None if submission is None else submission.job_id)
     elif prepared is None or submission is None:
@@ -74,7 +73,7 @@ def _missing(study: Study, folder: Path) -> list[Run]:
     submissions = read_submissions(folder)
     queue = ask_queue(known_jobs(states, submissions))
     joined = join_queue(states, submissions, queue, folder)
-    return [status.state.run for status in joined if is_missing(status)]
+    return [status.state.run for status in joined if needs_submission(status)]
 
 
 def _say_nothing_missing(study: Study) -> None:
@@ -89,4 +88,4 @@ def _report_json(prepared: Prepared | None, job_id: str | None) -> None:
         "tasks": {} if prepared is None else prepared.tasks,
         "script": "" if prepared is None else prepared.script,
     }
-    sys.stdout.write(json.dumps(report, indent=2) + "\n")
+    print_json(report)

@@ -11,7 +11,6 @@ from lad_mpi.doctor import cheap_checks, refuse_unfit
 from lad_mpi.errors import (
     ExitCode,
     LadError,
-    RelayedError,
     SharedMemoryError,
     TransportError,
 )
@@ -21,14 +20,12 @@ from lad_mpi.training.interrupt import InterruptRequest
 from lad_mpi.transport import open_link
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from lad_mpi.spec import Spec
     from lad_mpi.transport import Link
 
-_FAILED = "!"
-_FINE = "+"
 #: How long other ranks wait while rank 0 prints an error that all ranks have.
 _PAUSE_S = 2.0
 
@@ -113,27 +110,3 @@ def inspect_place(link: Link, folder: Path, spec: Spec | None = None, *, force: 
     if not force:
         refuse_unfit(findings)
     return [f"{finding.severity.label}: {finding.check}: {finding.found}" for finding in findings]
-
-
-def on_server(link: Link, produce: Callable[[], str]) -> str:
-    """Compute a text on the server and return it on all ranks.
-
-    Raises
-    ------
-    LadError
-        On the server, the error of ``produce``; on other ranks, one with the same exit code,
-        which is not printed.
-    """
-    if not link.is_server:
-        verdict, _, text = link.share("").partition("\n")
-        if verdict.startswith(_FAILED):
-            raise RelayedError(ExitCode(int(verdict[1:])))
-        return text
-    try:
-        text = produce()
-    except LadError as error:
-        link.share(f"{_FAILED}{int(error.exit_code)}\n")
-        error.relayed = True
-        raise
-    link.share(f"{_FINE}\n{text}")
-    return text

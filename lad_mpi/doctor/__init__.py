@@ -1,6 +1,6 @@
 """Check whether a run can be trusted here: every rank collects facts, the server judges."""
 
-from lad_mpi.doctor.examine import Report, cheap_checks, examine, examine_alone, judge, refuse_unfit
+from lad_mpi.doctor.examine import Report, cheap_checks, examine, judge, refuse_unfit
 from lad_mpi.doctor.facts import RankFacts
 from lad_mpi.doctor.finding import Finding, Severity
 
@@ -11,7 +11,6 @@ __all__ = [
     "Severity",
     "cheap_checks",
     "examine",
-    "examine_alone",
     "judge",
     "refuse_unfit",
 ]

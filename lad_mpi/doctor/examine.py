@@ -14,13 +14,11 @@ from lad_mpi.doctor.ranks import judge_ranks, judge_versions
 from lad_mpi.doctor.storage import judge_hdf5, judge_output
 from lad_mpi.errors import ExitCode, UnfitError
 from lad_mpi.training.clock import Phase
-from lad_mpi.transport import Loopback
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from lad_mpi.errors import TransportError
     from lad_mpi.spec import Spec
     from lad_mpi.transport import Link
 
@@ -96,26 +94,16 @@ def examine(link: Link, output: Path) -> Report | None:
     return judge([from_text(text) for text in texts]) if link.is_server else None
 
 
-def examine_alone(refusal: TransportError, output: Path) -> Report:
-    """Check this process alone, because the ranks did not find each other.
-
-    It starts no other processes: the launcher ends all ranks as soon as one of them ends.
-    """
-    return judge([all_facts(Loopback(), output, probe=False)], refusal)
-
-
-def judge(facts: Sequence[RankFacts], refusal: TransportError | None = None) -> Report:
+def judge(facts: Sequence[RankFacts]) -> Report:
     """Judge the facts of all ranks. The same facts give the same report.
 
     Parameters
     ----------
     facts : sequence of RankFacts
         One per rank, in rank order.
-    refusal : TransportError, optional
-        Why the ranks did not find each other.
     """
     findings = [
-        *judge_ranks(facts, refusal),
+        *judge_ranks(facts),
         *judge_versions(facts),
         *judge_placement(facts),
         *judge_gpus(facts),

@@ -195,7 +195,7 @@ def cheap_facts(link: Link, output: Path | None) -> RankFacts:
     )
 
 
-def all_facts(link: Link, output: Path, *, probe: bool = True) -> RankFacts:
+def all_facts(link: Link, output: Path) -> RankFacts:
     """Collect all facts. The server and the first rank of a host start other processes.
 
     Parameters
@@ -204,13 +204,11 @@ def all_facts(link: Link, output: Path, *, probe: bool = True) -> RankFacts:
         Of this rank.
     output : Path
         Folder of the log; it need not exist.
-    probe : bool
-        Whether to start processes that try GPU transfers and HDF5.
     """
     cheap = cheap_facts(link, output)
     gpus = visible_gpus()
     hdf5 = None
-    if probe and cheap.output is not None and not cheap.output.error:
+    if cheap.output is not None and not cheap.output.error:
         # Only the server imports HDF5.
         from lad_mpi.logs.probe import probe_hdf5  # noqa: PLC0415
 
@@ -224,7 +222,7 @@ def all_facts(link: Link, output: Path, *, probe: bool = True) -> RankFacts:
         gpus=tuple(gpus),
         gpu=gpus[local_rank() % len(gpus)] if gpus else "",
         driver_gpus=len(list(_NVIDIA.iterdir())) if _NVIDIA.is_dir() else 0,
-        transfers=probe_gpu_transfers() if gpus and probe and local_rank() == 0 else None,
+        transfers=probe_gpu_transfers() if gpus and local_rank() == 0 else None,
         hdf5=hdf5,
     )
 

@@ -23,20 +23,18 @@ from lad_mpi.launchers import module_words, without_job
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: Time limit of the processes.
-PROBE_TIMEOUT_S = 60.0
+_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class GpuTransfers:
-    """How messages get from a GPU to MPI.
+    """The recommended value of ``backend.gpu_transfers``.
 
     Parameters
     ----------
-    kind : {"direct", "staged", "none"}
+    kind : {"direct", "staged"}
         ``direct``: MPI takes arrays of the GPU, delivers them correctly, and is at least as
-        fast as ``staged``. ``staged``: messages go through pinned host memory. ``none``:
-        arrays are in host memory.
+        fast as ``staged``, which copies messages through pinned host memory.
     reason : str
         Why, as text.
     direct_bytes_per_s, staged_bytes_per_s : float or None
@@ -44,17 +42,14 @@ class GpuTransfers:
         five; None if not measured.
     """
 
-    kind: Literal["direct", "staged", "none"]
+    kind: Literal["direct", "staged"]
     reason: str
     direct_bytes_per_s: float | None = None
     staged_bytes_per_s: float | None = None
 
 
-HOST_MEMORY = GpuTransfers("none", "arrays are in host memory")
-
-
 def probe_gpu_transfers(
-    *, command: Sequence[str] | None = None, timeout_s: float = PROBE_TIMEOUT_S
+    *, command: Sequence[str] | None = None, timeout_s: float = _TIMEOUT_S
 ) -> GpuTransfers:
     """Try whether MPI takes arrays of the GPU, in two processes on this host.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import signal
 import sys
@@ -17,15 +16,15 @@ import numpy as np
 
 from lad_mpi.arrays import copy_array, open_backend
 from lad_mpi.doctor.gpu_probe import GpuTransfers
-from lad_mpi.errors import BackendError, ExitCode
-from lad_mpi.transport.base import SERVER, Layout
-from lad_mpi.transport.watchdog import Watchdog
+from lad_mpi.errors import ExitCode, LadError
+from lad_mpi.launchers import announced_rank
+from lad_mpi.transport import Layout, open_link, together
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from lad_mpi.arrays import Backend
-    from lad_mpi.transport.base import Exchange
+    from lad_mpi.transport import Exchange, Link
 
 #: Libraries send small messages eagerly, large ones by rendezvous, and larger ones in pieces.
 _SIZES_BYTES = (1, 4001, 2**22 + 3)
@@ -45,50 +44,52 @@ def main(timeout_s: float) -> None:
     """
     # The process that enforces the limit may be killed.
     signal.alarm(int(timeout_s) + _GRACE_S)
-    # MPI first, as in a run: some libraries look for GPUs when they are initialised.
-    comm = importlib.import_module("lad_mpi.transport.mpi").world()
-    backend = None
     try:
-        backend = open_backend("cupy", "float32")
-    except BackendError as error:
-        _print(GpuTransfers("staged", error.message))
-    if _largest(comm, backend is None) or backend is None:
-        return
-    if comm.size == 1:
-        _print(GpuTransfers("staged", "mpiexec does not match the MPI library"))
-        return
+        # MPI first, as in a run: some libraries look for GPUs when they are initialised.
+        link = open_link()
+        backend = together(link, partial(open_backend, "cupy", "float32"))
+        found = _measure_or_abort(link, backend)
+    except LadError as error:
+        found = GpuTransfers("staged", error.message)
+    # A launcher may mix the lines of two ranks.
+    if announced_rank() == 0:
+        sys.stdout.write(json.dumps(asdict(found)) + "\n")
+        sys.stdout.flush()
+
+
+def _measure_or_abort(link: Link, backend: Backend) -> GpuTransfers:
     try:
-        found = measure(comm, backend)
+        return measure(link, backend)
     except Exception:
         traceback.print_exc()
         # Otherwise the other process would wait.
-        comm.Abort(int(ExitCode.FAILED))
+        link.abort(int(ExitCode.FAILED))
         raise
-    if comm.rank == SERVER:
-        _print(found)
 
 
-def measure(comm: Any, backend: Backend) -> GpuTransfers:
+def measure(link: Link, backend: Backend) -> GpuTransfers:
     """Run the collectives of an iteration with arrays of a backend.
 
     Parameters
     ----------
-    comm : mpi4py.MPI.Intracomm
-        Communicator of two ranks.
+    link : Link
+        Of one of two ranks.
     backend : Backend
         Backend of the arrays; NumPy in tests.
     """
+    if link.size == 1:
+        return GpuTransfers("staged", "there is one process only, so nothing was sent")
     for size in _SIZES_BYTES:
-        with _planned(comm, size, backend.xp.zeros) as exchange:
-            wrong = not _delivers(comm, exchange, backend)
-        if _largest(comm, wrong):
+        with _planned(link, size, backend.xp.zeros) as exchange:
+            wrong = not _delivers(link, exchange, backend)
+        if _largest(link, wrong):
             return GpuTransfers("staged", f"MPI delivered wrong data ({size} bytes)")
     with (
-        _planned(comm, _TIMED_BYTES, backend.xp.zeros) as handed,
-        _planned(comm, _TIMED_BYTES, backend.host_buffer) as hosts,
+        _planned(link, _TIMED_BYTES, backend.xp.zeros) as handed,
+        _planned(link, _TIMED_BYTES, backend.host_buffer) as hosts,
     ):
-        direct_s = _best(comm, backend, partial(_send, handed))
-        staged_s = _best(comm, backend, _staged(hosts, backend))
+        direct_s = _best(link, backend, partial(_send, handed))
+        staged_s = _best(link, backend, _staged(hosts, backend))
     moved = _TIMED_BYTES * (1 + _NUM_DEVICES)
     direct, staged = moved / direct_s, moved / staged_s
     rates = f"{direct / 1e9:.1f} GB/s directly, {staged / 1e9:.1f} GB/s through the host"
@@ -97,34 +98,21 @@ def measure(comm: Any, backend: Backend) -> GpuTransfers:
     return GpuTransfers("direct", rates, direct, staged)
 
 
-@contextlib.contextmanager
-def _planned(comm: Any, size_bytes: int, allocate: Callable[..., Any]) -> Iterator[Exchange]:
+def _planned(
+    link: Link, size_bytes: int, allocate: Callable[..., Any]
+) -> contextlib.closing[Exchange]:
     """Plan a broadcast, and a gather of one message from each of two devices."""
-    mpi = importlib.import_module("lad_mpi.transport.mpi")
-
-    def empty(shape: tuple[int, ...]) -> Any:
-        return allocate(shape, np.uint8)
-
-    # The probe enforces the time limit.
-    watchdog = Watchdog(comm.rank, lambda: None, timeout_s=0)
-    exchange = mpi.MpiExchange(
-        comm,
-        Layout(_NUM_DEVICES, comm.size),
-        size_bytes,
-        empty((size_bytes,)),
-        allocate=empty,
-        watchdog=watchdog,
-    )
-    with contextlib.closing(exchange):
-        yield exchange
+    layout = Layout(_NUM_DEVICES, link.size)
+    plan = link.plan(layout, size_bytes, size_bytes, lambda shape: allocate(shape, np.uint8))
+    return contextlib.closing(plan)
 
 
-def _delivers(comm: Any, exchange: Exchange, backend: Backend) -> bool:
+def _delivers(link: Link, exchange: Exchange, backend: Backend) -> bool:
     """Return whether all messages arrive in the right place with the right bytes."""
     xp, size = backend.xp, exchange.downlink.size
     # A prime period, so that pieces in the wrong order are noticed.
     pattern = (xp.arange(size) % 251).astype(np.uint8)
-    if comm.rank == SERVER:
+    if link.is_server:
         exchange.downlink[...] = pattern
     for row in range(len(exchange.uplink)):
         exchange.uplink[row] = pattern + np.uint8(row)
@@ -162,29 +150,22 @@ def _staged(exchange: Exchange, backend: Backend) -> Callable[[], None]:
     return send
 
 
-def _best(comm: Any, backend: Backend, send: Callable[[], None]) -> float:
+def _best(link: Link, backend: Backend, send: Callable[[], None]) -> float:
     """Return the time of the fastest exchange in seconds, after one to warm up."""
     times_s = []
     for _ in range(1 + _REPEATS):
         backend.synchronize()
-        comm.Barrier()
+        link.meet("a timed exchange")
         start = time.perf_counter()
         send()
         backend.synchronize()
         times_s.append(time.perf_counter() - start)
     # Ranks must agree on which is faster.
-    return _largest(comm, min(times_s[1:]))
+    return _largest(link, min(times_s[1:]))
 
 
-def _largest(comm: Any, value: float) -> float:
-    everyone = np.empty(comm.size)
-    comm.Allgather(np.array([value], dtype=np.float64), everyone)
-    return float(everyone.max())
-
-
-def _print(found: GpuTransfers) -> None:
-    sys.stdout.write(json.dumps(asdict(found)) + "\n")
-    sys.stdout.flush()
+def _largest(link: Link, value: float) -> float:
+    return max(float(text) for text in link.gather_texts(repr(float(value))))
 
 
 if __name__ == "__main__":

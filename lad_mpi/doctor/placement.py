@@ -160,8 +160,8 @@ def _load(ranks: Sequence[RankFacts]) -> list[Finding]:
         Finding(
             Severity.WARNING,
             "load",
-            f"{ranks[0].host} has {cpus} processors for these ranks' threads ({threads}) and for "
-            f"other work: load average {load:.1f}",
+            f"{ranks[0].host} is busy: load average {load:.1f} besides the threads of these ranks "
+            f"({threads}), on {cpus} processors",
             "measure on a host of your own (sbatch --exclusive); if a job of yours has just "
             "ended, wait: the average covers the last minute",
             (ranks[0].host,),

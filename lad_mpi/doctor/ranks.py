@@ -1,4 +1,4 @@
-"""Check that the ranks find each other and run the same software."""
+"""Check that MPI loads, the launcher matches, and all ranks run the same software."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from lad_mpi.doctor.finding import Finding, Severity, name_ranks
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lad_mpi.errors import TransportError
-
 #: Results are meaningless if these differ between ranks.
 _MUST_AGREE = {"lad_mpi": "lad_mpi", "numpy": "NumPy", "mpi": "the MPI library"}
 #: The last bits, or times, depend on these.
@@ -24,18 +22,12 @@ _SHOULD_AGREE = {
 }
 
 
-def judge_ranks(facts: Sequence[RankFacts], refusal: TransportError | None = None) -> list[Finding]:
-    """Check that MPI loads, that the ranks find each other, and that the launcher matches.
+def judge_ranks(facts: Sequence[RankFacts]) -> list[Finding]:
+    """Check that MPI loads and that the launcher matches.
 
-    Parameters
-    ----------
-    facts : sequence of RankFacts
-        One per rank.
-    refusal : TransportError, optional
-        Why the ranks did not find each other.
+    Ranks that do not find each other make no report:
+    :func:`~lad_mpi.transport.open_link` refuses them.
     """
-    if refusal is not None:
-        return [Finding(Severity.FATAL, "ranks", refusal.message, refusal.hint)]
     error = facts[0].mpi.get("error")
     if error:
         return [

@@ -1,4 +1,4 @@
-"""MPI's own calls, timed as they are: what the suite's collectives are held against."""
+"""Plain MPI calls and their times, to compare the suite's collectives with."""
 
 from __future__ import annotations
 
@@ -20,27 +20,28 @@ _PAUSE_S = 1e-3
 
 
 class Bare:
-    """MPI's calls on plain byte buffers.
+    """MPI calls on byte buffers.
 
-    Every method is called by all ranks together.
+    All methods are collective, except that the ``*_call`` methods only return a function,
+    which is collective.
 
     Parameters
     ----------
     comm : Communicator
-        That of a link, of all ranks.
+        Communicator of a link, with all ranks.
     """
 
     def __init__(self, comm: Communicator) -> None:
         self._comm = comm
 
     def wait_quietly(self) -> None:
-        """Wait for all ranks without keeping a processor busy, as MPI's own barrier would."""
+        """Wait for all ranks. Unlike MPI's barrier, this keeps no processor busy."""
         request = self._comm.Ibarrier()
         while not request.Test():
             time.sleep(_PAUSE_S)
 
     def start_together(self) -> None:
-        """Wait for all ranks, to go on at nearly the same moment."""
+        """Wait for all ranks, so that they continue at nearly the same time."""
         self._comm.Barrier()
 
     def ping_pong(self, partner: int, size_bytes: int, repeats: int) -> list[float]:
@@ -49,16 +50,16 @@ class Bare:
         Parameters
         ----------
         partner : int
-            The other rank; all others wait quietly.
+            The other rank. All others wait.
         size_bytes : int
-            Of the message.
+            Size of the message.
         repeats : int
-            Timed round trips, after one that is not timed.
+            Number of timed round trips, after one for warm-up.
 
         Returns
         -------
         list of float
-            Half of each round trip, in seconds, on rank 0; empty elsewhere.
+            Half of each round trip, in seconds, on rank 0; empty on other ranks.
         """
         comm, times_s = self._comm, []
         message = np.zeros(size_bytes, dtype=np.uint8)
@@ -76,16 +77,16 @@ class Bare:
         return times_s
 
     def broadcast_call(self, buffer: HostBytes) -> Callable[[], None]:
-        """Return the call that broadcasts a buffer from rank 0."""
+        """Return a function that broadcasts a buffer from rank 0."""
         return lambda: self._comm.Bcast(buffer, root=SERVER)
 
     def gather_call(self, size_bytes: int) -> Callable[[], None]:
-        """Return the call that collects equal blocks on rank 0.
+        """Return a function that gathers equal blocks on rank 0.
 
         Parameters
         ----------
         size_bytes : int
-            What reaches rank 0 from the others together, at least; rank 0
+            Least number of bytes that rank 0 receives from all others together. Rank 0
             contributes a block as well.
         """
         block = -(-size_bytes // (self._comm.size - 1))
@@ -95,7 +96,7 @@ class Bare:
         return lambda: self._comm.Gather(send, receive, root=SERVER)
 
     def gatherv_call(self, counts_bytes: list[int]) -> Callable[[], None]:
-        """Return the call that collects so many bytes of each rank on rank 0."""
+        """Return a function that gathers the given number of bytes from each rank on rank 0."""
         send = np.zeros(counts_bytes[self._comm.rank], dtype=np.uint8)
         receive = None
         if self._comm.rank == SERVER:
@@ -103,21 +104,22 @@ class Bare:
         return lambda: self._comm.Gatherv(send, receive, root=SERVER)
 
     def time_together(self, calls: list[Callable[[], None]], repeats: int) -> HostFloats:
-        """Time collectives in turn, each after a barrier.
+        """Time collectives one after another, each after a barrier.
 
         Parameters
         ----------
         calls : list of callable
             Collectives, the same on all ranks.
         repeats : int
-            Rounds, after one that is not timed. Each has an order of its own, the same
-            on all ranks: what a call leaves in the caches falls to all others alike.
+            Number of timed rounds, after one for warm-up. The order of the calls changes from
+            round to round, so that no call always runs with the caches that another one
+            left. It is the same on all ranks.
 
         Returns
         -------
         ndarray of float64, shape (calls, repeats)
-            Seconds of this rank, from leaving the barrier to leaving the call. Of
-            a collective counts the greatest over ranks.
+            Seconds on this rank, from the end of the barrier to the end of the call. The time
+            of a collective is the largest over ranks.
         """
         times_s = np.zeros((len(calls), repeats))
         order = np.random.Generator(np.random.PCG64(0))

@@ -1,4 +1,4 @@
-"""How fast codecs turn vectors into messages and back, beside a copy of the vectors."""
+"""How fast codecs turn vectors into messages and back, compared with a copy of the vectors."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class CodecTiming:
     Parameters
     ----------
     encode, decode : Timing
-        From vectors to sealed messages, and from messages to checked vectors.
+        From vectors to messages with checksums, and from messages to checked vectors.
     payload_bytes : int
-        Of one message, without its header.
+        Size of one message without its header.
     """
 
     encode: Timing
@@ -60,17 +60,17 @@ class CodecBench:
     Parameters
     ----------
     num_devices, dimension : int
-        Vectors, and Q.
+        Number of vectors, and Q.
     dtype : {"float32", "float64"}
-        Of the vectors.
+        Dtype of the vectors.
     device_name : str
         Model of the GPU, or ``"cpu"``.
     copy : Timing
-        The vectors are copied to another array.
+        A copy of the vectors to another array.
     crossing : Timing or None
-        They are copied from the GPU to pinned memory of the host; None without a GPU.
+        A copy from the GPU to pinned memory of the host; None without a GPU.
     codecs : dict of str to CodecTiming
-        By kind and parameters, ``"rand_k k=100000"``.
+        By kind and parameters, such as ``"rand_k k=100000"``.
     """
 
     num_devices: int
@@ -83,11 +83,11 @@ class CodecBench:
 
     @property
     def vector_bytes(self) -> int:
-        """Bytes of all vectors: what speeds are relative to."""
+        """Bytes of all vectors, which speeds refer to."""
         return self.num_devices * self.dimension * np.dtype(self.dtype).itemsize
 
     def speed(self, timing: Timing) -> float:
-        """Return bytes of the vectors over the median time, in GB/s."""
+        """Return the bytes of the vectors over the median time, in GB/s."""
         return self.vector_bytes / timing.median_s / _GIGA
 
 
@@ -100,25 +100,20 @@ def bench_codecs(
     repeats: int = 7,
     kinds: Sequence[str] | None = None,
 ) -> CodecBench:
-    """Time codecs on normal numbers, on one thread or a GPU, headers and checksums included.
+    """Time codecs on normal numbers, on one thread or a GPU, with headers and checksums.
 
     Parameters
     ----------
     num_devices, dimension : int
-        Vectors, and Q.
+        Number of vectors, and Q.
     dtype : {"float32", "float64"}
-        Of the vectors.
+        Dtype of the vectors.
     backend : {"numpy", "cupy"}
         Where the vectors are, and are packed and unpacked.
     repeats : int
-        Timed calls of each, after one that is not timed.
+        Number of timed calls of each codec, after one for warm-up.
     kinds : sequence of str, optional
-        Which codecs; all of the suite's own where it is left out.
-
-    Notes
-    -----
-    In every round each is called once, and so is the copy: a machine that is
-    slow for a while is slow for all.
+        Codecs to time (default: all of the suite).
 
     Raises
     ------
@@ -159,7 +154,7 @@ def bench_codecs(
 def _calls(
     formats: Mapping[str, MessageFormat], backend: Backend, shape: tuple[int, int]
 ) -> dict[str, Callable[[], object]]:
-    """Return what is timed: copies of normal vectors, and each format's way there and back."""
+    """Return the calls to time: copies of the vectors, and packing and unpacking by each codec."""
     xp, dtype, (num_devices, dimension) = backend.xp, backend.dtype, shape
     normal = np.random.default_rng(0).standard_normal(shape, dtype=dtype.type)
     vectors = backend.asarray(normal)
@@ -173,14 +168,14 @@ def _calls(
     for name, messages in formats.items():
         packing = packing_for(messages, backend)
         slots = packing.new_slots(num_devices)
-        # In this order, so that there is something to decode.
+        # Encode first: decoding needs the messages.
         calls[f"encode {name}"] = partial(packing.pack, vectors, channel, slots)
         calls[f"decode {name}"] = partial(packing.unpack, slots, channel)
     return calls
 
 
 def _ended(call: Callable[[], object], backend: Backend) -> Callable[[], object]:
-    """Return a call that is over when what it queued on a GPU is."""
+    """Return a call that also waits for the GPU."""
 
     def both() -> None:
         call()
@@ -190,7 +185,7 @@ def _ended(call: Callable[[], object], backend: Backend) -> Callable[[], object]
 
 
 def _examples(dimension: int) -> list[Codec]:
-    """Return codecs of every kind, with the parameters on which their speed depends."""
+    """Return codecs of every kind, with several values of the parameters that decide the speed."""
     tenth, half = max(1, dimension // 10), max(1, dimension // 2)
     return [
         NoCompression(),
@@ -205,7 +200,7 @@ def _examples(dimension: int) -> list[Codec]:
 
 
 def _named(codec: Codec) -> str:
-    """Return a codec's kind and parameters, without error feedback, which is no part of it."""
+    """Return the kind and parameters of a codec, without error feedback, which is not timed."""
     if not dataclasses.is_dataclass(codec):
         return codec.kind
     values = [

@@ -1,4 +1,4 @@
-"""The suite's two collectives beside MPI's own of the same bytes."""
+"""The suite's broadcast and gather, compared with plain MPI calls of as many bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lad_mpi.errors import UsageError
 from lad_mpi.measure.bare import Bare
 from lad_mpi.measure.timing import Timing
 from lad_mpi.transport import Layout
-from lad_mpi.types import COMMAND_BYTES
+from lad_mpi.types import broadcast_bytes
 from lad_mpi.wire import HEADER_BYTES
 
 if TYPE_CHECKING:
@@ -25,19 +25,19 @@ _NAMES = ("suite_bcast", "bare_bcast", "suite_gather", "bare_gatherv", "bare_gat
 
 
 @dataclass(frozen=True, slots=True)
-class CollectiveTimes:
-    """Both collectives for one dimension.
+class CollectiveBench:
+    """Times of both collectives at one dimension.
 
     Parameters
     ----------
     dimension : int
         Q; messages are uncompressed float64.
     downlink_bytes, uplink_bytes : int
-        Of the broadcast, and of all messages together.
+        Sizes of the broadcast, and of all messages together.
     times : dict of Timing
-        ``suite_bcast``, ``bare_bcast``, ``suite_gather``, ``bare_gatherv`` (the same
-        bytes of the same ranks) and ``bare_gather`` (equal blocks of all ranks, rank 0
-        among them, at least as many bytes from the others).
+        ``suite_bcast``, ``bare_bcast``, ``suite_gather``, ``bare_gatherv`` (the same number
+        of bytes from each rank) and ``bare_gather`` (equal blocks from all ranks, including
+        rank 0, with at least as many bytes from the others).
     """
 
     dimension: int
@@ -46,36 +46,36 @@ class CollectiveTimes:
     times: dict[str, Timing]
 
     def ratio(self, suite: str, bare: str) -> float:
-        """Return the suite's median over the bare one's."""
+        """Return the median of the suite over that of plain MPI."""
         return self.times[suite].median_s / self.times[bare].median_s
 
 
 def bench_collectives(
     link: Link, num_devices: int, dimensions: Sequence[int], repeats: int
-) -> list[CollectiveTimes]:
-    """Time broadcast and gather of a run and of MPI alone, in turn; on all ranks together.
+) -> list[CollectiveBench]:
+    """Time the broadcast and the gather of a run, and plain MPI calls. This is collective.
 
     Parameters
     ----------
     link : Link
-        Of this rank, of a world of at least two.
+        Link of this rank; there are at least two ranks.
     num_devices : int
         N.
     dimensions : sequence of int
-        Q.
+        Values of Q.
     repeats : int
-        Rounds, in each of which everything is called once, after one for warming up.
+        Number of timed rounds, after one for warm-up. A round calls each collective once.
 
     Returns
     -------
-    list of CollectiveTimes
-        One a dimension on the server, empty elsewhere. A collective takes as long as on
-        the rank that it takes longest on.
+    list of CollectiveBench
+        One for each dimension on the server, empty on other ranks. The time of a collective
+        is the largest over ranks.
 
     Raises
     ------
     UsageError
-        There is one rank only, or there are more ranks than devices allow.
+        There is only one rank, or there are more ranks than devices allow.
     """
     if link.communicator is None:
         raise UsageError(
@@ -85,7 +85,7 @@ def bench_collectives(
     found = []
     for dimension in dimensions:
         slot_bytes = HEADER_BYTES + _ITEM_BYTES * dimension
-        downlink_bytes = COMMAND_BYTES + _ITEM_BYTES * dimension
+        downlink_bytes = broadcast_bytes(dimension, _ITEM_BYTES)
         exchange = link.plan(
             layout, slot_bytes, downlink_bytes, lambda shape: np.zeros(shape, dtype=np.uint8)
         )
@@ -101,7 +101,7 @@ def bench_collectives(
         if table is not None:
             times = dict(zip(_NAMES, table.max(axis=0), strict=True))
             found.append(
-                CollectiveTimes(
+                CollectiveBench(
                     dimension,
                     downlink_bytes,
                     num_devices * slot_bytes,

@@ -1,4 +1,4 @@
-"""What an iteration costs beside compute, collectives and aggregation, from a real run."""
+"""The overhead of an iteration, measured in a real run."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from lad_mpi.transport import Link
     from lad_mpi.types import HostFloats
 
-#: Time that stands in other phases already.
+#: A phase whose time is part of other phases.
 _COUNTED_TWICE = "overlapped"
-#: What an iteration is for: all else is overhead. Evaluation is the experimenter's.
+#: Phases that are not overhead. Evaluation belongs to the experiment, not to training.
 PAYLOAD = ("broadcast", "compute", "gather", "aggregate", "evaluate", _COUNTED_TWICE)
 UNTIMED = "untimed"
 
 
 @dataclass(frozen=True, slots=True)
-class IterationCost:
-    """Where the time of an iteration goes, in seconds.
+class IterationBench:
+    """Where the time of an iteration goes.
 
     Parameters
     ----------
     ranks, iterations : int
-        P, and iterations after warm-up that medians are over.
+        P, and the number of iterations after warm-up.
     wall_s : float
-        Of an iteration, by a clock around whole blocks between two flushes; their median.
+        Wall time of an iteration in seconds: the median over blocks between two flushes.
     phases_s : dict of float
-        By phase, on the slowest rank: medians over iterations. ``untimed`` is what the
-        server's phases leave of the wall clock: commands, records and writing the log.
+        Seconds by phase, on the slowest rank; medians over iterations. ``untimed`` is the
+        wall time outside the server's phases: commands, records and writing the log.
     """
 
     ranks: int
@@ -49,7 +49,7 @@ class IterationCost:
 
     @property
     def overhead_s(self) -> float:
-        """All but compute, collectives, aggregation and evaluation."""
+        """Seconds outside compute, collectives, aggregation and evaluation."""
         return sum(time_s for name, time_s in self.phases_s.items() if name not in PAYLOAD)
 
 
@@ -60,29 +60,29 @@ class _Stamps(NoProgress):
         self.stamps: list[tuple[int, float]] = []
 
     def update(self, iteration: int, iterations: int, loss: float) -> None:  # noqa: ARG002
-        """Remember when so many iterations were done first."""
+        """Record the time at which this number of iterations was first reported."""
         if not self.stamps or iteration > self.stamps[-1][0]:
             self.stamps.append((iteration, perf_counter()))
 
 
 def bench_iteration(
     spec: Spec, link: Link, interrupt: InterruptRequest | None = None
-) -> IterationCost | None:
-    """Run a spec into a temporary log, on all ranks together, and split up its iterations.
+) -> IterationBench | None:
+    """Run a spec with a temporary log and split up its iterations. This is collective.
 
     Parameters
     ----------
     spec : Spec
-        What to run; it needs iterations enough for several flushes.
+        What to run, with enough iterations for several flushes.
     link : Link
-        Of this rank.
+        Link of this rank.
     interrupt : InterruptRequest, optional
-        That of the command.
+        Interrupt request of the command.
 
     Returns
     -------
-    IterationCost or None
-        On the server; None elsewhere.
+    IterationBench or None
+        The result on the server, None on other ranks.
 
     Raises
     ------
@@ -98,21 +98,21 @@ def bench_iteration(
             raise RunFailedError(outcome.failure)
         if not link.is_server:
             return None
-        # Only the server pays for importing HDF5.
+        # Only the server needs HDF5.
         from lad_mpi.logs import read_log  # noqa: PLC0415
 
         return split(read_log(output), stamps.stamps)
 
 
-def split(run: RunLog, stamps: list[tuple[int, float]]) -> IterationCost:
-    """Hold the phases of a log against the wall clock.
+def split(run: RunLog, stamps: list[tuple[int, float]]) -> IterationBench:
+    """Compare the phases of a log with the wall clock.
 
     Parameters
     ----------
     run : RunLog
         The log.
     stamps : list of (int, float)
-        Iterations done and the clock, at every flush.
+        Number of iterations done and the clock in seconds, at every flush.
 
     Raises
     ------
@@ -121,8 +121,8 @@ def split(run: RunLog, stamps: list[tuple[int, float]]) -> IterationCost:
     """
     if len(stamps) < 2:
         raise RunFailedError(
-            "the run was too short to tell its overhead",
-            hint="raise iterations, or lower logging.flush_every",
+            "the run was too short to measure its overhead",
+            hint="raise iterations or lower logging.flush_every",
         )
     done = np.array([iteration for iteration, _ in stamps])
     lengths = np.diff(done)
@@ -133,7 +133,7 @@ def split(run: RunLog, stamps: list[tuple[int, float]]) -> IterationCost:
     warm = run.seconds[run.is_warm()]
     phases = {name: _slowest(warm[:, :, run.phases.index(name)]) for name in PHASE_NAMES}
     phases[UNTIMED] = float(np.median(walls - timed))
-    return IterationCost(run.ranks, len(warm), float(np.median(walls)), phases)
+    return IterationBench(run.ranks, len(warm), float(np.median(walls)), phases)
 
 
 def _slowest(seconds: HostFloats) -> float:

@@ -1,4 +1,4 @@
-"""How long rules take, beside the two bounds that the memory and the Gram product set."""
+"""How long rules take, compared with one read of the matrix and one Gram product."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lad_mpi.types import HostFloats
 
 
-# A pipeline whose parts are faster together than apart.
+#: A pipeline that is faster than its parts one after the other.
 _PIPELINE = "nnm + trimmed_mean"
 
 
@@ -34,14 +34,14 @@ class RuleBench:
     num_messages, num_byzantine, dimension : int
         n, f and Q.
     dtype : {"float64", "float32"}
-        Of the messages.
+        Dtype of the messages.
     read : Timing
-        Mean of the columns: the matrix is read once.
+        The mean of the columns, which reads the matrix once.
     gram : Timing
-        Product of the centred rows with their transpose, in blocks, in the
-        dtype of the messages.
+        The product of the centred rows with their transpose, in blocks, in the dtype of the
+        messages.
     components : dict of str to Timing
-        By kind, or by kinds that are applied one after the other, ``"nnm + trimmed_mean"``.
+        By kind, or by a pipeline of kinds such as ``"nnm + trimmed_mean"``.
     """
 
     num_messages: int
@@ -69,17 +69,12 @@ def bench_rules(
     num_messages, num_byzantine, dimension : int
         n, f and Q.
     dtype : {"float64", "float32"}
-        Of the messages.
+        Dtype of the messages.
     repeats : int
-        Timed calls of each, after one that is not timed.
+        Number of timed calls of each, after one for warm-up.
     kinds : sequence of str, optional
-        What is timed: rules, pre-aggregations, and pipelines as ``"nnm + trimmed_mean"``.
-        All rules and pre-aggregations and that pipeline where it is left out.
-
-    Notes
-    -----
-    In every round each is called once, and so are the two bounds: a machine
-    that is slow for a while is slow for all.
+        Rules, pre-aggregations, and pipelines such as ``"nnm + trimmed_mean"`` (default: all
+        rules and pre-aggregations, and that pipeline).
 
     Raises
     ------
@@ -114,7 +109,7 @@ def bench_rules(
 
 
 def _refusal(call: Callable[[], object]) -> str:
-    """Return why a call is refused, as exponential rules refuse large n; else nothing."""
+    """Return why a call is refused, or an empty text. Exponential rules refuse a large n."""
     try:
         call()
     except ParameterError as error:
@@ -125,7 +120,7 @@ def _refusal(call: Callable[[], object]) -> str:
 def _gram_product(messages: HostFloats) -> Callable[[], object]:
     centred = messages - messages[0]
 
-    # In blocks, because linear algebra libraries are slow on matrices this wide.
+    # Linear algebra libraries are slow on matrices this wide, so multiply blocks.
     def products_of(columns: slice) -> HostFloats:
         blocks = (centred[:, block] for block in column_blocks(centred, columns))
         return sum((block @ block.T for block in blocks), np.zeros((len(centred), len(centred))))

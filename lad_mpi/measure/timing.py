@@ -1,4 +1,4 @@
-"""Wall times of calls that are held against each other."""
+"""Wall times of calls that are compared with each other."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Timing:
     Parameters
     ----------
     times_s : tuple of float
-        One a round, after a warm-up; empty where the call was refused.
+        Seconds, one for each round after warm-up; empty if the call was refused.
     refusal : str
-        Why, in the component's words.
+        Message of the component that refused.
     """
 
     times_s: tuple[float, ...]
@@ -28,17 +28,21 @@ class Timing:
 
     @property
     def median_s(self) -> float:
-        """Median of the times; NaN without any."""
+        """Median of the times; NaN if there are none."""
         return median(self.times_s) if self.times_s else float("nan")
 
     @property
     def spread_s(self) -> float:
-        """Longest less shortest time; NaN without any."""
+        """Longest time minus the shortest; NaN if there are none."""
         return max(self.times_s) - min(self.times_s) if self.times_s else float("nan")
 
 
 def measure_times(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, Timing]:
-    """Time calls in turn, ``repeats`` rounds after one for warming up."""
+    """Time calls in turn, for ``repeats`` rounds after one for warm-up.
+
+    Each round makes every call once. A machine that is slow for a while is therefore slow
+    for all calls.
+    """
     times_s: dict[str, list[float]] = {name: [] for name in calls}
     for round_number in range(repeats + 1):
         for name, call in calls.items():

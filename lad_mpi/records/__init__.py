@@ -1,17 +1,30 @@
-"""JSON records of measurements: read by anything, written whole or not at all."""
+"""JSON records of measurements: baselines and scaling studies."""
 
-from lad_mpi.records.baseline import Baseline, Quantity, read_baseline, write_baseline
-from lad_mpi.records.drift import DRIFT_THRESHOLD, Drift, compare_baselines
+from lad_mpi.records.baseline import (
+    DRIFT_THRESHOLD,
+    Baseline,
+    Drift,
+    Quantity,
+    compare_baselines,
+    read_baseline,
+    write_baseline,
+)
 from lad_mpi.records.files import read_record, write_record
-from lad_mpi.records.scaling import Case, Launch, ScalingRecord, read_scaling, write_scaling
+from lad_mpi.records.scaling import (
+    ScalingCase,
+    ScalingLaunch,
+    ScalingRecord,
+    read_scaling,
+    write_scaling,
+)
 
 __all__ = [
     "DRIFT_THRESHOLD",
     "Baseline",
-    "Case",
     "Drift",
-    "Launch",
     "Quantity",
+    "ScalingCase",
+    "ScalingLaunch",
     "ScalingRecord",
     "compare_baselines",
     "read_baseline",

@@ -1,4 +1,4 @@
-"""What a machine can do, as measured in one allocation."""
+"""What a machine can do, measured in one allocation, and whether it changed since."""
 
 from __future__ import annotations
 
@@ -10,34 +10,36 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import FailFast, Field, TypeAdapter
 
+from lad_mpi.errors import UsageError, shown
 from lad_mpi.records.files import Count, Line, NotNegative, read_record_as, write_record
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+
 _KIND, _VERSION = "baseline", 1
-#: Nothing that can be measured is less or greater, and no ratio of two overflows.
+#: Wider than any measurement, and such that no ratio of two overflows.
 _Sample = Annotated[float, Field(ge=1e-30, le=1e30)]
-#: Where a quantity is from that rank 0 measured while all others slept.
+#: ``where`` of a quantity that rank 0 measured while all others slept.
 ALONE = "rank 0"
 
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """One thing that was measured several times.
+    """A quantity that was measured several times.
 
     Parameters
     ----------
     name : str
         ``"copy_each"``, ``"bcast"``, …
     unit : {"B/s", "flop/s", "s"}
-        Of the samples.
+        Unit of the samples.
     samples : tuple of float
-        All of them, in the order in which they were taken; none is left out.
+        All samples, in the order in which they were taken.
     size_bytes : int
-        Working set, or bytes of a message; 0 where that means nothing.
+        Size of the working set or message; 0 if it has none.
     where : str
-        Between or on which ranks, where it is not all of them.
+        The ranks; empty for all ranks.
     """
 
     name: Line
@@ -47,13 +49,13 @@ class Quantity:
     where: Line = ""
 
     def __post_init__(self) -> None:
-        """Refuse what is no measurement."""
+        """Refuse invalid samples."""
         if not self.samples or not all(math.isfinite(x) and x > 0 for x in self.samples):
             raise ValueError(f"{self.name}: samples must be positive and finite: {self.samples}")
 
     @property
     def key(self) -> tuple[str, int, str]:
-        """What tells it from the other quantities of a baseline."""
+        """Name, size and ranks, which identify the quantity in a baseline."""
         return self.name, self.size_bytes, self.where
 
     @property
@@ -63,7 +65,7 @@ class Quantity:
 
     @property
     def quartiles(self) -> tuple[float, float]:
-        """First and third quartile of the samples; with two or fewer, least and greatest."""
+        """First and third quartile of the samples; minimum and maximum of fewer than three."""
         if len(self.samples) < 3:
             return min(self.samples), max(self.samples)
         low, _, high = quantiles(self.samples, n=4, method="inclusive")
@@ -77,19 +79,19 @@ class Baseline:
     Parameters
     ----------
     date : str
-        When it was begun, UTC, ISO 8601.
+        Start of the measurement in UTC, ISO 8601.
     quick : bool
-        Whether fewer sizes and repetitions were taken.
+        Whether it used fewer sizes and repetitions.
     ranks : int
         P.
     oversubscribed : bool
-        More threads than processors: such a baseline bounds nothing.
+        Whether there were more threads than processors. No bounds are derived then.
     machine : dict
-        Facts of hosts, processors, libraries and the output's file system.
+        Facts about hosts, processors, libraries and the file system of the output.
     quantities : tuple of Quantity
-        What was measured.
+        The measured quantities.
     duration_s : float
-        How long it took.
+        Duration in seconds.
     """
 
     date: Line
@@ -101,32 +103,33 @@ class Baseline:
     duration_s: NotNegative = 0.0
 
     def of(self, name: str, where: str | None = None) -> list[Quantity]:
-        """Return the quantities of a name, by rising size."""
+        """Return the quantities with this name, by ascending size."""
         found = [q for q in self.quantities if q.name == name and where in (None, q.where)]
         return sorted(found, key=lambda quantity: quantity.size_bytes)
 
     def at(self, name: str, size_bytes: float) -> float | None:
-        """Return the median of a quantity at a size, between those that were measured.
+        """Interpolate the median of a quantity at a size.
 
         Parameters
         ----------
         name : str
-            Of the quantity.
+            Name of the quantity.
         size_bytes : float
-            Working set or message.
+            Size of the working set or message.
 
         Returns
         -------
         float or None
-            None where it was not measured at all.
+            The value in the unit of the quantity; None if it was not measured.
 
         Notes
         -----
-        Linear in the logarithms of size and value. Beyond the largest size a time
-        grows in proportion and a rate stays; below the smallest both stay.
+        Interpolation is linear in the logarithms of size and value. Above the largest
+        measured size a time grows in proportion to the size, and a rate is constant. Below
+        the smallest size both are constant.
         """
         known = self.of(name)
-        # No logarithm leads from a size that means nothing to another.
+        # A size of 0 has no logarithm.
         known = [quantity for quantity in known if quantity.size_bytes] or known
         if not known:
             return None
@@ -143,18 +146,18 @@ class Baseline:
 
 
 def write_baseline(path: Path, baseline: Baseline) -> None:
-    """Write a baseline as JSON, whole or not at all; medians stand beside all samples.
+    """Write a baseline as JSON, with all samples and their medians.
 
     Raises
     ------
     UsageError
-        It cannot be written.
+        The file cannot be written.
     """
     write_record(path, _KIND, _VERSION, to_plain(baseline))
 
 
 def to_plain(baseline: Baseline) -> dict[str, Any]:
-    """Return a baseline as plain values for JSON."""
+    """Return a baseline as a dictionary for JSON."""
     content = dataclasses.asdict(baseline)
     content["quantities"] = [
         {**dataclasses.asdict(quantity), "median": quantity.median}
@@ -169,6 +172,103 @@ def read_baseline(path: Path) -> Baseline:
     Raises
     ------
     UsageError, LogFormatError
-        There is no such file, or it is none.
+        There is no such file, or it is not a baseline.
     """
     return read_record_as(path, _KIND, _VERSION, TypeAdapter(Baseline))
+
+
+#: Relative change of a median between two baselines that counts as drift.
+DRIFT_THRESHOLD = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A quantity that changed between two baselines.
+
+    Parameters
+    ----------
+    name, size_bytes, where
+        As in :class:`~lad_mpi.records.Quantity`.
+    before, after : float
+        Medians, in the unit of the quantity.
+    """
+
+    name: str
+    size_bytes: int
+    where: str
+    before: float
+    after: float
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """Name, size and ranks of the quantity."""
+        return self.name, self.size_bytes, self.where
+
+    @property
+    def change(self) -> float:
+        """Relative change of the median; 0.2 means 20 % more."""
+        return self.after / self.before - 1
+
+    def __str__(self) -> str:
+        at = f" at {self.size_bytes} bytes" if self.size_bytes else ""
+        on = f" ({self.where})" if self.where else ""
+        return f"{self.name}{at}{on} changed by {self.change:+.0%}"
+
+
+def compare_baselines(
+    before: Baseline, after: Baseline, *, threshold: float = DRIFT_THRESHOLD
+) -> list[Drift]:
+    """List the quantities that changed by more than a threshold and beyond their spread.
+
+    Parameters
+    ----------
+    before, after : Baseline
+        Baselines of the same ranks on the same hosts.
+    threshold : float
+        Relative change of the median, in either direction.
+
+    Returns
+    -------
+    list of Drift
+        The largest change first.
+
+    Raises
+    ------
+    UsageError
+        The machines or ranks differ, or there is no common quantity.
+
+    Notes
+    -----
+    A change is beyond the spread if the ranges between first and third quartile do not
+    overlap, so that a single slow sample is not a drift. If a baseline was oversubscribed,
+    only the quantities that rank 0 measured alone are compared. The others depend on how
+    the operating system shares out the processors.
+    """
+    for what in ("hosts", "cpu_model"):
+        if before.machine.get(what) != after.machine.get(what):
+            raise UsageError(
+                f"the baselines are of different machines: {what} "
+                f"{shown(before.machine.get(what))} and {shown(after.machine.get(what))}"
+            )
+    if before.ranks != after.ranks:
+        raise UsageError(f"the baselines have {before.ranks} and {after.ranks} ranks")
+    earlier = {quantity.key: quantity for quantity in before.quantities}
+    crowded = before.oversubscribed or after.oversubscribed
+    pairs = [
+        (earlier[q.key], q)
+        for q in after.quantities
+        if q.key in earlier and (q.where == ALONE or not crowded)
+    ]
+    if not pairs:
+        raise UsageError("the baselines have no quantity in common")
+    found = [
+        Drift(*old.key, old.median, new.median)
+        for old, new in pairs
+        if abs(new.median / old.median - 1) > threshold and _apart(old, new)
+    ]
+    return sorted(found, key=lambda drift: -abs(drift.change))
+
+
+def _apart(one: Quantity, other: Quantity) -> bool:
+    (low, high), (other_low, other_high) = one.quartiles, other.quartiles
+    return high < other_low or other_high < low

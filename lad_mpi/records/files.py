@@ -1,4 +1,4 @@
-"""Files of records: JSON with a format and a version, replaced in one step."""
+"""Files of records: JSON with a format name and a version, replaced atomically."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _FORMAT, _VERSION = "format", "format_version"
-#: JSON takes much more in memory than in a file.
+#: Largest file that is read. JSON takes much more memory than its file.
 _MOST_BYTES = 2**23
 _MOST_SHOWN = 200
 _COMMANDS = {"baseline": "baseline", "scaling": "scale"}
 
 
 def write_record(path: Path, kind: str, version: int, content: Mapping[str, Any]) -> None:
-    """Write a record beside its place and rename it: whoever reads finds a whole one.
+    """Write a record to a temporary file and rename it, so that readers see a complete file.
 
     Parameters
     ----------
     path : Path
-        The file; folders above it are made.
+        The file. Missing folders are created.
     kind : str
-        What the record is of, its ``format`` becomes ``lad_mpi-KIND``.
+        Kind of record; its ``format`` is ``lad_mpi-KIND``.
     version : int
-        Of that format.
+        Version of the format.
     content : mapping
-        Plain values; NaN and infinity are refused, which JSON has no words for.
+        Values for JSON. NaN and infinity are refused.
 
     Raises
     ------
     UsageError
-        It cannot be written.
+        The file cannot be written.
     """
     document = {_FORMAT: f"lad_mpi-{kind}", _VERSION: version, **content}
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -52,18 +52,18 @@ def write_record(path: Path, kind: str, version: int, content: Mapping[str, Any]
     except OSError as error:
         raise UsageError(
             f"cannot write {path}: {error.strerror or error}",
-            hint="give a file or folder of yours with -o",
+            hint="choose a writable file or folder with -o",
         ) from error
 
 
 def _is_inside(name: str) -> str:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise ValueError("the file has to be in the folder of the record")
+        raise ValueError("the file must be in the folder of the record")
     return name
 
 
-#: Types of fields, as :func:`read_record_as` checks them.
+#: Types of fields that :func:`read_record_as` checks.
 Line = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 #: A file relative to the folder of the record.
 FileInFolder = Annotated[Line, AfterValidator(_is_inside)]
@@ -72,12 +72,12 @@ NotNegative = Annotated[float, Field(ge=0, le=1e30)]
 
 
 def read_record_as(path: Path, kind: str, version: int, cls: TypeAdapter[_T]) -> _T:
-    """Read a record of one kind as a dataclass, whose types are checked.
+    """Read a record of one kind as a dataclass, and check the types of its fields.
 
     Raises
     ------
     UsageError, LogFormatError
-        As for :func:`read_record`, or a field is missing or of another type.
+        As in :func:`read_record`, or a field is missing or has another type.
     """
     text = json.dumps(read_record(path, kind, version))
     try:
@@ -92,9 +92,9 @@ def read_record(path: Path, kind: str, version: int) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        There is no such file, or it cannot be read.
+        The file cannot be read.
     LogFormatError
-        It is not a record of this kind and version.
+        The file is not a record of this kind and version.
     """
     try:
         content = read_bytes(Path(path), most_bytes=_MOST_BYTES)
@@ -111,9 +111,9 @@ def read_record(path: Path, kind: str, version: int) -> dict[str, Any]:
         )
     if found.get(_VERSION) != version:
         raise LogFormatError(
-            f"{path} is of version {shown(found.get(_VERSION))}; "
+            f"{path} has version {shown(found.get(_VERSION))}; "
             f"this release reads version {version}",
-            hint="read it with the lad_mpi that wrote it, or measure anew",
+            hint="read it with the lad_mpi that wrote it, or measure again",
         )
     return found
 
@@ -121,9 +121,9 @@ def read_record(path: Path, kind: str, version: int) -> dict[str, Any]:
 def _finite(text: str) -> float:
     value = float(text)
     if math.isinf(value):
-        raise ValueError(f"it has no number as large as {text[:_MOST_SHOWN]}")
+        raise ValueError(f"the number {text[:_MOST_SHOWN]} is too large")
     return value
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"it has no {name}")
+    raise ValueError(f"{name} is not allowed")

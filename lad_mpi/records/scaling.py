@@ -1,4 +1,4 @@
-"""What a scaling study did: cases, launches in their order, baselines, and what is void."""
+"""The record of a scaling study: cases, launches, baselines, and what is void."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, FailFast, Field, TypeAdapter
 
 from lad_mpi.errors import LogFormatError
-from lad_mpi.records.drift import DRIFT_THRESHOLD
+from lad_mpi.records.baseline import DRIFT_THRESHOLD
 from lad_mpi.records.files import (
     Count,
     FileInFolder,
@@ -21,14 +21,14 @@ from lad_mpi.records.files import (
 )
 
 _KIND, _VERSION = "scaling", 2
-FILE_NAME = "scaling.json"
-#: What is done, and how it is judged.
+SCALING_FILE = "scaling.json"
+#: Fields that change while a study runs, or when it is judged again.
 _DONE = ("launches", "baselines", "void", "drift")
 _LARGEST = 2**63
 
 
 def _is_small(value: Any) -> Any:
-    """Refuse numbers that no key of a spec has."""
+    """Refuse numbers that are too large for a key of a spec."""
     if isinstance(value, (int, float)) and not -_LARGEST < value < _LARGEST:
         raise ValueError("expected a number below 2**63")
     return value
@@ -39,7 +39,7 @@ _Ranks = Annotated[str, Field(pattern="^[1-9][0-9]{0,9}$")]
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class ScalingCase:
     """A spec on a number of ranks.
 
     Parameters
@@ -51,11 +51,11 @@ class Case:
     over : dict
         Values of the axes, by dotted key.
     growth : float
-        By how much the spec was grown, 1 in the base case.
+        Factor by which the spec was grown; 1 in the base case.
     spec : str
-        Its file, relative to the study's folder.
+        File of the spec, relative to the folder of the study.
     identity : str
-        Hash of what makes a run of the case the one that it is.
+        Identity of the run, a hash.
     reference : str
         Log of the same spec in one process, relative to the folder.
     """
@@ -70,25 +70,25 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Launch:
-    """One launch that has ended.
+class ScalingLaunch:
+    """A launch that ended.
 
     Parameters
     ----------
     case : str
         Name of the case.
     number : int
-        Which launch of the case, from 1.
+        Number of the launch within its case, from 1.
     position : int
-        Place in the order of all launches, from 1.
+        Position in the order of all launches, from 1.
     log : str
-        Its log, relative to the study's folder.
+        Path of the log, relative to the folder of the study.
     command : list of str
-        How it was started, in the study's folder.
+        Command that was run in the folder of the study.
     wall_s : float
-        From start to end of the launcher.
+        Wall time of the launcher in seconds.
     void : str
-        Why its times count for nothing; empty where they count.
+        Why its times are void; empty if they are valid.
     """
 
     case: Line
@@ -107,34 +107,34 @@ class ScalingRecord:
     Parameters
     ----------
     kind : {"strong", "weak"}
-        Whether the whole work or the work of a device rank is the same at every P.
+        Whether the total work or the work of a device rank is the same at every P.
     name : str
-        Of the spec.
+        Name of the spec.
     growth_rule : str
         How the spec grows with P, in words.
     base : str
-        Name of the case that speed-ups are relative to.
+        Name of the case that speed-ups refer to.
     ranks : list of int
-        All P.
+        All values of P.
     over : dict
-        Axes beside P: dotted key to values.
+        Further axes: dotted keys and their values.
     launches_each : int
-        Launches planned for each case.
+        Number of launches planned for each case.
     seed : int
-        Of the order.
+        Seed of the order of launches.
     tolerance : float or None
-        Relative difference to the one-process run that is accepted; None for the same bits.
+        Accepted relative difference to the one-process run; None demands the same bits.
     launcher : list of str
-        What starts ranks, the same at every P.
-    cases : list of Case
-    launches : list of Launch
-        In the order in which they ran.
+        Command that starts ranks, the same at every P.
+    cases : list of ScalingCase
+    launches : list of ScalingLaunch
+        Launches in the order in which they ran.
     baselines : dict of dict of str
-        By ranks, as text: the files ``before`` and ``after``, relative to the folder.
+        By P, as text: the files ``before`` and ``after``, relative to the folder.
     void : list of str
-        Why the whole study is void; empty where it counts.
+        Why the whole study is void; empty if it is valid.
     drift : float
-        Relative change of a quantity between the baselines that voids what rests on it.
+        Relative change of a quantity between the baselines that counts as drift.
     """
 
     kind: Literal["strong", "weak"]
@@ -147,8 +147,8 @@ class ScalingRecord:
     seed: int
     tolerance: NotNegative | None
     launcher: Annotated[list[str], FailFast()]
-    cases: Annotated[list[Case], FailFast()]
-    launches: Annotated[list[Launch], FailFast()] = field(default_factory=list)
+    cases: Annotated[list[ScalingCase], FailFast()]
+    launches: Annotated[list[ScalingLaunch], FailFast()] = field(default_factory=list)
     baselines: dict[_Ranks, dict[Line, FileInFolder]] = field(default_factory=dict)
     void: Annotated[list[str], FailFast()] = field(default_factory=list)
     #: Version 0.1 of the suite did not record it.
@@ -156,24 +156,24 @@ class ScalingRecord:
 
     @property
     def plan(self) -> dict[str, Any]:
-        """What must be the same for a study to go on: everything but what has been done."""
+        """The fields that must not change when a study is continued."""
         whole = dataclasses.asdict(self)
         return {key: whole[key] for key in whole if key not in _DONE}
 
-    def case(self, name: str) -> Case:
+    def case(self, name: str) -> ScalingCase:
         """Return a case by its name."""
         return next(case for case in self.cases if case.name == name)
 
 
 def write_scaling(folder: Path, record: ScalingRecord) -> Path:
-    """Write the record of a study into its folder, whole or not at all.
+    """Write the record of a study to its folder.
 
     Raises
     ------
     UsageError
-        It cannot be written.
+        The file cannot be written.
     """
-    path = folder / FILE_NAME
+    path = folder / SCALING_FILE
     write_record(path, _KIND, _VERSION, dataclasses.asdict(record))
     return path
 
@@ -184,10 +184,10 @@ def read_scaling(folder: Path) -> ScalingRecord:
     Raises
     ------
     UsageError, LogFormatError
-        There is none, or it is damaged.
+        There is no record, or it is damaged.
     """
     path = Path(folder)
-    path = path / FILE_NAME if path.is_dir() else path
+    path = path / SCALING_FILE if path.is_dir() else path
     record = read_record_as(path, _KIND, _VERSION, TypeAdapter(ScalingRecord))
     names = {case.name for case in record.cases}
     unknown = {record.base, *(launch.case for launch in record.launches)} - names

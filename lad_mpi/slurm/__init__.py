@@ -1,15 +1,11 @@
-"""Studies as batch jobs: scripts from a cluster file, submission, and what became of the jobs.
-
-Nothing here asks the scheduler at import.
-"""
+"""Studies as SLURM jobs: scripts from a cluster file, submission, and the state of the jobs."""
 
 from lad_mpi.slurm.cluster import Cluster, ClusterFile, load_cluster
-from lad_mpi.slurm.join import JobStatus, is_missing, join_queue, known_jobs
+from lad_mpi.slurm.join import JobStatus, join_queue, known_jobs, needs_submission
 from lad_mpi.slurm.queue import JobKey, JobState, ask_queue, submit_script
-from lad_mpi.slurm.ready import READY
 from lad_mpi.slurm.record import Submission, read_submissions, write_submissions
-from lad_mpi.slurm.render import Job, render
-from lad_mpi.slurm.send import Layout, Prepared, prepare, send, submitting
+from lad_mpi.slurm.render import READY, Job, render
+from lad_mpi.slurm.submit import JobLayout, Prepared, prepare_job, submit_job, submitting
 
 __all__ = [
     "READY",
@@ -17,20 +13,20 @@ __all__ = [
     "ClusterFile",
     "Job",
     "JobKey",
+    "JobLayout",
     "JobState",
     "JobStatus",
-    "Layout",
     "Prepared",
     "Submission",
     "ask_queue",
-    "is_missing",
     "join_queue",
     "known_jobs",
     "load_cluster",
-    "prepare",
+    "needs_submission",
+    "prepare_job",
     "read_submissions",
     "render",
-    "send",
+    "submit_job",
     "submit_script",
     "submitting",
     "write_submissions",

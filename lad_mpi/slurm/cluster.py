@@ -1,4 +1,4 @@
-"""What is known of a cluster: how jobs ask for nodes there, and how ranks are started."""
+"""Cluster files: what jobs ask the scheduler for, and how ranks are started."""
 
 from __future__ import annotations
 
@@ -10,28 +10,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lad_mpi.errors import ParameterError, SpecError, UsageError
-from lad_mpi.slurm.words import control_character
 from lad_mpi.spec import apply_override, build, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: Those of the suite. In a clone, ``clusters`` is a link to ``jobs/clusters``.
+#: Cluster files of the suite. In a clone, ``clusters`` is a link to ``jobs/clusters``.
 CLUSTERS = Path(__file__).with_name("clusters")
 TEMPLATES = Path(__file__).with_name("templates")
-#: Where cluster files of one's own may lie, to be found by name.
+#: Folder in which the user's own cluster files are found by name.
 _OWN = Path("jobs/clusters")
-#: Minutes, or [days-]hours[:minutes[:seconds]], or minutes:seconds, as sbatch takes it.
+#: A time limit of sbatch: minutes, minutes:seconds, or [days-]hours[:minutes[:seconds]].
 _TIME = re.compile(r"(\d+-)?\d+(:\d{1,2}){0,2}|UNLIMITED", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
-#: One option, and in the same word its value.
+#: An option and its value in one word.
 _OPTION = re.compile(r"--[a-z][a-z0-9-]*(=.*)?|-[A-Za-z][\w@%+=:,./-]*", re.ASCII)
+#: Control characters of ASCII and Latin-1, line and paragraph separators, and characters
+#: that change the direction of text.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _POSITIVE = ("nodes", "ranks_per_node", "cores_per_rank", "array_tasks")
 _NOT_NEGATIVE = ("gpus_per_node", "warn_s", "array_parallel")
-#: Texts of the script, each of which is one value; setup is code.
+#: Keys whose value is one word in the script. ``setup`` is code and not among them.
 _TEXTS = ("mpi", "time", "partition", "account", "venv")
 _LISTS = ("launcher_options", "options", "modules")
-#: What sbatch takes at most after ``--signal=USR2@``.
+#: Largest number that sbatch accepts after ``--signal=USR2@``.
 _MAX_WARN_S = 65535
 
 
@@ -42,42 +44,41 @@ class Cluster:
     Parameters
     ----------
     launcher : {"srun", "mpiexec"}
-        What starts ranks.
+        Command that starts ranks.
     mpi : str
-        Plugin through which ``srun`` greets the MPI library, ``srun --mpi=list``.
+        Plugin of ``srun`` for the MPI library; ``srun --mpi=list`` lists them.
     launcher_options : tuple of str
         Further options of the launcher.
     nodes, ranks_per_node, cores_per_rank : int
         Size of a job.
     gpus_per_node : int
-        Where not 0, there is one rank a GPU, and the server besides on the first
-        node; ``ranks_per_node`` is not used then.
+        If not 0, there is one rank for each GPU, and the server in addition on the first
+        node. ``ranks_per_node`` is not used then.
     time : str
-        Limit of a job, as ``sbatch --time`` takes it.
+        Time limit of a job, in the syntax of ``sbatch --time``.
     warn_s : int
-        Seconds before the limit at which all ranks are asked to end in order.
+        Seconds before the time limit at which all ranks are told to stop.
     requeue : bool
-        Whether a job puts itself into the queue again when it has been asked to end.
+        Whether a job requeues itself after it was told to stop.
     partition, account : str
         Empty: the scheduler's default.
     options : tuple of str
-        Other options of ``sbatch``, one each: ``"--qos=long"``.
+        Other options of ``sbatch``, one in each text: ``"--qos=long"``.
     modules, setup : tuple of str
-        What a job loads, and lines of bash that it runs after that. Both are code.
+        Modules that a job loads, and lines of bash that it then runs. Both are code.
     venv : str
-        Folder of a virtual environment; empty for none. Taken literally, without
-        variables.
+        Folder of a virtual environment; empty for none. Variables are not expanded.
     array_tasks, array_parallel : int
-        Most tasks of one job array, and how many of them run at the same time
-        (0: the scheduler decides).
+        Largest number of tasks of a job array, and how many of them may run at the same
+        time (0: the scheduler decides).
     environment : dict of str to str
-        Variables of the job.
+        Environment variables of the job.
 
     Raises
     ------
     ParameterError
-        A value cannot be used, or a text other than ``setup`` has a control character,
-        which would begin another line of the script.
+        A value is invalid, or a text other than ``setup`` has a control character, which
+        could start another line of the script.
     """
 
     launcher: Literal["srun", "mpiexec"] = "srun"
@@ -118,21 +119,21 @@ class Cluster:
             )
         if self.launcher == "mpiexec" and self.gpus_per_node:
             raise ParameterError(
-                "gpus_per_node", "ranks are placed beside GPUs by srun, and launcher is mpiexec"
+                "gpus_per_node", "only srun places ranks beside GPUs, but launcher is mpiexec"
             )
         for option in self.options:
             if not _OPTION.fullmatch(option):
                 raise ParameterError(
                     "options",
                     f"expected options of sbatch, found {option!r}",
-                    hint='one option a text, its value behind "=": ["--qos=long", "--exclusive"]',
+                    hint='write one option in each text: ["--qos=long", "--exclusive"]',
                 )
-        # bin in it goes on the PATH, where a colon ends a folder.
+        # Its folder bin is put on the PATH, where a colon separates folders.
         if ":" in self.venv:
             raise ParameterError("venv", f"must not have a colon, found {self.venv!r}")
         for name in self.environment:
             if not _VARIABLE.fullmatch(name):
-                raise ParameterError("environment", f"{name!r} is no name of a variable")
+                raise ParameterError("environment", f"{name!r} is not a valid variable name")
 
     def _refuse_control_characters(self) -> None:
         texts = [(name, getattr(self, name)) for name in _TEXTS]
@@ -146,26 +147,26 @@ class Cluster:
 
     @property
     def tasks_per_node(self) -> int:
-        """Tasks for which a job allocates on every node."""
+        """Number of tasks that a job allocates on every node."""
         return self.gpus_per_node + 1 if self.gpus_per_node else self.ranks_per_node
 
     @property
     def num_ranks(self) -> int:
-        """Ranks of a job."""
+        """Number of ranks of a job."""
         per_node = self.gpus_per_node or self.ranks_per_node
         return self.nodes * per_node + (1 if self.gpus_per_node else 0)
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterFile:
-    """A cluster and where it is described.
+    """A cluster and its file.
 
     Parameters
     ----------
     path : Path
-        The file; its stem is the cluster's name.
+        The file. Its stem is the name of the cluster.
     cluster : Cluster
-        What it says.
+        The values in the file.
     """
 
     path: Path
@@ -174,7 +175,7 @@ class ClusterFile:
     def template(self, name: str) -> Path:
         """Return a template: the one in ``templates`` beside the file's folder, or the suite's."""
         own = self.path.absolute().parent.parent / "templates" / name
-        # Also a FIFO of that name: it is refused when it is read, and not passed over.
+        # lexists, not is_file: a FIFO of that name is refused when it is read, not ignored.
         return own if os.path.lexists(own) else TEMPLATES / name
 
 
@@ -184,21 +185,21 @@ def load_cluster(path: Path, overrides: Iterable[str] = ()) -> ClusterFile:
     Parameters
     ----------
     path : Path
-        The file, or the name of one in ``jobs/clusters`` of the current folder, or of one
-        that comes with the suite.
+        The file, or the name of a file in ``jobs/clusters`` of the current folder or in the
+        suite.
     overrides : iterable of str
-        ``key=value``, as for ``lad-mpi run --set``.
+        ``key=value``, as in ``lad-mpi run --set``.
 
     Raises
     ------
     UsageError, SpecError
-        There is no such file, or a key or value of it cannot be used.
+        There is no such file, or a key or value is invalid.
     """
     path = _find(path)
     mapping: dict[str, Any] = read_toml(path)
     for override in overrides:
         apply_override(mapping, override)
-    # 02:00:00 without quotes is a time of the day to TOML, and 90 a number.
+    # Without quotes, TOML reads 02:00:00 as a time of day and 90 as a number.
     if type(mapping.get("time")) in {dt.time, int}:
         mapping["time"] = str(mapping["time"])
     try:
@@ -207,6 +208,12 @@ def load_cluster(path: Path, overrides: Iterable[str] = ()) -> ClusterFile:
         raise SpecError(
             f"{path}: {error.key}", error.message.removeprefix(f"{error.key}: "), hint=error.hint
         ) from error
+
+
+def control_character(text: str) -> str:
+    """Return the first control character of a text, escaped; empty if there is none."""
+    found = _CONTROL.search(text)
+    return ascii(found[0]) if found else ""
 
 
 def _find(path: Path) -> Path:
@@ -219,6 +226,6 @@ def _find(path: Path) -> Path:
                 return named
     known = {file.stem for folder in (_OWN, CLUSTERS) for file in folder.glob("*.toml")}
     raise UsageError(
-        f"there is no cluster file {path}, and none is called so in {_OWN} or {CLUSTERS}",
-        hint=f"known are {', '.join(sorted(known))}; copy one, change it, and give its path",
+        f"there is no cluster file {path}, and none with this name in {_OWN} or {CLUSTERS}",
+        hint=f"known names: {', '.join(sorted(known))}; copy one, edit it, and give its path",
     )

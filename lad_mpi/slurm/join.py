@@ -1,4 +1,4 @@
-"""What has become of a study's runs, as the logs and the queue tell together."""
+"""The state of the runs of a study, joined from the logs and the queue."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from lad_mpi.files import open_regular
 from lad_mpi.logs import KILLED, is_being_written
-from lad_mpi.study.failures import failure_path
-from lad_mpi.study.status import COMPLETE, DAMAGED, FAILED, INTERRUPTED, RUNNING
+from lad_mpi.slurm.record import JOBS
+from lad_mpi.study.status import COMPLETE, DAMAGED, FAILED, INTERRUPTED, RUNNING, failure_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,27 +22,25 @@ if TYPE_CHECKING:
 QUEUED = "queued"
 CANCELLED = "cancelled"
 LOST = "lost"
-#: Folder of scripts and of what jobs print, below that of the logs.
-JOBS = "jobs"
 _TAIL_BYTES = 8192
 _TAIL_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """State of one run, and the job that does it.
+    """State of one run, and its job.
 
     Parameters
     ----------
     state : RunStatus
-        What its log says.
+        State according to the log.
     status : str
-        That of the log, or ``"queued"`` where a job is to do it; ``"cancelled"``,
-        ``"failed"`` or ``"lost"`` where the job ended without the run.
+        Status of the log; ``"queued"`` if a job is going to do the run; ``"cancelled"``,
+        ``"failed"`` or ``"lost"`` if the job ended without completing it.
     job : JobKey or None
-        The last job that was to do it; None where it was never submitted.
+        The last job that was submitted for the run; None if there is none.
     detail : str
-        Why it waits, or did not complete.
+        Why the run waits, or did not complete.
     """
 
     state: RunStatus
@@ -51,13 +49,13 @@ class JobStatus:
     detail: str = ""
 
 
-def is_missing(status: JobStatus) -> bool:
+def needs_submission(status: JobStatus) -> bool:
     """Return whether a run is neither complete, nor running, nor in the queue."""
     return status.status not in {COMPLETE, RUNNING, QUEUED}
 
 
 def known_jobs(states: Sequence[RunStatus], submissions: Sequence[Submission]) -> list[str]:
-    """Return the numbers of the jobs that matter for what is not complete."""
+    """Return the numbers of the last jobs of all runs that are not complete."""
     last = _last_submissions(submissions)
     wanted = {
         last[state.run.run_id].job_id
@@ -73,23 +71,23 @@ def join_queue(
     queue: Mapping[JobKey, JobState],
     folder: Path,
 ) -> list[JobStatus]:
-    """Join what logs and queue say of each run.
+    """Join the states of the logs and of the queue.
 
     Parameters
     ----------
     states : sequence of RunStatus
-        What the logs say.
+        States according to the logs.
     submissions : sequence of Submission
-        What was submitted, oldest first; of a run the last one counts.
+        Submissions, oldest first. The last one of a run counts.
     queue : mapping of JobKey to JobState
-        What the scheduler says.
+        States of the jobs according to the scheduler.
     folder : Path
         Folder of the logs.
 
     Notes
     -----
-    A run was *lost* if it was submitted, its job is no longer in the queue, and
-    neither log nor scheduler say how it ended.
+    A run is *lost* if it was submitted, its job is no longer in the queue, and neither
+    the log nor the scheduler says how it ended.
     """
     last = _last_submissions(submissions)
     joined = []
@@ -115,10 +113,10 @@ def _join(
     is_active = job is not None and job.is_active
     if state.status == COMPLETE:
         return COMPLETE, ""
-    # Without locks a log that says so may be that of a job that was killed.
+    # Without file locks, the log of a killed job also says that it is running.
     if state.status == RUNNING and (is_active or is_being_written(state.path)):
         return RUNNING, ""
-    # An older failure is what the job was submitted to make good.
+    # An older failure does not count: the job was submitted to repeat the run.
     has_failed = state.status == FAILED and _written_s(state) >= submission.submitted_s
     if job is not None and job.is_active and (job.is_waiting or not has_failed):
         return QUEUED, f"job {key}: {_words(job)}"
@@ -130,7 +128,7 @@ def _join(
 def _ended(
     state: RunStatus, submission: Submission, key: JobKey, job: JobState | None, folder: Path
 ) -> tuple[str, str]:
-    """Return status and detail of a run that its job has left undone."""
+    """Return status and detail of a run whose job ended without completing it."""
     if job is not None and job.state == "CANCELLED":
         return CANCELLED, f"job {key} was cancelled"
     if state.status == INTERRUPTED and state.failure != KILLED:
@@ -147,7 +145,7 @@ def _words(job: JobState) -> str:
 
 
 def _written_s(state: RunStatus) -> float:
-    """Return when a run's log, or the note that there is none, was last written."""
+    """Return when the log of a run, or the note of its failure, was last written."""
     path = state.path if state.path.exists() else failure_path(state.path)
     try:
         return path.stat().st_mtime

@@ -1,4 +1,4 @@
-"""The scheduler's commands, in the formats that they have for programs."""
+"""The scheduler's commands and their machine-readable output."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-#: States in which a job does not come back; whatever else the scheduler says is still alive.
+#: Final states of a job. All other states are those of an active job.
 _ENDED = frozenset(
     {
         "BOOT_FAIL",
@@ -34,14 +34,14 @@ _NO_TASK = "N/A"
 
 @dataclass(frozen=True, slots=True, order=True)
 class JobKey:
-    """Which job, or which task of a job array.
+    """A job, or a task of a job array.
 
     Parameters
     ----------
     job_id : str
-        The job's number, or that of the array.
+        Number of the job or of the array.
     task : int
-        Index in the array; -1 where the job is none.
+        Index in the array; -1 if the job is not an array.
     """
 
     job_id: str
@@ -53,14 +53,14 @@ class JobKey:
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """What the scheduler says of a job.
+    """State of a job according to the scheduler.
 
     Parameters
     ----------
     state : str
-        In its own words: ``"PENDING"``, ``"RUNNING"``, ``"CANCELLED"``.
+        The scheduler's name of the state, such as ``"PENDING"`` or ``"CANCELLED"``.
     reason : str
-        Why it waits or has ended, in its own words; empty where it says nothing.
+        The scheduler's reason why the job waits or ended; empty if it gives none.
     """
 
     state: str
@@ -68,49 +68,49 @@ class JobState:
 
     @property
     def is_active(self) -> bool:
-        """Whether it is in the queue or runs."""
+        """Whether the job is in the queue or runs."""
         return self.state not in _ENDED
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it has not begun, or not begun again."""
+        """Whether the job waits for its start, or for its restart."""
         return self.state in {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT"}
 
 
 def submit_script(script: Path, text: bytes) -> str:
-    """Give a script to ``sbatch`` and return the job's number.
+    """Submit a script with ``sbatch`` and return the job's number.
 
     Parameters
     ----------
     script : Path
-        Where it is kept, for messages.
+        File of the script, for messages.
     text : bytes
-        What ``sbatch`` reads from its standard input. Whoever may write to the folder could
-        have changed the file by now.
+        The script. ``sbatch`` reads it from standard input, because another user may have
+        changed the file.
 
     Raises
     ------
     SchedulerError
-        It is not there, or does not take the job.
+        There is no ``sbatch``, or it rejects the job.
     """
     done = _call("sbatch", "--parsable", script=text)
     if done.returncode != 0:
         raise SchedulerError(
-            f"sbatch did not take {script}: {_words(done)}",
-            hint="what it asks for comes from the cluster file; --dry-run shows the script",
+            f"sbatch rejected {script}: {_words(done)}",
+            hint="correct the cluster file; --dry-run shows the script",
         )
-    # NUMBER, or NUMBER;CLUSTER where there are several.
+    # NUMBER, or NUMBER;CLUSTER if there are several clusters.
     job_id = done.stdout.strip().partition(";")[0]
     if not job_id.isdigit():
-        raise SchedulerError(f"sbatch answered {done.stdout.strip()!r}, expected a job's number")
+        raise SchedulerError(f"sbatch printed {done.stdout.strip()!r}, expected a job number")
     return job_id
 
 
 def ask_queue(job_ids: Sequence[str]) -> dict[JobKey, JobState]:
-    """Ask what has become of jobs.
+    """Ask the scheduler for the states of jobs.
 
-    Jobs that ended some minutes ago are forgotten by ``squeue``; ``sacct`` knows
-    them where the site keeps accounts.
+    ``squeue`` forgets jobs some minutes after their end. ``sacct`` knows them if the site
+    has accounting.
 
     Parameters
     ----------
@@ -120,12 +120,12 @@ def ask_queue(job_ids: Sequence[str]) -> dict[JobKey, JobState]:
     Returns
     -------
     dict of JobKey to JobState
-        Of every job that is still known, and every task.
+        States of all jobs and tasks that are still known.
 
     Raises
     ------
     SchedulerError
-        ``squeue`` is not there, or does not answer.
+        There is no ``squeue``, or it does not answer.
     """
     if not job_ids:
         return {}
@@ -133,7 +133,7 @@ def ask_queue(job_ids: Sequence[str]) -> dict[JobKey, JobState]:
     done = _call(
         "squeue", "--noheader", "--array", "--states=all", f"--jobs={jobs}", "--format=%F|%K|%T|%r"
     )
-    # Of one job that it has forgotten, squeue says that it is invalid; of several, nothing.
+    # Asked for a single job that it has forgotten, squeue fails. Asked for several, it does not.
     if done.returncode != 0 and "Invalid job id" not in done.stderr:
         raise SchedulerError(
             f"squeue does not answer: {_words(done)}", hint="try again when the scheduler is up"
@@ -146,12 +146,12 @@ def ask_queue(job_ids: Sequence[str]) -> dict[JobKey, JobState]:
 
 
 def parse_squeue(text: str) -> dict[JobKey, JobState]:
-    """Read lines of ``squeue --array --format=%F|%K|%T|%r``.
+    """Read the output of ``squeue --array --format=%F|%K|%T|%r``.
 
     Raises
     ------
     SchedulerError
-        A line is not of that form.
+        A line has another form.
     """
     found = {}
     for line in text.splitlines():
@@ -165,14 +165,14 @@ def parse_squeue(text: str) -> dict[JobKey, JobState]:
 
 
 def parse_sacct(text: str) -> dict[JobKey, JobState]:
-    """Read lines of ``sacct --parsable2 --format=JobID,State,ExitCode``."""
+    """Read the output of ``sacct --parsable2 --format=JobID,State,ExitCode``."""
     found = {}
     for line in text.splitlines():
         number, state, exit_code = [*line.split("|"), "", ""][:3]
         job_id, _, task = number.partition("_")
-        # "CANCELLED by 1000" names the user.
+        # "CANCELLED by 1000" includes the user's number.
         state = state.partition(" ")[0]
-        # Tasks that never began come as one line with a range of them.
+        # Tasks that never started share one line, with a range of indices.
         for index in expand_tasks(task):
             code = exit_code.partition(":")[0]
             reason = f"exit code {code}" if code not in {"", "0"} else ""
@@ -181,7 +181,7 @@ def parse_sacct(text: str) -> dict[JobKey, JobState]:
 
 
 def expand_tasks(text: str) -> list[int]:
-    """Return the indices that ``"3"`` or ``"[0-2,5%2]"`` stands for; ``[-1]`` for nothing."""
+    """Return the indices in ``"3"`` or ``"[0-2,5%2]"``; ``[-1]`` for an empty text."""
     indices: list[int] = []
     for part in text.strip("[]").partition("%")[0].split(","):
         first, _, last = part.partition("-")
@@ -199,7 +199,7 @@ def _ask_accounts(job_ids: Sequence[str]) -> dict[JobKey, JobState]:
         f"--jobs={','.join(job_ids)}",
         "--format=JobID,State,ExitCode",
     )
-    # Many sites keep no accounts, and then it fails: what it would say is not known.
+    # On a site without accounting sacct fails, and the jobs stay unknown.
     return parse_sacct(done.stdout) if done.returncode == 0 else {}
 
 
@@ -216,14 +216,14 @@ def _call(*command: str, script: bytes = b"") -> subprocess.CompletedProcess[str
         )
     except FileNotFoundError as error:
         raise SchedulerError(
-            f"{command[0]} is not found here",
-            hint="log in where jobs are submitted, or load the module of SLURM",
+            f"{command[0]} was not found",
+            hint="log in to a node where jobs are submitted, or load the module of SLURM",
         ) from error
     except OSError as error:
         raise SchedulerError(f"cannot start {command[0]}: {error.strerror}") from error
     except subprocess.TimeoutExpired as error:
         raise SchedulerError(
-            f"{command[0]} has not answered for {_TIMEOUT_S:.0f} s",
+            f"{command[0]} did not answer within {_TIMEOUT_S:.0f} s",
             hint="try again when the scheduler is up",
         ) from error
     said, complaint = (stream.decode(errors="replace") for stream in (done.stdout, done.stderr))
@@ -231,7 +231,7 @@ def _call(*command: str, script: bytes = b"") -> subprocess.CompletedProcess[str
 
 
 def _words(done: subprocess.CompletedProcess[str]) -> str:
-    """Return what a command says is wrong, in one line."""
+    """Return the error message of a command in one line."""
     lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
     name = f"{done.args[0]}: "
     words = [

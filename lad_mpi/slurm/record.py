@@ -1,4 +1,4 @@
-"""What was submitted, in a small file beside the logs."""
+"""The record of submissions, a JSON file beside the logs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-FILE_NAME = "submissions.json"
-#: Enough for some hundred thousand runs; JSON takes much more in memory than in a file.
+SUBMISSIONS_FILE = "submissions.json"
+#: Folder of scripts and of what jobs print, below the folder of the logs.
+JOBS = "jobs"
+#: Enough for some hundred thousand runs. JSON takes much more memory than its file.
 _MOST_BYTES = 2**23
-_ADVICE = "see with squeue that none of its jobs is left, then move it away"
-#: No separator of folders and no control character.
+_ADVICE = "check with squeue that none of its jobs is left, then move the file away"
+#: Neither a separator of folders nor a control character.
 _IN_NAMES = r"[^/\x00-\x1f\x7f-\x9f]"
 _Name = Annotated[str, Field(pattern=f"^{_IN_NAMES}{{1,255}}$")]
 _Script = Annotated[str, Field(pattern=rf"^jobs/[^./\x00-\x1f\x7f-\x9f]{_IN_NAMES}{{0,254}}$")]
@@ -31,7 +33,7 @@ _MOST_TASKS = 2**31
 
 
 def _check_tasks(tasks: Any) -> dict[str, int]:
-    """Stop at the first that is wrong; pydantic would collect millions of errors."""
+    """Stop at the first invalid task. Pydantic would collect millions of errors."""
     if not isinstance(tasks, dict):
         raise ValueError("expected a table of run ids")  # noqa: TRY004  (what pydantic collects)
     for task in tasks.values():
@@ -47,18 +49,18 @@ class Submission:
     Parameters
     ----------
     job_id : str
-        Its number.
+        Number of the job.
     cluster : str
         Name of the cluster file.
     name : str
         Name of the job.
     script : str
-        Its script, relative to the folder of the record.
+        Path of the script, relative to the folder of the record.
     submitted_s : float
-        When, in seconds since the epoch.
+        Time of submission in seconds since the epoch.
     tasks : dict of str to int
-        Run ids, and the index in the array of the task that does each; -1 in a
-        job that is none.
+        Run ids, and the index of the array task that does each; -1 if the job is not an
+        array.
     """
 
     job_id: _JobId
@@ -69,7 +71,7 @@ class Submission:
     tasks: Annotated[dict[str, int], PlainValidator(_check_tasks)]
 
     def key(self, run_id: str) -> JobKey:
-        """Return which job does a run."""
+        """Return the job or task that does a run."""
         return JobKey(self.job_id, self.tasks[run_id])
 
 
@@ -81,14 +83,14 @@ class _Record:
 
 
 def read_submissions(folder: Path) -> list[Submission]:
-    """Read what was submitted, oldest first; nothing where there is no record.
+    """Read the submissions, oldest first; an empty list if there is no record.
 
     Raises
     ------
     UsageError
-        The record cannot be read, or it is none.
+        The file cannot be read, or it is not a record of submissions.
     """
-    path = folder / FILE_NAME
+    path = folder / SUBMISSIONS_FILE
     try:
         content = read_bytes(path, most_bytes=_MOST_BYTES, follow_links=False)
     except FileNotFoundError:
@@ -105,14 +107,14 @@ def read_submissions(folder: Path) -> list[Submission]:
 
 
 def write_submissions(folder: Path, submissions: Sequence[Submission]) -> None:
-    """Replace the record, in one step.
+    """Replace the record atomically.
 
     Raises
     ------
     UsageError
-        It cannot be written.
+        The file cannot be written.
     """
-    path = folder / FILE_NAME
+    path = folder / SUBMISSIONS_FILE
     record = _Record("lad_mpi-submissions", 1, list(submissions))
     try:
         with whole_file(path, text=True) as file:

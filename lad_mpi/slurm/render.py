@@ -1,4 +1,8 @@
-"""Job scripts from templates: what is in a cluster file, put into files of bash."""
+"""Render job scripts: templates in bash, filled with the values of a cluster file.
+
+A script is read twice, by ``sbatch`` and by bash, and each has its own rules for quotes.
+Neither can quote a line break, so control characters are refused in all values.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,6 @@ from typing import TYPE_CHECKING
 from lad_mpi.errors import UsageError
 from lad_mpi.files import read_bytes
 from lad_mpi.measure.scale.launcher import SRUN
-from lad_mpi.slurm.words import default_word, sbatch_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,9 +21,13 @@ if TYPE_CHECKING:
 
     from lad_mpi.slurm.cluster import Cluster, ClusterFile
 
-#: ``@name@``, as autoconf has it: bash means nothing by it.
+
+_PLAIN = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
+
+
+#: ``@name@``, as in autoconf. It has no meaning in bash.
 _PLACEHOLDER = re.compile(r"@([a-z_]+)@")
-#: Ranks at which a scaling study measures unless told otherwise, as far as a job has them.
+#: Default numbers of ranks of a scaling study, as far as a job has them.
 _RANKS = (2, 3, 5, 9, 17, 33, 65, 129, 257, 513, 1025)
 _MEANING = {
     "strong": "The spec stays as it is, whatever the\n# number of ranks.",
@@ -36,7 +43,7 @@ _COMMENTS = {
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a script is for.
+    """The values of a script that do not come from the cluster file.
 
     Parameters
     ----------
@@ -45,16 +52,15 @@ class Job:
     name : str
         Name of the job.
     output : str
-        Folder of the job's output, empty for the one it is submitted in.
+        Folder of the job's output; empty for the folder in which it is submitted.
     arguments : sequence of str
-        Arguments of the script, before those that it is called with; empty where the
-        person who calls ``sbatch`` gives them all.
+        Arguments of the script, before those on the command line of ``sbatch``.
     num_tasks : int
-        Tasks of a job array; 0 for none, and for an array whose size is told to ``sbatch``.
+        Tasks of a job array; 0 if there is no array, or ``sbatch`` is given its size.
     kind : str
         ``"strong"`` or ``"weak"``, for scaling studies.
     file : str
-        What the script is called, where it says how to call it.
+        Name of the script, for its comment on how to submit it.
     """
 
     template: str
@@ -72,10 +78,10 @@ def render(file: ClusterFile, job: Job) -> str:
     Raises
     ------
     UsageError
-        A template is missing, or has a placeholder that means nothing.
+        A template is missing, or has an unknown placeholder.
     """
     text = _fill(file, job, f"{job.template}.sbatch")
-    # Where a part is empty its blank lines are too many.
+    # An empty part leaves too many blank lines.
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
@@ -86,8 +92,8 @@ def _fill(file: ClusterFile, job: Job, name: str) -> str:
     def value(found: re.Match[str]) -> str:
         if found[1] not in values:
             raise UsageError(
-                f"{path}: @{found[1]}@ means nothing in a template",
-                hint=f"placeholders are @{'@, @'.join(sorted(values))}@",
+                f"{path}: unknown placeholder @{found[1]}@",
+                hint=f"known placeholders: @{'@, @'.join(sorted(values))}@",
             )
         return values[found[1]]()
 
@@ -95,7 +101,7 @@ def _fill(file: ClusterFile, job: Job, name: str) -> str:
 
 
 def _values(file: ClusterFile, job: Job) -> dict[str, Callable[[], str]]:
-    """Return what makes the text of each placeholder; parts are templates themselves."""
+    """Return a function for each placeholder that returns its text. Some fill other templates."""
     cluster = file.cluster
     launcher = "gpu" if cluster.gpus_per_node else cluster.launcher
     last = "requeue" if cluster.requeue else "leave"
@@ -108,7 +114,7 @@ def _values(file: ClusterFile, job: Job) -> dict[str, Callable[[], str]]:
         "options": lambda: _options(cluster, job),
         "environment": lambda: _environment(cluster),
         "arguments": lambda: _arguments(job.arguments),
-        # With the space before them, so that there is none where there are none.
+        # Each with a leading space, so that no options leave no space.
         "launcher_options": lambda: "".join(f" {shlex.quote(o)}" for o in cluster.launcher_options),
         "launcher": lambda: _launcher(cluster),
         "venv": lambda: default_word(cluster.venv),
@@ -124,7 +130,7 @@ def _values(file: ClusterFile, job: Job) -> dict[str, Callable[[], str]]:
 
 
 def _is_warned(cluster: Cluster, job: Job) -> bool:
-    """Tell whether the shell of the job is warned: srun hands a signal to the ranks alone."""
+    """Return whether the job's shell receives the warning. srun passes signals to ranks only."""
     return cluster.launcher == "mpiexec" or job.template == "scale"
 
 
@@ -165,7 +171,7 @@ def _options(cluster: Cluster, job: Job) -> str:
     if is_array:
         parallel = f"%{cluster.array_parallel}" if cluster.array_parallel else ""
         lines.append(f"--array=0-{(job.num_tasks or 10) - 1}{parallel}")
-    # "B:" is the shell of the job, which hands the signal on.
+    # "B:" sends the signal to the shell of the job, which passes it on.
     whom = "B:" if _is_warned(cluster, job) else ""
     lines.append(f"--signal={whom}USR2@{cluster.warn_s}")
     lines += ["--requeue", "--open-mode=append"]
@@ -180,7 +186,7 @@ def _options(cluster: Cluster, job: Job) -> str:
         script.append(f"#SBATCH {line}")
     for name in ("account", "partition"):
         found = getattr(cluster, name)
-        # Many sites want these; a second # keeps a line from sbatch.
+        # Many sites require these. A second # hides a line from sbatch.
         script.append(
             f"#SBATCH --{name}={sbatch_word(found)}" if found else f"##SBATCH --{name}=..."
         )
@@ -201,6 +207,39 @@ def _arguments(arguments: Sequence[str]) -> str:
         return ""
     text = "set --"
     for argument in arguments:
-        # Nothing but options begins like one: path_word sees to that.
+        # Only options start with a dash: path_word puts ./ before other words.
         text += (" \\\n  " if argument.startswith("-") else " ") + shlex.quote(argument)
     return f'{text} "$@"'
+
+
+def path_word(path: Path) -> str:
+    """Return a path that does not look like an option."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
+
+
+def default_word(text: str) -> str:
+    """Return a text as a word in ``${NAME:-word}``; empty for an empty text."""
+    return shlex.quote(text) if text else ""
+
+
+def sbatch_word(text: str) -> str:
+    """Return a text as a word in a line ``#SBATCH``.
+
+    In such a line, a backslash escapes the next character inside quotes, too, and ``#``
+    starts a comment (``_get_argument`` in SLURM's ``src/sbatch/opt.c``).
+    """
+    if not text or _PLAIN.fullmatch(text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+#: The ready scripts in ``jobs/slurm``, by name. Their arguments are given to ``sbatch``.
+READY: dict[str, Job] = {
+    "run": Job("run", "lad-run", file="run.sbatch"),
+    "gpu": Job("run", "lad-gpu", file="gpu.sbatch"),
+    "study": Job("study", "lad-study"),
+    "array": Job("array", "lad-array"),
+    "strong": Job("scale", "lad-strong", kind="strong"),
+    "weak": Job("scale", "lad-weak", kind="weak"),
+}

@@ -1,4 +1,4 @@
-"""Studies: many runs from one file."""
+"""Studies: many runs from one file, run one after another, and their states."""
 
 from lad_mpi.study.plan import Run, Study, load_study, select_runs
 from lad_mpi.study.run import StudyProgress, StudyResult, follow_study, run_study

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 _KEYS = ("name", "description", "base", "axes", "cases")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_.]+)\}")
-#: Each is checked on its own, which takes milliseconds.
+#: Each run is checked on its own, which takes milliseconds.
 _MOST_RUNS = 5000
-#: A spec does not have that many keys.
+#: More than the keys of a spec.
 _MOST_AXES = 100
-#: Axes that a message names.
+#: Number of axes that a message names.
 _NAMED_AXES = 4
-#: File systems end at 255 bytes. A character may take four, and the draft of a checkpoint
-#: needs 72 beside the slug.
+#: A file name may have 255 bytes. A character may take four, and the temporary file of a
+#: checkpoint adds 72.
 _SLUG_CHARACTERS = 45
 
 
@@ -40,11 +40,11 @@ class Run:
     Parameters
     ----------
     spec : Spec
-        What is run.
+        The spec.
     names : tuple of str
-        Its labels: several if cases of the study are the same run.
+        Labels of the run; several if cases of the study are the same run.
     identity : Identity
-        What makes it the run that it is.
+        Identity of the run.
     """
 
     spec: Spec
@@ -53,7 +53,7 @@ class Run:
 
     @property
     def run_id(self) -> str:
-        """Short form of the identity, by which a run is called."""
+        """Short form of the identity."""
         return self.identity.run_id
 
     @property
@@ -62,10 +62,10 @@ class Run:
         return " = ".join(self.names)
 
     def locate(self, folder: Path) -> Path:
-        """Return where its log is, or will be.
+        """Return the path of the log, which need not exist.
 
-        The name of a log has a readable part, the seed and the id of the run. The
-        id alone decides: a log keeps its file if the run is renamed.
+        The file name consists of a readable part, the seed and the id of the run. Only the
+        id is looked up, so a log keeps its file if the run is renamed.
         """
         ending = f"-s{self.spec.seed}-{self.run_id}.h5"
         path = folder / f"{_slug(self.names[0]) or 'run'}{ending}"
@@ -87,7 +87,7 @@ class Study:
     name : str
         Names the folder of the results: letters, digits and dashes only.
     description : str
-        What the study is for.
+        Purpose of the study.
     runs : tuple of Run
         All runs, in the order of the file.
     """
@@ -97,7 +97,7 @@ class Study:
     runs: tuple[Run, ...]
 
     def without_host_details(self) -> Study:
-        """Return the same runs, whose logs tell less of where they were made."""
+        """Return the study with ``logging.host_details = false`` in all runs."""
         runs = (dataclasses.replace(run, spec=run.spec.without_host_details()) for run in self.runs)
         return dataclasses.replace(self, runs=tuple(runs))
 
@@ -105,16 +105,16 @@ class Study:
 def load_study(path: Path) -> Study:
     """Read and expand a study file.
 
-    ``[base]`` is a spec. ``[axes]`` maps dotted keys to lists, of which all
-    combinations are taken. Each ``[[cases]]`` changes the base and may have
-    ``axes`` of its own; a study without cases has one, the base. A name may
-    contain dotted keys in braces: ``"LAD d={coding.load}"``. Cases that are the
-    same run under several names are one run.
+    ``[base]`` is a spec. ``[axes]`` maps dotted keys to lists of values, and the study has
+    all their combinations. Each ``[[cases]]`` changes the base and may have ``axes`` of its
+    own. A study without cases has one, the base. A name may contain dotted keys in braces:
+    ``"LAD d={coding.load}"``. Cases that have the same identity are one run with several
+    names.
 
     Raises
     ------
     UsageError, SpecError
-        The file cannot be read, or one of its runs is not valid.
+        The file cannot be read, or one of its runs is invalid.
     """
     mapping = read_toml(path)
     _check_keys(mapping)
@@ -139,26 +139,26 @@ def _check_keys(mapping: Mapping[str, Any]) -> None:
             raise SpecError(
                 key,
                 "unknown key of a study",
-                hint=f"a study has {', '.join(_KEYS)}; a single run is started by lad-mpi run",
+                hint=f"a study has {', '.join(_KEYS)}; use lad-mpi run for a single spec",
             )
 
 
 def select_runs(study: Study, run_ids: Sequence[str] = (), share: str = "") -> Study:
-    """Return the study with some of its runs only.
+    """Return a study with only some of the runs.
 
     Parameters
     ----------
     study : Study
         All runs.
     run_ids : sequence of str
-        The runs to take, in any order; empty for all of them.
+        Ids of the selected runs, in any order; empty for all.
     share : str
-        ``"K/M"``: of those, every M-th from the K-th on, counted from 0.
+        ``"K/M"`` keeps every M-th of the selected runs, starting with number K from 0.
 
     Raises
     ------
     UsageError
-        The study has no such run, or the share is not of that form.
+        The study has no such run, or the share has another form.
     """
     runs = study.runs
     if run_ids:
@@ -166,7 +166,7 @@ def select_runs(study: Study, run_ids: Sequence[str] = (), share: str = "") -> S
         if unknown:
             raise UsageError(
                 f"the study {study.name} has no run {unknown[0]}",
-                hint="lad-mpi study plan lists the ids, which change with what a run does",
+                hint="lad-mpi study plan --json lists the ids; a changed run has a new id",
             )
         runs = tuple(run for run in runs if run.run_id in set(run_ids))
     if share:
@@ -188,7 +188,7 @@ def _expand(mapping: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     ):
         raise SpecError("cases", "expected tables, each under [[cases]]")
     if len(cases) > _MOST_RUNS:
-        raise SpecError("cases", f"are {len(cases)}, and at most {_MOST_RUNS} runs are allowed")
+        raise SpecError("cases", f"there are {len(cases)}, and at most {_MOST_RUNS} are allowed")
     places = [f"cases[{i}]" if "cases" in mapping else "base" for i in range(len(cases))]
     axes_of = [
         {**shared, **_axes(case, f"{place}.axes")}
@@ -207,7 +207,7 @@ def _expand(mapping: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _check_number(places: Sequence[str], axes_of: Sequence[Mapping[str, Sized]]) -> None:
-    """Refuse a study of too many runs before any is made."""
+    """Refuse a study with too many runs before any is created."""
     numbers = [math.prod(map(len, axes.values())) for axes in axes_of]
     if sum(numbers) <= _MOST_RUNS:
         return
@@ -216,8 +216,8 @@ def _check_number(places: Sequence[str], axes_of: Sequence[Mapping[str, Sized]])
     longest = ", ".join(f"{key} ({len(values)} values)" for key, values in axes[:_NAMED_AXES])
     raise SpecError(
         "axes" if places[most] == "base" else f"{places[most]}.axes",
-        f"the study asks for {shown(sum(numbers))} runs, and at most {_MOST_RUNS} are allowed; "
-        f"{shown(numbers[most])} of them by the axes {longest}",
+        f"the study has {shown(sum(numbers))} runs, and at most {_MOST_RUNS} are allowed; "
+        f"{shown(numbers[most])} come from the axes {longest}",
         hint="split it into several files",
     )
 

@@ -1,4 +1,4 @@
-"""All runs of a study back to back, in one launch."""
+"""Run a study: all runs one after another, in one launch."""
 
 from __future__ import annotations
 
@@ -14,8 +14,15 @@ from lad_mpi.spec import (
     to_mapping,
     to_toml,
 )
-from lad_mpi.study.failures import clear_failure, note_failure
-from lad_mpi.study.status import COMPLETE, FAILED, PENDING, run_status, study_status
+from lad_mpi.study.status import (
+    COMPLETE,
+    FAILED,
+    PENDING,
+    clear_failure,
+    note_failure,
+    run_status,
+    study_status,
+)
 from lad_mpi.training import Existing, Outcome, Progress, run_spec
 from lad_mpi.training.checkpoint import Checkpoints
 
@@ -32,27 +39,27 @@ _END = ""
 
 
 class StudyProgress(Progress, Protocol):
-    """Shown to a person while a study goes on."""
+    """Reports to the user while a study runs."""
 
     def start(self, run: Run, position: int, total: int) -> None:
-        """Tell that a run begins."""
+        """Report the start of a run."""
 
     def end(self, run: Run, outcome: Outcome) -> None:
-        """Tell how a run ended."""
+        """Report the end of a run."""
 
 
 @dataclass(frozen=True, slots=True)
 class StudyResult:
-    """What one launch did.
+    """Result of one launch.
 
     Parameters
     ----------
     completed, skipped : int
-        Runs that completed now, and runs that were complete before.
+        Number of runs that completed now, and that were complete before.
     failed : tuple of (Run, Outcome)
         Runs that did not complete.
     interrupted : bool
-        Whether a signal ended the launch before all runs were tried.
+        Whether a signal ended the launch before all runs were started.
     """
 
     completed: int
@@ -70,11 +77,11 @@ def run_study(
     *,
     remarks: Sequence[str] = (),
 ) -> StudyResult:
-    """Run what is not complete yet; on the server.
+    """Run all runs that are not complete. Only the server calls this.
 
-    A run that fails is reported and the next one is begun. The other ranks
-    call :func:`follow_study`, and learn from the server what comes next. The logs
-    repeat the ``remarks`` about the place.
+    The other ranks call :func:`follow_study` and receive each run from the server. After a
+    failed run the next one starts. The ``remarks`` about the environment are written to all
+    logs.
     """
     for state in study_status(study, folder):
         if state.status == PENDING and state.failure:
@@ -83,7 +90,7 @@ def run_study(
     failed: list[tuple[Run, Outcome]] = []
     interrupted = False
     for position, planned in enumerate(study.runs, start=1):
-        # Data may have been replaced since the study was read.
+        # The data may have changed since the study was read.
         run = replace(planned, identity=identify(planned.spec))
         found = run_status(run, folder)
         if found.status == COMPLETE:
@@ -95,7 +102,7 @@ def run_study(
             interrupted = True
             break
         if found.path.is_symlink():
-            # Somebody else may have put it there, to have a file elsewhere written.
+            # Another user may have created the link, so that a file elsewhere is overwritten.
             outcome = Outcome("failed", f"{found.path}: {found.failure}", ExitCode.USAGE)
             failed.append((run, outcome))
             continue
@@ -125,39 +132,39 @@ def run_study(
 
 
 def _tidy(found: RunStatus) -> str:
-    """Give a complete log the labels that its run has now; return what stands against it."""
-    # As in run_status.
+    """Write the current names of a run to its complete log; return why that failed."""
+    # Only the server needs HDF5.
     from lad_mpi.logs import relabel  # noqa: PLC0415
 
     try:
         if found.names != found.run.names:
             relabel(found.path, found.run.names)
-        # A launch that was killed as it ended a run may have left them.
+        # A launch that was killed at the end of a run may have left checkpoints.
         Checkpoints(found.path).clear()
     except (LadError, OSError) as error:
-        return f"it is complete, and keeps its old name: {error}"
+        return f"it is complete but keeps its old name: {error}"
     return ""
 
 
 def _note(run: Run, folder: Path, outcome: Outcome) -> None:
-    """Note why a run failed if it has no log to say so."""
-    # As in run_status.
+    """Write a note of the failure if the run has no log."""
+    # Only the server needs HDF5.
     from lad_mpi.logs import is_being_written  # noqa: PLC0415
 
     path = run.locate(folder)
     if outcome.status == FAILED and not path.exists():
-        # A run that another job is just beginning was refused and has not failed.
+        # If another job has just started the run, it was refused here, and did not fail.
         if not is_being_written(path):
             note_failure(path, outcome.failure)
         return
     clear_failure(path)
-    # An earlier launch may not have found the data, and so did not know this identity.
+    # An earlier launch may not have found the data, and noted its failure under another identity.
     unread = identity_of(to_mapping(run.spec), UNREADABLE_DATA, run.identity.packages)
     clear_failure(replace(run, identity=unread).locate(folder))
 
 
 def follow_study(link: Link, folder: Path, progress: Progress, interrupt: InterruptRequest) -> None:
-    """Take part in the runs that the server chooses; on all other ranks."""
+    """Take part in the runs that the server sends. All other ranks call this."""
     while text := link.share(_END):
         run_spec(
             parse_toml_spec(text),

@@ -1,4 +1,4 @@
-"""What has become of each run of a study, as its logs tell."""
+"""The state of each run of a study, from its log or from a note of its failure."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lad_mpi.errors import LadError
+from lad_mpi.files import open_regular, whole_file
 from lad_mpi.spec import identity_of
-from lad_mpi.study.failures import read_failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from lad_mpi.spec import Identity
     from lad_mpi.study.plan import Run, Study
 
+
 PENDING = "pending"
 RUNNING = "running"
 COMPLETE = "complete"
 INTERRUPTED = "interrupted"
 FAILED = "failed"
 DAMAGED = "damaged"
-#: Differences that a line names.
+#: Number of differences that a message lists.
 _MOST_DIFFERENCES = 10
 
 
@@ -37,17 +38,18 @@ class RunStatus:
     run : Run
         The run.
     path : Path
-        Where its log is, or will be.
+        Path of the log, which need not exist.
     status : str
-        ``"pending"`` where there is no log, ``"failed"`` where a study noted why there
-        is none, ``"damaged"`` where it cannot be read or is of another run, otherwise
-        the status that the log states.
+        ``"pending"`` if there is no log, ``"failed"`` if there is only a note of a failure,
+        ``"damaged"`` if the log cannot be read or belongs to another run, otherwise the
+        status in the log.
     iterations : int
-        How many iterations the log holds.
+        Number of iterations in the log.
     failure : str
-        Why it failed or cannot be read; of a pending run, which earlier run it replaces.
+        Why the run failed or its log cannot be read. For a pending run, the earlier run that
+        it replaces.
     names : tuple of str
-        Labels that its log has.
+        Names in the log.
     """
 
     run: Run
@@ -59,8 +61,8 @@ class RunStatus:
 
 
 def run_status(run: Run, folder: Path) -> RunStatus:
-    """Look at the log of one run."""
-    # Ranks that follow a study never look at logs, and need not import HDF5.
+    """Return the state of one run."""
+    # Only the server reads logs and needs HDF5.
     from lad_mpi.logs import read_head  # noqa: PLC0415
 
     path = run.locate(folder)
@@ -75,7 +77,7 @@ def run_status(run: Run, folder: Path) -> RunStatus:
         return RunStatus(run, path, DAMAGED, failure=error.message)
     except OSError as error:
         return RunStatus(run, path, DAMAGED, failure=f"cannot be read: {error.strerror}")
-    # The id in a file's name is no proof of what the file holds.
+    # A file may have been renamed: compare the identity in the log.
     if differences := run.identity.differences(_identity(log)):
         failure = f"its log is of another run: {_some(differences)}"
         return RunStatus(run, path, DAMAGED, log.recorded, failure)
@@ -83,10 +85,10 @@ def run_status(run: Run, folder: Path) -> RunStatus:
 
 
 def study_status(study: Study, folder: Path) -> list[RunStatus]:
-    """Look at the logs of all runs, in the order of the study.
+    """Return the states of all runs, in the order of the study.
 
-    A pending run whose spec was run before, on other data or with other packages,
-    says so.
+    If the spec of a pending run was run before, on other data or with other packages, its
+    ``failure`` says so.
     """
     states = [run_status(run, folder) for run in study.runs]
     if all(state.status != PENDING for state in states):
@@ -101,7 +103,7 @@ def study_status(study: Study, folder: Path) -> list[RunStatus]:
 
 
 def _other_logs(folder: Path, known: set[Path]) -> dict[str, tuple[Path, Identity]]:
-    """Return one log of each spec that the study does not know, with its identity."""
+    """Return one log of each spec among the files that are not in ``known``."""
     from lad_mpi.logs import read_head  # noqa: PLC0415
 
     found: dict[str, tuple[Path, Identity]] = {}
@@ -113,7 +115,7 @@ def _other_logs(folder: Path, known: set[Path]) -> dict[str, tuple[Path, Identit
 
 
 def _superseded(run: Run, earlier: Mapping[str, tuple[Path, Identity]]) -> str:
-    """Say in what an earlier log of the same spec differs; empty if there is none."""
+    """Describe how an earlier run of the same spec differs; empty if there is none."""
     if run.identity.spec_key not in earlier:
         return ""
     path, identity = earlier[run.identity.spec_key]
@@ -127,3 +129,33 @@ def _some(differences: Sequence[str]) -> str:
 
 def _identity(log: LogHead) -> Identity:
     return identity_of(log.spec, log.data_digest, log.packages)
+
+
+#: Bytes of a note that are read.
+_MOST_BYTES = 2**16
+
+
+def failure_path(log: Path) -> Path:
+    """Return the path of the note on why a run has no log."""
+    return log.with_suffix(".failure.txt")
+
+
+def note_failure(log: Path, reason: str) -> None:
+    """Write a note on why a run has no log, if the folder is writable."""
+    with contextlib.suppress(OSError), whole_file(failure_path(log), text=True) as stream:
+        stream.write(f"{reason}\n")
+
+
+def read_failure(log: Path) -> str:
+    """Return why a run has no log; empty if there is no readable note."""
+    try:
+        with open_regular(failure_path(log), follow_links=False) as stream:
+            return stream.read(_MOST_BYTES).decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def clear_failure(log: Path) -> None:
+    """Remove the note."""
+    with contextlib.suppress(OSError):
+        failure_path(log).unlink()

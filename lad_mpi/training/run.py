@@ -9,13 +9,13 @@ import socket
 from typing import TYPE_CHECKING
 
 from lad_mpi.arrays import open_backend
-from lad_mpi.errors import DataError, ExitCode
+from lad_mpi.errors import AgreedError, DataError, ExitCode
 from lad_mpi.machine import describe_place
 from lad_mpi.training.interrupt import InterruptRequest
 from lad_mpi.training.iteration import Loop
 from lad_mpi.training.outcome import Existing, NoProgress, Outcome, Progress
 from lad_mpi.training.setup import prepare
-from lad_mpi.transport import AgreedError, together
+from lad_mpi.transport import together
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Ranks and what they exchange: a link for each rank, and the collectives of an iteration."""
 
-from lad_mpi.transport.agreement import AgreedError, together
+from lad_mpi.transport.agreement import from_server, together
 from lad_mpi.transport.base import SERVER, Communicator, Exchange, Layout, Link, SlicedGather
 from lad_mpi.transport.emulated import EmulatedExchange
 from lad_mpi.transport.launch import describe_mpi, open_link
@@ -8,7 +8,6 @@ from lad_mpi.transport.loopback import Loopback
 
 __all__ = [
     "SERVER",
-    "AgreedError",
     "Communicator",
     "EmulatedExchange",
     "Exchange",
@@ -17,6 +16,7 @@ __all__ = [
     "Loopback",
     "SlicedGather",
     "describe_mpi",
+    "from_server",
     "open_link",
     "together",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from lad_mpi.errors import ExitCode, LadError, told_errors
+from lad_mpi.errors import AgreedError, ExitCode, LadError, told_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -12,23 +12,6 @@ if TYPE_CHECKING:
     from lad_mpi.transport.base import Link
 
 _Made = TypeVar("_Made")
-
-
-class AgreedError(LadError):
-    """An error that every rank raises, because one of them could not go on.
-
-    Parameters
-    ----------
-    message : str
-        That of the lowest rank that failed, hint included.
-    exit_code : ExitCode
-        That of its error.
-    """
-
-    def __init__(self, message: str, exit_code: ExitCode) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
-        self.relayed = True
 
 
 def together(link: Link, act: Callable[[], _Made]) -> _Made:
@@ -67,3 +50,35 @@ def together(link: Link, act: Callable[[], _Made]) -> _Made:
     # If all ranks fail, or the server does, its number would only mislead.
     where = "" if len(failed) == link.size or first == 0 else f"rank {first}: "
     raise AgreedError(where + message, ExitCode(int(code)))
+
+
+def from_server(link: Link, produce: Callable[[], str]) -> str:
+    """Compute a text on the server and return it on all ranks.
+
+    Parameters
+    ----------
+    link : Link
+        This rank's; all ranks call this at the same point.
+    produce : callable
+        Called on the server.
+
+    Raises
+    ------
+    LadError
+        The error of ``produce``, on the server.
+    AgreedError
+        On the other ranks, if ``produce`` failed; it has the same exit code.
+    """
+    if not link.is_server:
+        code, _, text = link.share("").partition("\n")
+        if code:
+            raise AgreedError("the server says what is wrong", ExitCode(int(code)))
+        return text
+    try:
+        text = produce()
+    except LadError as error:
+        link.share(f"{int(error.exit_code)}\n")
+        error.relayed = True
+        raise
+    link.share(f"\n{text}")
+    return text

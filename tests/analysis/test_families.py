@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.families import identify, load_families, setting_of
+from analysis.families import load_families, name_methods, setting_of
 from analysis.runs import Method, load_collection
 
 
@@ -26,7 +26,7 @@ def found(write_run, tmp_path):
     def names(**specs):
         for name, changes in specs.items():
             write_run(f"{name}.h5", name=name, **changes)
-        return {one.method.label: one for one in identify(load_collection([tmp_path]).methods)}
+        return {one.method.label: one for one in name_methods(load_collection([tmp_path]).methods)}
 
     return names
 
@@ -80,7 +80,7 @@ def test_methods_that_no_spec_tells_apart_have_their_labels(write_run, tmp_path)
     write_run("a.h5", name="a")
     write_run("b.h5", name="b")
     collection = load_collection([tmp_path])
-    rules = [one.rule for one in identify(collection.methods)]
+    rules = [one.rule for one in name_methods(collection.methods)]
     assert rules == ["trimmed mean", "trimmed mean, b"]
     assert load_families(collection) == []
 
@@ -125,5 +125,5 @@ def test_of_a_file_the_name_is_told_and_a_missing_table_is_unknown():
 
 def test_labels_are_those_of_methods(study):
     collection = load_collection([study])
-    assert all(isinstance(one.method, Method) for one in identify(collection.methods))
-    assert [one.method for one in identify(collection.methods)] == list(collection.methods)
+    assert all(isinstance(one.method, Method) for one in name_methods(collection.methods))
+    assert [one.method for one in name_methods(collection.methods)] == list(collection.methods)

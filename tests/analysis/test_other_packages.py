@@ -111,7 +111,7 @@ def test_a_forecast_says_whose_cost_it_does_not_know(write_run, tmp_path):
             seconds={"compute": 0.1 * load, "gather": 0.4 + 0.1 * load},
         )  # fmt: skip
     said = forecast([tmp_path / "study"], Question()).assumptions
-    assert "silent: no cost is declared, and the work is taken to grow as N Q." in said
+    assert "silent: no cost is declared, so the work is assumed to grow as N Q." in said
 
 
 def test_a_code_says_itself_whether_it_is_exact(write_run, tmp_path):

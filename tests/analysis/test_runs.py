@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import pytest
 
-from analysis.methods import loss_of
+from analysis.methods import final_loss
 from analysis.runs import load_collection, natural_key
 from analysis.summary import summarise
 from lad_mpi.errors import UsageError
@@ -46,7 +46,7 @@ def test_methods_of_one_name_are_told_apart_by_what_differs(write_run, tmp_path)
     }
     differ, same = collection.notes
     assert differ == (
-        "LAD d=2: 3 rows, which share no number because their runs differ in coding.assignment, "
+        "LAD d=2: 3 rows, because the runs differ in coding.assignment, "
         "coding.kind, coding.load, devices.byzantine, optimizer.step_size."
     )
     # Names may differ where nothing else does.
@@ -73,12 +73,12 @@ def test_runs_of_another_origin_share_no_number(write_run, tmp_path, change, fac
         write_run(f"after/{seed}.h5", seed=seed, **{**original, **change}, final_loss=100.0)
     collection = load_collection([tmp_path])
     assert {method.label for method in collection.methods} == {f"LAD d=2 ({f})" for f in facts}
-    losses = [{loss_of(run) for run in method.runs} for method in collection.methods]
+    losses = [{final_loss(run) for run in method.runs} for method in collection.methods]
     assert {100.0} in losses
     assert len(losses[0] & losses[1]) == 0
     (differs,) = {fact.partition("=")[0] for fact in facts}
     assert any(f"differ in {differs}." in note for note in collection.notes)
-    uncommitted = any("changes that were not committed" in note for note in collection.notes)
+    uncommitted = any("uncommitted changes" in note for note in collection.notes)
     assert uncommitted == ("git_dirty" in change.get("provenance", {}))
 
 
@@ -234,7 +234,7 @@ def test_what_logs_of_format_2_do_not_tell_is_said(tmp_path, write_run):
     collection = load_collection([tmp_path])
     (old,) = (method for method in collection.methods if method.origin.data_digest is None)
     assert (
-        "which data were read is unknown, as logs of format 2 do not tell: "
+        "the data are unknown, because logs of format 2 do not record them: "
         f"{old.label}." in collection.notes
     )
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from analysis.exact import exact_reference, is_exact
+from analysis.facts import gradients_per_iteration
 from analysis.families import load_families
 from analysis.runs import load_collection
 from analysis.summary import summarise
 from analysis.timing import COMMUNICATION, iteration_seconds, phase_seconds
-from analysis.work import gradients_per_iteration
 from lad_mpi.logs import read_log
 from lad_mpi.theory import honest_dispersion
 

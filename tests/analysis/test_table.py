@@ -107,10 +107,10 @@ def test_means_near_their_medians_are_not_shown(study, narrow, capsys):
 @pytest.mark.parametrize(
     ("predictions", "said", "unsaid"),
     [
-        (["exact"], "messages; 1 is expected.", "at most"),
-        (["upper bound"], "messages; * at most 1,", "1 is expected"),
-        (["exact", "upper bound"], "1 is expected; * at most 1, as", "none"),
-        ([""], "honest messages.", "expected"),
+        (["exact"], "messages; the expectation is 1.", "at most"),
+        (["upper bound"], "messages; * at most 1:", "expectation is"),
+        (["exact", "upper bound"], "expectation is 1; * at most 1: the", "none"),
+        ([""], "honest messages.", "expectation"),
     ],
 )
 def test_one_is_expected_only_where_the_prediction_is_exact(  # noqa: PLR0917  (fixtures)

@@ -7,9 +7,15 @@ import pytest
 
 from analysis.cli import main
 from analysis.runs import load_collection
-from analysis.spent import iterations_before, seconds_before, uplink_bytes_before
 from analysis.summary import summarise
-from analysis.target import first_step, reach, time_to_reach
+from analysis.target import (
+    first_step,
+    iterations_before,
+    reach,
+    seconds_before,
+    time_to_reach,
+    uplink_bytes_before,
+)
 from lad_mpi.errors import ExitCode
 from lad_mpi.logs import read_log
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import lad_mpi
-from lad_mpi.cli.doctor import merge_facts, shorten
-from lad_mpi.doctor import Finding, RankFacts, Severity, judge
+from lad_mpi.cli.doctor import shorten
+from lad_mpi.doctor import Finding, Severity
 
 MPIRUN = shutil.which("mpirun", path=str(Path(sys.executable).parent)) or shutil.which("mpirun")
 CLEAN = {key: value for key, value in os.environ.items() if not key.startswith(("PMI_", "PMIX_"))}
@@ -46,19 +46,11 @@ def test_alone_it_prints_a_report_that_fits_a_terminal(doctor, tmp_path):
     done = doctor()
     assert done.returncode == 0, done.stdout + done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80
-    for check in ("ranks", "versions", "output", "hdf5", "temporary files"):
+    for check in ("ranks", "versions", "output", "hdf5"):
         assert re.search(rf"^(ok|note|warning) +{check} ", done.stdout, re.MULTILINE), check
     assert re.search(r"\d+ ok: ", done.stdout.splitlines()[-1])
-    # Neither the folder of the logs nor anything else is left.
+    # It leaves no files.
     assert list(tmp_path.iterdir()) == []
-
-
-def test_verbose_shows_the_facts_too(doctor):
-    done = doctor("-v")
-    assert done.returncode == 0
-    assert max(map(len, done.stdout.splitlines())) <= 80
-    for fact in ("versions.numpy", "builds.numpy_blas", "mpi.library", "hdf5.version", "cpus"):
-        assert re.search(rf"^{re.escape(fact)} ", done.stdout, re.MULTILINE), fact
 
 
 def test_json_has_everything(doctor):
@@ -78,7 +70,7 @@ def test_under_a_launcher_there_is_one_report_of_all_ranks(doctor, ranks):
     record = json.loads(done.stdout)
     assert [facts["rank"] for facts in record["facts"]] == list(range(ranks))
     assert len({facts["host"] for facts in record["facts"]}) == len(record["hosts"]) == 1
-    # Only the server tries the folder of the logs.
+    # Only rank 0 tries the folder of the logs.
     assert [facts["hdf5"] is not None for facts in record["facts"]] == [True] + [False] * (
         ranks - 1
     )
@@ -88,7 +80,7 @@ def test_under_a_launcher_there_is_one_report_of_all_ranks(doctor, ranks):
 def test_more_ranks_than_processors_are_a_warning_and_not_unfit(doctor):
     ranks = len(os.sched_getaffinity(0)) + 1
     if ranks > 9:
-        # Made small instead: so many ranks would keep the machine busy.
+        # Pin two ranks instead: so many ranks would take too long.
         ranks, pinned = 2, ["taskset", "-c", str(min(os.sched_getaffinity(0)))]
     else:
         pinned = []
@@ -100,23 +92,20 @@ def test_more_ranks_than_processors_are_a_warning_and_not_unfit(doctor):
 
 
 @launched
-def test_ranks_that_are_singletons_are_unfit_and_told_once(doctor):
-    """The launcher's wire is cut, its variables stay: as where mpirun is another library's."""
+def test_ranks_that_do_not_find_each_other_are_unfit_and_told_once(doctor):
+    """Ranks without a connection to their launcher, as with an mpirun of another library."""
     cut = ["env", "-u", "PMI_FD", "-u", "PMI_PORT"]
     done = doctor(ranks=2, prefix=cut)
     assert done.returncode == 5
-    assert done.stdout.count("started 2 ranks") == 1
-    assert "use the mpirun beside this Python" in " ".join(done.stdout.split())
+    assert done.stderr.count("started 2 ranks") == 1
+    assert "use the mpirun beside this Python" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_variables_of_a_launcher_without_one_are_unfit(doctor):
+def test_variables_of_a_launcher_that_is_not_there_are_unfit(doctor):
     done = doctor("--json", OMPI_COMM_WORLD_SIZE="3", PMI_SIZE="3")
     assert done.returncode == 5
-    assert json.loads(done.stdout)["exit_code"] == 5
-    (ranks,) = found(done, "ranks")
-    assert ranks["severity"] == "fatal"
-    assert "started 3 ranks" in ranks["found"]
+    assert "started 3 ranks" in done.stderr
 
 
 @pytest.mark.parametrize("place", ["/proc/x", "file/x"])
@@ -132,7 +121,7 @@ def test_a_folder_that_cannot_be_written_is_unfit(doctor, tmp_path, place):
 
 
 @launched
-def test_all_ranks_end_with_the_code_of_the_first(doctor):
+def test_all_ranks_end_with_the_same_code(doctor):
     done = doctor("-o", "/proc/x", ranks=3)
     assert done.returncode == 5
     assert done.stdout.count("cannot be written") == 1
@@ -140,7 +129,7 @@ def test_all_ranks_end_with_the_code_of_the_first(doctor):
 
 @launched
 def test_a_rank_of_another_version_is_unfit_and_named(tmp_path):
-    """Two environments in one launch, as where a host sees another file system."""
+    """Two environments in one launch, as when a host sees another file system."""
     other = tmp_path / "other"
     shutil.copytree(Path(lad_mpi.__file__).parent, other / "lad_mpi", ignore=IGNORED)
     (other / "lad_mpi" / "_version.py").write_text('__version__ = "0.0.0"\n')
@@ -162,7 +151,7 @@ def test_a_rank_of_another_version_is_unfit_and_named(tmp_path):
     assert "0.0.0 on rank 2" in versions["found"]
 
 
-def test_inherited_variables_are_found_as_they_are_set(doctor):
+def test_inherited_variables_are_found(doctor):
     done = doctor("--json", SLURM_CPU_BIND="quiet,mask_cpu:0x1", OMP_NUM_THREADS="64")
     (binding,) = found(done, "environment")
     assert "SLURM_CPU_BIND" in binding["found"]
@@ -170,22 +159,11 @@ def test_inherited_variables_are_found_as_they_are_set(doctor):
     assert bool(crowds) == (len(os.sched_getaffinity(0)) < 64)
 
 
-def test_facts_are_told_once_where_ranks_agree():
-    facts = [
-        RankFacts(n, "n1", (n,), versions={"numpy": "2.1" if n < 3 else "2.0"}) for n in range(4)
-    ]
-    merged = merge_facts(judge(facts))
-    assert ("host", "n1") in merged
-    assert ("versions.numpy", "2.1 (ranks 0-2)") in merged
-    assert ("versions.numpy", "2.0 (rank 3)") in merged
-    assert ("cpus", "2 (rank 2)") in merged
-
-
-def test_the_same_from_many_hosts_is_cut_short():
+def test_similar_findings_of_many_hosts_are_shortened():
     many = [Finding(Severity.NOTE, "load", f"n{n} is busy", "wait", (f"n{n}",)) for n in range(9)]
-    other = Finding(Severity.OK, "clock", "fine")
+    other = Finding(Severity.OK, "output", "fine")
     short = shorten([*many, other])
     assert short[:3] == many[:3]
-    assert "the like 6 times more" in short[3].found
+    assert "6 similar findings" in short[3].found
     assert short[4:] == [other]
     assert shorten(many[:3]) == many[:3]

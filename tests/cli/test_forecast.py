@@ -53,10 +53,10 @@ def test_tables_name_the_check_the_cheapest_and_what_is_assumed(ask):
     assert ("OUTSIDE: the model does not hold here" in text) == (code == 1)
     assert f"Time of an iteration, {network}" in text
     assert "Cheapest: d=" in text
-    assert "P = 1000 is 1000 times the most measured, 1." in text
-    assert "N = 999 devices where 10 were measured" in text
-    assert "and in proportion f = 199" in text
-    assert "nothing of it was measured" in text
+    assert "P = 1000 is 1000 times the largest measured, 1." in text
+    assert "N = 999 devices instead of 10" in text
+    assert "and f = 199 in proportion" in text
+    assert "Nothing of it was measured" in text
 
 
 def test_json_has_all_numbers(ask):

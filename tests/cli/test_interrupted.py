@@ -1,4 +1,4 @@
-"""Signals, kills and stops under a real launcher: an end in order, and the way back."""
+"""Signals, kills and hangs under a real launcher: the job ends, and can be resumed."""
 
 import os
 import signal
@@ -14,12 +14,12 @@ SECONDS_TO_END = 10
 
 
 def finish(process):
-    """Wait for the end, which must not be long in coming; return what was printed."""
+    """Wait for the end, which must come soon; return the output."""
     return process.communicate(timeout=SECONDS_TO_END)
 
 
 def read_when_unwritten(path):
-    """Read a log once its writer is gone: launchers may end before the last of their ranks."""
+    """Read a log after its writer is gone: a launcher may end before its ranks."""
     deadline = time.monotonic() + SECONDS_TO_END
     while is_being_written(path) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -27,7 +27,7 @@ def read_when_unwritten(path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-def test_a_signal_to_the_launcher_ends_all_ranks_in_order(start, tmp_path, number):
+def test_a_signal_to_the_launcher_ends_all_ranks_with_a_checkpoint(start, tmp_path, number):
     process = start(*LONG, until="out.h5")
     time.sleep(0.5)
     process.send_signal(number)
@@ -44,10 +44,12 @@ def test_a_signal_to_the_launcher_ends_all_ranks_in_order(start, tmp_path, numbe
     assert names == [f"out.checkpoint-{len(log.iteration):09d}.npz", "out.h5", "spec.toml"]
 
 
-def test_the_warning_of_a_scheduler_to_every_rank_and_the_way_back(start, lad, find_rank, tmp_path):
+def test_a_warning_of_a_scheduler_to_every_rank_and_the_resumed_run(
+    start, lad, find_rank, tmp_path
+):
     arguments = ("run", "spec.toml", "--set", "iterations=4000", "--set", "logging.flush_every=100")
     process = start(*arguments, "-o", "out.h5", until="out.h5")
-    # As a scheduler does: every rank gets the signal, one after another.
+    # A scheduler signals every rank, one after another.
     for rank in (1, 0, 2):
         os.kill(find_rank(process, rank), signal.SIGUSR2)
     _, errors = finish(process)
@@ -90,11 +92,12 @@ def test_a_signal_between_the_runs_of_a_study_ends_it_and_the_same_command_goes_
 
 
 @pytest.mark.parametrize(
-    ("rank", "number"), [(0, signal.SIGKILL), (2, signal.SIGKILL), (1, signal.SIGSEGV)]
+    "death", [(0, signal.SIGKILL), (2, signal.SIGKILL), (1, signal.SIGSEGV)], ids=str
 )
 def test_a_rank_that_dies_ends_the_job_and_leaves_a_readable_log(
-    start, lad, find_rank, tmp_path, rank, number
+    start, lad, find_rank, tmp_path, death
 ):
+    rank, number = death
     process = start(*LONG, until="out.h5")
     time.sleep(0.5)
     killed = find_rank(process, rank)
@@ -102,7 +105,7 @@ def test_a_rank_that_dies_ends_the_job_and_leaves_a_readable_log(
     finish(process)
     assert process.returncode != 0
     log = read_when_unwritten(tmp_path / "out.h5")
-    # With the process number, a reader of the launcher's message finds the rank.
+    # The launcher's message names a process, and the log tells its rank.
     assert log.provenance["processes"][rank] == str(killed)
     assert (log.status, validate_log(log.path)) == ("interrupted", [])
     np.testing.assert_array_equal(log.iteration, np.arange(len(log.iteration)))
@@ -120,7 +123,7 @@ def test_a_shell_script_around_the_ranks_keeps_no_job_alive(start, find_rank, ra
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_rank_that_stops_is_waited_for_no_longer_than_agreed(start, find_rank, tmp_path, rank):
+def test_a_stopped_rank_ends_the_job_after_the_timeout(start, find_rank, tmp_path, rank):
     process = start(*LONG, "--set", "safety.timeout_s=1.0", until="out.h5")
     time.sleep(0.5)
     os.kill(find_rank(process, rank), signal.SIGSTOP)
@@ -157,7 +160,7 @@ class Slow:
     kind: ClassVar[str] = "slow"
 
     def corrupt(self, coded, context):
-        # Not when the spec is read, which tries the component.
+        # Not while the spec is read, which tries the component.
         if Path("out.h5").exists():
             Path("begun").touch()
             time.sleep(1.0)
@@ -190,7 +193,7 @@ TERM, USR2, INT = signal.SIGTERM, signal.SIGUSR2, signal.SIGINT
     [(1, (TERM, TERM)), (1, (USR2, INT)), (3, (TERM, USR2, TERM)), (3, (INT, TERM))],
     ids=lambda value: value if isinstance(value, int) else "-".join(n.name for n in value),
 )
-def test_repeated_signals_during_a_long_iteration_still_end_it_in_order(
+def test_repeated_signals_in_a_long_iteration_still_give_a_checkpoint(
     start_slowly, find_rank, tmp_path, ranks, numbers
 ):
     process = start_slowly(ranks)
@@ -200,7 +203,7 @@ def test_repeated_signals_during_a_long_iteration_still_end_it_in_order(
         time.sleep(0.1)
     _, errors = finish(process)
     assert process.returncode == 75, errors
-    # A rank that waits in MPI meets all of them at once, in the order of their numbers.
+    # A rank that waits in MPI receives all of them at once, in the order of their numbers.
     assert any(f"lad-mpi: interrupted by {number.name} after" in errors for number in numbers)
     log = read_log(tmp_path / "out.h5")
     assert log.status == "interrupted"

@@ -7,7 +7,7 @@ from cuda_on_host import COMPILER, standin_environment
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
 
-ON_GPU = ("--set", "backend.kind=cupy")
+ON_GPU = ("--set", "backend={kind='cupy',gpu_transfers='staged'}")
 
 
 @pytest.fixture
@@ -16,16 +16,24 @@ def gpu_lad(lad):
     return lambda *arguments, ranks=3: lad(*arguments, ranks=ranks, environment=path)
 
 
-def test_a_run_tries_how_messages_reach_mpi_and_show_tells(gpu_lad):
+def test_the_doctor_tries_transfers_and_recommends_one(gpu_lad):
+    done = gpu_lad("doctor", "--json")
+    findings = json.loads(done.stdout)["findings"]
+    (finding,) = [f for f in findings if f["check"] == "gpu transfers"]
+    assert "GB/s directly" in finding["found"], finding
+    direct = finding["fix"].startswith('set backend.gpu_transfers = "direct"')
+    assert direct or 'stay with backend.gpu_transfers = "staged"' in finding["found"]
+
+
+def test_show_names_the_transfers_of_a_run(gpu_lad):
     done = gpu_lad("run", "spec.toml", "-o", "log.h5", "--force", *ON_GPU)
     assert done.returncode == 0, done.stderr
     shown = json.loads(gpu_lad("show", "log.h5", "--json", ranks=1).stdout)
-    assert shown["gpu_transfers"] in {"direct", "staged"}
-    assert "two processes of this host" in shown["gpu_transfers_reason"]
+    assert shown["gpu_transfers"] == "staged"
     assert shown["devices"] == "stand-in (host memory)"
 
 
-def test_show_is_silent_of_transfers_where_there_is_no_gpu(gpu_lad):
+def test_show_names_no_transfers_without_a_gpu(gpu_lad):
     assert gpu_lad("run", "spec.toml", "-o", "log.h5", "--force").returncode == 0
     assert "gpu" not in gpu_lad("show", "log.h5", ranks=1).stdout
 

@@ -1,4 +1,4 @@
-"""Commands under a real launcher: one message, one exit code, no rank left behind."""
+"""Commands under a real launcher: one message, one exit code, and all ranks end."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ from lad_mpi.logs import read_log
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
-def test_a_run_ends_well_and_speaks_once(lad, tmp_path, ranks):
+def test_a_run_completes_and_prints_once(lad, tmp_path, ranks):
     done = lad("run", "spec.toml", "-o", "out.h5", ranks=ranks)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "out.h5\n"
@@ -44,7 +44,7 @@ def test_ranks_that_read_different_data_do_not_start(command, environment, tmp_p
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 5])
-def test_overlap_changes_no_bit_and_says_what_it_hid(lad, tmp_path, ranks):
+def test_overlap_changes_no_bit_and_records_the_hidden_time(lad, tmp_path, ranks):
     wide = ["--set", "problem.dimension=110_003", "--set", "iterations=3"]
     logs = []
     for overlap in ("false", "true"):
@@ -60,7 +60,7 @@ def test_overlap_changes_no_bit_and_says_what_it_hid(lad, tmp_path, ranks):
         np.testing.assert_array_equal(values, sliced.metrics[name], err_msg=name)
     hidden = [log.seconds[:, 0, log.phases.index("overlapped")] for log in logs]
     assert not hidden[0].any()
-    # In one process there is nothing to hide behind.
+    # A single process has no communication to hide.
     assert ranks > 1 or not hidden[1].any()
 
 
@@ -89,7 +89,7 @@ def test_bad_input_is_refused_once_by_name_with_exit_code_2(lad, arguments, word
     assert "Traceback" not in done.stderr
 
 
-def test_more_ranks_than_work_are_refused(lad):
+def test_ranks_without_devices_are_refused(lad):
     done = lad(
         "run",
         "spec.toml",
@@ -118,7 +118,7 @@ axes = { coding.load = [1, 2] }
 """
 
 
-def test_a_study_goes_on_past_a_failed_run_and_skips_what_is_done(lad, tmp_path):
+def test_a_study_continues_after_a_failed_run_and_skips_complete_ones(lad, tmp_path):
     (tmp_path / "study.toml").write_text(STUDY)
     first = lad("study", "run", "study.toml", "-o", "out")
     assert first.returncode == 1
@@ -157,9 +157,7 @@ class Broken:
     ],
 )
 @pytest.mark.parametrize("verbose", [[], ["-v"]], ids=["", "-v"])
-def test_an_error_on_a_rank_of_devices_ends_the_whole_job_by_name(
-    lad, add_attack, error, shown, verbose
-):
+def test_an_error_on_a_rank_names_the_rank_and_ends_the_job(lad, add_attack, error, shown, verbose):
     environment = add_attack("broken", BROKEN.replace("NAME", error))
     done = lad(
         *("run", "spec.toml", "-o", "out.h5", "--set", "devices.byzantine=4"),
@@ -170,13 +168,13 @@ def test_an_error_on_a_rank_of_devices_ends_the_whole_job_by_name(
     assert done.stderr.count("Traceback") == len(verbose)
     assert len(re.findall(f"error on rank 2: {shown}\n", done.stderr)) == 1
     assert "error on rank 1" not in done.stderr
-    # A launcher may end before the last of its ranks.
+    # A launcher may end before its ranks.
     status = lad("show", "out.h5", ranks=1).stdout.splitlines()[1]
     assert status.split()[1] in {"interrupted", "running"}
 
 
 @pytest.mark.parametrize("ranks", [1, 3])
-def test_a_name_that_is_no_log_is_refused_once(lad, tmp_path, ranks):
+def test_an_output_that_does_not_end_in_h5_is_refused_once(lad, tmp_path, ranks):
     done = lad("run", "spec.toml", "-o", "out.txt", ranks=ranks)
     assert done.returncode == 2
     assert done.stderr.count("lad-mpi: error") == 1

@@ -1,11 +1,11 @@
-"""A run looks at its place before it begins, and the log tells what it saw."""
+"""A run checks the machine before it begins, and records the findings in its log."""
 
 from lad_mpi.doctor import Finding, Severity
 from lad_mpi.logs import read_log
 
 SPEC = "iterations = 5\nproblem = { dimension = 6 }\ndevices = { count = 6, byzantine = 1 }\n"
 FATAL = Finding(Severity.FATAL, "versions", "two versions of lad_mpi", "install one everywhere")
-NOTE = Finding(Severity.NOTE, "clock", "it ticks", "none is needed")
+NOTE = Finding(Severity.NOTE, "affinity", "not bound", "bind ranks")
 
 
 def run(monkeypatch, capsys, tmp_path, findings, *arguments):
@@ -18,7 +18,7 @@ def run(monkeypatch, capsys, tmp_path, findings, *arguments):
     return code, capsys.readouterr()
 
 
-def test_what_is_fatal_ends_a_run_before_it_begins(monkeypatch, capsys, tmp_path):
+def test_a_fatal_finding_ends_a_run_before_it_begins(monkeypatch, capsys, tmp_path):
     (tmp_path / "spec.toml").write_text(SPEC)
     code, said = run(monkeypatch, capsys, tmp_path, [NOTE, FATAL], "run", "spec.toml")
     assert code == 5
@@ -34,12 +34,12 @@ def test_a_run_that_is_forced_says_so_in_its_log(monkeypatch, capsys, tmp_path):
     code, _ = run(monkeypatch, capsys, tmp_path, [NOTE, FATAL], *arguments)
     assert code == 0
     assert read_log(tmp_path / "run.h5").provenance["remarks"] == [
-        "note: clock: it ticks",
+        "note: affinity: not bound",
         "fatal: versions: two versions of lad_mpi",
     ]
 
 
-def test_a_study_looks_too(monkeypatch, capsys, tmp_path):
+def test_a_study_is_checked_as_well(monkeypatch, capsys, tmp_path):
     (tmp_path / "study.toml").write_text(f"[base]\n{SPEC}[axes]\nseed = [1]\n")
     arguments = ("study", "run", "study.toml", "-o", "logs")
     code, said = run(monkeypatch, capsys, tmp_path, [FATAL], *arguments)

@@ -10,13 +10,12 @@ from lad_mpi.doctor import (
     Severity,
     cheap_checks,
     examine,
-    examine_alone,
     judge,
     refuse_unfit,
 )
 from lad_mpi.doctor.examine import least_log_bytes
 from lad_mpi.doctor.facts import cheap_facts
-from lad_mpi.errors import ExitCode, TransportError, UnfitError
+from lad_mpi.errors import ExitCode, UnfitError
 from lad_mpi.logs import read_log
 from lad_mpi.spec import parse_spec
 from lad_mpi.training import run_spec
@@ -60,16 +59,6 @@ def test_the_record_has_its_keys(ranks):
     assert sum(record["counts"].values()) == len(record["findings"])
     for finding in record["findings"]:
         assert list(finding) == ["severity", "check", "found", "fix", "hosts", "ranks"]
-
-
-def test_singletons_make_a_report_without_starting_processes(tmp_path, monkeypatch):
-    def refuse(*arguments, **options):
-        raise AssertionError("a process was started")
-
-    monkeypatch.setattr(subprocess, "Popen", refuse)
-    report = examine_alone(TransportError("singletons", hint="that mpirun"), tmp_path)
-    assert report.findings[0].found == "singletons"
-    assert report.exit_code == ExitCode.UNFIT
 
 
 class Pair(Loopback):

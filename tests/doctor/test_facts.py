@@ -49,14 +49,6 @@ def test_cheap_facts_are_part_of_all(tmp_path):
     assert everything.hdf5["swmr_error"] == ""
 
 
-def test_without_probing_no_process_is_started(tmp_path, monkeypatch):
-    def refuse(*arguments, **options):
-        raise AssertionError("a process was started")
-
-    monkeypatch.setattr(subprocess, "Popen", refuse)
-    assert all_facts(Loopback(), tmp_path, probe=False).hdf5 is None
-
-
 def test_a_folder_need_not_exist_and_is_not_made(tmp_path):
     space = describe_space(tmp_path / "a" / "b")
     assert (space.folder, space.error) == (str(tmp_path), "")

@@ -11,13 +11,13 @@ def found(findings):
     return [(f.severity, f.check) for f in findings]
 
 
-def test_a_host_without_gpus_is_well(ranks):
+def test_a_host_without_gpus_is_ok(ranks):
     (finding,) = judge_gpus(ranks(2))
     assert finding.severity == Severity.OK
     assert "no GPUs" in finding.found
 
 
-def test_a_gpu_for_every_rank_is_well(rank):
+def test_a_gpu_for_every_rank_is_ok(rank):
     facts = [rank(n, gpus=(f"X {n}",), gpu=f"X {n}", driver_gpus=2) for n in range(2)]
     assert found(judge_gpus(facts)) == [(Severity.OK, "gpu")]
 

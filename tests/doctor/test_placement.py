@@ -16,11 +16,11 @@ OK = [(Severity.OK, "placement")]
 
 
 @pytest.mark.parametrize("count", [1, 2, 16])
-def test_ranks_on_processors_of_their_own_are_well(ranks, count):
+def test_ranks_on_processors_of_their_own_are_ok(ranks, count):
     assert found(ranks(count)) == OK
 
 
-def test_a_single_process_that_may_run_anywhere_is_well(rank):
+def test_a_single_process_that_may_run_anywhere_is_ok(rank):
     assert found([rank(0, cpus=tuple(range(16)))]) == OK
 
 
@@ -47,14 +47,14 @@ def test_threads_count_as_much_as_ranks(rank):
     assert finding.check == "oversubscription"
 
 
-def test_ranks_pinned_to_one_processor_of_many_are_told_how_to_get_more(ranks):
+def test_ranks_pinned_to_one_of_many_processors_get_a_fix(ranks):
     (finding,) = judge_placement(ranks(2, cpus=(0,), cores=(0,)))
     assert finding.check == "oversubscription"
     assert "16 processors" in finding.fix
     assert "--cpu-bind=cores" in finding.fix
 
 
-def test_a_crowd_in_a_corner_of_an_idle_host_is_found(rank):
+def test_a_crowded_processor_of_an_idle_host_is_found(rank):
     facts = [rank(0, cpus=(0,)), rank(1, cpus=(0,)), rank(2, cpus=(4, 5, 6, 7), blas_threads=4)]
     crowd = next(f for f in judge_placement(facts) if f.severity == Severity.WARNING)
     assert crowd.check == "affinity"
@@ -62,7 +62,7 @@ def test_a_crowd_in_a_corner_of_an_idle_host_is_found(rank):
     assert "2 threads on processor 0;" in crowd.found
 
 
-def test_crowds_of_one_kind_are_told_once_a_host(rank):
+def test_crowded_processors_of_a_host_are_one_finding(rank):
     facts = [
         rank(n, host=f"n{n // 8}", cpus=(n % 8,), cores=(n % 8,), blas_threads=2) for n in range(16)
     ]
@@ -107,7 +107,7 @@ def test_threads_that_differ_between_ranks_are_a_warning(rank):
 
 
 def can_place(masks, threads):
-    """Whether every thread gets a processor of its own, by augmenting paths."""
+    """Decide by augmenting paths whether every thread gets a processor of its own."""
     slots = [mask for mask, count in zip(masks, threads, strict=True) for _ in range(count)]
     owner = {}
 
@@ -129,7 +129,7 @@ masks = st.sampled_from(
 
 
 @given(st.lists(st.tuples(masks, st.integers(1, 3)), min_size=1, max_size=5))
-def test_where_masks_nest_a_crowd_is_told_exactly_when_threads_do_not_fit(drawn):
+def test_with_nested_masks_a_crowd_is_found_exactly_if_threads_do_not_fit(drawn):
     facts = [
         RankFacts(number, "n1", mask, blas_threads=threads, host_cpus=6)
         for number, (mask, threads) in enumerate(drawn)

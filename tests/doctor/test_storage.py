@@ -13,12 +13,12 @@ def found(findings):
     return [(f.severity, f.check) for f in findings]
 
 
-def test_a_sound_disk_is_well(ranks):
+def test_a_sound_disk_is_ok(ranks):
     assert found(judge_output(ranks(2))) == [(Severity.OK, "output")]
     assert found(judge_hdf5(ranks(2))) == [(Severity.OK, "hdf5")]
 
 
-def test_what_was_not_looked_at_is_not_judged(ranks):
+def test_missing_facts_are_not_judged(ranks):
     cheap = ranks(2, output=None, hdf5=None)
     assert judge_output(cheap) == judge_hdf5(cheap) == []
 
@@ -30,7 +30,7 @@ def test_a_folder_that_cannot_be_written_is_fatal(ranks):
     assert "-o" in finding.fix
 
 
-def test_a_folder_that_refuses_when_it_is_tried_is_fatal_and_told_once(ranks, hdf5):
+def test_a_folder_that_refuses_a_file_is_one_fatal_finding(ranks, hdf5):
     facts = ranks(2, hdf5=hdf5(write_error="Disk quota exceeded"))
     (finding,) = judge_output(facts)
     assert finding.severity == Severity.FATAL
@@ -60,7 +60,7 @@ def test_file_systems_without_swmr_or_that_vanish_are_a_note(ranks, kind):
     assert found(findings) == [(Severity.OK, "output"), (Severity.NOTE, "file system")]
 
 
-def test_only_file_systems_without_swmr_are_told_to_switch_it_off(ranks):
+def test_only_file_systems_without_swmr_recommend_to_switch_it_off(ranks):
     for kind, told in (("nfs4", True), ("tmpfs", False)):
         note = judge_output(ranks(1, output=Space("/scratch", "", kind, 100 * GIB)))[1]
         assert ("logging.swmr = false" in note.fix) == told
@@ -91,7 +91,7 @@ HDF5 = {
 
 
 @pytest.mark.parametrize(("changes", "expected", "fix"), HDF5.values(), ids=HDF5)
-def test_what_hdf5_cannot_do_is_told_with_the_fix(ranks, hdf5, changes, expected, fix):
+def test_each_failure_of_hdf5_has_its_fix(ranks, hdf5, changes, expected, fix):
     (finding,) = judge_hdf5(ranks(2, hdf5=hdf5(**changes)))
     assert (finding.severity, finding.check) == expected
     assert fix in finding.fix

@@ -5,9 +5,7 @@ import dataclasses
 import numpy as np
 
 from lad_mpi.arrays import to_host
-from lad_mpi.measure.baseline import QUICK
-from lad_mpi.measure.baseline.compute import kernels
-from lad_mpi.measure.baseline.gpu import measure_gpu
+from lad_mpi.measure.kernels import QUICK, kernels, measure_gpu
 
 TINY = dataclasses.replace(QUICK, repeats=2, sample_s=1e-4, working_sets_bytes=(2**20,))
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from lad_mpi.measure.bare import Bare
-from lad_mpi.measure.baseline import QUICK, measure_baseline
+from lad_mpi.measure.baseline import measure_baseline
 from lad_mpi.measure.bench_collectives import bench_collectives
+from lad_mpi.measure.kernels import QUICK
 from lad_mpi.transport import open_link
 
 pytestmark = [pytest.mark.mpi(min_size=2), pytest.mark.timeout(60)]

@@ -1,8 +1,8 @@
-"""Arrays that are not NumPy's are handed to MPI, and the bits are those of one process.
+"""MPI exchanges arrays that are not NumPy's, and the bits are those of one process.
 
-They stand in for a GPU's, but lie in host memory, which every MPI takes. So this shows that
-the suite packs, sends and receives them correctly. It shows nothing about a card or a
-GPU-aware MPI; ``lad-mpi doctor`` tries those.
+The arrays stand in for those of a GPU, but are in host memory, which every MPI library takes.
+So these tests show that the suite packs, sends and receives them correctly. They show nothing
+about a GPU or a CUDA-aware MPI: ``lad-mpi doctor`` tries that.
 """
 
 import numpy as np
@@ -78,7 +78,7 @@ def test_results_depend_neither_on_ranks_nor_on_how_messages_reach_mpi(same_bits
         logs = same_bits(on_gpu(variant, one), alone=on_gpu(variant, other))
         if logs is not None:
             ranks, alone = logs
-            # Other times, and so another run; the same numbers.
+            # The times mean something else, so it is another run with the same numbers.
             assert ranks.identity != alone.identity
             assert ranks.provenance["gpu_transfers"] == one
             assert "stand-in (host memory)" in str(ranks.provenance["devices"])

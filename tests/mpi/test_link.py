@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from mpi4py import MPI
 
-from lad_mpi.errors import UsageError
-from lad_mpi.transport import AgreedError, Layout, open_link, together
+from lad_mpi.errors import AgreedError, UsageError
+from lad_mpi.transport import Layout, open_link, together
 
 pytestmark = [pytest.mark.mpi(min_size=2), pytest.mark.timeout(60)]
 

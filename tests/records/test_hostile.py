@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from lad_mpi.errors import LogFormatError, UsageError
 from lad_mpi.records import (
     Baseline,
-    Case,
-    Launch,
     Quantity,
+    ScalingCase,
+    ScalingLaunch,
     ScalingRecord,
     compare_baselines,
     read_baseline,
@@ -22,10 +22,10 @@ from lad_mpi.records import (
     write_scaling,
 )
 
-CASE = Case("p2", 2, {"coding.load": 3}, 1.0, "specs/a.toml", "hash", "reference/a.h5")
+CASE = ScalingCase("p2", 2, {"coding.load": 3}, 1.0, "specs/a.toml", "hash", "reference/a.h5")
 RECORD = ScalingRecord(
     "strong", "n", "nothing grows", "p2", [2], {"coding.load": [3]}, 5, 1, None, ["mpiexec"],
-    [CASE], [Launch("p2", 1, 1, "logs/p2-1.h5", ["mpiexec"], 0.5, "it\nfailed")],
+    [CASE], [ScalingLaunch("p2", 1, 1, "logs/p2-1.h5", ["mpiexec"], 0.5, "it\nfailed")],
     {"2": {"before": "b.json"}}, ["the machine drifted"],
 )  # fmt: skip
 BASELINE = Baseline(

@@ -8,18 +8,18 @@ import pytest
 from lad_mpi.errors import LogFormatError
 from lad_mpi.records import (
     DRIFT_THRESHOLD,
-    Case,
-    Launch,
+    ScalingCase,
+    ScalingLaunch,
     ScalingRecord,
     read_scaling,
     write_scaling,
 )
 
-CASE = Case("p2", 2, {"coding.load": 3}, 1.0, "specs/a.toml", "hash", "reference/a.h5")
+CASE = ScalingCase("p2", 2, {"coding.load": 3}, 1.0, "specs/a.toml", "hash", "reference/a.h5")
 RECORD = ScalingRecord(
     "strong", "n", "nothing grows", "p2", [2], {"coding.load": [3]}, 5, 1, None, ["mpiexec"],
     [CASE],
-    [Launch("p2", 1, 1, "logs/p2-1.h5", ["mpiexec"], 0.5, "it is failed")],
+    [ScalingLaunch("p2", 1, 1, "logs/p2-1.h5", ["mpiexec"], 0.5, "it is failed")],
     {"2": {"before": "b.json"}}, ["the machine drifted"],
 )  # fmt: skip
 

@@ -56,8 +56,8 @@ def test_the_example_has_every_key():
         ("time = 'an hour'", "time: expected minutes or"),
         ("warn_s = 70000", "warn_s: sbatch takes at most 65535"),
         ("options = ['qos=long']", "options: expected options of sbatch, found 'qos=long'"),
-        ("environment = { 'A B' = 'c' }", "environment: 'A B' is no name of a variable"),
-        ("launcher = 'mpiexec'\ngpus_per_node = 4", "gpus_per_node: ranks are placed"),
+        ("environment = { 'A B' = 'c' }", "environment: 'A B' is not a valid variable name"),
+        ("launcher = 'mpiexec'\ngpus_per_node = 4", "gpus_per_node: only srun places ranks"),
     ],
 )
 def test_what_cannot_be_is_named_with_its_file_and_key(tmp_path, line, said):

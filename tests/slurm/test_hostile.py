@@ -12,7 +12,7 @@ import pytest
 
 from lad_mpi.errors import SpecError, UsageError
 from lad_mpi.measure.scale.launcher import parse_launcher
-from lad_mpi.slurm import READY, ClusterFile, load_cluster, prepare, render, submitting
+from lad_mpi.slurm import READY, ClusterFile, load_cluster, prepare_job, render, submitting
 from lad_mpi.study import load_study
 
 ROOT = Path(__file__).parents[2]
@@ -77,7 +77,7 @@ def test_shellcheck_has_nothing_to_say_of_any_script(study, tmp_path):
     scripts = {path.stem: path.read_text() for path in (ROOT / "jobs" / "slurm").iterdir()}
     for path, layout in CASES:
         file = load_cluster(path)
-        job = prepare(study, study.runs, file, layout, path=Path("a.toml"), folder=Path("a"))
+        job = prepare_job(study, study.runs, file, layout, path=Path("a.toml"), folder=Path("a"))
         scripts[f"{path.stem}-{layout}"] = job.script
         scripts |= {f"{path.stem}-ready-{name}": render(file, READY[name]) for name in READY}
     assert check_shell(tmp_path / "scripts", scripts) == 6 + 2 * 6 + 6 * 6
@@ -87,7 +87,7 @@ def test_shellcheck_finds_no_code_in_hostile_values(study, tmp_path):
     scripts = {}
     for path, layout in CASES:
         file = hostile_cluster(path)
-        job = prepare(study, study.runs, file, layout, path=STUDY, folder=FOLDER)
+        job = prepare_job(study, study.runs, file, layout, path=STUDY, folder=FOLDER)
         scripts[f"{path.stem}-{layout}"] = job.script
         scripts[f"{path.stem}-scale"] = render(file, READY["weak"])
     # SC2016 says that nothing is expanded in single quotes, which is what they are for.
@@ -157,7 +157,7 @@ def run_script(folder, script, *arguments):
 @pytest.mark.parametrize(("path", "layout"), CASES, ids=IDS)
 def test_bash_hands_every_value_on_and_does_nothing_else(study, tmp_path, path, layout):
     file = hostile_cluster(path)
-    job = prepare(study, study.runs, file, layout, path=STUDY, folder=FOLDER)
+    job = prepare_job(study, study.runs, file, layout, path=STUDY, folder=FOLDER)
     found = run_script(tmp_path, job.script, "--quiet")
     assert found[0] == ["module", "load", NASTY]
     launched = found[-1]
@@ -242,7 +242,7 @@ def test_control_characters_of_paths_are_refused_before_anything_is_written(stud
     before = {*tmp_path.rglob("*")}
     for path, folder in ((Path(f"{name}.toml"), Path("out")), (STUDY, Path(name))):
         with pytest.raises(UsageError, match="has the control character") as refused:
-            prepare(study, study.runs, file, "packed", path=path, folder=folder)
+            prepare_job(study, study.runs, file, "packed", path=path, folder=folder)
         assert name not in str(refused.value)
     with pytest.raises(UsageError, match="has the control character"), submitting(Path(name)):
         pass
@@ -250,8 +250,8 @@ def test_control_characters_of_paths_are_refused_before_anything_is_written(stud
 
 
 def test_a_folder_into_which_slurm_cannot_write_is_refused(study):
-    with pytest.raises(UsageError, match="SLURM takes a backslash for an escape"):
-        prepare(
+    with pytest.raises(UsageError, match="has a backslash, which SLURM reads as an escape"):
+        prepare_job(
             study, study.runs, load_cluster(CLUSTERS[0]), "packed", path=STUDY, folder=Path("a\\b")
         )
 

@@ -12,16 +12,16 @@ from lad_mpi.slurm import (
     JobKey,
     JobState,
     Submission,
-    is_missing,
     join_queue,
     known_jobs,
+    needs_submission,
     read_submissions,
     submitting,
     write_submissions,
 )
 from lad_mpi.spec import Spec, identify
 from lad_mpi.study import Run, RunStatus
-from lad_mpi.study.failures import clear_failure, note_failure, read_failure
+from lad_mpi.study.status import clear_failure, note_failure, read_failure
 
 SUBMITTED_S = 1000.0
 
@@ -70,7 +70,7 @@ def joined(folder, status, job, failure=""):
 )
 def test_log_and_queue_together(tmp_path, log, job, status, missing):
     found = joined(tmp_path, log, job, "why")
-    assert (found.status, is_missing(found)) == (status, missing)
+    assert (found.status, needs_submission(found)) == (status, missing)
 
 
 def test_a_run_that_was_killed_has_no_end_in_its_log(tmp_path):
@@ -158,7 +158,7 @@ def test_a_record_that_is_none_is_refused(tmp_path, found):
     (tmp_path / "submissions.json").write_text(json.dumps(found))
     with pytest.raises(UsageError, match=r"submissions\.json is not a record") as refused:
         read_submissions(tmp_path)
-    assert "move it away" in refused.value.hint
+    assert "move the file away" in refused.value.hint
     assert len(str(refused.value)) < 1000
 
 
@@ -229,7 +229,7 @@ def test_a_folder_of_jobs_that_is_a_link_is_refused(tmp_path):
 
 
 def test_two_do_not_submit_at_the_same_time(tmp_path):
-    refused = pytest.raises(UsageError, match="another `study submit` is at work")
+    refused = pytest.raises(UsageError, match="another `study submit` is working on")
     with submitting(tmp_path / "logs"), refused, submitting(tmp_path / "logs"):
         pass
     with submitting(tmp_path / "logs"):

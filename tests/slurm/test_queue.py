@@ -84,9 +84,9 @@ def test_a_site_without_accounts_knows_less_and_that_is_no_error(programs):
 
 
 def test_a_queue_that_does_not_answer_is_no_empty_queue(programs):
-    with pytest.raises(SchedulerError, match="squeue is not found here") as refused:
+    with pytest.raises(SchedulerError, match="squeue was not found") as refused:
         ask_queue(["7"])
-    assert "log in where jobs are submitted" in refused.value.hint
+    assert "log in to a node where jobs are submitted" in refused.value.hint
     programs.say("squeue", error="squeue: error: Unable to contact slurm controller\n", code=1)
     with pytest.raises(SchedulerError, match=r"does not answer: Unable to contact slurm cont"):
         ask_queue(["7"])
@@ -110,12 +110,12 @@ def test_what_sbatch_says_reaches_the_person(programs):
     with pytest.raises(SchedulerError) as refused:
         submit_script(Path("x.sbatch"), b"#!/bin/bash\n")
     assert refused.value.message == (
-        "sbatch did not take x.sbatch: invalid partition specified: gpuu; "
+        "sbatch rejected x.sbatch: invalid partition specified: gpuu; "
         "Batch job submission failed: Invalid partition name specified"
     )
     programs.say("sbatch", code=3)
     with pytest.raises(SchedulerError, match="it ended with exit code 3"):
         submit_script(Path("x.sbatch"), b"#!/bin/bash\n")
     programs.say("sbatch", "submitted\n")
-    with pytest.raises(SchedulerError, match="sbatch answered 'submitted'"):
+    with pytest.raises(SchedulerError, match="sbatch printed 'submitted'"):
         submit_script(Path("x.sbatch"), b"#!/bin/bash\n")

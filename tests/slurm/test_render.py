@@ -1,4 +1,4 @@
-"""Job scripts, held against files that people have read."""
+"""Job scripts: their text, and what bash and sbatch make of the words in them."""
 
 import os
 import re
@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from lad_mpi.errors import UsageError
-from lad_mpi.slurm import READY, Job, load_cluster, prepare, render
+from lad_mpi.slurm import READY, Job, load_cluster, prepare_job, render
+from lad_mpi.slurm.cluster import control_character
+from lad_mpi.slurm.render import default_word, path_word, sbatch_word
 from lad_mpi.study import load_study
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +44,7 @@ def prepared(tmp_path, cluster, layout, overrides=(), runs=slice(None)):
     (tmp_path / "tiny.toml").write_text(STUDY)
     study = load_study(tmp_path / "tiny.toml")
     file = load_cluster(CLUSTERS / f"{cluster}.toml", overrides)
-    return prepare(
+    return prepare_job(
         study, study.runs[runs], file, layout, path=Path("tiny.toml"), folder=Path("results/tiny")
     )
 
@@ -134,7 +136,7 @@ def test_names_with_spaces_and_signs_reach_the_command_whole(tmp_path):
     (tmp_path / path).write_text(STUDY)
     study = load_study(tmp_path / path)
     file = load_cluster(CLUSTERS / "test.toml")
-    job = prepare(study, study.runs, file, "packed", path=path, folder=folder)
+    job = prepare_job(study, study.runs, file, "packed", path=path, folder=folder)
     assert "#SBATCH --output='re sults 100%%/jobs/%x_%j.out'\n" in job.script
     shown = run_bash(job.script, tmp_path, "--quiet")
     start = shown.index("run")
@@ -180,6 +182,70 @@ def test_a_missing_template_and_a_meaningless_placeholder_are_named(tmp_path):
         render(load_cluster(mine), Job("nil", "x"))
     (tmp_path / "templates").mkdir()
     (tmp_path / "templates" / "run.sbatch").write_text("@options@\n@wrong@\n")
-    with pytest.raises(UsageError, match="@wrong@ means nothing in a template") as refused:
+    with pytest.raises(UsageError, match="unknown placeholder @wrong@") as refused:
         render(load_cluster(mine), Job("run", "x"))
     assert "@options@" in refused.value.hint
+
+
+TEXTS = [
+    "", "a", " a  b ", "it's", 'a"b', "a\\b", "a\\\\b", "$(touch PWNED)", "`touch PWNED`", "a}b",
+    "${a}", "~", "*", "a;b&c|d>e<f", "#a", "a#b", "!a", "é", "-a", "$'a\\nb'", "=(a)",
+]  # fmt: skip
+
+
+def read_by_sbatch(line):
+    """Read a word as ``_get_argument`` of SLURM's src/sbatch/opt.c does."""
+    word, quote, is_escaped = "", "", False
+    for character in line:
+        if not quote and character.isspace():
+            break
+        if is_escaped:
+            is_escaped = False
+            word += character
+        elif character == "\\":
+            is_escaped = True
+        elif quote and character == quote:
+            quote = ""
+        elif not quote and character in "\"'":
+            quote = character
+        elif not quote and character == "#":
+            break
+        else:
+            word += character
+    return word
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_sbatch_reads_what_was_meant(text):
+    assert read_by_sbatch(f"--comment={sbatch_word(text)} --other") == f"--comment={text}"
+
+
+def test_bash_reads_defaults_as_they_were_meant(tmp_path):
+    lines = [f"X=${{NAME:-{default_word(text)}}}\nprintf '%s\\n' \"$X\"" for text in TEXTS]
+    done = subprocess.run(
+        ["bash", "-u", "-c", "\n".join(lines)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split("\n")[:-1] == TEXTS
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_words_that_need_no_quotes_have_none():
+    for text in ("/scratch/a_b-1.0/%x_%j.out", "gcc/12:x", "afterok:7,8@9+1hour=2"):
+        assert sbatch_word(text) == text
+    assert default_word(".venv") == ".venv"
+
+
+def test_no_path_is_taken_for_an_option():
+    assert path_word(Path("-rf")) == path_word(Path("./-rf")) == "./-rf"
+    assert path_word(Path("a/-rf")) == "a/-rf"
+    assert path_word(Path("/-rf")) == "/-rf"
+
+
+@pytest.mark.parametrize("text", ["\n", "a\rb", "a\x1b[2J", "\x00", "\x85", "\u2028", "\t"])
+def test_control_characters_are_found_and_shown_as_escapes(text):
+    assert control_character(text).startswith("'\\")
+    assert control_character("a b é \U0001f600 \\n") == ""

@@ -162,12 +162,12 @@ def many(*lengths):
     [
         (
             many(1000, 1000, 1000),
-            r"axes: the study asks for 1000000000 .* by the axes a\.k0 \(1000 values\), a\.k1",
+            r"axes: the study has 1000000000 .* from the axes a\.k0 \(1000 values\), a\.k1",
         ),
-        (many(*[9] * 100), r"asks for \d{90,} runs"),
+        (many(*[9] * 100), r"has \d{90,} runs"),
         (many(*[1] * 101), "has 101 axes, and at most 100"),
-        ("[[cases]]\n" * 5001, "cases: are 5001"),
-        ("[axes]\nseed = [1, 2]\n" + "[[cases]]\n" * 2501, "asks for 5002 runs"),
+        ("[[cases]]\n" * 5001, "cases: there are 5001"),
+        ("[axes]\nseed = [1, 2]\n" + "[[cases]]\n" * 2501, "has 5002 runs"),
     ],
 )
 def test_a_study_of_too_many_runs_is_refused_before_it_is_expanded(study, text, message):
@@ -180,7 +180,7 @@ def test_a_study_of_too_many_runs_is_refused_before_it_is_expanded(study, text, 
 def test_commands_refuse_such_a_study(tmp_path, command, capsys):
     (tmp_path / "a.toml").write_text(many(1000, 1000, 1000))
     assert main([*command, str(tmp_path / "a.toml")]) in (1, 2)
-    assert "asks for 1000000000 runs" in "".join(capsys.readouterr())
+    assert "has 1000000000 runs" in "".join(capsys.readouterr())
 
 
 def test_a_placeholder_makes_no_name_that_a_spec_could_not_have(study):

@@ -8,7 +8,7 @@ import pytest
 from lad_mpi.cli.main import main
 from lad_mpi.logs import find_logs
 from lad_mpi.study import load_study, run_study, study_status
-from lad_mpi.study.failures import failure_path, read_failure
+from lad_mpi.study.status import failure_path, read_failure
 from lad_mpi.training import NoProgress
 from lad_mpi.training.interrupt import InterruptRequest
 from lad_mpi.transport import Loopback

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from lad_mpi.errors import DataError, ExitCode, UsageError
-from lad_mpi.transport import AgreedError, Loopback, together
+from lad_mpi.errors import AgreedError, DataError, ExitCode, UsageError
+from lad_mpi.transport import Loopback, from_server, together
 
 
 class World:
@@ -58,3 +58,32 @@ def test_memory_that_does_not_suffice_is_told():
 def test_a_mistake_in_the_code_is_not_agreed_on():
     with pytest.raises(json.JSONDecodeError):
         together(Loopback(), lambda: json.loads("{"))
+
+
+class Talk:
+    """The server or another rank, between which a text is handed over."""
+
+    said = ""
+
+    def __init__(self, rank):
+        self.is_server = rank == 0
+
+    def share(self, text):
+        if self.is_server:
+            Talk.said = text
+        return Talk.said
+
+
+@pytest.mark.parametrize("text", ["", "2", "spec\nin lines", "!2"])
+def test_a_text_of_the_server_reaches_all(text):
+    assert [from_server(Talk(rank), lambda: text) for rank in (0, 1)] == [text, text]
+
+
+def test_an_error_of_the_server_ends_all_with_its_exit_code():
+    with pytest.raises(DataError) as told:
+        from_server(Talk(0), fail(DataError("bad")))
+    with pytest.raises(AgreedError) as heard:
+        from_server(Talk(1), dict)
+    assert told.value.relayed
+    assert heard.value.relayed
+    assert told.value.exit_code == heard.value.exit_code == ExitCode.USAGE

@@ -1,4 +1,4 @@
-"""The arithmetic of waiting, by a clock that goes on when somebody sleeps or asks for the time."""
+"""Waiting times on an emulated network, by a clock that moves with every sleep and reading."""
 
 import time
 
@@ -33,7 +33,7 @@ class Clock:
 
 
 class Real(LoopbackExchange):
-    """Takes so long for a collective, and for a slice."""
+    """An exchange whose collectives and slices take a given time."""
 
     def __init__(self, clock, takes_s):
         super().__init__(np.zeros(DOWNLINK_BYTES, np.uint8), np.zeros((N, SLOT_BYTES), np.uint8))
@@ -98,19 +98,19 @@ COLLECTIVES = {"broadcast": BROADCAST_S, "gather": GATHER_S}
 
 @pytest.mark.parametrize("takes_s", [0.0, 0.3])
 @pytest.mark.parametrize(("name", "emulated_s"), COLLECTIVES.items())
-def test_a_collective_ends_when_the_emulated_network_has_done_it(
+def test_a_collective_ends_when_the_emulated_network_has_finished(
     emulate, clock, name, emulated_s, takes_s
 ):
     real, exchange = emulate(takes_s)
     before_s = clock.now_s
     getattr(exchange, name)()
-    # What the real one took is part of it.
+    # The time of the real collective is part of it.
     assert 0 <= clock.now_s - before_s - emulated_s < 10 * TICK_S
     assert real.done == [f"meet for the {name} of an iteration", name]
 
 
 @pytest.mark.parametrize("name", COLLECTIVES)
-def test_it_begins_when_the_last_rank_has_come(emulate, clock, name):
+def test_it_begins_when_the_last_rank_arrives(emulate, clock, name):
     _, exchange = emulate(late_s=50.0)
     before_s = clock.now_s
     getattr(exchange, name)()
@@ -118,7 +118,7 @@ def test_it_begins_when_the_last_rank_has_come(emulate, clock, name):
 
 
 @pytest.mark.parametrize("name", COLLECTIVES)
-def test_nothing_is_added_where_the_real_network_is_slower(emulate, clock, name):
+def test_nothing_is_added_if_the_real_network_is_slower(emulate, clock, name):
     _, exchange = emulate(takes_s=9.0)
     before_s = clock.now_s
     getattr(exchange, name)()
@@ -126,7 +126,7 @@ def test_nothing_is_added_where_the_real_network_is_slower(emulate, clock, name)
     assert clock.slept_s == []
 
 
-def test_the_long_part_is_slept_and_the_end_is_not_missed(emulate, clock):
+def test_a_wait_sleeps_first_and_ends_on_time(emulate, clock):
     _, exchange = emulate()
     exchange.gather()
     assert sum(clock.slept_s) == pytest.approx(GATHER_S, rel=1e-3)
@@ -146,9 +146,7 @@ EDGES = [0, 100, 250, SLOT_BYTES]
 
 
 @pytest.mark.parametrize("takes_s", [0.0, 0.01])
-def test_no_slice_is_there_before_the_wire_has_brought_its_bytes_of_all_devices(
-    emulate, clock, takes_s
-):
+def test_a_slice_arrives_with_its_bytes_of_all_devices(emulate, clock, takes_s):
     real, exchange = emulate(takes_s)
     gather = exchange.start_gather(EDGES)
     start_s = clock.now_s
@@ -176,7 +174,7 @@ def test_work_between_slices_is_hidden_in_the_wait_for_the_next(emulate, clock):
     assert clock.now_s - start_s == pytest.approx(GATHER_S + 0.2, abs=2e-3)
 
 
-def test_the_end_of_a_gather_in_slices_is_that_of_one_in_a_piece(emulate, clock):
+def test_a_gather_in_slices_ends_when_a_gather_in_one_piece_ends(emulate, clock):
     _, exchange = emulate()
     gather = exchange.start_gather(EDGES)
     start_s = clock.now_s
@@ -184,7 +182,7 @@ def test_the_end_of_a_gather_in_slices_is_that_of_one_in_a_piece(emulate, clock)
     assert 0 <= clock.now_s - start_s - GATHER_S < 10 * TICK_S
 
 
-def test_the_real_gather_is_looked_after_while_the_emulated_one_is_waited_for(emulate):
+def test_a_wait_for_the_emulated_gather_polls_the_real_one(emulate):
     _, exchange = emulate()
     gather = exchange.start_gather(EDGES)
     gather.wait(0)

@@ -7,7 +7,7 @@ from lad_mpi.transport.watchdog import Watchdog
 
 
 class Network:
-    """Completes requests in the order in which they were begun, one when it is told to."""
+    """Completes requests in the order of their start, when a test says so."""
 
     def __init__(self):
         self.begun = []
@@ -48,9 +48,7 @@ def start(network):
 
 
 @pytest.mark.parametrize("ahead", [1, 2, 5, 9])
-def test_no_more_are_under_way_than_agreed_and_the_next_begins_when_one_is_there(
-    network, start, ahead
-):
+def test_a_limited_number_is_in_progress_and_each_arrival_starts_the_next(network, start, ahead):
     gather = start(ahead)
     for number in range(5):
         assert network.begun == list(range(min(5, number + ahead)))
@@ -61,7 +59,7 @@ def test_no_more_are_under_way_than_agreed_and_the_next_begins_when_one_is_there
     assert network.begun == list(range(5))
 
 
-def test_polling_begins_the_next_without_waiting(network, start):
+def test_polling_starts_the_next_without_waiting(network, start):
     gather = start(2)
     assert gather.poll()
     assert network.begun == [0, 1]
@@ -69,14 +67,14 @@ def test_polling_begins_the_next_without_waiting(network, start):
     assert gather.poll()
     assert network.begun == [0, 1, 2]
     network.complete = 5
-    # A poll takes one slice at most, and so is short.
+    # A poll completes at most one slice.
     for last in (3, 4, 4):
         assert gather.poll()
         assert network.begun[-1] == last
     assert not gather.poll()
 
 
-def test_what_has_arrived_is_not_waited_for(network, start):
+def test_a_slice_that_has_arrived_needs_no_wait(network, start):
     gather = start(5)
     gather.wait(3)
     network.complete = 0
@@ -84,6 +82,6 @@ def test_what_has_arrived_is_not_waited_for(network, start):
     assert network.complete == 0
 
 
-def test_the_end_waits_for_all(network, start):
+def test_finish_waits_for_all_slices(network, start):
     start(2).finish()
     assert network.complete == 5

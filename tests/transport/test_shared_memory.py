@@ -1,4 +1,4 @@
-"""What MPI needs of /dev/shm, and when a launch is refused for it."""
+"""When a launch is refused because /dev/shm is too small for MPI."""
 
 import os
 import time
@@ -22,7 +22,7 @@ MPICH = "MPICH Version:      5.0.2\nMPICH Device:       ch4:ucx ofi\nMPICH confi
 
 @pytest.fixture
 def shm(tmp_path, monkeypatch):
-    """Have a /dev/shm of some size, with so much free."""
+    """Make a /dev/shm of a given size and free space."""
     monkeypatch.setattr(shared_memory, "SHARED_MEMORY", tmp_path)
 
     def make(size, free=None):
@@ -38,7 +38,7 @@ def hydra(ranks, **others):
     return {"PMI_SIZE": str(ranks), "MPI_LOCALNRANKS": str(ranks), **others}
 
 
-def test_a_container_has_room_for_nine_ranks_and_the_fix_is_told_to_more(shm):
+def test_a_container_has_room_for_nine_ranks_and_more_are_refused_with_the_fix(shm):
     shm(64 * MIB)
     check_shared_memory(MPICH, hydra(9))
     for ranks in (10, 17):
@@ -63,25 +63,25 @@ def test_a_fix_that_would_not_help_is_not_offered(shm):
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 5, 12, 17])
-def test_what_was_measured_to_start_is_let_start(ranks):
-    # MiB that runs were started in without a failure: see docs/doctor.md.
+def test_sizes_that_were_measured_to_start_are_accepted(ranks):
+    # Sizes in MiB at which runs started without a failure: see docs/doctor.md.
     assert needed_bytes(ranks, posix=True) >= {
         1: 16500, 2: 22700, 5: 38500, 12: 75400, 17: 101700
     }[ranks] * 1024  # fmt: skip
     assert needed_bytes(ranks, posix=True) < needed_bytes(ranks + 1, posix=True)
-    # With so little that no rank uses POSIX shared memory a few ranks start as well.
+    # A few ranks also start with so little memory that none uses POSIX shared memory.
     assert fits(14 * MIB, ranks, posix=True) == (ranks < 14)
-    # And between the two some would use it and some would not.
+    # Between the two, some ranks would use it and some would not.
     assert not fits(17 * MIB, ranks, posix=True)
 
 
 def test_ranks_of_this_launch_that_began_earlier_are_not_counted_twice(shm):
     folder = shm(120 * MIB, free=20 * MIB)
     check_shared_memory(MPICH, hydra(17))
-    # Nor is the file that MPICH has just made.
+    # The file that MPICH has just made is not counted twice either.
     (folder / "mpich_shm_1_0").write_bytes(bytes(20 * MIB))
     check_shared_memory(MPICH, hydra(17))
-    # A minute later it is somebody else's.
+    # After a minute it belongs to others.
     hour_ago = time.time() - 3600
     os.utime(folder / "mpich_shm_1_0", (hour_ago, hour_ago))
     with pytest.raises(SharedMemoryError, match="has 100 MiB free") as refused:
@@ -92,7 +92,7 @@ def test_ranks_of_this_launch_that_began_earlier_are_not_counted_twice(shm):
 def test_only_ranks_of_the_same_host_count(shm):
     shm(64 * MIB)
     check_shared_memory(MPICH, {"PMI_SIZE": "1000", "MPI_LOCALNRANKS": "8"})
-    # Where nobody says how many there are, nothing is refused.
+    # Nothing is refused if the number of ranks is unknown.
     check_shared_memory(MPICH, {"PMI_SIZE": "1000"})
 
 
@@ -107,7 +107,7 @@ def test_only_ranks_of_the_same_host_count(shm):
         ("Intel(R) MPI Library 2021.11 for Linux* OS", False),
     ],
 )
-def test_nothing_is_refused_of_a_library_that_was_not_measured(shm, library, checked):
+def test_libraries_that_were_not_measured_are_accepted(shm, library, checked):
     assert is_checked(library) == checked
     shm(MIB)
     if not checked:
@@ -128,6 +128,6 @@ def test_nothing_is_refused_of_a_library_that_was_not_measured(shm, library, che
         ({"MPIR_CVAR_CH4_NETMOD": "ucx"}, True),
     ],
 )
-def test_the_transports_of_ucx_are_read_as_ucx_reads_them(environ, posix):
+def test_ucx_tls_is_read_as_ucx_reads_it(environ, posix):
     assert uses_posix(MPICH, environ) == posix
     assert not uses_posix("MPICH Version: 4\nMPICH Device: ch4:ofi", {"UCX_TLS": "all"})

@@ -1,9 +1,9 @@
-"""The end of a job whose ranks wait in vain: said if anybody reads, and come to in any case."""
+"""The watchdog ends a job that hangs, even if nobody reads its message."""
 
 import subprocess
 import sys
 
-# The pipe is full, and nobody reads it; so does a terminal that is stopped.
+# The pipe is full, and nobody reads it. A stopped terminal behaves the same.
 STUCK = """
 import os, time
 from lad_mpi.transport.watchdog import Watchdog
@@ -18,7 +18,7 @@ with Watchdog(0, lambda: None, 0.2)("a collective"):
 """
 
 
-def test_a_message_that_nobody_takes_keeps_no_rank_from_ending():
+def test_a_message_that_nobody_reads_does_not_keep_the_rank_alive():
     process = subprocess.Popen([sys.executable, "-c", STUCK], stderr=subprocess.PIPE)
     try:
         assert process.wait(30) == 1

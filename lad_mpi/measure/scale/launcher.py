@@ -1,4 +1,4 @@
-"""What starts ranks: ``mpiexec``, or ``srun`` inside a SLURM job."""
+"""Commands that start ranks: ``mpiexec``, or ``srun`` inside a SLURM job."""
 
 from __future__ import annotations
 
@@ -17,50 +17,44 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from lad_mpi.errors import ExitCode, LadError, UsageError
-from lad_mpi.launchers import (
-    LOCAL_RANK_VARIABLES,
-    LOCAL_SIZE_VARIABLES,
-    RANK_VARIABLES,
-    SIZE_VARIABLES,
-    module_words,
-)
+from lad_mpi.launchers import in_slurm_job, module_words, without_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-#: In a SLURM job: each rank on cores of its own, and none left behind by the others.
+#: In a SLURM job: each rank has its own cores, and if one fails, all are ended.
 SRUN = ("srun", "--cpu-bind=cores", "--kill-on-bad-exit=1")
 _GRACE_S = 10.0
 _LOOK_S = 0.1
-#: The last words of a launch that failed.
+#: Characters of the output of a failed launch that a message shows.
 _TAIL = 400
 _TAIL_BYTES = 8192
 
 
 class StoppedError(LadError):
-    """A signal asked for the end between two launches, or in one."""
+    """A signal asked the study to stop."""
 
     exit_code = ExitCode.CHECKPOINTED
 
 
 @dataclass(frozen=True, slots=True)
-class Launcher:
+class LaunchCommand:
     """A command that takes ``-n P`` and a program.
 
     Parameters
     ----------
     words : tuple of str
-        The command without the number of ranks; the same at every P, so that the
-        binding is.
+        The command without the number of ranks. It is the same at every P, so that the binding
+        is the same, too.
     python : str
-        Interpreter of the ranks.
+        Interpreter that runs the ranks.
     """
 
     words: tuple[str, ...]
     python: str = sys.executable
 
     def command(self, ranks: int, arguments: Sequence[str]) -> list[str]:
-        """Return the command line of ``lad-mpi ARGUMENTS`` on so many ranks."""
+        """Return the command line of ``lad-mpi ARGUMENTS`` on a number of ranks."""
         return [*self.words, "-n", str(ranks), *module_words("lad_mpi", self.python), *arguments]
 
     def run(
@@ -79,34 +73,34 @@ class Launcher:
         ranks : int
             P.
         arguments : sequence of str
-            Of ``lad-mpi``.
+            Arguments of ``lad-mpi``.
         folder : Path
             Working directory.
         timeout_s : float
-            How long it may take.
+            Time limit in seconds.
         stopping : callable
-            Asked several times a second whether to end it.
+            Called several times a second; if it returns True, the launch is ended.
 
         Returns
         -------
         str
-            What went wrong; empty where nothing did.
+            What went wrong; empty if nothing did.
 
         Raises
         ------
         UsageError
             The launcher cannot be started.
         StoppedError
-            It was ended because ``stopping`` said so.
+            ``stopping`` returned True.
         """
-        # A file without a name, and no pipe: that would be open, and read, for as long as
-        # any process is left that the launcher has started.
+        # Not a pipe: it would stay open, and be read, as long as any process that the
+        # launcher started is alive.
         with tempfile.TemporaryFile() as output:
             try:
                 process = subprocess.Popen(  # noqa: S603
                     self.command(ranks, arguments),
                     cwd=folder,
-                    env=without_launcher(os.environ),
+                    env=without_step(os.environ),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -115,7 +109,7 @@ class Launcher:
             except OSError as error:
                 raise UsageError(
                     f"cannot start {self.words[0]}: {error.strerror or error}",
-                    hint="say what starts ranks here: --launcher 'mpirun --bind-to core'",
+                    hint="name another launcher, as in --launcher 'mpirun --bind-to core'",
                 ) from error
             try:
                 if not _ends_in_time(process, timeout_s, stopping):
@@ -130,8 +124,8 @@ class Launcher:
 def _ends_in_time(
     process: subprocess.Popen[bytes], timeout_s: float, stopping: Callable[[], bool]
 ) -> bool:
-    # A thread learns of the end at once. Popen.wait(timeout) looks every 50 ms, and the time
-    # of the launch is recorded.
+    # The time of the launch is recorded, so its end must be noticed at once.
+    # Popen.wait(timeout) looks only every 50 ms.
     waiting = threading.Thread(target=process.wait, daemon=True)
     waiting.start()
     deadline = time.monotonic() + timeout_s
@@ -150,26 +144,26 @@ def _last_words(output: IO[bytes]) -> str:
 
 
 def default_launcher(environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """Return what starts ranks here.
+    """Return the command that starts ranks here.
 
-    The ``mpiexec`` beside this Python, which came with the MPI that is used; else ``srun`` in
-    a SLURM job, each rank bound to its cores; else the ``mpiexec`` on the path. The binding
-    of ``mpiexec`` is its default.
+    This is the ``mpiexec`` beside this Python, which belongs to the MPI library in use. If
+    there is none, it is ``srun`` in a SLURM job, with each rank bound to its cores, and
+    otherwise the ``mpiexec`` on the path. ``mpiexec`` binds ranks as it does by default.
 
     Raises
     ------
     UsageError
-        There is none.
+        No launcher was found.
     """
     environ = os.environ if environ is None else environ
     beside = shutil.which("mpiexec", path=str(Path(sys.executable).parent))
-    if beside is None and environ.get("SLURM_JOB_ID"):
+    if beside is None and in_slurm_job(environ):
         return SRUN
     found = beside or shutil.which("mpiexec", path=environ.get("PATH"))
     if found is None:
         raise UsageError(
             "there is no mpiexec to start ranks with",
-            hint="load the MPI module, pip install 'lad_mpi[mpich]', or say --launcher WORDS",
+            hint="load the MPI module, pip install 'lad_mpi[mpich]', or use --launcher",
         )
     return (found,)
 
@@ -180,7 +174,7 @@ def parse_launcher(text: str) -> tuple[str, ...]:
     Raises
     ------
     UsageError
-        There is no word, a quote is not closed, or the number of ranks is among the words.
+        The text is empty, a quote is not closed, or it sets the number of ranks.
     """
     try:
         words = tuple(shlex.split(text))
@@ -194,24 +188,8 @@ def parse_launcher(text: str) -> tuple[str, ...]:
     return words
 
 
-def without_launcher(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment in which no launcher has announced ranks already."""
-    announced = {
-        *SIZE_VARIABLES,
-        *RANK_VARIABLES,
-        *LOCAL_RANK_VARIABLES,
-        *LOCAL_SIZE_VARIABLES,
-    }
-    return {
-        name: value
-        for name, value in environ.items()
-        if name not in announced
-        and not name.startswith(("PMI_", "PMIX_", "OMPI_COMM_WORLD_", "SLURM_CPU_BIND"))
-    }
-
-
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a launcher and its ranks, which are a session of their own, and leave none behind."""
+    """End a launcher and all its ranks, which are in a session of their own."""
     if process.poll() is None:
         _signal(process, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,8 +1,9 @@
-"""From a spec, numbers of ranks and axes to cases."""
+"""The cases of a scaling study, how their specs grow with P, and the order of launches."""
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import itertools
 import re
 from dataclasses import dataclass
@@ -10,16 +11,16 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
 from lad_mpi.errors import SpecError, UsageError
-from lad_mpi.measure.scale.grow import RULES, device_ranks, grow
-from lad_mpi.records import Case
+from lad_mpi.records import ScalingCase
 from lad_mpi.spec import identify, parse_spec, parse_value, set_dotted, to_mapping
 from lad_mpi.transport import Layout
+from lad_mpi.types import device_ranks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from lad_mpi.measure.scale.grow import Growth
     from lad_mpi.spec import Spec
+
 
 Kind = Literal["strong", "weak"]
 _SAME_WORK = "nothing grows: N, Q, d and samples are the same at every P"
@@ -32,17 +33,17 @@ class ScalePlan:
     Parameters
     ----------
     kind : {"strong", "weak"}
-        What stays the same.
+        Whether the total work or the work of a device rank is constant.
     name : str
-        Of the spec.
+        Name of the spec.
     growth_rule : str
         How the spec grows with P, in words.
     ranks : tuple of int
-        All P, ascending.
+        All values of P, ascending.
     over : dict
-        Axes beside P.
-    cases : tuple of (Case, Spec)
-        The base case is the first.
+        Further axes: dotted keys and their values.
+    cases : tuple of (ScalingCase, Spec)
+        All cases; the first is the base case.
     """
 
     kind: Kind
@@ -50,35 +51,35 @@ class ScalePlan:
     growth_rule: str
     ranks: tuple[int, ...]
     over: dict[str, list[Any]]
-    cases: tuple[tuple[Case, Spec], ...]
+    cases: tuple[tuple[ScalingCase, Spec], ...]
 
     @property
-    def base(self) -> Case:
-        """The case that speed-ups are relative to: the fewest ranks, the first of every axis."""
+    def base(self) -> ScalingCase:
+        """The case that speed-ups refer to: fewest ranks, first value of every axis."""
         return self.cases[0][0]
 
 
 def parse_axis(text: str, spec: Spec) -> tuple[str, list[Any]]:
-    """Read an axis, ``"load=1,5"`` or ``"coding.load=1,5"``.
+    """Read an axis such as ``"load=1,5"`` or ``"coding.load=1,5"``.
 
     Parameters
     ----------
     text : str
-        A key and values with commas between them, each as in TOML or a bare word. The
-        last part of a dotted key will do where only one table has it.
+        A key, and values separated by commas. A value is TOML or a bare word. The last part
+        of a dotted key is enough if only one table has it.
     spec : Spec
-        The base, which the key is looked up in.
+        Base spec, in which the key is looked up.
 
     Returns
     -------
     key : str
-        Dotted.
+        The dotted key.
     values : list
 
     Raises
     ------
     UsageError, SpecError
-        It is not of that form, or the key is unknown or ambiguous.
+        The text has another form, or the key is unknown or ambiguous.
     """
     key, equals, values = text.partition("=")
     if not equals or not values.strip():
@@ -101,20 +102,20 @@ def plan_scaling(
     Parameters
     ----------
     kind : {"strong", "weak"}
-        Whether the whole work or that of a device rank is the same at every P.
+        Whether the total work or the work of a device rank is the same at every P.
     spec : Spec
-        The base case's, at the fewest ranks.
+        Spec of the base case, which has the fewest ranks.
     ranks : sequence of int
-        Numbers of ranks.
+        Values of P.
     over : mapping of sequence, optional
-        Axes beside P: dotted keys and their values.
+        Further axes: dotted keys and their values.
     growth : {"samples", "dimension", "devices"}, optional
-        What grows in a weak study; samples if left out.
+        What grows in a weak study (default: samples).
 
     Raises
     ------
     UsageError, SpecError
-        The numbers make no study, or a spec that results cannot be run.
+        The arguments do not describe a study, or one of its specs is invalid.
     """
     if not ranks or min(ranks) < 1:
         raise UsageError(f"--ranks: expected numbers from 1 on, found {list(ranks)}")
@@ -135,7 +136,7 @@ def plan_scaling(
     names = [case.name for case, _ in cases]
     if len(set(names)) < len(names):
         raise UsageError(f"--over: two cases are the same: {', '.join(sorted(names))}")
-    words = _SAME_WORK if rule is None else f"grow = {rule!r}: {RULES[rule][1]}"
+    words = _SAME_WORK if rule is None else f"grow = {rule!r}: {GROWTHS[rule][1]}"
     return ScalePlan(kind, spec.name, words, rising, axes, tuple(cases))
 
 
@@ -145,20 +146,20 @@ def _case(
     point: Mapping[str, Any],
     rule: Growth | None,
     factor: Fraction,
-) -> tuple[Case, Spec]:
+) -> tuple[ScalingCase, Spec]:
     mapping = copy.deepcopy(dict(base))
     for key, value in point.items():
         set_dotted(mapping, key, value)
     if rule is not None:
         mapping = grow(mapping, rule, factor)
     axes = "".join(f"-{key.rpartition('.')[2]}={_slug(value)}" for key, value in point.items())
-    # Runs of one spec are the same run whatever P is: names may hold what is in the spec only.
+    # The name must not contain P: the same spec at another P is the same run.
     if rule is not None and factor != 1:
         mapping["name"] = f"{mapping['name']} ({rule} × {factor})"
     spec = parse_spec(mapping)
     identity = identify(spec)
     Layout(spec.devices.count, ranks)
-    case = Case(
+    case = ScalingCase(
         name=f"p{ranks}{axes}",
         ranks=ranks,
         over=dict(point),
@@ -194,3 +195,125 @@ def _full_key(key: str, mapping: Mapping[str, Any]) -> str:
             else f"known: {', '.join(dict.fromkeys(known))}; others with their table",
         )
     return found[0]
+
+
+Growth = Literal["samples", "dimension", "devices"]
+
+#: The keys that are multiplied, and the rule in words. The words are in the record of a study,
+#: which is only continued if they are the same.
+GROWTHS: dict[str, tuple[tuple[str, ...], str]] = {
+    "samples": (
+        ("problem.samples_per_subset",),
+        "samples a subset grow with the number of device ranks; N, Q and d stay",
+    ),
+    "dimension": (
+        ("problem.dimension",),
+        "the dimension Q grows with the number of device ranks; N, d and samples stay",
+    ),
+    "devices": (
+        ("devices.count", "devices.byzantine", "devices.assumed_byzantine"),
+        (
+            "devices N and Byzantine ones f grow with the number of device ranks; Q, d and samples "
+            "a subset stay"
+        ),
+    ),
+}
+
+
+def grow(spec: Mapping[str, Any], rule: Growth, factor: Fraction) -> dict[str, Any]:
+    """Return a spec with ``factor`` times as much work.
+
+    Parameters
+    ----------
+    spec : mapping
+        Resolved spec of the base case.
+    rule : {"samples", "dimension", "devices"}
+        What grows.
+    factor : Fraction
+        Number of device ranks over that of the base case.
+
+    Raises
+    ------
+    SpecError
+        The spec does not set the value, or the product is not a whole number.
+    """
+    grown = copy.deepcopy(dict(spec))
+    for number, key in enumerate(GROWTHS[rule][0]):
+        table, _, name = key.partition(".")
+        value = spec[table].get(name)
+        if value is None and number:
+            continue
+        if not isinstance(value, int):
+            raise SpecError(
+                key,
+                f"is not set, so it cannot grow by grow = {rule!r}",
+                hint="choose another --grow, or a problem that has this key",
+            )
+        product = value * factor
+        if product.denominator != 1:
+            raise SpecError(
+                key,
+                f"{value} times {factor} is not a whole number",
+                hint="choose --ranks so that every number of device ranks (P − 1) is a multiple "
+                "of the smallest one, or change the value",
+            )
+        set_dotted(grown, key, int(product))
+    return grown
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A launch of a study.
+
+    Parameters
+    ----------
+    case : ScalingCase
+        The case to launch.
+    number : int
+        Number of the launch within its case, from 1.
+    position : int
+        Position in the order of all launches, from 1.
+    """
+
+    case: ScalingCase
+    number: int
+    position: int
+
+    @property
+    def log(self) -> str:
+        """Path of the log, relative to the folder of the study."""
+        return f"logs/{self.case.name}-{self.number}.h5"
+
+
+def planned_launches(cases: Iterable[ScalingCase], launches: int, seed: int) -> list[Planned]:
+    """Put all launches in a random but reproducible order.
+
+    Parameters
+    ----------
+    cases : iterable of ScalingCase
+        Cases to launch.
+    launches : int
+        Number of launches of each case.
+    seed : int
+        Seed of the order.
+
+    Returns
+    -------
+    list of Planned
+
+    Notes
+    -----
+    Every round launches each case once, in an order of its own. A machine that changes
+    slowly therefore affects all cases alike. A round is sorted by the SHA-256 of (seed,
+    round, case), so that further rounds do not change the order of the earlier ones.
+    """
+    chosen = list(cases)
+    ordered = []
+    for number in range(1, launches + 1):
+        key = {case.name: _draw(seed, number, case.name) for case in chosen}
+        ordered += [(case, number) for case in sorted(chosen, key=lambda case: key[case.name])]
+    return [Planned(case, number, at) for at, (case, number) in enumerate(ordered, start=1)]
+
+
+def _draw(seed: int, number: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed} {number} {name}".encode()).digest()

@@ -1,4 +1,4 @@
-"""A scaling study from the first baseline to the last, able to go on after an interruption."""
+"""Run a scaling study, from the first baseline to the last, or continue one."""
 
 from __future__ import annotations
 
@@ -10,62 +10,61 @@ from typing import TYPE_CHECKING, Protocol
 
 from lad_mpi.errors import LadError, RunFailedError, UsageError
 from lad_mpi.files import make_folder, whole_file
-from lad_mpi.measure.scale.order import planned_launches
+from lad_mpi.measure.scale.plan import planned_launches
 from lad_mpi.measure.scale.verify import difference
 from lad_mpi.records import (
     DRIFT_THRESHOLD,
-    Launch,
+    ScalingLaunch,
     ScalingRecord,
     compare_baselines,
     read_baseline,
     read_scaling,
     write_scaling,
 )
-from lad_mpi.records.scaling import FILE_NAME
+from lad_mpi.records.scaling import SCALING_FILE
 from lad_mpi.spec import to_toml
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from lad_mpi.measure.scale.launcher import Launcher
-    from lad_mpi.measure.scale.order import Planned
-    from lad_mpi.measure.scale.plan import ScalePlan
+    from lad_mpi.measure.scale.launcher import LaunchCommand
+    from lad_mpi.measure.scale.plan import Planned, ScalePlan
     from lad_mpi.spec import Spec
 
-#: What a study makes in its folder. None of it may be a link to another place.
+#: Folders that a study creates. None of them may be a link.
 _FOLDERS = ("specs", "reference", "logs", "baselines")
 _ONE_PROCESS_WORDS = 'the one-process run of "{}" failed: {}'
 
 
 class ScaleProgress(Protocol):
-    """Shown to a person while a study goes on."""
+    """Reports to the user while a study runs."""
 
     def begin(self, what: str, position: int, total: int) -> None:
-        """Tell what begins: a baseline or reference (position 0), or a launch."""
+        """Report the start of a launch, or of a baseline or reference (position 0)."""
 
-    def end(self, launch: Launch) -> None:
-        """Tell how a launch ended."""
+    def end(self, launch: ScalingLaunch) -> None:
+        """Report the end of a launch."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScaleOptions:
-    """How a study is made.
+    """Options of a study.
 
     Parameters
     ----------
     launches : int
-        Of each case.
+        Number of launches of each case.
     seed : int
-        Of the order.
+        Seed of the order of launches.
     tolerance : float or None
-        Relative difference to the one-process run that is accepted; None for the same bits.
+        Accepted relative difference to the one-process run; None demands the same bits.
     baseline : {"quick", "full", "none"}
-        What is measured before and after.
+        Baseline before and after the launches.
     drift : float
-        Relative change between the two that voids what rests on the quantity.
+        Relative change between the two baselines that counts as drift.
     timeout_s : float
-        How long a launch may take.
+        Time limit of a launch in seconds.
     """
 
     launches: int = 5
@@ -78,43 +77,43 @@ class ScaleOptions:
 
 def run_scaling(
     plan: ScalePlan,
-    launcher: Launcher,
+    launcher: LaunchCommand,
     folder: Path,
     options: ScaleOptions,
     progress: ScaleProgress,
     *,
     stopping: Callable[[], bool] = lambda: False,
 ) -> ScalingRecord:
-    """Make all launches that a folder does not hold yet.
+    """Make all launches of a study that its folder does not contain yet.
 
     Parameters
     ----------
     plan : ScalePlan
         The cases.
-    launcher : Launcher
-        What starts ranks.
+    launcher : LaunchCommand
+        Starts the ranks.
     folder : Path
-        Of the study. The record in it is renewed after every launch.
+        Folder of the study. The record in it is replaced after every launch.
     options : ScaleOptions
-        How.
+        Options of the study.
     progress : ScaleProgress
-        Told on the way.
+        Receives reports.
     stopping : callable
-        Asked whether to stop; the same call goes on later.
+        Returns True if the study is to stop. The same call continues it later.
 
     Returns
     -------
     ScalingRecord
-        As written.
+        The record, as written.
 
     Raises
     ------
     UsageError
-        The folder holds another study, or cannot be written.
+        The folder contains another study, or is not writable.
     RunFailedError
-        A run in one process fails, so nothing can be held against it, or a baseline does.
+        A run in one process, or a baseline, failed.
     StoppedError
-        ``stopping`` said so.
+        ``stopping`` returned True.
     """
     session = _Session(plan, launcher, folder.absolute(), options, stopping)
     session.open()
@@ -130,8 +129,8 @@ def run_scaling(
     return session.judge()
 
 
-def new_record(plan: ScalePlan, launcher: Launcher, options: ScaleOptions) -> ScalingRecord:
-    """Return the record of a study of which nothing is done yet."""
+def new_record(plan: ScalePlan, launcher: LaunchCommand, options: ScaleOptions) -> ScalingRecord:
+    """Return the record of a study before its first launch."""
     return ScalingRecord(
         kind=plan.kind,
         name=plan.name,
@@ -154,12 +153,12 @@ def run_arguments(spec: str, log: str) -> list[str]:
 
 
 class _Session:
-    """One call's work on a study."""
+    """The state of one call of :func:`run_scaling`."""
 
     def __init__(
         self,
         plan: ScalePlan,
-        launcher: Launcher,
+        launcher: LaunchCommand,
         folder: Path,
         options: ScaleOptions,
         stopping: Callable[[], bool],
@@ -173,14 +172,14 @@ class _Session:
         self._record = new_record(plan, launcher, options)
 
     def open(self) -> None:
-        """Begin the study, or go on with what the folder holds."""
-        if (self._folder / FILE_NAME).exists():
+        """Start the study, or read what the folder contains."""
+        if (self._folder / SCALING_FILE).exists():
             found = read_scaling(self._folder)
-            # More launches of the same study are welcome: the order of the earlier ones stays.
+            # The number of launches may change: the order of the earlier ones stays.
             if {**found.plan, "launches_each": 0} != {**self._record.plan, "launches_each": 0}:
                 raise UsageError(
-                    f"{self._folder} holds another scaling study",
-                    hint="give another folder with -o, or repeat the command that began it",
+                    f"{self._folder} contains another scaling study",
+                    hint="choose another folder with -o, or repeat the command that started it",
                 )
             self._record = dataclasses.replace(
                 found, launches_each=self._options.launches, drift=self._options.drift
@@ -194,17 +193,17 @@ class _Session:
         except OSError as error:
             raise UsageError(
                 f"cannot write {error.filename or self._folder}: {error.strerror or error}",
-                hint="give a folder of yours with -o",
+                hint="choose a writable folder with -o",
             ) from error
         self._save()
 
     def has(self, planned: Planned) -> bool:
-        """Tell whether a launch has been made, whatever became of it."""
+        """Return whether a launch was made, even if it is void."""
         key = (planned.case.name, planned.number)
         return any((launch.case, launch.number) == key for launch in self._record.launches)
 
     def measure(self, when: str, progress: ScaleProgress) -> None:
-        """Measure the machine at every P, once before all launches and once after the last."""
+        """Measure a baseline at every P, unless that was done."""
         if self._options.baseline == "none":
             return
         for ranks in self._plan.ranks:
@@ -221,7 +220,7 @@ class _Session:
             self._save()
 
     def refer(self, log: str, spec: Spec, which: str, progress: ScaleProgress) -> None:
-        """Run a spec in one process, unless that has been done."""
+        """Run a spec in one process, unless that was done."""
         path = self._folder / log
         if path.exists() and not difference(path, path, 1):
             return
@@ -235,8 +234,8 @@ class _Session:
                 hint=f"lad-mpi run {self._folder / case.spec}",
             )
 
-    def launch(self, planned: Planned) -> Launch:
-        """Make one launch, hold it against the one-process run, and record it."""
+    def launch(self, planned: Planned) -> ScalingLaunch:
+        """Make a launch, compare it with the one-process run, and record it."""
         case = planned.case
         arguments = run_arguments(case.spec, planned.log)
         _remove_link(self._folder / planned.log)
@@ -247,7 +246,7 @@ class _Session:
             reference = self._folder / case.reference
             log = self._folder / planned.log
             void = difference(log, reference, case.ranks, self._options.tolerance)
-        launch = Launch(
+        launch = ScalingLaunch(
             case=case.name,
             number=planned.number,
             position=planned.position,
@@ -262,13 +261,13 @@ class _Session:
         return launch
 
     def judge(self) -> ScalingRecord:
-        """Say what voids the whole study, and record it; the analysis judges drifts."""
+        """Record what voids the whole study. The analysis judges drift."""
         self._record.void[:] = [*self._machines(), *self._bindings()]
         self._save()
         return self._record
 
     def _machines(self) -> list[str]:
-        """Say which pairs of baselines cannot be compared: they are of different machines."""
+        """Return why baselines cannot be compared: they are of different machines."""
         found = []
         for files in self._record.baselines.values():
             if files.keys() == {"before", "after"}:
@@ -280,8 +279,9 @@ class _Session:
         return found
 
     def _bindings(self) -> list[str]:
-        """Compare the processors of a rank at every P: another binding fakes scaling."""
-        from lad_mpi.logs import read_log  # noqa: PLC0415  (only whoever ran something reads logs)
+        """Compare the processors of a rank at every P: a different binding would fake scaling."""
+        # A dry run does not need HDF5.
+        from lad_mpi.logs import read_log  # noqa: PLC0415
 
         widths: dict[int, Counter[int]] = {}
         for launch in self._record.launches:
@@ -291,14 +291,14 @@ class _Session:
                 log = read_log(self._folder / launch.log)
                 masks = [_count_cpus(mask) for mask in log.provenance["affinity"]]
             except LadError as error:
-                return [f"{launch.log} has gone: {error.message}"]
+                return [f"{launch.log} cannot be read: {error.message}"]
             except (KeyError, ValueError):
-                return [f"{launch.log} does not say on which processors its ranks ran"]
+                return [f"{launch.log} does not record the processors of its ranks"]
             widths.setdefault(log.ranks, Counter()).update(masks)
         if len({width for counts in widths.values() for width in counts}) <= 1:
             return []
         listed = ", ".join(f"P = {p}: {sorted(counts)}" for p, counts in sorted(widths.items()))
-        return [f"the binding is not the same everywhere; processors a rank: {listed}"]
+        return [f"the binding is not the same at every P; processors per rank: {listed}"]
 
     def _run(self, ranks: int, arguments: list[str]) -> str:
         return self._launcher.run(
@@ -314,7 +314,7 @@ class _Session:
 
 
 def _remove_link(log: Path) -> None:
-    """Remove a link: a run would replace what it points to."""
+    """Remove a log that is a link, because a run would replace its target."""
     if log.is_symlink():
         log.unlink()
 

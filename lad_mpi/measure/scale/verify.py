@@ -1,4 +1,4 @@
-"""Whether a launch computed what one process computes."""
+"""Whether a launch computed the same results as one process."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 
 
 def difference(log: Path, reference: Path, ranks: int, tolerance: float | None = None) -> str:
-    """Say in what a log differs from that of the one-process run.
+    """Describe the first difference between a log and that of the one-process run.
 
     Parameters
     ----------
     log, reference : Path
-        Of the launch, and of the same spec in one process.
+        Logs of the launch, and of the same spec in one process.
     ranks : int
         P of the launch.
     tolerance : float, optional
-        Relative difference that metrics and the final model may have; the same bits
-        without it.
+        Accepted relative difference of metrics and final model. Without it the bits must be
+        the same.
 
     Returns
     -------
     str
-        The first difference; empty where there is none.
+        The first difference; empty if there is none.
     """
-    # Whoever only plans a study need not import HDF5.
+    # A dry run does not need HDF5.
     from lad_mpi.logs import read_log  # noqa: PLC0415
 
     try:
@@ -49,15 +49,15 @@ def difference(log: Path, reference: Path, ranks: int, tolerance: float | None =
 
 def _wrong_run(found: RunLog, expected: RunLog, ranks: int) -> str:
     if expected.status != "complete" or expected.ranks != 1:
-        return f"the reference is {expected.status}, of {expected.ranks} ranks"
+        return f"the reference run is {expected.status}, with {expected.ranks} ranks"
     if found.status != "complete":
         return f"it is {found.status}: {found.failure or 'no reason given'}"
     if found.ranks != ranks:
         return f"it had {found.ranks} ranks instead of {ranks}"
     if found.identity != expected.identity:
-        return "its spec is another one than that of the reference"
+        return "its spec differs from that of the reference run"
     if found.restarts:
-        return "it was interrupted and resumed, so its times are of several launches"
+        return "it was interrupted and resumed, so its times come from several launches"
     return ""
 
 
@@ -65,10 +65,10 @@ def _different_arrays(
     found: dict[str, Any], expected: dict[str, Any], tolerance: float | None
 ) -> str:
     if found.keys() != expected.keys():
-        return f"it has other metrics than the reference: {sorted(found)}, {sorted(expected)}"
+        return f"its metrics differ from the reference: {sorted(found)}, {sorted(expected)}"
     for name, values in found.items():
         if values.shape != expected[name].shape:
-            return f"{name} has {len(values)} values, the reference {len(expected[name])}"
+            return f"{name} has {len(values)} values, but {len(expected[name])} in the reference"
         same = _equal(values, expected[name], tolerance)
         if not same.all():
             at = int(np.flatnonzero(~same)[0])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.figures import canvas
-from analysis.figures.bars import Row, draw_bars
+from analysis.figures.bars import Bar, draw_bars
 from analysis.runs import load_collection
 
 
@@ -49,7 +49,7 @@ def test_bars_of_phases_add_up_to_the_whole(study, draw, laid_out):
 )
 def test_a_bar_ends_where_its_number_says(parts, laid_out):
     with canvas.settings():
-        figure = draw_bars([Row("a", 5.0, parts), Row("b", 2.5, {"compute": 1.0}, {"compute": 4})])
+        figure = draw_bars([Bar("a", 5.0, parts), Bar("b", 2.5, {"compute": 1.0}, {"compute": 4})])
         laid_out(figure)
     (axes,) = figure.axes
     shown = numbers(axes)
@@ -63,6 +63,6 @@ def test_a_bar_ends_where_its_number_says(parts, laid_out):
 
 def test_times_of_nothing_and_of_no_number_are_drawn(laid_out):
     with canvas.settings():
-        figure = draw_bars([Row("a", 0.0, {"compute": 0.0}), Row("b", float("nan"), {})])
+        figure = draw_bars([Bar("a", 0.0, {"compute": 0.0}), Bar("b", float("nan"), {})])
         laid_out(figure)
     assert [text.get_text() for text in figure.axes[0].texts] == ["0.00", "–"]

@@ -113,7 +113,7 @@ def test_a_line_that_diverges_leaves_the_axes_and_is_told(write_run, tmp_path, d
     write_run("b.h5", name="b")
     figure, caption = draw("loss_against_iterations", load_collection([tmp_path]))
     assert figure.axes[0].get_ylim()[1] == pytest.approx(30 * 50.0)
-    assert "Above the axes at last: a." in caption
+    assert "Above the axes at the end: a." in caption
 
 
 def test_losses_of_zero_fall_out_of_the_axes_and_negative_ones_have_a_linear_one(

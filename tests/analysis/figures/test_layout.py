@@ -78,7 +78,7 @@ def test_any_printable_name_is_shown_as_it_is(write_run, tmp_path, draw, laid_ou
 
 
 def test_long_names_are_broken_and_short_ones_are_not():
-    assert canvas.plain("LAD-CWTM d=5", 100) == "LAD-CWTM d=5"
-    assert canvas.plain("one two three four", 50).count("\n") == 1
-    assert canvas.plain("W" * 40, 100).replace("\n", "") == "W" * 40
-    assert canvas.plain("W", 1) == "W"
+    assert canvas.fold_name("LAD-CWTM d=5", 100) == "LAD-CWTM d=5"
+    assert canvas.fold_name("one two three four", 50).count("\n") == 1
+    assert canvas.fold_name("W" * 40, 100).replace("\n", "") == "W" * 40
+    assert canvas.fold_name("W", 1) == "W"

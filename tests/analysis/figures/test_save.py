@@ -124,7 +124,7 @@ def test_settings_that_matplotlib_cannot_read_do_not_count(tmp_path, setting):
     wrong.write_bytes("font.family: café\n".encode("latin-1"))
     value = {"MPLBACKEND": "no such backend", "MATPLOTLIBRC": str(wrong)}[setting]
     code = (
-        "import os; from analysis.plotting import import_figures; import_figures(); "
+        "import os; from analysis.cli import import_figures; import_figures(); "
         f"print(os.environ[{setting!r}])"
     )
     done = subprocess.run(

@@ -5,9 +5,8 @@ import copy
 import numpy as np
 import pytest
 
-from analysis.forecast.observe import Case
-from analysis.forecast.terms import TERMS, features
-from analysis.forecast.workload import workload_of
+from analysis.forecast.observe import MeasuredCase
+from analysis.forecast.workload import TERMS, features, workload_of
 
 SPEC = {
     "problem": {"kind": "linear_regression", "dimension": 1000},
@@ -71,7 +70,7 @@ def make_cases(workload):
                     shared = np.exp(case_noise * generator.normal())
                     own = np.exp(launch_noise * generator.normal(size=launches))
                     taken = [{t: s * shared * x for t, s in true.items()} for x in own]
-                    cases.append(Case("rule", sizes, tuple(taken), ()))
+                    cases.append(MeasuredCase("rule", sizes, tuple(taken), ()))
         return cases
 
     return make

@@ -6,7 +6,7 @@ from scipy.stats import binom
 
 from analysis.forecast import Measured, fit_model, leave_out_largest
 from analysis.forecast.fit import LEAST_ERROR
-from analysis.forecast.terms import TERMS
+from analysis.forecast.workload import TERMS
 from analysis.statistics import CONFIDENCE, EACH_OF_TWO
 from lad_mpi.network import Network
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from analysis.forecast import Question, Target, answer, cheapest, fit_model, observe
-from analysis.forecast.target import progress_to
+from analysis.forecast import Question, Target, cheapest, fit_model, observe, predict_rows
+from analysis.forecast.answer import progress_to
 from analysis.target import first_step
 from lad_mpi.errors import UsageError
 from lad_mpi.logs import read_log
@@ -102,7 +102,7 @@ def test_seeds_count_once_and_all_of_them_have_to_reach_it(write_run):
 def test_the_cheapest_is_the_first_at_the_target(folder):
     measured = observe([folder])
     model = fit_model(measured.cases)
-    rows = answer(measured, model, Question(target=Target("loss", 15.0)))
+    rows = predict_rows(measured, model, Question(target=Target("loss", 15.0)))
     # Loss falls with the load: 200/d for the worse seed, and a tenth of it at the end.
     assert {row.method for row in rows if row.to_target_s} == {"trimmed mean", "nnm + trimmed mean"}
     ((best, near),) = cheapest(rows)
@@ -113,7 +113,7 @@ def test_the_cheapest_is_the_first_at_the_target(folder):
 
 def test_more_ranks_than_devices_add_devices_and_byzantine_ones(folder):
     measured = observe([folder])
-    (row,) = answer(
+    (row,) = predict_rows(
         measured, fit_model(measured.cases), Question(ranks=(51,), loads=(5,))
     )[:1]  # fmt: skip
     assert (row.workload.devices, row.workload.byzantine, row.workload.hosted) == (50, 10, 1)

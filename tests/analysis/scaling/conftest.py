@@ -6,9 +6,9 @@ import pytest
 
 from lad_mpi.records import (
     Baseline,
-    Case,
-    Launch,
     Quantity,
+    ScalingCase,
+    ScalingLaunch,
     ScalingRecord,
     write_baseline,
     write_scaling,
@@ -46,11 +46,11 @@ def write_study(tmp_path, write_run):
             for size in ranks:
                 suffix = "".join(f"-load={load}" for load in point.values())
                 name = f"p{size}{suffix}"
-                cases.append(Case(name, size, point, 1.0, "s.toml", "hash", "r.h5"))
+                cases.append(ScalingCase(name, size, point, 1.0, "s.toml", "hash", "r.h5"))
                 for number in range(1, launches + 1):
                     log = f"{name}-{number}.h5"
                     reason = "its loss differs" if log in void else ""
-                    done.append(Launch(name, number, len(done) + 1, log, ["x"], 1.0, reason))
+                    done.append(ScalingLaunch(name, number, len(done) + 1, log, ["x"], 1.0, reason))
                     more = {"coding": {"load": point["coding.load"]}} if point else {}
                     write_run(log, ranks=size, name=f"n{suffix}", **{**changes, **more})
         files = {}

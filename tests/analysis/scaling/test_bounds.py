@@ -1,14 +1,17 @@
-"""Bounds from a machine of round numbers."""
+"""Bounds of phases, and what a drift of the machine voids."""
 
 import dataclasses
 
 import pytest
 
+from analysis.cli import main
+from analysis.scaling import load_scaling, summarise_scaling, void_lines
 from analysis.scaling.bounds import Sizes, phase_bounds, sizes_of
 from lad_mpi.logs import read_log
 from lad_mpi.network import Network
 from lad_mpi.problems import GradientWork
 from lad_mpi.records import Baseline, Quantity
+from lad_mpi.records.baseline import ALONE
 
 #: Caches are ten times as fast as memory; all ranks at once have half of it each.
 MACHINE = Baseline(
@@ -103,3 +106,152 @@ def test_gram_rules_are_known_through_pre_aggregations_too(write_run):
 )
 def test_runs_without_known_bounds_have_none(write_run, changes):
     assert sizes_of(read_log(write_run(**changes))) is None
+
+
+#: An iteration takes 3.6 s: device rank r computes r s, 0.5 s are aggregation, the rest
+#: is communication. The compute phase is the same at every P.
+UNRELATED = [
+    Quantity("hdf5_append", "B/s", (1e9,), 2**20, ALONE),
+    Quantity("triad_alone", "B/s", (1e9,), 8, ALONE),
+    Quantity("triad_each", "B/s", (1e9,), 8),
+    Quantity("copy_together", "B/s", (1e9,), 8),
+    Quantity("ping_pong", "s", (1e-5,), 8, "rank 0 – rank 1"),
+    Quantity("gpu_copy", "B/s", (1e9,), 8, ALONE),
+]
+
+
+@pytest.fixture
+def judge(write_study):
+    def call(after, **changes):
+        study = load_scaling(write_study(after=after, extra=UNRELATED, **changes))
+        rows = summarise_scaling(study)
+        return {row.name: row for row in rows}, void_lines(rows, study)
+
+    return call
+
+
+def claims(rows):
+    return {name for name, row in rows.items() if row.efficiency is not None}
+
+
+def bound(row, name):
+    (phase,) = (phase for phase in row.phases if phase.name == name)
+    return phase.bound_s
+
+
+@pytest.mark.parametrize("name", [quantity.name for quantity in UNRELATED])
+@pytest.mark.parametrize("changes", [{}, {"problem": {"kind": "of another package"}}])
+def test_a_quantity_that_no_phase_rests_on_voids_nothing(judge, name, changes):
+    rows, void = judge({2: {name: 5.0}, 3: {name: 0.2}, 5: {name: 5.0}}, **changes)
+    assert void == []
+    assert claims(rows) == {"p2", "p3", "p5"}
+
+
+def test_nor_does_a_quantity_of_another_rule_or_of_other_ranks(judge):
+    # A trimmed mean takes no products of pairs; P = 7 makes no claim.
+    rows, void = judge({3: {"gemm_alone": 5.0, "gemm_each": 5.0}, 7: {"gather": 5.0}})
+    assert void == []
+    assert claims(rows) == {"p2", "p3", "p5"}
+
+
+def test_a_drift_of_what_a_case_rests_on_voids_that_case(judge):
+    rows, void = judge({3: {"gather": 3.0, "hdf5_append": 9.0}})
+    assert claims(rows) == {"p2", "p5"}
+    assert rows["p3"].speedup is None
+    assert rows["p3"].seconds.median == pytest.approx(3.6)
+    reason = "the machine drifted at P = 3: gather at 1000000000 bytes changed by +200%"
+    assert rows["p3"].drift == (reason,)
+    assert void == [
+        f"p3: no speed-up or efficiency: {reason}",
+        f"p3: no bound of communication: {reason}",
+    ]
+    assert bound(rows["p3"], "communication") is None
+    assert bound(rows["p3"], "compute") is not None
+    assert bound(rows["p5"], "communication") == pytest.approx(2e-2)
+
+
+def test_a_drift_at_the_ranks_of_the_base_voids_all_that_is_relative_to_it(judge):
+    rows, void = judge({2: {"bcast": 3.0}})
+    assert claims(rows) == set()
+    assert [row.drift for row in rows.values()] == 3 * [rows["p2"].drift]
+    # The bounds of the others rest on their own baselines.
+    assert bound(rows["p2"], "communication") is None
+    assert bound(rows["p3"], "communication") == pytest.approx(2e-2)
+    assert void[0].startswith("p2, p3, p5: no speed-up or efficiency: ")
+
+
+def test_a_short_phase_does_not_void_the_whole(judge):
+    # A half more of the bandwidth of one rank takes a third off 0.5 s of 3.6 s.
+    rows, void = judge({5: {"copy_alone": 1.5}})
+    assert claims(rows) == {"p2", "p3", "p5"}
+    assert bound(rows["p5"], "aggregate") is None
+    assert [line.partition(": the")[0] for line in void] == ["p5: no bound of aggregate"]
+
+
+@pytest.mark.parametrize(("drift", "void"), [(0.1, True), (0.5, False)])
+def test_the_threshold_is_that_of_the_study(judge, drift, void):
+    rows, _ = judge({3: {"gather": 3.0}}, drift=drift)
+    assert ("p3" not in claims(rows)) == void
+
+
+@pytest.mark.parametrize(
+    ("name", "backend", "void"),
+    [
+        ("copy_each", "numpy", True),
+        ("gather", "numpy", True),
+        ("gpu_copy", "numpy", False),
+        ("gpu_copy", "cupy", True),
+    ],
+)
+def test_where_no_bounds_are_known_all_counts_that_an_iteration_may_rest_on(
+    judge, name, backend, void
+):
+    changes = {"problem": {"kind": "of another package"}, "backend": {"kind": backend}}
+    rows, _ = judge({3: {name: 2.0}}, **changes)
+    assert ("p3" not in claims(rows)) == void
+
+
+def test_a_study_that_was_not_measured_afterwards_is_not_finished(write_study):
+    folder = write_study()
+    record = folder / "scaling.json"
+    record.write_text(record.read_text().replace('"after": "a3.json"', '"other": "x"'))
+    study = load_scaling(folder)
+    assert study.void == ["there is no baseline after the launches: the study is not finished"]
+
+
+def test_tables_and_captions_say_it_and_figures_do_not_draw_it(write_study, capsys, monkeypatch):
+    pytest.importorskip("matplotlib")
+    from analysis.figures import SCALING_FIGURES
+
+    monkeypatch.setenv("COLUMNS", "80")
+    folder = write_study(after={3: {"gather": 3.0}})
+    assert main(["scaling", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    text = "VOID, p3: no speed-up or efficiency: the machine drifted at P = 3: gather at"
+    assert text in " ".join(shown.split())
+    (line,) = (line for line in shown.splitlines() if line.startswith("p3 ") and "2/2" in line)
+    assert line.split()[-3:] == ["–", "–", "–"]
+    study = load_scaling(folder)
+    rows = summarise_scaling(study)
+    figure, caption = SCALING_FIGURES["speedup_and_efficiency"](study, rows)
+    assert text in caption
+    for axes in figure.axes:
+        if "time" not in axes.get_ylabel():
+            marks = {
+                float(x)
+                for line in axes.lines
+                if line.get_marker() == "o"
+                for x in line.get_xdata()
+            }
+            assert marks == {2.0, 5.0}
+
+
+def test_a_void_study_draws_no_claim(write_study):
+    pytest.importorskip("matplotlib")
+    from analysis.figures import SCALING_FIGURES
+
+    study = load_scaling(write_study(study_void=["another binding"]))
+    figure, _ = SCALING_FIGURES["speedup_and_efficiency"](study, summarise_scaling(study))
+    for axes in figure.axes:
+        if "time" not in axes.get_ylabel():
+            assert not [line for line in axes.lines if line.get_marker() == "o"]

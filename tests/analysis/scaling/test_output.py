@@ -194,5 +194,5 @@ def test_captions_tell_intervals_from_ranges_where_launches_are_void(write_study
     pytest.importorskip("matplotlib")
     study = load_scaling(write_study(launches=7, void={"p3-1.h5", "p3-2.h5"}))
     _, caption = draw_all(study)["speedup_and_efficiency"]
-    said = "95% or more; least to greatest of fewer than 6 launches, or of efficiency fewer than 7"
+    said = "95% or more; least to greatest if there are fewer than 6 launches, or 7 for efficiency"
     assert said in caption

@@ -7,9 +7,9 @@ import pytest
 from scipy.stats import binom
 
 from analysis.scaling import load_scaling, summarise_scaling
-from analysis.scaling.path import critical_path
 from analysis.scaling.summary import gain, ratio
 from analysis.statistics import CONFIDENCE, EACH_OF_TWO, Estimate, least_count
+from analysis.timing import critical_path
 from lad_mpi.errors import UsageError
 from lad_mpi.logs import read_log
 
@@ -77,7 +77,7 @@ def test_void_launches_are_left_out_and_told(write_study):
 
 def test_a_study_without_times_that_count_is_refused(write_study):
     folder = write_study(ranks=(2,), void={"p2-1.h5", "p2-2.h5"})
-    with pytest.raises(UsageError, match="no launch has times that count"):
+    with pytest.raises(UsageError, match="all launches are void"):
         load_scaling(folder)
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from lad_mpi.errors import UsageError
 from lad_mpi.launchers import module_words
-from lad_mpi.measure.scale import Launcher, default_launcher
-from lad_mpi.measure.scale.launcher import StoppedError, parse_launcher, without_launcher
+from lad_mpi.measure.scale import LaunchCommand, default_launcher
+from lad_mpi.measure.scale.launcher import StoppedError, parse_launcher
 
 
 @pytest.fixture
@@ -19,13 +19,13 @@ def stub(tmp_path):
     def make(code):
         path = tmp_path / "stub.py"
         path.write_text(code)
-        return Launcher((sys.executable, str(path)))
+        return LaunchCommand((sys.executable, str(path)))
 
     return make
 
 
 def test_the_same_words_at_every_p():
-    launcher = Launcher(("mpiexec", "-bind-to", "core"), python="py")
+    launcher = LaunchCommand(("mpiexec", "-bind-to", "core"), python="py")
     assert launcher.command(3, ["run", "a.toml"]) == [
         "mpiexec", "-bind-to", "core", "-n", "3", *module_words("lad_mpi", "py"), "run", "a.toml",
     ]  # fmt: skip
@@ -51,11 +51,6 @@ def test_words_of_a_launcher_are_those_of_a_shell():
             parse_launcher(text)
     with pytest.raises(UsageError, match="No closing quotation"):
         parse_launcher("mpiexec --comment 'a")
-
-
-def test_ranks_announced_to_this_process_are_not_announced_to_others():
-    environment = {"PMI_RANK": "1", "PMIX_X": "", "SLURM_CPU_BIND_TYPE": "", "SLURM_JOB_ID": "7"}
-    assert without_launcher(environment) == {"SLURM_JOB_ID": "7"}
 
 
 def test_a_failure_is_told_by_its_last_words(stub, tmp_path):
@@ -105,7 +100,7 @@ def test_ranks_import_nothing_from_the_folder_of_the_study(tmp_path):
     (tmp_path / "start.sh").chmod(0o755)
     for name in ("json", "runpy", "numpy", "lad_mpi"):
         (tmp_path / f"{name}.py").write_text("open('PWNED', 'w')")
-    launcher = Launcher((str(tmp_path / "start.sh"),))
+    launcher = LaunchCommand((str(tmp_path / "start.sh"),))
     assert launcher.run(1, ["--version"], tmp_path, timeout_s=60) == ""
     assert not (tmp_path / "PWNED").exists()
 
@@ -119,4 +114,4 @@ def test_a_signal_ends_the_launch(stub, tmp_path):
 
 def test_a_launcher_that_is_not_there_is_named(tmp_path):
     with pytest.raises(UsageError, match="cannot start no-such-launcher"):
-        Launcher(("no-such-launcher",)).run(1, [], tmp_path, timeout_s=1)
+        LaunchCommand(("no-such-launcher",)).run(1, [], tmp_path, timeout_s=1)

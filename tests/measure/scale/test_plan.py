@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from lad_mpi.errors import SpecError, UsageError
 from lad_mpi.measure.scale import parse_axis, plan_scaling, planned_launches
-from lad_mpi.measure.scale.grow import RULES, device_ranks, grow
+from lad_mpi.measure.scale.plan import GROWTHS, grow
 from lad_mpi.spec import identify, parse_spec, to_mapping
+from lad_mpi.types import device_ranks
 
 SPEC = parse_spec(
     {
@@ -36,7 +37,7 @@ def test_strong_scaling_is_one_spec_on_all_ranks():
     assert "nothing grows" in plan.growth_rule
 
 
-@pytest.mark.parametrize("rule", sorted(RULES))
+@pytest.mark.parametrize("rule", sorted(GROWTHS))
 def test_weak_scaling_keeps_the_work_of_a_device_rank(rule):
     plan = plan_scaling("weak", SPEC, [2, 3, 4], growth=rule)
     work = {work_a_rank(spec, case.ranks) for case, spec in plan.cases}
@@ -53,7 +54,7 @@ def test_devices_grow_with_their_byzantine_share():
     assert grown.aggregation.rule.num_byzantine == 6
 
 
-@given(st.sampled_from(sorted(RULES)), st.integers(1, 5))
+@given(st.sampled_from(sorted(GROWTHS)), st.integers(1, 5))
 def test_growing_by_one_changes_nothing_and_steps_add_up(rule, factor):
     mapping = to_mapping(SPEC)
     assert grow(mapping, rule, Fraction(1)) == mapping

@@ -1,4 +1,4 @@
-"""The table of a collection for programs: JSON and CSV, at full precision."""
+"""The table of methods as JSON and CSV, with full precision."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from analysis.summary import Summary, TimeSummary
     from analysis.target import Reach, TimeToReach
 
-#: What a spreadsheet takes for the beginning of a formula.
+#: A spreadsheet reads a text that starts with one of these as a formula.
 _FORMULA = ("=", "+", "-", "@")
 
 
 def records(rows: Sequence[Summary], collection: Collection) -> list[dict[str, Any]]:
-    """Return flat records at full precision: one a method and timing, one an excluded log.
+    """Return flat records with full precision, for each method and for each excluded log.
 
-    A method that was timed under several conditions has a record for each. Its errors
-    are the same numbers in all of them: count them once a ``method``.
+    A method that was timed under several conditions has a record for each of them. Its errors
+    are the same in all these records, so count them once for each ``method``.
     """
     found = [_record(row, time) for row in rows for time in row.times]
     found += [
@@ -45,15 +45,15 @@ def records(rows: Sequence[Summary], collection: Collection) -> list[dict[str, A
 
 
 def to_json(rows: Sequence[Summary], collection: Collection) -> str:
-    """Return the records as JSON; what is not a number is null."""
+    """Return the records as JSON; NaN and infinity become null."""
     document = {"notes": [*notes(rows), *collection.notes], "records": records(rows, collection)}
     return json.dumps(without_nan(document), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def to_csv(rows: Sequence[Summary], collection: Collection) -> str:
-    """Return the records as CSV with all columns that occur; empty where there is no value.
+    """Return the records as CSV with the columns of all records; missing values are empty.
 
-    A cell is one line. An apostrophe goes before a text that a spreadsheet would compute
+    Each cell is one line. An apostrophe precedes a text that a spreadsheet would evaluate
     (OWASP, "CSV injection").
     """
     table = [
@@ -62,7 +62,7 @@ def to_csv(rows: Sequence[Summary], collection: Collection) -> str:
     ]
     columns = list(dict.fromkeys(column for record in table for column in record))
     stream = io.StringIO()
-    # Quoted, so that no other separator than the comma cuts a text into cells.
+    # Quote all texts, in case a spreadsheet expects a separator other than the comma.
     writer = csv.DictWriter(stream, columns, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writeheader()
     writer.writerows(table)
@@ -127,7 +127,7 @@ def _spread(name: str, found: Estimate | None) -> Mapping[str, Any]:
 
 
 def without_nan(value: Any) -> Any:
-    """Replace what is not a finite number by None, which JSON can write."""
+    """Replace NaN and infinity, which JSON does not have, by None."""
     if isinstance(value, dict):
         return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

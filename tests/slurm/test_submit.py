@@ -8,7 +8,7 @@ import pytest
 
 from lad_mpi.cli.main import main
 from lad_mpi.errors import UsageError
-from lad_mpi.slurm import load_cluster, prepare, read_submissions, send, submitting
+from lad_mpi.slurm import load_cluster, prepare_job, read_submissions, submit_job, submitting
 from lad_mpi.study import load_study
 
 CLUSTER = Path(__file__).parents[2] / "jobs" / "clusters" / "test.toml"
@@ -26,7 +26,7 @@ def prepared(tmp_path):
     path.write_text(STUDY)
     study = load_study(path)
     file = load_cluster(CLUSTER)
-    return prepare(study, study.runs, file, "packed", path=path, folder=tmp_path / "logs")
+    return prepare_job(study, study.runs, file, "packed", path=path, folder=tmp_path / "logs")
 
 
 def test_a_job_is_what_was_rendered_whatever_lies_in_the_folder(programs, tmp_path, prepared):
@@ -37,7 +37,7 @@ def test_a_job_is_what_was_rendered_whatever_lies_in_the_folder(programs, tmp_pa
         (folder / "jobs" / "lad-tiny-1.sbatch").symlink_to(tmp_path / "new")
         (folder / "jobs" / "lad-tiny-2.sbatch").symlink_to(tmp_path / "tiny.toml")
         os.mkfifo(folder / "jobs" / "lad-tiny-3.sbatch")
-        submission = send(prepared, folder)
+        submission = submit_job(prepared, folder)
     assert submission.script == "jobs/lad-tiny-4.sbatch"
     assert (folder / submission.script).read_text() == prepared.script
     assert programs.read("sbatch") == prepared.script
@@ -52,7 +52,7 @@ def test_nothing_is_sent_where_nothing_can_be_recorded(programs, tmp_path, prepa
     with submitting(folder):
         (folder / "submissions.json").write_text("{}")
         with pytest.raises(UsageError, match="is not a record of submissions"):
-            send(prepared, folder)
+            submit_job(prepared, folder)
     assert programs.asked("sbatch") == []
 
 
@@ -61,7 +61,7 @@ def test_a_job_that_is_not_recorded_is_named(programs, tmp_path, prepared, monke
     with submitting(tmp_path / "logs"):
         monkeypatch.setattr(json, "dump", fail)
         with pytest.raises(UsageError, match="job 42 is in the queue, but not recorded") as refused:
-            send(prepared, tmp_path / "logs")
+            submit_job(prepared, tmp_path / "logs")
     assert "scancel 42" in refused.value.hint
 
 
@@ -83,7 +83,7 @@ def test_a_damaged_record_stops_no_status_and_any_submission(
     printed = capsys.readouterr()
     assert [row["status"] for row in json.loads(printed.out)] == ["pending"]
     assert printed.err.startswith("lad-mpi: logs/submissions.json ")
-    assert "what follows is what the logs alone say" in printed.err
+    assert "the following states are those of the logs alone" in printed.err
     programs.say("sbatch", "42\n")
     arguments = ["study", "submit", "tiny.toml", "-o", "logs", "--cluster", str(CLUSTER)]
     assert main(arguments) == 2

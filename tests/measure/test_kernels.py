@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from lad_mpi.arrays import open_backend
-from lad_mpi.measure.baseline import FULL, QUICK
-from lad_mpi.measure.baseline.compute import Kernel, kernels
-from lad_mpi.measure.baseline.gpu import measure_gpu
+from lad_mpi.measure.kernels import FULL, QUICK, Kernel, kernels, measure_gpu
 
 TINY = dataclasses.replace(
     QUICK, repeats=2, sample_s=1e-5, working_sets_bytes=(2**12, 2**20), gemm_size=8,
@@ -46,7 +44,7 @@ def test_triad_computes_a_is_b_plus_three_c_whatever_the_blocks():
 def test_a_sample_is_work_over_time_of_calls_enough():
     calls = []
     kernel = Kernel("x", "B/s", 0, 10.0, lambda: calls.append(1))
-    take = kernel.sample(1e-3)
+    take = kernel.sampler(1e-3)
     before = len(calls)
     assert take() > 0
     assert len(calls) - before > 1

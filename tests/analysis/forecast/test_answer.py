@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from analysis.forecast.interval import Interval
-from analysis.forecast.target import Target, progress_to
-from analysis.statistics import CONFIDENCE, EACH_OF_TWO, least_count
+from analysis.forecast.answer import Target, progress_to
+from analysis.statistics import CONFIDENCE, EACH_OF_TWO, Interval, least_count
 from lad_mpi.logs import read_log
 
 STUDIES = 3000
@@ -30,8 +29,8 @@ def seeds_of(write_run, monkeypatch):
         def __init__(self, seed, count):
             self.spec, self.count, self.recorded = {"seed": seed}, count, 10**9
 
-    monkeypatch.setattr("analysis.forecast.target.first_step", lambda run, *_: run.count)
-    monkeypatch.setattr("analysis.forecast.target.error_curve", lambda *_: run.metrics["loss"])
+    monkeypatch.setattr("analysis.forecast.answer.first_step", lambda run, *_: run.count)
+    monkeypatch.setattr("analysis.forecast.answer.error_curve", lambda *_: run.metrics["loss"])
     return lambda counts: [Seed(number, count) for number, count in enumerate(counts)]
 
 

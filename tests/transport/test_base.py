@@ -1,4 +1,4 @@
-"""Which rank hosts which devices."""
+"""The layout: which rank hosts which devices."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_blocks_are_contiguous_even_and_complete(num_devices, num_ranks):
         assert hosts.max() - hosts.min() <= 1
 
 
-def test_one_device_a_rank_is_possible_and_more_ranks_are_refused():
+def test_there_may_be_one_device_per_rank_but_no_more_ranks():
     assert Layout(4, 5).counts.tolist() == [0, 1, 1, 1, 1]
     with pytest.raises(UsageError, match="1 would have nothing to do"):
         Layout(4, 6)

@@ -1,4 +1,4 @@
-"""From runs that are missing to a job in the queue, and the record of it."""
+"""Prepare and submit the job that does the missing runs of a study, and record it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Literal
 from lad_mpi.errors import UsageError
 from lad_mpi.files import make_folder, open_descriptor
 from lad_mpi.logs import OutputLock
-from lad_mpi.slurm.join import JOBS
+from lad_mpi.slurm.cluster import control_character
 from lad_mpi.slurm.queue import submit_script
 from lad_mpi.slurm.record import (
-    FILE_NAME,
+    JOBS,
+    SUBMISSIONS_FILE,
     Submission,
     read_submissions,
     write_submissions,
 )
-from lad_mpi.slurm.render import Job, render
-from lad_mpi.slurm.words import control_character, path_word
+from lad_mpi.slurm.render import Job, path_word, render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from lad_mpi.slurm.cluster import ClusterFile
     from lad_mpi.study.plan import Run, Study
 
-Layout = Literal["packed", "array"]
-#: How many run ids stand in one line of a script.
+JobLayout = Literal["packed", "array"]
+#: Run ids in one line of a script.
 _IDS_A_LINE = 7
 
 
@@ -42,13 +42,13 @@ class Prepared:
     Parameters
     ----------
     job : Job
-        What its script is for.
+        The job.
     script : str
-        Its text.
+        Text of its script.
     cluster : str
         Name of the cluster file.
     tasks : dict of str to int
-        Run ids, and the array task that does each; -1 in a job that is no array.
+        Run ids, and the array task that does each; -1 if the job is not an array.
     """
 
     job: Job
@@ -57,11 +57,11 @@ class Prepared:
     tasks: dict[str, int]
 
 
-def prepare(
+def prepare_job(
     study: Study,
     runs: Sequence[Run],
     file: ClusterFile,
-    layout: Layout,
+    layout: JobLayout,
     *,
     path: Path,
     folder: Path,
@@ -73,19 +73,19 @@ def prepare(
     study : Study
         The study.
     runs : sequence of Run
-        Those that the job is to do.
+        The runs to do.
     file : ClusterFile
-        Where it is to be submitted.
+        The cluster.
     layout : {"packed", "array"}
         All runs in one job, one after another, or shared among the tasks of an array.
     path, folder : Path
-        The study file and the folder of the logs, as the job will find them from
-        the folder where it is submitted.
+        The study file and the folder of the logs, relative to the folder in which the job
+        is submitted.
 
     Raises
     ------
     UsageError
-        A template is missing or wrong, or a path cannot stand in a script.
+        A template is missing or invalid, or a path cannot be written in a script.
     """
     _check_path(path, "rename the study file")
     _check_folder(folder)
@@ -101,7 +101,7 @@ def prepare(
         arguments=arguments,
         num_tasks=num_tasks,
     )
-    # As `study run --share K/M` deals them.
+    # The same assignment as in `study run --share K/M`.
     tasks = {
         run_id: position % num_tasks if num_tasks else -1 for position, run_id in enumerate(run_ids)
     }
@@ -110,49 +110,49 @@ def prepare(
 
 @contextlib.contextmanager
 def submitting(folder: Path) -> Iterator[None]:
-    """Be the only one who submits jobs for a folder of logs.
+    """Lock a folder of logs, so that only one process submits jobs for it.
 
     Raises
     ------
     UsageError
-        Somebody else does so now, or the folder cannot be used.
+        Another process holds the lock, or the folder cannot be used.
     """
     _check_folder(folder)
     try:
         make_folder(folder / JOBS)
-        lock = OutputLock(folder / FILE_NAME)
+        lock = OutputLock(folder / SUBMISSIONS_FILE)
     except UsageError as error:
         raise UsageError(
-            f"another `study submit` is at work on {folder}", hint="wait until it has ended"
+            f"another `study submit` is working on {folder}", hint="wait until it has ended"
         ) from error
     except OSError as error:
         raise UsageError(
-            f"cannot write to {folder}: {error.strerror}", hint="give a folder of yours with -o"
+            f"cannot write to {folder}: {error.strerror}", hint="choose a writable folder with -o"
         ) from error
     with lock:
         yield
 
 
-def send(prepared: Prepared, folder: Path) -> Submission:
-    """Submit a job and record it; within :func:`submitting`.
+def submit_job(prepared: Prepared, folder: Path) -> Submission:
+    """Submit a job and record it. Call this within :func:`submitting`.
 
     Raises
     ------
     SchedulerError
-        ``sbatch`` is missing or did not take it; its script is kept.
+        ``sbatch`` is missing or rejects the job. The script is kept.
     UsageError
         The script or the record cannot be written.
     """
-    # Read before, so that no job is sent that cannot be recorded.
+    # Read the record first: no job may be submitted that cannot be recorded.
     earlier = read_submissions(folder)
-    # Paths are bytes to the shell, in whatever encoding.
+    # Paths are bytes, in any encoding.
     text = prepared.script.encode(errors="surrogateescape")
     script = _keep(text, folder / JOBS, prepared.job.name)
-    # Before the job can begin, so that what it writes is newer.
+    # Taken before the job can start, so that everything it writes is newer.
     submitted_s = time.time()
     submission = Submission(
         job_id=submit_script(script, text),
-        # JSON is UTF-8, and the name of a file need not be.
+        # JSON is UTF-8. The name of a file may have another encoding.
         cluster=prepared.cluster.encode(errors="backslashreplace").decode(),
         name=prepared.job.name,
         script=f"{JOBS}/{script.name}",
@@ -170,7 +170,7 @@ def send(prepared: Prepared, folder: Path) -> Submission:
 
 
 def _keep(text: bytes, folder: Path, name: str) -> Path:
-    """Write a script to a new file, for people to read."""
+    """Write a script to a new file, for the user to read."""
     for number in itertools.count(1):
         script = folder / f"{name}-{number}.sbatch"
         try:
@@ -186,17 +186,17 @@ def _keep(text: bytes, folder: Path, name: str) -> Path:
 
 
 def _check_folder(folder: Path) -> None:
-    hint = "give another folder with -o"
+    hint = "choose another folder with -o"
     _check_path(folder, hint)
     if "\\" in str(folder):
         raise UsageError(
-            f"a job cannot print into {folder}: SLURM takes a backslash for an escape", hint=hint
+            f"{folder} has a backslash, which SLURM reads as an escape in output paths", hint=hint
         )
 
 
 def _check_path(path: Path, hint: str) -> None:
     if found := control_character(str(path)):
         raise UsageError(
-            f"{str(path)!r} has the control character {found}, which no job script can have",
+            f"{str(path)!r} has the control character {found}, which is not allowed in a script",
             hint=hint,
         )

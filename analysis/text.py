@@ -1,7 +1,8 @@
-"""Labels that sort as people count, and that no two rows share."""
+"""Numbers, intervals and labels as text."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -10,8 +11,51 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
+#: Shown if there is no number.
+NOTHING = "–"
+
+_PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def significant(value: float, digits: int) -> str:
+    """Write a number with a number of significant digits.
+
+    Examples
+    --------
+    >>> significant(12345.6, 4), significant(0.1, 3), significant(float("nan"), 3)
+    ('1.235e+04', '0.100', '–')
+    """
+    return NOTHING if math.isnan(value) else f"{value:#.{digits}g}".rstrip(".")
+
+
+def interval_text(low: float, high: float, digits: int, *, certain: bool) -> str:
+    """Write an interval: in square brackets if it has a coverage, in round ones if it has none.
+
+    Examples
+    --------
+    >>> interval_text(1.0, 3.0, 4, certain=False)
+    '(1.000 … 3.000)'
+    """
+    ends = significant(low, digits), significant(high, digits)
+    return f"[{ends[0]}, {ends[1]}]" if certain else f"({ends[0]} … {ends[1]})"
+
+
+def with_prefix(value: float) -> str:
+    """Write a count with a decimal prefix.
+
+    Examples
+    --------
+    >>> with_prefix(83200), with_prefix(12), with_prefix(2.5e6)
+    ('83.2k', '12', '2.5M')
+    """
+    for factor, prefix in _PREFIXES:
+        if value >= factor:
+            return f"{value / factor:.3g}{prefix}"
+    return f"{value:.3g}"
+
+
 def natural_key(text: str) -> tuple[tuple[int, int | str], ...]:
-    """Sort key that puts ``d=5`` before ``d=10``, whatever the case of letters.
+    """Return a sort key that puts ``d=5`` before ``d=10`` and ignores case.
 
     Examples
     --------
@@ -30,22 +74,22 @@ def tell_apart(
     *,
     last_resort: str = "",
 ) -> list[str]:
-    """Add to labels that occur several times the facts in which their owners differ.
+    """Make labels unique by adding the facts in which the owners of equal labels differ.
 
     Parameters
     ----------
     labels : sequence of str
-        One for each owner.
+        One label for each owner.
     facts : sequence of mapping
-        What is known of each owner, by name. A fact that is None does not apply to its
-        owner. Dotted names are shortened to their last part if that is clear.
+        Facts about each owner, by name. None means that a fact does not apply. Dotted names
+        are shortened to their last part if that is unique.
     last_resort : str
-        A fact that is only added if the others do not tell owners apart.
+        A fact that is only added if the others do not make the labels unique.
 
     Returns
     -------
     list of str
-        All different.
+        Unique labels.
 
     Examples
     --------
@@ -55,7 +99,7 @@ def tell_apart(
     told = [_with_facts(place, labels, facts, without=last_resort) for place in range(len(labels))]
     if last_resort and len(set(told)) < len(told):
         return tell_apart(labels, facts)
-    # Names are free: one may look like another with its facts.
+    # A user may choose a name that looks like another one with its facts.
     unique: list[str] = []
     for label in told:
         number, numbered = 1, label
@@ -82,7 +126,7 @@ def _with_facts(
 
 
 def differences(facts: Sequence[Mapping[str, object]]) -> list[str]:
-    """Name the facts in which owners differ, in the order in which they come."""
+    """Return the names of the facts in which owners differ, in order of appearance."""
     keys = dict.fromkeys(key for one in facts for key in one)
     found = {
         key: {str(one.get(key, "none")) for one in facts if _applies(one, key)} for key in keys
@@ -91,7 +135,7 @@ def differences(facts: Sequence[Mapping[str, object]]) -> list[str]:
 
 
 def some_of(labels: Sequence[str], most: int = 5) -> str:
-    """Name things one after the other, and count the rest if they are many.
+    """List labels, and count the rest if there are many.
 
     Examples
     --------

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from lad_mpi.errors import UsageError
-from lad_mpi.measure.baseline import QUICK, measure_baseline
-from lad_mpi.measure.baseline.network import partners
+from lad_mpi.measure.baseline import measure_baseline, ping_partners
+from lad_mpi.measure.kernels import QUICK
 from lad_mpi.transport import Loopback
 
 TINY = dataclasses.replace(
@@ -36,7 +36,7 @@ def test_a_folder_that_is_not_there_is_told(tmp_path):
 @pytest.mark.parametrize("size", [2, 3, 17, 1000])
 @pytest.mark.parametrize("most", [1, 2, 16])
 def test_partners_are_a_spread_sample(size, most):
-    found = partners(size, most)
+    found = ping_partners(size, most)
     assert len(found) == min(most, size - 1)
     assert found == sorted(set(found))
     assert found[0] == 1

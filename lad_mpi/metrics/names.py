@@ -1,0 +1,23 @@
+"""The names of recorded metrics and traffic, as training, logs and analysis use them."""
+
+from __future__ import annotations
+
+#: F at the model.
+LOSS = "loss"
+#: ‖∇F‖ at the model.
+GRADIENT_NORM = "gradient_norm"
+#: Distance of the model to the optimum, where the problem knows one.
+DISTANCE_TO_OPTIMUM = "distance_to_optimum"
+#: Distance of the aggregate to ∇F.
+AGGREGATION_ERROR = "aggregation_error"
+#: β², the heterogeneity of the subsets.
+BETA_SQUARED = "beta_squared"
+#: Dispersion of the honest messages, and its expectation.
+HONEST_DISPERSION = "honest_dispersion"
+HONEST_DISPERSION_PREDICTED = "honest_dispersion_predicted"
+#: Bytes of an iteration from all devices to the server, and from the server.
+UPLINK_BYTES = "uplink_bytes"
+DOWNLINK_BYTES = "downlink_bytes"
+
+#: Errors of a model, which a target can be set for.
+MODEL_ERRORS = (LOSS, GRADIENT_NORM, DISTANCE_TO_OPTIMUM)
