@@ -21,11 +21,18 @@ if TYPE_CHECKING:
 _GROUP = 8
 _WORD = np.dtype("<u8")
 _WORD_BITS = 64
+#: The eight bits of every byte, lowest first, shape (256, 8).
+BYTE_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
 
 
 def packed_bytes(count: int, width: int) -> int:
     """Return the bytes that ``count`` values of ``width`` bits take."""
     return -(-count * width // 8)
+
+
+def index_bits(dimension: int) -> int:
+    """Return the bits of the index of a coordinate, ⌈log₂ Q⌉."""
+    return (dimension - 1).bit_length()
 
 
 def clean_ends(packed: HostBytes, count: int) -> npt.NDArray[np.bool_]:

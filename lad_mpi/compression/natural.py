@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from lad_mpi.compression.base import Rejection
-from lad_mpi.compression.bits import clean_ends, packed_bytes
+from lad_mpi.compression.bits import BYTE_BITS, clean_ends, packed_bytes
 from lad_mpi.compression.rows import pieces, refuse
 
 if TYPE_CHECKING:
@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from lad_mpi.types import Array, HostBytes, HostFloats, HostInts
 
 _NOT_FINITE = 255
-_SET_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
 #: The sign bits of the eight float32 numbers whose signs a byte holds, shape (256, 8).
-_SIGN_BITS = _SET_BITS.astype(np.uint32) << np.uint32(31)
+_SIGN_BITS = BYTE_BITS.astype(np.uint32) << np.uint32(31)
 
 
 @dataclass(frozen=True, slots=True)

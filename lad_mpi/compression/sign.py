@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from lad_mpi.compression.base import Rejection
-from lad_mpi.compression.bits import clean_ends, packed_bytes
+from lad_mpi.compression.bits import BYTE_BITS, clean_ends, packed_bytes
 from lad_mpi.compression.rows import from_bytes, pieces, refuse, to_bytes
 
 if TYPE_CHECKING:
     from lad_mpi.compression.base import Channel
     from lad_mpi.types import Array, HostBytes, HostFloats, HostInts
 
-_SET_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
 #: The eight signs that a byte stands for, shape (256, 8): a set bit is −1.
-_SIGNS = 1.0 - 2.0 * _SET_BITS
+_SIGNS = 1.0 - 2.0 * BYTE_BITS
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 
 from lad_mpi.compression.base import Rejection
-from lad_mpi.compression.bits import pack_bits, packed_bytes, unpack_bits
+from lad_mpi.compression.bits import index_bits, pack_bits, packed_bytes, unpack_bits
 from lad_mpi.compression.rows import from_bytes, groups, refuse, rows_are_finite, to_bytes
 from lad_mpi.errors import ParameterError
 from lad_mpi.parameters import Count, Example, check_parameters
@@ -65,7 +65,7 @@ class TopK:
 
     def payload_bytes(self, dimension: int, dtype: np.dtype[Any]) -> int:
         """Return the size of a payload, k numbers and k indices."""
-        return self.k * dtype.itemsize + packed_bytes(self.k, _index_bits(dimension))
+        return self.k * dtype.itemsize + packed_bytes(self.k, index_bits(dimension))
 
     def delta(self, dimension: int) -> float:  # noqa: ARG002
         """Return NaN: the codec is biased."""
@@ -78,14 +78,14 @@ class TopK:
         for rows, _ in groups(channel):
             indices[rows] = np.nonzero(_largest(vectors[rows], self.k))[1].reshape(-1, self.k)
             values[rows] = np.take_along_axis(vectors[rows], indices[rows], axis=1)
-        packed = pack_bits(indices, _index_bits(channel.dimension))
+        packed = pack_bits(indices, index_bits(channel.dimension))
         return np.concatenate([to_bytes(values), packed], axis=1)
 
     def decode(self, payloads: HostBytes, channel: Channel) -> tuple[HostFloats, HostInts]:
         """Put the values where their indices say; see :meth:`Codec.decode`."""
         size = self.k * channel.dtype.itemsize
         values = from_bytes(payloads[:, :size], channel.dtype)
-        indices, clean = unpack_bits(payloads[:, size:], self.k, _index_bits(channel.dimension))
+        indices, clean = unpack_bits(payloads[:, size:], self.k, index_bits(channel.dimension))
         # Indices that increase are in range if the last one is.
         misplaced = np.any(indices[:, 1:] <= indices[:, :-1], axis=1)
         misplaced |= indices[:, -1] >= channel.dimension
@@ -111,10 +111,6 @@ class TopK:
         from lad_mpi.compression.cuda import top_k  # noqa: PLC0415  (for runs on a GPU)
 
         return top_k.decode(payloads, self.k, channel)
-
-
-def _index_bits(dimension: int) -> int:
-    return (dimension - 1).bit_length()
 
 
 def _largest(vectors: HostFloats, k: int) -> npt.NDArray[np.bool_]:

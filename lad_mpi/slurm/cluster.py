@@ -7,9 +7,12 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_types import Ge, Le, Unit
 
 from lad_mpi.errors import ParameterError, SpecError, UsageError
+from lad_mpi.parameters import Count, CountOrZero, check_parameters
 from lad_mpi.spec import apply_override, build, read_toml
 
 if TYPE_CHECKING:
@@ -28,8 +31,6 @@ _OPTION = re.compile(r"--[a-z][a-z0-9-]*(=.*)?|-[A-Za-z][\w@%+=:,./-]*", re.ASCI
 #: Control characters of ASCII and Latin-1, line and paragraph separators, and characters
 #: that change the direction of text.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-_POSITIVE = ("nodes", "ranks_per_node", "cores_per_rank", "array_tasks")
-_NOT_NEGATIVE = ("gpus_per_node", "warn_s", "array_parallel")
 #: Keys whose value is one word in the script. ``setup`` is code and not among them.
 _TEXTS = ("mpi", "time", "partition", "account", "venv")
 _LISTS = ("launcher_options", "options", "modules")
@@ -84,12 +85,12 @@ class Cluster:
     launcher: Literal["srun", "mpiexec"] = "srun"
     mpi: str = "pmi2"
     launcher_options: tuple[str, ...] = ()
-    nodes: int = 2
-    ranks_per_node: int = 8
-    cores_per_rank: int = 1
-    gpus_per_node: int = 0
+    nodes: Count = 2
+    ranks_per_node: Count = 8
+    cores_per_rank: Count = 1
+    gpus_per_node: CountOrZero = 0
     time: str = "01:00:00"
-    warn_s: int = 120
+    warn_s: Annotated[int, Ge(0), Le(_MAX_WARN_S), Unit("s")] = 120
     requeue: bool = True
     partition: str = ""
     account: str = ""
@@ -97,20 +98,13 @@ class Cluster:
     modules: tuple[str, ...] = ()
     setup: tuple[str, ...] = ()
     venv: str = ".venv"
-    array_tasks: int = 1000
-    array_parallel: int = 0
+    array_tasks: Count = 1000
+    array_parallel: CountOrZero = 0
     environment: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._refuse_control_characters()
-        for name in _POSITIVE:
-            if getattr(self, name) < 1:
-                raise ParameterError(name, f"must be at least 1, not {getattr(self, name)}")
-        for name in _NOT_NEGATIVE:
-            if getattr(self, name) < 0:
-                raise ParameterError(name, f"must not be negative, and is {getattr(self, name)}")
-        if self.warn_s > _MAX_WARN_S:
-            raise ParameterError("warn_s", f"sbatch takes at most {_MAX_WARN_S}, not {self.warn_s}")
+        check_parameters(self)
         if not _TIME.fullmatch(self.time):
             raise ParameterError(
                 "time",

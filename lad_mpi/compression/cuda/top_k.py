@@ -16,6 +16,7 @@ import numpy as np
 
 from lad_mpi.arrays import namespace
 from lad_mpi.compression.base import Rejection
+from lad_mpi.compression.bits import index_bits
 from lad_mpi.compression.cuda.launch import (
     THREADS,
     Program,
@@ -65,7 +66,7 @@ def encode(vectors: Array, k: int, payloads: Array) -> None:
         *target,
         places,
     )
-    width = np.int32(_index_bits(dimension))
+    width = np.int32(index_bits(dimension))
     launch(xp, of, "pack_places", num_rows * parts(k), places, k, width, *target)
 
 
@@ -83,7 +84,7 @@ def decode(payloads: Array, k: int, channel: Channel) -> tuple[Array, HostInts]:
         payloads.strides[0],
         channel.dimension,
         k,
-        np.int32(_index_bits(channel.dimension)),
+        np.int32(index_bits(channel.dimension)),
         as_bits(vectors)[0],
         flags,
     )
@@ -127,10 +128,6 @@ def _marks_before(of: Program, marks: Array, dimension: int) -> Array:
     num_blocks = parts(counts.size, THREADS)
     launch(xp, of, "count_marks", num_blocks, marks, num_rows, dimension, counts)
     return xp.cumsum(counts, axis=1) - counts
-
-
-def _index_bits(dimension: int) -> int:
-    return (dimension - 1).bit_length()
 
 
 def _program(vectors: Array) -> Program:
