@@ -146,7 +146,8 @@ def to_text(facts: RankFacts) -> str:
 
 def from_text(text: str) -> RankFacts:
     """Read facts from JSON, and ignore keys of another version of the suite."""
-    return _adapter().validate_json(text)
+    # pydantic's own JSON parser rejects names and variables that are not UTF-8.
+    return _adapter().validate_python(json.loads(text))
 
 
 @cache

@@ -101,3 +101,8 @@ def test_ranks_of_devices_need_not_import_what_only_the_server_uses():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_names_that_are_not_utf_8_survive_the_exchange():
+    facts = RankFacts(0, "host", (0,), environment={"SLURM_JOB_NAME": "caf\udce9"})
+    assert from_text(to_text(facts)) == facts
