@@ -103,6 +103,6 @@ def test_ranks_of_devices_need_not_import_what_only_the_server_uses():
     assert done.stdout.strip() == ""
 
 
-def test_names_that_are_not_utf_8_survive_the_exchange():
-    facts = RankFacts(0, "host", (0,), environment={"SLURM_JOB_NAME": "caf\udce9"})
+def test_names_that_are_not_utf_8_survive_the_exchange(rank):
+    facts = rank(0, environment={"SLURM_JOB_NAME": "caf\udce9"})
     assert from_text(to_text(facts)) == facts
