@@ -12,6 +12,7 @@ import numpy as np
 
 from lad_mpi.errors import ExitCode, LadError
 from lad_mpi.logs import read_head, read_log, validate_log
+from lad_mpi.metrics import names
 from lad_mpi.spec import is_study, load_spec, read_toml
 from lad_mpi.study import load_study
 from lad_mpi.text import one_line
@@ -69,11 +70,11 @@ def summarise(log: RunLog) -> dict[str, Any]:
         "failure": log.failure or None,
         "seed": log.spec.get("seed"),
         "iterations": f"{rows} of {log.spec.get('iterations')}",
-        "final_loss": None if log.final is None else _number(log.final.metrics["loss"]),
+        "final_loss": None if log.final is None else _number(log.final.metrics[names.LOSS]),
         "s_per_iteration_median": (float(np.median(seconds)) if seconds.size else None),
-        "uplink_bytes_per_iteration": int(log.traffic["uplink_bytes"][0]) if rows else None,
-        "downlink_bytes_per_iteration": int(log.traffic["downlink_bytes"][0]) if rows else None,
-        "messages_rejected": int(log.metrics["messages_rejected"].sum()),
+        "uplink_bytes_per_iteration": int(log.traffic[names.UPLINK_BYTES][0]) if rows else None,
+        "downlink_bytes_per_iteration": int(log.traffic[names.DOWNLINK_BYTES][0]) if rows else None,
+        "messages_rejected": int(log.metrics[names.MESSAGES_REJECTED].sum()),
         "refusals": [f"{n} {why}" for why, n in total_refusals(log).items()] or None,
         "launches": [
             f"iterations {launch.first} to {launch.stop - 1}, P = {launch.ranks}"

@@ -15,6 +15,7 @@ from lad_mpi.logs.contents import DAMAGE
 from lad_mpi.logs.find import open_log
 from lad_mpi.logs.lock import is_being_written
 from lad_mpi.logs.log import FinalState, Launch, LogHead, RunLog
+from lad_mpi.metrics import names
 from lad_mpi.types import Metric
 
 if TYPE_CHECKING:
@@ -220,10 +221,9 @@ def _read_final(file: h5py.File) -> FinalState | None:
         return None
     state = contents.group(file, "state")
     # The loss is required.
-    names = dict.fromkeys(
-        ["loss", *(name for name, item in state.items() if _is_number(item) and name != "model")]
-    )
-    values = {name: float(contents.floats(state, name, 0)[()]) for name in names}
+    others = [name for name, item in state.items() if _is_number(item) and name != "model"]
+    found = dict.fromkeys([names.LOSS, *others])
+    values = {name: float(contents.floats(state, name, 0)[()]) for name in found}
     return FinalState(contents.model(file), values)
 
 

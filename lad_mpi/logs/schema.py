@@ -14,6 +14,7 @@ import numpy as np
 
 from lad_mpi.coding.base import DecodeStatus
 from lad_mpi.compression.base import Rejection
+from lad_mpi.metrics import names
 from lad_mpi.types import Metric
 
 if TYPE_CHECKING:
@@ -89,19 +90,21 @@ PARAMETER = Variable("parameter", "", "1", "model parameter")
 
 #: Metrics of a model.
 MODEL_METRICS = (
-    Metric("loss", "1", "global loss F(x)", "lower"),
-    Metric("gradient_norm", "1", "norm of the true gradient of F", "lower"),
-    Metric("distance_to_optimum", "1", "distance of the model to the optimum", "lower"),
+    Metric(names.LOSS, "1", "global loss F(x)", "lower"),
+    Metric(names.GRADIENT_NORM, "1", "norm of the true gradient of F", "lower"),
+    Metric(names.DISTANCE_TO_OPTIMUM, "1", "distance of the model to the optimum", "lower"),
 )
 
 #: Metrics of an iteration, at the model before its update.
 STEP_METRICS = (
     *MODEL_METRICS,
-    Metric("aggregation_error", "1", "norm of the aggregate minus the true gradient of F", "lower"),
-    Metric("beta_squared", "1", "mean squared deviation of the subset gradients"),
-    Metric("honest_dispersion", "1", "mean squared deviation of the honest messages"),
     Metric(
-        "honest_dispersion_predicted",
+        names.AGGREGATION_ERROR, "1", "norm of the aggregate minus the true gradient of F", "lower"
+    ),
+    Metric(names.BETA_SQUARED, "1", "mean squared deviation of the subset gradients"),
+    Metric(names.HONEST_DISPERSION, "1", "mean squared deviation of the honest messages"),
+    Metric(
+        names.HONEST_DISPERSION_PREDICTED,
         "1",
         "expected mean squared deviation of the honest messages",
     ),
@@ -109,9 +112,9 @@ STEP_METRICS = (
 
 #: Counts in ``/metrics`` with the axis iteration; every log has them.
 COUNTS = (
-    Variable("messages_rejected", "int64", "1", "messages refused by the server"),
+    Variable(names.MESSAGES_REJECTED, "int64", "1", "messages refused by the server"),
     Variable(
-        "decoder_status",
+        names.DECODER_STATUS,
         "int64",
         "1",
         "outcome of the decoder",
@@ -131,8 +134,8 @@ SECONDS = Variable("seconds", "float64", "s", "time spent in the phase")
 
 #: Datasets in ``/traffic`` with the axis iteration.
 TRAFFIC = (
-    Variable("uplink_bytes", "int64", "bytes", "bytes sent from devices to the server"),
-    Variable("downlink_bytes", "int64", "bytes", "bytes sent from the server to devices"),
+    Variable(names.UPLINK_BYTES, "int64", "bytes", "bytes sent from devices to the server"),
+    Variable(names.DOWNLINK_BYTES, "int64", "bytes", "bytes sent from the server to devices"),
 )
 
 #: Dataset in ``/state``: the model after the last update. The group also has the metrics of

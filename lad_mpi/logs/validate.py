@@ -13,6 +13,7 @@ from lad_mpi.logs import contents, schema
 from lad_mpi.logs.contents import DAMAGE
 from lad_mpi.logs.find import open_log
 from lad_mpi.logs.reader import metric_datasets, read_contents
+from lad_mpi.metrics import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,7 +119,7 @@ def _check_values(file: h5py.File, log: RunLog) -> Iterator[str]:
 
 
 def _check_metrics(metrics: h5py.Group, rows: int, evaluate_every: int | None) -> Iterator[str]:
-    never_negative = {variable.name for variable in (*_STEP_METRICS, *schema.COUNTS)} - {"loss"}
+    never_negative = {variable.name for variable in (*_STEP_METRICS, *schema.COUNTS)} - {names.LOSS}
     for name, dataset in metric_datasets(metrics).items():
         values = dataset[:rows]
         if np.isinf(values).any():
@@ -126,13 +127,13 @@ def _check_metrics(metrics: h5py.Group, rows: int, evaluate_every: int | None) -
         if name in never_negative and (values < 0).any():
             yield f"/metrics/{name} has negative values"
     if evaluate_every:
-        missing = int(np.isnan(metrics["loss"][:rows:evaluate_every]).sum())
+        missing = int(np.isnan(metrics[names.LOSS][:rows:evaluate_every]).sum())
         if missing:
             yield (
                 f"/metrics/loss is NaN at {missing} of the iterations that "
                 f"logging.evaluate_every = {evaluate_every} evaluates"
             )
-    status = metrics["decoder_status"]
+    status = metrics[names.DECODER_STATUS]
     if not np.isin(status[:rows], status.attrs["flag_values"]).all():
         yield "/metrics/decoder_status has values that are not in flag_values"
 
@@ -140,7 +141,7 @@ def _check_metrics(metrics: h5py.Group, rows: int, evaluate_every: int | None) -
 def _check_refusals(log: RunLog) -> Iterator[str]:
     if any((counts < 0).any() for counts in log.refusals.values()):
         yield "/metrics/refusals has negative values"
-    if not np.array_equal(sum(log.refusals.values()), log.metrics["messages_rejected"]):
+    if not np.array_equal(sum(log.refusals.values()), log.metrics[names.MESSAGES_REJECTED]):
         yield "/metrics/refusals does not add up to messages_rejected"
 
 
@@ -167,7 +168,7 @@ def _check_outcome(log: RunLog) -> Iterator[str]:
         yield f"the run is complete, but has {written} iterations; its spec asks for {expected}"
     if log.final is None:
         return
-    for name, values in (("model", log.final.model), ("loss", log.final.metrics["loss"])):
+    for name, values in (("model", log.final.model), (names.LOSS, log.final.metrics[names.LOSS])):
         if not np.isfinite(values).all():
             yield f"the run is complete, but /state/{name} is not finite"
 

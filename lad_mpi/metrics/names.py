@@ -15,6 +15,9 @@ BETA_SQUARED = "beta_squared"
 #: Dispersion of the honest messages, and its expectation.
 HONEST_DISPERSION = "honest_dispersion"
 HONEST_DISPERSION_PREDICTED = "honest_dispersion_predicted"
+#: Messages that the server refused, and the outcome of the decoder.
+MESSAGES_REJECTED = "messages_rejected"
+DECODER_STATUS = "decoder_status"
 #: Bytes of an iteration from all devices to the server, and from the server.
 UPLINK_BYTES = "uplink_bytes"
 DOWNLINK_BYTES = "downlink_bytes"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lad_mpi.coding import DispersionCode
-from lad_mpi.metrics import dispersion, distance, norm, subset_statistics
+from lad_mpi.metrics import dispersion, distance, names, norm, subset_statistics
 from lad_mpi.theory import sampled_dispersion
 from lad_mpi.training.server import diverged
 
@@ -75,10 +75,10 @@ class Evaluator:
         honest = step.messages[self._setup.honest]
         metrics = {
             **self._at_point(step.model, gradient),
-            "aggregation_error": distance(step.estimate, gradient),
-            "beta_squared": beta_squared,
-            "honest_dispersion": dispersion(honest),
-            "honest_dispersion_predicted": self._predicted(beta_squared, norm(gradient)),
+            names.AGGREGATION_ERROR: distance(step.estimate, gradient),
+            names.BETA_SQUARED: beta_squared,
+            names.HONEST_DISPERSION: dispersion(honest),
+            names.HONEST_DISPERSION_PREDICTED: self._predicted(beta_squared, norm(gradient)),
         }
         return _checked(metrics)
 
@@ -100,9 +100,9 @@ class Evaluator:
     def _at_point(self, model: Array, gradient: Array) -> dict[str, float]:
         known = self._optimum is not None
         return {
-            "loss": self._setup.problem.loss(model),
-            "gradient_norm": norm(gradient),
-            "distance_to_optimum": distance(model, self._optimum) if known else math.nan,
+            names.LOSS: self._setup.problem.loss(model),
+            names.GRADIENT_NORM: norm(gradient),
+            names.DISTANCE_TO_OPTIMUM: distance(model, self._optimum) if known else math.nan,
         }
 
     def _predicted(self, beta_squared: float, gradient_norm: float) -> float:
@@ -121,6 +121,6 @@ class Evaluator:
 def _checked(metrics: dict[str, float]) -> dict[str, float]:
     # NaN means that a metric has no value, but the loss always has one.
     for name, value in metrics.items():
-        if math.isinf(value) or (name == "loss" and math.isnan(value)):
+        if math.isinf(value) or (name == names.LOSS and math.isnan(value)):
             raise diverged(f"the {name.replace('_', ' ')} is {value}")
     return metrics

@@ -14,7 +14,7 @@ from lad_mpi.training.device import DeviceBlock
 from lad_mpi.training.overlap import gather_in_slices
 from lad_mpi.training.server import Server, count_refusals
 from lad_mpi.transport import EmulatedExchange
-from lad_mpi.types import COMMAND_BYTES
+from lad_mpi.types import COMMAND_BYTES, broadcast_bytes
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -274,7 +274,7 @@ def _plan(setup: Setup) -> Exchange:
     exchange = link.plan(
         setup.layout,
         setup.messages.slot_bytes,
-        COMMAND_BYTES + setup.problem.dimension * backend.dtype.itemsize,
+        broadcast_bytes(setup.problem.dimension, backend.dtype.itemsize),
         lambda shape: allocate(shape, "uint8"),
     )
     network = spec.network.emulate

@@ -12,6 +12,7 @@ import numpy as np
 from lad_mpi.arrays import to_host
 from lad_mpi.errors import ExitCode, LadError, told_errors
 from lad_mpi.logs import STEP_METRICS, Axes, Continuation, FinalState, LogWriter, RunHeader
+from lad_mpi.metrics import names
 from lad_mpi.spec import to_toml
 from lad_mpi.training.checkpoint import Checkpoint, Checkpoints
 from lad_mpi.training.clock import PHASE_NAMES, TRAINING_PHASES, Phase
@@ -154,7 +155,7 @@ class _Launch:
             if step is None:
                 raise RuntimeError("an iteration on the server returned no step")
             evaluated = self._evaluate(step)
-            loss = evaluated.get("loss", loss)
+            loss = evaluated.get(names.LOSS, loss)
             evaluated |= self._server.reported
             self._recorder.add(evaluated, step.refusals, self._server.decoder_status)
             loop.commit()
@@ -198,7 +199,7 @@ class _Launch:
         self._log.finish("complete", state=FinalState(to_host(self._server.model), errors))
         self._checkpoints.clear()
         # The last iteration was evaluated before its update, so show the final model's loss.
-        self._progress.update(loop.done, self._spec.iterations, errors["loss"])
+        self._progress.update(loop.done, self._spec.iterations, errors[names.LOSS])
         return Outcome("complete")
 
     def _is_due(self) -> bool:

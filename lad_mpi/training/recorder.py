@@ -9,6 +9,7 @@ import numpy as np
 
 from lad_mpi.compression import Rejection
 from lad_mpi.logs import LogBlock
+from lad_mpi.metrics import names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +47,7 @@ class Recorder:
         downlink_bytes: int,
     ) -> None:
         self._log = log
-        self._traffic = {"uplink_bytes": uplink_bytes, "downlink_bytes": downlink_bytes}
+        self._traffic = {names.UPLINK_BYTES: uplink_bytes, names.DOWNLINK_BYTES: downlink_bytes}
         self._evaluated = {metric.name: np.full(capacity, math.nan) for metric in metrics}
         self._decoder_status = np.zeros(capacity, dtype=np.int64)
         self._refusals = np.zeros((capacity, len(Rejection)), dtype=np.int64)
@@ -91,8 +92,8 @@ class Recorder:
                 first_iteration=self._first,
                 metrics={
                     **{name: values[:rows] for name, values in self._evaluated.items()},
-                    "messages_rejected": refusals.sum(axis=1),
-                    "decoder_status": self._decoder_status[:rows],
+                    names.MESSAGES_REJECTED: refusals.sum(axis=1),
+                    names.DECODER_STATUS: self._decoder_status[:rows],
                 },
                 refusals=refusals,
                 seconds=seconds[:, :rows].transpose(1, 0, 2),
