@@ -34,10 +34,8 @@ _MEANING = {
     "weak": "The spec grows with the\n# number of ranks, so that every rank's work stays the same.",
 }
 _COMMENTS = {
-    "signal": "So many seconds before the time is up all ranks are asked to end in order.",
-    "requeue": (
-        "After the loss of a node the job starts again by itself, and appends to its output."
-    ),
+    "signal": "This many seconds before the time limit, all ranks are asked to end in order.",
+    "requeue": "A job that loses a node starts again by itself and appends to its output.",
 }
 
 

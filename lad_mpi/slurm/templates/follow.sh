@@ -1,4 +1,4 @@
-# A warning comes to this shell, which asks what it has started to end, and waits for that.
+# SLURM warns this shell before the time limit. The shell passes the warning on and waits.
 follow() {
   local code=0 warned="" started
   "$@" &

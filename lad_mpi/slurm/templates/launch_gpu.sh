@@ -1,7 +1,7 @@
 @srun@
 
-# One rank a GPU, and before them the server on a core of the first node. The suite gives
-# every rank the GPU of its place on the node.
+# The server on a core of the first node, then one rank per GPU. Each rank takes the GPU with
+# its own number on the node.
 launch() {
   local node nodes
   mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
@@ -14,7 +14,7 @@ launch() {
       for _ in $(seq @gpus_per_node@); do echo "$node"; done
     done
   } >"$SLURM_HOSTFILE"
-  # What the job says of tasks on a node is for allocating it.
+  # These describe the allocation and would override the host file.
   unset SLURM_NTASKS_PER_NODE SLURM_TASKS_PER_NODE
   srun --mpi="$MPI" --cpu-bind=cores --kill-on-bad-exit=1@launcher_options@ \
     --distribution=arbitrary --ntasks=$((${#nodes[@]} * @gpus_per_node@ + 1)) "$@"

@@ -1,5 +1,5 @@
-# mpiexec tells all ranks when it is asked to end. Where it starts processes by srun, these
-# share all processors of their node: SRUN_CPUS_PER_TASK would leave them those of one rank.
+# mpiexec forwards the request to end to all ranks. If it starts its processes through srun,
+# SRUN_CPUS_PER_TASK would restrict all ranks of a node to the processors of one.
 unset SRUN_CPUS_PER_TASK
 launch() {
   follow mpiexec@launcher_options@ "$@"

@@ -1,2 +1,2 @@
-# 75: there is a checkpoint, and the same job goes on from it when it is submitted again.
+# Exit code 75: there is a checkpoint. Submit the same job again to continue from it.
 exit "$code"

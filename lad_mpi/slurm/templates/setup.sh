@@ -1,6 +1,6 @@
 @environment@
 
-# The environment: what `make install` made, or by VENV=... another one, for instance
+# The virtual environment: that of `make install`, or another one given as VENV=..., such as
 # conda's $HOME/miniforge3/envs/lad_mpi.
 VENV=${VENV:-@venv@}
 
@@ -11,7 +11,7 @@ if [ -n "$VENV" ]; then
   export PATH
 fi
 
-# A binding inherited from the shell that submitted would hold for the ranks as well.
+# Ranks would inherit the binding of the shell that submitted the job.
 unset "${!SLURM_CPU_BIND@}"
 export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK
 
