@@ -18,6 +18,7 @@ from lad_mpi.cli import numpydoc
 from lad_mpi.network import EXAMPLES, Network, units_of
 from lad_mpi.slurm.cluster import Cluster
 from lad_mpi.spec import FAMILIES, INJECTED, Spec, default_kinds
+from lad_mpi.types import LARGEST_COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +32,8 @@ COMPONENT_TABLES = {
     "aggregation": "aggregation",
     "fallback": "aggregation",
 }
+#: Limits of all counts and of all integers, which the introduction states once.
+_LARGEST = (LARGEST_COUNT, 2**63 - 1)
 _INTRODUCTION = """\
 # Reference of all keys
 
@@ -45,6 +48,7 @@ A run is described by a [spec](#spec), many runs by a [study](#study), and a SLU
   `lad-mpi run SPEC.toml --set coding.load=10`. A value is TOML, or a bare word.
 - `lad-mpi study submit --set` changes keys of the cluster file: `--set time=04:00:00`.
 - An unknown key is an error that names the nearest known one.
+- Counts are at most 2³¹ − 1, and other integers less than 2⁶³.
 - `lad-mpi schema spec`, `study` and `cluster` print the same keys as a JSON Schema. Editors with
   a TOML plug-in (Even Better TOML, taplo) complete and check a file whose first line names it:
   `#:schema docs/schema/spec.json`.
@@ -101,8 +105,9 @@ class Key:
 
     @property
     def range(self) -> str:
-        """The range of the value in words; empty if there is none."""
-        return ", ".join(dict.fromkeys(map(str, parameters.bounds_of(self.hint))))
+        """The range of the value in words, without the largest integers; empty if there is none."""
+        bounds = parameters.bounds_of(self.hint)
+        return ", ".join(dict.fromkeys(str(one) for one in bounds if one.limit not in _LARGEST))
 
     @property
     def unit(self) -> str:
