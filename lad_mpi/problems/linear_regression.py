@@ -15,7 +15,7 @@ from lad_mpi.problems.base import GradientWork
 from lad_mpi.problems.columns import TableKeys
 from lad_mpi.problems.least_squares import LeastSquares
 from lad_mpi.problems.partition import PartitionKind, partition
-from lad_mpi.problems.regression_data import draw, prepare
+from lad_mpi.problems.regression_data import draw, with_features
 
 if TYPE_CHECKING:
     from lad_mpi.arrays import Backend
@@ -165,7 +165,7 @@ class LinearRegression:
             Q, m, sigma = self.dimension, self.samples_per_subset, self.heterogeneity
             # The constructor has filled in the defaults.
             return LeastSquares(*draw(num_subsets, Q or 0, m or 0, sigma or 0.0, streams), backend)
-        samples = prepare(
+        samples = with_features(
             datasets.read(self.data, self._table_keys),
             num_subsets,
             self.data,

@@ -60,7 +60,7 @@ def draw(
     return features, targets, offsets
 
 
-def prepare(
+def with_features(
     samples: Samples, num_subsets: int, source: str, *, standardize: bool, intercept: bool
 ) -> Samples:
     """Return samples with the features that are trained on.

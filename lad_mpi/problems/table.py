@@ -24,7 +24,7 @@ from lad_mpi.problems.columns import (
     two_readings,
 )
 from lad_mpi.problems.text import LOOKED_AT
-from lad_mpi.problems.values import SEPARATORS, Layout, Values, ragged
+from lad_mpi.problems.values import SEPARATORS, TableLayout, Values, ragged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -151,7 +151,7 @@ def _stripped(row: list[str]) -> list[str]:
 
 def _layout(
     looked_at: list[Row], head: _Head, separator: str, keys: TableKeys, source: str
-) -> Layout:
+) -> TableLayout:
     (line, first), others = looked_at[0], [row for _, row in looked_at[1:]]
     width = len(others[0]) if others else len(first)
     if len(first) not in (width, width - 1):
@@ -167,10 +167,10 @@ def _layout(
         _ask_for_header(source, (line, first), commented, head.comment_line)
     if commented and keys.header is not False:
         columns = _comment_or_names(commented, width, head, keys, source)
-        return Layout(separator, width, commented, head.comment_line, columns, is_comment=True)
+        return TableLayout(separator, width, commented, head.comment_line, columns, is_comment=True)
     is_header = looks == "names" if keys.header is None else keys.header
     names = _full(first, width) if is_header else None
-    return Layout(separator, width, names, line, resolve(source, keys, names, width))
+    return TableLayout(separator, width, names, line, resolve(source, keys, names, width))
 
 
 def _looks(
@@ -241,7 +241,7 @@ def _full(names: list[str], width: int) -> list[str]:
     return names if len(names) == width else ["", *names]
 
 
-def _notes(layout: Layout, *, has_commas: bool) -> list[str]:
+def _notes(layout: TableLayout, *, has_commas: bool) -> list[str]:
     names, columns = layout.names, layout.columns
     index = columns.index
     notes = [

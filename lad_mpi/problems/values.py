@@ -40,7 +40,7 @@ _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class TableLayout:
     """The layout of a table, known before its values are read.
 
     Parameters
@@ -75,7 +75,7 @@ class Layout:
 class Values:
     """The values of a table, added row by row."""
 
-    def __init__(self, layout: Layout, source: str) -> None:
+    def __init__(self, layout: TableLayout, source: str) -> None:
         self._layout, self._source = layout, source
         target, index = layout.columns.target, layout.columns.index
         features = [i for i in range(layout.width) if i not in (target, index)]
