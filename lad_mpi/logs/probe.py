@@ -46,8 +46,6 @@ class Hdf5Facts:
         Version of the HDF5 library.
     write_error : str
         Error of writing a plain file.
-    sync_s : float
-        Seconds to write 1 MiB and sync it to disk; 0 if that failed.
     lock_error : str
         Error of ``flock``, with which a run locks its output.
     hdf5_error : str
@@ -61,7 +59,6 @@ class Hdf5Facts:
     folder: str
     version: str = h5py.version.hdf5_version
     write_error: str = ""
-    sync_s: float = 0.0
     lock_error: str = ""
     hdf5_error: str = ""
     unlocked_error: str = ""
@@ -89,12 +86,10 @@ def probe_hdf5(folder: Path, *, timeout_s: float = _TIMEOUT_S) -> Hdf5Facts:
 
 
 def _probe(folder: Path, place: Path, timeout_s: float) -> Hdf5Facts:
-    start = time.perf_counter()
     try:
         _write_plain(place / "plain")
     except OSError as error:
         return Hdf5Facts(str(folder), write_error=reason(error))
-    sync_s = time.perf_counter() - start
     hdf5_error = _try_hdf5(place / "created.h5", locking=None)
     unlocked_error = _try_hdf5(place / "unlocked.h5", locking=False) if hdf5_error else ""
     lock_error, swmr_error = "", hdf5_error
@@ -105,7 +100,6 @@ def _probe(folder: Path, place: Path, timeout_s: float) -> Hdf5Facts:
             lock_error, swmr_error = _try_second_process(place, refusal, timeout_s)
     return Hdf5Facts(
         str(folder),
-        sync_s=sync_s,
         lock_error=lock_error,
         hdf5_error=hdf5_error,
         unlocked_error=unlocked_error,

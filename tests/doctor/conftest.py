@@ -18,7 +18,6 @@ HDF5 = {
     "folder": "/scratch",
     "version": "2.0.0",
     "write_error": "",
-    "sync_s": 0.01,
     "lock_error": "",
     "hdf5_error": "",
     "unlocked_error": "",
