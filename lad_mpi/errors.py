@@ -170,7 +170,7 @@ class AgreedError(LadError):
     Parameters
     ----------
     message : str
-        The message of the rank that failed, hint included.
+        The message of the rank that failed, hint included; empty if that rank prints it.
     exit_code : ExitCode
         The exit code of its error.
     """

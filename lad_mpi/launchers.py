@@ -247,7 +247,7 @@ def without_step(environ: Mapping[str, str]) -> dict[str, str]:
 def without_job(environ: Mapping[str, str]) -> dict[str, str]:
     """Return an environment for a new launcher on this host: nothing shows ranks or a job.
 
-    Settings of MPI libraries stay.
+    Settings of MPI libraries stay, except those of MPICH's launcher (``HYDRA_…``).
     """
     is_own = {
         **{prefix: True for known in LAUNCHERS for prefix in known.own},

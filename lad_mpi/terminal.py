@@ -19,7 +19,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lad_mpi.errors import AgreedError, ExitCode, LadError, UsageError, as_lad_error
+from lad_mpi.errors import ExitCode, LadError, UsageError, as_lad_error
 from lad_mpi.launchers import announced_rank
 from lad_mpi.text import printable
 
@@ -102,7 +102,8 @@ def _report(error: Exception, name: str, *, verbose: bool = False) -> int:
         # So that Python can flush the rest of the output when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     told = describe(error)
-    if announced_rank() == 0 and not isinstance(error, (AgreedError, _ReaderGoneError)):
+    # An error without a message is one that the server reports.
+    if announced_rank() == 0 and told.message and not isinstance(error, _ReaderGoneError):
         if verbose:
             traceback.print_exception(error)
         sys.stderr.write(f"{name}: error: {told}\n")

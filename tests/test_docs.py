@@ -166,6 +166,12 @@ def test_files_of_the_documented_writers_are_read_alike(tmp_path):
 
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+def test_links_within_the_project_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
 def test_commands_in_the_documentation_exist(page):
     help_text = run(["-m", "lad_mpi", "--help"], ROOT).stdout
     for command in re.findall(r"\blad-mpi ([a-z]+)\b", page.read_text()):

@@ -62,8 +62,15 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def whole_numbers(option: str, text: str) -> list[int]:
+def whole_numbers(option: str, text: str, example: str) -> list[int]:
     """Read whole numbers from 1 on, separated by commas; ``1e6`` is one.
+
+    Parameters
+    ----------
+    option, text : str
+        The option and its value.
+    example : str
+        A valid value, for the hint.
 
     Raises
     ------
@@ -74,10 +81,13 @@ def whole_numbers(option: str, text: str) -> list[int]:
         found = [int(word) if word.strip().isdigit() else float(word) for word in text.split(",")]
     except ValueError as error:
         raise UsageError(
-            f"{option} {text}: expected numbers with commas between them", hint=f"{option} 10,100"
+            f"{option} {text}: expected numbers with commas between them",
+            hint=f"{option} {example}",
         ) from error
     if not all(1 <= number <= _LARGEST and number == int(number) for number in found):
-        raise UsageError(f"{option} {text}: expected whole numbers from 1 on")
+        raise UsageError(
+            f"{option} {text}: expected whole numbers from 1 on", hint=f"{option} {example}"
+        )
     return [int(number) for number in found]
 
 

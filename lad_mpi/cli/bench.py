@@ -132,7 +132,7 @@ def collectives(options: argparse.Namespace) -> ExitCode:
     """Time the suite's collectives beside plain MPI calls, on all ranks."""
     from lad_mpi.measure.bench_collectives import bench_collectives  # noqa: PLC0415
 
-    dimensions = whole_numbers("--dimensions", options.dimensions)
+    dimensions = whole_numbers("--dimensions", options.dimensions, "100,1e6")
     if min(options.n, options.repeats) < 1:
         raise UsageError("--n and --repeats: expected numbers from 1 on")
     with whole_world(verbose=options.verbose) as (link, _):

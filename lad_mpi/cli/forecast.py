@@ -59,7 +59,7 @@ def _import(name: str, needs: str) -> Any:
 
 
 def _sizes(option: str, text: str | None) -> tuple[int, ...]:
-    return () if text is None else tuple(dict.fromkeys(whole_numbers(option, text)))
+    return () if text is None else tuple(dict.fromkeys(whole_numbers(option, text, "10,100")))
 
 
 def _network(text: str) -> Network:

@@ -40,7 +40,11 @@ def scale(options: argparse.Namespace) -> ExitCode:
     spec = load_spec(options.spec, options.overrides)
     over = dict(parse_axis(text, spec) for text in options.over)
     plan = plan_scaling(
-        options.kind, spec, whole_numbers("--ranks", options.ranks), over=over, growth=options.grow
+        options.kind,
+        spec,
+        whole_numbers("--ranks", options.ranks, "2,3,5,9"),
+        over=over,
+        growth=options.grow,
     )
     words = parse_launcher(options.launcher) if options.launcher else default_launcher()
     launcher = LaunchCommand(words)

@@ -27,6 +27,8 @@ FAILED = "failed"
 DAMAGED = "damaged"
 #: Number of differences that a message lists.
 _MOST_DIFFERENCES = 10
+#: Bytes of a note that are read.
+_MOST_BYTES = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +131,6 @@ def _some(differences: Sequence[str]) -> str:
 
 def _identity(log: LogHead) -> Identity:
     return identity_of(log.spec, log.data_digest, log.packages)
-
-
-#: Bytes of a note that are read.
-_MOST_BYTES = 2**16
 
 
 def failure_path(log: Path) -> Path:

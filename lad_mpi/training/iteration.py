@@ -101,6 +101,8 @@ class Loop:
         self.server = Server(setup) if link.is_server else None
         shape = (link.size, *self.clock.table.shape)
         self._seconds = np.empty(shape) if self._devices is None else None
+        messages = setup.layout.num_devices if link.is_server else setup.layout.block(link.rank)[1]
+        setup.packing.reserve(messages, slots_on_host=not setup.sends_from_gpu)
         self.exchange = _plan(setup)
 
     def __enter__(self) -> Loop:

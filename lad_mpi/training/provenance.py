@@ -66,7 +66,7 @@ def provenance(
         "processes": [str(place["pid"]) for place in places] if details else [],
         "affinity": [format_ranges(place["cpus"]) for place in places],
         "devices": [place["device"] for place in places],
-        "gpu_transfers": spec.backend.gpu_transfers or "none",
+        "gpu_transfers": _transfers(setup),
         "blas": describe_blas(),
         "blas_threads": [str(place["blas_threads"]) for place in places],
         "cpu_model": cpu_model(),
@@ -77,6 +77,12 @@ def provenance(
         "remarks": [_with_names(remark, names) for remark in remarks],
         "dispersion_prediction": dispersion_prediction(spec),
     }
+
+
+def _transfers(setup: Setup) -> str:
+    if setup.backend.on_host:
+        return "none"
+    return "direct" if setup.sends_from_gpu else "staged"
 
 
 def _with_names(text: str, names: Mapping[str, str]) -> str:

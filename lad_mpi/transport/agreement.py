@@ -67,12 +67,12 @@ def from_server(link: Link, produce: Callable[[], str]) -> str:
     LadError
         The error of ``produce``, on the server.
     AgreedError
-        On the other ranks, if ``produce`` failed; it has the same exit code.
+        On the other ranks, if ``produce`` failed: the same exit code and no message.
     """
     if not link.is_server:
         code, _, text = link.share("").partition("\n")
         if code:
-            raise AgreedError("the server says what is wrong", ExitCode(int(code)))
+            raise AgreedError("", ExitCode(int(code)))
         return text
     try:
         text = produce()

@@ -51,6 +51,11 @@ class GpuPacking:
         """Allocate slots on the GPU."""
         return self._xp.zeros((count, self.slot_bytes), dtype=np.uint8)
 
+    def reserve(self, count: int, *, slots_on_host: bool) -> None:
+        """Allocate GPU memory for ``count`` messages, if their slots are on the host."""
+        if slots_on_host:
+            self._buffer(count)
+
     def pack(self, vectors: Array, channel: Channel, slots: Array) -> None:
         """Compress vectors and write one message per row.
 

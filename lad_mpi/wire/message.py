@@ -109,6 +109,9 @@ class MessageFormat:
         """Allocate slots, uint8, shape (count, slot_bytes)."""
         return np.zeros((count, self.slot_bytes), dtype=np.uint8)
 
+    def reserve(self, count: int, *, slots_on_host: bool) -> None:
+        """Allocate nothing: slots on the host are written in place."""
+
     def pack(self, vectors: HostFloats, channel: Channel, slots: HostBytes) -> None:
         """Compress vectors and write one message per row.
 

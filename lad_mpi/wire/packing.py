@@ -30,6 +30,9 @@ class Packing(Protocol):
     def new_slots(self, count: int) -> Array:
         """Allocate slots in the codec's memory, uint8, shape (count, slot_bytes)."""
 
+    def reserve(self, count: int, *, slots_on_host: bool) -> None:
+        """Allocate what packing ``count`` messages needs, so that memory fails early or never."""
+
     def pack(self, vectors: Array, channel: Channel, slots: Array) -> None:
         """Compress vectors and write one message per row; see :meth:`MessageFormat.pack`."""
 
@@ -57,6 +60,10 @@ class HostCodecPacking:
     def new_slots(self, count: int) -> HostBytes:
         """Allocate slots in host memory."""
         return self._messages.new_slots(count)
+
+    def reserve(self, count: int, *, slots_on_host: bool) -> None:  # noqa: ARG002
+        """Allocate pinned memory for ``count`` vectors."""
+        self._staging(count)
 
     def pack(self, vectors: Array, channel: Channel, slots: HostBytes) -> None:
         """Copy vectors to the host, compress them and write one message per row."""

@@ -100,7 +100,7 @@ def test_the_work_of_a_rule_is_the_cost_that_it_declares(write_run, kind, own):
 
 
 def test_a_cost_in_words_is_refused_and_not_guessed():
-    with pytest.raises(SpecError, match=r"has cost = 'O\(n² Q\)', where cost: ClassVar\[Cost\]"):
+    with pytest.raises(SpecError, match=r"has cost = 'O\(n² Q\)'; expected cost: ClassVar\[Cost\]"):
         parse_spec({"aggregation": {"kind": "misstated"}})
 
 

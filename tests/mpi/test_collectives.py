@@ -12,17 +12,28 @@ pytestmark = [pytest.mark.mpi(min_size=2), pytest.mark.timeout(60)]
 
 LINK = ("share", "gather_texts", "collect", "gather_rows", "scatter_rows")
 EXCHANGE = ("broadcast", "gather", "start_gather")
-SPEC = parse_spec(
-    {
-        "iterations": 9,
-        "problem": {"dimension": 9},
-        "devices": {"count": 13, "byzantine": 3},
-        "compression": {"kind": "top_k", "k": 2, "error_feedback": True},
-        "logging": {"flush_every": 2},
-        # If a rank skips a collective, the watchdog names it and ends the job.
-        "safety": {"checkpoint_every": 4, "timeout_s": 20.0},
-    }
-)
+COMMON = {
+    "iterations": 9,
+    "devices": {"count": 13, "byzantine": 3},
+    "logging": {"flush_every": 2},
+    # If a rank skips a collective, the watchdog names it and ends the job.
+    "safety": {"checkpoint_every": 4, "timeout_s": 20.0},
+}
+#: The specs, and the collectives of their runs.
+SPECS = {
+    "residuals": (
+        {
+            "problem": {"dimension": 9},
+            "compression": {"kind": "top_k", "k": 2, "error_feedback": True},
+        },
+        {*LINK, "broadcast", "gather"},
+    ),
+    "slices": (
+        {"problem": {"dimension": 20011}, "overlap": True},
+        {"share", "gather_texts", "collect", "broadcast", "start_gather"},
+    ),
+}
+SPEC = parse_spec(COMMON)
 
 
 @pytest.fixture
@@ -55,16 +66,18 @@ class StopsAfter(InterruptRequest):
         return "" if self.looks >= 0 else "SIGTERM"
 
 
-def test_an_interrupted_and_resumed_run_keeps_all_ranks_in_step(world, called, tmp_path):
-    link = open_link()
-    stopped = run_spec(SPEC, link, tmp_path / "log.h5", interrupt=StopsAfter(6))
+@pytest.mark.parametrize(("changes", "expected"), SPECS.values(), ids=SPECS)
+def test_an_interrupted_and_resumed_run_keeps_all_ranks_in_step(
+    world, called, tmp_path, changes, expected
+):
+    spec, link = parse_spec({**COMMON, **changes}), open_link()
+    stopped = run_spec(spec, link, tmp_path / "log.h5", interrupt=StopsAfter(6))
     assert stopped.status == "interrupted"
-    resumed = run_spec(SPEC, link, tmp_path / "log.h5", existing=Existing.RESUME)
+    resumed = run_spec(spec, link, tmp_path / "log.h5", existing=Existing.RESUME)
     assert resumed.status == "complete"
-    everyone = world.allgather(called)
-    assert everyone == [called] * world.size
-    assert called.count("gather") == SPEC.iterations
-    assert set(called) == {*LINK, "broadcast", "gather"}
+    assert world.allgather(called) == [called] * world.size
+    assert called.count("gather") + called.count("start_gather") == spec.iterations
+    assert set(called) == expected
 
 
 def test_a_failure_on_one_rank_keeps_all_ranks_in_step(world, called, tmp_path, monkeypatch):

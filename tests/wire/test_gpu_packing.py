@@ -150,3 +150,19 @@ def test_warming_up_works_where_messages_are_packed(codec: Codec, dtype: DtypeNa
 
 def channel_of_one(dtype: DtypeName) -> Channel:
     return Channel(Streams(1), 0, 0, 1, Q, np.dtype(dtype))
+
+
+@pytest.mark.parametrize("is_codec_on_gpu", [True, False])
+def test_what_is_reserved_is_not_allocated_again(
+    codec: Codec, dtype: DtypeName, is_codec_on_gpu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not is_codec_on_gpu:
+        monkeypatch.delattr(type(codec), "encode_on_gpu")
+    messages, backend = MessageFormat(codec, Q, np.dtype(dtype)), open_backend("cupy", dtype)
+    packing = packing_for(messages, backend)
+    packing.reserve(N, slots_on_host=True)
+    monkeypatch.setattr(type(backend), "host_buffer", None)
+    monkeypatch.setattr(GpuPacking, "new_slots", None)
+    slots = messages.new_slots(N)
+    packing.pack(backend.asarray(vectors_for(dtype)), channel_for(dtype), slots)
+    assert not packing.unpack(slots, channel_for(dtype))[1].any()
