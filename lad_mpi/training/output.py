@@ -128,7 +128,7 @@ def _check_link(output: Path) -> None:
         )
         raise UsageError(
             f"cannot write {output}: it is {what}",
-            hint=f"remove the link, which leads to {real_path(output)}, or use another output with -o",
+            hint=f"it leads to {real_path(output)}: remove it, or use another output with -o",
         )
 
 
