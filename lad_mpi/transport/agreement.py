@@ -72,7 +72,7 @@ def from_server(link: Link, produce: Callable[[], str]) -> str:
     if not link.is_server:
         code, _, text = link.share("").partition("\n")
         if code:
-            raise AgreedError("the server says what is wrong", ExitCode(int(code)))
+            raise AgreedError("the server failed; rank 0 prints the error", ExitCode(int(code)))
         return text
     try:
         text = produce()
