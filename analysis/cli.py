@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 _PROGRAM = "lad-mpi analysis"
-_LOGS = ("paths", "PATH", "log, or folder with logs (*.h5)")
+_LOGS = ("paths", "PATH", "a log (*.h5), or a folder with logs")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,10 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(
-        prog=_PROGRAM, description="Tables and figures from the logs of runs."
+        prog=_PROGRAM, description="Make tables and figures from the logs of runs."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    table = _add(commands, "table", "errors and costs of every method")
+    table = _add(commands, "table", "show the errors and costs of every method")
     formats = table.add_mutually_exclusive_group()
     formats.add_argument("--json", action="store_true", help="print JSON with full precision")
     formats.add_argument("--csv", action="store_true", help="print CSV with full precision")
@@ -43,10 +43,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--target",
         type=float,
         metavar="LOSS",
-        help="also show iterations, seconds and bytes to reach this loss",
+        help="also show the iterations, seconds and bytes to reach this loss",
     )
     table.set_defaults(command=_table)
-    figures = _add(commands, "figures", "figures as PDF and PNG, with captions")
+    figures = _add(commands, "figures", "draw figures as PDF and PNG, with captions")
     figures.add_argument(
         "-o",
         "--output",
@@ -59,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     scaling = _add(
         commands,
         "scaling",
-        "times, speed-up, efficiency and bounds of a scaling study",
+        "show times, speed-up, efficiency and bounds of a scaling study",
         paths=("folder", "DIR", "folder of the scaling study"),
     )
     scaling.add_argument("--json", action="store_true", help="print JSON with full precision")
@@ -68,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--output",
         type=path_argument,
         metavar="FOLDER",
-        help="draw the figures into this folder",
+        help="also draw figures, into this folder",
     )
     scaling.set_defaults(command=_scaling)
     return parser
@@ -90,7 +90,7 @@ def _add(
         "-v",
         "--verbose",
         action="store_true",
-        help="for an error in the input, show where in the code it was found",
+        help="show the traceback of an error",
     )
     return parser
 

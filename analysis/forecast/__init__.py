@@ -81,7 +81,8 @@ def forecast(paths: Sequence[Path], question: Question) -> Forecast:
     rows = predict_rows(measured, model, question)
     if not rows:
         raise UsageError(
-            "runs on one rank say nothing about communication between several, and vice versa",
+            "none of the --ranks can be predicted: communication was measured only on one rank, or "
+            "only on several",
             hint="choose --ranks like those measured, or give a --network",
         )
     said = assumptions(measured, model, rows)

@@ -105,8 +105,9 @@ class Measured:
             if known.issuperset(case.workload.groups):
                 return case
         raise UsageError(
-            "no two cases have the same rule, codec and code",
-            hint="measure each at several loads: lad-mpi scale … --over load=1,5,10,20",
+            "no two cases have the same rule, codec and code, so none can be predicted from the "
+            "others",
+            hint="measure each method at several loads: lad-mpi scale … --over load=1,5,10,20",
         )
 
 
@@ -159,7 +160,9 @@ def measured_workload(run: RunLog) -> Workload:
 def dimension_of(run: RunLog) -> int:
     """Return Q. The spec does not contain it if the data come from a file."""
     if run.final is None:
-        raise UsageError(f"{run.path.name} has no final model")
+        raise UsageError(
+            f"{run.path} has no final model", hint="complete the run, or leave this log out"
+        )
     return int(run.final.model.size)
 
 

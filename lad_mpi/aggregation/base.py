@@ -337,7 +337,7 @@ def check_num_subsets(num_messages: int, num_byzantine: int, allowed: int) -> No
         found = f"{count:,}" if count < 10**15 else f"about 10^{math.log10(count):.0f}"
         raise ParameterError(
             "max_subsets",
-            f"{num_messages} messages of which {num_byzantine} are left out make "
-            f"{found} subsets, and {allowed:,} are allowed",
-            hint="raise max_subsets if you can wait, or take a rule of polynomial cost",
+            f"is {allowed:,}, but {found} subsets leave out {num_byzantine} of "
+            f"{num_messages} messages",
+            hint="raise max_subsets if you can wait, or use a rule of polynomial cost",
         )

@@ -99,9 +99,9 @@ class Bucketing:
         if 2 * self.num_byzantine >= num_buckets:
             raise ParameterError(
                 "size",
-                f"bucketing {num_rows} messages by {self.size} leaves {num_buckets}, "
-                f"of which {self.num_byzantine} faulty ones are not a minority",
-                hint="take smaller buckets",
+                f"bucketing {num_rows} messages by {self.size} leaves {num_buckets} buckets; "
+                f"{self.num_byzantine} faulty buckets are not a minority",
+                hint="use smaller buckets",
             )
         words = streams.words(Purpose.PRE_AGGREGATION, iteration, num_rows, first_device=stage)
         order = np.argsort(words[0], kind="stable")

@@ -121,7 +121,10 @@ def _run(
         return result
     cleaned = finite_rows(messages)
     if cleaned is messages:
-        raise ValueError("the messages changed while they were aggregated")
+        raise ValueError(
+            "the messages changed while they were aggregated: do not write to the array "
+            "during the call"
+        )
     return _run(kernel, cleaned, network, ranks)
 
 

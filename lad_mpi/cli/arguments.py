@@ -40,7 +40,7 @@ def add_command(
         "-v",
         "--verbose",
         action="store_true",
-        help="for an error in the input, show where in the code it was found",
+        help="show the traceback of an error",
     )
     return parser
 
@@ -58,7 +58,7 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="A.B=V",
-        help="change a value of the spec; may be repeated",
+        help="change a value of the spec, such as coding.load=10; may be repeated",
     )
 
 

@@ -134,7 +134,9 @@ def collectives(options: argparse.Namespace) -> ExitCode:
 
     dimensions = whole_numbers("--dimensions", options.dimensions, "100,1e6")
     if min(options.n, options.repeats) < 1:
-        raise UsageError("--n and --repeats: expected numbers from 1 on")
+        raise UsageError(
+            f"--n {options.n} and --repeats {options.repeats}: each must be at least 1"
+        )
     with whole_world(verbose=options.verbose) as (link, _):
         found = bench_collectives(link, options.n, dimensions, options.repeats)
         if link.is_server:

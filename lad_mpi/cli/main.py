@@ -42,7 +42,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = Parser(
         prog="lad-mpi",
-        description="Byzantine-robust, coded and compressed distributed training under MPI.",
+        description="Benchmark Byzantine-robust, coded and compressed distributed training under "
+        "MPI.",
     )
     parser.add_argument("--version", action="version", version=f"lad-mpi {__version__}")
     # ``prints``: the command fails if its output cannot be written.
@@ -82,7 +83,7 @@ def _add_run(commands: Commands) -> None:
         "Run one spec and write its log. Without a launcher it runs in one process. Under mpirun "
         "or srun, rank 0 is the server and the other ranks host the devices.",
     )
-    run.add_argument("spec", type=path_argument, metavar="SPEC.toml")
+    run.add_argument("spec", type=path_argument, metavar="SPEC.toml", help="spec of the run")
     add_overrides(run)
     run.add_argument(
         "-o",
@@ -90,10 +91,10 @@ def _add_run(commands: Commands) -> None:
         type=path_argument,
         default=Path("results"),
         metavar="OUT",
-        help="log file (*.h5) or folder for it (default: results)",
+        help="log file (*.h5), or folder for it (default: results)",
     )
     existing = run.add_mutually_exclusive_group()
-    existing.add_argument("--overwrite", action="store_true", help="replace a log that exists")
+    existing.add_argument("--overwrite", action="store_true", help="replace an existing log")
     existing.add_argument(
         "--resume",
         action="store_true",
@@ -111,14 +112,14 @@ def _add_run(commands: Commands) -> None:
 
 
 def _add_study(commands: Commands) -> None:
-    study = commands.add_parser("study", help="many runs from one file")
+    study = commands.add_parser("study", help="do many runs from one file")
     actions = study.add_subparsers(metavar="ACTION", required=True)
     texts = {
         "run": (
-            "run all runs that are not complete",
+            "do all runs that are not complete",
             (
-                "Run the runs of a study one after another in one launch. Complete runs are "
-                "skipped. After a failed run the next one starts."
+                "Do the runs of a study one after another, in one launch. Skip complete runs. "
+                "If a run fails, continue with the next one."
             ),
         ),
         "plan": ("list the runs", "List the runs of a study and their log files."),
@@ -127,16 +128,18 @@ def _add_study(commands: Commands) -> None:
             ("Show the state of each run of a study, from its log and from the queue."),
         ),
         "submit": (
-            "submit the missing runs to SLURM",
+            "submit the runs that are missing to SLURM",
             (
                 "Write a job script for the runs that are neither complete nor in the queue, and "
-                "submit it with sbatch. Submissions are recorded beside the logs."
+                "submit it with sbatch. Record the submission in the folder of the logs."
             ),
         ),
     }
     for name, (short, text) in texts.items():
         action = add_command(actions, name, short, text)
-        action.add_argument("study", type=path_argument, metavar="STUDY.toml")
+        action.add_argument(
+            "study", type=path_argument, metavar="STUDY.toml", help="file of the study"
+        )
         action.add_argument(
             "-o",
             "--output",
@@ -163,13 +166,13 @@ def _add_selection(action: Parser) -> None:
         action="append",
         default=[],
         metavar="ID[,ID…]",
-        help="run only these, by the ids that `study plan --json` lists; may be repeated",
+        help="do only the runs with these ids, which `study plan --json` lists; may be repeated",
     )
     action.add_argument(
         "--share",
         default="",
         metavar="K/M",
-        help="run only every M-th run, starting with number K from 0; for tasks of a job array",
+        help="do only the runs K, K+M, K+2M, …, counted from 0; for tasks of a job array",
     )
 
 
@@ -179,14 +182,17 @@ def _add_submission(action: Parser) -> None:
         type=path_argument,
         required=True,
         metavar="C",
-        help="cluster file, or the name of one in jobs/clusters or in the suite: mpich, cray, …",
+        help="path of a cluster file, or the name of one in jobs/clusters or in the suite, such "
+        "as mpich",
     )
     layout = action.add_mutually_exclusive_group()
     layout.add_argument(
-        "--packed", action="store_true", help="all runs in one job, one after another (default)"
+        "--packed",
+        action="store_true",
+        help="put all runs into one job, one after another (default)",
     )
     layout.add_argument(
-        "--array", action="store_true", help="a job array whose tasks share the runs"
+        "--array", action="store_true", help="submit a job array whose tasks share the runs"
     )
     action.add_argument(
         "--set",
@@ -203,7 +209,7 @@ def _add_submission(action: Parser) -> None:
 
 def _add_show(commands: Commands) -> None:
     show = add_command(commands, "show", "summarise a log", "Summarise one log.")
-    show.add_argument("log", type=path_argument, metavar="FILE.h5")
+    show.add_argument("log", type=path_argument, metavar="FILE.h5", help="log of a run")
     show.add_argument("--spec", action="store_true", help="print only the spec, with all defaults")
     add_json(show)
     show.set_defaults(module="show", function="show")
@@ -214,9 +220,12 @@ def _add_validate(commands: Commands) -> None:
         commands,
         "validate",
         "check logs, specs and studies",
-        "Check the format of logs (*.h5), and that specs and studies (*.toml) can be run.",
+        "Check that logs (*.h5) follow the log format, and that specs and studies (*.toml) can be "
+        "run.",
     )
-    validate.add_argument("files", type=path_argument, nargs="+", metavar="FILE")
+    validate.add_argument(
+        "files", type=path_argument, nargs="+", metavar="FILE", help="log, spec or study"
+    )
     add_json(validate)
     validate.set_defaults(module="show", function="validate")
 
@@ -227,12 +236,20 @@ def _add_components(commands: Commands) -> None:
         "components",
         "list problems, codes, codecs, attacks and rules",
         "List all components with their parameters, defaults, references and costs, and the "
-        "proven κ of rules. With KIND, show one component in full.",
+        "proven robustness coefficient κ of rules. With KIND, show one component in full.",
     )
-    components.add_argument("kind", nargs="?", metavar="KIND", help="show this one in full")
-    components.add_argument("--n", type=int, default=100, metavar="N", help="messages, for κ (100)")
     components.add_argument(
-        "--f", type=int, default=20, metavar="F", help="Byzantine messages, for κ (20)"
+        "kind", nargs="?", metavar="KIND", help="show only this component, in full"
+    )
+    components.add_argument(
+        "--n", type=int, default=100, metavar="N", help="number of messages, for κ (default: 100)"
+    )
+    components.add_argument(
+        "--f",
+        type=int,
+        default=20,
+        metavar="F",
+        help="number of Byzantine messages, for κ (default: 20)",
     )
     add_json(components)
     components.set_defaults(module="components", function="components")
@@ -242,13 +259,19 @@ def _add_schema(commands: Commands) -> None:
     schema = add_command(
         commands,
         "schema",
-        "print a JSON Schema of spec, study or cluster files",
-        "Print the JSON Schema with which editors complete and check spec, study and cluster "
-        "files. It includes the components of other packages that are installed.",
+        "print a JSON Schema for spec, study or cluster files",
+        "Print the JSON Schema that editors use to complete and check spec, study or cluster "
+        "files. It includes the components of all installed packages.",
     )
-    schema.add_argument("file", nargs="?", choices=("spec", "study", "cluster"), default="spec")
     schema.add_argument(
-        "--markdown", action="store_true", help="print docs/reference.md, the page of all keys"
+        "file",
+        nargs="?",
+        choices=("spec", "study", "cluster"),
+        default="spec",
+        help="kind of file (default: spec)",
+    )
+    schema.add_argument(
+        "--markdown", action="store_true", help="print docs/reference.md, the reference of all keys"
     )
     schema.set_defaults(module="schema", function="schema")
 
@@ -256,7 +279,7 @@ def _add_schema(commands: Commands) -> None:
 def _add_analysis(commands: Commands) -> None:
     # The analysis has a parser of its own. No word starts with NUL, so none is an option here.
     analysis = commands.add_parser(
-        "analysis", help="tables and figures from logs", add_help=False, prefix_chars="\0"
+        "analysis", help="make tables and figures from logs", add_help=False, prefix_chars="\0"
     )
     analysis.add_argument("words", nargs=argparse.REMAINDER)
     analysis.set_defaults(module="analysis", function="analysis")
@@ -269,7 +292,7 @@ def _add_doctor(commands: Commands) -> None:
         "check whether a run can be trusted here",
         "Check this process, or all ranks under mpirun or srun: launcher and MPI, versions, "
         "processors and threads, inherited variables, GPUs, and HDF5 in the folder of the logs. "
-        "Each finding comes with its fix. The exit code is 5 if a run could not be trusted.",
+        "Each problem comes with its fix. The exit code is 5 if a run could not be trusted.",
     )
     doctor.add_argument(
         "-o",
@@ -288,7 +311,7 @@ def _add_host_details(parser: Parser) -> None:
         "--no-host-details",
         dest="host_details",
         action="store_false",
-        help="keep the command line, processes, and names of hosts and jobs out of the log, like "
+        help="omit the command line, processes, and names of hosts and jobs from the log, like "
         "logging.host_details = false",
     )
 
@@ -297,7 +320,7 @@ def _add_force(parser: Parser) -> None:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="run even if `lad-mpi doctor` finds that runs cannot be trusted; the log says so",
+        help="run even if a check of `lad-mpi doctor` is fatal; the log records the finding",
     )
 
 
@@ -307,6 +330,6 @@ def _add_progress(parser: Parser) -> None:
         "--progress",
         choices=_PROGRESS_KINDS,
         default="auto",
-        help="bar, or lines for a batch log; auto shows a bar on a terminal. Under mpirun, "
-        "choose bar: launchers hide the terminal from ranks",
+        help="how to show progress: a bar, or lines for a batch log. auto shows a bar on a "
+        "terminal; under mpirun choose bar, because launchers hide the terminal from ranks",
     )

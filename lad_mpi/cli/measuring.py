@@ -26,19 +26,31 @@ def _add_rules(subjects: Commands) -> None:
     rules = add_command(
         subjects,
         "rules",
-        "aggregation rules beside the bounds of memory and arithmetic",
-        "Time every rule and pre-aggregation. The table shows medians, and how often the matrix "
-        "could be read, or its Gram product computed, in that time. The number of threads is "
-        "OMP_NUM_THREADS (default: 1).",
+        "time aggregation rules, relative to one read and one Gram product",
+        "Time every rule and pre-aggregation. The table shows each median, also as a multiple of "
+        "the time to read the messages once or to compute their Gram product. OMP_NUM_THREADS "
+        "sets the number of threads (default: 1).",
     )
-    rules.add_argument("--n", type=int, default=100, metavar="N", help="messages (100)")
-    rules.add_argument("--f", type=int, default=20, metavar="F", help="Byzantine messages (20)")
     rules.add_argument(
-        "--dimension", type=int, default=1_000_000, metavar="Q", help="length (1000000)"
+        "--n", type=int, default=100, metavar="N", help="number of messages (default: 100)"
     )
-    rules.add_argument("--dtype", choices=("float64", "float32"), default="float64")
-    rules.add_argument("--repeats", type=int, default=7, metavar="R", help="timed calls (7)")
-    rules.add_argument("--rules", metavar="A,B", help="time only these kinds")
+    rules.add_argument(
+        "--f", type=int, default=20, metavar="F", help="number of Byzantine messages (default: 20)"
+    )
+    rules.add_argument(
+        "--dimension",
+        type=int,
+        default=1_000_000,
+        metavar="Q",
+        help="numbers per message (default: 1000000)",
+    )
+    rules.add_argument(
+        "--dtype", choices=("float64", "float32"), default="float64", help="default: float64"
+    )
+    rules.add_argument(
+        "--repeats", type=int, default=7, metavar="R", help="timed rounds (default: 7)"
+    )
+    rules.add_argument("--rules", metavar="A,B", help="time only these rules")
     add_json(rules)
     rules.set_defaults(module="bench", function="rules")
 
@@ -47,20 +59,33 @@ def _add_codecs(subjects: Commands) -> None:
     codecs = add_command(
         subjects,
         "codecs",
-        "compression beside a copy of the vectors",
+        "time codecs, relative to a copy of the vectors",
         "Time how fast every codec turns vectors into messages and back, with header and "
-        "checksum, on one thread. A copy of the vectors is timed in the same run.",
+        "checksum, on one thread. For comparison, also time a copy of the vectors.",
     )
-    codecs.add_argument("--devices", type=int, default=8, metavar="N", help="vectors (8)")
     codecs.add_argument(
-        "--dimension", type=int, default=1_000_000, metavar="Q", help="length (1000000)"
+        "--devices", type=int, default=8, metavar="N", help="number of vectors (default: 8)"
     )
-    codecs.add_argument("--dtype", choices=("float64", "float32"), default="float32")
     codecs.add_argument(
-        "--backend", choices=("numpy", "cupy"), default="numpy", help="cupy: on a GPU"
+        "--dimension",
+        type=int,
+        default=1_000_000,
+        metavar="Q",
+        help="numbers per message (default: 1000000)",
     )
-    codecs.add_argument("--repeats", type=int, default=7, metavar="R", help="timed calls (7)")
-    codecs.add_argument("--codecs", metavar="A,B", help="time only these kinds")
+    codecs.add_argument(
+        "--dtype", choices=("float64", "float32"), default="float32", help="default: float32"
+    )
+    codecs.add_argument(
+        "--backend",
+        choices=("numpy", "cupy"),
+        default="numpy",
+        help="cupy times them on a GPU (default: numpy)",
+    )
+    codecs.add_argument(
+        "--repeats", type=int, default=7, metavar="R", help="timed rounds (default: 7)"
+    )
+    codecs.add_argument("--codecs", metavar="A,B", help="time only these codecs")
     add_json(codecs)
     codecs.set_defaults(module="bench", function="codecs")
 
@@ -69,18 +94,22 @@ def _add_collectives(subjects: Commands) -> None:
     collectives = add_command(
         subjects,
         "collectives",
-        "broadcast and gather beside plain MPI calls",
-        "Under mpirun or srun: time the suite's broadcast and gather, and plain MPI calls with as "
-        "many bytes, in turn. The table shows medians.",
+        "time broadcast and gather, relative to plain MPI calls",
+        "Time the suite's broadcast and gather, and plain MPI calls with the same number of bytes, "
+        "in turn. The table shows medians. Start it under mpirun or srun, on two or more ranks.",
     )
-    collectives.add_argument("--n", type=int, default=100, metavar="N", help="devices (100)")
+    collectives.add_argument(
+        "--n", type=int, default=100, metavar="N", help="number of devices (default: 100)"
+    )
     collectives.add_argument(
         "--dimensions",
         default="100,10000,100000",
         metavar="Q,Q",
-        help="lengths of the vectors (100,10000,100000)",
+        help="lengths of the vectors (default: 100,10000,100000)",
     )
-    collectives.add_argument("--repeats", type=int, default=51, metavar="R", help="rounds (51)")
+    collectives.add_argument(
+        "--repeats", type=int, default=51, metavar="R", help="rounds (default: 51)"
+    )
     add_json(collectives)
     collectives.set_defaults(module="bench", function="collectives")
 
@@ -89,12 +118,17 @@ def _add_iteration(subjects: Commands) -> None:
     iteration = add_command(
         subjects,
         "iteration",
-        "the overhead of an iteration",
-        "Run a spec (default: the default spec) with a temporary log, and compare the sum of its "
-        "phases with the wall clock. Overhead is the time that is not spent in compute, "
-        "collectives, aggregation or evaluation.",
+        "measure the overhead of an iteration",
+        "Run a spec with a temporary log, and compare the sum of its phases with the wall clock. "
+        "Overhead is the time outside compute, collectives, aggregation and evaluation.",
     )
-    iteration.add_argument("spec", type=path_argument, nargs="?", metavar="SPEC.toml")
+    iteration.add_argument(
+        "spec",
+        type=path_argument,
+        nargs="?",
+        metavar="SPEC.toml",
+        help="spec of the run (default: all keys at their defaults)",
+    )
     add_overrides(iteration)
     add_json(iteration)
     iteration.set_defaults(module="bench", function="iteration")
@@ -107,23 +141,25 @@ def add_baseline(commands: Commands) -> None:
         "baseline",
         "measure what this machine can do",
         "Measure memory, arithmetic, messages, HDF5 and GPU, in one process or on all ranks under "
-        "mpirun or srun. All samples are written as JSON. Scaling studies derive their bounds "
-        "from them. Takes minutes, or seconds with --quick.",
+        "mpirun or srun, and write all samples as JSON. Scaling studies derive their bounds from "
+        "them. This takes minutes, or seconds with --quick.",
     )
-    baseline.add_argument("--quick", action="store_true", help="fewer sizes and repetitions")
+    baseline.add_argument(
+        "--quick", action="store_true", help="measure fewer sizes, with fewer repetitions"
+    )
     baseline.add_argument(
         "-o",
         "--output",
         type=path_argument,
         default=Path("results"),
         metavar="OUT",
-        help="JSON file or its folder (default: results); HDF5 is measured there",
+        help="JSON file, or folder for it (default: results); HDF5 is measured in this folder",
     )
     baseline.add_argument(
         "--against",
         type=path_argument,
         metavar="FILE",
-        help="compare with an earlier baseline; exit code 3 if the machine changed",
+        help="compare with an earlier baseline; the exit code is 3 if the machine changed",
     )
     _add_drift(baseline)
     add_json(baseline)
@@ -137,8 +173,8 @@ def add_scale(commands: Commands) -> None:
         "scale",
         "measure strong or weak scaling with separate launches",
         "Launch a spec several times on each number of ranks, in random order, inside the current "
-        "allocation. A launch whose results differ from the one-process run is void. A baseline "
-        "is measured before and after. Repeat the command to continue an interrupted study. "
+        "allocation. Measure a baseline before and after. A launch whose results differ from "
+        "those of one process is void. Repeat the command to continue an interrupted study. "
         "lad-mpi analysis scaling DIR shows the result.",
     )
     scale.add_argument(
@@ -146,9 +182,9 @@ def add_scale(commands: Commands) -> None:
         choices=("strong", "weak"),
         help="strong: the same total work at every P; weak: the same work for each device rank",
     )
-    scale.add_argument("spec", type=path_argument, metavar="SPEC.toml")
+    scale.add_argument("spec", type=path_argument, metavar="SPEC.toml", help="spec to launch")
     scale.add_argument(
-        "--ranks", default="2,3,5,9", metavar="P,P", help="numbers of ranks (2,3,5,9)"
+        "--ranks", default="2,3,5,9", metavar="P,P", help="numbers of ranks (default: 2,3,5,9)"
     )
     scale.add_argument(
         "--over",
@@ -168,7 +204,7 @@ def add_scale(commands: Commands) -> None:
         "--output",
         type=path_argument,
         metavar="DIR",
-        help="folder (default: results/KIND-NAME)",
+        help="folder of the study (default: results/KIND-NAME)",
     )
     _add_launches(scale)
     scale.add_argument("--dry-run", action="store_true", help="print the launches and run nothing")
@@ -180,35 +216,40 @@ def add_scale(commands: Commands) -> None:
 def _add_launches(scale: Parser) -> None:
     """Describe how launches are made and judged."""
     scale.add_argument(
-        "--launches", type=int, default=5, metavar="L", help="launches of each case (5)"
+        "--launches", type=int, default=5, metavar="L", help="launches of each case (default: 5)"
     )
     scale.add_argument(
-        "--seed", type=int, default=1, metavar="S", help="seed of the order of launches (1)"
+        "--seed",
+        type=int,
+        default=1,
+        metavar="S",
+        help="seed of the order of launches (default: 1)",
     )
     scale.add_argument(
         "--tolerance",
         type=float,
         metavar="T",
-        help="accept this relative difference to the one-process run (default: none)",
+        help="accept results with this relative difference from those of one process (default: "
+        "accept only equal bits)",
     )
     scale.add_argument(
         "--launcher",
         metavar="WORDS",
-        help="command that starts ranks, without -n (default: the mpiexec beside Python, else "
-        "srun in a SLURM job, else mpiexec)",
+        help="command that starts ranks, without -n (default: the mpiexec in the folder of Python, "
+        "else srun in a SLURM job, else mpiexec)",
     )
     scale.add_argument(
         "--baseline",
         choices=("quick", "full", "none"),
         default="quick",
-        help="baseline before and after the launches (quick)",
+        help="baseline to measure before and after the launches (default: quick)",
     )
     scale.add_argument(
         "--timeout",
         type=float,
         default=3600.0,
         metavar="S",
-        help="time limit of a launch in seconds (3600)",
+        help="time limit of a launch, in seconds (default: 3600)",
     )
 
 
@@ -220,15 +261,15 @@ def add_forecast(commands: Commands) -> None:
         "predict times at other sizes and on other networks",
         "Fit a cost model to the runs of scaling studies or of folders of logs. Predict the time "
         "of an iteration, and the time to an error, at other ranks, loads, dimensions and "
-        "networks, and list what the forecast assumes. As a check, the model predicts the "
-        "largest measured case from the others; exit code 1 if that fails.",
+        "networks, and list the assumptions. As a check, predict the largest measured case from "
+        "the others. The exit code is 1 if the check fails.",
     )
     forecast.add_argument(
         "study",
         type=path_argument,
         nargs="+",
         metavar="STUDY",
-        help="folder of a scaling study, or folder of logs (*.h5)",
+        help="folder of a scaling study, or of logs (*.h5)",
     )
     measured = "(default: as measured)"
     forecast.add_argument("--ranks", metavar="P,P", help=f"numbers of ranks {measured}")
@@ -249,14 +290,14 @@ def add_forecast(commands: Commands) -> None:
         "--metric",
         choices=("loss", "gradient_norm", "distance_to_optimum"),
         default="loss",
-        help="error that the target is for (loss)",
+        help="error that --target-error refers to (default: loss)",
     )
     forecast.add_argument(
         "-o",
         "--output",
         type=path_argument,
         metavar="FOLDER",
-        help="draw the figures into this folder",
+        help="also draw figures, into this folder",
     )
     add_json(forecast)
     forecast.set_defaults(module="forecast", function="forecast")
@@ -268,5 +309,5 @@ def _add_drift(parser: Parser) -> None:
         type=float,
         default=0.15,
         metavar="X",
-        help="relative change of a median that counts as drift (0.15)",
+        help="relative change of a median that counts as drift (default: 0.15)",
     )

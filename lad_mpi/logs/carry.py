@@ -78,7 +78,7 @@ def carry_over(
     """
     if growing.keys() - {item.name for item in _datasets(earlier)}:
         raise LogFormatError(
-            "the log has other metrics than this release records",
+            "the log does not have the metrics that this release records",
             hint="resume with the release that wrote it, or start again with --overwrite",
         )
     for name, dataset in growing.items():

@@ -129,7 +129,9 @@ def bench_codecs(
     chosen = list(CODECS) if kinds is None else list(kinds)
     for kind in chosen:
         if kind not in CODECS:
-            raise ParameterError("codecs", f"{kind!r} is none of {', '.join(sorted(CODECS))}")
+            raise ParameterError(
+                "codecs", f"unknown kind {kind!r}", hint=f"known: {', '.join(sorted(CODECS))}"
+            )
     examples = [codec for codec in _examples(dimension) if codec.kind in chosen]
     opened = open_backend(backend, dtype)
     formats = {_named(codec): MessageFormat(codec, dimension, opened.dtype) for codec in examples}

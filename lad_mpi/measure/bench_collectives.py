@@ -79,7 +79,8 @@ def bench_collectives(
     """
     if link.communicator is None:
         raise UsageError(
-            "one rank has nobody to send to", hint="mpirun -n 3 lad-mpi bench collectives"
+            "there is only one rank, and collectives need two or more",
+            hint="mpirun -n 3 lad-mpi bench collectives",
         )
     bare, layout = Bare(link.communicator), Layout(num_devices, link.size)
     found = []

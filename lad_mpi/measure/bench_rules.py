@@ -141,7 +141,9 @@ def _build(name: str, num_byzantine: int) -> Callable[[HostFloats], object]:
 
 def _component(table: Mapping[str, type[Any]], kind: str, num_byzantine: int) -> Any:
     if kind not in table:
-        raise ParameterError("rules", f"{kind!r} is none of {', '.join(sorted(table))}")
+        raise ParameterError(
+            "rules", f"unknown kind {kind!r}", hint=f"known: {', '.join(sorted(table))}"
+        )
     fields = {field.name for field in dataclasses.fields(table[kind])}
     told = {"num_byzantine": num_byzantine} if "num_byzantine" in fields else {}
     return table[kind](**told)

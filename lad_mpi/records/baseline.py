@@ -254,10 +254,14 @@ def compare_baselines(
         if before.machine.get(what) != after.machine.get(what):
             raise UsageError(
                 f"the baselines are of different machines: {what} "
-                f"{shown(before.machine.get(what))} and {shown(after.machine.get(what))}"
+                f"{shown(before.machine.get(what))} and {shown(after.machine.get(what))}",
+                hint="compare with a baseline of this machine",
             )
     if before.ranks != after.ranks:
-        raise UsageError(f"the baselines have {before.ranks} and {after.ranks} ranks")
+        raise UsageError(
+            f"the baselines are of {before.ranks} and {after.ranks} ranks, and cannot be compared",
+            hint=f"measure again on {before.ranks} ranks",
+        )
     earlier = {quantity.key: quantity for quantity in before.quantities}
     crowded = before.oversubscribed or after.oversubscribed
     pairs = [
@@ -266,7 +270,10 @@ def compare_baselines(
         if q.key in earlier and (q.where == ALONE or not crowded)
     ]
     if not pairs:
-        raise UsageError("the baselines have no quantity in common")
+        raise UsageError(
+            "the baselines have no quantity in common, and cannot be compared",
+            hint="measure both with the same options; give each rank its own processor",
+        )
     found = [
         Drift(*old.key, old.median, new.median)
         for old, new in pairs

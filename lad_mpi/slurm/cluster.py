@@ -113,7 +113,9 @@ class Cluster:
             )
         if self.launcher == "mpiexec" and self.gpus_per_node:
             raise ParameterError(
-                "gpus_per_node", "only srun places ranks beside GPUs, but launcher is mpiexec"
+                "gpus_per_node",
+                'only srun places ranks near GPUs, but launcher is "mpiexec"',
+                hint='set launcher = "srun", or leave gpus_per_node out',
             )
         for option in self.options:
             if not _OPTION.fullmatch(option):
@@ -124,10 +126,18 @@ class Cluster:
                 )
         # Its folder bin is put on the PATH, where a colon separates folders.
         if ":" in self.venv:
-            raise ParameterError("venv", f"must not have a colon, found {self.venv!r}")
+            raise ParameterError(
+                "venv",
+                f"must not have a colon, found {self.venv!r}",
+                hint="a colon separates folders in PATH: move or rename the environment",
+            )
         for name in self.environment:
             if not _VARIABLE.fullmatch(name):
-                raise ParameterError("environment", f"{name!r} is not a valid variable name")
+                raise ParameterError(
+                    "environment",
+                    f"{name!r} is not a valid variable name",
+                    hint="use letters, digits and underscores, and no digit first",
+                )
 
     def _refuse_control_characters(self) -> None:
         texts = [(name, getattr(self, name)) for name in _TEXTS]

@@ -102,7 +102,10 @@ def submit_script(script: Path, text: bytes) -> str:
     # NUMBER, or NUMBER;CLUSTER if there are several clusters.
     job_id = done.stdout.strip().partition(";")[0]
     if not job_id.isdigit():
-        raise SchedulerError(f"sbatch printed {done.stdout.strip()!r}, expected a job number")
+        raise SchedulerError(
+            f"sbatch printed {done.stdout.strip()!r}, expected a job number",
+            hint="look in squeue whether the job was submitted before you submit again",
+        )
     return job_id
 
 

@@ -146,9 +146,14 @@ def _read(path: Path) -> str:
     try:
         return read_bytes(path).decode()
     except OSError as error:
-        raise UsageError(f"the template {path} cannot be read: {error.strerror}") from error
+        raise UsageError(
+            f"the template {path} cannot be read: {error.strerror}",
+            hint="correct its permissions, or remove it to use the template of the suite",
+        ) from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"the template {path} is not UTF-8: {error}") from error
+        raise UsageError(
+            f"the template {path} is not UTF-8: {error}", hint="save it as UTF-8"
+        ) from error
 
 
 def _options(cluster: Cluster, job: Job) -> str:

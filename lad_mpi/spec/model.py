@@ -182,7 +182,7 @@ class BackendChoice:
         if self.kind == "numpy" and self.gpu_transfers is not None:
             raise ParameterError(
                 "gpu_transfers",
-                'concerns arrays of a GPU, and there are none with backend.kind = "numpy"',
+                'has no effect with backend.kind = "numpy", which keeps no arrays on a GPU',
                 hint='leave it out, or set backend.kind = "cupy"',
             )
 

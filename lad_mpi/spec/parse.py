@@ -230,7 +230,9 @@ def _fallback(mapping: Mapping[str, Any], faults: int, code: Code | None) -> Pip
         return None
     if not isinstance(code, DecodingCode):
         raise SpecError(
-            "fallback", "is only for codes that decode (draco_*), and coding.kind is not one"
+            "fallback",
+            "is only for codes that decode (draco_*), and coding.kind is not one of them",
+            hint="leave [fallback] out; [aggregation] holds the rule",
         )
     if code.message_parts > 1:
         raise SpecError(

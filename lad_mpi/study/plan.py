@@ -242,10 +242,18 @@ def _lookup(mapping: Mapping[str, Any], key: str) -> Any:
     inner: Any = mapping
     for part in key.split("."):
         if not isinstance(inner, dict) or part not in inner:
-            raise SpecError("name", f"the placeholder {{{key}}} names no value of the spec")
+            raise SpecError(
+                "name",
+                f"the placeholder {{{key}}} names no value of the spec",
+                hint="use a key of the spec with its table, such as {coding.load}",
+            )
         inner = inner[part]
     if isinstance(inner, (dict, list)):
-        raise SpecError("name", f"the placeholder {{{key}}} names a table, not a value")
+        raise SpecError(
+            "name",
+            f"the placeholder {{{key}}} names a table or a list, not a single value",
+            hint="use a key of the spec with a single value, such as {coding.load}",
+        )
     return inner
 
 

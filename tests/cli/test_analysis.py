@@ -59,7 +59,7 @@ def test_both_commands_print_and_end_alike(log, arguments, code):
 
 def test_the_command_is_listed_with_the_others(capsys):
     assert main(["--help"]) == 0
-    assert "analysis  tables and figures from logs" in capsys.readouterr().out
+    assert "analysis  make tables and figures from logs" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("shadow", ["analysis.py", "analysis/__init__.py", "analysis/data.csv"])

@@ -125,7 +125,7 @@ REFUSED = {
     "transfers without a GPU": (
         {"backend": {"gpu_transfers": "direct"}},
         "backend.gpu_transfers",
-        "concerns arrays of a GPU",
+        "has no effect with backend.kind",
     ),
     "unknown transfers": (
         {"backend": {"kind": "cupy", "gpu_transfers": "fast"}},

@@ -118,10 +118,11 @@ def plan_scaling(
         The arguments do not describe a study, or one of its specs is invalid.
     """
     if not ranks or min(ranks) < 1:
-        raise UsageError(f"--ranks: expected numbers from 1 on, found {list(ranks)}")
+        raise UsageError(f"--ranks: each number must be at least 1, found {list(ranks)}")
     if kind == "strong" and growth is not None:
         raise UsageError(
-            f"--grow {growth} belongs to weak scaling; in strong scaling nothing grows"
+            f"--grow {growth} belongs to weak scaling; in strong scaling nothing grows",
+            hint="leave --grow out, or use lad-mpi scale weak",
         )
     rising = tuple(sorted(set(ranks)))
     rule: Growth | None = (growth or "samples") if kind == "weak" else None
@@ -135,7 +136,10 @@ def plan_scaling(
             cases.append(_case(base, size, point, rule, factor))
     names = [case.name for case, _ in cases]
     if len(set(names)) < len(names):
-        raise UsageError(f"--over: two cases are the same: {', '.join(sorted(names))}")
+        raise UsageError(
+            f"--over: two cases are the same: {', '.join(sorted(names))}",
+            hint="give every value only once",
+        )
     words = _SAME_WORK if rule is None else f"grow = {rule!r}: {GROWTHS[rule][1]}"
     return ScalePlan(kind, spec.name, words, rising, axes, tuple(cases))
 
