@@ -155,7 +155,7 @@ def _shown_phases(times: Sequence[TimeSummary]) -> list[str]:
     phases = dict.fromkeys(phase for time in times for phase in time.phases)
     # Put communication last.
     ordered = [phase for phase in phases if phase != COMMUNICATION] + [COMMUNICATION]
-    share = {phase: max(_share(time, phase) for time in times) for phase in ordered}
+    share = {phase: max((_share(time, phase) for time in times), default=0.0) for phase in ordered}
     largest = sorted(ordered, key=lambda phase: -share[phase])[:_SHOWN_PHASES]
     return [phase for phase in ordered if phase in largest]
 

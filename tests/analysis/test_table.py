@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 
+import h5py
 import numpy as np
 import pytest
 from rich.cells import cell_len
@@ -38,6 +39,14 @@ def test_the_terminal_shows_every_method_in_80_columns(study, write_run, narrow,
     assert "failed.h5:LAD[bold]" in "".join(shown.split())
     assert "the disk is full" in " ".join(shown.split())
     assert "†" not in shown
+
+
+def test_a_log_without_times_has_a_row(write_run, narrow, capsys):
+    path = write_run("run.h5", name="LAD")
+    with h5py.File(path, "r+") as file:
+        file["provenance"].attrs["first_iteration"] = 10**9
+    assert main(["table", str(path)]) == 0
+    assert "LAD" in capsys.readouterr().out
 
 
 def test_oversubscribed_runs_are_marked_and_make_no_claim(write_run, narrow, capsys):

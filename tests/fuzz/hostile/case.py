@@ -114,6 +114,7 @@ class Bench:
         for _ in range(chance.choice([1, 1, 2, 3])):
             words = command.mutate(self._folder, chance, self._outside.folder, spoilt)
             case.mutations.append(words)
+        self._outside.restore()
         return case, command
 
     def carry_out(self, case: Case, command: Command) -> None:

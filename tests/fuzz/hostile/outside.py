@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import h5py
 import numpy as np
 
 from hostile.walls import make_devices
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 #: Content that must not appear in a file written by a command.
 SECRET = b"7h3-s3cr3t-0f-an07h3r"
@@ -52,6 +49,12 @@ class Outside:
         now = self._states()
         names = sorted(self._before.keys() | now.keys())
         return [name for name in names if self._before.get(name) != now.get(name)]
+
+    def restore(self) -> None:
+        """Undo what mutations wrote through links of their own, before the command is called."""
+        for name in self.changes():
+            Path(name).write_bytes(self._contents[name])
+        self._before = self._states()
 
     def changed_contents(self) -> list[str]:
         """List files whose content has changed."""
