@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from lad_mpi.cli.progress import Lines
+from lad_mpi.cli.progress import LineDisplay
 from lad_mpi.compression import CODECS
 
 SPEC = """
@@ -205,7 +205,7 @@ def test_slips_are_refused_and_not_traced(lad, arguments, words):
 
 
 def test_what_a_study_says_before_its_first_run_stands_alone(capsys):
-    Lines().note("one.h5 is of an earlier run")
+    LineDisplay().note("one.h5 is of an earlier run")
     assert capsys.readouterr().err == "one.h5 is of an earlier run\n"
 
 

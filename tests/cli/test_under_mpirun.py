@@ -191,6 +191,6 @@ def test_a_study_keeps_a_log_that_it_cannot_read(lad, tmp_path):
     before = path.read_bytes()
     again = lad("study", "run", "study.toml", "-o", "out")
     assert again.returncode == 1
-    assert "log of version 99" in again.stderr
+    assert "log version 99" in again.stderr
     assert "move it away" in again.stderr
     assert path.read_bytes() == before
