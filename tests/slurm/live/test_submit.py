@@ -318,12 +318,16 @@ def test_a_job_that_meets_its_time_limit_comes_back_by_itself(login):
     rows = login.wait(["running"])
     assert rows[0]["job"] == job
     found = login.cluster.job(job)
-    assert (found["TimeLimit"], found["Restarts"]) == ("00:01:00", "1")
+    # If the job starts again at once, it may be seen waiting only after a later restart.
+    restarts = int(found["Restarts"])
+    assert found["TimeLimit"] == "00:01:00"
+    assert restarts >= 1
     (printed,) = login.printed().values()
-    assert printed.count("interrupted by SIGTERM after") == 1
+    assert printed.count("interrupted by SIGTERM after") == restarts
     (log,) = login.logs()
-    assert len(log.restarts) == 1
-    assert f"continuing after {log.restarts[0]} of {LONG} iterations" in printed
+    assert len(log.restarts) == restarts
+    for done in log.restarts:
+        assert f"continuing after {done} of {LONG} iterations" in printed
 
 
 def test_a_scaling_study_measures_in_steps_of_one_job(login):
