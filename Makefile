@@ -124,11 +124,12 @@ test-long: $(VENV)/.installed-test  ## kill and resume runs; feed damaged files 
 	$(TEST) python tests/faults/ordeal.py --ordeals $(ORDEALS) --seed $(SEED)
 	$(TEST) python tests/fuzz/files.py --cases $(CASES) --seed $(SEED) --jobs 2
 
-# A fast subset. Compiled kernels and code that runs only on a GPU count as not covered.
+# A fast subset. Compiled kernels and code that runs only on a GPU count as not covered. The
+# fuzzer and the stand-in for a GPU would take most of the time.
 coverage: $(VENV)/.installed-test  ## run the quick serial tests and show what they cover
 	rm -f .coverage .coverage.*
 	$(TEST) coverage run -m pytest -q -n auto --maxprocesses 8 \
-	  -m "not mpi and not slurm and not wheel" $(ALONE); status=$$?; \
+	  -m "not mpi and not slurm and not wheel" $(filter-out tests/fuzz tests/cuda,$(ALONE)); status=$$?; \
 	  $(BIN)/coverage combine --quiet && $(BIN)/coverage report && exit $$status
 
 $(VENV)/.installed-docs: $(VENV)/.installed-test
