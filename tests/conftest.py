@@ -9,11 +9,13 @@ import shutil
 import sys
 import tempfile
 import traceback
+from _abc import _reset_caches
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from lad_mpi.compression import GpuCodec
 from lad_mpi.spec.families import imported, offers
 
 settings.register_profile("short", max_examples=60, deadline=None)
@@ -23,6 +25,22 @@ settings.register_profile(
 settings.load_profile(os.environ.get("LAD_MPI_TEST_PROFILE", "short"))
 
 pytest_plugins = ["cuda_on_host.fixtures"]
+
+
+@pytest.fixture
+def take_off_gpu(monkeypatch):
+    """Take the GPU version of a codec away, for this test.
+
+    From Python 3.12 on, ``isinstance`` remembers that a class keeps a protocol.
+    """
+
+    def take(codec):
+        monkeypatch.delattr(codec, "encode_on_gpu")
+        _reset_caches(GpuCodec)
+
+    yield take
+    monkeypatch.undo()
+    _reset_caches(GpuCodec)
 
 
 @pytest.fixture

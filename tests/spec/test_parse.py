@@ -265,8 +265,8 @@ def test_what_cannot_run_is_refused_by_its_key(mapping, key, words):
     assert caught.value.exit_code == 2
 
 
-def test_a_codec_of_the_host_cannot_be_told_to_pack_on_a_gpu(monkeypatch):
-    monkeypatch.delattr(NoCompression, "encode_on_gpu")
+def test_a_codec_of_the_host_cannot_be_told_to_pack_on_a_gpu(take_off_gpu):
+    take_off_gpu(NoCompression)
     with pytest.raises(SpecError, match="packed on the host") as caught:
         parse_spec({"backend": {"kind": "cupy", "gpu_transfers": "direct"}})
     assert caught.value.key == "backend.gpu_transfers"

@@ -18,6 +18,8 @@ from lad_mpi.wire import MessageFormat, packing_for, warm_up
 from lad_mpi.wire.gpu_packing import GpuPacking
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lad_mpi.arrays import DtypeName
     from lad_mpi.compression import Codec
 
@@ -100,10 +102,10 @@ def test_hostile_messages_are_refused_for_the_reasons_of_the_host(
 
 @pytest.mark.parametrize("is_codec_on_gpu", [True, False])
 def test_slots_on_the_host_hold_the_same_messages(
-    codec: Codec, dtype: DtypeName, is_codec_on_gpu: bool, monkeypatch: pytest.MonkeyPatch
+    codec: Codec, dtype: DtypeName, is_codec_on_gpu: bool, take_off_gpu: Callable[[type], None]
 ) -> None:
     if not is_codec_on_gpu:
-        monkeypatch.delattr(type(codec), "encode_on_gpu")
+        take_off_gpu(type(codec))
     messages = MessageFormat(codec, Q, np.dtype(dtype))
     backend, channel, vectors = open_backend("cupy", dtype), channel_for(dtype), vectors_for(dtype)
     packing = packing_for(messages, backend)
@@ -121,9 +123,9 @@ def test_slots_on_the_host_hold_the_same_messages(
     assert reasons[3]
 
 
-def test_a_codec_of_the_host_cannot_pack_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_codec_of_the_host_cannot_pack_on_a_gpu(take_off_gpu: Callable[[type], None]) -> None:
     codec = CODECS["sign"]()
-    monkeypatch.delattr(CODECS["sign"], "encode_on_gpu")
+    take_off_gpu(CODECS["sign"])
     messages = MessageFormat(codec, Q, np.dtype("float32"))
     backend = open_backend("cupy", "float32")
     with pytest.raises(TypeError, match="'sign' cannot be packed on a GPU"):
@@ -154,10 +156,14 @@ def channel_of_one(dtype: DtypeName) -> Channel:
 
 @pytest.mark.parametrize("is_codec_on_gpu", [True, False])
 def test_what_is_reserved_is_not_allocated_again(
-    codec: Codec, dtype: DtypeName, is_codec_on_gpu: bool, monkeypatch: pytest.MonkeyPatch
+    codec: Codec,
+    dtype: DtypeName,
+    is_codec_on_gpu: bool,
+    take_off_gpu: Callable[[type], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if not is_codec_on_gpu:
-        monkeypatch.delattr(type(codec), "encode_on_gpu")
+        take_off_gpu(type(codec))
     messages, backend = MessageFormat(codec, Q, np.dtype(dtype)), open_backend("cupy", dtype)
     packing = packing_for(messages, backend)
     packing.reserve(N, slots_on_host=True)
