@@ -17,8 +17,6 @@ from lad_mpi.transport import EmulatedExchange
 from lad_mpi.types import COMMAND_BYTES, broadcast_bytes
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from lad_mpi.training.checkpoint import Checkpoint
     from lad_mpi.training.setup import Setup
     from lad_mpi.transport import Exchange
@@ -57,7 +55,7 @@ class Step:
 
 
 class Loop:
-    """One rank's part in the iterations; a context manager.
+    """One rank's part in the iterations.
 
     The server decides what all ranks do next. Every broadcast announces an iteration, a
     flush, a checkpoint or the end. So if the server fails between two broadcasts, all ranks
@@ -105,15 +103,8 @@ class Loop:
         setup.packing.reserve(messages, slots_on_host=not setup.sends_from_gpu)
         self.exchange = _plan(setup)
 
-    def __enter__(self) -> Loop:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Free what the planned collectives hold in the MPI library."""
         self.exchange.close()
 
     def iterate(self) -> tuple[Command, Step | None]:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import socket
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from lad_mpi.arrays import open_backend
@@ -93,7 +94,7 @@ def run_spec(
             first = int(link.share("" if output is None else str(output.first_iteration)))
             interrupt = interrupt or stack.enter_context(InterruptRequest())
             ranks = link.gather_texts(describe_rank(setup.backend))
-            loop = together(link, lambda: stack.enter_context(Loop(setup, first)))
+            loop = together(link, lambda: stack.enter_context(closing(Loop(setup, first))))
             if first > 0:
                 loop.restore(None if output is None else output.checkpoint)
 

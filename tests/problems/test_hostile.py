@@ -1,4 +1,4 @@
-"""Data files that somebody made to wait for ever, to fill memory, or to show other files."""
+"""Hostile data files: they must not hang a run, fill memory, or expose other files."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""A study repeats what is another run now, and nothing else."""
+"""A study repeats the runs whose identity has changed, and no others."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ class Cluster:
         self._is_started = True
 
     def _end_jobs(self) -> None:
-        """End what runs still: it would outlive its daemons, and wait for them for ever."""
+        """Kill the remaining job steps, which would outlive the daemons and wait for them."""
         if not self._is_started:
             return
         self.call("scancel", "--user", getpass.getuser())
