@@ -38,6 +38,9 @@ class Purpose(IntEnum):
     COMPRESSION = 7
     DECODER = 8
     PRE_AGGREGATION = 9
+    BATCH = 10
+    MODEL = 11
+    TEST_SPLIT = 12
 
 
 @dataclass(frozen=True, slots=True)

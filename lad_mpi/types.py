@@ -64,3 +64,32 @@ class Metric:
     units: str
     long_name: str
     better: Literal["lower", "higher", ""] = ""
+
+
+#: What a model learns: to predict numbers, or classes.
+Task: TypeAlias = Literal["regression", "classification"]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleForm:
+    """What a model must know about the samples before it sees one.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the features of one sample, (28, 28) for an image and (p,) for a row of a
+        table.
+    num_classes : int
+        C; 0 for regression.
+    """
+
+    shape: tuple[int, ...]
+    num_classes: int = 0
+
+    @property
+    def num_features(self) -> int:
+        """p, the number of features of a sample."""
+        size = 1
+        for length in self.shape:
+            size *= length
+        return size

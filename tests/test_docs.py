@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lad_mpi.problems import datasets
+from lad_mpi.data import datasets
 from lad_mpi.study import load_study, plan
 
 ROOT = Path(__file__).parent.parent

@@ -13,7 +13,7 @@ from analysis.facts import assignment_of, declared_costs
 from analysis.timing import COMMUNICATION
 from lad_mpi.aggregation import Cost, Term
 from lad_mpi.coding import DispersionCode
-from lad_mpi.problems import CountedProblem
+from lad_mpi.data import CountedProblem
 from lad_mpi.spec import parse_spec, set_dotted, to_mapping
 from lad_mpi.theory import sampled_dispersion
 from lad_mpi.types import broadcast_bytes, device_ranks

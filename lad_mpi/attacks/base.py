@@ -11,7 +11,9 @@ from lad_mpi.arrays import namespace
 from lad_mpi.rng import Purpose
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    import numpy.typing as npt
 
     from lad_mpi.rng import Streams
     from lad_mpi.types import Array, HostBytes, HostInts
@@ -35,6 +37,11 @@ class AttackContext:
         For attacks on the wire: the packed messages of the iteration before. None in the
         first iteration of a launch. Whether they are given must only change messages
         that the server refuses.
+    aggregate : callable, optional
+        For omniscient attacks: takes the vectors that the Byzantine devices would send,
+        shape (f, Q), and returns the server's estimate ĝ, shape (Q,). It applies the rule or
+        the decoder of the run to them and to the honest messages. It changes no state, and
+        leaves out the codec.
     """
 
     streams: Streams
@@ -43,6 +50,7 @@ class AttackContext:
     num_devices: int
     num_byzantine: int
     previous: HostBytes | None = None
+    aggregate: Callable[[Array], Array] | None = None
 
     def generator(self, device: int) -> np.random.Generator:
         """Open the attack's own generator for one device in this iteration."""
@@ -86,6 +94,55 @@ class OmniscientAttack(Protocol):
         Returns
         -------
         array, shape (f, Q), of the dtype of ``honest``
+        """
+
+
+@runtime_checkable
+class StatefulAttack(OmniscientAttack, Protocol):
+    """An omniscient attack that learns during a run."""
+
+    def initial_state(self, like: Array) -> dict[str, Array]:
+        """Return the state before the first iteration, by name.
+
+        Parameters
+        ----------
+        like : array, shape (Q,)
+            An array of the shape, dtype and memory of a message; its values do not matter.
+
+        Returns
+        -------
+        dict of str to array
+            Checkpoints save these arrays. Their shapes and dtypes must never change.
+        """
+
+    def advance(self, honest: Array, context: AttackContext, state: dict[str, Array]) -> Array:
+        """Return what :meth:`craft` returns, and update the arrays of the state in place.
+
+        A run calls this instead of ``craft``.
+        """
+
+
+@runtime_checkable
+class DataAttack(Protocol):
+    """An attack by devices that follow the protocol, but train on wrong targets."""
+
+    kind: ClassVar[str]
+
+    def corrupt_targets(
+        self, targets: npt.NDArray[Any], num_classes: int
+    ) -> npt.NDArray[Any]:
+        """Return the targets that Byzantine devices train on.
+
+        Parameters
+        ----------
+        targets : ndarray of float64 or int64, shape (n,)
+            All training targets: numbers, or class numbers 0…C−1. Not to be changed.
+        num_classes : int
+            C; 0 for regression.
+
+        Returns
+        -------
+        ndarray of the same shape and dtype
         """
 
 

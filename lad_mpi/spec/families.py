@@ -12,7 +12,7 @@ from lad_mpi.attacks import ATTACKS, LocalAttack, OmniscientAttack, WireAttack
 from lad_mpi.coding import CODES, Code
 from lad_mpi.compression import CODECS, Codec
 from lad_mpi.errors import UsageError
-from lad_mpi.problems import PROBLEMS, Problem
+from lad_mpi.data import PROBLEMS, Problem
 from lad_mpi.spec.contracts import complaints
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ class Family:
 
 #: The families of components, by their table in a spec.
 FAMILIES: dict[str, Family] = {
-    "problem": Family("problem", "lad_mpi.problems", PROBLEMS, (Problem,)),
+    "problem": Family("problem", "lad_mpi.data", PROBLEMS, (Problem,)),
     "coding": Family("code", "lad_mpi.codes", CODES, (Code,)),
     "compression": Family("codec", "lad_mpi.codecs", CODECS, (Codec,)),
     "attack": Family(

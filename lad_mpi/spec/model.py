@@ -15,7 +15,7 @@ from lad_mpi.compression import Codec, NoCompression
 from lad_mpi.errors import ParameterError
 from lad_mpi.network import Network  # noqa: TC001
 from lad_mpi.parameters import Count, CountOrZero, Example, Positive, Seconds, check_parameters
-from lad_mpi.problems import LinearRegression, Problem
+from lad_mpi.data import LinearRegression, Problem
 from lad_mpi.spec.families import FAMILIES
 
 if TYPE_CHECKING:

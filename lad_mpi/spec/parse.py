@@ -13,7 +13,7 @@ from lad_mpi.coding import Code, DecodingCode
 from lad_mpi.compression import ColumnCodec, GpuCodec
 from lad_mpi.errors import ParameterError, SpecError, shown
 from lad_mpi.network import build_network, parse_network
-from lad_mpi.problems import ProblemData, SizedProblem
+from lad_mpi.data import ProblemData, SizedProblem
 from lad_mpi.rng import Streams
 from lad_mpi.spec.build import (
     build,

@@ -18,7 +18,7 @@ from lad_mpi.wire import MessageFormat, packing_for, warm_up
 if TYPE_CHECKING:
     from lad_mpi.arrays import Backend
     from lad_mpi.coding import Assignment
-    from lad_mpi.problems import ProblemData
+    from lad_mpi.data import ProblemData
     from lad_mpi.spec import Spec
     from lad_mpi.transport import Link
     from lad_mpi.types import HostInts

@@ -13,7 +13,7 @@ from analysis.scaling.bounds import phase_bounds, sizes_of
 from analysis.summary import summarise
 from lad_mpi.errors import SpecError
 from lad_mpi.logs import read_log
-from lad_mpi.problems import GradientWork
+from lad_mpi.data import GradientWork
 from lad_mpi.records import Baseline, Quantity
 from lad_mpi.spec import parse_spec
 from lad_mpi.theory import honest_dispersion
@@ -27,7 +27,7 @@ import numpy as np
 
 from lad_mpi.aggregation import Cost, Mean, Term
 from lad_mpi.coding import Cyclic
-from lad_mpi.problems import GradientWork
+from lad_mpi.data import GradientWork
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from lad_mpi.aggregation import Clip, NearestNeighbourMixing
 from lad_mpi.attacks import SignFlip
 from lad_mpi.coding import Cyclic, DracoRepetition
 from lad_mpi.compression import NoCompression, RandK, Rejection
-from lad_mpi.problems import LinearRegression
+from lad_mpi.data import LinearRegression
 
 
 class MixesOtherwise(NearestNeighbourMixing):

@@ -9,7 +9,7 @@ from analysis.scaling import load_scaling, summarise_scaling, void_lines
 from analysis.scaling.bounds import Sizes, phase_bounds, sizes_of
 from lad_mpi.logs import read_log
 from lad_mpi.network import Network
-from lad_mpi.problems import GradientWork
+from lad_mpi.data import GradientWork
 from lad_mpi.records import Baseline, Quantity
 from lad_mpi.records.baseline import ALONE
 

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from lad_mpi.errors import DataError
-from lad_mpi.problems.columns import NUMBER
+from lad_mpi.data.columns import NUMBER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

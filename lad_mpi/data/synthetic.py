@@ -10,12 +10,12 @@ from annotated_types import Ge, Le
 
 from lad_mpi.errors import ParameterError
 from lad_mpi.parameters import Count, Example, Positive, check_parameters
-from lad_mpi.problems import datasets
-from lad_mpi.problems.base import GradientWork
-from lad_mpi.problems.columns import TableKeys
-from lad_mpi.problems.least_squares import LeastSquares
-from lad_mpi.problems.partition import PartitionKind, partition
-from lad_mpi.problems.regression_data import draw, with_features
+from lad_mpi.data import datasets
+from lad_mpi.data.base import GradientWork
+from lad_mpi.data.columns import TableKeys
+from lad_mpi.models.linear_regression import LeastSquares
+from lad_mpi.data.partition import PartitionKind, partition
+from lad_mpi.data.prepare import draw, with_features
 
 if TYPE_CHECKING:
     from lad_mpi.arrays import Backend
@@ -191,7 +191,7 @@ class LinearRegression:
         Returns
         -------
         str
-            See :func:`lad_mpi.problems.datasets.digest`; empty for synthetic data.
+            See :func:`lad_mpi.data.readers.digest`; empty for synthetic data.
 
         Raises
         ------

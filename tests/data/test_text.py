@@ -3,7 +3,7 @@ import gzip
 import pytest
 
 from lad_mpi.errors import DataError
-from lad_mpi.problems.text import open_lines
+from lad_mpi.data.text import open_lines
 
 
 def read(path):

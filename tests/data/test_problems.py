@@ -5,10 +5,10 @@ import inspect
 import numpy as np
 import pytest
 
-import lad_mpi.problems
+import lad_mpi.data
 from lad_mpi import conformance
 from lad_mpi.arrays import open_backend
-from lad_mpi.problems import PROBLEMS, LinearRegression, Problem
+from lad_mpi.data import PROBLEMS, LinearRegression, Problem
 from lad_mpi.rng import Streams
 
 NUM_SUBSETS = 7
@@ -34,8 +34,8 @@ def test_every_problem_is_put_to_the_test():
 def test_the_table_is_complete():
     classes = [
         value
-        for name in lad_mpi.problems.__all__
-        if inspect.isclass(value := getattr(lad_mpi.problems, name)) and hasattr(value, "kind")
+        for name in lad_mpi.data.__all__
+        if inspect.isclass(value := getattr(lad_mpi.data, name)) and hasattr(value, "kind")
     ]
     assert set(PROBLEMS.values()) == {c for c in classes if c is not Problem}
     assert all(cls.kind == kind for kind, cls in PROBLEMS.items())

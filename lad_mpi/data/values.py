@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lad_mpi.errors import DataError
-from lad_mpi.problems.columns import (
+from lad_mpi.data.columns import (
     NUMBER,
     Columns,
     TableKeys,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lad_mpi.arrays import Backend, open_backend
 from lad_mpi.errors import DataError, ParameterError
-from lad_mpi.problems import LeastSquares, LinearRegression
+from lad_mpi.data import LeastSquares, LinearRegression
 from lad_mpi.rng import Purpose, Streams
 
 FLOAT64 = open_backend("numpy", "float64")
@@ -99,7 +99,7 @@ def test_gradients_and_loss_agree_with_the_formula(dimension, sizes, dtype, gpu_
 
 
 def test_the_gpu_code_works_in_several_gathers(monkeypatch):
-    monkeypatch.setattr("lad_mpi.problems.least_squares._GATHERED", 100)
+    monkeypatch.setattr("lad_mpi.models.linear_regression._GATHERED", 100)
     data, *_ = grouped(7, SIZES["three"], gpu_code=True)
     plain, *_ = grouped(7, SIZES["three"])
     x = np.ones(7)
@@ -115,7 +115,7 @@ def test_the_loss_works_in_blocks_and_in_float64(monkeypatch):
     data, *_ = grouped(50, SIZES["uneven"], "float32")
     x = np.full(50, 1 / 3, dtype=np.float32)
     whole = data.loss(x)
-    monkeypatch.setattr("lad_mpi.problems.least_squares._LOSS_BLOCK", 150)
+    monkeypatch.setattr("lad_mpi.models.linear_regression._LOSS_BLOCK", 150)
     assert data.loss(x) == pytest.approx(whole, rel=1e-14)
 
 
@@ -218,7 +218,7 @@ def test_the_optimum_of_a_deficient_problem_is_the_shortest():
 
 def test_no_optimum_is_sought_where_it_takes_too_long(monkeypatch):
     data, *_ = grouped(5, SIZES["one"])
-    monkeypatch.setattr("lad_mpi.problems.least_squares._SOLVABLE", 5 * 12 * 5 - 1)
+    monkeypatch.setattr("lad_mpi.models.linear_regression._SOLVABLE", 5 * 12 * 5 - 1)
     assert data.optimum is None
 
 

@@ -1,6 +1,6 @@
 """Tables of numbers in text, as common programs write them.
 
-:mod:`lad_mpi.problems.columns` decides the roles of the columns.
+:mod:`lad_mpi.data.columns` decides the roles of the columns.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from lad_mpi.errors import DataError
-from lad_mpi.problems.columns import (
+from lad_mpi.data.columns import (
     NUMBER,
     Columns,
     TableKeys,
@@ -23,13 +23,13 @@ from lad_mpi.problems.columns import (
     resolve,
     two_readings,
 )
-from lad_mpi.problems.text import LOOKED_AT
-from lad_mpi.problems.values import SEPARATORS, TableLayout, Values, ragged
+from lad_mpi.data.text import LOOKED_AT
+from lad_mpi.data.values import SEPARATORS, TableLayout, Values, ragged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from lad_mpi.problems.values import Row
+    from lad_mpi.data.values import Row
     from lad_mpi.types import HostFloats
 
 _COMMENT = ("#", "%")

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lad_mpi.problems.partition import NUM_BINS, partition
+from lad_mpi.data.partition import NUM_BINS, partition
 from lad_mpi.rng import Streams
 
 KINDS = ("shuffled", "sorted", "dirichlet")

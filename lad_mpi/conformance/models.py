@@ -11,7 +11,7 @@ import pytest
 from lad_mpi.arrays import open_backend
 from lad_mpi.conformance.component import ComponentLaws, moves_no_global_generator
 from lad_mpi.conformance.suite import make_suite
-from lad_mpi.problems import CountedProblem, Problem, ProblemData, SizedProblem
+from lad_mpi.data import CountedProblem, Problem, ProblemData, SizedProblem
 from lad_mpi.rng import Streams
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 """Learning problems: data split into subsets, their gradients and their loss."""
 
-from lad_mpi.problems.base import CountedProblem, GradientWork, Problem, ProblemData, SizedProblem
-from lad_mpi.problems.least_squares import LeastSquares
-from lad_mpi.problems.linear_regression import LinearRegression
+from lad_mpi.data.base import CountedProblem, GradientWork, Problem, ProblemData, SizedProblem
+from lad_mpi.models.linear_regression import LeastSquares
+from lad_mpi.data.synthetic import LinearRegression
 
 #: Every problem of the suite by the name that a spec uses.
 PROBLEMS: dict[str, type[Problem]] = {

@@ -20,11 +20,11 @@ import numpy as np
 
 from lad_mpi.errors import DataError
 from lad_mpi.files import open_regular
-from lad_mpi.problems import libsvm
-from lad_mpi.problems.columns import TableKeys
-from lad_mpi.problems.samples import Samples, check_dtype, check_samples, make_samples
-from lad_mpi.problems.table import read_table
-from lad_mpi.problems.text import HDF5, LOOKED_AT, ZIP, beginning, open_lines
+from lad_mpi.data import libsvm
+from lad_mpi.data.columns import TableKeys
+from lad_mpi.data.samples import Samples, check_dtype, check_samples, make_samples
+from lad_mpi.data.table import read_table
+from lad_mpi.data.text import HDF5, LOOKED_AT, ZIP, beginning, open_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,7 +83,7 @@ def suffix_of(source: str) -> str:
 
 
 def digest(source: str, keys: TableKeys = _LEFT_TO_THE_FILE) -> str:
-    """Identify a data set by its values, see :class:`~lad_mpi.problems.samples.Samples`.
+    """Identify a data set by its values, see :class:`~lad_mpi.data.samples.Samples`.
 
     The file is read once for this call and the next call of :func:`read`. It is only
     read again if it has changed.
@@ -116,7 +116,7 @@ def read(source: str, keys: TableKeys = _LEFT_TO_THE_FILE) -> Samples:
         ``"diabetes"`` (bundled with scikit-learn), or the path of a file:
         ``.npz`` or ``.h5`` with arrays ``X`` (n × p) and ``y`` (n); a table of
         numbers as ``.csv``, ``.tsv`` or ``.txt``, see
-        :func:`lad_mpi.problems.table.read_table`; or LIBSVM's text format as
+        :func:`lad_mpi.data.table.read_table`; or LIBSVM's text format as
         ``.libsvm``, ``.svm`` or ``.txt``. Texts may be compressed by gzip. The
         content of a file decides its format, more than its name.
     keys : TableKeys

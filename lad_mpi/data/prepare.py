@@ -11,7 +11,7 @@ from lad_mpi.errors import DataError
 from lad_mpi.rng import Purpose
 
 if TYPE_CHECKING:
-    from lad_mpi.problems.samples import Samples
+    from lad_mpi.data.samples import Samples
     from lad_mpi.rng import Streams
     from lad_mpi.types import HostFloats, HostInts
 
