@@ -9,11 +9,19 @@ from lad_mpi.models.base import (
     PenalizedModel,
     SolvableFunctions,
 )
+from lad_mpi.models.linear_regression import LinearRegression
+
+#: Every model of the suite by the name that a spec uses.
+MODELS: dict[str, type[Model]] = {
+    "linear_regression": LinearRegression,
+}
 
 __all__ = [
+    "MODELS",
     "CountedModel",
     "GradientWork",
     "ImportingModel",
+    "LinearRegression",
     "Model",
     "ModelFunctions",
     "PenalizedModel",
