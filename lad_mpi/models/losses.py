@@ -40,8 +40,8 @@ class Loss:
         Takes the module of the arrays, outputs (G, n, C), targets (G, n) and weights (G, n).
         It replaces the outputs with the derivatives of the weighted loss by them.
     measure : callable
-        Takes the module of the arrays, outputs (n, C) in float64 and targets (n,). It returns
-        an array (len(metrics), n) and may overwrite the outputs.
+        Takes the module of the arrays, outputs (G, n, C) in float64 and targets (G, n). It
+        returns an array (len(metrics), G, n) and may overwrite the outputs.
     """
 
     task: Task
@@ -62,10 +62,10 @@ def _cross_entropy_slopes(xp: Any, scores: Array, targets: Array, weights: Array
 
 def _cross_entropy_measure(xp: Any, scores: Array, targets: Array) -> Array:
     """Return log Σ_c exp(s_c) − s_y, and 1 if y has the highest score."""
-    correct = scores.argmax(axis=1) == targets
-    scores -= scores.max(axis=1, keepdims=True)
-    chosen = scores[xp.arange(len(targets)), targets]
-    losses = xp.log(xp.exp(scores).sum(axis=1)) - chosen
+    correct = scores.argmax(axis=-1) == targets
+    scores -= scores.max(axis=-1, keepdims=True)
+    chosen = xp.take_along_axis(scores, targets[..., None], axis=-1)[..., 0]
+    losses = xp.log(xp.exp(scores).sum(axis=-1)) - chosen
     return xp.stack([losses, correct.astype(np.float64)])
 
 
@@ -78,7 +78,7 @@ def _squared_error_slopes(xp: Any, outputs: Array, targets: Array, weights: Arra
 
 def _squared_error_measure(xp: Any, outputs: Array, targets: Array) -> Array:
     """Return ½ (o − y)²."""
-    return xp.square(outputs[:, 0] - targets)[None] / 2
+    return xp.square(outputs[..., 0] - targets)[None] / 2
 
 
 CROSS_ENTROPY = Loss(

@@ -267,16 +267,17 @@ class TorchFunctions:
 
     def measure(self, model: Array, features: Array, targets: Array) -> Array:
         """Return the loss of each sample and, for classes, whether its class was predicted."""
-        measured = self.backend.xp.empty((len(self.metrics), len(features)))
+        measured = self.backend.xp.empty((len(self.metrics), *targets.shape))
         with self._settings() as torch, torch.no_grad():
             rows = torch.from_dlpack(measured)
             self._x.copy_(self._copied(model))
-            for start in range(0, len(features), _MEASURED):
-                block = slice(start, start + _MEASURED)
-                outputs, labels = self.outputs(features[block]), self._labels(targets[block])
-                rows[0, block] = self._losses(outputs, labels)
-                if self._classifies:
-                    rows[1, block] = outputs.argmax(dim=1) == labels
+            for g, (batch, wanted) in enumerate(zip(features, targets, strict=True)):
+                for start in range(0, len(batch), _MEASURED):
+                    block = slice(start, start + _MEASURED)
+                    outputs, labels = self.outputs(batch[block]), self._labels(wanted[block])
+                    rows[0, g, block] = self._losses(outputs, labels)
+                    if self._classifies:
+                        rows[1, g, block] = outputs.argmax(dim=1) == labels
         return measured
 
     def outputs(self, features: Array) -> Any:
