@@ -142,7 +142,7 @@ class Values:
         if not self._targets:
             raise DataError(
                 f"data file {source!r} has no samples below line {layout.header_line}, its header",
-                hint="set header = false in [problem] if that line is a sample",
+                hint="set header = false in [data] if that line is a sample",
             )
         index = layout.columns.index
         if layout.columns.is_assumed and not are_labels(self._labels):
@@ -205,7 +205,7 @@ class Values:
             return "leave out or fill in samples that lack a number"
         may_label = is_name(cell) or _DATE.match(cell)
         if may_label and column == 0 and self._layout.columns.index is None:
-            return "if the column only names the samples, set index = true in [problem]"
+            return "if the column only names the samples, set index = true in [data]"
         separated = SEPARATORS[self._layout.separator]
         return f"write numbers as 1000 or -1.5e-3; columns are separated by {separated} here"
 
