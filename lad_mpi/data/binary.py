@@ -81,7 +81,7 @@ def unpacked(path: Path, source: str) -> Iterator[tuple[Path, list[str]]]:
             yield path, []
             return
         most = PACKED_ROOM_BYTES + PACKED_EXPANSION * os.fstat(packed.fileno()).st_size
-        with open(os.memfd_create("lad-mpi-data"), "w+b", buffering=0) as content:
+        with os.fdopen(os.memfd_create("lad-mpi-data"), "w+b", buffering=0) as content:
             left = most
             while block := stream.read(_BLOCK_BYTES):
                 left -= len(block)

@@ -276,6 +276,11 @@ def is_name(cell: str) -> bool:
     return is_missing(cell) or (any(map(str.isalpha, cell)) and not _BAD_VALUE.fullmatch(cell))
 
 
+def is_label(cell: str) -> bool:
+    """Return whether a cell is a word that can be the label of a class."""
+    return is_name(cell) and not is_missing(cell)
+
+
 def is_missing(cell: str) -> bool:
     """Return whether a cell marks a missing value."""
     return cell.lower() in _MISSING

@@ -134,7 +134,7 @@ class DataPlan:
         """
         return "" if isinstance(self.source, DrawnData) else self.source.digest()
 
-    def form(self, *, task: Task, has_bias: bool) -> SampleForm | None:
+    def form(self, *, task: Task, has_bias: bool) -> SampleForm | None:  # noqa: ARG002  (as load)
         """Return the form of the samples that :meth:`load` gives; None before they are read.
 
         Parameters
@@ -152,8 +152,14 @@ class DataPlan:
         _check_task(self.source, task)
         return self.source.form
 
-    def samples_per_subset(self, num_subsets: int) -> int | None:
-        """Return m, the number of samples of each subset; None before they are read."""
+    def samples_per_subset(self, num_subsets: int) -> int | None:  # noqa: ARG002  (as load)
+        """Return m, the number of samples of each subset; None before they are read.
+
+        Parameters
+        ----------
+        num_subsets : int
+            N.
+        """
         return self.source.samples_per_subset if isinstance(self.source, DrawnData) else None
 
     def _read(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lad_mpi.data.columns import few
 from lad_mpi.errors import DataError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def numbers(targets: npt.NDArray[Any]) -> HostFloats:
 def class_numbers(
     targets: npt.NDArray[Any], test_targets: npt.NDArray[Any] | None
 ) -> tuple[HostInts, HostInts | None, tuple[str, ...]]:
-    """Number the classes of labels from 0, in sorted order.
+    """Return labels as class numbers, counted from 0 in sorted order.
 
     Parameters
     ----------
@@ -79,12 +80,12 @@ def class_numbers(
     classes = tuple(map(_name, labels))
     if test_targets is None:
         return found.astype(np.int64), None, classes
-    if test_targets.dtype.kind != targets.dtype.kind or not np.isin(test_targets, labels).all():
-        strange = [name for name in map(_name, np.unique(test_targets)) if name not in classes]
+    # As Python objects: NumPy would find the number 1.0 equal to the text "1.0".
+    known = set(labels.tolist())
+    if strange := [label for label in np.unique(test_targets).tolist() if label not in known]:
         raise DataError(
-            f"[data]: the test samples have the label {strange[0] if strange else _name(test_targets[0])!r}, "
-            f"which no training sample has; labels: {', '.join(map(repr, classes[:10]))}"
-            + (", …" if len(classes) > 10 else ""),
+            f"[data]: test samples have the label {_name(strange[0])!r}, which no training sample "
+            f"has; labels: {few(classes)}",
             hint="write labels in the same way in both files",
         )
     return found.astype(np.int64), np.searchsorted(labels, test_targets), classes

@@ -218,7 +218,7 @@ def _labels(generator: np.random.Generator, model: HostFloats, features: HostFlo
     for number, weights in enumerate(model):
         # A sum outside BLAS, as in _responses.
         scores[:, number] += scale * (features * weights).sum(axis=1)
-    return scores.argmax(axis=1).astype(np.int64)
+    return np.asarray(scores.argmax(axis=1), dtype=np.int64)
 
 
 def _even_offsets(num_subsets: int, samples_per_subset: int) -> HostInts:
