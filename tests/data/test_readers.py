@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lad_mpi.errors import DataError
-from lad_mpi.data import datasets
+from lad_mpi.data import cache
 from lad_mpi.data.columns import TableKeys
 
 NO_KEYS = TableKeys()
