@@ -128,9 +128,7 @@ class DataAttack(Protocol):
 
     kind: ClassVar[str]
 
-    def corrupt_targets(
-        self, targets: npt.NDArray[Any], num_classes: int
-    ) -> npt.NDArray[Any]:
+    def corrupt_targets(self, targets: npt.NDArray[Any], num_classes: int) -> npt.NDArray[Any]:
         """Return the targets that Byzantine devices train on.
 
         Parameters

@@ -33,6 +33,7 @@ pytest.register_assert_rewrite(
             "codecs",
             "codes",
             "component",
+            "optimizers",
             "pre_aggregations",
             "problems",
             "rules",
@@ -43,6 +44,7 @@ pytest.register_assert_rewrite(
 from lad_mpi.conformance.attacks import attack  # noqa: E402
 from lad_mpi.conformance.codecs import codec  # noqa: E402
 from lad_mpi.conformance.codes import code  # noqa: E402
+from lad_mpi.conformance.optimizers import optimizer  # noqa: E402
 from lad_mpi.conformance.pre_aggregations import pre_aggregation  # noqa: E402
 from lad_mpi.conformance.problems import problem  # noqa: E402
 from lad_mpi.conformance.rules import rule  # noqa: E402
@@ -54,6 +56,7 @@ __all__ = [
     "code",
     "codec",
     "laws",
+    "optimizer",
     "pre_aggregation",
     "problem",
     "rule",

@@ -41,8 +41,8 @@ class Loss:
         Takes the module of the arrays, outputs (G, C, n), targets (G, n) and weights (G, n).
         It replaces the outputs with the derivatives of the weighted loss by them.
     measure : callable
-        Takes the module of the arrays, outputs (C, n) in float64 and targets (n,). It returns
-        an array (len(metrics), n) and may overwrite the outputs.
+        Takes the module of the arrays, outputs (G, C, n) in float64 and targets (G, n). It
+        returns an array (len(metrics), G, n) and may overwrite the outputs.
     """
 
     task: Task
@@ -53,19 +53,24 @@ class Loss:
 
 def _cross_entropy_slopes(xp: Any, scores: Array, targets: Array, weights: Array) -> None:
     """Replace scores s with w (softmax(s) − e_y)."""
-    stack, _, n = scores.shape
     scores -= scores.max(axis=1, keepdims=True)
     xp.exp(scores, out=scores)
     scores *= (weights / scores.sum(axis=1))[:, None]
-    scores[xp.arange(stack)[:, None], targets, xp.arange(n)] -= weights
+    scores[_chosen(xp, targets)] -= weights
 
 
 def _cross_entropy_measure(xp: Any, scores: Array, targets: Array) -> Array:
     """Return log Σ_c exp(s_c) − s_y, and 1 if y has the highest score."""
-    correct = scores.argmax(axis=0) == targets
-    scores -= scores.max(axis=0)
-    losses = xp.log(xp.exp(scores).sum(axis=0)) - scores[targets, xp.arange(len(targets))]
+    correct = scores.argmax(axis=1) == targets
+    scores -= scores.max(axis=1, keepdims=True)
+    losses = xp.log(xp.exp(scores).sum(axis=1)) - scores[_chosen(xp, targets)]
     return xp.stack([losses, correct.astype(np.float64)])
+
+
+def _chosen(xp: Any, targets: Array) -> tuple[Array, Array, Array]:
+    """Return the places of the samples' own classes among the scores."""
+    stack, n = targets.shape
+    return xp.arange(stack)[:, None], targets, xp.arange(n)
 
 
 def _squared_error_slopes(xp: Any, outputs: Array, targets: Array, weights: Array) -> None:  # noqa: ARG001
@@ -76,7 +81,7 @@ def _squared_error_slopes(xp: Any, outputs: Array, targets: Array, weights: Arra
 
 def _squared_error_measure(xp: Any, outputs: Array, targets: Array) -> Array:
     """Return ½ (o − y)²."""
-    return xp.square(outputs - targets) / 2
+    return xp.square(outputs[:, 0] - targets)[None] / 2
 
 
 CROSS_ENTROPY = Loss(

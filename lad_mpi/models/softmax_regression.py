@@ -112,7 +112,7 @@ class SoftmaxFunctions:
     @quiet
     def measure(self, model: Array, features: Array, targets: Array) -> Array:
         """Return the cross-entropies, and 1 for each sample that is classified correctly."""
-        scores = self._matrix(model) @ features.T
+        scores = self._matrix(model) @ features.swapaxes(1, 2)
         return CROSS_ENTROPY.measure(
             self.backend.xp, scores.astype(np.float64, copy=False), targets
         )
