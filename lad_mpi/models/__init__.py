@@ -10,10 +10,12 @@ from lad_mpi.models.base import (
     SolvableFunctions,
 )
 from lad_mpi.models.linear_regression import LinearRegression
+from lad_mpi.models.torch_module import TorchModel
 
 #: Every model of the suite by the name that a spec uses.
 MODELS: dict[str, type[Model]] = {
     "linear_regression": LinearRegression,
+    "torch": TorchModel,
 }
 
 __all__ = [
@@ -26,4 +28,5 @@ __all__ = [
     "ModelFunctions",
     "PenalizedModel",
     "SolvableFunctions",
+    "TorchModel",
 ]

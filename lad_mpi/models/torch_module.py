@@ -267,16 +267,19 @@ class TorchFunctions:
 
     def measure(self, model: Array, features: Array, targets: Array) -> Array:
         """Return the loss of each sample and, for classes, whether its class was predicted."""
-        measured = self.backend.xp.empty((len(self.metrics), len(features)))
+        shape = targets.shape
+        measured = self.backend.xp.empty((len(self.metrics), *shape))
         with self._settings() as torch, torch.no_grad():
-            rows = torch.from_dlpack(measured)
             self._x.copy_(self._copied(model))
-            for start in range(0, len(features), _MEASURED):
-                block = slice(start, start + _MEASURED)
-                outputs, labels = self.outputs(features[block]), self._labels(targets[block])
-                rows[0, block] = self._losses(outputs, labels)
-                if self._classifies:
-                    rows[1, block] = outputs.argmax(dim=1) == labels
+            for g in range(shape[0]):
+                rows = torch.from_dlpack(measured[:, g])
+                for start in range(0, shape[1], _MEASURED):
+                    block = slice(start, start + _MEASURED)
+                    outputs = self.outputs(features[g, block])
+                    labels = self._labels(targets[g, block])
+                    rows[0, block] = self._losses(outputs, labels)
+                    if self._classifies:
+                        rows[1, block] = outputs.argmax(dim=1) == labels
         return measured
 
     def outputs(self, features: Array) -> Any:
