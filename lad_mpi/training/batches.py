@@ -128,9 +128,7 @@ class Batches:
         Bentley, Floyd, "A sample of brilliance", Communications of the ACM 30 (1987).
         """
         sizes, most = self._sizes, int(self._taken.max())
-        words = self._streams.words(
-            Purpose.BATCH, iteration, most, num_devices=len(sizes)
-        )
+        words = self._streams.words(Purpose.BATCH, iteration, most, num_devices=len(sizes))
         chosen = np.full((len(sizes), most), -1, dtype=np.int64)
         for j in range(most):
             last = sizes - self._taken + j
