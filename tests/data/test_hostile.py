@@ -11,8 +11,9 @@ import h5py
 import numpy as np
 import pytest
 
+from lad_mpi.data import text
+from lad_mpi.data.readers import read_samples
 from lad_mpi.errors import DataError
-from lad_mpi.data import datasets, text
 
 FEATURES, TARGETS = np.arange(20.0).reshape(10, 2) ** 2, np.arange(10.0)
 
@@ -32,7 +33,7 @@ def test_only_regular_files_are_opened(tmp_path, monkeypatch, make, suffix):
     path = tmp_path / f"d{suffix}"
     make(path)
     with pytest.raises(DataError, match="regular files only"):
-        datasets.read(str(path))
+        read_samples(str(path))
     # What has come under the name since the file was looked at.
     with pytest.raises(OSError, match="not a regular file"):
         text.beginning(path)
@@ -105,7 +106,7 @@ def test_hdf5_data_are_one_plain_file(tmp_path, make, message):
         make(file, tmp_path)
         file["y"] = TARGETS
     with pytest.raises(DataError, match=message):
-        datasets.read(str(tmp_path / "d.h5"))
+        read_samples(str(tmp_path / "d.h5"))
 
 
 def npy(shape, content, version=(1, 0), dtype="<f8"):
@@ -141,7 +142,7 @@ def archive(path, member):
 def test_arrays_are_no_larger_than_the_archive_can_hold(tmp_path, member, message):
     archive(tmp_path / "d.npz", member)
     with pytest.raises(DataError, match=message):
-        datasets.read(str(tmp_path / "d.npz"))
+        read_samples(str(tmp_path / "d.npz"))
 
 
 def test_a_member_never_unpacks_to_more_than_it_names(tmp_path):
@@ -150,14 +151,14 @@ def test_a_member_never_unpacks_to_more_than_it_names(tmp_path):
     content = path.read_bytes().replace((2**28 + 128).to_bytes(4, "little"), b"\xa0\0\0\0")
     path.write_bytes(content)
     with pytest.raises(DataError):
-        datasets.read(str(path))
+        read_samples(str(path))
 
 
 def test_archives_that_numpy_writes_are_read(tmp_path):
     sparse = np.zeros((4000, 50))
     sparse[:, 0] = np.arange(4000) ** 2.0
     np.savez_compressed(tmp_path / "d.npz", X=sparse, y=sparse[:, 0])
-    assert datasets.read(str(tmp_path / "d.npz")).features.shape == sparse.shape
+    assert read_samples(str(tmp_path / "d.npz")).features.shape == sparse.shape
 
 
 @pytest.mark.parametrize(
@@ -183,7 +184,7 @@ def test_text_that_fills_memory_is_refused(tmp_path, name, content, message):
         pytest.importorskip("sklearn")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(DataError, match=message):
-        datasets.read(str(tmp_path / name))
+        read_samples(str(tmp_path / name))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000  # KiB
 
 
@@ -192,7 +193,7 @@ def test_an_index_of_libsvm_text_makes_no_array_that_fills_memory(tmp_path):
     path = tmp_path / "d.svm"
     path.write_text("1 1:1 1000000000:1\n")
     with pytest.raises(DataError, match="indices up to 1000000000 take 8000000000 bytes"):
-        datasets.read(str(path))
+        read_samples(str(path))
     path.write_text("1 1:1 9223372036854775808:1\n")
     with pytest.raises(DataError):
-        datasets.read(str(path))
+        read_samples(str(path))

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lad_mpi.errors import DataError
 from lad_mpi.data.columns import TableKeys
 from lad_mpi.data.table import read_table
+from lad_mpi.errors import DataError
 
 A = np.random.default_rng(0).normal(size=(12, 4))
 NO_KEYS = TableKeys()
@@ -154,7 +154,7 @@ def test_a_file_with_two_readings_stops_the_run_and_names_the_key(text):
     error = refusal(text)
     assert "can be read in two ways" in error.message
     assert f"{key} = " in error.hint
-    assert "[problem]" in error.hint
+    assert "[data]" in error.hint
     for value, features in readings.items():
         np.testing.assert_array_equal(read(text, TableKeys(**{key: value}))[0], features)
 
@@ -281,7 +281,7 @@ def test_tables(text, keys, features, targets):
             "line 2, column 1 ('a'): expected a finite number",
             "index = true",
         ),
-        ("y,y\n3,4\n", "columns 1 and 2 have the same name, 'y'", "target in [problem]"),
+        ("y,y\n3,4\n", "columns 1 and 2 have the same name, 'y'", "target in [data]"),
         ('a,y\n"1,2\n3,4\n', "line 3: unexpected end of data", "quote"),
         ('a,y\n"1"2,2\n', "line 2: ',' expected after '\"'", "quote"),
     ],
