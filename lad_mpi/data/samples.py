@@ -143,7 +143,13 @@ def _checked_targets(targets: Any, source: str) -> npt.NDArray[Any]:
     if getattr(getattr(targets, "dtype", None), "kind", "") not in ("U", "S"):
         check_dtype("y", targets, source)
         return np.asarray(targets, dtype=np.float64)
-    labels = np.char.decode(targets, "utf-8") if targets.dtype.kind == "S" else targets
+    try:
+        labels = np.char.decode(targets, "utf-8") if targets.dtype.kind == "S" else targets
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"data file {source!r}: a label in y is not UTF-8 ({error})",
+            hint="store y as texts, or as bytes in UTF-8",
+        ) from error
     lengths = np.char.str_len(labels).ravel()
     for wrong, what in ((lengths == 0, "empty"), (lengths > _LONGEST_LABEL, "too long")):
         if wrong.any():
