@@ -163,7 +163,7 @@ def read_hdf5(path: Path, source: str, most_bytes: int) -> tuple[Any, Any]:
                 check_dtype(name, item, source)
             _check_room(name, item.size * _NUMBER_BYTES, most_bytes, source)
         if h5py.check_string_dtype(y.dtype) is not None:
-            return X[()], np.asarray(y.asstr("utf-8")[()], dtype=np.str_)
+            return X[()], y.asstr("utf-8")[()]
         return X[()], y[()]
 
 

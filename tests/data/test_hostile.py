@@ -2,9 +2,11 @@
 
 import gzip
 import io
+import math
 import os
 import resource
 import socket
+import tracemalloc
 import zipfile
 
 import h5py
@@ -27,7 +29,7 @@ def write_socket(path):
 @pytest.mark.parametrize(
     "make", [os.mkfifo, os.mkdir, write_socket, lambda path: path.symlink_to("/dev/full")]
 )
-@pytest.mark.parametrize("suffix", [".npz", ".h5", ".csv", ".csv.gz", ".svm"])
+@pytest.mark.parametrize("suffix", [".npz", ".npz.gz", ".h5", ".csv", ".csv.gz", ".svm"])
 def test_only_regular_files_are_opened(tmp_path, monkeypatch, make, suffix):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / f"d{suffix}"
@@ -197,3 +199,70 @@ def test_an_index_of_libsvm_text_makes_no_array_that_fills_memory(tmp_path):
     path.write_text("1 1:1 9223372036854775808:1\n")
     with pytest.raises(DataError):
         read_samples(str(path))
+
+
+def idx(shape, content):
+    return bytes([0, 0, 8, len(shape)]) + np.array(shape, ">u4").tobytes() + content
+
+
+def npz(shape, content):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as out:
+        out.writestr("X.npy", npy(shape, content, dtype="|u1"))
+        out.writestr("y.npy", npy((shape[0],), bytes(8 * shape[0])))
+    return stream.getvalue()
+
+
+def hdf5(shape, content):
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        file["X"] = np.frombuffer(content, "u1").reshape(shape)
+        file["y"] = np.zeros(shape[0])
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("make", [idx, npz, hdf5])
+@pytest.mark.parametrize(
+    ("millions", "message"),
+    [
+        # As float64 it would take 64 MiB and 200 times the unpacked size, but not the packed one.
+        (12, "claims 100663296 bytes"),
+        (64, "more than 100 times as large as its gzip file"),
+    ],
+)
+def test_a_binary_file_in_gzip_cannot_fill_memory(tmp_path, make, millions, message):
+    shape = (millions, 2**10, 2**10)
+    path = tmp_path / "images-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(make(shape, bytes(math.prod(shape))), 9))
+    (tmp_path / "labels-idx1-ubyte").write_bytes(idx(shape[:1], bytes(millions)))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(DataError, match=message):
+        read_samples(str(path))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000  # KiB
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, write_socket])
+def test_labels_of_images_are_regular_files_too(tmp_path, monkeypatch, make):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images-idx3-ubyte").write_bytes(idx((2, 1, 1), b"ab"))
+    make(tmp_path / "labels-idx1-ubyte")
+    with pytest.raises(DataError, match="are not beside it"):
+        read_samples("images-idx3-ubyte")
+
+
+@pytest.mark.parametrize("name", ["d.h5", "d.txt"])
+def test_one_long_label_does_not_make_all_labels_long(tmp_path, name):
+    # In one array, each would take 4 MB.
+    labels = ["x" * 10**6, *["a"] * 250]
+    if name == "d.txt":
+        (tmp_path / name).write_text("".join(f"1 0 {label}\n" for label in labels))
+    else:
+        with h5py.File(tmp_path / name, "w") as file:
+            file["X"], file["y"] = np.zeros((251, 1)), labels
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"the label of sample 0 .* is too long"):
+        read_samples(str(tmp_path / name))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 30_000_000

@@ -420,4 +420,4 @@ def test_any_text_is_read_or_refused(text):
     assert np.isfinite(features).all()
     assert len(features) == len(targets) > 0
     # Here a word holds a letter, or is the mark of a number's sign.
-    assert all(map(str.strip, targets)) if targets.dtype.kind == "U" else np.isfinite(targets).all()
+    assert all(map(str.strip, targets)) if targets.dtype == object else np.isfinite(targets).all()
