@@ -33,9 +33,9 @@ pytest.register_assert_rewrite(
             "codecs",
             "codes",
             "component",
+            "models",
             "optimizers",
             "pre_aggregations",
-            "problems",
             "rules",
         )
     )
@@ -44,8 +44,8 @@ pytest.register_assert_rewrite(
 from lad_mpi.conformance.attacks import attack  # noqa: E402
 from lad_mpi.conformance.codecs import codec  # noqa: E402
 from lad_mpi.conformance.codes import code  # noqa: E402
-from lad_mpi.conformance.optimizers import optimizer  # noqa: E402
 from lad_mpi.conformance.models import model  # noqa: E402
+from lad_mpi.conformance.optimizers import optimizer  # noqa: E402
 from lad_mpi.conformance.pre_aggregations import pre_aggregation  # noqa: E402
 from lad_mpi.conformance.rules import rule  # noqa: E402
 from lad_mpi.conformance.suite import LawBrokenError, laws  # noqa: E402
@@ -56,8 +56,8 @@ __all__ = [
     "code",
     "codec",
     "laws",
+    "model",
     "optimizer",
     "pre_aggregation",
-    "problem",
     "rule",
 ]
