@@ -272,7 +272,7 @@ def test_momentum_by_simulation(momentum: float, rate: float) -> None:
     """The model stays, or moves along the very momenta."""
     of_gradients, of_momenta = simulate(momentum, rate)
     expected = momentum_dispersion(of_gradients, momentum)
-    np.testing.assert_allclose(of_momenta, expected, rtol=0.02)
+    np.testing.assert_allclose(of_momenta, expected, rtol=0.01)
     if rate:
         assert of_gradients.max() > 1.5 * of_gradients.min(), "the model hardly moves"
 
