@@ -1,6 +1,6 @@
 """Measures of a run: how far gradients, messages and models lie apart."""
 
-from lad_mpi.metrics.spread import dispersion, subset_statistics
+from lad_mpi.metrics.spread import dispersion
 from lad_mpi.metrics.vectors import distance, norm
 
-__all__ = ["dispersion", "distance", "norm", "subset_statistics"]
+__all__ = ["dispersion", "distance", "norm"]

@@ -24,3 +24,13 @@ DOWNLINK_BYTES = "downlink_bytes"
 
 #: Errors of a model, which a target can be set for.
 MODEL_ERRORS = (LOSS, GRADIENT_NORM, DISTANCE_TO_OPTIMUM)
+
+
+def on_train(name: str) -> str:
+    """Return the name of a model's metric on the training samples."""
+    return f"train_{name}"
+
+
+def on_test(name: str) -> str:
+    """Return the name of a model's metric on the test samples."""
+    return f"test_{name}"

@@ -15,31 +15,6 @@ if TYPE_CHECKING:
 _BLOCK = 2**18
 
 
-def subset_statistics(subset_gradients: Array) -> tuple[Array, float]:
-    r"""Return the global gradient and the heterogeneity of the subsets at one model.
-
-    Parameters
-    ----------
-    subset_gradients : array, shape (N, Q), float32 or float64
-        ∇f_k, one row a subset; N ≥ 1.
-
-    Returns
-    -------
-    global_gradient : array of float64, shape (Q,)
-        ∇F, in the library of the input.
-    beta_squared : float
-        β².
-
-    Notes
-    -----
-    .. math:: \nabla F = \frac1N \sum_k \nabla f_k, \qquad
-              \beta^2 = \frac1N \sum_k \|\nabla f_k - \nabla F\|^2.
-
-    Rows are centred before they are squared, so nothing cancels.
-    """
-    return _mean_and_spread(subset_gradients)
-
-
 def dispersion(messages: Array) -> float:
     """Return the mean squared distance of messages from their mean.
 

@@ -89,20 +89,22 @@ class ModelFunctions(Protocol):
         """
 
     def measure(self, model: Array, features: Array, targets: Array) -> Array:
-        """Measure each sample of a batch.
+        """Measure each sample of each batch of a stack.
+
+        The values of a batch must have the same bits whatever the other batches are.
 
         Parameters
         ----------
         model : array, shape (Q,)
             The model x.
-        features : array, shape (n, p)
-            The samples.
-        targets : array, shape (n,)
+        features : array, shape (G, n, p)
+            G batches of n samples. Not to be changed.
+        targets : array, shape (G, n)
             As for :meth:`gradients`.
 
         Returns
         -------
-        array of float64, shape (len(metrics), n)
+        array of float64, shape (len(metrics), G, n)
             Row 0 holds the losses ℓ(x; z_i, y_i).
         """
 
@@ -184,5 +186,3 @@ class ImportingModel(Model, Protocol):
     @property
     def modules(self) -> tuple[str, ...]:
         """Names of the top-level modules that it imports."""
-
-

@@ -1,199 +1,133 @@
-"""The loss and the gradients of least squares, for samples that lie grouped by subset."""
+"""Linear regression: least squares, with a penalty if asked for (ridge regression)."""
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from lad_mpi.arrays import to_host
-from lad_mpi.errors import DataError
+from lad_mpi.models.base import GradientWork
+from lad_mpi.models.losses import LOSS, quiet
+from lad_mpi.parameters import NotNegative, check_parameters
+from lad_mpi.types import Task  # noqa: TC001  (types of class variables are read at run time)
 
 if TYPE_CHECKING:
     from lad_mpi.arrays import Backend
-    from lad_mpi.types import Array, HostFloats, HostInts
+    from lad_mpi.types import Array, HostFloats, Metric, SampleForm
 
-#: Rows longer than this are worked on one by one: a gathered copy leaves the cache.
-_LONG_ROW = 2**15
-#: Numbers that are gathered at once on a GPU.
-_GATHERED = 2**26
-#: Numbers that the loss converts to float64 at once.
-_LOSS_BLOCK = 2**22
-#: The optimum is solved for up to this n·Q·min(n, Q): a few seconds on one core.
+#: The optimum is computed up to this n·Q·min(n, Q): a few seconds on one core.
 _SOLVABLE = 5e9
 
 
-class LeastSquares:
-    """Least squares on samples in the memory of a backend, grouped by subset.
+@dataclass(frozen=True, slots=True)
+class LinearRegression:
+    r"""Predict a number by a linear function of the features.
 
     Parameters
     ----------
-    features : ndarray of float64, shape (n, Q)
-        One row a sample, those of subset 0 first.
-    targets : ndarray of float64, shape (n,)
-        Their targets.
-    offsets : ndarray of int64, shape (N + 1,)
-        Subset k holds the rows ``offsets[k]`` to ``offsets[k + 1]``, at least one.
-    backend : Backend
-        Array library and dtype.
-    digest, reading : str
-        Of the data that were read; empty if they were drawn.
+    l2 : float
+        Strength of the penalty (l2/2) ‖x‖². A positive one gives ridge regression.
 
-    Raises
-    ------
-    DataError
-        A number is too large for the dtype of the backend.
+    Notes
+    -----
+    The loss of a sample (z, y) and its gradient are
+
+    .. math:: \ell(x; z, y) = \tfrac12 (\langle z, x \rangle - y)^2, \qquad
+              \nabla \ell(x; z, y) = (\langle z, x \rangle - y)\, z.
+
+    The model has one parameter for each feature, Q = p, and starts at zero. It has no constant
+    term of its own: data that are read get a feature that is 1 everywhere, unless
+    ``data.intercept`` says otherwise.
+
+    The minimiser of the whole loss is computed from a singular value decomposition if that
+    takes a few seconds at most. The log then has the distance to it.
+
+    References
+    ----------
+    Hastie, Tibshirani, Friedman, "The elements of statistical learning", 2nd edition, 2009,
+    sections 3.2 and 3.4.1.
     """
 
-    def __init__(
-        self,
-        features: HostFloats,
-        targets: HostFloats,
-        offsets: HostInts,
-        backend: Backend,
-        *,
-        digest: str = "",
-        reading: str = "",
+    l2: NotNegative = 0.0
+
+    kind: ClassVar[str] = "linear_regression"
+    has_bias: ClassVar[bool] = False
+    task: ClassVar[Task] = "regression"
+    cost: ClassVar[str] = "O(np) a gradient"
+
+    def __post_init__(self) -> None:
+        check_parameters(self)
+
+    def dimension_of(self, form: SampleForm) -> int:
+        """Return Q = p."""
+        return form.num_features
+
+    def gradient_work(self, form: SampleForm, num_samples: int) -> GradientWork:
+        """Return the work of two products of a matrix (n, p) with a vector."""
+        numbers = num_samples * form.num_features
+        return GradientWork(num_samples, 4 * numbers, numbers + form.num_features, "gemv")
+
+    def build(self, form: SampleForm, backend: Backend) -> LeastSquares:
+        """Return the functions of the model; see :meth:`Model.build`."""
+        return LeastSquares(form.num_features, self.l2, backend)
+
+
+@dataclass(frozen=True, slots=True)
+class LeastSquares:
+    """The functions of linear regression; see :class:`ModelFunctions`.
+
+    Parameters
+    ----------
+    dimension : int
+        Q, the number of features.
+    l2 : float
+        Strength of the penalty. Only :meth:`optimum` uses it.
+    backend : Backend
+        Array library and dtype.
+    """
+
+    dimension: int
+    l2: float
+    backend: Backend
+
+    metrics: ClassVar[tuple[Metric, ...]] = (LOSS,)
+
+    def initial_model(self, generator: np.random.Generator) -> HostFloats:  # noqa: ARG002
+        """Return zeros."""
+        return np.zeros(self.dimension)
+
+    @quiet
+    def gradients(
+        self, model: Array, features: Array, targets: Array, weights: Array, out: Array
     ) -> None:
-        self.digest = digest
-        self.reading = reading
-        sizes = np.diff(offsets)
-        self._backend = backend
-        self._features = backend.asarray(_narrowed(features, backend))
-        self._targets = backend.asarray(_narrowed(targets, backend))
-        self._offsets: list[int] = offsets.tolist()
-        self._weights = np.repeat(1.0 / (len(sizes) * sizes), sizes)
-        self._weights_there = backend.asarray(self._weights, dtype=np.float64)
-        equal = bool((sizes == sizes[0]).all())
-        if backend.kind == "cupy":
-            self._write = self._equal_sizes if equal else self._one_by_one
-        else:
-            gather = equal and sizes[0] == 1 and self.dimension <= _LONG_ROW
-            self._write = self._single_samples if gather else self._one_by_one
+        """Write the weighted sums of (⟨z_i, x⟩ − y_i) z_i."""
+        factors = features @ model
+        factors -= targets
+        factors *= weights
+        self.backend.xp.matmul(factors[:, None, :], features, out=out[:, None, :])
 
-    @property
-    def num_subsets(self) -> int:
-        """N, the number of data subsets."""
-        return len(self._offsets) - 1
+    @quiet
+    def measure(self, model: Array, features: Array, targets: Array) -> Array:
+        """Return ½ (⟨z_i, x⟩ − y_i)²."""
+        residuals = features.astype(np.float64, copy=False) @ model.astype(np.float64)
+        residuals -= targets
+        return (residuals * residuals / 2)[None]
 
-    @property
-    def dimension(self) -> int:
-        """Q, the number of features, the intercept included."""
-        return int(self._features.shape[1])
+    def optimum(self, features: Array, targets: Array, weights: HostFloats) -> HostFloats | None:
+        """Return the minimiser, of least norm if there are several.
 
-    @property
-    def num_samples(self) -> int:
-        """Number of samples in all subsets together."""
-        return int(self._features.shape[0])
-
-    @cached_property
-    def optimum(self) -> HostFloats | None:
-        """The minimiser of F of least norm, shape (Q,), float64 on the host, read-only.
-
-        It is computed at the first access, from the samples as the backend holds them. It
-        is None if n·Q·min(n, Q) > 5·10⁹, with n samples in all, because this would take
-        more than a few seconds.
+        It is None if n·Q·min(n, Q) > 5·10⁹.
         """
-        n, Q = self._features.shape
+        n, Q = features.shape
         if n * Q * min(n, Q) > _SOLVABLE:
             return None
-        roots = np.sqrt(self._weights)
-        A = to_host(self._features) * roots[:, None]
-        b = to_host(self._targets) * roots
-        solution: HostFloats = np.linalg.lstsq(A, b)[0]
-        solution.flags.writeable = False
+        roots = np.sqrt(weights)
+        A = to_host(features) * roots[:, None]
+        b = to_host(targets) * roots
+        U, s, V = np.linalg.svd(A, full_matrices=False)
+        significant = s > max(n, Q) * np.finfo(s.dtype).eps * s.max()
+        s, U, V = s[significant], U[:, significant], V[significant]
+        solution: HostFloats = ((b @ U) * (s / (s * s + self.l2))) @ V
         return solution
-
-    def initial_model(self) -> Array:
-        """Return zeros, shape (Q,), in the backend's dtype."""
-        return self._backend.xp.zeros(self.dimension, dtype=self._backend.dtype)
-
-    def gradients(self, model: Array, subsets: HostInts, out: Array) -> None:
-        """Write ∇f_k(model) for each named subset.
-
-        Parameters
-        ----------
-        model : array, shape (Q,)
-            The point x.
-        subsets : ndarray of int64, shape (n,)
-            Subset numbers, repetitions allowed.
-        out : array, shape (n, Q)
-            Receives the gradients; C-contiguous, in the backend's dtype.
-
-        Raises
-        ------
-        IndexError
-            A subset does not exist.
-        ValueError
-            ``out`` is of another shape, layout or dtype.
-
-        Notes
-        -----
-        ∇f_k(x) = (1/m_k) Σ_j (⟨z_j, x⟩ − y_j) z_j. On the host, every sum is one BLAS
-        call. Its operands have the same shape and layout for any number of rows, so row i
-        has the same bits in every batch, given the same number of BLAS threads.
-        """
-        if subsets.size and (subsets.min() < 0 or subsets.max() >= self.num_subsets):
-            raise IndexError(f"subset numbers must lie in 0…{self.num_subsets - 1}")
-        shape = (len(subsets), self.dimension)
-        if out.shape != shape or out.dtype != self._backend.dtype or not out.flags.c_contiguous:
-            raise ValueError(
-                f"out must be a C-contiguous {self._backend.dtype} array of shape {shape}"
-            )
-        x = self._backend.xp.ascontiguousarray(model, dtype=self._backend.dtype)
-        # A run that diverges shows it in its values, not in warnings on every rank.
-        with np.errstate(over="ignore", invalid="ignore"):
-            self._write(x, subsets, out)
-
-    def loss(self, model: Array) -> float:
-        """Return F(model), accumulated in float64 for any dtype."""
-        xp = self._backend.xp
-        x = xp.asarray(model, dtype=np.float64)
-        step = max(1, _LOSS_BLOCK // self.dimension)
-        total = 0.0
-        with np.errstate(over="ignore", invalid="ignore"):
-            for start in range(0, self.num_samples, step):
-                rows = slice(start, start + step)
-                features = self._features[rows].astype(np.float64, copy=False)
-                residuals = features @ x - self._targets[rows]
-                total += float(xp.dot(self._weights_there[rows], residuals * residuals))
-        return total / 2
-
-    def _single_samples(self, x: Array, subsets: HostInts, out: Array) -> None:
-        np.take(self._features, subsets, axis=0, out=out, mode="clip")
-        residuals = np.vecdot(out, x)
-        residuals -= self._targets[subsets]
-        np.multiply(out, residuals[:, None], out=out)
-
-    def _one_by_one(self, x: Array, subsets: HostInts, out: Array) -> None:
-        dot = self._backend.xp.dot
-        for row, k in zip(out, subsets.tolist(), strict=True):
-            start, stop = self._offsets[k], self._offsets[k + 1]
-            features = self._features[start:stop]
-            residuals = dot(features, x)
-            residuals -= self._targets[start:stop]
-            residuals /= stop - start
-            dot(residuals, features, out=row)
-
-    def _equal_sizes(self, x: Array, subsets: HostInts, out: Array) -> None:
-        blocks = self._features.reshape(self.num_subsets, -1, self.dimension)
-        targets = self._targets.reshape(self.num_subsets, -1)
-        step = max(1, _GATHERED // int(blocks[0].size))
-        for start in range(0, len(subsets), step):
-            chosen = self._backend.xp.asarray(subsets[start : start + step])
-            features = blocks[chosen]
-            residuals = (features * x).sum(axis=2) - targets[chosen]
-            features *= residuals[:, :, None]
-            out[start : start + step] = features.mean(axis=1)
-
-
-def _narrowed(values: HostFloats, backend: Backend) -> HostFloats:
-    with np.errstate(over="ignore"):
-        narrow = np.ascontiguousarray(values, dtype=backend.dtype)
-    if not np.isfinite(narrow).all():
-        raise DataError(
-            f"the data hold numbers too large for {backend.dtype}",
-            hint='rescale the data, or set backend.dtype = "float64"',
-        )
-    return narrow

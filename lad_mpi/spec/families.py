@@ -8,11 +8,13 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from lad_mpi.aggregation import PRE_AGGREGATIONS, RULES, PreAggregation, Rule
-from lad_mpi.attacks import ATTACKS, LocalAttack, OmniscientAttack, WireAttack
+from lad_mpi.attacks import ATTACKS, DataAttack, LocalAttack, OmniscientAttack, WireAttack
 from lad_mpi.coding import CODES, Code
 from lad_mpi.compression import CODECS, Codec
+from lad_mpi.data import DATA, DrawnData, StoredData
 from lad_mpi.errors import UsageError
-from lad_mpi.data import PROBLEMS, Problem
+from lad_mpi.models import MODELS, Model
+from lad_mpi.optimizers import OPTIMIZERS, SCHEDULES, Optimizer, Schedule
 from lad_mpi.spec.contracts import complaints
 
 if TYPE_CHECKING:
@@ -182,14 +184,20 @@ class Family:
 
 #: The families of components, by their table in a spec.
 FAMILIES: dict[str, Family] = {
-    "problem": Family("problem", "lad_mpi.data", PROBLEMS, (Problem,)),
+    "data": Family("data set", "lad_mpi.data", DATA, (StoredData, DrawnData)),
+    "model": Family("model", "lad_mpi.models", MODELS, (Model,)),
     "coding": Family("code", "lad_mpi.codes", CODES, (Code,)),
     "compression": Family("codec", "lad_mpi.codecs", CODECS, (Codec,)),
     "attack": Family(
-        "attack", "lad_mpi.attacks", ATTACKS, (LocalAttack, OmniscientAttack, WireAttack)
+        "attack",
+        "lad_mpi.attacks",
+        ATTACKS,
+        (LocalAttack, OmniscientAttack, DataAttack, WireAttack),
     ),
     "aggregation": Family("rule", "lad_mpi.rules", RULES, (Rule,)),
     "pre": Family(
         "pre-aggregation", "lad_mpi.pre_aggregations", PRE_AGGREGATIONS, (PreAggregation,)
     ),
+    "optimizer": Family("optimizer", "lad_mpi.optimizers", OPTIMIZERS, (Optimizer,)),
+    "schedule": Family("schedule", "lad_mpi.schedules", SCHEDULES, (Schedule,)),
 }

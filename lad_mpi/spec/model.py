@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, Lt
 
 from lad_mpi.aggregation import Pipeline, TrimmedMean
 from lad_mpi.arrays import BackendKind, DtypeName  # noqa: TC001  (types are read at run time)
-from lad_mpi.attacks import LocalAttack, OmniscientAttack, SignFlip, WireAttack
+from lad_mpi.attacks import DataAttack, LocalAttack, OmniscientAttack, SignFlip, WireAttack
 from lad_mpi.coding import Code, Cyclic
 from lad_mpi.compression import Codec, NoCompression
+from lad_mpi.data import DataPlan, Synthetic
 from lad_mpi.errors import ParameterError
+from lad_mpi.models import LinearRegression, Model
 from lad_mpi.network import Network  # noqa: TC001
-from lad_mpi.parameters import Count, CountOrZero, Example, Positive, Seconds, check_parameters
-from lad_mpi.data import LinearRegression, Problem
+from lad_mpi.optimizers import Updates
+from lad_mpi.parameters import Count, CountOrZero, Example, Seconds, check_parameters
 from lad_mpi.spec.families import FAMILIES
 
 if TYPE_CHECKING:
@@ -40,11 +42,20 @@ class Devices:
         It must be less than half of ``count``.
     assumed_byzantine : int, optional
         The number of faults that rules and decoders expect; ``byzantine`` if left out.
+    batch_size : int, optional
+        b, the number of samples of a subset that are used in an iteration. They are drawn
+        without replacement, and all devices that hold the subset use the same ones. If left
+        out, or if the subset has no more samples, all are used.
+    momentum : float
+        β of the device momentum m ← β m + (1 − β) g. A device sends m instead of its coded
+        vector g. 0 for none.
     """
 
     count: Count = 100
     byzantine: CountOrZero = 20
     assumed_byzantine: Annotated[CountOrZero | None, Example(25)] = None
+    batch_size: Annotated[Count | None, Example(8)] = None
+    momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range, and as many faults as no rule survives."""
@@ -66,33 +77,16 @@ class Devices:
 
 
 @dataclass(frozen=True, slots=True)
-class Optimizer:
-    """How the server moves the model.
-
-    Parameters
-    ----------
-    kind : {"gd"}
-        Gradient descent, x ← x − γ ĝ.
-    step_size : float
-        γ, the step size.
-    """
-
-    kind: Literal["gd"] = "gd"
-    step_size: Positive = 1e-3
-
-    def __post_init__(self) -> None:
-        check_parameters(self)
-
-
-@dataclass(frozen=True, slots=True)
 class Logging:
     """What is recorded, and how often.
 
     Parameters
     ----------
-    evaluate_every : int
-        Iterations between two evaluations of loss, gradient and dispersion. The first
-        and the last iteration are always evaluated.
+    evaluate_every : int, optional
+        Iterations between two evaluations of loss, accuracy, gradient and dispersion. The
+        first and the last iteration are always evaluated. If left out, small models are
+        evaluated in every iteration. For others, evaluation takes at most about a quarter of
+        the work of training, but a run is evaluated at least 20 times.
     flush_every : int
         Iterations between two writes of the records to disk.
     warmup_iterations : int
@@ -104,7 +98,7 @@ class Logging:
         Whether the log names the command line, the processes, the hosts, jobs and queues.
     """
 
-    evaluate_every: Count = 1
+    evaluate_every: Annotated[Count | None, Example(10)] = None
     flush_every: Count = 50
     warmup_iterations: CountOrZero = 10
     swmr: bool = True
@@ -200,26 +194,29 @@ class Spec:
     iterations : int
         T, the number of iterations.
     compute : {"faithful", "shared"}
-        ``"faithful"`` computes a gradient once for every device that needs it, so that times
-        are real. ``"shared"`` computes it once a rank. The results are the same bits.
+        ``"faithful"`` computes one gradient for every device over all its subsets, so that
+        times are real. ``"shared"`` computes the gradient of each subset once a rank. The
+        results agree up to rounding.
     overlap : bool
         Whether messages are gathered in slices of columns. The server works on one slice
         while the next arrives. The results are the same bits.
-    problem : Problem
-        What is learned, and from which data.
+    data : DataPlan
+        What is learned from.
+    model : Model
+        What is trained.
     devices : Devices
         The participants.
     coding : Code
         Which device computes the gradients of which subsets.
     compression : Codec
         How a vector becomes a message.
-    attack : LocalAttack, OmniscientAttack or WireAttack
+    attack : LocalAttack, OmniscientAttack, DataAttack or WireAttack
         What Byzantine devices send.
     aggregation : Pipeline or None
         The rule, with the pre-aggregations before it. None for a code that decodes.
     fallback : Pipeline or None
         The rule for iterations in which a decoder fails. If None, the run stops there.
-    optimizer : Optimizer
+    optimizer : Updates
         How the server moves the model.
     logging : Logging
         What is recorded, and how often.
@@ -236,16 +233,19 @@ class Spec:
     iterations: Count = 1500
     compute: ComputeMode = "faithful"
     overlap: bool = False
-    problem: Problem = field(default_factory=LinearRegression)
+    data: DataPlan = field(default_factory=lambda: DataPlan(Synthetic()))
+    model: Model = field(default_factory=LinearRegression)
     devices: Devices = field(default_factory=Devices)
     coding: Code = field(default_factory=Cyclic)
     compression: Codec = field(default_factory=NoCompression)
-    attack: LocalAttack | OmniscientAttack | WireAttack = field(default_factory=SignFlip)
+    attack: LocalAttack | OmniscientAttack | DataAttack | WireAttack = field(
+        default_factory=SignFlip
+    )
     aggregation: Pipeline | None = field(
         default_factory=lambda: Pipeline((), TrimmedMean(num_byzantine=20))
     )
     fallback: Pipeline | None = None
-    optimizer: Optimizer = field(default_factory=Optimizer)
+    optimizer: Updates = field(default_factory=Updates)
     logging: Logging = field(default_factory=Logging)
     safety: Safety = field(default_factory=Safety)
     network: NetworkChoice = field(default_factory=NetworkChoice)
@@ -270,7 +270,10 @@ class Spec:
 
     def _components(self) -> Iterator[tuple[str, str, object]]:
         """Yield the place, the family and the component of each."""
-        yield "problem", "problem", self.problem
+        yield "data", "data", self.data.source
+        yield "model", "model", self.model
+        yield "optimizer", "optimizer", self.optimizer.method
+        yield "optimizer.schedule", "schedule", self.optimizer.schedule
         yield "coding", "coding", self.coding
         yield "compression", "compression", self.compression
         yield "attack", "attack", self.attack

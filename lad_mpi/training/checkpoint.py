@@ -29,10 +29,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lad_mpi.logs import LogHead
-    from lad_mpi.training.setup import Setup
     from lad_mpi.types import HostFloats
 
-_VERSION = 2
+_VERSION = 3
 _KEPT = 2
 _ANY_NAME = re.compile(r".*\.checkpoint-(\d+)\.npz", re.DOTALL)
 _DAMAGE = (
@@ -50,7 +49,6 @@ _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
 )
-_OPTIONAL = ("rule_state", "residuals")
 #: Errors without a number, and numbers that a damaged archive or a wrong file type causes.
 _ERRNOS_OF_DAMAGE = (None, errno.EINVAL, errno.EISDIR, errno.ELOOP)
 
@@ -71,20 +69,7 @@ class ArrayLayout:
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    required: bool
-
-
-def arrays_of(setup: Setup) -> dict[str, ArrayLayout]:
-    """Return the layout of each array in a run's checkpoints, by name."""
-    q, length, dtype = setup.problem.dimension, setup.message_dimension, setup.backend.dtype
-    layouts = {
-        "model": ArrayLayout((q,), dtype, required=True),
-        "rule_state": ArrayLayout((q,), dtype, required=False),
-    }
-    if setup.has_residuals:
-        shape = (setup.spec.devices.count, length)
-        layouts["residuals"] = ArrayLayout(shape, dtype, required=True)
-    return layouts
+    required: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,20 +84,16 @@ class Checkpoint:
         Id of the run, as in its log.
     identity : str
         Identity hash of the run, as in its log.
-    model : ndarray, shape (Q,)
-        The model x.
-    rule_state : ndarray, shape (Q,), optional
-        State of a stateful rule.
-    residuals : ndarray, shape (N, Q), optional
-        Residuals of error feedback, one row per device.
+    arrays : mapping of str to ndarray
+        The state: ``"model"``, what else the server keeps, such as
+        ``"optimizer/velocity"``, and what the devices keep, such as ``"devices/residuals"``,
+        with one row a device.
     """
 
     iterations: int
     uuid: str
     identity: str
-    model: HostFloats
-    rule_state: HostFloats | None = None
-    residuals: HostFloats | None = None
+    arrays: Mapping[str, HostFloats]
 
 
 class Checkpoints:
@@ -165,7 +146,7 @@ class Checkpoints:
         log : LogHead
             The log.
         arrays : mapping of str to ArrayLayout
-            Expected layout of the arrays; see :func:`arrays_of`.
+            Expected layout of the arrays.
 
         Returns
         -------
@@ -239,12 +220,10 @@ def _write(checkpoint: Checkpoint, stream: Any) -> None:
         "uuid": checkpoint.uuid,
         "identity": checkpoint.identity,
     }
-    parts = {name: getattr(checkpoint, name) for name in ("model", *_OPTIONAL)}
-    arrays = {name: array for name, array in parts.items() if array is not None}
     # The archive has checksums of its contents, but not of their names.
-    about["arrays"] = list(arrays)
+    about["arrays"] = list(checkpoint.arrays)
     described = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
-    np.savez(stream, allow_pickle=False, about=described, **arrays)
+    np.savez(stream, allow_pickle=False, about=described, **checkpoint.arrays)
 
 
 def _read(path: Path, arrays: Mapping[str, ArrayLayout]) -> Checkpoint:
@@ -265,10 +244,10 @@ def _read(path: Path, arrays: Mapping[str, ArrayLayout]) -> Checkpoint:
                 about["iterations"],
                 about["uuid"],
                 about["identity"],
-                **{name: archive[name] for name in about["arrays"]},
+                {name: archive[name] for name in about["arrays"]},
             )
     for name, layout in arrays.items():
-        _check_array(name, getattr(checkpoint, name), layout)
+        _check_array(name, checkpoint.arrays.get(name), layout)
     return checkpoint
 
 

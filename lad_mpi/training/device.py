@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lad_mpi.arrays import namespace, to_host
-from lad_mpi.attacks import AttackContext, LocalAttack, WireAttack
+from lad_mpi.attacks import AttackContext, DataAttack, LocalAttack, WireAttack
 from lad_mpi.compression.feedback import correct, keep
 from lad_mpi.training.clock import Clock, Phase
+from lad_mpi.training.setup import MOMENTUM, RESIDUALS
 
 if TYPE_CHECKING:
     from lad_mpi.coding import Assignment
     from lad_mpi.training.setup import Setup
-    from lad_mpi.types import Array, HostBools, HostBytes, HostInts
-
-#: Writes the gradients of the given subsets into an array.
-_Source: TypeAlias = Callable[["HostInts", Any], None]
-
-#: Target size of the gradient buffer, in numbers, so that it stays in the cache.
-_CACHED = 2**16
+    from lad_mpi.types import Array, HostBools, HostBytes, HostFloats, HostInts
 
 
 class DeviceBlock:
     """A contiguous block of devices that compute together.
-
-    All devices of the block compute their j-th subsets in one call, for a few j
-    at a time. So memory is O(block × Q), independent of the load.
 
     Parameters
     ----------
@@ -37,17 +28,17 @@ class DeviceBlock:
 
     Attributes
     ----------
-    residuals : array, shape (devices of the block, Q), or None
-        Residuals of error feedback: the compression error that later messages add
-        again. Zeros for Byzantine devices. None before the first message and without
-        error feedback.
+    state : dict of str to array, shape (devices of the block, message values)
+        What devices keep between iterations, one row a device. ``"residuals"`` are those of
+        error feedback: the compression error that later messages add again; zeros for
+        Byzantine devices. ``"momentum"`` is the device momentum. Zeros at the start.
     """
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._first, self._count = setup.layout.block(setup.link.rank)
         self._own = slice(self._first, self._first + self._count)
-        dimension = setup.problem.dimension
+        dimension = setup.dimension
         shape = (self._count, setup.message_dimension)
         xp, dtype = setup.backend.xp, setup.backend.dtype
         self._coded: Array = xp.empty(shape, dtype=dtype)
@@ -55,50 +46,98 @@ class DeviceBlock:
         self._parts = [
             self._coded[:, start : start + dimension] for start in range(0, shape[1], dimension)
         ]
-        # Compute as many columns of subsets at a time as stay in the cache.
-        self._columns = max(1, _CACHED // max(1, self._count * dimension))
-        self._terms: Array = xp.empty((self._columns * self._count, dimension), dtype=dtype)
+        self.state: dict[str, Array] = {
+            name: xp.zeros(shape, dtype=dtype) for name in setup.device_states
+        }
         block = (setup.byzantine >= self._first) & (setup.byzantine < self._first + self._count)
         self._byzantine: HostInts = setup.byzantine[block]
-        self.residuals: Array | None = None
         # isinstance on a protocol costs more than a small attack, so check once.
         attack = setup.spec.attack
         self._attack = attack if isinstance(attack, LocalAttack) and block.any() else None
         self._tampering = attack if isinstance(attack, WireAttack) and block.any() else None
         self._previous: HostBytes | None = None
+        self._corrupted: HostBools | None = None
+        if isinstance(attack, DataAttack) and block.any():
+            self._corrupted = np.zeros(self._count, dtype=bool)
+            self._corrupted[self._byzantine - self._first] = True
 
     def encode(self, model: Array, iteration: int, clock: Clock) -> Array:
-        """Compute the devices' subset gradients and their coded vectors.
+        """Compute the devices' coded vectors, and their momentum.
 
         Returns
         -------
-        array, shape (devices of the block, Q)
-            Coded vectors, valid until the next call.
+        array, shape (devices of the block, message values)
+            What the devices send if they are honest, valid until the next call.
         """
-        own = self._own
-        fetch = self._fetch_shared if self._setup.spec.compute == "shared" else self._fetch
+        setup = self._setup
         with clock(Phase.COMPUTE):
-            assignment = self._setup.assignment(iteration)
-            source = fetch(model, assignment)
+            assignment = setup.assignment(iteration)
+            subsets = assignment.part(self._own, slice(None))
+            parts = [(part, scales[self._own]) for part, scales in self._weighted(assignment)]
+            if setup.spec.compute == "faithful":
+                for part, scales in parts:
+                    setup.objective.coded_gradients(
+                        model,
+                        subsets,
+                        scales,
+                        part,
+                        iteration=iteration,
+                        corrupted=self._corrupted,
+                    )
+        if setup.spec.compute == "shared":
+            self._share(model, subsets, parts, iteration, clock)
+        beta = setup.spec.devices.momentum
+        if not beta:
+            return self._coded
         with clock(Phase.ENCODE):
-            weights = [self._setup.backend.asarray(part[own]) for part in assignment.weight_parts]
-            one_column = assignment.weights.shape[1] == 1
-            self._coded.fill(0)
-        for first in range(0, assignment.max_load, self._columns):
-            columns = slice(first, first + self._columns)
-            with clock(Phase.COMPUTE):
-                wanted = assignment.part(self._own, columns).T
-                held = wanted >= 0
-                flat = wanted[held]
-                source(flat, self._terms[: len(flat)])
-            with clock(Phase.ENCODE):
-                for part, scales in zip(self._parts, weights, strict=True):
-                    self._accumulate(part, held, None if one_column else scales[:, columns])
-        if one_column:
-            with clock(Phase.ENCODE):
-                for part, scales in zip(self._parts, weights, strict=True):
-                    self._setup.backend.xp.multiply(part, scales, out=part)
+            momentum = self.state[MOMENTUM]
+            momentum *= beta
+            self._coded *= 1 - beta
+            momentum += self._coded
+            # A copy, because attacks change what is sent.
+            self._coded[...] = momentum
         return self._coded
+
+    def _weighted(self, assignment: Assignment) -> list[tuple[Array, HostFloats]]:
+        return list(zip(self._parts, assignment.weight_parts, strict=True))
+
+    def _share(
+        self,
+        model: Array,
+        subsets: HostInts,
+        parts: list[tuple[Array, HostFloats]],
+        iteration: int,
+        clock: Clock,
+    ) -> None:
+        """Compute each distinct subset gradient once, and combine them for each device.
+
+        Honest devices and those that train on corrupted targets have gradients of their own.
+        """
+        xp, dtype = self._setup.backend.xp, self._setup.backend.dtype
+        corrupted = self._corrupted
+        if corrupted is None:
+            corrupted = np.zeros(self._count, dtype=bool)
+        for flipped in np.unique(corrupted).tolist():
+            rows = np.flatnonzero(corrupted == flipped)
+            with clock(Phase.COMPUTE):
+                distinct = np.unique(subsets[rows])
+                distinct = distinct[distinct >= 0]
+                table = xp.empty((len(distinct), self._setup.dimension), dtype=dtype)
+                self._setup.objective.coded_gradients(
+                    model,
+                    distinct[:, None],
+                    np.ones((1, 1)),
+                    table,
+                    iteration=iteration,
+                    corrupted=np.full(len(distinct), flipped),
+                )
+            with clock(Phase.ENCODE):
+                for row in rows.tolist():
+                    held = subsets[row][subsets[row] >= 0]
+                    chosen = table[xp.asarray(np.searchsorted(distinct, held))]
+                    for part, scales in parts:
+                        scale = np.broadcast_to(scales[row], subsets[row].shape)[: len(held)]
+                        part[row] = self._setup.backend.asarray(scale) @ chosen
 
     def attack(self, coded: Array, iteration: int) -> None:
         """Replace the rows of Byzantine devices with their attack, in place."""
@@ -112,15 +151,15 @@ class DeviceBlock:
         """Compress the vectors and write one message per device."""
         setup = self._setup
         channel = setup.channel(iteration, self._first, self._count)
-        if not setup.has_residuals:
+        if RESIDUALS not in self.state:
             setup.packing.pack(coded, channel, slots)
             return
-        corrected = correct(coded, self.residuals)
+        corrected = correct(coded, self.state[RESIDUALS])
         setup.packing.pack(corrected, channel, slots)
         received, _ = setup.packing.unpack(slots, channel)
-        self.residuals = keep(corrected, received)
+        self.state[RESIDUALS] = keep(corrected, received)
         # Byzantine devices do not use error feedback.
-        self.residuals[self._byzantine - self._first] = 0
+        self.state[RESIDUALS][self._byzantine - self._first] = 0
 
     def tamper(self, slots: Array, iteration: int) -> None:
         """Replace the bytes of messages of Byzantine devices, in place."""
@@ -144,38 +183,3 @@ class DeviceBlock:
             devices.byzantine,
             previous,
         )
-
-    def _accumulate(self, part: Array, held: HostBools, weights: Array | None) -> None:
-        """Add the computed gradients column by column, so every device sums in a fixed order."""
-        everyone = bool(held.all())
-        start = 0
-        for j, column in enumerate(held):
-            # With a slice, += works in place; with row numbers it copies twice.
-            rows = slice(None) if everyone else np.flatnonzero(column)
-            count = self._count if everyone else int(column.sum())
-            terms = self._terms[start : start + count]
-            part[rows] += terms if weights is None else terms * weights[rows, j, None]
-            start += count
-
-    def _fetch(self, model: Array, assignment: Assignment) -> _Source:  # noqa: ARG002
-        gradients = self._setup.problem.gradients
-        return lambda wanted, out: gradients(model, wanted, out)
-
-    def _fetch_shared(self, model: Array, assignment: Assignment) -> _Source:
-        xp, dtype = self._setup.backend.xp, self._setup.backend.dtype
-        distinct = self._distinct(assignment)
-        table = xp.empty((len(distinct), self._setup.problem.dimension), dtype=dtype)
-        self._setup.problem.gradients(model, distinct, table)
-
-        def copy(wanted: HostInts, out: Array) -> None:
-            xp.take(table, xp.asarray(np.searchsorted(distinct, wanted)), axis=0, out=out)
-
-        return copy
-
-    def _distinct(self, assignment: Assignment) -> HostInts:
-        """Return the subsets that any device of the block computes, ascending."""
-        # The last entry collects the padding, -1.
-        seen = np.zeros(self._setup.problem.num_subsets + 1, dtype=bool)
-        for first in range(0, assignment.max_load, self._columns):
-            seen[assignment.part(self._own, slice(first, first + self._columns))] = True
-        return np.flatnonzero(seen[:-1])

@@ -1,22 +1,25 @@
-"""Compute metrics that need the true gradient. Evaluation does not count as training time."""
+"""Evaluate models on all ranks. Evaluation does not count as training time."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lad_mpi.arrays import to_host
 from lad_mpi.coding import DispersionCode
-from lad_mpi.metrics import dispersion, distance, names, norm, subset_statistics
+from lad_mpi.metrics import dispersion, distance, names, norm
+from lad_mpi.metrics.moments import Moments, node_moments, own_nodes, root_moments
 from lad_mpi.theory import sampled_dispersion
 from lad_mpi.training.server import diverged
 
 if TYPE_CHECKING:
     from lad_mpi.spec import Spec
-    from lad_mpi.training.iteration import Step
+    from lad_mpi.training.objective import Objective
     from lad_mpi.training.setup import Setup
-    from lad_mpi.types import Array
+    from lad_mpi.types import Array, Metric
 
 
 NO_PREDICTION = "none"
@@ -26,9 +29,11 @@ def dispersion_prediction(spec: Spec) -> str:
     """Return the kind of prediction for a run: ``exact``, ``upper bound`` or ``none``.
 
     A prediction of the dispersion of honest messages exists for codes that declare a
-    variance factor, together with unbiased codecs.
+    variance factor, together with unbiased codecs. With momentum there is none, because a
+    message then depends on all earlier models.
     """
-    if math.isnan(_variance_factor(spec)) or not spec.compression.unbiased:
+    known = not math.isnan(_variance_factor(spec)) and not spec.devices.momentum
+    if not known or not spec.compression.unbiased:
         return NO_PREDICTION
     return "exact" if spec.compression.delta_is_exact else "upper bound"
 
@@ -39,6 +44,152 @@ def _variance_factor(spec: Spec) -> float:
     if not isinstance(code, DispersionCode):
         return math.nan
     return code.variance_factor(devices.count, devices.num_byzantine)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluated:
+    """The truth about a model.
+
+    Parameters
+    ----------
+    gradient : array of float64, shape (Q,)
+        ∇F.
+    beta_squared : float
+        β², the heterogeneity of the subsets.
+    batch_beta_squared, batch_gradient_norm : float
+        β² and ‖∇F‖ of the batches of the last iteration.
+    metrics : dict of str to float
+        The loss and the model's other metrics, on the training and the test samples.
+    """
+
+    gradient: Array
+    beta_squared: float
+    batch_beta_squared: float
+    batch_gradient_norm: float
+    metrics: dict[str, float]
+
+
+def model_metrics(objective: Objective) -> tuple[Metric, ...]:
+    """Return the metrics of a run's model that are not in every log."""
+    found = []
+    for metric in objective.functions.metrics:
+        places = {"training": names.on_train(metric.name), "test": names.on_test(metric.name)}
+        if metric.name == names.LOSS:
+            del places["training"]
+        if not objective.num_test_samples:
+            places.pop("test")
+        found += [
+            replace(metric, name=name, long_name=f"{metric.long_name} on the {which} samples")
+            for which, name in places.items()
+        ]
+    return tuple(found)
+
+
+class EvaluationShare:
+    """One rank's share of the evaluation of a model.
+
+    A rank evaluates the subsets with the numbers of its devices, and some blocks of the test
+    set. The sums follow a fixed tree, so the bits do not depend on the number of ranks.
+
+    Parameters
+    ----------
+    setup : Setup
+        The run on this rank.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._objective = setup.objective
+        layout, count = setup.layout, self._objective.num_subsets
+        starts = [layout.block(rank) for rank in range(setup.link.size)]
+        self._nodes = [own_nodes(first, first + held, count) for first, held in starts]
+        hosts = [rank for rank, (_, held) in enumerate(starts) if held]
+        blocks = self._objective.num_test_blocks
+        self._blocks = [range(0)] * setup.link.size
+        for number, rank in enumerate(hosts):
+            share = number * blocks // len(hosts), (number + 1) * blocks // len(hosts)
+            self._blocks[rank] = range(*share)
+
+    def evaluate(self, model: Array, iteration: int) -> Evaluated | None:
+        """Evaluate a model together with all ranks.
+
+        Parameters
+        ----------
+        model : array, shape (Q,)
+            The model.
+        iteration : int
+            Iteration whose batches are evaluated beside the whole data.
+
+        Returns
+        -------
+        Evaluated or None
+            The result on the server; None elsewhere.
+        """
+        objective = self._objective
+        whole = self._moments(model, None)
+        batch = self._moments(model, iteration) if objective.uses_batches else whole
+        test = self._test_sums(model)
+        if whole is None or batch is None:
+            return None
+        xp, count = self._setup.backend.xp, objective.num_subsets
+        gradient = whole.means[0]
+        penalty = objective.penalty(norm(model) ** 2)
+        sums = [float(total) for total in whole.sums[0]]
+        metrics = {}
+        for metric, train, tested in zip(objective.functions.metrics, sums, test, strict=True):
+            if metric.name == names.LOSS:
+                metrics[names.LOSS] = train / count + penalty
+            else:
+                metrics[names.on_train(metric.name)] = train / objective.num_samples
+            if objective.num_test_samples:
+                metrics[names.on_test(metric.name)] = tested / objective.num_test_samples
+        return Evaluated(
+            xp.ascontiguousarray(gradient),
+            float(whole.spreads[0, 0]) / count,
+            float(batch.spreads[0, 0]) / count,
+            norm(batch.means[0]),
+            metrics,
+        )
+
+    def _moments(self, model: Array, iteration: int | None) -> Moments | None:
+        objective, link = self._objective, self._setup.link
+        dimension, count = objective.dimension, objective.num_subsets
+
+        def leaves(first: int, stop: int) -> Moments:
+            return objective.moments(model, first, stop, iteration)
+
+        own = [node_moments(node, count, leaves, dimension) for node in self._nodes[link.rank]]
+        if link.size == 1:
+            return own[0]
+        width = 2 + dimension + (len(objective.functions.metrics) if iteration is None else 0)
+        most = max(map(len, self._nodes))
+        table = np.zeros((most, width))
+        for row, moments in zip(table, own, strict=False):
+            row[:] = to_host(moments.table())[0]
+        tables = link.collect(table)
+        if tables is None:
+            return None
+        backend = self._setup.backend
+        found = {
+            node: Moments.from_table(backend.asarray(row[None], dtype=np.float64), dimension)
+            for nodes, rows in zip(self._nodes, tables, strict=True)
+            for node, row in zip(nodes, rows, strict=False)
+        }
+        return root_moments(found, count)
+
+    def _test_sums(self, model: Array) -> list[float]:
+        objective, link = self._objective, self._setup.link
+        width = len(objective.functions.metrics)
+        if not objective.num_test_blocks:
+            return [math.nan] * width
+        table = np.zeros((max(map(len, self._blocks)), width))
+        for row, block in zip(table, self._blocks[link.rank], strict=False):
+            row[:] = objective.test_sums(model, block)
+        tables = link.collect(table)
+        if tables is None:
+            return [math.nan] * width
+        # Exact, so the order of the blocks does not matter.
+        return [math.fsum(column) for column in tables.reshape(-1, width).T]
 
 
 class Evaluator:
@@ -52,18 +203,15 @@ class Evaluator:
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
-        problem = setup.problem
-        self._every_subset = np.arange(problem.num_subsets, dtype=np.int64)
-        self._gradients: Array = setup.backend.xp.empty(
-            (problem.num_subsets, problem.dimension), dtype=setup.backend.dtype
-        )
-        optimum = problem.optimum
+        optimum = setup.objective.optimum()
         self._optimum = None if optimum is None else setup.backend.asarray(optimum, dtype=float)
         self._variance_factor = _variance_factor(setup.spec)
         self._prediction = dispersion_prediction(setup.spec)
-        self._delta = setup.spec.compression.delta(problem.dimension)
+        self._delta = setup.spec.compression.delta(setup.dimension)
 
-    def at_step(self, step: Step) -> dict[str, float]:
+    def at_step(
+        self, messages: Array, estimate: Array, model: Array, evaluated: Evaluated
+    ) -> dict[str, float]:
         """Return the metrics of an iteration, at the model before its update.
 
         Raises
@@ -71,18 +219,17 @@ class Evaluator:
         RunFailedError
             A metric is infinite, or the loss is NaN.
         """
-        gradient, beta_squared = self._truth(step.model)
-        honest = step.messages[self._setup.honest]
+        honest = messages[self._setup.honest]
         metrics = {
-            **self._at_point(step.model, gradient),
-            names.AGGREGATION_ERROR: distance(step.estimate, gradient),
-            names.BETA_SQUARED: beta_squared,
+            **self._at_point(model, evaluated),
+            names.AGGREGATION_ERROR: distance(estimate, evaluated.gradient),
+            names.BETA_SQUARED: evaluated.beta_squared,
             names.HONEST_DISPERSION: dispersion(honest),
-            names.HONEST_DISPERSION_PREDICTED: self._predicted(beta_squared, norm(gradient)),
+            names.HONEST_DISPERSION_PREDICTED: self._predicted(evaluated),
         }
         return _checked(metrics)
 
-    def at_model(self, model: Array) -> dict[str, float]:
+    def at_model(self, model: Array, evaluated: Evaluated) -> dict[str, float]:
         """Return the metrics that need no messages.
 
         Raises
@@ -90,28 +237,24 @@ class Evaluator:
         RunFailedError
             A metric is infinite, or the loss is NaN.
         """
-        gradient, _ = self._truth(model)
-        return _checked(self._at_point(model, gradient))
+        return _checked(self._at_point(model, evaluated))
 
-    def _truth(self, model: Array) -> tuple[Array, float]:
-        self._setup.problem.gradients(model, self._every_subset, self._gradients)
-        return subset_statistics(self._gradients)
-
-    def _at_point(self, model: Array, gradient: Array) -> dict[str, float]:
+    def _at_point(self, model: Array, evaluated: Evaluated) -> dict[str, float]:
         known = self._optimum is not None
         return {
-            names.LOSS: self._setup.problem.loss(model),
-            names.GRADIENT_NORM: norm(gradient),
+            **evaluated.metrics,
+            names.GRADIENT_NORM: norm(evaluated.gradient),
             names.DISTANCE_TO_OPTIMUM: distance(model, self._optimum) if known else math.nan,
         }
 
-    def _predicted(self, beta_squared: float, gradient_norm: float) -> float:
+    def _predicted(self, evaluated: Evaluated) -> float:
+        """Return the expected dispersion of the honest messages, given the batches drawn."""
         if self._prediction == NO_PREDICTION:
             return math.nan
         devices = self._setup.spec.devices
         return sampled_dispersion(
-            beta_squared * self._variance_factor,
-            gradient_norm**2,
+            evaluated.batch_beta_squared * self._variance_factor,
+            evaluated.batch_gradient_norm**2,
             num_devices=devices.count,
             num_honest=devices.count - devices.byzantine,
             delta=self._delta,

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lad_mpi.arrays import copy_array, to_host
+from lad_mpi.training.checkpoint import ArrayLayout
 from lad_mpi.training.clock import Clock, Phase
 from lad_mpi.training.device import DeviceBlock
+from lad_mpi.training.evaluate import Evaluated, EvaluationShare
 from lad_mpi.training.overlap import gather_in_slices
-from lad_mpi.training.server import Server, count_refusals
+from lad_mpi.training.server import RULE_STATE, Server, count_refusals
 from lad_mpi.transport import EmulatedExchange
 from lad_mpi.types import COMMAND_BYTES, broadcast_bytes
 
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
     from lad_mpi.types import Array, HostFloats, HostInts
 
 
+#: Prefix of the devices' states in a checkpoint.
+_DEVICES = "devices/"
+
+
 class Command(IntEnum):
     """A command that the server sends to all ranks with every broadcast."""
 
@@ -30,6 +36,7 @@ class Command(IntEnum):
     CONTINUE = 1
     FLUSH = 2
     CHECKPOINT = 3
+    EVALUATE = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,8 +72,6 @@ class Loop:
     ----------
     setup : Setup
         The run on this rank.
-    first_iteration : int
-        Number of iterations that earlier launches completed.
 
     Attributes
     ----------
@@ -82,11 +87,11 @@ class Loop:
         Number of completed iterations whose times have not been collected yet.
     """
 
-    def __init__(self, setup: Setup, first_iteration: int = 0) -> None:
+    def __init__(self, setup: Setup) -> None:
         link = setup.link
         self.setup = setup
         self.capacity = min(setup.spec.logging.flush_every, setup.spec.iterations)
-        self.done = first_iteration
+        self.done = 0
         self.pending = 0
         self.clock = Clock(
             self.capacity,
@@ -97,6 +102,8 @@ class Loop:
         # Allocate all memory here, where the ranks can still agree to fail if one runs out of it.
         self._devices = DeviceBlock(setup) if link.hosts_devices else None
         self.server = Server(setup) if link.is_server else None
+        self._evaluation = EvaluationShare(setup)
+        self._last = 0
         shape = (link.size, *self.clock.table.shape)
         self._seconds = np.empty(shape) if self._devices is None else None
         messages = setup.layout.num_devices if link.is_server else setup.layout.block(link.rank)[1]
@@ -129,6 +136,7 @@ class Loop:
             if command != Command.CONTINUE:
                 return command, None
             model = setup.backend.asarray(self._downlink_model()) if devices is not None else None
+        self._last = iteration
 
         if devices is not None and model is not None:
             coded = devices.encode(model, iteration, clock)
@@ -159,16 +167,16 @@ class Loop:
             estimate = server.aggregate(messages, iteration, begun)
         before = server.model.copy()
         with clock(Phase.UPDATE):
-            server.update(estimate)
+            server.update(estimate, iteration)
         server.check_finite(iteration)
         return command, Step(before, messages, estimate, count_refusals(rejections))
 
-    def announce(self, command: Command) -> Command:
-        """Broadcast a command and the model; return the command on every rank."""
+    def announce(self, command: Command, model: Array | None = None) -> Command:
+        """Broadcast a command and a model, by default the server's; return the command."""
         word = self.exchange.downlink[:COMMAND_BYTES].view(np.int64)
         if self.server is not None:
             word[0] = int(command)
-            copy_array(self.server.model, self._downlink_model())
+            copy_array(self.server.model if model is None else model, self._downlink_model())
         self.setup.backend.synchronize()
         self.exchange.broadcast()
         return Command(int(word[0]))
@@ -182,10 +190,20 @@ class Loop:
                 command, _ = self.iterate()
                 if command == Command.CONTINUE:
                     self.commit()
-                    continue
-                self._hand_over()
-                if command == Command.CHECKPOINT:
-                    self._gather_residuals()
+                elif command == Command.EVALUATE:
+                    self._evaluate()
+                else:
+                    self._hand_over()
+                    if command == Command.CHECKPOINT:
+                        self._gather_states({})
+
+    def evaluate(self, model: Array) -> Evaluated:
+        """Evaluate a model on all ranks, with the batches of the last iteration; on the server."""
+        self.announce(Command.EVALUATE, model)
+        evaluated = self._evaluate()
+        if evaluated is None:
+            raise RuntimeError("only the server evaluates")
+        return evaluated
 
     def commit(self) -> None:
         """Complete an iteration."""
@@ -206,40 +224,57 @@ class Loop:
             raise RuntimeError("only the server collects")
         return seconds
 
-    def collect_state(self) -> tuple[HostFloats, HostFloats | None]:
+    def collect_state(self) -> tuple[HostFloats, dict[str, HostFloats]]:
         """Announce a checkpoint and collect its state from all ranks; on the server.
 
         Returns
         -------
         seconds : ndarray of float64, shape (ranks, capacity, phases)
             Every rank's clock table.
-        residuals : ndarray, shape (N, Q), or None
-            Residuals of all devices; None without error feedback.
+        arrays : dict of str to ndarray
+            The state by name, as :attr:`layouts` describes it.
         """
         setup = self.setup
-        room = None
-        if setup.has_residuals and self._devices is None:
+        if self.server is None:
+            raise RuntimeError("only the server collects")
+        room = {}
+        if self._devices is None:
             # Allocate before the broadcast: if memory runs out, no rank waits in a gather.
             shape = (setup.layout.num_devices, setup.message_dimension)
-            room = np.empty(shape, dtype=setup.backend.dtype)
+            room = {name: np.empty(shape, setup.backend.dtype) for name in setup.device_states}
         seconds = self.collect(Command.CHECKPOINT)
-        return seconds, self._gather_residuals(room)
+        arrays = {name: to_host(array) for name, array in self.server.state.items()}
+        return seconds, {**arrays, **self._gather_states(room)}
 
-    def restore(self, checkpoint: Checkpoint | None) -> None:
+    @property
+    def layouts(self) -> dict[str, ArrayLayout]:
+        """Layout of each array in the checkpoints of the run, by name; on the server."""
+        setup = self.setup
+        dtype, rows = setup.backend.dtype, (setup.layout.num_devices, setup.message_dimension)
+        state = {} if self.server is None else self.server.state
+        return {
+            RULE_STATE: ArrayLayout((setup.dimension,), dtype, required=False),
+            **{name: ArrayLayout(array.shape, array.dtype) for name, array in state.items()},
+            **{_DEVICES + name: ArrayLayout(rows, dtype) for name in setup.device_states},
+        }
+
+    def restore(self, iterations: int, checkpoint: Checkpoint | None) -> None:
         """Continue from a checkpoint; all ranks call this, but only the server has the file."""
         setup = self.setup
-        if self.server is not None and checkpoint is not None:
-            self.server.restore(checkpoint.model, checkpoint.rule_state)
-        if not setup.has_residuals:
+        self.done = iterations
+        if iterations == 0:
             return
-        own = setup.link.scatter_rows(
-            setup.layout,
-            None if checkpoint is None else checkpoint.residuals,
-            (setup.message_dimension,),
-            setup.backend.dtype,
-        )
-        if self._devices is not None:
-            self._devices.residuals = setup.backend.asarray(own)
+        if self.server is not None and checkpoint is not None:
+            self.server.restore(checkpoint.arrays)
+        for name in setup.device_states:
+            own = setup.link.scatter_rows(
+                setup.layout,
+                None if checkpoint is None else checkpoint.arrays[_DEVICES + name],
+                (setup.message_dimension,),
+                setup.backend.dtype,
+            )
+            if self._devices is not None:
+                self._devices.state[name] = setup.backend.asarray(own).copy()
 
     def _downlink_model(self) -> Array:
         return self.exchange.downlink[COMMAND_BYTES:].view(self.setup.backend.dtype)
@@ -248,16 +283,24 @@ class Loop:
         self.pending = 0
         return self.setup.link.collect(self.clock.table, self._seconds)
 
-    def _gather_residuals(self, room: HostFloats | None = None) -> HostFloats | None:
-        if not self.setup.has_residuals:
-            return None
+    def _evaluate(self) -> Evaluated | None:
+        backend = self.setup.backend
+        model = backend.asarray(self._downlink_model())
+        return self._evaluation.evaluate(model, self._last)
+
+    def _gather_states(self, room: dict[str, HostFloats]) -> dict[str, HostFloats]:
         setup = self.setup
-        own = None if self._devices is None else self._devices.residuals
-        if own is None:
-            # Residuals are zero before the first message. A server without devices has no rows.
-            _, count = setup.layout.block(setup.link.rank)
-            own = np.zeros((count, setup.message_dimension), dtype=setup.backend.dtype)
-        return setup.link.gather_rows(setup.layout, to_host(own), room)
+        gathered = {}
+        for name in setup.device_states:
+            if self._devices is None:
+                # A server without devices has no rows.
+                own = np.empty((0, setup.message_dimension), dtype=setup.backend.dtype)
+            else:
+                own = to_host(self._devices.state[name])
+            rows = setup.link.gather_rows(setup.layout, own, room.get(name))
+            if rows is not None:
+                gathered[_DEVICES + name] = rows
+        return gathered
 
 
 def _plan(setup: Setup) -> Exchange:
@@ -267,7 +310,7 @@ def _plan(setup: Setup) -> Exchange:
     exchange = link.plan(
         setup.layout,
         setup.messages.slot_bytes,
-        broadcast_bytes(setup.problem.dimension, backend.dtype.itemsize),
+        broadcast_bytes(setup.dimension, backend.dtype.itemsize),
         lambda shape: allocate(shape, "uint8"),
     )
     network = spec.network.emulate

@@ -16,7 +16,7 @@ from lad_mpi.metrics import names
 from lad_mpi.spec import to_toml
 from lad_mpi.training.checkpoint import Checkpoint, Checkpoints
 from lad_mpi.training.clock import PHASE_NAMES, TRAINING_PHASES, Phase
-from lad_mpi.training.evaluate import Evaluator
+from lad_mpi.training.evaluate import Evaluator, model_metrics
 from lad_mpi.training.iteration import Command
 from lad_mpi.training.outcome import Outcome, Progress
 from lad_mpi.training.provenance import provenance
@@ -71,7 +71,7 @@ def lead(
     """
     if loop.server is None:
         raise RuntimeError("only the server leads")
-    metrics = (*STEP_METRICS, *loop.server.metrics)
+    metrics = (*STEP_METRICS, *model_metrics(loop.setup.objective), *loop.server.metrics)
     stopped = False
     try:
         # The inner told_errors() converts an error before the log records it; the outer one
@@ -97,7 +97,8 @@ def lead(
                     # The server and the evaluator check for overflow themselves.
                     with np.errstate(over="ignore", invalid="ignore"):
                         launch.iterate(interrupt)
-                    if loop.done < loop.setup.spec.iterations:
+                        state = launch.final_state()
+                    if state is None:
                         launch.checkpoint()
             except LadError:
                 stopped = True
@@ -107,7 +108,7 @@ def lead(
                 raise
             stopped = True
             launch.flush(Command.STOP)
-            return launch.finish(interrupt)
+            return launch.finish(interrupt, state)
     except LadError as error:
         if not stopped:
             loop.collect(Command.STOP)
@@ -172,7 +173,7 @@ class _Launch:
 
     def checkpoint(self) -> None:
         """Write all records to the log, and the state of all ranks to a checkpoint."""
-        seconds, residuals = self._loop.collect_state()
+        seconds, arrays = self._loop.collect_state()
         # Write the log first: a checkpoint must not be ahead of it.
         self._recorder.flush(seconds)
         self._log.sync()
@@ -181,25 +182,31 @@ class _Launch:
                 self._loop.done,
                 self._log.uuid,
                 self._identity,
-                to_host(self._server.model),
-                self._server.rule_state,
-                residuals,
+                arrays,
             )
         )
         self._saved, self._saved_at = self._loop.done, monotonic()
 
-    def finish(self, interrupt: InterruptRequest) -> Outcome:
+    def final_state(self) -> FinalState | None:
+        """Evaluate the final model; return None if iterations are left to do."""
+        if self._loop.done < self._spec.iterations:
+            return None
+        model = self._server.model
+        return FinalState(
+            to_host(model), self._evaluator.at_model(model, self._loop.evaluate(model))
+        )
+
+    def finish(self, interrupt: InterruptRequest, state: FinalState | None) -> Outcome:
         """Close the log with the outcome."""
         loop = self._loop
-        if loop.done < self._spec.iterations:
+        if state is None:
             done = f"by {interrupt.signal_name} after {loop.done} iterations"
             self._log.finish("interrupted", failure=done)
             return Outcome("interrupted", f"interrupted {done}", ExitCode.CHECKPOINTED)
-        errors = self._evaluator.at_model(self._server.model)
-        self._log.finish("complete", state=FinalState(to_host(self._server.model), errors))
+        self._log.finish("complete", state=state)
         self._checkpoints.clear()
         # The last iteration was evaluated before its update, so show the final model's loss.
-        self._progress.update(loop.done, self._spec.iterations, errors[names.LOSS])
+        self._progress.update(loop.done, self._spec.iterations, state.metrics[names.LOSS])
         return Outcome("complete")
 
     def _is_due(self) -> bool:
@@ -213,10 +220,11 @@ class _Launch:
 
     def _evaluate(self, step: Step) -> dict[str, float]:
         done, spec = self._loop.done, self._spec
-        if done % spec.logging.evaluate_every and done + 1 < spec.iterations:
+        if done % self._loop.setup.evaluate_every and done + 1 < spec.iterations:
             return {}
         with self._loop.clock(Phase.EVALUATE):
-            return self._evaluator.at_step(step)
+            evaluated = self._loop.evaluate(step.model)
+            return self._evaluator.at_step(step.messages, step.estimate, step.model, evaluated)
 
 
 def _open_log(
@@ -244,7 +252,7 @@ def _open_log(
             spec.logging.warmup_iterations,
             tuple(metrics),
         ),
-        dimension=setup.problem.dimension,
+        dimension=setup.dimension,
         dtype=setup.backend.dtype,
         swmr=spec.logging.swmr,
         overwrite=output.replaces,

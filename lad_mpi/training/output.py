@@ -204,7 +204,7 @@ def _resume(output: Output, spec: Spec) -> Output:
         ) from error
     if output.identity.data_digest == UNREADABLE_DATA:
         # Raise the error of the data, which is clearer than a difference of digests.
-        spec.problem.digest()
+        spec.data.digest()
     earlier = identity_of(log.spec, log.data_digest, log.packages)
     if differences := output.identity.differences(earlier):
         raise UsageError(

@@ -73,7 +73,7 @@ def provenance(
         "scheduler": [f"{name}={value}" for name, value in variables.items()],
         "oversubscribed": oversubscribed(places),
         **({"emulated_network": emulated} if emulated else {}),
-        **({"data_reading": setup.problem.reading} if setup.problem.reading else {}),
+        **({"data_reading": setup.data_reading} if setup.data_reading else {}),
         "remarks": [_with_names(remark, names) for remark in remarks],
         "dispersion_prediction": dispersion_prediction(spec),
     }

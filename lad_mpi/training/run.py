@@ -86,17 +86,16 @@ def run_spec(
             # Prepare: every rank opens its backend and loads the data.
             setup = together(link, lambda: _prepare(spec, link))
 
-            # Agree: on the data, on the first iteration, and that all could allocate memory.
+            # Agree: on the data, that all could allocate memory, and on the first iteration.
             together(link, lambda: _check_data(setup, output))
-            output = together(link, lambda: _pick_checkpoint(setup, output))
+            loop = together(link, lambda: stack.enter_context(closing(Loop(setup))))
+            output = together(link, lambda: _pick_checkpoint(loop, output))
             if output is not None:
                 _show(output.notes, progress)
             first = int(link.share("" if output is None else str(output.first_iteration)))
             interrupt = interrupt or stack.enter_context(InterruptRequest())
             ranks = link.gather_texts(describe_rank(setup.backend))
-            loop = together(link, lambda: stack.enter_context(closing(Loop(setup, first))))
-            if first > 0:
-                loop.restore(None if output is None else output.checkpoint)
+            loop.restore(first, None if output is None else output.checkpoint)
 
             # Iterate, checkpoint and finish.
             if output is None:
@@ -142,7 +141,7 @@ def _check_data(setup: Setup, output: Output | None) -> None:
     DataError
         The data differ between ranks, or have changed since the output was opened.
     """
-    places = setup.link.gather_texts(f"{setup.problem.digest} {socket.gethostname()}")
+    places = setup.link.gather_texts(f"{setup.data_digest} {socket.gethostname()}")
     if not setup.link.is_server:
         return
     read = [place.split(" ") for place in places]
@@ -162,13 +161,12 @@ def _check_data(setup: Setup, output: Output | None) -> None:
         )
 
 
-def _pick_checkpoint(setup: Setup, output: Output | None) -> Output | None:
+def _pick_checkpoint(loop: Loop, output: Output | None) -> Output | None:
     if output is None:
         return None
-    from lad_mpi.training.checkpoint import arrays_of  # noqa: PLC0415
     from lad_mpi.training.output import pick_checkpoint  # noqa: PLC0415
 
-    return pick_checkpoint(output, arrays_of(setup))
+    return pick_checkpoint(output, loop.layouts)
 
 
 def _show(notes: Sequence[str], progress: Progress) -> None:

@@ -8,19 +8,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lad_mpi.arrays import to_host
-from lad_mpi.attacks import AttackContext, OmniscientAttack
-from lad_mpi.coding import DecodeStatus, DecodingCode
+from lad_mpi.attacks import AttackContext, OmniscientAttack, StatefulAttack
+from lad_mpi.coding import Decoded, DecodeStatus, DecodingCode
 from lad_mpi.compression import Rejection
 from lad_mpi.errors import ParameterError, RunFailedError
 from lad_mpi.wire import ArrivingMessages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from lad_mpi.aggregation import Arriving, Pipeline
     from lad_mpi.training.setup import Setup
     from lad_mpi.types import Array, HostBytes, HostFloats, HostInts, Metric
+
+
+#: Names in the server's state: that of a stateful rule, and prefixes of others.
+RULE_STATE = "rule/state"
+_OPTIMIZER, _ATTACK = "optimizer/", "attack/"
 
 
 class Server:
@@ -46,7 +50,7 @@ class Server:
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
-        self.model: Array = setup.problem.initial_model()
+        self.model: Array = setup.objective.initial_model(setup.streams)
         self.decoder_status = DecodeStatus.NOT_USED
         self._rule_state: Array | None = None
         self._arrived: HostFloats | None = None
@@ -54,21 +58,39 @@ class Server:
         attack, code = setup.spec.attack, setup.spec.coding
         anyone = len(setup.byzantine) > 0
         self._attack = attack if isinstance(attack, OmniscientAttack) and anyone else None
+        self._learning = attack if isinstance(attack, StatefulAttack) and anyone else None
+        message = setup.backend.xp.zeros(setup.message_dimension, dtype=setup.backend.dtype)
+        self._attack_state = {} if self._learning is None else self._learning.initial_state(message)
+        self._updates = setup.spec.optimizer
+        self._optimizer_state = self._updates.method.initial_state(self.model)
         self._decoder = code if isinstance(code, DecodingCode) else None
         rule = setup.spec.aggregation if self._decoder is None else setup.spec.fallback
         self.metrics: tuple[Metric, ...] = () if rule is None else rule.metrics
         self.reported = self._nothing_reported()
 
     @property
-    def rule_state(self) -> HostFloats | None:
-        """State of a stateful rule, in host memory."""
-        return None if self._rule_state is None else to_host(self._rule_state)
+    def state(self) -> dict[str, Array]:
+        """What the server keeps between iterations, by name, the model included."""
+        rule = {} if self._rule_state is None else {RULE_STATE: self._rule_state}
+        return {
+            "model": self.model,
+            **{_OPTIMIZER + name: array for name, array in self._optimizer_state.items()},
+            **{_ATTACK + name: array for name, array in self._attack_state.items()},
+            **rule,
+        }
 
-    def restore(self, model: HostFloats, rule_state: HostFloats | None) -> None:
-        """Set the model and the rule's state from a checkpoint."""
+    def restore(self, arrays: Mapping[str, HostFloats]) -> None:
+        """Set the state from a checkpoint, as :attr:`state` names it."""
         backend = self._setup.backend
-        self.model = backend.asarray(model).copy()
-        self._rule_state = None if rule_state is None else backend.asarray(rule_state)
+
+        def copied(name: str) -> Array:
+            array = arrays[name]
+            return backend.asarray(array, dtype=array.dtype).copy()
+
+        self.model = copied("model")
+        self._optimizer_state = {name: copied(_OPTIMIZER + name) for name in self._optimizer_state}
+        self._attack_state = {name: copied(_ATTACK + name) for name in self._attack_state}
+        self._rule_state = copied(RULE_STATE) if RULE_STATE in arrays else None
 
     def receive(self, inbox: Array, iteration: int) -> tuple[Array, HostInts]:
         """Validate and unpack all messages; see :meth:`MessageFormat.unpack`.
@@ -137,10 +159,18 @@ class Server:
             return
         honest = vectors[setup.honest]
         context = AttackContext(
-            setup.streams, iteration, setup.byzantine, devices.count, devices.byzantine
+            setup.streams,
+            iteration,
+            setup.byzantine,
+            devices.count,
+            devices.byzantine,
+            aggregate=lambda crafted: self._tried(vectors, crafted, iteration),
         )
         try:
-            crafted = attack.craft(honest, context)
+            if self._learning is not None:
+                crafted = self._learning.advance(honest, context, self._attack_state)
+            else:
+                crafted = attack.craft(honest, context)
         except ParameterError as error:
             raise RunFailedError(f"attack.{error}", hint=error.hint) from error
         channel = setup.channel(iteration, 0, devices.count, setup.byzantine)
@@ -176,13 +206,7 @@ class Server:
         code = self._decoder
         if code is None:
             return self._apply(spec.aggregation, messages, iteration, begun)
-        decoded = code.decode(
-            messages,
-            self._setup.assignment(iteration),
-            spec.devices.num_byzantine,
-            streams=self._setup.streams,
-            iteration=iteration,
-        )
+        decoded = self._decode(code, messages, iteration)
         self.decoder_status = decoded.status
         self.reported = self._nothing_reported()
         if decoded.status == DecodeStatus.EXACT:
@@ -196,9 +220,17 @@ class Server:
             )
         return self._apply(spec.fallback, messages, iteration)
 
-    def update(self, estimate: Array) -> None:
-        """Take one step, x ← x − γ ĝ."""
-        self.model -= self._setup.spec.optimizer.step_size * estimate
+    def update(self, estimate: Array, iteration: int) -> None:
+        """Take one step of the optimizer."""
+        # If the model overflows, check_finite says so.
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._updates.apply(
+                self.model,
+                estimate,
+                self._optimizer_state,
+                iteration,
+                self._setup.spec.iterations,
+            )
 
     def check_finite(self, iteration: int) -> None:
         """Raise if the model has diverged.
@@ -210,6 +242,35 @@ class Server:
         """
         if not bool(self._setup.backend.xp.isfinite(self.model).all()):
             raise diverged(f"the model is not finite after iteration {iteration}")
+
+    def _decode(self, code: DecodingCode, messages: Array, iteration: int) -> Decoded:
+        return code.decode(
+            messages,
+            self._setup.assignment(iteration),
+            self._setup.spec.devices.num_byzantine,
+            streams=self._setup.streams,
+            iteration=iteration,
+        )
+
+    def _tried(self, vectors: Array, crafted: Array, iteration: int) -> Array:
+        """Return the estimate if Byzantine devices sent some vectors; for attacks."""
+        messages = vectors.copy()
+        messages[self._setup.byzantine] = crafted
+        spec = self._setup.spec
+        if self._decoder is not None:
+            decoded = self._decode(self._decoder, messages, iteration)
+            if decoded.status == DecodeStatus.EXACT or spec.fallback is None:
+                return decoded.gradient
+        rule = spec.aggregation if self._decoder is None else spec.fallback
+        if rule is None:
+            raise RunFailedError("this run has neither a rule nor a decoder")
+        with rule_errors_named():
+            return rule.step(
+                messages,
+                streams=self._setup.streams,
+                iteration=iteration,
+                state=self._rule_state,
+            ).estimate
 
     def _apply(
         self,

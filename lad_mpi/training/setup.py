@@ -9,25 +9,34 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lad_mpi.aggregation.columns import column_slices
+from lad_mpi.attacks import DataAttack
 from lad_mpi.compression import Channel, FeedbackCodec, GpuCodec
+from lad_mpi.models import PenalizedModel
 from lad_mpi.rng import Purpose, Streams
-from lad_mpi.spec import check_data, check_dimension
+from lad_mpi.spec import build_model, check_dimension
+from lad_mpi.training.objective import Objective
 from lad_mpi.transport import Layout
 from lad_mpi.wire import MessageFormat, packing_for, warm_up
 
 if TYPE_CHECKING:
     from lad_mpi.arrays import Backend
     from lad_mpi.coding import Assignment
-    from lad_mpi.data import ProblemData
     from lad_mpi.spec import Spec
     from lad_mpi.transport import Link
     from lad_mpi.types import HostInts
     from lad_mpi.wire import Packing
 
 
+#: Names of what a device keeps between iterations.
+RESIDUALS, MOMENTUM = "residuals", "momentum"
+
 #: Nothing overlaps with the arrival of the first slice or the work on the last. With eight
 #: slices that is an eighth of each.
 _MOST_SLICES = 8
+#: Samples times parameters of a small model, and choices of the default of
+#: ``logging.evaluate_every`` for larger ones.
+_SMALL = 10**5
+_ROUND = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +55,10 @@ class Setup:
         Array library, dtype and device.
     streams : Streams
         All random streams.
-    problem : ProblemData
-        The data, the same on every rank.
+    objective : Objective
+        What is minimised, the same on every rank.
+    data_digest, data_reading : str
+        What identifies the data, and how they were read; empty if they were drawn.
     messages : MessageFormat
         Size and layout of a message.
     packing : Packing
@@ -61,7 +72,9 @@ class Setup:
     layout: Layout
     backend: Backend
     streams: Streams
-    problem: ProblemData
+    objective: Objective
+    data_digest: str
+    data_reading: str
     messages: MessageFormat
     packing: Packing
     byzantine: HostInts
@@ -79,10 +92,39 @@ class Setup:
         return self._assignments[key]
 
     @property
-    def has_residuals(self) -> bool:
-        """Whether devices keep residuals for error feedback."""
+    def dimension(self) -> int:
+        """Q, the number of model parameters."""
+        return self.objective.dimension
+
+    @cached_property
+    def device_states(self) -> tuple[str, ...]:
+        """Names of what each device keeps between iterations, one message vector each."""
         codec = self.spec.compression
-        return isinstance(codec, FeedbackCodec) and codec.error_feedback
+        corrects = isinstance(codec, FeedbackCodec) and codec.error_feedback
+        has_momentum = self.spec.devices.momentum > 0
+        return (RESIDUALS,) * corrects + (MOMENTUM,) * has_momentum
+
+    @cached_property
+    def evaluate_every(self) -> int:
+        """Iterations between two evaluations.
+
+        If the spec leaves it out, a small model is evaluated in every iteration. For others,
+        evaluation computes at most a quarter of the gradients of samples that the devices
+        compute, but the run is evaluated at least 20 times.
+        """
+        if self.spec.logging.evaluate_every is not None:
+            return self.spec.logging.evaluate_every
+        objective, batch = self.objective, self.spec.devices.batch_size
+        if objective.num_samples * objective.dimension <= _SMALL:
+            return 1
+        whole = objective.num_samples / objective.num_subsets
+        loads = self.assignment(0).loads.sum()
+        trained = loads * (whole if batch is None else min(batch, whole))
+        # The test set only takes the forward half of a gradient.
+        evaluated = objective.num_samples + objective.num_test_samples / 2
+        wanted = 4 * evaluated / max(1.0, float(trained))
+        most = max(1, self.spec.iterations // 20)
+        return next((every for every in _ROUND if every >= min(wanted, most)), _ROUND[-1])
 
     def channel(
         self, iteration: int, first: int, count: int, rows: HostInts | None = None
@@ -118,11 +160,11 @@ class Setup:
     @property
     def message_dimension(self) -> int:
         """Number of values in a message before compression, Q or a multiple of it."""
-        return self.spec.coding.message_parts * self.problem.dimension
+        return self.spec.coding.message_parts * self.dimension
 
 
 def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
-    """Load the data and draw the Byzantine devices, identically on every rank.
+    """Load the data, build the model and draw the Byzantine devices, identically on every rank.
 
     Raises
     ------
@@ -132,9 +174,23 @@ def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
     """
     layout = Layout(spec.devices.count, link.size)
     streams = Streams(spec.seed)
-    problem = spec.problem.load(spec.devices.count, streams, backend)
-    check_data(spec, problem)
-    message_dimension = spec.coding.message_parts * problem.dimension
+    dataset = spec.data.load(
+        spec.devices.count, streams, task=spec.model.task, has_bias=spec.model.has_bias
+    )
+    functions = build_model(spec, dataset.form, backend)
+    corrupted = None
+    if isinstance(spec.attack, DataAttack):
+        corrupted = spec.attack.corrupt_targets(dataset.targets, dataset.form.num_classes)
+    objective = Objective(
+        dataset,
+        functions,
+        backend,
+        streams=streams,
+        batch_size=spec.devices.batch_size,
+        l2=spec.model.l2 if isinstance(spec.model, PenalizedModel) else 0.0,
+        corrupted=corrupted,
+    )
+    message_dimension = spec.coding.message_parts * objective.dimension
     check_dimension(spec, message_dimension)
     draw = streams.permutation(Purpose.BYZANTINE, 0, spec.devices.count)
     messages = MessageFormat(spec.compression, message_dimension, backend.dtype)
@@ -144,7 +200,9 @@ def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
         layout=layout,
         backend=backend,
         streams=streams,
-        problem=problem,
+        objective=objective,
+        data_digest=dataset.digest,
+        data_reading=dataset.reading,
         messages=messages,
         packing=packing_for(messages, backend),
         byzantine=np.sort(draw[: spec.devices.byzantine]),

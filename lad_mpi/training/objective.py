@@ -1,0 +1,269 @@
+"""What is minimised: a model on a data set, and the gradients that devices compute."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lad_mpi.errors import DataError
+from lad_mpi.metrics.moments import Moments
+from lad_mpi.models import SolvableFunctions
+from lad_mpi.rng import Purpose
+from lad_mpi.training.batches import Batches
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lad_mpi.arrays import Backend
+    from lad_mpi.data import Dataset
+    from lad_mpi.models import ModelFunctions
+    from lad_mpi.rng import Streams
+    from lad_mpi.types import Array, HostBools, HostFloats, HostInts
+
+#: Numbers of features that are gathered at once, so that a stack of batches stays in the cache.
+_AT_ONCE = 2**17
+#: Numbers of features that are gathered at most, so that memory does not grow with the load.
+_MOST = 2**22
+#: Samples of a block in which the test set is evaluated.
+_TEST_BLOCK = 256
+
+
+class Objective:
+    r"""The loss F of a model on a data set, in the memory of one backend.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The samples, grouped by subset.
+    functions : ModelFunctions
+        The model.
+    backend : Backend
+        Array library and dtype.
+    streams : Streams
+        The run's random streams, from which batches are drawn.
+    batch_size : int, optional
+        b, the number of samples of a subset in an iteration; all of them if None.
+    l2 : float
+        Strength of the penalty.
+    corrupted : ndarray, shape (n,), optional
+        The targets on which Byzantine devices train.
+
+    Raises
+    ------
+    DataError
+        A number is too large for the dtype of the backend.
+
+    Notes
+    -----
+    F(x) = (1/N) Σ_k f_k(x), and f_k is the mean loss over the samples of subset k plus
+    (l2/2) ‖x‖².
+
+    A batch belongs to its subset: all devices that hold subset k in iteration t use the same
+    samples of it. A device computes one weighted gradient over the batches of all its subsets.
+    Its bits only depend on its own subsets, batches and weights, so they do not depend on the
+    number of ranks.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        functions: ModelFunctions,
+        backend: Backend,
+        *,
+        streams: Streams,
+        batch_size: int | None = None,
+        l2: float = 0.0,
+        corrupted: Array | None = None,
+    ) -> None:
+        self.functions = functions
+        self.dimension = functions.dimension
+        self.num_subsets = dataset.num_subsets
+        self.num_samples = len(dataset.targets)
+        self.num_test_samples = len(dataset.test_targets)
+        self._backend = backend
+        self._offsets = dataset.offsets
+        self._batches = Batches(dataset.offsets, batch_size, streams)
+        self._l2 = l2
+        self._features = self._narrowed(dataset.features)
+        self._targets = self._narrowed(dataset.targets)
+        self._corrupted = None if corrupted is None else self._narrowed(corrupted)
+        self._test = self._narrowed(dataset.test_features), self._narrowed(dataset.test_targets)
+
+    @property
+    def uses_batches(self) -> bool:
+        """Whether some subset has more samples than a batch."""
+        return self._batches.are_drawn
+
+    @property
+    def num_test_blocks(self) -> int:
+        """Number of blocks in which the test set is evaluated; 0 without a test set."""
+        return -(-self.num_test_samples // _TEST_BLOCK)
+
+    def optimum(self) -> HostFloats | None:
+        """Return the minimiser of F, float64, shape (Q,), on the host; None if not known."""
+        if not isinstance(self.functions, SolvableFunctions):
+            return None
+        sizes = np.diff(self._offsets)
+        weights = np.repeat(1.0 / (len(sizes) * sizes), sizes)
+        return self.functions.optimum(self._features, self._targets, weights)
+
+    def initial_model(self, streams: Streams) -> Array:
+        """Return the model that training starts from, shape (Q,)."""
+        generator = streams.generator(Purpose.MODEL)
+        return self._backend.asarray(self.functions.initial_model(generator)).copy()
+
+    def coded_gradients(
+        self,
+        model: Array,
+        subsets: HostInts,
+        weights: HostFloats,
+        out: Array,
+        *,
+        iteration: int | None,
+        corrupted: HostBools | None = None,
+    ) -> None:
+        """Write Σ_j w_ij ∇f_{subsets[i, j]}(model) for each device i.
+
+        Parameters
+        ----------
+        model : array, shape (Q,)
+            The model x.
+        subsets : ndarray of int64, shape (n, d)
+            Subset numbers; -1 pads rows at the end.
+        weights : ndarray of float64, shape (n, d) or (n, 1)
+            The weights of the code.
+        out : array, shape (n, Q)
+            Receives the coded vectors; its rows may lie apart.
+        iteration : int or None
+            Iteration whose batches are used; None for all samples.
+        corrupted : ndarray of bool, shape (n,), optional
+            Devices that train on the corrupted targets.
+        """
+        weights = np.broadcast_to(weights, subsets.shape)
+        # A run that diverges shows it in its values, not in warnings on every rank.
+        with np.errstate(over="ignore", invalid="ignore"):
+            for rows, samples, scales in self._stacks(subsets, weights, iteration):
+                wrong = None if corrupted is None else corrupted[rows]
+                self._add_up(model, samples, scales, wrong, out[rows])
+            if self._l2:
+                total = np.where(subsets >= 0, weights, 0).sum(axis=1, keepdims=True)
+                out += self._backend.asarray(self._l2 * total) * model
+
+    def _add_up(
+        self,
+        model: Array,
+        samples: HostInts,
+        scales: HostFloats,
+        corrupted: HostBools | None,
+        out: Array,
+    ) -> None:
+        """Write the weighted gradient of each row of samples, a part of a long row at a time."""
+        step = max(1, _MOST // int(self._features.shape[1]))
+        part = out
+        for first in range(0, samples.shape[1], step):
+            columns = slice(first, first + step)
+            chosen = samples[:, columns]
+            if first == step:
+                part = self._backend.xp.empty(out.shape, dtype=out.dtype)
+            self.functions.gradients(
+                model,
+                self._take(self._features, chosen),
+                self._targets_of(chosen, corrupted),
+                self._backend.asarray(scales[:, columns]),
+                part,
+            )
+            if first:
+                out += part
+
+    def moments(self, model: Array, first: int, stop: int, iteration: int | None) -> Moments:
+        """Return gradient, loss and other measures of some subsets, one group each.
+
+        Parameters
+        ----------
+        model : array, shape (Q,)
+            The model x.
+        first, stop : int
+            The subsets, ``range(first, stop)``.
+        iteration : int or None
+            Iteration whose batches are used; the sums are then empty. None for all samples.
+
+        Returns
+        -------
+        Moments
+            The sums are f_k without the penalty, and the sums of the model's other metrics
+            over the samples of subset k.
+        """
+        subsets = np.arange(first, stop, dtype=np.int64)[:, None]
+        shape = (stop - first, self.dimension)
+        rows = self._backend.xp.empty(shape, dtype=self._backend.dtype)
+        self.coded_gradients(model, subsets, np.ones((1, 1)), rows, iteration=iteration)
+        count = len(self.functions.metrics) if iteration is None else 0
+        sums = self._backend.xp.zeros((stop - first, count))
+        if iteration is None:
+            with np.errstate(over="ignore", invalid="ignore"):
+                for group, samples, scales in self._stacks(subsets, np.ones(subsets.shape), None):
+                    stack = self._take(self._features, samples)
+                    found = self.functions.measure(model, stack, self._targets_of(samples))
+                    shares = self._backend.asarray(scales, dtype=np.float64)
+                    sums[group, 0] = (found[0] * shares).sum(axis=1)
+                    # Padding has the weight zero.
+                    sums[group, 1:] = (found[1:] * (shares > 0)).sum(axis=2).T
+        return Moments.of_rows(rows, sums)
+
+    def test_sums(self, model: Array, block: int) -> HostFloats:
+        """Return the sums of the model's metrics over a block of the test set, float64."""
+        rows = slice(block * _TEST_BLOCK, (block + 1) * _TEST_BLOCK)
+        features, targets = (part[rows][None] for part in self._test)
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = self.functions.measure(model, features, targets).sum(axis=(1, 2))
+        return np.array([float(value) for value in found])
+
+    def penalty(self, squared_norm: float) -> float:
+        """Return the penalty at a model of this squared norm."""
+        return self._l2 / 2 * squared_norm
+
+    def _stacks(
+        self, subsets: HostInts, weights: HostFloats, iteration: int | None
+    ) -> Iterator[tuple[slice, HostInts, HostFloats]]:
+        """Yield stacks of batches: the rows, their samples and the weights of the samples.
+
+        All batches of a stack have the same number of samples. The stack is small enough for
+        the cache.
+        """
+        batches = self._batches.of(iteration)
+        sizes = batches.sizes(subsets)
+        start = 0
+        for size, group in groupby(sizes.tolist()):
+            stop = start + len(list(group))
+            step = max(1, _AT_ONCE // max(1, size * int(self._features.shape[1])))
+            for first in range(start, stop, step):
+                rows = slice(first, min(first + step, stop))
+                yield rows, *batches.samples(subsets[rows], weights[rows], size)
+            start = stop
+
+    def _take(self, array: Array, samples: HostInts) -> Array:
+        if self._backend.on_host:
+            # Faster than indexing with an array.
+            return np.take(array, samples, axis=0)
+        return array[self._backend.xp.asarray(samples)]
+
+    def _targets_of(self, samples: HostInts, corrupted: HostBools | None = None) -> Array:
+        targets = self._take(self._targets, samples)
+        if corrupted is not None and self._corrupted is not None and corrupted.any():
+            rows = self._backend.xp.asarray(np.flatnonzero(corrupted))
+            targets[rows] = self._take(self._corrupted, samples[corrupted])
+        return targets
+
+    def _narrowed(self, values: Array) -> Array:
+        if values.dtype.kind == "i":
+            return self._backend.asarray(values, dtype=np.int64)
+        with np.errstate(over="ignore"):
+            narrow = np.ascontiguousarray(values, dtype=self._backend.dtype)
+        if not np.isfinite(narrow).all():
+            raise DataError(
+                f"the data hold numbers too large for {self._backend.dtype}",
+                hint='rescale the data, or set backend.dtype = "float64"',
+            )
+        return self._backend.asarray(narrow)
