@@ -24,8 +24,8 @@ TEST     = $(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 INSTALL  = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Tests that start no other processes, so several can run at a time.
 ALONE    = $(wildcard tests/test_*.py) $(addprefix tests/,aggregation analysis attacks coding \
-             compression conformance cuda doctor fuzz logs measure metrics problems records slurm \
-             spec study theory training transport wire)
+             compression conformance cuda data doctor fuzz logs measure metrics models optimizers \
+             records slurm spec study theory training transport wire)
 # A launcher hides the terminal from the ranks, so look for it here.
 PROGRESS = $$(test -t 2 && echo bar || echo lines)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import math
 import os
 import sys
 from pathlib import Path
@@ -41,10 +40,11 @@ def build_parser() -> argparse.ArgumentParser:
     formats.add_argument("--csv", action="store_true", help="print CSV with full precision")
     table.add_argument(
         "--target",
-        type=float,
-        metavar="LOSS",
-        help="also show the iterations, seconds and bytes to reach this loss",
+        metavar="[METRIC=]VALUE",
+        help="also show the iterations, seconds and bytes to reach a value of a metric, such as "
+        "test_accuracy=0.9; a number alone is a loss",
     )
+    _add_metric(table)
     table.set_defaults(command=_table)
     figures = _add(commands, "figures", "draw figures as PDF and PNG, with captions")
     figures.add_argument(
@@ -55,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder for the figures (default: figures)",
     )
+    _add_metric(figures)
     figures.set_defaults(command=_figures)
     scaling = _add(
         commands,
@@ -95,18 +96,31 @@ def _add(
     return parser
 
 
+def _add_metric(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--metric",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="show this metric of the logs; may be given several times (default: loss, and "
+        "test_accuracy if the logs have it)",
+    )
+
+
 # Modules are imported when a command needs them, so that the command line starts quickly.
 
 
 def _table(options: argparse.Namespace) -> ExitCode:
     from analysis import export, table  # noqa: PLC0415
+    from analysis.metrics import choose_metrics  # noqa: PLC0415
     from analysis.runs import load_collection  # noqa: PLC0415
     from analysis.summary import summarise  # noqa: PLC0415
+    from analysis.target import find_target  # noqa: PLC0415
 
-    if options.target is not None and not math.isfinite(options.target):
-        raise UsageError(f"--target {options.target}: expected a finite number")
     collection = load_collection(options.paths)
-    rows = summarise(collection, options.target)
+    runs = collection.runs
+    target = None if options.target is None else find_target(options.target, runs)
+    rows = summarise(collection, target, choose_metrics(runs, options.metric))
     if options.json:
         sys.stdout.write(export.to_json(rows, collection) + "\n")
     elif options.csv:
@@ -121,7 +135,7 @@ def _figures(options: argparse.Namespace) -> ExitCode:
 
     figures = import_figures()
     collection = load_collection(options.paths)
-    for path in figures.save_figures(collection, options.output):
+    for path in figures.save_figures(collection, options.output, options.metric):
         sys.stdout.write(f"{path}\n")
     for line in collection.describe_excluded():
         sys.stderr.write(f"{_PROGRAM}: left out: {one_line(line)}\n")

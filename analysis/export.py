@@ -85,6 +85,7 @@ def _record(row: Summary, time: TimeSummary) -> dict[str, Any]:
         **_spread("final_loss", row.final_loss),
         **_spread("ratio_to_exact", row.ratio_to_exact),
         "reference": row.reference,
+        **_metric_record(row),
         **_spread("dispersion_ratio", row.dispersion_ratio),
         "dispersion_prediction": row.dispersion_prediction,
         "uplink_bytes": row.uplink_bytes,
@@ -103,11 +104,22 @@ def _record(row: Summary, time: TimeSummary) -> dict[str, Any]:
     }
 
 
+def _metric_record(row: Summary) -> dict[str, Any]:
+    record: dict[str, Any] = {}
+    for found in row.metrics:
+        name = found.metric.name
+        record |= _spread(f"final_{name}", found.final)
+        record |= _spread(f"best_{name}", found.best)
+        record |= _spread(f"{name}_minus_exact", found.minus_exact)
+    return record
+
+
 def _target_record(target: Reach | None, timed: TimeToReach | None) -> dict[str, Any]:
     if target is None:
         return {}
     return {
-        "target_loss": target.loss,
+        "target_metric": target.target.metric.name,
+        "target_value": target.target.value,
         "target_reached": target.reached,
         **_spread("target_iterations", target.iterations),
         **_spread("target_uplink_bytes", target.uplink_bytes),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,24 +12,26 @@ import numpy as np
 from analysis.exact import exact_reference
 from analysis.facts import gradients_per_iteration
 from analysis.methods import final_loss
+from analysis.metrics import best_value, final_value
 from analysis.statistics import Estimate, estimate, estimate_over
-from analysis.target import Reach, TimeToReach, reach, time_to_reach
+from analysis.target import Reach, Target, TimeToReach, reach, time_to_reach
 from analysis.timing import counted_iterations, iteration_seconds, split_iterations
 from lad_mpi.metrics.names import (
     DOWNLINK_BYTES,
     HONEST_DISPERSION,
     HONEST_DISPERSION_PREDICTED,
+    LOSS,
     UPLINK_BYTES,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from analysis.facts import Conditions
     from analysis.methods import Method, TimedLaunches
     from analysis.runs import Collection
     from lad_mpi.logs import Launch, RunLog
-    from lad_mpi.types import HostFloats
+    from lad_mpi.types import HostFloats, Metric
 
 #: Kind of prediction of the dispersion if it is only an upper bound.
 UPPER_BOUND = "upper bound"
@@ -71,7 +74,7 @@ class TimeSummary:
     warm : bool
         Whether there were iterations after warm-up. If not, the times are those of warm-up.
     to_target : TimeToReach or None
-        Time to the target loss, if one was given.
+        Time to the target, if one was given.
     """
 
     label: str
@@ -83,6 +86,28 @@ class TimeSummary:
     phases: dict[str, PhaseTime]
     warm: bool
     to_target: TimeToReach | None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSummary:
+    """A metric of a method, medians over seeds.
+
+    Parameters
+    ----------
+    metric : Metric
+        The metric.
+    final : Estimate or None
+        Its value for the final model; None unless all seeds have one.
+    best : Estimate or None
+        Its best value of all evaluations; None unless all seeds have one.
+    minus_exact : Estimate or None
+        The final value minus that of exact recovery with the same seed.
+    """
+
+    metric: Metric
+    final: Estimate | None
+    best: Estimate | None
+    minus_exact: Estimate | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +126,8 @@ class Summary:
         Final loss over that of exact recovery with the same seed.
     reference : str or None
         Label of the method of exact recovery.
+    metrics : tuple of MetricSummary
+        Further metrics.
     dispersion_ratio : Estimate or None
         Measured over predicted dispersion of the honest messages: means over iterations,
         then over seeds.
@@ -111,7 +138,7 @@ class Summary:
     gradients : int or None
         Subset gradients that all devices together compute in an iteration.
     to_target : Reach or None
-        Cost of reaching the target loss, if one was given.
+        Cost of reaching the target, if one was given.
     times : tuple of TimeSummary
         Times of an iteration, by conditions.
     """
@@ -122,6 +149,7 @@ class Summary:
     final_loss: Estimate
     ratio_to_exact: Estimate | None
     reference: str | None
+    metrics: tuple[MetricSummary, ...]
     dispersion_ratio: Estimate | None
     dispersion_prediction: str
     uplink_bytes: float
@@ -131,17 +159,23 @@ class Summary:
     times: tuple[TimeSummary, ...]
 
 
-def summarise(collection: Collection, target_loss: float | None = None) -> list[Summary]:
+def summarise(
+    collection: Collection, target: Target | None = None, metrics: Sequence[Metric] = ()
+) -> list[Summary]:
     """Return a row for every method, the smallest final loss first.
 
     Parameters
     ----------
     collection : Collection
         The runs.
-    target_loss : float, optional
-        Also report the cost of reaching this loss.
+    target : Target, optional
+        Also report the cost of reaching this target.
+    metrics : sequence of Metric, optional
+        Further metrics to report. The loss is always reported.
     """
-    rows = [_summarise(method, collection.methods, target_loss) for method in collection.methods]
+    methods = collection.methods
+    further = [metric for metric in metrics if metric.name != LOSS]
+    rows = [_summarise(method, methods, target, further) for method in methods]
     return sorted(rows, key=lambda row: row.final_loss.median)
 
 
@@ -156,7 +190,9 @@ def dispersion_ratio(run: RunLog) -> float | None:
     return float(np.mean(measured[told] / predicted[told])) if told.any() else None
 
 
-def _summarise(method: Method, methods: Sequence[Method], target_loss: float | None) -> Summary:
+def _summarise(
+    method: Method, methods: Sequence[Method], target: Target | None, metrics: Sequence[Metric]
+) -> Summary:
     by_seed = method.by_seed
     runs = list(by_seed.values())
     reference = exact_reference(method, methods)
@@ -168,17 +204,38 @@ def _summarise(method: Method, methods: Sequence[Method], target_loss: float | N
         final_loss=estimate([final_loss(run) for run in runs]),
         ratio_to_exact=None if reference is None else _ratio(method, reference),
         reference=None if reference is None else reference.label,
+        metrics=tuple(_summarise_metric(metric, method, reference) for metric in metrics),
         dispersion_ratio=estimate(ratios) if ratios else None,
         dispersion_prediction=str(runs[0].provenance.get("dispersion_prediction", "")),
         uplink_bytes=_traffic(runs, UPLINK_BYTES),
         downlink_bytes=_traffic(runs, DOWNLINK_BYTES),
         gradients=gradients_per_iteration(method.spec),
-        to_target=None if target_loss is None else reach(method, target_loss),
-        times=tuple(_summarise_times(timing, target_loss) for timing in method.timings),
+        to_target=None if target is None else reach(method, target),
+        times=tuple(_summarise_times(timing, target) for timing in method.timings),
     )
 
 
-def _summarise_times(timing: TimedLaunches, target_loss: float | None) -> TimeSummary:
+def _summarise_metric(metric: Metric, method: Method, reference: Method | None) -> MetricSummary:
+    final = {seed: final_value(run, metric.name) for seed, run in method.by_seed.items()}
+    exact = {} if reference is None else reference.by_seed
+    return MetricSummary(
+        metric=metric,
+        final=_if_known(final.values()),
+        best=_if_known(best_value(run, metric) for run in method.by_seed.values()),
+        minus_exact=_if_known(
+            final[seed] - final_value(run, metric.name)
+            for seed, run in exact.items()
+            if seed in final
+        ),
+    )
+
+
+def _if_known(values: Iterable[float]) -> Estimate | None:
+    known = list(values)
+    return None if not known or any(map(math.isnan, known)) else estimate(known)
+
+
+def _summarise_times(timing: TimedLaunches, target: Target | None) -> TimeSummary:
     # A launch without iterations after warm-up counts only if there are no other launches.
     warm = [one for one in timing.launches if _is_warm(*one)]
     launches = warm or timing.launches
@@ -208,7 +265,7 @@ def _summarise_times(timing: TimedLaunches, target_loss: float | None) -> TimeSu
             for phase in parts[0]
         },
         warm=bool(warm),
-        to_target=None if target_loss is None else time_to_reach(timing, target_loss),
+        to_target=None if target is None else time_to_reach(timing, target),
     )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from analysis.layout import make_table, print_lines
 from analysis.marks import OVERSUBSCRIBED, mark, time_notes
+from analysis.metrics import meaning_of, title_of
 from analysis.statistics import CONFIDENCE, Estimate, least_count
 from analysis.summary import UPPER_BOUND
 from analysis.text import NOTHING, interval_text, significant, some_of, with_prefix
@@ -43,6 +44,7 @@ def notes(rows: Sequence[Summary]) -> list[str]:
     references = sorted({row.reference for row in rows if row.reference})
     if references:
         said.append(f"× exact: against {' or '.join(references)} with the same seed.")
+    said += _metric_notes(rows)
     said += _dispersion_notes(rows)
     said += _time_notes([time for row in rows for time in row.times])
     if any(row.to_target for row in rows):
@@ -62,7 +64,7 @@ def print_tables(rows: Sequence[Summary], collection: Collection) -> None:
     from lad_mpi.console import open_console  # noqa: PLC0415  (JSON does not need it)
 
     console = open_console()
-    tables = [_errors(rows), _costs(rows)]
+    tables = [_errors(rows), *_metrics(rows), _costs(rows)]
     if any(row.to_target for row in rows):
         tables += _to_target(rows)
     for table in tables:
@@ -90,6 +92,41 @@ def _errors(rows: Sequence[Summary]) -> TextTable:
     return make_table("Errors", titles, body)
 
 
+def _metrics(rows: Sequence[Summary]) -> Iterator[TextTable]:
+    for column in zip(*(row.metrics for row in rows), strict=True):
+        body = [
+            (
+                row.label,
+                str(row.seeds),
+                _or_nothing(found.final, 4),
+                _interval(found.final),
+                _or_nothing(found.best, 4),
+                _signed(found.minus_exact),
+            )
+            for row, found in zip(rows, column, strict=True)
+        ]
+        metric = column[0].metric
+        title = f"{title_of(metric).capitalize()}: {meaning_of(metric)}"
+        titles = ("method", "seeds", "final", "interval", "best", "− exact")
+        yield make_table(title, titles, body)
+
+
+def _metric_notes(rows: Sequence[Summary]) -> list[str]:
+    found = [summary for row in rows for summary in row.metrics]
+    said = []
+    if any(summary.best for summary in found):
+        said.append("best: over all evaluated models of a run, median over seeds.")
+    if any(summary.minus_exact for summary in found):
+        said.append("− exact: minus the final value of exact recovery with the same seed.")
+    return said
+
+
+def _signed(found: Estimate | None) -> str:
+    if found is None:
+        return NOTHING
+    return f"{found.median:+.3g}" if found.median else "0"
+
+
 def _costs(rows: Sequence[Summary]) -> TextTable:
     shown = _shown_phases([time for row in rows for time in row.times])
     body = [
@@ -112,9 +149,9 @@ def _costs(rows: Sequence[Summary]) -> TextTable:
 
 def _to_target(rows: Sequence[Summary]) -> Iterator[TextTable]:
     targets = [(row.label, row.to_target) for row in rows if row.to_target is not None]
-    loss = significant(targets[0][1].loss, 4)
+    words = str(targets[0][1].target)
     yield make_table(
-        f"To a loss of {loss}: until then, uplink in bytes",
+        f"To {words}: until then, uplink in bytes",
         ("method", "reached", "iterations", "interval", "uplink"),
         [
             (
@@ -129,7 +166,7 @@ def _to_target(rows: Sequence[Summary]) -> Iterator[TextTable]:
     )
     times = [(time, time.to_target) for row in rows for time in row.times]
     yield make_table(
-        f"Time to a loss of {loss}",
+        f"Time to {words}",
         ("method", "seeds", "iterations", "ms each", "seconds", "interval"),
         [
             (
@@ -181,6 +218,7 @@ def _differs(median: float, mean: float) -> bool:
 
 def _shown_estimates(rows: Sequence[Summary]) -> list[Estimate]:
     found = [row.final_loss for row in rows]
+    found += [summary.final for row in rows for summary in row.metrics if summary.final]
     found += [
         row.to_target.iterations for row in rows if row.to_target and row.to_target.iterations
     ]

@@ -1,21 +1,26 @@
-"""The cost of reaching a loss, and what a run has spent before each iteration."""
+"""The cost of reaching a target, and what a run has spent before each iteration."""
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analysis.metrics import find_metric, metric_curve, title_of
 from analysis.statistics import Estimate, estimate, estimate_over
 from analysis.timing import iteration_seconds
+from lad_mpi.errors import UsageError
 from lad_mpi.metrics.names import LOSS, UPLINK_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from analysis.methods import Method, TimedLaunches
     from lad_mpi.logs import RunLog
-    from lad_mpi.types import HostFloats
+    from lad_mpi.types import HostFloats, Metric
 
 
 def iterations_before(run: RunLog) -> HostFloats:
@@ -39,12 +44,65 @@ def _before(amounts: Any) -> HostFloats:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """A value of a metric to reach.
+
+    Parameters
+    ----------
+    metric : Metric
+        A metric with a better direction.
+    value : float
+        The target is reached if the metric is at this value or better.
+    """
+
+    metric: Metric
+    value: float
+
+    def __str__(self) -> str:
+        """Return for example ``test accuracy ≥ 0.9``."""
+        sign = "≥" if self.metric.better == "higher" else "≤"
+        return f"{title_of(self.metric)} {sign} {self.value:g}"
+
+
+def find_target(text: str, runs: Iterable[RunLog]) -> Target:
+    """Parse a target such as ``test_accuracy=0.9``. A number alone is a loss.
+
+    Parameters
+    ----------
+    text : str
+        ``METRIC=VALUE`` or ``VALUE``.
+    runs : iterable of RunLog
+        The logs, which say in which direction the metric is better.
+
+    Raises
+    ------
+    UsageError
+        The value is not a finite number, no log has the metric, or neither direction is
+        better.
+    """
+    name, _, number = text.rpartition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise UsageError(
+            f"--target {text}: expected a finite number",
+            hint="write METRIC=VALUE, such as test_accuracy=0.9, or a loss alone",
+        )
+    metric = find_metric(name.strip() or LOSS, runs)
+    if not metric.better:
+        raise UsageError(f"--target {text}: neither direction of {metric.name!r} is better")
+    return Target(metric, value)
+
+
+@dataclass(frozen=True, slots=True)
 class Reach:
     """What a method spent until an evaluated model reached the target.
 
     Parameters
     ----------
-    loss : float
+    target : Target
         The target.
     reached, seeds : int
         Number of seeds that reached it, and of all seeds.
@@ -52,7 +110,7 @@ class Reach:
         Iterations and bytes until then, over seeds; None unless all seeds reached it.
     """
 
-    loss: float
+    target: Target
     reached: int
     seeds: int
     iterations: Estimate | None
@@ -80,19 +138,19 @@ class TimeToReach:
     seconds: Estimate
 
 
-def reach(method: Method, loss: float) -> Reach:
-    """Return what it took to reach a loss for the first time."""
+def reach(method: Method, target: Target) -> Reach:
+    """Return what it took to reach a target for the first time."""
     runs = list(method.by_seed.values())
-    steps = [(run, step) for run in runs if (step := first_step(run, loss)) is not None]
+    steps = [(run, step) for run in runs if (step := first_step(run, target)) is not None]
     iterations = uplink_bytes = None
     if len(steps) == len(runs):
         iterations = estimate([float(step) for _, step in steps])
         uplink_bytes = estimate([float(uplink_bytes_before(run)[step]) for run, step in steps])
-    return Reach(loss, len(steps), len(runs), iterations, uplink_bytes)
+    return Reach(target, len(steps), len(runs), iterations, uplink_bytes)
 
 
-def time_to_reach(timing: TimedLaunches, loss: float) -> TimeToReach | None:
-    """Return the time to reach a loss for the first time.
+def time_to_reach(timing: TimedLaunches, target: Target) -> TimeToReach | None:
+    """Return the time to reach a target for the first time.
 
     Launches of one seed have the same errors. Each seed therefore counts once, with the
     median over its launches.
@@ -101,12 +159,12 @@ def time_to_reach(timing: TimedLaunches, loss: float) -> TimeToReach | None:
     -------
     TimeToReach or None
         None if no run had these conditions from the first iteration to the last, or if one
-        of these runs did not reach the loss.
+        of these runs did not reach the target.
     """
     steps: dict[int, int] = {}
     seconds: dict[int, list[float]] = defaultdict(list)
     for run in timing.whole_runs:
-        step = first_step(run, loss)
+        step = first_step(run, target)
         if step is None:
             return None
         seed = run.spec["seed"]
@@ -125,33 +183,14 @@ def time_to_reach(timing: TimedLaunches, loss: float) -> TimeToReach | None:
     )
 
 
-def first_step(run: RunLog, error: float, metric: str = LOSS) -> int | None:
-    """Return the number of iterations after which an error was first reached; None if never.
+def first_step(run: RunLog, target: Target) -> int | None:
+    """Return the number of iterations after which a target was first reached; None if never.
 
-    Parameters
-    ----------
-    run : RunLog
-        The run.
-    error : float
-        The error is reached if the metric is at or below this value.
-    metric : str
-        The metric, as in :func:`error_curve`.
+    Only evaluated iterations count, so the target may have been reached some iterations
+    earlier.
     """
+    curve = metric_curve(run, target.metric.name)
     # Iterations without an evaluation are NaN, which compares as False.
-    good = np.flatnonzero(error_curve(run, metric) <= error)
+    is_higher_better = target.metric.better == "higher"
+    good = np.flatnonzero(curve >= target.value if is_higher_better else curve <= target.value)
     return int(good[0]) if good.size else None
-
-
-def error_curve(run: RunLog, metric: str) -> HostFloats:
-    """Return an error after 0, 1, …, T iterations; NaN if it was not evaluated.
-
-    Parameters
-    ----------
-    run : RunLog
-        The run.
-    metric : {"loss", "gradient_norm", "distance_to_optimum"}
-        The error.
-    """
-    final = np.nan if run.final is None else run.final.metrics.get(metric, np.nan)
-    curve: HostFloats = np.array([*run.metrics[metric], final])
-    return curve

@@ -82,7 +82,7 @@ def main() -> None:
     ):
         settings = {
             "iterations": str(ITERATIONS),
-            "problem.dimension": dimension,
+            "data.dimension": dimension,
             "devices": f"{{count={NUM_DEVICES},byzantine={NUM_BYZANTINE}}}",
             "coding.load": "1",
             "aggregation.kind": repr(rule),

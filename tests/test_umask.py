@@ -15,7 +15,7 @@ from lad_mpi.slurm.record import Submission, write_submissions
 
 SPEC = """
 iterations = 100000
-problem = { dimension = 6 }
+data = { dimension = 6 }
 devices = { count = 10, byzantine = 2 }
 safety = { checkpoint_every = 20 }
 logging = { flush_every = 20 }

@@ -1,16 +1,18 @@
 """Figures for a paper, as PDF and PNG, with captions."""
 
 from analysis.figures.save import (
-    FIGURES,
+    METRIC_FIGURES,
     SCALING_FIGURES,
+    drawings_of,
     save_figures,
     save_forecast_figures,
     save_scaling_figures,
 )
 
 __all__ = [
-    "FIGURES",
+    "METRIC_FIGURES",
     "SCALING_FIGURES",
+    "drawings_of",
     "save_figures",
     "save_forecast_figures",
     "save_scaling_figures",

@@ -135,6 +135,11 @@ def fold_name(name: str, points: float, size: float = _TEXT) -> str:
     return "\n".join(lines).replace("\u00a0=\u00a0", " = ")
 
 
+def literal(text: str) -> str:
+    """Return a text for a label that matplotlib would search for formulae."""
+    return fold_name(text, np.inf).replace("$", r"\$")
+
+
 def sample(**look: Any) -> Line2D:
     """Return a line that is only drawn in the legend."""
     return Line2D([], [], **look)

@@ -1,4 +1,4 @@
-"""Loss during training, against iterations, time and traffic."""
+"""A metric during training, against iterations, time and traffic."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from analysis.figures import canvas
 from analysis.figures.notes import (
     left_out_caption,
     seeds_caption,
+    sentence,
     spread_caption,
     times_caption,
     times_heading,
 )
 from analysis.figures.panels import arrange, errors_of, lines_of, times_of
-from analysis.methods import final_loss
+from analysis.metrics import meaning_of, metric_curve, title_of
 from analysis.statistics import estimate
 from analysis.target import iterations_before, seconds_before, uplink_bytes_before
 from lad_mpi.metrics.names import LOSS
@@ -34,11 +35,12 @@ if TYPE_CHECKING:
     from analysis.figures.panels import Arrangement, Panel
     from analysis.runs import Collection
     from lad_mpi.logs import RunLog
-    from lad_mpi.types import HostFloats
+    from lad_mpi.types import HostFloats, Metric
 
-#: The axis is logarithmic if the ends of the methods differ by a larger factor.
+#: The horizontal axis is logarithmic if the ends of the methods differ by a larger factor.
 _WIDE = 5.0
-#: A line leaves the axes at the top if its loss exceeds the initial loss by this factor.
+#: A line leaves a logarithmic axis at the top if it exceeds the largest initial value by this
+#: factor.
 _LOST = 30.0
 #: Opacity of a band, and sum over all bands of a panel.
 _BAND, _BANDS = 0.1, 1.0
@@ -56,7 +58,7 @@ class Curve:
     x : ndarray of float64, shape (n,)
         What was spent, median over seeds.
     median, low, high : ndarray of float64, shape (n,)
-        Loss at these points.
+        Values at these points.
     """
 
     x: HostFloats
@@ -65,38 +67,42 @@ class Curve:
     high: HostFloats
 
 
-def against_iterations(collection: Collection) -> tuple[Figure, str] | None:
-    """Draw loss against iterations."""
-    return _draw(collection, iterations_before, "iteration", "Loss against iterations.")
+def against_iterations(collection: Collection, metric: Metric) -> tuple[Figure, str] | None:
+    """Draw a metric against iterations."""
+    return _draw(collection, metric, iterations_before, "iteration", "iterations.")
 
 
-def against_seconds(collection: Collection) -> tuple[Figure, str] | None:
-    """Draw loss against training time."""
-    caption = "Loss against training time: the server's clock, without evaluation."
-    return _draw(collection, seconds_before, "training time (s)", caption, timed=True)
+def against_seconds(collection: Collection, metric: Metric) -> tuple[Figure, str] | None:
+    """Draw a metric against training time."""
+    caption = "training time: the server's clock, without evaluation."
+    return _draw(collection, metric, seconds_before, "training time (s)", caption, timed=True)
 
 
-def against_bytes(collection: Collection) -> tuple[Figure, str] | None:
-    """Draw loss against uplink traffic."""
-    caption = "Loss against bytes sent by all devices to the server."
-    return _draw(collection, uplink_bytes_before, _BYTES, caption)
+def against_bytes(collection: Collection, metric: Metric) -> tuple[Figure, str] | None:
+    """Draw a metric against uplink traffic."""
+    caption = "bytes sent by all devices to the server."
+    return _draw(collection, metric, uplink_bytes_before, _BYTES, caption)
 
 
-def loss_curve(runs: Sequence[RunLog], spent: Callable[[RunLog], HostFloats]) -> Curve:
-    """Return the loss of a method against what was spent, where it is finite.
+def median_curve(
+    runs: Sequence[RunLog], metric: str, spent: Callable[[RunLog], HostFloats]
+) -> Curve:
+    """Return a metric of a method against what was spent, where it is finite.
 
     Parameters
     ----------
     runs : sequence of RunLog
         One run for each seed, with evaluations at the same iterations.
+    metric : str
+        Name of the metric.
     spent : callable
         Returns what a run has spent before each iteration and after the last one,
         shape (T + 1,).
     """
-    losses = np.array([[*run.metrics[LOSS], final_loss(run)] for run in runs])
+    values = np.array([metric_curve(run, metric) for run in runs])
     costs = np.array([spent(run) for run in runs])
-    evaluated = np.isfinite(losses).all(axis=0)
-    estimates = [estimate(column.tolist()) for column in losses[:, evaluated].T]
+    evaluated = np.isfinite(values).all(axis=0)
+    estimates = [estimate(column.tolist()) for column in values[:, evaluated].T]
     return Curve(
         x=np.median(costs[:, evaluated], axis=0),
         median=np.array([found.median for found in estimates]),
@@ -107,43 +113,57 @@ def loss_curve(runs: Sequence[RunLog], spent: Callable[[RunLog], HostFloats]) ->
 
 def _draw(
     collection: Collection,
+    metric: Metric,
     spent: Callable[[RunLog], HostFloats],
     label: str,
-    caption: str,
+    against: str,
     *,
     timed: bool = False,
 ) -> tuple[Figure, str] | None:
     methods = collection.methods
     sources = times_of(methods) if timed else errors_of(methods)
-    found = {source.label: loss_curve(source.runs, spent) for source in sources}
+    found = {one.label: median_curve(one.runs, metric.name, spent) for one in sources}
     curves = {name: curve for name, curve in found.items() if curve.x.size}
     if not curves:
         return None
-    arrangement = arrange([line for line in lines_of(sources) if line.label in curves])
+    arrangement = arrange([line for line in lines_of(sources, metric) if line.label in curves])
     panels = canvas.grid(arrangement)
     first = _start(list(curves.values()))
     lost: dict[str, None] = {}
     for panel, axes in zip(arrangement.panels, panels.axes, strict=True):
         _draw_panel(axes, panel, curves, arrangement.styles, first)
         _scale_spent(axes, [curve.x for curve in curves.values()], first)
-        lost |= dict.fromkeys(_scale_loss(axes, panel, curves))
+        if metric.better != "higher":
+            lost |= dict.fromkeys(_scale_values(axes, panel, curves))
         if label == _BYTES:
             axes.xaxis.set_major_formatter(EngFormatter(unit="B"))
-    panels.label(label, "loss $F(x)$")
+    panels.label(label, axis_label(metric))
     canvas.legend(panels.figure, _entries(arrangement, curves), beside=len(arrangement.panels) == 1)
     conditions = [one.conditions for method in methods for one in method.timings] if timed else []
     setting = setting_of(method.spec for method in methods)
     canvas.heading(panels.figure, setting, *times_heading(conditions))
+    title = title_of(metric)
+    meaning = "" if metric.name == LOSS else f"{sentence(f'{title}: {meaning_of(metric)}')}"
     said = [
-        caption,
+        f"{title.capitalize()} against {against}",
+        meaning,
         times_caption(conditions),
         seeds_caption(collection),
         spread_caption(collection, "Bands"),
         f"Above the axes at the end: {'; '.join(lost)}." if lost else "",
-        left_out_caption(arrangement, "grey"),
-        *(f"{name} has no finite loss." for name in found if name not in curves),
+        left_out_caption(arrangement, "grey", title),
+        *(f"{name} has no finite {title}." for name in found if name not in curves),
     ]
     return panels.figure, " ".join(text for text in said if text)
+
+
+def axis_label(metric: Metric) -> str:
+    """Return the label of an axis, with an arrow towards higher values if they are better."""
+    if metric.name == LOSS:
+        return "loss $F(x)$"
+    units = "" if metric.units == "1" else f" ({metric.units})"
+    arrow = " (↑ better)" if metric.better == "higher" else ""
+    return canvas.literal(f"{title_of(metric)}{units}{arrow}")
 
 
 def _draw_panel(
@@ -171,7 +191,7 @@ def _draw_panel(
 
 
 def _entries(arrangement: Arrangement, curves: Mapping[str, Curve]) -> dict[str, Artist]:
-    """Return the legend: in the order of the final losses, or of rules and loads."""
+    """Return the legend: in the order of the final values, or of rules and loads."""
     names = list(arrangement.styles)
     if len(arrangement.panels) == 1:
         own = {name: method for method, name in arrangement.panels[0].names.items()}
@@ -201,15 +221,15 @@ def _scale_spent(axes: Axes, spent: Sequence[HostFloats], first: float) -> None:
         axes.set_xlim(0, 1.02 * last or 1.0)
 
 
-def _scale_loss(axes: Axes, panel: Panel, curves: Mapping[str, Curve]) -> list[str]:
-    """Make the axis of losses logarithmic if possible; return the lines that leave its top."""
+def _scale_values(axes: Axes, panel: Panel, curves: Mapping[str, Curve]) -> list[str]:
+    """Make the vertical axis logarithmic if possible; return the lines that leave its top."""
     shown = {name: curves[name] for name in (*panel.names, *panel.others)}
     if any((curve.low < 0).any() for curve in shown.values()):
         return []
     begun = max(float(curve.median[0]) for curve in shown.values())
     if begun <= 0:
         return []
-    # A loss of zero has no place on a logarithmic axis; the line leaves it at the bottom.
+    # Zero has no place on a logarithmic axis; the line leaves it at the bottom.
     axes.set_yscale("log", nonpositive="clip")
     top = _LOST * begun
     lost = [name for name in panel.names if curves[name].median.max() > top]

@@ -1,4 +1,4 @@
-"""Errors against load, with the law of the dispersion."""
+"""Errors and other metrics against load, with the law of the dispersion."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from analysis import style
 from analysis.exact import exact_reference
 from analysis.families import load_families, load_of, setting_of
 from analysis.figures import canvas
-from analysis.figures.notes import left_out_caption, seeds_caption, spread_caption
+from analysis.figures.convergence import axis_label
+from analysis.figures.notes import left_out_caption, seeds_caption, sentence, spread_caption
 from analysis.figures.panels import Line, arrange, errors_of, lines_of
-from analysis.methods import final_loss
+from analysis.metrics import ascending_from_best, final_value, meaning_of, title_of
 from analysis.statistics import estimate
-from lad_mpi.metrics.names import AGGREGATION_ERROR, BETA_SQUARED, HONEST_DISPERSION
+from lad_mpi.metrics.names import AGGREGATION_ERROR, BETA_SQUARED, HONEST_DISPERSION, LOSS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from analysis.runs import Collection, Method
     from analysis.statistics import Estimate
     from lad_mpi.logs import RunLog
+    from lad_mpi.types import Metric
 
 _HEIGHT = 2.2
 _SIZE = 4
@@ -57,23 +59,55 @@ class PlottedQuantity:
         Returns the value of a run.
     floor : float
         Values up to this one are drawn as zero.
+    log : bool
+        Whether the y axis is logarithmic if all values allow it.
     """
 
     title: str
     value: Callable[[RunLog], float]
     floor: float
+    log: bool = True
 
 
-def error_against_load(collection: Collection) -> tuple[Figure, str] | None:
+def error_against_load(collection: Collection, metric: Metric) -> tuple[Figure, str] | None:
     """Draw final loss, dispersion with its law, and aggregation error, against load.
 
     Returns None if no methods differ only in load.
     """
+    said = [
+        "The effect of redundancy. Left: final loss against load d.",
+        "Middle and right: squares relative to β² at the same model, averaged over iterations.",
+        "The law of the code is the expected dispersion of uncompressed messages.",
+        "For cyclic coding it is N(H−1)(N−d)/(Hd(N−1)²).",
+    ]
+    return _draw(collection, metric, (_final(metric), *_SQUARES), said)
+
+
+def metric_against_load(collection: Collection, metric: Metric) -> tuple[Figure, str] | None:
+    """Draw the final value of a metric against load.
+
+    Returns None if no methods differ only in load, or if none has the metric.
+    """
+    runs = [run for family in load_families(collection) for m in family.members for run in m.runs]
+    if not any(math.isfinite(final_value(run, metric.name)) for run in runs):
+        return None
+    title = title_of(metric)
+    said = [f"Final {title} against load d.", sentence(f"{title}: {meaning_of(metric)}")]
+    return _draw(collection, metric, (_final(metric),), said)
+
+
+def _draw(
+    collection: Collection,
+    metric: Metric,
+    quantities: Sequence[PlottedQuantity],
+    said: Sequence[str],
+) -> tuple[Figure, str] | None:
     families = {family.name: family for family in load_families(collection)}
     if not families:
         return None
     arrangement = arrange(
-        [_line(f) for f in families.values()], lines_of(errors_of(collection.methods))
+        [_line(f, metric) for f in families.values()],
+        lines_of(errors_of(collection.methods), metric),
     )
     rows = len(arrangement.panels)
     figure = canvas.new_figure(0.3 + rows * _HEIGHT)
@@ -81,30 +115,29 @@ def error_against_load(collection: Collection) -> tuple[Figure, str] | None:
         name: canvas.sample(**_line_of(look)) for name, look in arrangement.styles.items()
     }
     for panel, axes in zip(
-        arrangement.panels, figure.subplots(rows, len(_QUANTITIES), squeeze=False), strict=True
+        arrangement.panels, figure.subplots(rows, len(quantities), squeeze=False), strict=True
     ):
         shown = [(families[own], arrangement.styles[name]) for own, name in panel.names.items()]
-        for one, quantity in zip(axes, _QUANTITIES, strict=True):
+        for one, quantity in zip(axes, quantities, strict=True):
             entries |= _draw_families(one, shown, quantity)
         members = [family for family, _ in shown]
-        entries |= _draw_exact(axes[0], members, collection) | _draw_laws(axes[1], members)
+        entries |= _draw_exact(axes[0], members, collection, metric)
+        if len(axes) > 1:
+            entries |= _draw_laws(axes[1], members)
         canvas.title(axes[0], panel.title)
     canvas.legend(figure, entries)
     methods = [method for family in families.values() for method in family.members]
     canvas.heading(figure, setting_of(method.spec for method in methods))
-    said = [
-        "The effect of redundancy. Left: final loss against load d.",
-        "Middle and right: squares relative to β² at the same model, averaged over iterations.",
-        "The law of the code is the expected dispersion of uncompressed messages.",
-        "For cyclic coding it is N(H−1)(N−d)/(Hd(N−1)²).",
+    caption = [
+        *said,
         "Triangles at the bottom: zeros, which are not on a logarithmic axis."
         if _ZERO in entries
         else "",
         seeds_caption(collection),
         spread_caption(collection, "Bars"),
-        left_out_caption(arrangement, "left out"),
+        left_out_caption(arrangement, "left out", title_of(metric)),
     ]
-    return figure, " ".join(text for text in said if text)
+    return figure, " ".join(text for text in caption if text)
 
 
 def relative_to_variance(run: RunLog, squares: Any) -> float:
@@ -122,8 +155,14 @@ def _squared_error(run: RunLog) -> float:
     return relative_to_variance(run, run.metrics[AGGREGATION_ERROR] ** 2)
 
 
-_QUANTITIES = (
-    PlottedQuantity("final loss $F(x_T)$", final_loss, 0.0),
+def _final(metric: Metric) -> PlottedQuantity:
+    title = "final loss $F(x_T)$" if metric.name == LOSS else f"final {axis_label(metric)}"
+    is_log = metric.better != "higher"
+    floor = 0.0 if is_log else -math.inf
+    return PlottedQuantity(title, lambda run: final_value(run, metric.name), floor, is_log)
+
+
+_SQUARES = (
     PlottedQuantity(r"honest dispersion / $\beta^2$", _dispersion, _ROUNDING),
     PlottedQuantity(r"squared aggregation error / $\beta^2$", _squared_error, _ROUNDING),
 )
@@ -139,9 +178,10 @@ def _line_of(look: style.Style) -> dict[str, Any]:
     }
 
 
-def _line(family: LoadFamily) -> Line:
-    losses = [final_loss(run) for method in family.members for run in method.runs]
-    return Line(family.name, family.data, family.setting, family.rule, None, min(losses))
+def _line(family: LoadFamily, metric: Metric) -> Line:
+    runs = [run for method in family.members for run in method.runs]
+    best = min(ascending_from_best(metric, final_value(run, metric.name)) for run in runs)
+    return Line(family.name, family.data, family.setting, family.rule, None, best)
 
 
 def _draw_families(
@@ -171,7 +211,7 @@ def _draw_families(
                 axes.plot(x, 0.0, color=look.color, transform=bottom, clip_on=False, **_AT_ZERO)
         axes.plot(places, medians, label=family.name, **_line_of(look))
     positive = any(one.median > floor for one in found.values())
-    _finish(axes, loads, quantity.title, log=positive and not signed)
+    _finish(axes, loads, quantity.title, log=quantity.log and positive and not signed)
     if not positive:
         axes.set_yticks([])
     return {_ZERO: canvas.sample(color=style.GREY, linewidth=0, **_AT_ZERO)} if zeros else {}
@@ -184,7 +224,7 @@ def _estimates(methods: Sequence[Method], quantity: PlottedQuantity) -> dict[str
 
 
 def _draw_exact(
-    axes: Axes, families: Sequence[LoadFamily], collection: Collection
+    axes: Axes, families: Sequence[LoadFamily], collection: Collection, metric: Metric
 ) -> dict[str, Artist]:
     """Draw the level of exact recovery if all families have the same."""
     references = {
@@ -198,7 +238,8 @@ def _draw_exact(
     (reference,) = references.values()
     if reference is None:
         return {}
-    level = estimate([final_loss(run) for run in reference.by_seed.values()]).median
+    values = [final_value(run, metric.name) for run in reference.by_seed.values()]
+    level = estimate(values).median
     return {"exact recovery": axes.axhline(level, **_EXACT)}
 
 

@@ -69,12 +69,12 @@ def spread_caption(collection: Collection, what: str) -> str:
     return " ".join(said)
 
 
-def left_out_caption(arrangement: Arrangement, what: str) -> str:
+def left_out_caption(arrangement: Arrangement, what: str, metric: str) -> str:
     """Explain which lines are named, and list the others."""
     if not arrangement.left_out:
         return ""
     named = len(arrangement.styles)
     return (
-        f"The {named} with the smallest final loss are named; {what}: "
+        f"The {named} with the best final {metric} are named; {what}: "
         f"{'; '.join(arrangement.left_out)}."
     )

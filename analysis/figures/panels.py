@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from analysis import style
 from analysis.families import joined, name_methods
-from analysis.methods import final_loss
+from analysis.metrics import ascending_from_best, final_value
 from analysis.runs import natural_key
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from analysis.runs import Method
     from lad_mpi.logs import RunLog
+    from lad_mpi.types import Metric
 
 #: Largest number of lines in a legend, and of panels on a page.
 MOST_LINES = 12
@@ -32,8 +33,8 @@ class Line:
         A unique label.
     data, setting, rule, load
         As in :class:`~analysis.families.MethodName`.
-    loss : float
-        Its final loss.
+    rank : float
+        Sort key of its final value: the smaller, the better.
     """
 
     label: str
@@ -41,7 +42,7 @@ class Line:
     setting: str
     rule: str
     load: int | None
-    loss: float
+    rank: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Arrangement:
     left_out : tuple of str
         Labels of lines that no panel names.
     one_data : bool
-        Whether all lines have the same data, so that their losses can be compared.
+        Whether all lines have the same data, so that their values can be compared.
     """
 
     panels: tuple[Panel, ...]
@@ -158,8 +159,8 @@ def times_of(methods: Sequence[Method]) -> list[Source]:
     return sources
 
 
-def lines_of(sources: Sequence[Source]) -> list[Line]:
-    """Return the line of each source."""
+def lines_of(sources: Sequence[Source], metric: Metric) -> list[Line]:
+    """Return the line of each source, ranked by the final value of a metric."""
     methods = {source.method.label: source.method for source in sources}
     found = {one.method.label: one for one in name_methods(list(methods.values()))}
     return [
@@ -169,7 +170,7 @@ def lines_of(sources: Sequence[Source]) -> list[Line]:
             setting=found[source.method.label].setting,
             rule=joined(found[source.method.label].rule, source.conditions),
             load=found[source.method.label].load,
-            loss=min(final_loss(run) for run in source.runs),
+            rank=min(ascending_from_best(metric, final_value(r, metric.name)) for r in source.runs),
         )
         for source in sources
     ]
@@ -180,7 +181,7 @@ def arrange(lines: Sequence[Line], among: Sequence[Line] = ()) -> Arrangement:
 
     A few lines share one panel, unless there are several settings with several lines each.
     Otherwise there is a panel for each setting, or for each rule. If there are still too many
-    lines, only those with the smallest losses are named.
+    lines, only those with the best final values are named.
 
     Parameters
     ----------
@@ -195,7 +196,7 @@ def arrange(lines: Sequence[Line], among: Sequence[Line] = ()) -> Arrangement:
             return _arranged(lines, lines, split, among)
     settings = len({line.setting for line in lines})
     split = _BY_SETTING if 1 < settings <= MOST_PANELS else _BY_DATA
-    best = sorted(lines, key=lambda line: line.loss)
+    best = sorted(lines, key=lambda line: line.rank)
     names = set(list(dict.fromkeys(map(split.name, best)))[:MOST_LINES])
     return _arranged([line for line in lines if split.name(line) in names], lines, split, among)
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from analysis.figures import canvas
 from analysis.figures.bars import phase_times
 from analysis.figures.convergence import against_bytes, against_iterations, against_seconds
-from analysis.figures.load import error_against_load
+from analysis.figures.load import error_against_load, metric_against_load
 from analysis.figures.scaling import cost_along_axis, phases_and_bounds, speedup_and_efficiency
+from analysis.metrics import choose_metrics
 from lad_mpi.errors import UsageError
 from lad_mpi.files import whole_file
+from lad_mpi.metrics.names import LOSS
 from lad_mpi.text import one_line
 
 if TYPE_CHECKING:
@@ -25,17 +27,17 @@ if TYPE_CHECKING:
     from analysis.runs import Collection
     from analysis.scaling.load import ScalingStudy
     from analysis.scaling.summary import CaseSummary
+    from lad_mpi.types import Metric
 
-    _Drawing = Callable[[], tuple[Figure, str] | None]
+    Drawing = Callable[[], tuple[Figure, str] | None]
 
-#: Figures of runs, by the names of their files. A function returns the figure and its caption,
-#: or None if the runs have nothing to show in it.
-FIGURES: dict[str, Callable[[Collection], tuple[Figure, str] | None]] = {
-    "loss_against_iterations": against_iterations,
-    "loss_against_seconds": against_seconds,
-    "loss_against_uplink": against_bytes,
-    "error_against_load": error_against_load,
-    "phase_times": phase_times,
+#: Figures of a metric, by the names of their files after that of the metric. A function returns
+#: the figure and its caption, or None if the runs have nothing to show in it.
+METRIC_FIGURES: dict[str, Callable[[Collection, Metric], tuple[Figure, str] | None]] = {
+    "against_iterations": against_iterations,
+    "against_seconds": against_seconds,
+    "against_uplink": against_bytes,
+    "against_load": metric_against_load,
 }
 
 #: Figures of a scaling study.
@@ -52,7 +54,33 @@ _CAPTIONS = "captions.md"
 _MARKUP = re.compile(r"[\\`*_\[\]<>&|~$@]|(?=://)|(?<=\bwww)(?=\.)")
 
 
-def save_figures(collection: Collection, folder: Path) -> list[Path]:
+def drawings_of(collection: Collection, metrics: Sequence[str] = ()) -> dict[str, Drawing]:
+    """Return the figures of runs, by the names of their files.
+
+    Parameters
+    ----------
+    collection : Collection
+        The runs.
+    metrics : sequence of str
+        Names of metrics; those of :data:`~analysis.metrics.SHOWN` if there are none.
+
+    Raises
+    ------
+    UsageError
+        No log has one of the metrics.
+    """
+    drawings: dict[str, Drawing] = {}
+    for metric in choose_metrics(collection.runs, metrics):
+        for name, draw in METRIC_FIGURES.items():
+            drawings[f"{metric.name}_{name}"] = partial(draw, collection, metric)
+        if metric.name == LOSS:
+            # Here the loss is shown beside the errors of the messages.
+            del drawings[f"{LOSS}_against_load"]
+            drawings["error_against_load"] = partial(error_against_load, collection, metric)
+    return {**drawings, "phase_times": partial(phase_times, collection)}
+
+
+def save_figures(collection: Collection, folder: Path, metrics: Sequence[str] = ()) -> list[Path]:
     """Draw the figures of runs.
 
     Parameters
@@ -62,6 +90,8 @@ def save_figures(collection: Collection, folder: Path) -> list[Path]:
     folder : Path
         Folder for a PDF and a PNG of each figure, and for ``captions.md``. It is created if it
         is missing.
+    metrics : sequence of str
+        As for :func:`drawings_of`.
 
     Returns
     -------
@@ -71,9 +101,9 @@ def save_figures(collection: Collection, folder: Path) -> list[Path]:
     Raises
     ------
     UsageError
-        The folder is not writable.
+        The folder is not writable, or no log has one of the metrics.
     """
-    return _save({name: partial(draw, collection) for name, draw in FIGURES.items()}, folder)
+    return _save(drawings_of(collection, metrics), folder)
 
 
 def save_scaling_figures(
@@ -90,14 +120,14 @@ def save_forecast_figures(forecast: Forecast, question: Question, folder: Path) 
     # Only these figures need SciPy.
     from analysis.figures.forecast import forecast_iteration, forecast_target  # noqa: PLC0415
 
-    drawings: dict[str, _Drawing] = {
+    drawings: dict[str, Drawing] = {
         "forecast_iteration": partial(forecast_iteration, forecast, question),
         "forecast_target": partial(forecast_target, forecast, question),
     }
     return _save(drawings, folder)
 
 
-def _save(figures: Mapping[str, _Drawing], folder: Path) -> list[Path]:
+def _save(figures: Mapping[str, Drawing], folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return _write(figures, folder)
@@ -105,7 +135,7 @@ def _save(figures: Mapping[str, _Drawing], folder: Path) -> list[Path]:
         raise UsageError(f"cannot write figures to {folder}: {error.strerror or error}") from error
 
 
-def _write(figures: Mapping[str, _Drawing], folder: Path) -> list[Path]:
+def _write(figures: Mapping[str, Drawing], folder: Path) -> list[Path]:
     written: list[Path] = []
     captions: list[str] = []
     with canvas.settings():

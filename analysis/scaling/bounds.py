@@ -11,9 +11,9 @@ import numpy as np
 
 from analysis.facts import assignment_of, declared_costs
 from analysis.timing import COMMUNICATION
+from lad_mpi.data import CountedProblem, GradientWork
 from lad_mpi.errors import LadError, UsageError
 from lad_mpi.metrics.names import DOWNLINK_BYTES, UPLINK_BYTES
-from lad_mpi.data import CountedProblem, GradientWork
 from lad_mpi.records import compare_baselines
 from lad_mpi.spec import parse_spec
 from lad_mpi.types import device_ranks

@@ -33,6 +33,9 @@ DAMAGE = (
 )
 
 _FLOATS, _NUMBERS = "f", "fiu"
+# Words of specs before release 0.2.
+_OLD_PROBLEM, _SYNTHETIC, _DIABETES = "linear_regression", "synthetic", "diabetes"
+_OF_SYNTHETIC = ("dimension", "samples_per_subset", "heterogeneity")
 _Count = Annotated[int, Field(ge=1, lt=2**63)]
 _Number = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -218,6 +221,8 @@ def integer(item: h5py.Group | h5py.Dataset, name: str, least: int) -> int:
 def parse_spec(written: str) -> dict[str, Any]:
     """Parse a spec, and check the types of the values that readers use.
 
+    A spec of an earlier release is translated; see :func:`upgrade_spec`.
+
     Raises
     ------
     MalformedError
@@ -232,7 +237,39 @@ def parse_spec(written: str) -> dict[str, Any]:
         _Spec.model_validate(parsed)
     except ValidationError as error:
         raise MalformedError(f"spec: {first_mistake(error)}") from error
-    return parsed
+    return upgrade_spec(parsed)
+
+
+def upgrade_spec(mapping: dict[str, Any]) -> dict[str, Any]:
+    """Translate the table ``[problem]`` of releases before 0.2 to ``[data]`` and ``[model]``.
+
+    Keys that had no effect on synthetic data are left out.
+
+    Examples
+    --------
+    >>> upgrade_spec({"problem": {"kind": "linear_regression", "data": "a.csv"}})
+    {'data': {'kind': 'file', 'path': 'a.csv'}, 'model': {'kind': 'linear_regression'}}
+    """
+    problem = mapping.get("problem")
+    if not isinstance(problem, dict) or not mapping.keys().isdisjoint({"data", "model"}):
+        return mapping
+    model = problem.get("kind", _OLD_PROBLEM)
+    data = {key: value for key, value in problem.items() if key not in {"kind", "data"}}
+    source = problem.get("data", _SYNTHETIC)
+    if model != _OLD_PROBLEM:
+        # A problem of another package described its data and its model in one table.
+        data = {**problem}
+    elif source == _SYNTHETIC:
+        data = {"kind": source} | {key: data[key] for key in _OF_SYNTHETIC if key in data}
+    elif source == _DIABETES:
+        data = {"kind": source, **data}
+    else:
+        data = {"kind": "file", "path": source, **data}
+    tables = {"data": data, "model": {"kind": model}}
+    translated: dict[str, Any] = {}
+    for key, value in mapping.items():
+        translated |= tables if key == "problem" else {key: value}
+    return translated
 
 
 def provenance(item: h5py.Group) -> dict[str, Any]:

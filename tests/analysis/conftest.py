@@ -26,7 +26,7 @@ SPEC: dict[str, Any] = {
     "name": "LAD d=2",
     "seed": 1,
     "iterations": ITERATIONS,
-    "problem": {"kind": "linear_regression", "heterogeneity": 0.1},
+    "data": {"kind": "synthetic", "heterogeneity": 0.1},
     "devices": {"count": COUNT, "byzantine": BYZANTINE},
     "coding": {"kind": "cyclic", "load": 2, "assignment": "random"},
     "compression": {"kind": "none"},

@@ -88,7 +88,7 @@ def test_exact_recovery_is_believed_only_if_measured(write_run, tmp_path):
     [
         {"optimizer": {"step_size": 0.1}},
         {"iterations": 11},
-        {"problem": {"heterogeneity": 0.2}},
+        {"data": {"heterogeneity": 0.2}},
         {"seed": 5},
         {"backend": {"dtype": "float32"}},
         {"compression": {"kind": "rand_k", "k": 1}},

@@ -19,7 +19,7 @@ PYTHON = sys.executable.encode()
 SPEC = """
 name = "tiny"
 iterations = 20
-problem = { dimension = 6 }
+data = { dimension = 6 }
 devices = { count = 10, byzantine = 2 }
 coding = { kind = "cyclic", load = 3 }
 """

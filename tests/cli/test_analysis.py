@@ -29,7 +29,7 @@ def call(command, folder, **environment):
 
 @pytest.fixture
 def log(tmp_path):
-    (tmp_path / "spec.toml").write_text("iterations = 3\nproblem = { dimension = 4 }\n")
+    (tmp_path / "spec.toml").write_text("iterations = 3\ndata = { dimension = 4 }\n")
     assert main(["run", str(tmp_path / "spec.toml"), "-o", str(tmp_path / "run.h5"), "-q"]) == 0
     return tmp_path / "run.h5"
 

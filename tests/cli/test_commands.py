@@ -12,8 +12,8 @@ from lad_mpi.compression import CODECS
 SPEC = """
 name = "tiny"
 iterations = 20
-[problem]
-kind = "linear_regression"
+[data]
+kind = "synthetic"
 dimension = 6
 [devices]
 count = 10
@@ -26,7 +26,7 @@ STUDY = """
 description = "Two loads and one that cannot go on."
 [base]
 iterations = 20
-problem = { dimension = 6 }
+data = { dimension = 6 }
 devices = { count = 10, byzantine = 2 }
 coding = { kind = "cyclic", load = 2 }
 [axes]
@@ -187,14 +187,14 @@ def test_a_folder_in_the_place_of_a_log_is_one_failed_run_and_not_the_end(lad, t
     [
         (["-o", "a" * 300 + ".h5"], "too long for the file system"),
         (["-o", "log.hdf5"], "a log's name ends in .h5"),
-        (["--set", "problem.dimension=99999999999999999999"], "problem.dimension"),
+        (["--set", "data.dimension=99999999999999999999"], "data.dimension"),
         (["--set", "devices.count=9223372036854775807"], "devices.count"),
         (
-            ["--set", f"problem={{kind='linear_regression',data='{'a' * 300}.csv'}}"],
+            ["--set", f"data={{kind='file',path='{'a' * 300}.csv'}}"],
             "File name too long",
         ),
         (["--set", "coding..load=3"], "has an empty part"),
-        (["--set", "problem.heterogeneity=1e308"], "problem.heterogeneity"),
+        (["--set", "data.heterogeneity=1e308"], "data.heterogeneity"),
     ],
 )
 def test_slips_are_refused_and_not_traced(lad, arguments, words):
@@ -270,7 +270,7 @@ def test_cupy_without_a_gpu_is_an_unfit_environment_and_says_what_is_missing(lad
 
 def test_a_run_of_a_study_that_cannot_begin_is_failed_and_not_pending(lad, tmp_path):
     (tmp_path / "study.toml").write_text(
-        '[base]\niterations = 5\nproblem = { kind = "linear_regression", data = "later.svm" }\n'
+        '[base]\niterations = 5\ndata = { kind = "file", path = "later.svm" }\n'
         "devices = { count = 4, byzantine = 0 }\n"
     )
     assert lad("study", "run", "study.toml", "-o", "out").returncode == 1

@@ -147,7 +147,8 @@ def test_it_fits_the_terminal(capsys, monkeypatch, columns, kind):
 def test_the_list_has_reference_cost_and_kappa(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     text = shown(capsys)
-    assert all(f"[{name}]" in text for name in ("problem", "aggregation", "aggregation.pre"))
+    places = ("data", "model", "optimizer", "aggregation", "aggregation.pre")
+    assert all(f"[{name}]" in text for name in places)
     entry = text.partition("\ntrimmed_mean ")[2].partition("\n\n")[0]
     assert "arXiv:1803.01498" in entry
     assert "O(n log² n · Q)" in entry

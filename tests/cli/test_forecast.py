@@ -20,7 +20,7 @@ def folder(tmp_path, monkeypatch):
         name = "loads"
         [base]
         iterations = 30
-        problem = { dimension = 50 }
+        data = { dimension = 50 }
         devices = { count = 10, byzantine = 2 }
         [[cases]]
         name = "LAD d={coding.load}"

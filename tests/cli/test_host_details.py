@@ -21,7 +21,7 @@ PLACE = {"SLURM_JOB_PARTITION": "secret-queue", "SLURM_CPU_BIND": "cores"}
 STUDY = """
 [base]
 iterations = 5
-problem = { dimension = 6 }
+data = { dimension = 6 }
 devices = { count = 10, byzantine = 2 }
 """
 

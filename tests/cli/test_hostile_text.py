@@ -24,7 +24,7 @@ STUDY = r"""
 description = "all\u001b[2J"
 [base]
 iterations = 5
-problem = { dimension = 6 }
+data = { dimension = 6 }
 devices = { count = 10, byzantine = 2 }
 [axes]
 seed = [1, 2]
@@ -171,9 +171,7 @@ def test_tables_on_a_terminal_have_styles_and_obey_no_cell(folder):
 
 
 def test_a_bar_is_drawn_on_a_terminal(tmp_path):
-    spec = (
-        "iterations = 300\nproblem = { dimension = 6 }\ndevices = { count = 10, byzantine = 2 }\n"
-    )
+    spec = "iterations = 300\ndata = { dimension = 6 }\ndevices = { count = 10, byzantine = 2 }\n"
     (tmp_path / "spec.toml").write_text(f'name = "tiny"\n{spec}')
     output = terminal("run", "spec.toml", "-o", "run.h5", cwd=tmp_path)
     assert "━" in output

@@ -31,7 +31,7 @@ STUDY = """
 [base]
 iterations = 3
 seed = 9000000000000000000
-problem = { dimension = 6 }
+data = { dimension = 6 }
 devices = { count = 10, byzantine = 2 }
 """
 

@@ -64,8 +64,8 @@ def odd(tmp_path, monkeypatch):
     (tmp_path / "dangling.h5").symlink_to("nowhere")
     (tmp_path / "loop.h5").symlink_to("loop.h5")
     (tmp_path / "deep.json").write_text("[" * 100_000)
-    (tmp_path / "spec.toml").write_text("iterations = 3\nproblem = { dimension = 6 }\n")
-    (tmp_path / "study.toml").write_text("[base]\nproblem = { dimension = 6 }\n")
+    (tmp_path / "spec.toml").write_text("iterations = 3\ndata = { dimension = 6 }\n")
+    (tmp_path / "study.toml").write_text("[base]\ndata = { dimension = 6 }\n")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -111,7 +111,7 @@ RIGHT = {
     "default kind": ("spec", {"coding": {"load": 4}, "attack": {"scale": -5}}),
     "fallback": ("spec", {"coding": {"kind": "draco_repetition"}, "fallback": {"kind": "median"}}),
     "steps": ("spec", {"aggregation": {"pre": ["nnm", {"kind": "bucketing", "size": 2}]}}),
-    "columns": ("spec", {"problem": {"data": "d.csv", "target": 3, "index": False}}),
+    "columns": ("spec", {"data": {"kind": "file", "path": "d.csv", "target": 3, "index": False}}),
     "network": ("spec", {"network": {"emulate": "latency=50us"}}),
     "no network": ("spec", {"network": {"emulate": False}}),
     "a case adds what the base lacks": (

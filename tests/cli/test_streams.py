@@ -14,7 +14,7 @@ from lad_mpi.logs import read_log
 STUDY = """
 [base]
 iterations = 20
-problem = { dimension = 6 }
+data = { dimension = 6 }
 devices = { count = 10, byzantine = 2 }
 [axes]
 seed = [1, 2]

@@ -24,7 +24,7 @@ ANNA, BERT = 64991, 64992
 SPEC = """
 name = "anna"
 iterations = 40
-problem = { dimension = 6 }
+data = { dimension = 6 }
 devices = { count = 10, byzantine = 2 }
 logging = { flush_every = 5 }
 safety = { checkpoint_every = 10 }

@@ -26,8 +26,8 @@ def test_ranks_that_read_different_data_do_not_start(command, environment, tmp_p
         folder.mkdir()
         values = factor * np.arange(60.0).reshape(20, 3)
         np.savetxt(folder / "d.csv", values, delimiter=",", header="a,b,y", comments="")
-    problem = "problem={kind='linear_regression',data='d.csv'}"
-    mpirun, _, _, *rest = command("run", "../spec.toml", "--set", problem, "-o", "../out.h5")
+    data = "data={kind='file',path='d.csv'}"
+    mpirun, _, _, *rest = command("run", "../spec.toml", "--set", data, "-o", "../out.h5")
     one, two = folders
     done = subprocess.run(
         [mpirun, "-n", "1", "-wdir", str(one), *rest, ":", "-n", "2", "-wdir", str(two), *rest],
@@ -45,7 +45,7 @@ def test_ranks_that_read_different_data_do_not_start(command, environment, tmp_p
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 5])
 def test_overlap_changes_no_bit_and_records_the_hidden_time(lad, tmp_path, ranks):
-    wide = ["--set", "problem.dimension=110_003", "--set", "iterations=3"]
+    wide = ["--set", "data.dimension=110_003", "--set", "iterations=3"]
     logs = []
     for overlap in ("false", "true"):
         name = f"{overlap}.h5"
@@ -74,7 +74,7 @@ BAD = {
         ["--set", "overlap=true", "--set", "compression={kind='qsgd',levels=3}"],
         "overlap: ",
     ),
-    "no data": (["--set", "problem={data='absent.csv'}"], "absent.csv"),
+    "no data": (["--set", "data={kind='file',path='absent.csv'}"], "absent.csv"),
     "no such option": (["--fast"], "--fast"),
     "taken output": (["-o", "spec.toml/x.h5"], "spec.toml is not a folder"),
 }
@@ -106,7 +106,7 @@ def test_ranks_without_devices_are_refused(lad):
 STUDY = """
 [base]
 iterations = 20
-problem = { dimension = 6 }
+data = { dimension = 6 }
 devices = { count = 10, byzantine = 2 }
 [[cases]]
 name = "diverging"

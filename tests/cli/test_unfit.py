@@ -3,7 +3,7 @@
 from lad_mpi.doctor import Finding, Severity
 from lad_mpi.logs import read_log
 
-SPEC = "iterations = 5\nproblem = { dimension = 6 }\ndevices = { count = 6, byzantine = 1 }\n"
+SPEC = "iterations = 5\ndata = { dimension = 6 }\ndevices = { count = 6, byzantine = 1 }\n"
 FATAL = Finding(Severity.FATAL, "versions", "two versions of lad_mpi", "install one everywhere")
 NOTE = Finding(Severity.NOTE, "affinity", "not bound", "bind ranks")
 

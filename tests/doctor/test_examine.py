@@ -130,7 +130,7 @@ def test_only_fatal_findings_stop_a_run_and_the_message_names_fix_and_override()
 
 def test_the_least_size_of_a_log_is_below_its_size(tmp_path):
     spec = parse_spec(
-        {"iterations": 3000, "problem": {"dimension": 2}, "devices": {"count": 4, "byzantine": 1}}
+        {"iterations": 3000, "data": {"dimension": 2}, "devices": {"count": 4, "byzantine": 1}}
     )
     run_spec(spec, Loopback(), tmp_path / "x.h5")
     assert len(read_log(tmp_path / "x.h5").iteration) == 3000

@@ -43,7 +43,7 @@ SPECS = {
 SPEC = f"""
 name = "ordeal"
 iterations = {ITERATIONS}
-problem = {{ dimension = 6 }}
+data = {{ dimension = 6 }}
 devices = {{ count = 10, byzantine = 2 }}
 logging = {{ flush_every = {FLUSH_EVERY}, evaluate_every = 2 }}
 safety = {{ checkpoint_every = {CHECKPOINT_EVERY}, timeout_s = 3.0 }}

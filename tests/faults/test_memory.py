@@ -20,7 +20,7 @@ STUDY = """
 [base]
 iterations = 2
 compute = "shared"
-problem = { dimension = 5_000, samples_per_subset = 1 }
+data = { dimension = 5_000, samples_per_subset = 1 }
 devices = { count = 100, byzantine = 20 }
 coding = { kind = "cyclic", load = 1 }
 compression = { kind = "cast", error_feedback = true }
@@ -30,7 +30,7 @@ safety = { checkpoint_every = 1, timeout_s = 20.0 }
 name = "big"
 [[cases]]
 name = "small"
-problem = { dimension = 6 }
+data = { dimension = 6 }
 """
 #: Let malloc return freed memory to the system, so that the next allocation fails.
 RETURNED = {"MALLOC_MMAP_THRESHOLD_": "65536"}

@@ -81,16 +81,23 @@ def test_the_majority_is_found_on_the_device(gpu):
 @pytest.mark.parametrize("samples", [1, 5])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_gradients_and_loss_agree_with_the_host(samples, dtype):
-    problem = parse_spec({"problem": {"dimension": Q, "samples_per_subset": samples}}).problem
-    subsets = np.array([3, 0, 3, 19])
+    spec = parse_spec({"data": {"dimension": Q, "samples_per_subset": samples}})
+    form = {"task": spec.model.task, "has_bias": spec.model.has_bias}
+    data = spec.data.load(20, Streams(1), **form)
     results = []
     for kind in ("numpy", "cupy"):
         backend = open_backend(kind, dtype)
-        data = problem.load(20, Streams(1), backend)
-        model = backend.asarray(np.linspace(-1, 1, Q))
-        out = backend.xp.empty((4, Q), dtype=dtype)
-        data.gradients(model, subsets, out)
-        results.append((to_host(out), data.loss(model)))
+        functions = spec.model.build(data.form, backend)
+        features, targets, model = (
+            backend.asarray(values)
+            for values in (data.features, data.targets, np.linspace(-1, 1, Q))
+        )
+        stack = features.reshape(20, samples, Q), targets.reshape(20, samples)
+        weights = backend.asarray(np.full((20, samples), 1 / samples))
+        out = backend.xp.empty((20, Q), dtype=dtype)
+        functions.gradients(model, *stack, weights, out)
+        losses = to_host(functions.measure(model, features, targets))[0]
+        results.append((to_host(out), losses.mean()))
     tolerance = 1e-10 if dtype == "float64" else 2e-4
     scale = np.abs(results[0][0]).max()
     np.testing.assert_allclose(results[1][0], results[0][0], rtol=0, atol=tolerance * scale)
@@ -114,7 +121,7 @@ def test_a_whole_run_follows_the_host(tmp_path, changes):
     for kind in ("numpy", "cupy"):
         small = {
             "iterations": 30,
-            "problem": {"dimension": 12},
+            "data": {"dimension": 12},
             "devices": {"count": 15, "byzantine": 3},
             "coding": {"kind": "cyclic", "load": 4},
             "backend": {"kind": kind},

@@ -10,9 +10,18 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import tomli_w
 
 from lad_mpi.errors import LogFormatError, UsageError
-from lad_mpi.logs import STEP_METRICS, VERSION, find_logs, read_head, read_log, validate_log
+from lad_mpi.logs import (
+    STEP_METRICS,
+    VERSION,
+    contents,
+    find_logs,
+    read_head,
+    read_log,
+    validate_log,
+)
 from lad_mpi.logs.schema import REASONS
 from lad_mpi.types import Metric
 
@@ -165,8 +174,49 @@ def test_a_log_of_version_2_is_read_and_says_what_is_unknown(tmp_path):
     # It was begun in one process and resumed on three ranks.
     assert [(one.first, one.stop, one.ranks) for one in log.launches] == [(0, 4, 1), (4, 12, 3)]
     assert log.metric_info["loss"].better == "lower"
+    assert log.spec["data"] == {
+        "kind": "synthetic", "dimension": 3, "samples_per_subset": 1, "heterogeneity": 0.1,
+    }  # fmt: skip
+    assert log.spec["model"] == {"kind": "linear_regression"}
+    assert "problem" not in log.spec
+    assert "[problem]" in log.spec_toml
     assert log.final.metrics["loss"] == pytest.approx(17.0188, abs=1e-4)
     np.testing.assert_array_equal(np.flatnonzero(~log.is_warm()), [0, 1, 4, 5])
+
+
+@pytest.mark.parametrize(
+    ("problem", "data", "model"),
+    [
+        ({"dimension": 9, "standardize": True}, {"kind": "synthetic", "dimension": 9}, None),
+        (
+            {"kind": "linear_regression", "data": "diabetes", "partition": "sorted"},
+            {"kind": "diabetes", "partition": "sorted"},
+            None,
+        ),
+        (
+            {"data": "a.csv", "target": "y", "intercept": False},
+            {"kind": "file", "path": "a.csv", "target": "y", "intercept": False},
+            None,
+        ),
+        (
+            {"kind": "quadratic", "data": 3},
+            {"kind": "quadratic", "data": 3},
+            "quadratic",
+        ),
+    ],
+    ids=["synthetic", "diabetes", "a file", "another package"],
+)
+def test_the_problem_of_an_old_spec_becomes_data_and_a_model(problem, data, model):
+    old = {"seed": 1, "iterations": 2, "problem": problem, "devices": {"count": 5}}
+    new = contents.parse_spec(tomli_w.dumps(old))
+    assert new == {
+        "seed": 1,
+        "iterations": 2,
+        "data": data,
+        "model": {"kind": model or "linear_regression"},
+        "devices": {"count": 5},
+    }
+    assert contents.parse_spec(tomli_w.dumps(new)) == new
 
 
 def test_metrics_are_an_open_set_and_say_which_way_is_better(tmp_path, open_writer, block, state):

@@ -15,7 +15,7 @@ from lad_mpi.transport import Loopback
 SPEC = parse_spec(
     {
         "iterations": 40,
-        "problem": {"kind": "linear_regression", "dimension": 4},
+        "data": {"kind": "synthetic", "dimension": 4},
         "devices": {"count": 6, "byzantine": 1},
         "coding": {"kind": "cyclic", "load": 2},
         "logging": {"flush_every": 10, "warmup_iterations": 0},

@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.mpi(min_size=2), pytest.mark.timeout(100)]
 
 SMALL = {
     "iterations": 11,
-    "problem": {"dimension": 9},
+    "data": {"dimension": 9},
     "devices": {"count": 13, "byzantine": 3},
     "coding": {"kind": "cyclic", "load": 4},
     "logging": {"flush_every": 4},
@@ -52,8 +52,8 @@ VARIANTS = {
     "draco": {"coding": {"kind": "draco_repetition"}},
     "draco_cyclic": {"coding": {"kind": "draco_cyclic"}},
     "draco_cyclic_real": {"coding": {"kind": "draco_cyclic_real"}},
-    "several samples": {"problem": {"dimension": 9, "samples_per_subset": 3}},
-    "wide": {"problem": {"dimension": 20011}, "iterations": 3},
+    "several samples": {"data": {"dimension": 9, "samples_per_subset": 3}},
+    "wide": {"data": {"dimension": 20011}, "iterations": 3},
 }
 
 
@@ -75,13 +75,13 @@ OVERLAPPED = {
     "nan": {"attack": {"kind": "nan"}},
     "alie": {"attack": {"kind": "alie"}},
     "draco": {"coding": {"kind": "draco_repetition"}},
-    "short": {"problem": {"dimension": 9}},
+    "short": {"data": {"dimension": 9}},
 }
 
 
 @pytest.mark.parametrize("variant", OVERLAPPED.values(), ids=OVERLAPPED)
 def test_messages_that_are_gathered_in_slices_give_the_same_bits(same_bits, variant):
-    wide = {**SMALL, "problem": {"dimension": 80_021}, "iterations": 3, **variant}
+    wide = {**SMALL, "data": {"dimension": 80_021}, "iterations": 3, **variant}
     logs = same_bits(parse_spec({**wide, "overlap": True}), alone=parse_spec(wide))
     if logs is None:
         return
@@ -96,7 +96,7 @@ def test_messages_that_are_gathered_in_slices_give_the_same_bits(same_bits, vari
 
 def test_a_failure_amid_slices_ends_all_ranks_in_step(world, tmp_path_factory):
     folder = tmp_path_factory.mktemp("failure")
-    wide = {**SMALL, "problem": {"dimension": 80_021}, "overlap": True}
+    wide = {**SMALL, "data": {"dimension": 80_021}, "overlap": True}
     diverging = {"optimizer": {"step_size": 1e200}, "aggregation": {"kind": "mean"}}
     link = open_link()
     outcome = run_spec(parse_spec({**wide, **diverging}), link, folder / "log.h5")
@@ -130,7 +130,7 @@ def test_data_missing_on_one_rank_only_are_reported_with_the_rank(world, tmp_pat
     if link.rank != link.size - 1:
         lines = ["a,b,y"] + [f"{i % 3},{i * i % 7},{i % 5}" for i in range(40)]
         data.write_text("\n".join(lines) + "\n")
-    spec = parse_spec({**SMALL, "problem": {"data": str(data)}})
+    spec = parse_spec({**SMALL, "data": {"kind": "file", "path": str(data)}})
     outcome = run_spec(spec, link, folder / "log.h5")
     assert outcome.exit_code == 2
     assert outcome.failure.startswith(f"rank {link.size - 1}: ")

@@ -23,13 +23,13 @@ COMMON = {
 SPECS = {
     "residuals": (
         {
-            "problem": {"dimension": 9},
+            "data": {"dimension": 9},
             "compression": {"kind": "top_k", "k": 2, "error_feedback": True},
         },
         {*LINK, "broadcast", "gather"},
     ),
     "slices": (
-        {"problem": {"dimension": 20011}, "overlap": True},
+        {"data": {"dimension": 20011}, "overlap": True},
         {"share", "gather_texts", "collect", "broadcast", "start_gather"},
     ),
 }

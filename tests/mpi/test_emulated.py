@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.mpi(min_size=2), pytest.mark.timeout(100)]
 
 SMALL = {
     "iterations": 5,
-    "problem": {"dimension": 80_021},
+    "data": {"dimension": 80_021},
     "devices": {"count": 13, "byzantine": 3},
     "coding": {"kind": "cyclic", "load": 4},
     "logging": {"flush_every": 3},
@@ -43,7 +43,7 @@ def test_a_wait_longer_than_the_timeout_is_not_taken_for_a_hang(world, tmp_path_
     spec = parse_spec(
         {
             "iterations": 1,
-            "problem": {"dimension": 9},
+            "data": {"dimension": 9},
             "devices": {"count": 13, "byzantine": 3},
             "safety": {"timeout_s": 1.0},
             # The gather takes longer than the timeout of the watchdog.

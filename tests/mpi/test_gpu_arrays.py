@@ -21,7 +21,7 @@ pytestmark = [
 
 SMALL = {
     "iterations": 4,
-    "problem": {"dimension": 9},
+    "data": {"dimension": 9},
     "devices": {"count": 13, "byzantine": 3},
     "coding": {"kind": "cyclic", "load": 4},
     "logging": {"flush_every": 3},

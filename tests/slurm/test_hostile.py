@@ -31,7 +31,7 @@ PROGRAMS = ("srun", "mpiexec", "scontrol", "sbatch")
 def study(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     STUDY.write_text(
-        "[base]\niterations = 20\nproblem = { dimension = 6 }\n"
+        "[base]\niterations = 20\ndata = { dimension = 6 }\n"
         "devices = { count = 10, byzantine = 2 }\n[axes]\nseed = [1, 2, 3, 4, 5, 6, 7, 8, 9]\n"
     )
     return load_study(STUDY)

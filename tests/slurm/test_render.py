@@ -20,7 +20,7 @@ STUDY = """
 name = "tiny"
 [base]
 iterations = 20
-problem = { dimension = 6 }
+data = { dimension = 6 }
 devices = { count = 10, byzantine = 2 }
 [axes]
 seed = [1, 2, 3, 4, 5, 6, 7, 8, 9]

@@ -15,7 +15,7 @@ CLUSTER = Path(__file__).parents[2] / "jobs" / "clusters" / "test.toml"
 STUDY = """
 [base]
 iterations = 20
-problem = { dimension = 6 }
+data = { dimension = 6 }
 devices = { count = 10, byzantine = 2 }
 """
 

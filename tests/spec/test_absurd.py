@@ -38,7 +38,8 @@ def places():
     for section, cls in SECTIONS.items():
         for name in field_names(cls):
             yield f"{section}.{name}", lambda v, s=section, n=name: {s: {n: v}}
-    for place in ("problem", "coding", "compression", "attack", "aggregation", "pre"):
+    families = ("data", "model", "optimizer", "coding", "compression", "attack", "aggregation")
+    for place in (*families, "pre"):
         for kind, cls in FAMILIES[place].table.items():
             for name in sorted(set(field_names(cls)) - {INJECTED}):
                 yield (
@@ -95,7 +96,7 @@ def test_steps_of_a_rule_are_bounded():
     [
         ("iterations = 1_000_000_000_000_000_000_000_000_000_000", "iterations"),
         ("[devices]\ncount = 1_000_000_000_000_000_000", "devices.count"),
-        ("[problem]\ndimension = 1_000_000_000_000_000", "problem.dimension"),
+        ("[data]\ndimension = 1_000_000_000_000_000", "data.dimension"),
         ("[optimizer]\nstep_size = 1e400", "optimizer.step_size"),
         ("[optimizer]\nstep_size = nan", "optimizer.step_size"),
         ("seed = true", "seed"),

@@ -3,11 +3,10 @@
 import sys
 from typing import Protocol
 
-import numpy as np
 import pytest
 
 from lad_mpi.errors import ParameterError, SpecError
-from lad_mpi.spec import FAMILIES, Spec, check_data, parse_spec
+from lad_mpi.spec import FAMILIES, Spec, parse_spec
 from lad_mpi.spec.contracts import complaints, complaints_about, offers_all_of
 
 HEAD = """
@@ -75,16 +74,40 @@ class Component:
     def decode(self, payloads, channel):
         return payloads.view(channel.dtype), np.zeros(len(payloads), dtype=np.int64)
 """
-PROBLEM = """
+DATA = """
 @dataclass(frozen=True)
 class Component:
     kind: ClassVar[str] = "new"
 
-    def load(self, num_subsets, streams, backend):
+    def read(self):
         raise NotImplementedError
 
     def digest(self):
-        return ""
+        return "sha256:" + 64 * "0"
+"""
+MODEL = """
+@dataclass(frozen=True)
+class Component:
+    kind: ClassVar[str] = "new"
+    has_bias: ClassVar[bool] = False
+
+    @property
+    def task(self):
+        return "regression"
+
+    def build(self, form, backend):
+        raise NotImplementedError
+"""
+OPTIMIZER = """
+@dataclass(frozen=True)
+class Component:
+    kind: ClassVar[str] = "new"
+
+    def initial_state(self, like):
+        return {}
+
+    def direction(self, estimate, state, iteration):
+        return estimate
 """
 SOUND = {
     "attack": ATTACK,
@@ -92,7 +115,9 @@ SOUND = {
     "pre": RULE.replace(".mean(axis=0)", ""),
     "coding": CODE,
     "compression": CODEC,
-    "problem": PROBLEM,
+    "data": DATA,
+    "model": MODEL,
+    "optimizer": OPTIMIZER,
 }
 TABLES = {
     "pre": {"aggregation": {"kind": "mean", "pre": ["new"]}},
@@ -166,7 +191,10 @@ def test_a_sound_class_may_derive_from_its_protocol(read):
         ("coding", "def assign(", "def asign(", "did you misspell it as 'asign'?"),
         ("compression", "def decode(", "def decodes(", "lacks decode(self, payloads, channel)"),
         ("compression", "wire_code:", "wirecode:", "lacks wire_code: ClassVar[int]; did you"),
-        ("problem", "def load(", "def loads(", "lacks load(self, num_subsets, streams, backend)"),
+        ("data", "def read(", "def reads(", "lacks read(self)"),
+        ("model", "def build(", "def builds(", "lacks build(self, form, backend)"),
+        ("model", "has_bias:", "has_biases:", "misspell it as 'has_biases'?"),
+        ("optimizer", "def direction(", "def direct(", "lacks direction(self, estimate, state, "),
     ],
 )
 def test_whatever_a_family_asks_for_is_missed(read, family, old, new, expected):
@@ -390,36 +418,3 @@ class Corrupts:
 
     def corrupt(self, coded, context):
         return coded
-
-
-class Data:
-    def __init__(self, num_subsets):
-        self.num_subsets, self.dimension = num_subsets, 3
-        self.num_samples, self.optimum = num_subsets, None
-        self.digest = self.reading = ""
-
-    def initial_model(self):
-        return np.zeros(3)
-
-    def gradients(self, model, subsets, out):
-        out[:] = 0
-
-    def loss(self, model):
-        return 0.0
-
-
-class Misspelt(Data):
-    gradients = None
-
-    def gradient(self, model, subsets, out):
-        out[:] = 0
-
-
-def test_what_a_problem_loads_is_checked():
-    check_data(Spec(), Data(100))
-    with pytest.raises(SpecError, match="Data, the data of 'linear_regression', has 7"):
-        check_data(Spec(), Data(7))
-    with pytest.raises(SpecError, match=r"gradients\(self, model, subsets, out\)"):
-        check_data(Spec(), Misspelt(100))
-    with pytest.raises(SpecError, match=r"class builtins.int, .* lacks num_subsets"):
-        check_data(Spec(), 3)

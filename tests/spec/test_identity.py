@@ -10,7 +10,7 @@ import pytest
 from lad_mpi import __version__
 from lad_mpi.spec import identify, identity_of, parse_spec, to_mapping
 
-SMALL = {"problem": {"dimension": 3}, "devices": {"count": 5, "byzantine": 1}}
+SMALL = {"data": {"dimension": 3}, "devices": {"count": 5, "byzantine": 1}}
 
 LABELS = {
     "name": {"name": "another"},
@@ -84,14 +84,13 @@ def test_differences_name_the_key_the_old_value_and_the_new_one():
     assert now.differences(earlier) == [
         "coding.load was 2 and is 1",
         'network.emulate.latency was not set and is "1us"',
-        "problem.data: the digest of the data was sha256:1 and is none",
+        "data: the digest of the data was sha256:1 and is none",
         f"the packages were lad_mpi 0.1.0 and are lad_mpi {__version__}",
     ]
 
 
 def data_spec(path):
-    problem = {"kind": "linear_regression", "data": str(path)}
-    return parse_spec({**SMALL, "problem": problem})
+    return parse_spec({**SMALL, "data": {"kind": "file", "path": str(path)}})
 
 
 def test_data_are_identified_by_their_content_and_not_by_their_path(tmp_path):
@@ -106,10 +105,10 @@ def test_data_are_identified_by_their_content_and_not_by_their_path(tmp_path):
     now = identify(data_spec(tmp_path / "one.npz"))
     assert now.digest != one.digest
     changed = f"the digest of the data was {one.data_digest} and is {other.data_digest}"
-    assert now.differences(one) == [f"problem.data: {changed}"]
+    assert now.differences(one) == [f"data.path: {changed}"]
     assert other.differences(copy) == [
-        f'problem.data was "{tmp_path}/copy.npz" and is "{tmp_path}/other.npz"',
-        f"problem.data: {changed}",
+        f'data.path was "{tmp_path}/copy.npz" and is "{tmp_path}/other.npz"',
+        f"data.path: {changed}",
     ]
 
 
@@ -117,26 +116,24 @@ def test_another_reading_of_the_same_file_is_told_by_its_key(tmp_path):
     path = tmp_path / "data.csv"
     path.write_text("a,b,y\n1,2,3\n2,5,7\n3,1,2\n4,7,8\n6,2,9\n")
     first, last = (
-        identify(parse_spec({**SMALL, "problem": {"data": str(path), "target": target}}))
+        identify(
+            parse_spec({**SMALL, "data": {"kind": "file", "path": str(path), "target": target}})
+        )
         for target in ("b", "y")
     )
     assert last.differences(first) == [
-        'problem.target was "b" and is "y"',
-        f"problem.data: the digest of the data was {first.data_digest} and is {last.data_digest}",
+        'data.target was "b" and is "y"',
+        f"data.path: the digest of the data was {first.data_digest} and is {last.data_digest}",
     ]
 
 
 def test_what_a_log_does_not_tell_is_called_unknown():
     now = one({})
     earlier = dataclasses.replace(now, data_digest=None)
-    assert now.differences(earlier) == [
-        "problem.data: the digest of the data was unknown and is none"
-    ]
+    assert now.differences(earlier) == ["data: the digest of the data was unknown and is none"]
 
 
 def test_data_of_another_package_need_no_key_of_that_name():
-    mapping = {"problem": {"kind": "images", "folder": "a"}}
+    mapping = {"data": {"kind": "images", "folder": "a"}}
     one, other = (identity_of(mapping, digest, ()) for digest in ("sha256:1", "sha256:2"))
-    assert other.differences(one) == [
-        "problem: the digest of the data was sha256:1 and is sha256:2"
-    ]
+    assert other.differences(one) == ["data: the digest of the data was sha256:1 and is sha256:2"]

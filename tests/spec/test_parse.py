@@ -26,8 +26,12 @@ SPECS = {
         "attack": {"kind": "alie"},
         "backend": {"dtype": "float32"},
     },
-    "a table": {"problem": {"data": "d.csv", "target": 3, "header": False, "index": "id"}},
-    "a table with an index": {"problem": {"data": "d.csv", "target": "y", "index": True}},
+    "a table": {
+        "data": {"kind": "file", "path": "d.csv", "target": 3, "header": False, "index": "id"}
+    },
+    "a table with an index": {
+        "data": {"kind": "file", "path": "d.csv", "target": "y", "index": True}
+    },
     "overlap": {"overlap": True, "attack": {"kind": "alie"}},
     "a GPU": {"backend": {"kind": "cupy", "gpu_transfers": "staged"}},
 }

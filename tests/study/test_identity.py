@@ -15,7 +15,7 @@ STUDY = """
 [base]
 iterations = 3
 devices = {{ count = 5, byzantine = 1 }}
-problem = {{ data = "data.npz" }}
+data = {{ kind = "file", path = "data.npz" }}
 {more}
 [[cases]]
 name = "{name}"
@@ -76,7 +76,7 @@ def test_runs_on_data_that_were_replaced_are_made_again_and_it_is_said_why(launc
     new = study.runs[0].identity.data_digest
     assert (result.completed, result.skipped) == (2, 0)
     for note in notes:
-        assert f"problem.data: the digest of the data was {old} and is {new}" in note
+        assert f"data.path: the digest of the data was {old} and is {new}" in note
     assert len(notes) == 2
     assert len(find_logs([tmp_path / "logs"])) == 4
 
@@ -96,7 +96,7 @@ def test_data_that_are_replaced_as_the_study_goes_on_make_other_runs(tmp_path, l
     again = load_study(tmp_path / "study.toml")
     states = study_status(again, tmp_path / "logs")
     assert [state.status for state in states] == ["pending", "complete"]
-    assert "problem.data: the digest of the data was" in states[0].failure
+    assert "data.path: the digest of the data was" in states[0].failure
 
 
 def test_a_log_that_was_given_the_name_of_another_run_does_not_count(launch, tmp_path):

@@ -186,9 +186,9 @@ def test_commands_refuse_such_a_study(tmp_path, command, capsys):
 def test_a_placeholder_makes_no_name_that_a_spec_could_not_have(study):
     long = "x" * 1000 + ".csv"
     with pytest.raises(SpecError, match="base: name: must have at most 1000 characters"):
-        study(f'[base]\nname = "{{problem.data}}"\nproblem.data = "{long}"\n')
+        study(f'[base]\nname = "{{data.path}}"\ndata.kind = "file"\ndata.path = "{long}"\n')
     with pytest.raises(SpecError, match="base: name: must be a non-empty line of printable"):
-        study('[base]\nname = "{problem.data}"\nproblem.data = "a\\u001b.csv"\n')
+        study('[base]\nname = "{data.path}"\ndata.kind = "file"\ndata.path = "a\\u001b.csv"\n')
 
 
 def test_a_description_is_a_text(study):

@@ -17,7 +17,7 @@ STUDY = """
 [base]
 iterations = 2
 devices = { count = 4, byzantine = 1 }
-problem = { dimension = 3 }
+data = { dimension = 3 }
 [axes]
 seed = [1, 2, 3]
 """

@@ -10,7 +10,7 @@ from lad_mpi.transport import Loopback
 
 SMALL = {
     "iterations": 4,
-    "problem": {"dimension": 30_011},
+    "data": {"dimension": 30_011},
     "devices": {"count": 21, "byzantine": 3},
     "coding": {"kind": "cyclic", "load": 2},
     "logging": {"flush_every": 3, "swmr": False},

@@ -22,7 +22,7 @@ def test_memory_does_not_grow_with_the_load(tmp_path, assignment, compute):
         {
             "iterations": 1,
             "compute": compute,
-            "problem": {"dimension": DIMENSION},
+            "data": {"dimension": DIMENSION},
             "devices": {"count": NUM_DEVICES, "byzantine": 300},
             "coding": {"load": load, "assignment": assignment},
             "optimizer": {"step_size": 1e-9},

@@ -21,7 +21,7 @@ from lad_mpi.transport import Loopback
 # Six slices of at least one block of columns, and a matrix large enough for compiled kernels.
 WIDE = {
     "iterations": 2,
-    "problem": {"dimension": 50_003},
+    "data": {"dimension": 50_003},
     "devices": {"count": 21, "byzantine": 3},
     "coding": {"kind": "cyclic", "load": 2},
     "logging": {"swmr": False},
@@ -126,9 +126,9 @@ VARIANTS = {
     },
     "draco_repetition": {"coding": {"kind": "draco_repetition"}},
     "draco_cyclic": {"coding": {"kind": "draco_cyclic"}},
-    "short": {"problem": {"dimension": 7}},
-    "one column": {"problem": {"dimension": 1}},
-    "two slices": {"problem": {"dimension": 12_000}},
+    "short": {"data": {"dimension": 7}},
+    "one column": {"data": {"dimension": 1}},
+    "two slices": {"data": {"dimension": 12_000}},
 }
 
 
@@ -265,4 +265,4 @@ def test_slices_cover_all_columns_in_order_and_short_messages_have_none():
     assert len(slices) == 6
     assert [columns.start for columns in slices[1:]] == [columns.stop for columns in slices[:-1]]
     assert (slices[0].start, slices[-1].stop) == (0, 50_003)
-    assert prepare_slices(parse_spec({**WIDE, "problem": {"dimension": 9000}})) == []
+    assert prepare_slices(parse_spec({**WIDE, "data": {"dimension": 9000}})) == []

@@ -18,7 +18,7 @@ REMARKS = [
 
 def told(*, details: bool) -> dict:
     spec = parse_toml_spec(
-        "iterations = 1\ndevices = { count = 4, byzantine = 1 }\nproblem = { dimension = 2 }\n"
+        "iterations = 1\ndevices = { count = 4, byzantine = 1 }\ndata = { dimension = 2 }\n"
         f"logging = {{ host_details = {json.dumps(details)} }}"
     )
     ranks = [

@@ -19,7 +19,7 @@ from lad_mpi.transport import Loopback
 
 SMALL = {
     "iterations": 23,
-    "problem": {"dimension": 7},
+    "data": {"dimension": 7},
     "devices": {"count": 12, "byzantine": 2},
     "coding": {"kind": "cyclic", "load": 3},
     "logging": {"flush_every": 5, "evaluate_every": 3, "warmup_iterations": 2},
@@ -233,25 +233,25 @@ def write_csv(path, factor):
 
 def test_a_run_with_changed_data_is_not_resumed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    path, data = tmp_path / "run.h5", tmp_path / "data.csv"
-    problem = {"data": "data.csv"}
-    write_csv(data, 1.0)
-    start(path, flushes=1, problem=problem)
+    path, file = tmp_path / "run.h5", tmp_path / "data.csv"
+    data = {"kind": "file", "path": "data.csv"}
+    write_csv(file, 1.0)
+    start(path, flushes=1, data=data)
     old = read_log(path).data_digest
     before = path.read_bytes()
-    write_csv(data, 2.0)
-    outcome, _ = start(path, problem=problem)
+    write_csv(file, 2.0)
+    outcome, _ = start(path, data=data)
     assert outcome.exit_code == ExitCode.USAGE
-    new = parse_spec({**SMALL, "problem": problem}).problem.digest()
-    assert f"problem.data: the digest of the data was {old} and is {new}" in outcome.failure
-    data.unlink()
-    outcome, _ = start(path, problem=problem)
+    new = parse_spec({**SMALL, "data": data}).data.digest()
+    assert f"data.path: the digest of the data was {old} and is {new}" in outcome.failure
+    file.unlink()
+    outcome, _ = start(path, data=data)
     assert outcome.exit_code == ExitCode.USAGE
     assert outcome.failure.startswith("data file 'data.csv' does not exist")
     assert path.read_bytes() == before
     # Only the content matters: the same data with another name can continue.
     write_csv(tmp_path / "copy.csv", 1.0)
-    assert start(path, problem={"data": "copy.csv"})[0].status == "complete"
+    assert start(path, data={"kind": "file", "path": "copy.csv"})[0].status == "complete"
 
 
 def test_a_resumed_run_may_have_another_name(tmp_path):

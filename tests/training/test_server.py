@@ -12,7 +12,7 @@ from lad_mpi.training.server import Server
 from lad_mpi.training.setup import prepare
 from lad_mpi.transport import Loopback
 
-SMALL = {"problem": {"dimension": 4}, "devices": {"count": 12, "byzantine": 2}}
+SMALL = {"data": {"dimension": 4}, "devices": {"count": 12, "byzantine": 2}}
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from lad_mpi.transport import Loopback
 
 SMALL = {
     "iterations": 60,
-    "problem": {"dimension": 7},
+    "data": {"dimension": 7},
     "devices": {"count": 12, "byzantine": 3},
     "coding": {"kind": "cyclic", "load": 3},
 }

@@ -18,7 +18,7 @@ STUDY = """
 [base]
 name = "tiny"
 iterations = 20
-problem = { dimension = 6 }
+data = { dimension = 6 }
 devices = { count = 10, byzantine = 2 }
 [axes]
 seed = [1, 2]

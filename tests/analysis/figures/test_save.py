@@ -84,7 +84,8 @@ def test_any_name_is_drawn_as_it_is(write_run, tmp_path):
                 seed=seed,
                 coding={"load": load, "assignment": NASTY},
                 aggregation={"kind": NASTY},
-                problem={"kind": NASTY, "heterogeneity": float(seed)},
+                data={"kind": NASTY, "heterogeneity": float(seed)},
+                model={"kind": NASTY},
                 provenance={"cpu_model": f"{load}{NASTY}", "mpi_library": f"{load}{NASTY}"},
                 phases=["broadcast", NASTY, "gather", "aggregate", "evaluate"],
             )

@@ -9,7 +9,7 @@ from analysis.forecast.observe import MeasuredCase
 from analysis.forecast.workload import TERMS, features, workload_of
 
 SPEC = {
-    "problem": {"kind": "linear_regression", "dimension": 1000},
+    "data": {"kind": "synthetic", "dimension": 1000},
     "devices": {"count": 20, "byzantine": 4},
     "coding": {"kind": "cyclic", "load": 1},
     "aggregation": {"kind": "trimmed_mean"},

@@ -7,9 +7,9 @@ import pytest
 from analysis.cli import main
 from analysis.scaling import load_scaling, summarise_scaling, void_lines
 from analysis.scaling.bounds import Sizes, phase_bounds, sizes_of
+from lad_mpi.data import GradientWork
 from lad_mpi.logs import read_log
 from lad_mpi.network import Network
-from lad_mpi.data import GradientWork
 from lad_mpi.records import Baseline, Quantity
 from lad_mpi.records.baseline import ALONE
 
@@ -99,8 +99,8 @@ def test_gram_rules_are_known_through_pre_aggregations_too(write_run):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"problem": {"kind": "linear_regression", "data": "diabetes"}},
-        {"problem": {"kind": "of another package"}},
+        {"data": {"kind": "diabetes"}},
+        {"data": {"kind": "of another package"}},
         {"backend": {"kind": "cupy"}},
     ],
 )
@@ -140,7 +140,7 @@ def bound(row, name):
 
 
 @pytest.mark.parametrize("name", [quantity.name for quantity in UNRELATED])
-@pytest.mark.parametrize("changes", [{}, {"problem": {"kind": "of another package"}}])
+@pytest.mark.parametrize("changes", [{}, {"data": {"kind": "of another package"}}])
 def test_a_quantity_that_no_phase_rests_on_voids_nothing(judge, name, changes):
     rows, void = judge({2: {name: 5.0}, 3: {name: 0.2}, 5: {name: 5.0}}, **changes)
     assert void == []
@@ -206,7 +206,7 @@ def test_the_threshold_is_that_of_the_study(judge, drift, void):
 def test_where_no_bounds_are_known_all_counts_that_an_iteration_may_rest_on(
     judge, name, backend, void
 ):
-    changes = {"problem": {"kind": "of another package"}, "backend": {"kind": backend}}
+    changes = {"data": {"kind": "of another package"}, "backend": {"kind": backend}}
     rows, _ = judge({3: {name: 2.0}}, **changes)
     assert ("p3" not in claims(rows)) == void
 

@@ -145,7 +145,7 @@ COMMANDS = (
     ),
     *(
         Command(
-            "data", f"run {{}}/spec-{name}.toml --set problem.data={{}}/data.{name} -o {{}}/new.h5",
+            "data", f"run {{}}/spec-{name}.toml --set data.path={{}}/data.{name} -o {{}}/new.h5",
             (f"data.{name}",), weight=4,
         )
         for name in ("npz", "h5", "csv", "svm")

@@ -32,7 +32,7 @@ RANKS, LOADS, LAUNCHES = [1], [1, 2, 3, 6], 2
 TINY = {
     "name": "tiny",
     "iterations": 6,
-    "problem": {"kind": "linear_regression", "dimension": 4},
+    "data": {"kind": "synthetic", "dimension": 4},
     "devices": {"count": 6, "byzantine": 1},
     "coding": {"kind": "cyclic", "load": 2},
     "logging": {"flush_every": 2, "evaluate_every": 2, "warmup_iterations": 1},
@@ -189,8 +189,8 @@ def _make_data(folder: Path) -> None:
         "".join(f"{row[3]} 1:{row[0]} 2:{row[1]} 3:{row[2]}\n" for row in rows)
     )
     for name in ("npz", "h5", "csv", "svm"):
-        problem = {"kind": "linear_regression", "data": f"data.{name}"}
-        tiny = {**TINY, "iterations": 2, "problem": problem}
+        data = {"kind": "file", "path": f"data.{name}"}
+        tiny = {**TINY, "iterations": 2, "data": data}
         (folder / f"spec-{name}.toml").write_text(tomli_w.dumps(tiny))
 
 

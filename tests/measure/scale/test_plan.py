@@ -15,7 +15,7 @@ from lad_mpi.types import device_ranks
 SPEC = parse_spec(
     {
         "name": "tiny",
-        "problem": {"kind": "linear_regression", "dimension": 6},
+        "data": {"kind": "synthetic", "dimension": 6},
         "devices": {"count": 12, "byzantine": 2},
         "coding": {"kind": "cyclic", "load": 3},
     }
@@ -25,7 +25,8 @@ SPEC = parse_spec(
 def work_a_rank(spec, ranks):
     """Multiplications of the fullest rank's gradients, d m Q a device."""
     hosted = -(-spec.devices.count // device_ranks(ranks))
-    return hosted * spec.coding.load * spec.problem.samples_per_subset * spec.problem.dimension
+    data = spec.data.source
+    return hosted * spec.coding.load * data.samples_per_subset * data.dimension
 
 
 def test_strong_scaling_is_one_spec_on_all_ranks():
@@ -64,10 +65,10 @@ def test_growing_by_one_changes_nothing_and_steps_add_up(rule, factor):
 
 
 def test_what_cannot_grow_is_named():
-    with pytest.raises(SpecError, match=r"problem.samples_per_subset: 1 times 3/2 is not a whole"):
+    with pytest.raises(SpecError, match=r"data.samples_per_subset: 1 times 3/2 is not a whole"):
         plan_scaling("weak", SPEC, [3, 4])
-    diabetes = parse_spec({"problem": {"kind": "linear_regression", "data": "diabetes"}})
-    with pytest.raises(SpecError, match=r"problem.samples_per_subset: is not set"):
+    diabetes = parse_spec({"data": {"kind": "diabetes"}})
+    with pytest.raises(SpecError, match=r"data.samples_per_subset: is not set"):
         plan_scaling("weak", diabetes, [2, 3])
     with pytest.raises(UsageError, match="belongs to weak scaling"):
         plan_scaling("strong", SPEC, [2], growth="devices")
@@ -101,7 +102,7 @@ def test_an_axis_is_any_key_of_the_spec(text, expected):
 @pytest.mark.parametrize(
     ("text", "message"),
     [("load", "expected KEY=A,B"), ("lode=1", "no table of the spec has it"),
-     ("kind=a", "in several tables: problem.kind")],
+     ("kind=a", "in several tables: data.kind")],
 )  # fmt: skip
 def test_an_axis_that_is_none_is_refused(text, message):
     with pytest.raises(UsageError, match=message):

@@ -21,7 +21,7 @@ SPEC = parse_spec(
     {
         "name": "tiny",
         "iterations": 4,
-        "problem": {"kind": "linear_regression", "dimension": 4},
+        "data": {"kind": "synthetic", "dimension": 4},
         "devices": {"count": 6, "byzantine": 1},
         "coding": {"kind": "cyclic", "load": 2},
     }

@@ -13,7 +13,7 @@ from lad_mpi.transport import Loopback
 SPEC = parse_spec(
     {
         "iterations": 6,
-        "problem": {"kind": "linear_regression", "dimension": 4},
+        "data": {"kind": "synthetic", "dimension": 4},
         "devices": {"count": 5, "byzantine": 1},
         "coding": {"kind": "cyclic", "load": 2},
     }

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.timeout(240)]
 
 SPEC = """
 iterations = 4000
-problem = { dimension = 6 }
+data = { dimension = 6 }
 devices = { count = 8, byzantine = 2 }
 logging = { flush_every = 100 }
 """

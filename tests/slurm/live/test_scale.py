@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.timeout(240)]
 SPEC = """
 name = "tiny"
 iterations = 20
-problem = { dimension = 6 }
+data = { dimension = 6 }
 devices = { count = 8, byzantine = 2 }
 """
 JOB = """#!/bin/bash

@@ -25,7 +25,7 @@ MPIRUN = Path(sys.prefix) / "bin" / "mpirun"
 STUDY = """
 name = "tiny"
 [base]
-problem = {{ dimension = 6 }}
+data = {{ dimension = 6 }}
 devices = {{ count = 8, byzantine = 2 }}
 logging = {{ flush_every = 100 }}
 iterations = {iterations}
@@ -197,7 +197,7 @@ def test_a_run_that_cannot_begin_says_why_and_the_others_are_done(login):
     login.write(
         seeds=[1],
         more='[[cases]]\nname = "fine"\n[[cases]]\nname = "no data"\n'
-        'problem = { kind = "linear_regression", data = "missing.svm" }\n',
+        'data = { kind = "file", path = "missing.svm" }\n',
     )
     login.submit("--set", "nodes=1")
     rows = login.wait(["complete", "failed"])
@@ -332,7 +332,7 @@ def test_a_job_that_meets_its_time_limit_comes_back_by_itself(login):
 
 def test_a_scaling_study_measures_in_steps_of_one_job(login):
     (login.folder / "spec.toml").write_text(
-        "iterations = 60\nproblem = { dimension = 6 }\ndevices = { count = 8, byzantine = 2 }\n"
+        "iterations = 60\ndata = { dimension = 6 }\ndevices = { count = 8, byzantine = 2 }\n"
     )
     job = login.cluster.submit(
         "--nodes=2", "--ntasks-per-node=1", "--oversubscribe",
