@@ -45,8 +45,8 @@ from lad_mpi.conformance.attacks import attack  # noqa: E402
 from lad_mpi.conformance.codecs import codec  # noqa: E402
 from lad_mpi.conformance.codes import code  # noqa: E402
 from lad_mpi.conformance.optimizers import optimizer  # noqa: E402
+from lad_mpi.conformance.models import model  # noqa: E402
 from lad_mpi.conformance.pre_aggregations import pre_aggregation  # noqa: E402
-from lad_mpi.conformance.problems import problem  # noqa: E402
 from lad_mpi.conformance.rules import rule  # noqa: E402
 from lad_mpi.conformance.suite import LawBrokenError, laws  # noqa: E402
 
