@@ -1,7 +1,15 @@
 """Attacks: what Byzantine devices send instead of their own vectors or messages."""
 
 from lad_mpi.attacks.alie import Alie
-from lad_mpi.attacks.base import AttackContext, Envelope, LocalAttack, OmniscientAttack, WireAttack
+from lad_mpi.attacks.base import (
+    AttackContext,
+    DataAttack,
+    Envelope,
+    LocalAttack,
+    OmniscientAttack,
+    StatefulAttack,
+    WireAttack,
+)
 from lad_mpi.attacks.gaussian import Gaussian
 from lad_mpi.attacks.inf import Inf
 from lad_mpi.attacks.ipm import Ipm
@@ -14,7 +22,7 @@ from lad_mpi.attacks.sign_flip import SignFlip
 from lad_mpi.attacks.zero import Zero
 
 #: Every attack of the suite by the name that a spec uses.
-ATTACKS: dict[str, type[LocalAttack] | type[OmniscientAttack] | type[WireAttack]] = {
+ATTACKS: dict[str, type[LocalAttack | OmniscientAttack | DataAttack | WireAttack]] = {
     "none": NoAttack,
     "sign_flip": SignFlip,
     "gaussian": Gaussian,
@@ -32,6 +40,7 @@ __all__ = [
     "ATTACKS",
     "Alie",
     "AttackContext",
+    "DataAttack",
     "Envelope",
     "Gaussian",
     "Inf",
@@ -44,6 +53,7 @@ __all__ = [
     "OmniscientAttack",
     "RandomBytes",
     "SignFlip",
+    "StatefulAttack",
     "WireAttack",
     "Zero",
 ]

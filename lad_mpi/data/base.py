@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
+from lad_mpi.types import Task  # noqa: TC001  (types of class variables are read at run time)
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from lad_mpi.rng import Streams
-    from lad_mpi.types import HostFloats, HostInts, SampleForm, Task
+    from lad_mpi.types import HostFloats, HostInts, SampleForm
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,10 +10,17 @@ from lad_mpi.models.base import (
     SolvableFunctions,
 )
 from lad_mpi.models.linear_regression import LinearRegression
+from lad_mpi.models.logistic_regression import LogisticRegression
+from lad_mpi.models.mlp import Mlp
+from lad_mpi.models.softmax_regression import SoftmaxRegression
 
 #: Every model of the suite by the name that a spec uses.
 MODELS: dict[str, type[Model]] = {
     "linear_regression": LinearRegression,
+    "logistic_regression": LogisticRegression,
+    "softmax_regression": SoftmaxRegression,
+    "mlp": Mlp,
+    # "torch": TorchModule, whose module must not import torch.
 }
 
 __all__ = [
@@ -22,8 +29,11 @@ __all__ = [
     "GradientWork",
     "ImportingModel",
     "LinearRegression",
+    "LogisticRegression",
+    "Mlp",
     "Model",
     "ModelFunctions",
     "PenalizedModel",
+    "SoftmaxRegression",
     "SolvableFunctions",
 ]

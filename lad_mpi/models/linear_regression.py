@@ -9,7 +9,7 @@ import numpy as np
 
 from lad_mpi.arrays import to_host
 from lad_mpi.models.base import GradientWork
-from lad_mpi.models.losses import LOSS
+from lad_mpi.models.losses import LOSS, quiet
 from lad_mpi.parameters import NotNegative, check_parameters
 from lad_mpi.types import Task  # noqa: TC001  (types of class variables are read at run time)
 
@@ -98,23 +98,22 @@ class LeastSquares:
         """Return zeros."""
         return np.zeros(self.dimension)
 
+    @quiet
     def gradients(
         self, model: Array, features: Array, targets: Array, weights: Array, out: Array
     ) -> None:
         """Write the weighted sums of (⟨z_i, x⟩ − y_i) z_i."""
-        # A run that diverges shows it in its values, not in warnings on every rank.
-        with np.errstate(over="ignore", invalid="ignore"):
-            factors = features @ model
-            factors -= targets
-            factors *= weights
-            self.backend.xp.matmul(factors[:, None, :], features, out=out[:, None, :])
+        factors = features @ model
+        factors -= targets
+        factors *= weights
+        self.backend.xp.matmul(factors[:, None, :], features, out=out[:, None, :])
 
+    @quiet
     def measure(self, model: Array, features: Array, targets: Array) -> Array:
         """Return ½ (⟨z_i, x⟩ − y_i)²."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            residuals = features.astype(np.float64, copy=False) @ model.astype(np.float64)
-            residuals -= targets
-            return (residuals * residuals / 2)[None]
+        residuals = features.astype(np.float64, copy=False) @ model.astype(np.float64)
+        residuals -= targets
+        return (residuals * residuals / 2)[None]
 
     def optimum(self, features: Array, targets: Array, weights: HostFloats) -> HostFloats | None:
         """Return the minimiser, of least norm if there are several.

@@ -21,9 +21,9 @@ from lad_mpi.spec.identity import (
     identify,
     identity_of,
 )
-from lad_mpi.spec.model import BackendChoice, Devices, Logging, NetworkChoice, Optimizer, Spec
+from lad_mpi.spec.model import BackendChoice, Devices, Logging, NetworkChoice, Spec
 from lad_mpi.spec.parse import (
-    check_data,
+    build_model,
     check_dimension,
     default_kinds,
     parse_component,
@@ -41,11 +41,10 @@ __all__ = [
     "Identity",
     "Logging",
     "NetworkChoice",
-    "Optimizer",
     "Spec",
     "apply_override",
     "build",
-    "check_data",
+    "build_model",
     "check_dimension",
     "check_type",
     "component_packages",

@@ -25,7 +25,12 @@ INJECTED = "num_byzantine"
 
 
 def build_component(
-    family: Family, table: Mapping[str, Any], place: str, *, num_byzantine: int
+    family: Family,
+    table: Mapping[str, Any],
+    place: str,
+    *,
+    num_byzantine: int,
+    shared: Iterable[str] = (),
 ) -> Any:
     """Build the component that a table describes.
 
@@ -39,6 +44,8 @@ def build_component(
         Dotted place of the table in the file, for messages.
     num_byzantine : int
         Value for components that have a field of this name.
+    shared : iterable of str
+        Keys of the same table that are built elsewhere, for messages.
 
     Raises
     ------
@@ -68,7 +75,7 @@ def build_component(
             hint="to study a misjudged number, set devices.assumed_byzantine",
         )
     injected = {INJECTED: num_byzantine} if INJECTED in field_names(cls) else {}
-    return build(cls, values, place, injected=injected, kind=kind)
+    return build(cls, values, place, injected=injected, kind=kind, shared=shared)
 
 
 def build(
@@ -77,11 +84,12 @@ def build(
     place: str,
     injected: Mapping[str, Any] | None = None,
     kind: str = "",
+    shared: Iterable[str] = (),
 ) -> Any:
     """Build a frozen dataclass from checked values; see :func:`build_component`."""
     injected = injected or {}
     allowed = [name for name in field_names(cls) if name not in injected]
-    refuse_unknown(values, allowed, place)
+    refuse_unknown(values, [*allowed, *shared], place)
     hints = _hints(cls)  # type: ignore[arg-type]  # classes are hashable
     checked = {
         key: check_type(hints[key], value, f"{place}.{key}" if place else key)

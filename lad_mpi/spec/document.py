@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
+from lad_mpi.data import DataPlan
 from lad_mpi.errors import SpecError, UsageError, shown
 from lad_mpi.files import read_bytes
+from lad_mpi.optimizers import Updates
 from lad_mpi.spec.build import INJECTED
 from lad_mpi.spec.model import NetworkChoice
 from lad_mpi.spec.parse import parse_spec
@@ -139,6 +141,12 @@ def to_mapping(spec: Spec) -> dict[str, Any]:
             continue
         if field.name in {"aggregation", "fallback"}:
             mapping[field.name] = _pipeline(value)
+        elif isinstance(value, DataPlan):
+            mapping[field.name] = {**_table(value.source), **_table(value, "source")}
+        elif isinstance(value, Updates):
+            shared = _table(value, "method", "schedule")
+            schedule = {"schedule": _table(value.schedule)}
+            mapping[field.name] = {**_table(value.method), **shared, **schedule}
         elif isinstance(value, NetworkChoice):
             if value.emulate is not None:
                 mapping[field.name] = {"emulate": value.emulate.to_texts()}
@@ -154,12 +162,12 @@ def to_toml(spec: Spec) -> str:
     return tomli_w.dumps(to_mapping(spec))
 
 
-def _table(component: Any) -> dict[str, Any]:
+def _table(component: Any, *without: str) -> dict[str, Any]:
     kind = {"kind": component.kind} if hasattr(component, "kind") else {}
     values = {
         field.name: getattr(component, field.name)
         for field in dataclasses.fields(component)
-        if field.init and field.name != INJECTED
+        if field.init and field.name not in {INJECTED, *without}
     }
     plain = {
         key: list(value) if isinstance(value, tuple) else value

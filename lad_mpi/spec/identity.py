@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from lad_mpi._version import __version__
 from lad_mpi.errors import DataError
+from lad_mpi.models import ImportingModel
 from lad_mpi.spec.document import to_mapping
 from lad_mpi.spec.families import FAMILIES, UNKNOWN, imported, offers
 
@@ -31,14 +32,21 @@ _NO_PART = (
 )
 #: Keys that change what times mean, but no other numbers.
 _OF_TIMES = (
-    "compute",
     "overlap",
     "network",
     "backend.gpu_transfers",
     "logging.warmup_iterations",
 )
 #: Keys that say where the data are and how they are read. The digest identifies the data.
-_OF_DATA = ("problem.data", "problem.target", "problem.header", "problem.index")
+_OF_DATA = (
+    "data.kind",
+    "data.path",
+    "data.test_path",
+    "data.labels",
+    "data.target",
+    "data.header",
+    "data.index",
+)
 #: The digest of data that cannot be read.
 UNREADABLE_DATA = "unreadable"
 _SUITE = "lad_mpi"
@@ -107,7 +115,7 @@ class Identity:
             if old.get(key) != new.get(key)
         ]
         if is_other_data:
-            key = "problem.data" if "problem.data" in new else "problem"
+            key = "data.path" if "data.path" in new else "data"
             found.append(
                 f"{key}: the digest of the data was {_named(earlier.data_digest)} and is "
                 f"{_named(self.data_digest)}"
@@ -127,7 +135,7 @@ def identify(spec: Spec) -> Identity:
     planned without them.
     """
     try:
-        digest = spec.problem.digest()
+        digest = spec.data.digest()
     except DataError:
         digest = UNREADABLE_DATA
     packages = {_SUITE: __version__, **component_packages(spec)}
@@ -193,7 +201,7 @@ def _named(digest: str | None) -> str:
 
 
 def component_packages(spec: Spec) -> dict[str, str]:
-    """Return the distributions of the components that do not come from this suite.
+    """Return the distributions of components, and of models' modules, of other packages.
 
     Parameters
     ----------
@@ -207,7 +215,11 @@ def component_packages(spec: Spec) -> dict[str, str]:
         entry point is looked up by its module. If no distribution has the module, the name
         is that of the module, and the version is ``unknown``.
     """
-    return dict(sorted(_distribution(part) for part in _others(spec)))
+    found = dict(_distribution(part) for part in _others(spec))
+    if isinstance(spec.model, ImportingModel):
+        for module in spec.model.modules:
+            found |= dict([_distribution_of(module)])
+    return dict(sorted(found.items()))
 
 
 @runtime_checkable
@@ -233,7 +245,10 @@ def _distribution(component: _Component) -> tuple[str, str]:
         for offer in offers(family.group):
             if offer.kind == component.kind and imported(offer) is cls:
                 return offer.distribution, offer.version
-    module = _module(cls)
+    return _distribution_of(_module(cls))
+
+
+def _distribution_of(module: str) -> tuple[str, str]:
     for name in packages_distributions().get(module, []):
         return name, version(name)
     return module, UNKNOWN

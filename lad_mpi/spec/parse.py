@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import textwrap
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import tomli_w
 
 from lad_mpi.aggregation import Pipeline
 from lad_mpi.attacks import AttackContext, LocalAttack, OmniscientAttack
 from lad_mpi.coding import Code, DecodingCode
 from lad_mpi.compression import ColumnCodec, GpuCodec
+from lad_mpi.data import DataPlan
 from lad_mpi.errors import ParameterError, SpecError, shown
 from lad_mpi.network import build_network, parse_network
-from lad_mpi.data import ProblemData, SizedProblem
+from lad_mpi.models import CountedModel, ModelFunctions
+from lad_mpi.optimizers import Updates
 from lad_mpi.rng import Streams
 from lad_mpi.spec.build import (
     build,
@@ -31,7 +35,6 @@ from lad_mpi.spec.model import (
     Devices,
     Logging,
     NetworkChoice,
-    Optimizer,
     Safety,
     Spec,
 )
@@ -39,16 +42,16 @@ from lad_mpi.spec.model import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from lad_mpi.types import Array
+    from lad_mpi.arrays import Backend
+    from lad_mpi.types import Array, SampleForm
 
 _SECTIONS = {
     "devices": Devices,
-    "optimizer": Optimizer,
     "logging": Logging,
     "safety": Safety,
     "backend": BackendChoice,
 }
-_COMPONENTS = ("problem", "coding", "compression", "attack")
+_COMPONENTS = ("model", "coding", "compression", "attack")
 #: Up to this many devices, rules and attacks are tried out; a rule may cost its square.
 _TRIED_OUT = 1000
 #: Most pre-aggregations of one rule.
@@ -69,6 +72,7 @@ def parse_spec(mapping: Mapping[str, Any]) -> Spec:
     SpecError
         The first mistake, with its place and how to correct it.
     """
+    _refuse_problem(mapping)
     refuse_unknown(mapping, field_names(Spec), "")
     for key, value in mapping.items():
         if key not in _SCALARS and not isinstance(value, dict):
@@ -86,6 +90,8 @@ def parse_spec(mapping: Mapping[str, Any]) -> Spec:
     for name in _COMPONENTS:
         if name in mapping:
             parts[name] = _component(mapping, name, faults)
+    parts["data"] = _data(mapping.get("data", {}), faults)
+    parts["optimizer"] = _updates(mapping.get("optimizer", {}), faults)
     decodes = isinstance(parts.get("coding"), DecodingCode)
     parts["aggregation"] = _aggregation(mapping, faults, decodes=decodes)
     parts["fallback"] = _fallback(mapping, faults, parts.get("coding"))
@@ -116,7 +122,7 @@ def parse_component(mapping: Mapping[str, Any], name: str) -> Any:
     ----------
     mapping : mapping
         Tables and values as in a spec file.
-    name : {"problem", "coding", "compression", "attack"}
+    name : {"model", "coding", "compression", "attack"}
         Its table.
 
     Raises
@@ -127,24 +133,29 @@ def parse_component(mapping: Mapping[str, Any], name: str) -> Any:
     return _component(mapping, name, parse_devices(mapping).num_byzantine)
 
 
-def check_data(spec: Spec, data: ProblemData) -> None:
-    """Check that a problem has loaded data, in one subset for every device.
+def build_model(spec: Spec, form: SampleForm, backend: Backend) -> ModelFunctions:
+    """Build the model of a spec for samples of one form.
 
     Raises
     ------
     SpecError
-        It has not. The message names the class and what it lacks.
+        A parameter does not fit the samples, or the model breaks its contract.
+    DataError
+        The model cannot learn from such samples.
     """
-    found = complaints_about(data, ProblemData)
-    if not found and data.num_subsets != spec.devices.count:
-        found = (f"has {data.num_subsets} subsets instead of {spec.devices.count}",)
+    try:
+        functions = spec.model.build(form, backend)
+    except ParameterError as error:
+        raise located(error, "model") from error
+    found = complaints_about(functions, ModelFunctions)
     if found:
-        cls = type(data)
+        cls = type(functions)
         raise SpecError(
-            "problem.kind",
-            f"class {cls.__module__}.{cls.__qualname__}, the data of {spec.problem.kind!r}, "
+            "model.kind",
+            f"class {cls.__module__}.{cls.__qualname__}, the functions of {spec.model.kind!r}, "
             f"{'; it '.join(found)}",
         )
+    return functions
 
 
 def check_dimension(spec: Spec, dimension: int) -> None:
@@ -171,6 +182,66 @@ def check_dimension(spec: Spec, dimension: int) -> None:
 def _component(mapping: Mapping[str, Any], name: str, faults: int) -> Any:
     table = _with_kind(name, mapping.get(name, {}))
     return build_component(FAMILIES[name], table, name, num_byzantine=faults)
+
+
+def _refuse_problem(mapping: Mapping[str, Any]) -> None:
+    """Refuse the table of version 0.1 with the way to write it now."""
+    if "problem" not in mapping:
+        return
+    old = mapping["problem"]
+    table = {key: value for key, value in old.items() if key != "kind"} if isinstance(old, dict) else {}
+    source = table.pop("data", "synthetic")
+    is_file = isinstance(source, str) and "." in source
+    new = {"kind": "file", "path": source} if is_file else {"kind": source}
+    lines = tomli_w.dumps({"data": {**new, **table}, "model": {"kind": "linear_regression"}})
+    raise SpecError(
+        "problem",
+        "is now two tables, [data] and [model]",
+        hint="write\n" + textwrap.indent(lines.strip(), "    "),
+    )
+
+
+def _data(table: Mapping[str, Any], faults: int) -> DataPlan:
+    table = _with_kind("data", table)
+    shared = _shared(DataPlan, "source")
+    plan: DataPlan = build(
+        DataPlan,
+        {key: value for key, value in table.items() if key in shared},
+        "data",
+        injected={"source": _sharing("data", table, shared, faults)},
+    )
+    return plan
+
+
+def _updates(table: Mapping[str, Any], faults: int) -> Updates:
+    table = _with_kind("optimizer", table)
+    shared = _shared(Updates, "method")
+    injected = {"method": _sharing("optimizer", table, shared, faults)}
+    if "schedule" in table:
+        schedule, place = table["schedule"], "optimizer.schedule"
+        if isinstance(schedule, str):
+            schedule = {"kind": schedule}
+        if not isinstance(schedule, dict):
+            raise SpecError(place, f"expected a name or a table, found {shown(schedule)}")
+        injected["schedule"] = build_component(
+            FAMILIES["schedule"], schedule, place, num_byzantine=faults
+        )
+    values = {key: value for key, value in table.items() if key in shared - injected.keys()}
+    updates: Updates = build(Updates, values, "optimizer", injected=injected)
+    return updates
+
+
+def _shared(cls: type[Any], member: str) -> set[str]:
+    """Return the keys that all kinds of a table have."""
+    return {*field_names(cls)} - {member}
+
+
+def _sharing(name: str, table: Mapping[str, Any], shared: set[str], faults: int) -> Any:
+    """Build a component from a table that also has keys that all kinds have."""
+    own = {key: value for key, value in table.items() if key not in shared}
+    return build_component(
+        FAMILIES[name], own, name, num_byzantine=faults, shared=sorted(shared)
+    )
 
 
 def _network(table: Mapping[str, Any]) -> NetworkChoice:
@@ -206,6 +277,7 @@ def default_kinds() -> dict[str, str]:
     """Return the kind that each table of a component has if the spec does not name one."""
     default = Spec()
     kinds = {name: getattr(default, name).kind for name in _COMPONENTS}
+    kinds |= {"data": default.data.source.kind, "optimizer": default.optimizer.method.kind}
     if default.aggregation is not None:
         kinds["aggregation"] = default.aggregation.rule.kind
     return kinds
@@ -270,9 +342,28 @@ def _check_together(spec: Spec) -> None:
         raise located(error, "coding") from error
     _check_overlap(spec)
     _check_transfers(spec)
+    _check_momentum(spec)
+    _check_form(spec)
     _try_out(spec)
-    if isinstance(spec.problem, SizedProblem) and spec.problem.declared_dimension is not None:
-        check_dimension(spec, spec.coding.message_parts * spec.problem.declared_dimension)
+
+
+def _check_momentum(spec: Spec) -> None:
+    if spec.devices.momentum and isinstance(spec.coding, DecodingCode) and spec.coding.varies:
+        raise SpecError(
+            "devices.momentum",
+            f"{spec.coding.kind!r} assigns other subsets in each iteration, so the momenta of the "
+            "devices are not coded alike and cannot be decoded",
+            hint='set devices.momentum = 0, or optimizer.kind = "momentum" for momentum on '
+            "the server",
+        )
+
+
+def _check_form(spec: Spec) -> None:
+    """Check what is known before the data are read."""
+    form = spec.data.form(task=spec.model.task, has_bias=spec.model.has_bias)
+    if form is not None and isinstance(spec.model, CountedModel):
+        dimension = spec.model.dimension_of(form)
+        check_dimension(spec, spec.coding.message_parts * dimension)
 
 
 def _check_overlap(spec: Spec) -> None:
@@ -319,7 +410,14 @@ def _try_out(spec: Spec) -> None:
             _try(place, pipeline, count, (1,))
     if not faults:
         return
-    context = AttackContext(Streams(spec.seed), 0, np.arange(faults), count, faults)
+    context = AttackContext(
+        Streams(spec.seed),
+        0,
+        np.arange(faults),
+        count,
+        faults,
+        aggregate=lambda crafted: crafted.mean(axis=0),
+    )
     attack = spec.attack
     if isinstance(attack, OmniscientAttack):
         _try("attack", lambda honest: attack.craft(honest, context), count - faults, (faults, 1))

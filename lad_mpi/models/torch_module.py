@@ -1,0 +1,461 @@
+"""A network of PyTorch as a model: any ``nn.Module`` that a factory of the user's makes."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import re
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+
+from lad_mpi.errors import BackendError, ParameterError
+from lad_mpi.models.losses import ACCURACY, LOSS
+from lad_mpi.parameters import Example, NotNegative, check_parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lad_mpi.arrays import Backend
+    from lad_mpi.types import Array, HostFloats, Metric, SampleForm, Task
+
+#: Samples that are measured at once, to bound the memory for what the layers return.
+_MEASURED = 256
+#: Samples on which a network is tried.
+_TRIED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class TorchModel:
+    r"""Train a network of PyTorch.
+
+    Parameters
+    ----------
+    module : str
+        Where the network comes from, ``"package.module:name"``. The name is a class or another
+        callable. Called without arguments, it returns a new :class:`torch.nn.Module`.
+    loss : {"cross_entropy", "mse"}
+        Loss of a sample. ``"cross_entropy"`` classifies: the network returns C numbers for each
+        sample, before the softmax. ``"mse"`` predicts numbers: the network returns one number
+        for each sample, in shape (n, 1) or (n,), and the loss is the squared error, as in
+        :class:`torch.nn.MSELoss`, which is twice the loss of ``linear_regression``.
+    l2 : float
+        Strength of the penalty (l2/2) ‖x‖².
+
+    Notes
+    -----
+    The network receives batches of shape (n, p) for tables, (n, 1, h, w) for images of one
+    channel, and (n, c, h, w) for images of several. The model x has all its trainable
+    parameters, in the order of ``module.parameters()``, in the dtype of the backend.
+
+    The loss must be a sum over samples, and nothing but the parameters may change during a
+    run. Dropout, batch normalisation and every layer whose buffers change are therefore
+    refused. Buffers that stay constant, and parameters that do not require a gradient, keep
+    the values that the factory gives them after ``torch.manual_seed(0)``.
+
+    PyTorch uses as many threads as ``OMP_NUM_THREADS`` says, or one.
+
+    References
+    ----------
+    Paszke, Gross, Massa, et al., "PyTorch: an imperative style, high-performance deep learning
+    library", NeurIPS 2019, arXiv:1912.01703.
+    """
+
+    module: Annotated[str, Example("lad_examples.nets:lenet")]
+    loss: Literal["cross_entropy", "mse"] = "cross_entropy"
+    l2: NotNegative = 0.0
+
+    kind: ClassVar[str] = "torch"
+    has_bias: ClassVar[bool] = True
+    cost: ClassVar[str] = "a forward and a backward pass a gradient"
+
+    def __post_init__(self) -> None:
+        check_parameters(self)
+        if not re.fullmatch(r"\w+(\.\w+)*:\w+(\.\w+)*", self.module):
+            raise ParameterError(
+                "module",
+                f'must name a factory as "package.module:name", not {self.module!r}',
+            )
+
+    @property
+    def task(self) -> Task:
+        """Classification for ``cross_entropy``, regression for ``mse``."""
+        return "classification" if self.loss == "cross_entropy" else "regression"
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The package of the factory, and PyTorch."""
+        return self.module.partition(":")[0].partition(".")[0], "torch"
+
+    def build(self, form: SampleForm, backend: Backend) -> TorchFunctions:
+        """Import PyTorch and the factory, and try the network on a few random samples.
+
+        Parameters
+        ----------
+        form : SampleForm
+            Shape of a sample and number of classes.
+        backend : Backend
+            Array library and dtype. With CuPy, the network is moved to the same GPU.
+
+        Raises
+        ------
+        BackendError
+            PyTorch is not installed, or cannot use the GPU.
+        ParameterError
+            The factory cannot be used, its network does not accept such samples, or the suite
+            cannot train it.
+        """
+        torch = _import_torch()
+        functions = TorchFunctions(_Source.find(self.module, torch, backend), form, backend)
+        _Trial(functions, form).pass_or_refuse()
+        return functions
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where networks come from, and where they are put.
+
+    Parameters
+    ----------
+    name : str
+        Name of the factory, as the spec has it.
+    factory : callable
+        Returns a new network.
+    torch : module
+        PyTorch.
+    device, dtype
+        Where the parameters are put, and their type, as PyTorch names them.
+    """
+
+    name: str
+    factory: Callable[[], Any]
+    torch: Any
+    device: Any
+    dtype: Any
+
+    @classmethod
+    def find(cls, name: str, torch: Any, backend: Backend) -> _Source:
+        """Import a factory; raise ParameterError if that is impossible."""
+        try:
+            factory = EntryPoint(name, name, group="").load()
+        except Exception as error:
+            raise ParameterError(
+                "module",
+                f"{name} cannot be imported: {_told(error)}",
+                hint="install its package in this environment, or add its folder to PYTHONPATH",
+            ) from error
+        device = torch.device("cpu")
+        if not backend.on_host:
+            if not torch.cuda.is_available():
+                raise BackendError(
+                    'backend.kind = "cupy" needs a PyTorch that can use the GPU, and '
+                    f"PyTorch {torch.__version__} cannot",
+                    hint="install PyTorch for the CUDA version of the driver",
+                )
+            device = torch.device("cuda", backend.xp.cuda.Device().id)
+        source = cls(name, factory, torch, device, getattr(torch, backend.dtype.name))
+        if not callable(factory):
+            raise source.refused(
+                f"is of type {type(factory).__name__}", "name a class or a function"
+            )
+        return source
+
+    def make(self, seed: int) -> Any:
+        """Call the factory with this seed of PyTorch, and return its network."""
+        torch = self.torch
+        with self.generators_kept():
+            torch.manual_seed(seed)
+            try:
+                network = self.factory()
+            except Exception as error:
+                raise self.refused(
+                    f"failed: {_told(error)}", "it is called without arguments"
+                ) from error
+        if not isinstance(network, torch.nn.Module):
+            raise self.refused(
+                f"returned an object of type {type(network).__name__}",
+                "it must return a torch.nn.Module",
+            )
+        for name, parameter in network.named_parameters():
+            if torch.nn.parameter.is_lazy(parameter):
+                raise self.refused(
+                    f"has the parameter {name!r}, whose shape is not known yet",
+                    "replace lazy layers by layers with sizes",
+                )
+            if not parameter.is_floating_point():
+                raise self.refused(
+                    f"has the parameter {name!r} of dtype {parameter.dtype}",
+                    "all parameters must be real floating-point numbers",
+                )
+        if not trainable(network):
+            raise self.refused(
+                "has no trainable parameters", "at least one must have requires_grad = True"
+            )
+        return network.to(device=self.device, dtype=self.dtype)
+
+    def generators_kept(self) -> contextlib.AbstractContextManager[None]:
+        """Restore the states of PyTorch's global generators at the end."""
+        devices = [] if self.device.type == "cpu" else [self.device]
+        kept: contextlib.AbstractContextManager[None] = self.torch.random.fork_rng(devices)
+        return kept
+
+    def refused(self, what: str, hint: str) -> ParameterError:
+        """Return the error about the factory or its network."""
+        return ParameterError("module", f"{self.name} {what}", hint=hint)
+
+
+class TorchFunctions:
+    """The functions of a network; see :class:`ModelFunctions`.
+
+    Parameters
+    ----------
+    source : _Source
+        Where the network comes from.
+    form : SampleForm
+        Shape of a sample and number of classes.
+    backend : Backend
+        Array library and dtype.
+
+    Raises
+    ------
+    ParameterError
+        The factory or its network cannot be used.
+    """
+
+    def __init__(self, source: _Source, form: SampleForm, backend: Backend) -> None:
+        self.source = source
+        self.backend = backend
+        self.input_shape = (1, *form.shape) if len(form.shape) == 2 else form.shape
+        self.metrics: tuple[Metric, ...] = (LOSS, ACCURACY) if form.num_classes else (LOSS,)
+        self.network = source.make(0)
+        self._parameters = trainable(self.network)
+        self._sizes = [parameter.numel() for parameter in self._parameters]
+        self._classifies = form.num_classes > 0
+        self._target_dtype = source.torch.int64 if self._classifies else source.dtype
+        # From here on, the parameters are views of one vector.
+        self._x = _flattened(source, self.network)
+        source.torch.nn.utils.vector_to_parameters(self._x, self._parameters)
+
+    @property
+    def dimension(self) -> int:
+        """Q, the number of trainable parameters."""
+        return len(self._x)
+
+    def initial_model(self, generator: np.random.Generator) -> HostFloats:
+        """Return the parameters of a new network, whose seed comes from the generator."""
+        network = self.source.make(int(generator.integers(2**63)))
+        initial: HostFloats = _flattened(self.source, network).cpu().double().numpy()
+        return initial
+
+    def gradients(
+        self, model: Array, features: Array, targets: Array, weights: Array, out: Array
+    ) -> None:
+        """Write the weighted gradients. PyTorch adds them up in the memory of ``out``."""
+        with self._settings() as torch:
+            self._x.copy_(self._copied(model))
+            for batch, labels, factors, row in zip(features, targets, weights, out, strict=True):
+                parts = torch.from_dlpack(row).zero_().split(self._sizes)
+                for parameter, part in zip(self._parameters, parts, strict=True):
+                    parameter.grad = part.view_as(parameter)
+                losses = self._losses(self.outputs(batch), self._labels(labels))
+                losses.backward(self._copied(factors))
+            for parameter in self._parameters:
+                parameter.grad = None
+
+    def measure(self, model: Array, features: Array, targets: Array) -> Array:
+        """Return the loss of each sample and, for classes, whether its class was predicted."""
+        measured = self.backend.xp.empty((len(self.metrics), *targets.shape))
+        with self._settings() as torch, torch.no_grad():
+            rows = torch.from_dlpack(measured)
+            self._x.copy_(self._copied(model))
+            for g, (batch, wanted) in enumerate(zip(features, targets, strict=True)):
+                for start in range(0, len(batch), _MEASURED):
+                    block = slice(start, start + _MEASURED)
+                    outputs, labels = self.outputs(batch[block]), self._labels(wanted[block])
+                    rows[0, g, block] = self._losses(outputs, labels)
+                    if self._classifies:
+                        rows[1, g, block] = outputs.argmax(dim=1) == labels
+        return measured
+
+    def outputs(self, features: Array) -> Any:
+        """Return what the network returns for features of shape (n, p)."""
+        return self.network(self._copied(features).view(len(features), *self.input_shape))
+
+    def _losses(self, outputs: Any, labels: Any) -> Any:
+        functional = self.source.torch.nn.functional
+        if self._classifies:
+            return functional.cross_entropy(outputs, labels, reduction="none")
+        return functional.mse_loss(outputs.reshape(-1), labels, reduction="none")
+
+    def _labels(self, targets: Array) -> Any:
+        return self._copied(targets, self._target_dtype)
+
+    def _copied(self, array: Array, dtype: Any = None) -> Any:
+        # A copy, because the last bits of a product depend on how its factors are aligned, and
+        # because layers may change their input in place.
+        source = self.source
+        return source.torch.tensor(array, dtype=dtype or source.dtype, device=source.device)
+
+    @contextlib.contextmanager
+    def _settings(self) -> Iterator[Any]:
+        """Compute repeatably; on a GPU, also in full precision and in the stream of CuPy."""
+        torch, device = self.source.torch, self.source.device
+        if self.backend.on_host:
+            # PyTorch's default depends on the processors of the rank, and the last bits on it.
+            threads = _num_threads()
+            if torch.get_num_threads() != threads:
+                torch.set_num_threads(threads)
+            yield torch
+            return
+        stream = self.backend.xp.cuda.get_current_stream().ptr
+        exact = {"benchmark": False, "deterministic": True, "allow_tf32": False}
+        with (
+            torch.cuda.stream(torch.cuda.ExternalStream(stream, device=device)),
+            torch.backends.cudnn.flags(enabled=True, **exact),
+        ):
+            yield torch
+
+
+class _Trial:
+    """Four random samples, on which a network shows that the suite can train it.
+
+    Parameters
+    ----------
+    functions : TorchFunctions
+        The network.
+    form : SampleForm
+        Shape of a sample and number of classes.
+    """
+
+    def __init__(self, functions: TorchFunctions, form: SampleForm) -> None:
+        self._functions = functions
+        self._refused = functions.source.refused
+        self._classes = form.num_classes
+        draw = np.random.default_rng(0)
+        asarray = functions.backend.asarray
+        start = functions.initial_model(draw)
+        # Off the start, because zeros there would hide faults.
+        self._x = asarray(start + 0.01 * draw.standard_normal(len(start)))
+        self._features = asarray(draw.random((_TRIED, form.num_features)))
+        if self._classes:
+            self._targets = asarray(np.arange(_TRIED) % self._classes, dtype=np.int64)
+        else:
+            self._targets = asarray(draw.random(_TRIED))
+
+    def pass_or_refuse(self) -> None:
+        """Raise ParameterError if the suite cannot train the network."""
+        source, network = self._functions.source, self._functions.network
+        again, third = source.make(0), source.make(0)
+        equal = map(source.torch.equal, _numbers(again), _numbers(third))
+        if again is third or not all(equal):
+            raise self._refused(
+                "does not return the same new network in every call",
+                "it must make a new one, with random numbers from torch's own generator alone",
+            )
+        with source.generators_kept():
+            generators = _generators(source)
+            buffers = {name: value.clone() for name, value in network.named_buffers()}
+            whole = self._gradients(1)
+            self._check_buffers(buffers)
+            halves = self._gradients(2)
+            equal = self._functions.backend.xp.array_equal(halves, self._gradients(2))
+            used = not all(map(source.torch.equal, generators, _generators(source)))
+        if used or not equal:
+            raise self._refused(
+                "gives other results each time for the same samples",
+                "take out dropout and whatever else is random: results would depend on the "
+                "number of ranks",
+            )
+        self._check_sum(whole, halves)
+        self._check_sum(whole, self._gradients(_TRIED))
+
+    def _gradients(self, parts: int) -> Array:
+        """Return the gradients of the samples in equal parts, shape (parts, Q)."""
+        functions, size = self._functions, _TRIED // parts
+        features = self._features.reshape(parts, size, -1)
+        weights = functions.backend.asarray(np.ones((parts, size)))
+        out = functions.backend.xp.empty((parts, len(self._x)), dtype=self._x.dtype)
+        expected = [(size, self._classes)] if self._classes else [(size, 1), (size,)]
+        try:
+            shape = tuple(functions.outputs(features[0]).shape)
+            if shape in expected:
+                targets = self._targets.reshape(parts, size)
+                functions.gradients(self._x, features, targets, weights, out)
+        except Exception as error:
+            raise self._refused(
+                f"failed on a batch of shape {(size, *functions.input_shape)}: {_told(error)}",
+                "samples of a table arrive as (n, p), and images as (n, channels, height, "
+                "width), for any n from 1 on",
+            ) from error
+        if shape not in expected:
+            raise self._refused(
+                f"returned an array of shape {shape} for {size} samples",
+                f"the loss needs the shape {' or '.join(map(str, expected))}",
+            )
+        return out
+
+    def _check_buffers(self, before: dict[str, Any]) -> None:
+        equal = self._functions.source.torch.equal
+        now = self._functions.network.named_buffers()
+        changed = [name for name, value in now if not equal(value, before[name])]
+        if changed:
+            raise self._refused(
+                f"changes its buffers {', '.join(changed)}",
+                "ranks would not have the same values: replace batch normalisation by "
+                "torch.nn.GroupNorm or LayerNorm",
+            )
+
+    def _check_sum(self, whole: Array, parts: Array) -> None:
+        xp = self._functions.backend.xp
+        away = xp.linalg.norm(whole[0] - parts.sum(axis=0))
+        scale = xp.linalg.norm(parts, axis=1).sum()
+        if not away <= np.sqrt(np.finfo(whole.dtype).eps) * scale:
+            raise self._refused(
+                "mixes the samples of a batch: its gradient is not the sum of theirs",
+                "every layer must work on each sample alone: replace batch normalisation by "
+                "torch.nn.GroupNorm or LayerNorm",
+            )
+
+
+def trainable(network: Any) -> list[Any]:
+    """Return the parameters of a network that training changes, in its order."""
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
+def _flattened(source: _Source, network: Any) -> Any:
+    return source.torch.cat([part.detach().reshape(-1) for part in trainable(network)])
+
+
+def _numbers(network: Any) -> list[Any]:
+    return [*network.parameters(), *network.buffers()]
+
+
+def _generators(source: _Source) -> list[Any]:
+    """Return the states of PyTorch's generators."""
+    states = [source.torch.get_rng_state()]
+    if source.device.type != "cpu":
+        states.append(source.torch.cuda.get_rng_state(source.device))
+    return states
+
+
+def _import_torch() -> Any:
+    try:
+        return importlib.import_module("torch")
+    except ImportError as error:
+        raise BackendError(
+            f'model.kind = "torch" needs PyTorch, which cannot be imported ({error})',
+            hint="pip install 'lad_mpi[torch]'",
+        ) from error
+
+
+def _num_threads() -> int:
+    stated = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(stated) if stated.isdecimal() and int(stated) > 0 else 1
+
+
+def _told(error: Exception) -> str:
+    """Return the type of an error and the first line of its message."""
+    return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
