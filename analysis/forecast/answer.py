@@ -187,8 +187,6 @@ def workload_at(
     changes: dict[str, Any] = {}
     if load is not None:
         changes["coding.load"] = load
-    if dimension != dimension_of(run):
-        changes["data.dimension"] = dimension
     if ranks - 1 > devices["count"]:
         factor = (ranks - 1) / devices["count"]
         for name in ("byzantine", "assumed_byzantine"):
