@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from lad_mpi.arrays import namespace, to_host
-from lad_mpi.attacks.base import sent_by_all
+from lad_mpi.arrays import namespace
+from lad_mpi.attacks.base import mean, sent_by_all
 from lad_mpi.errors import ParameterError
-from lad_mpi.parameters import CountOrZero, check_parameters
+from lad_mpi.parameters import Count, CountOrZero, check_parameters
 
 if TYPE_CHECKING:
     from lad_mpi.attacks.base import AttackContext
@@ -19,26 +20,80 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Mimic:
-    r"""Send the vector of one honest device, which gives its data too much weight.
+    r"""Learn in which direction the honest devices differ, and copy the one farthest along it.
+
+    The vectors are honest, so no rule can refuse them, but that device gets too much weight.
+
+    Parameters
+    ----------
+    warmup : int
+        Iterations of learning. From then on, the same device is copied.
+
+    Notes
+    -----
+    During the warm-up, each iteration takes one step of Oja's rule towards the first
+    eigenvector z of the covariance of the honest vectors:
+
+    .. math::
+
+        μ_t &= \frac{t}{t+1} μ_{t-1} + \frac{1}{t+1} \bar x, \\
+        u &= \sum_i (x_i - μ_t) ⟨x_i - μ_t, z_{t-1}⟩, \\
+        z_t &∝ \frac{t}{t+1} z_{t-1} + \frac{1}{t+1} \frac{u}{\lVert u \rVert},
+
+    and the device :math:`\arg\max_i |⟨z_t, x_i⟩|` is copied, the lowest of several. All vectors
+    z have length 1. The first one is random. The authors' program takes the largest product, and
+    not the largest absolute value, so that its choice depends on the sign of z.
+
+    References
+    ----------
+    Karimireddy, He, Jaggi, "Byzantine-robust learning on heterogeneous datasets via
+    bucketing", ICLR 2022, arXiv:2006.09365.
+    """
+
+    warmup: Count = 100
+
+    kind: ClassVar[str] = "mimic"
+    cost: ClassVar[str] = "O(HQ) during the warm-up, then O(fQ)"
+
+    def __post_init__(self) -> None:
+        check_parameters(self)
+
+    def craft(self, honest: Array, context: AttackContext) -> Array:
+        """Return what is sent in iteration 0; see :meth:`OmniscientAttack.craft`."""
+        first = replace(context, iteration=0)
+        return self.advance(honest, first, self.initial_state(honest[0]))
+
+    def initial_state(self, like: Array) -> dict[str, Array]:
+        """Return the mean μ, the direction z and the copied device, all zero.
+
+        See :meth:`StatefulAttack.initial_state`.
+        """
+        xp = namespace(like)
+        return {
+            "mean": xp.zeros(like.shape, dtype=np.float64),
+            "direction": xp.zeros(like.shape, dtype=np.float64),
+            "device": xp.zeros(1, dtype=np.int64),
+        }
+
+    def advance(self, honest: Array, context: AttackContext, state: dict[str, Array]) -> Array:
+        """Learn, and return the copies; see :meth:`StatefulAttack.advance`."""
+        count = len(context.devices)
+        if count == 0:
+            return honest[:0].copy()
+        if context.iteration < self.warmup:
+            with np.errstate(all="ignore"):
+                _learn(honest, context, state)
+        return sent_by_all(honest[int(state["device"][0])], count, honest)
+
+
+@dataclass(frozen=True, slots=True)
+class MimicFixed:
+    """Send the vector of a given honest device, which gives its data too much weight.
 
     Parameters
     ----------
     device : int
-        The device to copy if the target is fixed, counted from 0 among the honest devices.
-    target : {"fixed", "variance"}
-        ``"fixed"`` copies ``device``. ``"variance"`` copies the honest vector that lies
-        farthest along the direction in which the honest vectors vary most.
-
-    Notes
-    -----
-    ``target = "variance"`` copies the device :math:`\arg\max_i |⟨z, x_i⟩|`, the lowest
-    of several, with z the first eigenvector of the covariance of the honest vectors,
-
-    .. math:: z = \arg\max_{\lVert z \rVert = 1} \sum_i ⟨z, x_i - μ⟩^2.
-
-    The authors approximate z by one step of Oja's rule in each iteration of a warm-up,
-    and then keep copying the same device. Here z is computed exactly in each iteration,
-    so the attack needs no state.
+        The device to copy, counted from 0 among the honest devices.
 
     References
     ----------
@@ -47,16 +102,12 @@ class Mimic:
     """
 
     device: CountOrZero = 0
-    target: Literal["fixed", "variance"] = "fixed"
 
-    kind: ClassVar[str] = "mimic"
-    cost: ClassVar[str] = "O(fQ), of variance O(H²Q + H³)"
+    kind: ClassVar[str] = "mimic_fixed"
+    cost: ClassVar[str] = "O(fQ)"
 
     def __post_init__(self) -> None:
-        """Refuse parameters out of range, and a device that has no effect."""
         check_parameters(self)
-        if self.device and self.target == "variance":
-            raise ParameterError("device", 'has no effect with target = "variance"; leave it out')
 
     def craft(self, honest: Array, context: AttackContext) -> Array:
         """Return that device's vector for each; see :meth:`OmniscientAttack.craft`.
@@ -71,17 +122,31 @@ class Mimic:
                 "device",
                 f"must be below the number of honest devices {len(honest)}, not {self.device}",
             )
-        copied = self.device if self.target == "fixed" else _farthest(honest)
-        return sent_by_all(honest[copied], len(context.devices), honest)
+        return sent_by_all(honest[self.device], len(context.devices), honest)
 
 
-def _farthest(honest: Array) -> int:
-    """Find the vector that lies farthest along the direction in which all vary most."""
-    xp = namespace(honest)
-    with np.errstate(all="ignore"):
-        # So that no square overflows.
-        scaled = honest / (float(abs(honest).max()) or 1.0)
-        centred = scaled - scaled.mean(axis=0, dtype=np.float64)
-        _, vectors = np.linalg.eigh(to_host(centred @ centred.T))
-        direction = xp.asarray(vectors[:, -1]) @ centred
-        return int(np.argmax(to_host(abs(scaled @ direction))))
+def _learn(honest: Array, context: AttackContext, state: dict[str, Array]) -> None:
+    """Take a step of Oja's rule, and choose the device."""
+    xp, share = namespace(honest), 1.0 / (context.iteration + 1)
+    average, direction = state["mean"], state["direction"]
+    if context.iteration == 0:
+        start = context.generator(int(context.devices[0])).standard_normal(len(direction))
+        direction[...] = xp.asarray(start)
+    average *= 1.0 - share
+    average += share * mean(honest)
+    # In a unit of length in which no square overflows.
+    scale = float(abs(honest).max()) or 1.0
+    centred = (honest - average) / scale
+    step = (centred @ direction) @ centred
+    length = _length(step)
+    # Nothing varies, or the vectors overflow.
+    if 0.0 < length < math.inf:
+        step *= share / length
+        direction *= 1.0 - share
+        direction += step
+        direction /= _length(direction) or 1.0
+    state["device"][...] = xp.argmax(abs((honest / scale) @ direction))
+
+
+def _length(vector: Array) -> float:
+    return math.sqrt(float((vector * vector).sum()))

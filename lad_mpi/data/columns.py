@@ -116,7 +116,7 @@ def resolve(source: str, keys: TableKeys, names: Sequence[str] | None, width: in
     if target == index:
         raise DataError(
             f"data file {source!r}: column {target + 1} is both the target and the index",
-            hint="change target or index in [problem]",
+            hint="change target or index in [data]",
         )
     if width - (index is not None) < 2:
         raise DataError(
@@ -191,13 +191,13 @@ def _find(source: str, key: str, wanted: str | int, names: Sequence[str] | None,
         if not 1 <= wanted <= width:
             raise DataError(
                 f"data file {source!r} has no column {wanted}; it has {width}",
-                hint=f"set {key} in [problem] to a number from 1 to {width}",
+                hint=f"set {key} in [data] to a number from 1 to {width}",
             )
         return wanted - 1
     if names is None:
         raise DataError(
             f"data file {source!r} has no column {wanted!r}, because no line names the columns",
-            hint=f"set {key} in [problem] to a number from 1 to {width}, or header = true "
+            hint=f"set {key} in [data] to a number from 1 to {width}, or header = true "
             "if the first line names the columns",
         )
     found = [i for i, name in enumerate(names) if name == wanted]
@@ -205,14 +205,14 @@ def _find(source: str, key: str, wanted: str | int, names: Sequence[str] | None,
         numbers = " and ".join(str(i + 1) for i in found)
         raise DataError(
             f"data file {source!r}: columns {numbers} have the same name, {wanted!r}",
-            hint=f"set {key} in [problem] to the number of one, such as {found[0] + 1}",
+            hint=f"set {key} in [data] to the number of one, such as {found[0] + 1}",
         )
     if not found:
         nearest = difflib.get_close_matches(wanted, names, n=1)
         raise DataError(
             f"data file {source!r} has no column {wanted!r}"
             + (f"; did you mean {nearest[0]!r}?" if nearest else f"; columns: {few(names)}"),
-            hint=f"set {key} in [problem] to one of the names, or a number from 1 to {width}",
+            hint=f"set {key} in [data] to one of the names, or a number from 1 to {width}",
         )
     return found[0]
 
@@ -221,7 +221,7 @@ def two_readings(source: str, first: str, second: str, keys: str) -> NoReturn:
     """Raise the error for a file that can be read in two ways."""
     raise DataError(
         f"data file {source!r} can be read in two ways: {first}, or {second}",
-        hint=f"say which it is in [problem]: {keys}",
+        hint=f"say which it is in [data]: {keys}",
     )
 
 
@@ -274,6 +274,11 @@ def looks_of(
 def is_name(cell: str) -> bool:
     """Return whether a cell is a word, such as a name or a mark for a missing value."""
     return is_missing(cell) or (any(map(str.isalpha, cell)) and not _BAD_VALUE.fullmatch(cell))
+
+
+def is_label(cell: str) -> bool:
+    """Return whether a cell is a word that can be the label of a class."""
+    return is_name(cell) and not is_missing(cell)
 
 
 def is_missing(cell: str) -> bool:

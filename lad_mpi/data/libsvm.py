@@ -6,8 +6,8 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
-from lad_mpi.errors import DataError
 from lad_mpi.data.columns import NUMBER
+from lad_mpi.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,116 +1,142 @@
-"""The samples that a regression is trained on: drawn, or read and standardized."""
+"""Prepare samples that were read: number their classes, and standardize their features."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lad_mpi.data.columns import few
 from lad_mpi.errors import DataError
-from lad_mpi.rng import Purpose
 
 if TYPE_CHECKING:
-    from lad_mpi.data.samples import Samples
-    from lad_mpi.rng import Streams
+    import numpy.typing as npt
+
     from lad_mpi.types import HostFloats, HostInts
 
-_FEATURE_SCALE = 10.0
+#: Numbers with more distinct values than this, and few samples of each, are not labels.
+_FEW_CLASSES = 20
+_FEW_SAMPLES = 5
+#: Relative deviation of a constant feature, due to rounding.
+_ROUNDING = 1e-13
 
 
-def draw(
-    num_subsets: int,
-    dimension: int,
-    samples_per_subset: int,
-    heterogeneity: float,
-    streams: Streams,
-) -> tuple[HostFloats, HostFloats, HostInts]:
-    """Draw the samples of the synthetic problem.
-
-    Parameters
-    ----------
-    num_subsets, dimension, samples_per_subset : int
-        N, Q and m.
-    heterogeneity : float
-        σ_H, how far the true models of the subsets lie apart.
-    streams : Streams
-        The run's random streams. Each subset has one of its own.
-
-    Returns
-    -------
-    features : ndarray of float64, shape (N m, Q)
-    targets : ndarray of float64, shape (N m,)
-    offsets : ndarray of int64, shape (N + 1,)
-        Subset k has the rows ``offsets[k]`` to ``offsets[k + 1]``.
-    """
-    Q, m = dimension, samples_per_subset
-    common = streams.generator(Purpose.PROBLEM, device=0).standard_normal(Q)
-    features = np.empty((num_subsets * m, Q))
-    targets = np.empty(num_subsets * m)
-    offsets = np.arange(num_subsets + 1, dtype=np.int64) * m
-    for k in range(num_subsets):
-        rows = slice(k * m, (k + 1) * m)
-        generator = streams.generator(Purpose.PROBLEM, device=k + 1)
-        # σ_H only scales ε, so that all else is the same for every σ_H.
-        model = common + heterogeneity * generator.standard_normal(Q)
-        generator.standard_normal(out=features[rows])
-        features[rows] *= _FEATURE_SCALE
-        # A sum outside BLAS: the data must not depend on a rank's number of threads.
-        targets[rows] = (features[rows] * model).sum(axis=1) + generator.standard_normal(m)
-    return features, targets, offsets
-
-
-def with_features(
-    samples: Samples, num_subsets: int, source: str, *, standardize: bool, intercept: bool
-) -> Samples:
-    """Return samples with the features that are trained on.
-
-    Parameters
-    ----------
-    samples : Samples
-        As they were read. Their features are overwritten.
-    num_subsets : int
-        N.
-    source : str
-        The name of the data in messages.
-    standardize : bool
-        Whether to shift and scale features to mean 0 and variance 1.
-    intercept : bool
-        Whether to add a last feature that is 1 everywhere.
+def numbers(targets: npt.NDArray[Any]) -> HostFloats:
+    """Return targets of a regression.
 
     Raises
     ------
     DataError
-        There are fewer samples than subsets, or a feature is too large to standardize.
+        They are texts.
     """
-    features, count = samples.features, len(samples.targets)
-    if count < num_subsets:
+    if targets.dtype.kind == "U":
         raise DataError(
-            f"data {source!r} has {count} samples, too few for {num_subsets} subsets of "
-            "at least one",
-            hint=f"set devices.count to {count} or less",
+            f"[data]: the targets are labels, such as {str(targets[0])!r}, and the model predicts "
+            "numbers",
+            hint='use a model that classifies, such as kind = "softmax_regression" in [model]',
         )
-    if standardize:
-        _standardize(features, source)
-    if intercept:
-        features = np.column_stack([features, np.ones(count)])
-    return replace(samples, features=features)
+    return targets
 
 
-def _standardize(features: HostFloats, source: str) -> None:
-    """Shift and scale columns to mean 0 and variance 1, in place."""
+def class_numbers(
+    targets: npt.NDArray[Any], test_targets: npt.NDArray[Any] | None
+) -> tuple[HostInts, HostInts | None, tuple[str, ...]]:
+    """Return labels as class numbers, counted from 0 in sorted order.
+
+    Parameters
+    ----------
+    targets : ndarray of float64 or str, shape (n,)
+        The labels of the samples.
+    test_targets : ndarray of float64 or str, or None
+        The labels of separate samples for testing.
+
+    Returns
+    -------
+    targets, test_targets : ndarray of int64
+        Class numbers 0…C−1.
+    classes : tuple of str
+        The labels by class number.
+
+    Raises
+    ------
+    DataError
+        There is one class only, the targets look like measurements, or a test sample has a
+        label that no training sample has.
+    """
+    labels, found = np.unique(targets, return_inverse=True)
+    if len(labels) == 1:
+        raise DataError(
+            f"[data]: all {len(targets)} samples have the same label, {_name(labels[0])!r}",
+            hint="a model that classifies needs two classes at least; see that target in [data] "
+            "names the right column",
+        )
+    if _are_measurements(labels, len(targets)):
+        raise DataError(
+            f"[data]: the targets have {len(labels)} different values in {len(targets)} samples, "
+            "so they look like measurements, and the model classifies",
+            hint='use a regression model, such as kind = "linear_regression" in [model], or store '
+            "labels as texts",
+        )
+    classes = tuple(map(_name, labels))
+    if test_targets is None:
+        return found.astype(np.int64), None, classes
+    # As Python objects: NumPy would find the number 1.0 equal to the text "1.0".
+    known = set(labels.tolist())
+    if strange := [label for label in np.unique(test_targets).tolist() if label not in known]:
+        raise DataError(
+            f"[data]: test samples have the label {_name(strange[0])!r}, which no training sample "
+            f"has; labels: {few(classes)}",
+            hint="write labels in the same way in both files",
+        )
+    return found.astype(np.int64), np.searchsorted(labels, test_targets), classes
+
+
+def standardize(features: HostFloats, test_features: HostFloats) -> None:
+    """Shift and scale columns to mean 0 and variance 1, in place.
+
+    The mean and the variance are those of ``features``. A constant feature becomes 0.
+
+    Parameters
+    ----------
+    features, test_features : ndarray of float64, shapes (n, p) and (t, p)
+
+    Raises
+    ------
+    DataError
+        A feature has values too large to standardize.
+    """
     largest = np.maximum(features.max(axis=0), -features.min(axis=0))
     with np.errstate(over="ignore", invalid="ignore"):
-        features -= features.mean(axis=0)
+        mean = features.mean(axis=0)
+        features -= mean
         deviations = features.std(axis=0)
-    if not np.isfinite(deviations).all():
-        column = int(np.argmin(np.isfinite(deviations)))
+        # Rounding leaves a constant feature with a tiny deviation, which must not be blown up.
+        constant = deviations <= _ROUNDING * largest
+        scale = np.where(constant, 1.0, deviations)
+        features /= scale
+        test_features -= mean
+        test_features /= scale
+    features[:, constant] = test_features[:, constant] = 0.0
+    fine = np.isfinite(deviations) & np.isfinite(test_features).all(axis=0)
+    if not fine.all():
         raise DataError(
-            f"data {source!r}: feature {column} (counted from 0) has values too large to "
+            f"[data]: feature {int(np.argmin(fine))} (counted from 0) has values too large to "
             "standardize",
-            hint="rescale that feature",
+            hint="rescale that feature, or set standardize = false in [data]",
         )
-    # Rounding leaves a constant feature with a tiny deviation, which must not be blown up.
-    constant = deviations <= 1e-13 * largest
-    features /= np.where(constant, 1.0, deviations)
-    features[:, constant] = 0.0
+
+
+def _name(label: Any) -> str:
+    if isinstance(label, str):
+        return str(label)
+    return str(int(label)) if float(label).is_integer() else repr(float(label))
+
+
+def _are_measurements(labels: npt.NDArray[Any], num_samples: int) -> bool:
+    """Return whether targets with these distinct values are hardly labels."""
+    if labels.dtype.kind == "U":
+        return False
+    are_integers = bool((labels == np.trunc(labels)).all())
+    if not are_integers and 2 * len(labels) > num_samples:
+        return True
+    return len(labels) > _FEW_CLASSES and _FEW_SAMPLES * len(labels) > num_samples

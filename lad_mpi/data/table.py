@@ -1,4 +1,4 @@
-"""Tables of numbers in text, as common programs write them.
+"""Tables in text, as common programs write them: numbers, and perhaps a column of labels.
 
 :mod:`lad_mpi.data.columns` decides the roles of the columns.
 """
@@ -9,15 +9,15 @@ import csv
 import re
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from lad_mpi.errors import DataError
 from lad_mpi.data.columns import (
     NUMBER,
     Columns,
     TableKeys,
     column_title,
     few,
+    is_label,
     is_name,
     looks_of,
     resolve,
@@ -25,9 +25,12 @@ from lad_mpi.data.columns import (
 )
 from lad_mpi.data.text import LOOKED_AT
 from lad_mpi.data.values import SEPARATORS, TableLayout, Values, ragged
+from lad_mpi.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    import numpy.typing as npt
 
     from lad_mpi.data.values import Row
     from lad_mpi.types import HostFloats
@@ -52,8 +55,8 @@ class _Head:
 
 def read_table(
     lines: Iterator[str], source: str, keys: TableKeys
-) -> tuple[HostFloats, HostFloats, list[str]]:
-    """Read a table of numbers, one sample a line.
+) -> tuple[HostFloats, npt.NDArray[Any], list[str]]:
+    """Read a table, one sample a line. Features are numbers, targets are numbers or words.
 
     Columns may be separated by commas, semicolons, tabs or runs of spaces. With
     semicolons or tabs, numbers may have decimal commas. Lines above the table that begin
@@ -71,14 +74,15 @@ def read_table(
     Returns
     -------
     features : ndarray of float64, shape (n, p)
-    targets : ndarray of float64, shape (n,)
+    targets : ndarray of float64 or str, shape (n,)
     notes : list of str
         How the table was read, for the log.
 
     Raises
     ------
     DataError
-        The table is ambiguous or ragged, or holds a value that is not a number.
+        The table is ambiguous or ragged, a feature is not a number, or the targets are words
+        in some lines only.
     """
     head = _head(lines)
     separator = _separator(head.lines, source)
@@ -190,9 +194,27 @@ def _looks(
             first = first[:left_out] + first[left_out + 1 :]
     # Only names need quotes, and only a line of names can be shorter.
     is_quoted = '"' in lines[0] and not any('"' in line for line in lines[1:])
+    label, first, others = _without_labels(first, others)
     if (is_short or is_quoted) and all(map(NUMBER.fullmatch, first)):
-        return "either"
-    return looks_of(first, others)
+        looks: Literal["names", "values", "either"] = "either"
+    else:
+        looks = looks_of(first, others)
+    # A label that occurs below as well is hardly the name of its column.
+    return "values" if looks == "either" and label else looks
+
+
+def _without_labels(
+    first: list[str], others: list[list[str]]
+) -> tuple[bool, list[str], list[list[str]]]:
+    """Leave out the only column of words, and return whether its first word occurs again."""
+    columns = list(zip(*others, strict=False))
+    words = [i for i, column in enumerate(columns) if all(map(is_label, column))]
+    if len(words) != 1 or len(first) != len(columns) or len(first) < 2:
+        return False, first, others
+    (place,) = words
+    first, others = list(first), [list(row) for row in others]
+    label = first.pop(place)
+    return label in [row.pop(place) for row in others], first, others
 
 
 def _commented(head: _Head, separator: str, width: int) -> list[str]:

@@ -49,9 +49,9 @@ _ENCODINGS = {
 }
 #: A table of a million features has such lines.
 _LONGEST_LINE = 2**24
-#: Text may take this many times the size of its gzip file, and _ROOM.
-_EXPANSION = 100
-_ROOM = 2**24
+#: Contents may take this many times the size of their gzip file, and PACKED_ROOM_BYTES.
+PACKED_EXPANSION = 100
+PACKED_ROOM_BYTES = 2**24
 _UNDECODED = re.compile("[\udc80-\udcff]")
 
 
@@ -94,7 +94,7 @@ def open_lines(path: Path, source: str) -> Iterator[tuple[Iterator[str], list[st
         most = math.inf
         if packed.peek(_BEGINNING).startswith(GZIP):
             notes.append("gzip")
-            most = _ROOM + _EXPANSION * os.fstat(packed.fileno()).st_size
+            most = PACKED_ROOM_BYTES + PACKED_EXPANSION * os.fstat(packed.fileno()).st_size
             stream = stack.enter_context(gzip.GzipFile(fileobj=stream))
         head = stream.peek(_BEGINNING)[:_BEGINNING]
         for magic, (what, hint) in _NOT_TEXT.items():
@@ -116,7 +116,8 @@ def _checked(text: io.TextIOWrapper, source: str, most: float) -> Iterator[str]:
         left -= len(line)
         if left < 0:
             raise DataError(
-                f"data file {source!r} is more than {_EXPANSION} times as large as its gzip file",
+                f"data file {source!r} is more than {PACKED_EXPANSION} times as large as its gzip "
+                "file",
                 hint="if the size is right, unpack it by gunzip first",
             )
         if len(line) >= _LONGEST_LINE and not line.endswith("\n"):

@@ -1,4 +1,7 @@
-"""The values of a table, checked row by row once its layout is known."""
+"""The values of a table, checked row by row once its layout is known.
+
+Features are numbers. Targets are numbers or words, as the first one is.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,11 @@ import re
 from array import array
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from lad_mpi.errors import DataError
 from lad_mpi.data.columns import (
     NUMBER,
     Columns,
@@ -19,10 +22,12 @@ from lad_mpi.data.columns import (
     are_labels,
     ask_for_index,
     column_title,
+    is_label,
     is_missing,
     is_name,
     may_be_index,
 )
+from lad_mpi.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,8 +87,12 @@ class Values:
         self._pick = itemgetter(*features, target)
         self._num_features = len(features)
         self._features, self._targets = array("d"), array("d")
-        self._labels: list[str] = []
+        #: Targets that are words.
+        self._words: list[str] = []
+        #: The cells of the column that may be the index.
+        self._index_cells: list[str] = []
         self._previous: Row = (0, [])
+        self._first_line = 0
         # The first line with a decimal point, and the first with a comma, with its number.
         self._point_line = self._comma_line = 0
         self._comma_cell = ""
@@ -107,8 +116,12 @@ class Values:
             raise ragged(self._source, self._previous, (line, row))
         self._previous = (line, row)
         if layout.columns.is_assumed:
-            self._labels.append(row[layout.columns.index or 0].strip())
+            self._index_cells.append(row[layout.columns.index or 0].strip())
         cells = self._pick(row)
+        word = cells[-1].strip(" \t")
+        self._first_line = self._first_line or line
+        if is_word := is_label(word):
+            cells = cells[:-1]
         text = "".join(cells)
         if layout.separator in ";\t":
             cells = self._with_points(line, cells, text)
@@ -120,10 +133,15 @@ class Values:
             numbers = []
         if not (numbers and all(map(math.isfinite, numbers))):
             raise self._complaint(line, row)
-        self._targets.append(numbers.pop())
+        if is_word:
+            self._words.append(word)
+        else:
+            self._targets.append(numbers.pop())
+        if self._words and self._targets:
+            raise self._mixed(line, word)
         self._features.extend(numbers)
 
-    def arrays(self, keys: TableKeys) -> tuple[HostFloats, HostFloats]:
+    def arrays(self, keys: TableKeys) -> tuple[HostFloats, npt.NDArray[Any]]:
         """Return features and targets, and check that all values confirm the layout.
 
         Raises
@@ -139,16 +157,16 @@ class Values:
                 f"{self._comma_line} is {cell.replace(',', '.')}, or {cell.replace(',', '')}",
                 hint="write numbers with a decimal point and without separators of thousands",
             )
-        if not self._targets:
+        if not (self._targets or self._words):
             raise DataError(
                 f"data file {source!r} has no samples below line {layout.header_line}, its header",
-                hint="set header = false in [problem] if that line is a sample",
+                hint="set header = false in [data] if that line is a sample",
             )
         index = layout.columns.index
-        if layout.columns.is_assumed and not are_labels(self._labels):
+        if layout.columns.is_assumed and not are_labels(self._index_cells):
             ask_for_index(source, layout.names, index or 0)
         features = np.frombuffer(self._features).reshape(-1, self._num_features)
-        targets = np.frombuffer(self._targets)
+        targets = np.array(self._words) if self._words else np.frombuffer(self._targets)
         is_open = keys.index is None and index is None and layout.columns.target > 0
         if is_open and may_be_index(features, is_named=layout.is_named):
             ask_for_index(source, layout.names, 0)
@@ -173,6 +191,15 @@ class Values:
             self._may_be_thousands = all(_GROUPED.fullmatch(cell.strip()) for cell in found)
         return [cell.replace(",", ".") for cell in cells]
 
+    def _mixed(self, line: int, target: str) -> DataError:
+        column = column_title(self._layout.names, self._layout.columns.target)
+        first = "a number" if is_label(target) else "a word"
+        return DataError(
+            f"data file {self._source!r}, line {line}, {column}: the target is {target!r}, and the "
+            f"one in line {self._first_line} is {first}",
+            hint="write targets as numbers in all lines, or as words in all lines",
+        )
+
     def _complaint(self, line: int, row: list[str]) -> DataError:
         columns, names, row = (
             self._layout.columns,
@@ -181,10 +208,12 @@ class Values:
         )
         decimal = "," if self.has_commas else "."
         plain = [cell.replace(decimal, ".") for cell in row]
+        # The target may be a word.
+        fine = {columns.index, columns.target if is_label(row[columns.target]) else None}
         column = next(
             i
             for i, cell in enumerate(plain)
-            if i != columns.index and not (NUMBER.fullmatch(cell) and math.isfinite(float(cell)))
+            if i not in fine and not (NUMBER.fullmatch(cell) and math.isfinite(float(cell)))
         )
         cell = row[column]
         return DataError(
@@ -202,10 +231,13 @@ class Values:
                 "commas are read where semicolons or tabs separate columns"
             )
         if not cell or is_missing(cell):
-            return "leave out or fill in samples that lack a number"
+            return "leave out or fill in samples that lack a value"
         may_label = is_name(cell) or _DATE.match(cell)
         if may_label and column == 0 and self._layout.columns.index is None:
-            return "if the column only names the samples, set index = true in [problem]"
+            return (
+                "if the column only names the samples, set index = true in [data]; if it has the "
+                "labels, target = 1"
+            )
         separated = SEPARATORS[self._layout.separator]
         return f"write numbers as 1000 or -1.5e-3; columns are separated by {separated} here"
 

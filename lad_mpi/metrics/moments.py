@@ -171,9 +171,7 @@ def node_moments(
         while len(moments.counts) > 1:
             moments = moments.in_pairs()
         return moments
-    halves = [
-        node_moments(half, num_subsets, leaves, width) for half in _halves(node, num_subsets)
-    ]
+    halves = [node_moments(half, num_subsets, leaves, width) for half in _halves(node, num_subsets)]
     return joined(*halves).in_pairs()
 
 

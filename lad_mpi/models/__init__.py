@@ -13,6 +13,7 @@ from lad_mpi.models.linear_regression import LinearRegression
 from lad_mpi.models.logistic_regression import LogisticRegression
 from lad_mpi.models.mlp import Mlp
 from lad_mpi.models.softmax_regression import SoftmaxRegression
+from lad_mpi.models.torch_module import TorchModel
 
 #: Every model of the suite by the name that a spec uses.
 MODELS: dict[str, type[Model]] = {
@@ -20,7 +21,7 @@ MODELS: dict[str, type[Model]] = {
     "logistic_regression": LogisticRegression,
     "softmax_regression": SoftmaxRegression,
     "mlp": Mlp,
-    # "torch": TorchModule, whose module must not import torch.
+    "torch": TorchModel,
 }
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "PenalizedModel",
     "SoftmaxRegression",
     "SolvableFunctions",
+    "TorchModel",
 ]

@@ -186,5 +186,3 @@ class ImportingModel(Model, Protocol):
     @property
     def modules(self) -> tuple[str, ...]:
         """Names of the top-level modules that it imports."""
-
-

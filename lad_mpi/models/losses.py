@@ -1,6 +1,7 @@
 """Losses of a model's outputs, and their slopes, which the models share.
 
-Outputs are stacks of shape (G, n, C): a score for each class, or one predicted number (C = 1).
+Outputs are stacks of shape (G, C, n): a score for each class, or one predicted number (C = 1).
+The samples are the last axis, because maxima and sums over the classes are faster so.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ class Loss:
     metrics : tuple of Metric
         What ``measure`` returns, row by row.
     slopes : callable
-        Takes the module of the arrays, outputs (G, n, C), targets (G, n) and weights (G, n).
+        Takes the module of the arrays, outputs (G, C, n), targets (G, n) and weights (G, n).
         It replaces the outputs with the derivatives of the weighted loss by them.
     measure : callable
-        Takes the module of the arrays, outputs (G, n, C) in float64 and targets (G, n). It
+        Takes the module of the arrays, outputs (G, C, n) in float64 and targets (G, n). It
         returns an array (len(metrics), G, n) and may overwrite the outputs.
     """
 
@@ -52,33 +53,35 @@ class Loss:
 
 def _cross_entropy_slopes(xp: Any, scores: Array, targets: Array, weights: Array) -> None:
     """Replace scores s with w (softmax(s) − e_y)."""
-    count, classes = targets.size, scores.shape[-1]
-    scores -= scores.max(axis=-1, keepdims=True)
+    scores -= scores.max(axis=1, keepdims=True)
     xp.exp(scores, out=scores)
-    scores *= (weights / scores.sum(axis=-1))[..., None]
-    chosen = xp.arange(0, count * classes, classes) + targets.reshape(-1)
-    scores.reshape(-1)[chosen] -= weights.reshape(-1)
+    scores *= (weights / scores.sum(axis=1))[:, None]
+    scores[_chosen(xp, targets)] -= weights
 
 
 def _cross_entropy_measure(xp: Any, scores: Array, targets: Array) -> Array:
     """Return log Σ_c exp(s_c) − s_y, and 1 if y has the highest score."""
-    correct = scores.argmax(axis=-1) == targets
-    scores -= scores.max(axis=-1, keepdims=True)
-    chosen = xp.take_along_axis(scores, targets[..., None], axis=-1)[..., 0]
-    losses = xp.log(xp.exp(scores).sum(axis=-1)) - chosen
+    correct = scores.argmax(axis=1) == targets
+    scores -= scores.max(axis=1, keepdims=True)
+    losses = xp.log(xp.exp(scores).sum(axis=1)) - scores[_chosen(xp, targets)]
     return xp.stack([losses, correct.astype(np.float64)])
+
+
+def _chosen(xp: Any, targets: Array) -> tuple[Array, Array, Array]:
+    """Return the places of the samples' own classes among the scores."""
+    stack, n = targets.shape
+    return xp.arange(stack)[:, None], targets, xp.arange(n)
 
 
 def _squared_error_slopes(xp: Any, outputs: Array, targets: Array, weights: Array) -> None:  # noqa: ARG001
     """Replace outputs o with w (o − y)."""
-    predictions = outputs[..., 0]
-    predictions -= targets
-    predictions *= weights
+    outputs -= targets[:, None]
+    outputs *= weights[:, None]
 
 
 def _squared_error_measure(xp: Any, outputs: Array, targets: Array) -> Array:
     """Return ½ (o − y)²."""
-    return xp.square(outputs[..., 0] - targets)[None] / 2
+    return xp.square(outputs[:, 0] - targets)[None] / 2
 
 
 CROSS_ENTROPY = Loss(

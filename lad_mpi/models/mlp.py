@@ -51,7 +51,7 @@ def _he(inputs: int, outputs: int) -> float:  # noqa: ARG001
 
 
 def _relu_chain(xp: Any, slopes: Array, h: Array) -> None:
-    xp.multiply(slopes, xp.sign(h, out=h), out=slopes)
+    xp.multiply(slopes, h > 0, out=slopes)
 
 
 def _tanh_chain(xp: Any, slopes: Array, h: Array) -> None:
@@ -205,8 +205,9 @@ class Network:
     ) -> None:
         """Write the weighted gradients by backpropagation."""
         xp = self.backend.xp
-        inputs, slopes = self._forward(model, features)
-        self.loss.slopes(xp, slopes, targets, weights)
+        inputs, outputs = self._forward(model, features)
+        self.loss.slopes(xp, outputs, targets, weights)
+        slopes = outputs.swapaxes(1, 2)
         layers = zip(inputs, _layers(model, self.sizes), _layers(out, self.sizes), strict=True)
         for k, (h, (W, _), (of_W, of_b)) in reversed(list(enumerate(layers))):
             xp.matmul(slopes.swapaxes(1, 2), h, out=of_W)
@@ -222,7 +223,7 @@ class Network:
         return self.loss.measure(self.backend.xp, outputs.astype(np.float64, copy=False), targets)
 
     def _forward(self, model: Array, features: Array) -> tuple[list[Array], Array]:
-        """Return the inputs of each layer, and the outputs of the last."""
+        """Return the inputs of each layer (G, n, m), and the outputs of the last (G, C, n)."""
         xp = self.backend.xp
         hidden, (W, b) = self._layers(model)
         inputs = [features]
@@ -232,8 +233,8 @@ class Network:
             h += biases
             self.activation.apply(xp, h)
             inputs.append(h)
-        outputs = inputs[-1] @ W.T
-        outputs += b
+        outputs = W @ inputs[-1].swapaxes(1, 2)
+        outputs += b[:, None]
         return inputs, outputs
 
     def _layers(self, model: Array) -> tuple[list[tuple[Array, Array]], tuple[Array, Array]]:

@@ -104,15 +104,15 @@ class SoftmaxFunctions:
     ) -> None:
         """Write the weighted sums of (softmax(W z_i) − e_{y_i}) z_iᵀ."""
         xp = self.backend.xp
-        slopes = features @ self._matrix(model).T
+        slopes = self._matrix(model) @ features.swapaxes(1, 2)
         CROSS_ENTROPY.slopes(xp, slopes, targets, weights)
         gradients = out.reshape(len(out), self.num_classes, self.num_features)
-        xp.matmul(slopes.swapaxes(1, 2), features, out=gradients)
+        xp.matmul(slopes, features, out=gradients)
 
     @quiet
     def measure(self, model: Array, features: Array, targets: Array) -> Array:
         """Return the cross-entropies, and 1 for each sample that is classified correctly."""
-        scores = features @ self._matrix(model).T
+        scores = self._matrix(model) @ features.swapaxes(1, 2)
         return CROSS_ENTROPY.measure(
             self.backend.xp, scores.astype(np.float64, copy=False), targets
         )

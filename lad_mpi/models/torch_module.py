@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
+import math
 import os
 import re
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
-from lad_mpi.errors import BackendError, ParameterError
-from lad_mpi.models.losses import ACCURACY, LOSS
+from lad_mpi.errors import ParameterError
+from lad_mpi.models.losses import ACCURACY, LOSS, check_classes
+from lad_mpi.models.torch_source import Source, import_torch, told, trainable
 from lad_mpi.parameters import Example, NotNegative, check_parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from lad_mpi.arrays import Backend
     from lad_mpi.types import Array, HostFloats, Metric, SampleForm, Task
@@ -107,104 +107,16 @@ class TorchModel:
         ParameterError
             The factory cannot be used, its network does not accept such samples, or the suite
             cannot train it.
+        DataError
+            There are no two classes to tell apart.
         """
-        torch = _import_torch()
-        functions = TorchFunctions(_Source.find(self.module, torch, backend), form, backend)
-        _Trial(functions, form).pass_or_refuse()
+        if self.task == "classification":
+            check_classes(form)
+        source = Source.find(self.module, import_torch(), backend)
+        num_classes = form.num_classes if self.task == "classification" else 0
+        functions = TorchFunctions(source, form.shape, num_classes, backend)
+        _Trial(functions).pass_or_refuse()
         return functions
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """Where networks come from, and where they are put.
-
-    Parameters
-    ----------
-    name : str
-        Name of the factory, as the spec has it.
-    factory : callable
-        Returns a new network.
-    torch : module
-        PyTorch.
-    device, dtype
-        Where the parameters are put, and their type, as PyTorch names them.
-    """
-
-    name: str
-    factory: Callable[[], Any]
-    torch: Any
-    device: Any
-    dtype: Any
-
-    @classmethod
-    def find(cls, name: str, torch: Any, backend: Backend) -> _Source:
-        """Import a factory; raise ParameterError if that is impossible."""
-        try:
-            factory = EntryPoint(name, name, group="").load()
-        except Exception as error:
-            raise ParameterError(
-                "module",
-                f"{name} cannot be imported: {_told(error)}",
-                hint="install its package in this environment, or add its folder to PYTHONPATH",
-            ) from error
-        device = torch.device("cpu")
-        if not backend.on_host:
-            if not torch.cuda.is_available():
-                raise BackendError(
-                    'backend.kind = "cupy" needs a PyTorch that can use the GPU, and '
-                    f"PyTorch {torch.__version__} cannot",
-                    hint="install PyTorch for the CUDA version of the driver",
-                )
-            device = torch.device("cuda", backend.xp.cuda.Device().id)
-        source = cls(name, factory, torch, device, getattr(torch, backend.dtype.name))
-        if not callable(factory):
-            raise source.refused(
-                f"is of type {type(factory).__name__}", "name a class or a function"
-            )
-        return source
-
-    def make(self, seed: int) -> Any:
-        """Call the factory with this seed of PyTorch, and return its network."""
-        torch = self.torch
-        with self.generators_kept():
-            torch.manual_seed(seed)
-            try:
-                network = self.factory()
-            except Exception as error:
-                raise self.refused(
-                    f"failed: {_told(error)}", "it is called without arguments"
-                ) from error
-        if not isinstance(network, torch.nn.Module):
-            raise self.refused(
-                f"returned an object of type {type(network).__name__}",
-                "it must return a torch.nn.Module",
-            )
-        for name, parameter in network.named_parameters():
-            if torch.nn.parameter.is_lazy(parameter):
-                raise self.refused(
-                    f"has the parameter {name!r}, whose shape is not known yet",
-                    "replace lazy layers by layers with sizes",
-                )
-            if not parameter.is_floating_point():
-                raise self.refused(
-                    f"has the parameter {name!r} of dtype {parameter.dtype}",
-                    "all parameters must be real floating-point numbers",
-                )
-        if not trainable(network):
-            raise self.refused(
-                "has no trainable parameters", "at least one must have requires_grad = True"
-            )
-        return network.to(device=self.device, dtype=self.dtype)
-
-    def generators_kept(self) -> contextlib.AbstractContextManager[None]:
-        """Restore the states of PyTorch's global generators at the end."""
-        devices = [] if self.device.type == "cpu" else [self.device]
-        kept: contextlib.AbstractContextManager[None] = self.torch.random.fork_rng(devices)
-        return kept
-
-    def refused(self, what: str, hint: str) -> ParameterError:
-        """Return the error about the factory or its network."""
-        return ParameterError("module", f"{self.name} {what}", hint=hint)
 
 
 class TorchFunctions:
@@ -212,10 +124,12 @@ class TorchFunctions:
 
     Parameters
     ----------
-    source : _Source
+    source : Source
         Where the network comes from.
-    form : SampleForm
-        Shape of a sample and number of classes.
+    shape : tuple of int
+        Shape of a sample.
+    num_classes : int
+        C; 0 for a network that predicts numbers.
     backend : Backend
         Array library and dtype.
 
@@ -225,18 +139,20 @@ class TorchFunctions:
         The factory or its network cannot be used.
     """
 
-    def __init__(self, source: _Source, form: SampleForm, backend: Backend) -> None:
+    def __init__(
+        self, source: Source, shape: tuple[int, ...], num_classes: int, backend: Backend
+    ) -> None:
         self.source = source
         self.backend = backend
-        self.input_shape = (1, *form.shape) if len(form.shape) == 2 else form.shape
-        self.metrics: tuple[Metric, ...] = (LOSS, ACCURACY) if form.num_classes else (LOSS,)
+        self.num_classes = num_classes
+        self.input_shape = (1, *shape) if len(shape) == 2 else shape
+        self.metrics: tuple[Metric, ...] = (LOSS, ACCURACY) if num_classes else (LOSS,)
         self.network = source.make(0)
         self._parameters = trainable(self.network)
         self._sizes = [parameter.numel() for parameter in self._parameters]
-        self._classifies = form.num_classes > 0
-        self._target_dtype = source.torch.int64 if self._classifies else source.dtype
+        self._label_dtype = source.torch.int64 if num_classes else source.dtype
         # From here on, the parameters are views of one vector.
-        self._x = _flattened(source, self.network)
+        self._x = source.flattened(self.network)
         source.torch.nn.utils.vector_to_parameters(self._x, self._parameters)
 
     @property
@@ -247,7 +163,7 @@ class TorchFunctions:
     def initial_model(self, generator: np.random.Generator) -> HostFloats:
         """Return the parameters of a new network, whose seed comes from the generator."""
         network = self.source.make(int(generator.integers(2**63)))
-        initial: HostFloats = _flattened(self.source, network).cpu().double().numpy()
+        initial: HostFloats = self.source.flattened(network).cpu().double().numpy()
         return initial
 
     def gradients(
@@ -267,17 +183,19 @@ class TorchFunctions:
 
     def measure(self, model: Array, features: Array, targets: Array) -> Array:
         """Return the loss of each sample and, for classes, whether its class was predicted."""
-        measured = self.backend.xp.empty((len(self.metrics), *targets.shape))
+        shape = targets.shape
+        measured = self.backend.xp.empty((len(self.metrics), *shape))
         with self._settings() as torch, torch.no_grad():
-            rows = torch.from_dlpack(measured)
             self._x.copy_(self._copied(model))
-            for g, (batch, wanted) in enumerate(zip(features, targets, strict=True)):
-                for start in range(0, len(batch), _MEASURED):
+            for g in range(shape[0]):
+                rows = torch.from_dlpack(measured[:, g])
+                for start in range(0, shape[1], _MEASURED):
                     block = slice(start, start + _MEASURED)
-                    outputs, labels = self.outputs(batch[block]), self._labels(wanted[block])
-                    rows[0, g, block] = self._losses(outputs, labels)
-                    if self._classifies:
-                        rows[1, g, block] = outputs.argmax(dim=1) == labels
+                    outputs = self.outputs(features[g, block])
+                    labels = self._labels(targets[g, block])
+                    rows[0, block] = self._losses(outputs, labels)
+                    if self.num_classes:
+                        rows[1, block] = outputs.argmax(dim=1) == labels
         return measured
 
     def outputs(self, features: Array) -> Any:
@@ -286,12 +204,12 @@ class TorchFunctions:
 
     def _losses(self, outputs: Any, labels: Any) -> Any:
         functional = self.source.torch.nn.functional
-        if self._classifies:
+        if self.num_classes:
             return functional.cross_entropy(outputs, labels, reduction="none")
         return functional.mse_loss(outputs.reshape(-1), labels, reduction="none")
 
     def _labels(self, targets: Array) -> Any:
-        return self._copied(targets, self._target_dtype)
+        return self._copied(targets, self._label_dtype)
 
     def _copied(self, array: Array, dtype: Any = None) -> Any:
         # A copy, because the last bits of a product depend on how its factors are aligned, and
@@ -303,7 +221,7 @@ class TorchFunctions:
     def _settings(self) -> Iterator[Any]:
         """Compute repeatably; on a GPU, also in full precision and in the stream of CuPy."""
         torch, device = self.source.torch, self.source.device
-        if self.backend.on_host:
+        if self.source.on_host:
             # PyTorch's default depends on the processors of the rank, and the last bits on it.
             threads = _num_threads()
             if torch.get_num_threads() != threads:
@@ -326,44 +244,42 @@ class _Trial:
     ----------
     functions : TorchFunctions
         The network.
-    form : SampleForm
-        Shape of a sample and number of classes.
     """
 
-    def __init__(self, functions: TorchFunctions, form: SampleForm) -> None:
+    def __init__(self, functions: TorchFunctions) -> None:
         self._functions = functions
         self._refused = functions.source.refused
-        self._classes = form.num_classes
         draw = np.random.default_rng(0)
         asarray = functions.backend.asarray
         start = functions.initial_model(draw)
         # Off the start, because zeros there would hide faults.
         self._x = asarray(start + 0.01 * draw.standard_normal(len(start)))
-        self._features = asarray(draw.random((_TRIED, form.num_features)))
-        if self._classes:
-            self._targets = asarray(np.arange(_TRIED) % self._classes, dtype=np.int64)
+        self._features = asarray(draw.random((_TRIED, math.prod(functions.input_shape))))
+        if functions.num_classes:
+            self._targets = asarray(np.arange(_TRIED) % functions.num_classes, dtype=np.int64)
         else:
             self._targets = asarray(draw.random(_TRIED))
 
     def pass_or_refuse(self) -> None:
         """Raise ParameterError if the suite cannot train the network."""
         source, network = self._functions.source, self._functions.network
-        again, third = source.make(0), source.make(0)
-        equal = map(source.torch.equal, _numbers(again), _numbers(third))
-        if again is third or not all(equal):
+        first, second = source.make(0), source.make(0)
+        equal = map(source.torch.equal, _numbers(first), _numbers(second))
+        if first is second or not all(equal):
             raise self._refused(
                 "does not return the same new network in every call",
                 "it must make a new one, with random numbers from torch's own generator alone",
             )
         with source.generators_kept():
-            generators = _generators(source)
+            generators = source.generators()
             buffers = {name: value.clone() for name, value in network.named_buffers()}
             whole = self._gradients(1)
             self._check_buffers(buffers)
             halves = self._gradients(2)
-            equal = self._functions.backend.xp.array_equal(halves, self._gradients(2))
-            used = not all(map(source.torch.equal, generators, _generators(source)))
-        if used or not equal:
+            again = self._gradients(2)
+            drawn = not all(map(source.torch.equal, generators, source.generators()))
+        # On a GPU even a network without random layers may round differently each time.
+        if drawn or (source.on_host and not np.array_equal(halves, again)):
             raise self._refused(
                 "gives other results each time for the same samples",
                 "take out dropout and whatever else is random: results would depend on the "
@@ -378,7 +294,8 @@ class _Trial:
         features = self._features.reshape(parts, size, -1)
         weights = functions.backend.asarray(np.ones((parts, size)))
         out = functions.backend.xp.empty((parts, len(self._x)), dtype=self._x.dtype)
-        expected = [(size, self._classes)] if self._classes else [(size, 1), (size,)]
+        classes = functions.num_classes
+        expected = [(size, classes)] if classes else [(size, 1), (size,)]
         try:
             shape = tuple(functions.outputs(features[0]).shape)
             if shape in expected:
@@ -386,7 +303,7 @@ class _Trial:
                 functions.gradients(self._x, features, targets, weights, out)
         except Exception as error:
             raise self._refused(
-                f"failed on a batch of shape {(size, *functions.input_shape)}: {_told(error)}",
+                f"failed on a batch of shape {(size, *functions.input_shape)}: {told(error)}",
                 "samples of a table arrive as (n, p), and images as (n, channels, height, "
                 "width), for any n from 1 on",
             ) from error
@@ -420,42 +337,10 @@ class _Trial:
             )
 
 
-def trainable(network: Any) -> list[Any]:
-    """Return the parameters of a network that training changes, in its order."""
-    return [parameter for parameter in network.parameters() if parameter.requires_grad]
-
-
-def _flattened(source: _Source, network: Any) -> Any:
-    return source.torch.cat([part.detach().reshape(-1) for part in trainable(network)])
-
-
-def _numbers(network: Any) -> list[Any]:
-    return [*network.parameters(), *network.buffers()]
-
-
-def _generators(source: _Source) -> list[Any]:
-    """Return the states of PyTorch's generators."""
-    states = [source.torch.get_rng_state()]
-    if source.device.type != "cpu":
-        states.append(source.torch.cuda.get_rng_state(source.device))
-    return states
-
-
-def _import_torch() -> Any:
-    try:
-        return importlib.import_module("torch")
-    except ImportError as error:
-        raise BackendError(
-            f'model.kind = "torch" needs PyTorch, which cannot be imported ({error})',
-            hint="pip install 'lad_mpi[torch]'",
-        ) from error
-
-
 def _num_threads() -> int:
     stated = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     return int(stated) if stated.isdecimal() and int(stated) > 0 else 1
 
 
-def _told(error: Exception) -> str:
-    """Return the type of an error and the first line of its message."""
-    return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
+def _numbers(network: Any) -> list[Any]:
+    return [*network.parameters(), *network.buffers()]

@@ -17,7 +17,7 @@ from lad_mpi.errors import ParameterError
 from lad_mpi.models import LinearRegression, Model
 from lad_mpi.network import Network  # noqa: TC001
 from lad_mpi.optimizers import Updates
-from lad_mpi.parameters import Count, CountOrZero, Example, Positive, Seconds, check_parameters
+from lad_mpi.parameters import Count, CountOrZero, Example, Seconds, check_parameters
 from lad_mpi.spec.families import FAMILIES
 
 if TYPE_CHECKING:
@@ -237,7 +237,9 @@ class Spec:
     devices: Devices = field(default_factory=Devices)
     coding: Code = field(default_factory=Cyclic)
     compression: Codec = field(default_factory=NoCompression)
-    attack: LocalAttack | OmniscientAttack | DataAttack | WireAttack = field(default_factory=SignFlip)
+    attack: LocalAttack | OmniscientAttack | DataAttack | WireAttack = field(
+        default_factory=SignFlip
+    )
     aggregation: Pipeline | None = field(
         default_factory=lambda: Pipeline((), TrimmedMean(num_byzantine=20))
     )

@@ -15,8 +15,8 @@ from lad_mpi.coding import Code, DecodingCode
 from lad_mpi.compression import ColumnCodec, GpuCodec
 from lad_mpi.data import DataPlan
 from lad_mpi.errors import ParameterError, SpecError, shown
-from lad_mpi.network import build_network, parse_network
 from lad_mpi.models import CountedModel, ModelFunctions
+from lad_mpi.network import build_network, parse_network
 from lad_mpi.optimizers import Updates
 from lad_mpi.rng import Streams
 from lad_mpi.spec.build import (
@@ -189,7 +189,9 @@ def _refuse_problem(mapping: Mapping[str, Any]) -> None:
     if "problem" not in mapping:
         return
     old = mapping["problem"]
-    table = {key: value for key, value in old.items() if key != "kind"} if isinstance(old, dict) else {}
+    table = (
+        {key: value for key, value in old.items() if key != "kind"} if isinstance(old, dict) else {}
+    )
     source = table.pop("data", "synthetic")
     is_file = isinstance(source, str) and "." in source
     new = {"kind": "file", "path": source} if is_file else {"kind": source}
@@ -239,9 +241,7 @@ def _shared(cls: type[Any], member: str) -> set[str]:
 def _sharing(name: str, table: Mapping[str, Any], shared: set[str], faults: int) -> Any:
     """Build a component from a table that also has keys that all kinds have."""
     own = {key: value for key, value in table.items() if key not in shared}
-    return build_component(
-        FAMILIES[name], own, name, num_byzantine=faults, shared=sorted(shared)
-    )
+    return build_component(FAMILIES[name], own, name, num_byzantine=faults, shared=sorted(shared))
 
 
 def _network(table: Mapping[str, Any]) -> NetworkChoice:

@@ -12,9 +12,15 @@ if TYPE_CHECKING:
     from lad_mpi.rng import Streams
     from lad_mpi.types import HostFloats, HostInts
 
+#: Padding may add this much to the samples.
+_PADDED = 1.25
+
 
 class Batch:
     """The samples of all subsets that are used in one iteration.
+
+    Subsets of almost the same size are padded with samples of weight zero, so that the samples of
+    many devices form one array.
 
     Parameters
     ----------
@@ -26,25 +32,45 @@ class Batch:
 
     def __init__(self, samples: HostInts, offsets: HostInts) -> None:
         self._samples, self._offsets = samples, offsets
-        sizes = np.diff(offsets)
-        self._sizes = np.append(sizes, 0)  # the last entry is for the padding, -1
-        equal = bool((sizes == sizes[0]).all())
-        self._table = samples.reshape(len(sizes), -1) if equal else None
+        self._sizes = np.diff(offsets)
+        longest = int(self._sizes.max())
+        self._table: tuple[HostInts, HostFloats] | None = None
+        if longest * len(self._sizes) <= _PADDED * len(samples):
+            places = np.arange(longest)
+            used = places < self._sizes[:, None]
+            table = samples[offsets[:-1, None] + np.where(used, places, 0)]
+            self._table = table, used / self._sizes[:, None]
 
     def sizes(self, subsets: HostInts) -> HostInts:
-        """Return the number of samples in the subsets of each row."""
-        found: HostInts = self._sizes[subsets].sum(axis=1)
-        return found
+        """Return the number of samples, with padding, in the subsets of each row."""
+        held = subsets >= 0
+        if self._table is not None:
+            sizes: HostInts = held.sum(axis=1) * self._table[0].shape[1]
+            return sizes
+        sizes = np.where(held, self._sizes[subsets], 0).sum(axis=1)
+        return sizes
 
     def samples(
         self, subsets: HostInts, weights: HostFloats, size: int
     ) -> tuple[HostInts, HostFloats]:
-        """Return the samples of each row and their weights, shape (rows, size)."""
+        """Return the samples of rows of one size, and their weights, each of shape (rows, size).
+
+        Parameters
+        ----------
+        subsets : ndarray of int64, shape (rows, d)
+            Subset numbers; -1 pads the rows at the end.
+        weights : ndarray of float64, shape (rows, d)
+            Weights of the subsets.
+        size : int
+            The size of each row, from :meth:`sizes`.
+        """
         count = len(subsets)
-        if self._table is not None and subsets.min(initial=0) >= 0:
-            length = self._table.shape[1]
-            scales = np.repeat(weights / length, length, axis=1)
-            return self._table[subsets].reshape(count, size), scales
+        if self._table is not None:
+            table, shares = self._table
+            load = size // table.shape[1]
+            subsets, weights = subsets[:, :load], weights[:, :load]
+            scales = weights[:, :, None] * shares[subsets]
+            return table[subsets].reshape(count, size), scales.reshape(count, size)
         samples = np.empty((count, size), dtype=np.int64)
         scales = np.empty((count, size))
         for row, (held, values) in enumerate(zip(subsets, weights, strict=True)):
@@ -102,9 +128,7 @@ class Batches:
         Bentley, Floyd, "A sample of brilliance", Communications of the ACM 30 (1987).
         """
         sizes, most = self._sizes, int(self._taken.max())
-        words = self._streams.words(
-            Purpose.BATCH, iteration, most, num_devices=len(sizes)
-        )
+        words = self._streams.words(Purpose.BATCH, iteration, most, num_devices=len(sizes))
         chosen = np.full((len(sizes), most), -1, dtype=np.int64)
         for j in range(most):
             last = sizes - self._taken + j

@@ -158,9 +158,7 @@ class EvaluationShare:
         def leaves(first: int, stop: int) -> Moments:
             return objective.moments(model, first, stop, iteration)
 
-        own = [
-            node_moments(node, count, leaves, dimension) for node in self._nodes[link.rank]
-        ]
+        own = [node_moments(node, count, leaves, dimension) for node in self._nodes[link.rank]]
         if link.size == 1:
             return own[0]
         width = 2 + dimension + (len(objective.functions.metrics) if iteration is None else 0)

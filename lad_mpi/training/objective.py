@@ -180,8 +180,10 @@ class Objective:
                 for group, samples, scales in self._stacks(subsets, np.ones(subsets.shape), None):
                     stack = self._take(self._features, samples)
                     found = self.functions.measure(model, stack, self._targets_of(samples))
-                    sums[group] = found.sum(axis=2).T
-                    sums[group, 0] *= float(scales[0, 0])
+                    shares = self._backend.asarray(scales, dtype=np.float64)
+                    sums[group, 0] = (found[0] * shares).sum(axis=1)
+                    # Padding has the weight zero.
+                    sums[group, 1:] = (found[1:] * (shares > 0)).sum(axis=2).T
         return Moments.of_rows(rows, sums)
 
     def test_sums(self, model: Array, block: int) -> HostFloats:

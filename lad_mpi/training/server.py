@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lad_mpi.arrays import to_host
 from lad_mpi.attacks import AttackContext, OmniscientAttack, StatefulAttack
 from lad_mpi.coding import Decoded, DecodeStatus, DecodingCode
 from lad_mpi.compression import Rejection

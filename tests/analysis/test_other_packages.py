@@ -11,9 +11,9 @@ from analysis.forecast.workload import workload_of
 from analysis.runs import load_collection
 from analysis.scaling.bounds import phase_bounds, sizes_of
 from analysis.summary import summarise
+from lad_mpi.data import GradientWork
 from lad_mpi.errors import SpecError
 from lad_mpi.logs import read_log
-from lad_mpi.data import GradientWork
 from lad_mpi.records import Baseline, Quantity
 from lad_mpi.spec import parse_spec
 from lad_mpi.theory import honest_dispersion

@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 import pytest
 
-from lad_mpi.errors import DataError
 from lad_mpi.data import datasets, text
+from lad_mpi.errors import DataError
 
 FEATURES, TARGETS = np.arange(20.0).reshape(10, 2) ** 2, np.arange(10.0)
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from lad_mpi.errors import DataError
 from lad_mpi.data import datasets
 from lad_mpi.data.libsvm import is_line
+from lad_mpi.errors import DataError
 
 pytest.importorskip("sklearn")
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lad_mpi.errors import DataError
 from lad_mpi.data.columns import TableKeys
 from lad_mpi.data.table import read_table
+from lad_mpi.errors import DataError
 
 A = np.random.default_rng(0).normal(size=(12, 4))
 NO_KEYS = TableKeys()

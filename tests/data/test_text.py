@@ -2,8 +2,8 @@ import gzip
 
 import pytest
 
-from lad_mpi.errors import DataError
 from lad_mpi.data.text import open_lines
+from lad_mpi.errors import DataError
 
 
 def read(path):

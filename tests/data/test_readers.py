@@ -10,9 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lad_mpi.errors import DataError
-from lad_mpi.data import datasets
 from lad_mpi.data.columns import TableKeys
+from lad_mpi.errors import DataError
 
 NO_KEYS = TableKeys()
 X = np.array([[1.0, 0.5], [0.0, -2.0], [3.0, 4.25]])

@@ -1,0 +1,134 @@
+"""The mean of the honest vectors, moved as far as distances between these can hide."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+
+import numpy as np
+
+from lad_mpi.arrays import namespace, to_host
+from lad_mpi.attacks.base import mean, sent_by_all, standard_deviation
+from lad_mpi.parameters import check_parameters
+
+if TYPE_CHECKING:
+    from lad_mpi.attacks.base import AttackContext
+    from lad_mpi.types import Array
+
+Perturbation: TypeAlias = Literal["std", "unit", "sign"]
+
+
+@dataclass(frozen=True, slots=True)
+class MinMax:
+    r"""Move the honest mean as far as no distance exceeds the largest honest one.
+
+    Parameters
+    ----------
+    perturbation : {"std", "unit", "sign"}
+        Direction p of the move: −σ, the negated standard deviation of each coordinate;
+        −μ, against the mean; or −sign(μ).
+
+    Notes
+    -----
+    All Byzantine devices send m = μ + γ p with the largest γ such that
+
+    .. math:: \max_i \lVert m - x_i \rVert ≤ \max_{i,j} \lVert x_i - x_j \rVert
+
+    over the honest messages :math:`x_i`, of mean μ. The length of p does not matter. The
+    authors find γ by bisection. Here it is the least of the positive roots of the H quadratic
+    equations :math:`\lVert μ + γ p - x_i \rVert^2 = \max_{j,k} \lVert x_j - x_k \rVert^2`.
+    The bisection approximates this number, if its start is not too small.
+
+    If all honest messages are equal, or p is zero, the devices send μ.
+
+    References
+    ----------
+    Shejwalkar, Houmansadr, "Manipulating the Byzantine: optimizing model poisoning attacks
+    and defenses for federated learning", NDSS 2021, doi:10.14722/ndss.2021.24498.
+    """
+
+    perturbation: Perturbation = "std"
+
+    kind: ClassVar[str] = "min_max"
+    cost: ClassVar[str] = "O(H²Q)"
+
+    def __post_init__(self) -> None:
+        check_parameters(self)
+
+    def craft(self, honest: Array, context: AttackContext) -> Array:
+        """Return μ + γ p for each device; see :meth:`OmniscientAttack.craft`."""
+        with np.errstate(all="ignore"):
+            scale, centre, centred, towards = _prepare(honest, self.perturbation)
+            products = to_host(centred @ centred.T)
+            squares = np.diagonal(products)
+            limit = (squares[:, None] + squares - 2.0 * products).max()
+            along = to_host(centred @ towards)
+            roots = along + np.sqrt(along**2 + np.maximum(limit - squares, 0.0))
+            moved = scale * (centre + float(roots.min()) * towards)
+            return sent_by_all(moved, len(context.devices), honest)
+
+
+@dataclass(frozen=True, slots=True)
+class MinSum:
+    r"""Move the honest mean as far as no sum of squared distances exceeds the largest honest one.
+
+    Parameters
+    ----------
+    perturbation : {"std", "unit", "sign"}
+        As for :class:`~lad_mpi.attacks.MinMax`.
+
+    Notes
+    -----
+    All Byzantine devices send m = μ + γ p with the largest γ such that
+
+    .. math::
+
+        \sum_i \lVert m - x_i \rVert^2 ≤ \max_i \sum_j \lVert x_i - x_j \rVert^2.
+
+    With :math:`a_i = \lVert x_i - μ \rVert^2`, the left side is
+    :math:`H γ^2 \lVert p \rVert^2 + \sum_i a_i` and the right side is
+    :math:`H \max_i a_i + \sum_i a_i`, hence
+    :math:`γ = \max_i \lVert x_i - μ \rVert / \lVert p \rVert`. The authors find this number by
+    bisection. The vector is never farther from μ than the farthest honest message.
+
+    If all honest messages are equal, or p is zero, the devices send μ.
+
+    References
+    ----------
+    Shejwalkar, Houmansadr, "Manipulating the Byzantine: optimizing model poisoning attacks
+    and defenses for federated learning", NDSS 2021, doi:10.14722/ndss.2021.24498.
+    """
+
+    perturbation: Perturbation = "std"
+
+    kind: ClassVar[str] = "min_sum"
+    cost: ClassVar[str] = "O(HQ)"
+
+    def __post_init__(self) -> None:
+        check_parameters(self)
+
+    def craft(self, honest: Array, context: AttackContext) -> Array:
+        """Return μ + γ p for each device; see :meth:`OmniscientAttack.craft`."""
+        with np.errstate(all="ignore"):
+            scale, centre, centred, towards = _prepare(honest, self.perturbation)
+            farthest = math.sqrt(float((centred * centred).sum(axis=1).max()))
+            moved = scale * (centre + farthest * towards)
+            return sent_by_all(moved, len(context.devices), honest)
+
+
+def _prepare(honest: Array, perturbation: Perturbation) -> tuple[float, Array, Array, Array]:
+    """Return a unit of length, and in this unit the mean, the deviations and the direction.
+
+    No square overflows in this unit. All arrays are float64, and the direction has length 1,
+    or 0 if p is zero.
+    """
+    scale = float(abs(honest).max()) or 1.0
+    scaled = honest.astype(np.float64) / scale
+    centre = mean(scaled)
+    if perturbation == "std":
+        towards = -standard_deviation(scaled)
+    else:
+        towards = -centre if perturbation == "unit" else -namespace(honest).sign(centre)
+    length = math.sqrt(float((towards * towards).sum())) or 1.0
+    return scale, centre, scaled - centre, towards / length

@@ -1,0 +1,172 @@
+"""ALIE and inner product manipulation with the factor that moves the rule the most."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from lad_mpi.attacks.base import mean, sent_by_all, standard_deviation
+from lad_mpi.errors import ParameterError
+from lad_mpi.parameters import Count, check_parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lad_mpi.attacks.base import AttackContext
+    from lad_mpi.types import Array
+
+# Those of ByzFL.
+_FIRST_STEP, _CONTRACTION = 10.0, 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class OptimalAlie:
+    r"""Send the shift of ALIE that moves the server's estimate the most.
+
+    Parameters
+    ----------
+    evaluations : int
+        Values of the factor to try in each direction; the rule is applied once for each.
+
+    Notes
+    -----
+    All Byzantine devices send μ − z σ, as in :class:`~lad_mpi.attacks.Alie`. The factor z
+    is meant to maximise :math:`\lVert R - μ \rVert`, the distance of the server's estimate
+    from the mean of the honest messages. A line search looks for it in both directions from
+    0. Its step is 10 at first, and doubles as long as the distance grows. Then it shrinks to
+    0.8 of itself in every evaluation, and the factor moves whenever the distance grows. The
+    better direction wins. The search is that of ByzFL, which only looks in one direction.
+    It need not find the global maximum.
+
+    References
+    ----------
+    Allouah, Farhadkhani, Guerraoui, Gupta, Pinot, Stephan, "Fixing by mixing", AISTATS
+    2023, arXiv:2302.01772, optimise the factor. ByzFL has the line search.
+    """
+
+    evaluations: Count = 20
+
+    kind: ClassVar[str] = "optimal_alie"
+    cost: ClassVar[str] = "O(HQ) and the rule 2 E − 1 times"
+
+    def __post_init__(self) -> None:
+        check_parameters(self)
+
+    def craft(self, honest: Array, context: AttackContext) -> Array:
+        """Return the worst μ − z σ for each device; see :meth:`OmniscientAttack.craft`.
+
+        Raises
+        ------
+        ParameterError
+            The context has no ``aggregate``.
+        """
+        with np.errstate(all="ignore"):
+            centre = mean(honest)
+            return _worst(honest, context, centre, -standard_deviation(honest), self.evaluations)
+
+
+@dataclass(frozen=True, slots=True)
+class OptimalIpm:
+    r"""Send the multiple of the mean that moves the server's estimate the most.
+
+    Parameters
+    ----------
+    evaluations : int
+        Values of the factor to try in each direction; the rule is applied once for each.
+
+    Notes
+    -----
+    All Byzantine devices send −τ μ, as in :class:`~lad_mpi.attacks.Ipm`. The factor τ is
+    found like the factor of :class:`~lad_mpi.attacks.OptimalAlie`. It may be negative.
+
+    References
+    ----------
+    Allouah, Farhadkhani, Guerraoui, Gupta, Pinot, Stephan, "Fixing by mixing", AISTATS
+    2023, arXiv:2302.01772, optimise the factor. ByzFL has the line search.
+    """
+
+    evaluations: Count = 20
+
+    kind: ClassVar[str] = "optimal_ipm"
+    cost: ClassVar[str] = "O(HQ) and the rule 2 E − 1 times"
+
+    def __post_init__(self) -> None:
+        check_parameters(self)
+
+    def craft(self, honest: Array, context: AttackContext) -> Array:
+        """Return the worst −τ μ for each device; see :meth:`OmniscientAttack.craft`.
+
+        Raises
+        ------
+        ParameterError
+            The context has no ``aggregate``.
+        """
+        with np.errstate(all="ignore"):
+            centre = mean(honest)
+            return _worst(honest, context, 0.0 * centre, -centre, self.evaluations)
+
+
+def _worst(
+    honest: Array, context: AttackContext, origin: Array, direction: Array, evaluations: int
+) -> Array:
+    """Return the vectors origin + factor · direction, with the worst factor."""
+    aggregate, count = context.aggregate, len(context.devices)
+    if count == 0:
+        return honest[:0].copy()
+    if aggregate is None:
+        raise ParameterError(
+            "aggregate",
+            "must be given in the context of an attack that applies the server's rule",
+            hint="pass AttackContext(…, aggregate=…), a function of the Byzantine vectors",
+        )
+    target = mean(honest)
+
+    def vectors(factor: float) -> Array:
+        return sent_by_all(origin + factor * direction, count, honest)
+
+    def distance(factor: float) -> float:
+        error = aggregate(vectors(factor)) - target
+        return math.sqrt(float((error * error).sum()))
+
+    return vectors(worst_factor(distance, evaluations))
+
+
+def worst_factor(distance: Callable[[float], float], evaluations: int) -> float:
+    """Search for the factor of the largest distance, in both directions from 0.
+
+    Parameters
+    ----------
+    distance : callable
+        Distance of the server's estimate from the honest mean, by factor.
+    evaluations : int
+        Factors to try in each direction, 0 included.
+
+    Returns
+    -------
+    float
+        A positive one of two that are as bad.
+    """
+    start = distance(0.0)
+    searches = [
+        _line_search(distance, start, step, evaluations) for step in (_FIRST_STEP, -_FIRST_STEP)
+    ]
+    return max(searches, key=lambda found: found[1])[0]
+
+
+def _line_search(
+    distance: Callable[[float], float], start: float, step: float, evaluations: int
+) -> tuple[float, float]:
+    """Return the factor of the largest distance in one direction, and the distance."""
+    best, largest, expanding = 0.0, start, True
+    for _ in range(evaluations - 1):
+        candidate = best + step
+        found = distance(candidate)
+        if found > largest:
+            best, largest = candidate, found
+        else:
+            expanding = False
+        step *= 2.0 if expanding else _CONTRACTION
+    return best, largest
