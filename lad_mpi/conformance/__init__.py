@@ -34,6 +34,7 @@ pytest.register_assert_rewrite(
             "codes",
             "component",
             "data",
+            "models",
             "optimizers",
             "pre_aggregations",
             "rules",
@@ -45,6 +46,7 @@ from lad_mpi.conformance.attacks import attack  # noqa: E402
 from lad_mpi.conformance.codecs import codec  # noqa: E402
 from lad_mpi.conformance.codes import code  # noqa: E402
 from lad_mpi.conformance.data import data  # noqa: E402
+from lad_mpi.conformance.models import model  # noqa: E402
 from lad_mpi.conformance.optimizers import optimizer  # noqa: E402
 from lad_mpi.conformance.pre_aggregations import pre_aggregation  # noqa: E402
 from lad_mpi.conformance.rules import rule  # noqa: E402
@@ -57,6 +59,7 @@ __all__ = [
     "codec",
     "data",
     "laws",
+    "model",
     "optimizer",
     "pre_aggregation",
     "rule",
