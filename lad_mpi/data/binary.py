@@ -251,6 +251,7 @@ def _named(arrays: Mapping[str, Any], name: str, source: str, form: str) -> Any:
         found = ", ".join(map(repr, arrays)) or "none"
         raise DataError(
             f"data file {source!r}, read as {form}, has no array {name!r}; its arrays: {found}",
-            hint="it must hold the features as X (n × p) and the targets as y (n)",
+            hint="it must hold the features as X (n × p) and the targets as y (n)"
+            + ("; if it is a workbook, save the sheet as CSV" if form == "NPZ" else ""),
         )
     return arrays[name]
