@@ -33,6 +33,7 @@ pytest.register_assert_rewrite(
             "codecs",
             "codes",
             "component",
+            "data",
             "models",
             "optimizers",
             "pre_aggregations",
@@ -44,6 +45,7 @@ pytest.register_assert_rewrite(
 from lad_mpi.conformance.attacks import attack  # noqa: E402
 from lad_mpi.conformance.codecs import codec  # noqa: E402
 from lad_mpi.conformance.codes import code  # noqa: E402
+from lad_mpi.conformance.data import data  # noqa: E402
 from lad_mpi.conformance.models import model  # noqa: E402
 from lad_mpi.conformance.optimizers import optimizer  # noqa: E402
 from lad_mpi.conformance.pre_aggregations import pre_aggregation  # noqa: E402
@@ -55,6 +57,7 @@ __all__ = [
     "attack",
     "code",
     "codec",
+    "data",
     "laws",
     "model",
     "optimizer",
