@@ -148,23 +148,20 @@ def read_hdf5(path: Path, source: str, most_bytes: int) -> tuple[Any, Any]:
         It lacks a dataset, or claims more than ``most_bytes``.
     """
     # Specs of data that are drawn need no HDF5, and every rank reads the spec.
-    import h5py  # noqa: PLC0415
-
-    from lad_mpi.hdf5 import datasets_of, open_hdf5  # noqa: PLC0415
+    from lad_mpi.hdf5 import datasets_of, open_hdf5, texts_of  # noqa: PLC0415
 
     stored = path.stat().st_blocks * 512
     expansion = max(1, (most_bytes - _ROOM_BYTES) // max(1, stored))
     with open_hdf5(path, expansion=expansion) as file:
         datasets = datasets_of(file)
         X, y = (_named(datasets, name, source, "HDF5") for name in "Xy")
+        check_dtype("X", X, source)
+        texts = texts_of(y)
+        if texts is None:
+            check_dtype("y", y, source)
         for name, item in (("X", X), ("y", y)):
-            is_text = name == "y" and h5py.check_string_dtype(item.dtype) is not None
-            if not is_text:
-                check_dtype(name, item, source)
             _check_room(name, item.size * _NUMBER_BYTES, most_bytes, source)
-        if h5py.check_string_dtype(y.dtype) is not None:
-            return X[()], y.asstr("utf-8")[()]
-        return X[()], y[()]
+        return X[()], y[()] if texts is None else texts
 
 
 def read_idx(path: Path, source: str, most_bytes: int) -> Any:
