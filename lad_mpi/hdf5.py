@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import h5py
 
@@ -125,10 +125,9 @@ def datasets_of(group: h5py.Group) -> dict[str, h5py.Dataset]:
     return {name: item for name, item in group.items() if isinstance(item, h5py.Dataset)}
 
 
-def texts_of(dataset: h5py.Dataset) -> Any:
-    """Return the texts of a dataset as an array of str objects; None if it holds none."""
-    is_text = h5py.check_string_dtype(dataset.dtype) is not None
-    return dataset.asstr("utf-8")[()] if is_text else None
+def holds_text(dataset: h5py.Dataset) -> bool:
+    """Return whether the elements of a dataset are texts."""
+    return h5py.check_string_dtype(dataset.dtype) is not None
 
 
 def close_broken(file: h5py.File) -> None:

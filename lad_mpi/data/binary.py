@@ -148,20 +148,20 @@ def read_hdf5(path: Path, source: str, most_bytes: int) -> tuple[Any, Any]:
         It lacks a dataset, or claims more than ``most_bytes``.
     """
     # Specs of data that are drawn need no HDF5, and every rank reads the spec.
-    from lad_mpi.hdf5 import datasets_of, open_hdf5, texts_of  # noqa: PLC0415
+    from lad_mpi.hdf5 import datasets_of, holds_text, open_hdf5  # noqa: PLC0415
 
     stored = path.stat().st_blocks * 512
     expansion = max(1, (most_bytes - _ROOM_BYTES) // max(1, stored))
     with open_hdf5(path, expansion=expansion) as file:
         datasets = datasets_of(file)
         X, y = (_named(datasets, name, source, "HDF5") for name in "Xy")
-        check_dtype("X", X, source)
-        texts = texts_of(y)
-        if texts is None:
-            check_dtype("y", y, source)
         for name, item in (("X", X), ("y", y)):
+            if not (name == "y" and holds_text(item)):
+                check_dtype(name, item, source)
             _check_room(name, item.size * _NUMBER_BYTES, most_bytes, source)
-        return X[()], y[()] if texts is None else texts
+        if holds_text(y):
+            return X[()], y.asstr("utf-8")[()]
+        return X[()], y[()]
 
 
 def read_idx(path: Path, source: str, most_bytes: int) -> Any:
