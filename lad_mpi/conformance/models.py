@@ -346,6 +346,7 @@ class ModelLaws(ComponentLaws):
         weights /= weights.sum()
         one = dataclasses.replace(trial.rows([0]), weights=weights)
         optimum = trial.functions.optimum(one.features[0], one.targets[0], weights[0])
+        assert optimum is not None
         assert optimum.dtype == np.float64
         found, start = (
             np.linalg.norm(one.gradients(x=x)[0] + l2 * x) for x in (optimum, one.x + 1)
