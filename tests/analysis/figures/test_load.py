@@ -84,3 +84,14 @@ def test_the_same_rule_against_other_faults_is_another_line(write_run, tmp_path,
     samples = figure.legends[0].get_lines()[:4]
     assert len({(line.get_color(), line.get_marker()) for line in samples}) == 4
     assert "f = 1 to 4 of them Byzantine" in figure.get_suptitle()
+
+
+def test_accuracies_are_drawn_against_load_on_a_linear_axis(accuracies, draw, laid_out):
+    figure, caption = draw("test_accuracy_against_load", load_collection([accuracies]))
+    assert laid_out(figure) == ["trimmed mean", "exact recovery"]
+    (axes,) = figure.axes
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
+    assert axes.get_ylabel() == "final test accuracy (↑ better)"
+    drawn = family(axes, "trimmed mean").get_ydata()
+    np.testing.assert_allclose(drawn, 0.87 - 0.4 / np.array([1, 2, 5, 10]))
+    assert "higher is better" in caption
