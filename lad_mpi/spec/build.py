@@ -83,6 +83,7 @@ def build(
     values: Mapping[str, Any],
     place: str,
     injected: Mapping[str, Any] | None = None,
+    *,
     kind: str = "",
     shared: Iterable[str] = (),
 ) -> Any:

@@ -47,8 +47,7 @@ class Batch:
         if self._table is not None:
             sizes: HostInts = held.sum(axis=1) * self._table[0].shape[1]
             return sizes
-        sizes = np.where(held, self._sizes[subsets], 0).sum(axis=1)
-        return sizes
+        return np.where(held, self._sizes[subsets], 0).sum(axis=1)
 
     def samples(
         self, subsets: HostInts, weights: HostFloats, size: int

@@ -10,14 +10,12 @@ from lad_mpi.arrays import namespace, to_host
 from lad_mpi.attacks import AttackContext, DataAttack, LocalAttack, WireAttack
 from lad_mpi.compression.feedback import correct, keep
 from lad_mpi.training.clock import Clock, Phase
+from lad_mpi.training.setup import MOMENTUM, RESIDUALS
 
 if TYPE_CHECKING:
     from lad_mpi.coding import Assignment
     from lad_mpi.training.setup import Setup
     from lad_mpi.types import Array, HostBools, HostBytes, HostFloats, HostInts
-
-#: Names of the devices' states in checkpoints.
-RESIDUALS, MOMENTUM = "residuals", "momentum"
 
 
 class DeviceBlock:

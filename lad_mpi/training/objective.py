@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Numbers of features that are gathered at once, so that a stack of batches stays in the cache.
 _AT_ONCE = 2**17
+#: Numbers of features that are gathered at most, so that memory does not grow with the load.
+_MOST = 2**22
 #: Samples of a block in which the test set is evaluated.
 _TEST_BLOCK = 256
 
@@ -143,13 +145,37 @@ class Objective:
         # A run that diverges shows it in its values, not in warnings on every rank.
         with np.errstate(over="ignore", invalid="ignore"):
             for rows, samples, scales in self._stacks(subsets, weights, iteration):
-                stack = self._take(self._features, samples)
-                targets = self._targets_of(samples, None if corrupted is None else corrupted[rows])
-                scale = self._backend.asarray(scales)
-                self.functions.gradients(model, stack, targets, scale, out[rows])
+                wrong = None if corrupted is None else corrupted[rows]
+                self._add_up(model, samples, scales, wrong, out[rows])
             if self._l2:
                 total = np.where(subsets >= 0, weights, 0).sum(axis=1, keepdims=True)
                 out += self._backend.asarray(self._l2 * total) * model
+
+    def _add_up(
+        self,
+        model: Array,
+        samples: HostInts,
+        scales: HostFloats,
+        corrupted: HostBools | None,
+        out: Array,
+    ) -> None:
+        """Write the weighted gradient of each row of samples, a part of a long row at a time."""
+        step = max(1, _MOST // int(self._features.shape[1]))
+        part = out
+        for first in range(0, samples.shape[1], step):
+            columns = slice(first, first + step)
+            chosen = samples[:, columns]
+            if first == step:
+                part = self._backend.xp.empty(out.shape, dtype=out.dtype)
+            self.functions.gradients(
+                model,
+                self._take(self._features, chosen),
+                self._targets_of(chosen, corrupted),
+                self._backend.asarray(scales[:, columns]),
+                part,
+            )
+            if first:
+                out += part
 
     def moments(self, model: Array, first: int, stop: int, iteration: int | None) -> Moments:
         """Return gradient, loss and other measures of some subsets, one group each.

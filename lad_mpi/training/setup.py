@@ -14,7 +14,6 @@ from lad_mpi.compression import Channel, FeedbackCodec, GpuCodec
 from lad_mpi.models import PenalizedModel
 from lad_mpi.rng import Purpose, Streams
 from lad_mpi.spec import build_model, check_dimension
-from lad_mpi.training.device import MOMENTUM, RESIDUALS
 from lad_mpi.training.objective import Objective
 from lad_mpi.transport import Layout
 from lad_mpi.wire import MessageFormat, packing_for, warm_up
@@ -28,10 +27,15 @@ if TYPE_CHECKING:
     from lad_mpi.wire import Packing
 
 
+#: Names of what a device keeps between iterations.
+RESIDUALS, MOMENTUM = "residuals", "momentum"
+
 #: Nothing overlaps with the arrival of the first slice or the work on the last. With eight
 #: slices that is an eighth of each.
 _MOST_SLICES = 8
-#: Choices of the default of ``logging.evaluate_every``.
+#: Samples times parameters of a small model, and choices of the default of
+#: ``logging.evaluate_every`` for larger ones.
+_SMALL = 10**5
 _ROUND = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
@@ -104,12 +108,15 @@ class Setup:
     def evaluate_every(self) -> int:
         """Iterations between two evaluations.
 
-        If the spec leaves it out, evaluation computes at most a quarter of the gradients of
-        samples that the devices compute, but the run is evaluated at least 20 times.
+        If the spec leaves it out, a small model is evaluated in every iteration. For others,
+        evaluation computes at most a quarter of the gradients of samples that the devices
+        compute, but the run is evaluated at least 20 times.
         """
         if self.spec.logging.evaluate_every is not None:
             return self.spec.logging.evaluate_every
         objective, batch = self.objective, self.spec.devices.batch_size
+        if objective.num_samples * objective.dimension <= _SMALL:
+            return 1
         whole = objective.num_samples / objective.num_subsets
         loads = self.assignment(0).loads.sum()
         trained = loads * (whole if batch is None else min(batch, whole))
