@@ -177,8 +177,8 @@ def test_a_metric_can_be_asked_for_and_an_unknown_one_is_refused(accuracies, dra
 
 
 def test_the_best_lines_are_named_if_there_are_too_many(write_run, tmp_path, draw, laid_out):
-    for place in range(20):
-        values = np.linspace(0.1, 0.3 + 0.03 * place, 13).tolist()
+    for place in range(26):
+        values = np.linspace(0.1, 0.2 + 0.02 * place, 13).tolist()
         write_run(
             f"{place}.h5",
             name=f"m{place}",
@@ -191,6 +191,6 @@ def test_the_best_lines_are_named_if_there_are_too_many(write_run, tmp_path, dra
     figure, caption = draw("test_accuracy_against_iterations", collection)
     named = set(laid_out(figure)) - {"other methods"}
     assert "best final test accuracy" in caption
-    assert named == {f"m{place}" for place in range(8, 20)}
+    assert named == {f"m{place}" for place in range(14, 26)}
     figure, _ = draw("loss_against_iterations", collection)
     assert set(laid_out(figure)) - {"other methods"} == {f"m{place}" for place in range(12)}
