@@ -69,15 +69,16 @@ $(VENV)/.installed-torch: $(VENV)/.installed-test
 	$(INSTALL) -e '.[torch]' mlxtend
 	@touch $@
 
-demo: $(VENV)/.installed  ## compare ten methods on 3 ranks: table, figures, logs
+demo: $(VENV)/.installed  ## compare methods, then train a classifier: tables, figures
 	@$(MAKE) --no-print-directory study STUDY=demo
+	@$(MAKE) --no-print-directory study STUDY=demo_digits TABLE="--metric test_accuracy"
 
 study: $(VENV)/.installed  ## run jobs/studies/STUDY.toml in the same way
 	@test -n "$(STUDY)" || { echo "say which: make study STUDY=paper" >&2; exit 2; }
 	@$(RUN) COLUMNS=$${COLUMNS:-$$(tput cols 2>/dev/null || echo 80)} \
 	  $(MPIRUN) -n $(RANKS) lad-mpi study run jobs/studies/$(STUDY).toml \
 	  -o $(RESULTS)/$(STUDY) --progress $(PROGRESS)
-	@$(RUN) lad-mpi analysis table $(RESULTS)/$(STUDY)
+	@$(RUN) lad-mpi analysis table $(RESULTS)/$(STUDY) $(TABLE)
 	@$(RUN) lad-mpi analysis figures $(RESULTS)/$(STUDY) -o $(RESULTS)/$(STUDY)/figures
 
 # `lad-mpi scale` measures the machine before and after each study. If a quantity has drifted, or

@@ -148,9 +148,7 @@ def read_hdf5(path: Path, source: str, most_bytes: int) -> tuple[Any, Any]:
         It lacks a dataset, or claims more than ``most_bytes``.
     """
     # Specs of data that are drawn need no HDF5, and every rank reads the spec.
-    import h5py  # noqa: PLC0415
-
-    from lad_mpi.hdf5 import datasets_of, open_hdf5  # noqa: PLC0415
+    from lad_mpi.hdf5 import datasets_of, holds_text, open_hdf5  # noqa: PLC0415
 
     stored = path.stat().st_blocks * 512
     expansion = max(1, (most_bytes - _ROOM_BYTES) // max(1, stored))
@@ -158,11 +156,10 @@ def read_hdf5(path: Path, source: str, most_bytes: int) -> tuple[Any, Any]:
         datasets = datasets_of(file)
         X, y = (_named(datasets, name, source, "HDF5") for name in "Xy")
         for name, item in (("X", X), ("y", y)):
-            is_text = name == "y" and h5py.check_string_dtype(item.dtype) is not None
-            if not is_text:
+            if not (name == "y" and holds_text(item)):
                 check_dtype(name, item, source)
             _check_room(name, item.size * _NUMBER_BYTES, most_bytes, source)
-        if h5py.check_string_dtype(y.dtype) is not None:
+        if holds_text(y):
             return X[()], y.asstr("utf-8")[()]
         return X[()], y[()]
 
@@ -251,6 +248,7 @@ def _named(arrays: Mapping[str, Any], name: str, source: str, form: str) -> Any:
         found = ", ".join(map(repr, arrays)) or "none"
         raise DataError(
             f"data file {source!r}, read as {form}, has no array {name!r}; its arrays: {found}",
-            hint="it must hold the features as X (n × p) and the targets as y (n)",
+            hint="it must hold the features as X (n × p) and the targets as y (n)"
+            + ("; if it is a workbook, save the sheet as CSV" if form == "NPZ" else ""),
         )
     return arrays[name]

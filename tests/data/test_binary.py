@@ -6,6 +6,8 @@ import struct
 import h5py
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lad_mpi.data.columns import TableKeys
 from lad_mpi.data.readers import read_samples
@@ -136,6 +138,35 @@ def test_binary_files_may_be_in_gzip(write):
     assert after.digest == before.digest
     assert "gzip" in after.reading
     assert "gzip" not in before.reading
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    changes=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), max_size=4),
+    keep=st.floats(0, 1),
+    in_gzip=st.booleans(),
+    kind=st.sampled_from([*WRITERS, "idx"]),
+)
+def test_damaged_images_are_read_or_refused(tmp_path, changes, keep, in_gzip, kind):
+    path = tmp_path / "images-idx3-ubyte"
+    if kind == "idx":
+        write_mnist(tmp_path, path.name, "labels-idx1-ubyte")
+    else:
+        with path.open("w+b") as stream:
+            WRITERS[kind](stream, IMAGES, WORDS)
+    damaged = bytearray(path.read_bytes())
+    for place, value in changes:
+        damaged[int(place * len(damaged))] = value
+    content = bytes(damaged[: round(keep * len(damaged))])
+    path.write_bytes(gzip.compress(content) if in_gzip else content)
+    try:
+        found = read_samples(str(path))
+    except DataError:
+        return
+    assert np.isfinite(found.features).all()
+    assert len(found.features) == len(found.targets) > 0
 
 
 def write_mnist(folder, images="train-images-idx3-ubyte", labels="train-labels-idx1-ubyte"):
