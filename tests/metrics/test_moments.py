@@ -1,5 +1,7 @@
 """Mean and spread along a fixed tree: the values of NumPy, and the same bits however it is cut."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -21,7 +23,7 @@ def on_ranks(rows, sums, bounds):
         return Moments.of_rows(rows[first:stop], sums[first:stop])
 
     nodes = {}
-    for first, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for first, stop in pairwise(bounds):
         for node in own_nodes(first, stop, count):
             found = node_moments(node, count, leaves, width)
             nodes[node] = Moments.from_table(found.table().copy(), width)
@@ -63,7 +65,7 @@ def test_the_bits_do_not_depend_on_the_ranks(count, at_once, monkeypatch):
 @pytest.mark.parametrize("count", COUNTS)
 def test_ranks_have_disjoint_nodes_that_cover_their_subsets(count):
     for bounds in cuts(count):
-        for first, stop in zip(bounds[:-1], bounds[1:], strict=True):
+        for first, stop in pairwise(bounds):
             nodes = own_nodes(first, stop, count)
             covered = [
                 subset

@@ -1,6 +1,7 @@
 """Coded gradients and measures of an objective, against sums over single samples."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -170,7 +171,7 @@ def test_moments_hold_gradients_losses_and_metrics_of_each_subset(sizes, kind):
     tested = objective(data, kind, batch_size=2, l2=0.3)
     x = random_model(tested)
     found = tested.moments(x, 0, 6, None)
-    for k, (start, stop) in enumerate(zip(data.offsets[:-1], data.offsets[1:], strict=True)):
+    for k, (start, stop) in enumerate(pairwise(data.offsets)):
         z, y = data.features[start:stop], data.targets[start:stop]
         gradients = [sample_gradient(kind, x, *sample) for sample in zip(z, y, strict=True)]
         expected = np.mean(gradients, axis=0) + 0.3 * x
