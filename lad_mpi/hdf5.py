@@ -125,6 +125,11 @@ def datasets_of(group: h5py.Group) -> dict[str, h5py.Dataset]:
     return {name: item for name, item in group.items() if isinstance(item, h5py.Dataset)}
 
 
+def holds_text(dataset: h5py.Dataset) -> bool:
+    """Return whether the elements of a dataset are texts."""
+    return h5py.check_string_dtype(dataset.dtype) is not None
+
+
 def close_broken(file: h5py.File) -> None:
     """Close a file that cannot be written any more, and leave it on disk as it is."""
     with contextlib.suppress(OSError, RuntimeError):

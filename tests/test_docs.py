@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lad_mpi.data import datasets
+from lad_mpi.data import File
 from lad_mpi.study import load_study, plan
 
 ROOT = Path(__file__).parent.parent
@@ -158,7 +158,7 @@ def test_files_of_the_documented_writers_are_read_alike(tmp_path):
     writers, digest = blocks(ROOT / "docs" / "data.md", "python")
     done = run(["-c", writers], tmp_path)
     assert done.returncode == 0, done.stderr
-    digests = {path.name: datasets.digest(str(path)) for path in tmp_path.iterdir()}
+    digests = {path.name: File(str(path)).digest() for path in tmp_path.iterdir()}
     assert len(digests) == writers.count("to_csv(") + writers.count("np.save")
     assert len(set(digests.values())) == 1
     printed = run(["-c", digest], tmp_path)

@@ -47,10 +47,11 @@ def conda():
 
 def pip():
     # Only a benchmark needs the peers, which conda-forge lacks. In conda, cupy brings NVRTC.
+    # PyTorch is larger than all others together, so it is left to those who use it.
     extras = [
         names
         for extra, names in PROJECT["optional-dependencies"].items()
-        if extra not in {"peers", "nvrtc"}
+        if extra not in {"peers", "nvrtc", "torch"}
     ]
     requirements = [*PROJECT["dependencies"], *(entry for extra in extras for entry in extra)]
     found = [split(entry) for entry in requirements if not entry.startswith("lad_mpi[")]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from analysis.forecast.answer import Question, Row, Target, cheapest, predict_rows
+from analysis.forecast.answer import Question, Row, cheapest, predict_rows
 from analysis.forecast.assumptions import assumptions
 from analysis.forecast.fit import Check, CostModel, fit_model, leave_out_largest
 from analysis.forecast.observe import Measured, observe
+from analysis.target import Target, find_target
 from lad_mpi.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ __all__ = [
     "Measured",
     "Question",
     "Row",
-    "Target",
     "cheapest",
     "fit_model",
     "forecast",
@@ -47,7 +47,7 @@ class Forecast:
     rows : list of Row
         The predictions.
     target : Target or None
-        The target error, if one was given.
+        The target, if one was given.
     assumptions : list of str
         What the rows assume.
     """
@@ -73,12 +73,14 @@ def forecast(paths: Sequence[Path], question: Question) -> Forecast:
     Raises
     ------
     UsageError, LogFormatError, SpecError
-        There are too few cases, or a size is not valid.
+        There are too few cases, or a size or the target is not valid.
     """
     measured = observe(paths)
+    runs = [run for members in measured.runs.values() for run in members]
+    target = None if question.target is None else find_target(question.target, runs)
     check = leave_out_largest(measured)
     model = fit_model(measured.cases)
-    rows = predict_rows(measured, model, question)
+    rows = predict_rows(measured, model, question, target)
     if not rows:
         raise UsageError(
             "none of the --ranks can be predicted: communication was measured only on one rank, or "
@@ -86,4 +88,4 @@ def forecast(paths: Sequence[Path], question: Question) -> Forecast:
             hint="choose --ranks like those measured, or give a --network",
         )
     said = assumptions(measured, model, rows)
-    return Forecast(measured, model, check, rows, question.target, said)
+    return Forecast(measured, model, check, rows, target, said)

@@ -10,8 +10,9 @@ import numpy as np
 
 from analysis.forecast.observe import dimension_of, header_bytes
 from analysis.forecast.workload import grown, workload_of
+from analysis.metrics import best_value
 from analysis.statistics import EACH_OF_TWO, Interval, estimate
-from analysis.target import error_curve, first_step
+from analysis.target import first_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from analysis.forecast.fit import CostModel, Prediction
     from analysis.forecast.observe import Measured, MeasuredCase
     from analysis.forecast.workload import Workload
+    from analysis.target import Target
     from lad_mpi.logs import RunLog
     from lad_mpi.network import Network
 
@@ -33,15 +35,15 @@ class Question:
         Values of P, d and Q.
     networks : tuple of Network
         Networks; each replaces the measured communication.
-    target : Target or None
-        An error to reach.
+    target : str or None
+        A target, as :func:`~analysis.target.find_target` parses it.
     """
 
     ranks: tuple[int, ...] = ()
     loads: tuple[int, ...] = ()
     dimensions: tuple[int, ...] = ()
     networks: tuple[Network, ...] = ()
-    target: Target | None = None
+    target: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,8 +81,21 @@ class Row:
         return self.progress.iterations.times(self.iteration.surer)
 
 
-def predict_rows(measured: Measured, model: CostModel, question: Question) -> list[Row]:
+def predict_rows(
+    measured: Measured, model: CostModel, question: Question, target: Target | None = None
+) -> list[Row]:
     """Predict all requested rows, ordered by method, P, Q, network and d.
+
+    Parameters
+    ----------
+    measured : Measured
+        The measured cases.
+    model : CostModel
+        A model that was fitted to them.
+    question : Question
+        Sizes and networks.
+    target : Target, optional
+        The target of the question.
 
     Raises
     ------
@@ -98,7 +113,7 @@ def predict_rows(measured: Measured, model: CostModel, question: Question) -> li
         ):
             for load in _loads(cases, question):
                 row = row_at(
-                    model, cases, method, target=question.target, network=network,
+                    model, cases, method, target=target, network=network,
                     ranks=ranks, load=load, dimension=dimension,
                 )  # fmt: skip
                 if row is not None:
@@ -127,7 +142,9 @@ def row_at(
         Cases of the method.
     method : str
         Name of the method.
-    target, network, ranks, load, dimension
+    target : Target or None
+        The target.
+    network, ranks, load, dimension
         As in :class:`Question`; the load is None for a code without a choice of load.
     """
     workload = workload_at(cases, ranks=ranks, load=load, dimension=dimension)
@@ -170,8 +187,6 @@ def workload_at(
     changes: dict[str, Any] = {}
     if load is not None:
         changes["coding.load"] = load
-    if dimension != dimension_of(run):
-        changes["problem.dimension"] = dimension
     if ranks - 1 > devices["count"]:
         factor = (ranks - 1) / devices["count"]
         for name in ("byzantine", "assumed_byzantine"):
@@ -232,22 +247,6 @@ def _same_load(case: MeasuredCase, workload: Workload) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """An error to reach.
-
-    Parameters
-    ----------
-    metric : str
-        One of :data:`~lad_mpi.metrics.names.MODEL_ERRORS`.
-    value : float
-        The target is reached if the metric is at or below this value.
-    """
-
-    metric: str
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
 class StepsToTarget:
     """The iterations that the runs of a method took to a target.
 
@@ -261,15 +260,15 @@ class StepsToTarget:
         Number of seeds, and of those that reached the target.
     within : int
         Number of iterations that were run.
-    least : float
-        Smallest error of all evaluations, median over seeds.
+    best : float
+        Best value of all evaluations, median over seeds; NaN if a seed has none.
     """
 
     iterations: Interval | None
     seeds: int
     reached: int
     within: int
-    least: float
+    best: float
 
 
 def progress_to(target: Target, runs: Iterable[RunLog]) -> StepsToTarget:
@@ -279,7 +278,7 @@ def progress_to(target: Target, runs: Iterable[RunLog]) -> StepsToTarget:
     the target some iterations before the evaluation that shows it.
     """
     by_seed = {run.spec["seed"]: run for run in runs}
-    counts = [first_step(run, target.value, target.metric) for run in by_seed.values()]
+    counts = [first_step(run, target) for run in by_seed.values()]
     reached = [count for count in counts if count is not None]
     iterations = None
     if len(reached) == len(counts):
@@ -290,7 +289,5 @@ def progress_to(target: Target, runs: Iterable[RunLog]) -> StepsToTarget:
         seeds=len(counts),
         reached=len(reached),
         within=max(run.recorded for run in by_seed.values()),
-        least=float(
-            np.median([np.nanmin(error_curve(run, target.metric)) for run in by_seed.values()])
-        ),
+        best=float(np.median([best_value(run, target.metric) for run in by_seed.values()])),
     )

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 #: A size is beyond the measured range if it exceeds its maximum by this factor.
 _BEYOND = 1.05
-_SIZES = (("ranks", "P"), ("load", "d"), ("dimension", "Q"), ("samples", "samples a subset"))
+_SIZES = (
+    ("ranks", "P"),
+    ("load", "d"),
+    ("dimension", "Q"),
+    ("samples", "samples of a subset in an iteration"),
+)
 
 
 def assumptions(measured: Measured, model: CostModel, rows: Sequence[Row]) -> list[str]:

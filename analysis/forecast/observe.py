@@ -242,8 +242,8 @@ def _size(case: MeasuredCase) -> tuple[Any, ...]:
 #: Parts of a spec that a forecast varies, and parts that do not change an iteration.
 _SIZES = {
     "coding": ("load",),
-    "problem": ("dimension", "samples_per_subset"),
-    "devices": ("count", "byzantine", "assumed_byzantine"),
+    "data": ("dimension", "samples_per_subset"),
+    "devices": ("count", "byzantine", "assumed_byzantine", "batch_size"),
 }
 _IDLE = ("name", "seed", "iterations", "logging", "safety")
 

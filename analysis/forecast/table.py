@@ -78,8 +78,7 @@ def print_tables(forecast: Forecast) -> None:
         console.print(_times(rows, f"Time of an iteration, {where}"))
         if forecast.target is not None:
             console.print()
-            words = f"{forecast.target.metric.replace('_', ' ')} ≤ {forecast.target.value:g}"
-            console.print(_targets(rows, f"Time to {words}, {where}"))
+            console.print(_targets(rows, f"Time to {forecast.target}, {where}"))
     _print_cheapest(console, forecast)
     console.print()
     print_lines(console, notes(forecast, to_target=True))

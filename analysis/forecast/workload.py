@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.facts import assignment_of, declared_costs
+from analysis.facts import assignment_of, batch_of, declared_costs, encoded_vectors
 from analysis.timing import COMMUNICATION
 from lad_mpi.aggregation import Cost, Term
 from lad_mpi.coding import DispersionCode
-from lad_mpi.data import CountedProblem
-from lad_mpi.spec import parse_spec, set_dotted, to_mapping
+from lad_mpi.spec import check_dimension, parse_spec, set_dotted, to_mapping
 from lad_mpi.theory import sampled_dispersion
 from lad_mpi.types import broadcast_bytes, device_ranks
 
@@ -37,15 +36,18 @@ class Workload:
     devices, byzantine : int
         N and f.
     load : float
-        d, subset gradients per device.
+        d, subsets per device.
     dimension : int
         Q.
     samples : int
-        Samples per subset.
+        Samples of a subset that an iteration uses; 1 if only the data say how many.
     hosted : int
         n, devices of the rank that hosts most.
     gradients : float
-        Subset gradients that this rank computes.
+        Batches of which this rank computes gradients, once for each device that needs them
+        or, with ``compute = "shared"``, once.
+    encoded : float
+        Vectors that a device adds up after its gradients.
     values : int
         Numbers in a message before compression.
     item_bytes : int
@@ -74,6 +76,7 @@ class Workload:
     samples: int
     hosted: int
     gradients: float
+    encoded: float
     values: int
     item_bytes: int
     slot_bytes: float
@@ -117,12 +120,14 @@ def workload_of(
     Raises
     ------
     SpecError
-        The spec is not valid, or a component is not installed.
+        The spec is not valid, its codec does not fit the dimension, or a component is not
+        installed.
     """
     spec = parse_spec(mapping)
     count, dtype = spec.devices.count, np.dtype(spec.backend.dtype)
     hosted = -(-count // device_ranks(ranks))
     values = dimension * spec.coding.message_parts
+    check_dimension(spec, values)
     assignment = assignment_of(spec)
     load = float(assignment.loads.mean())
     shared = spec.compute == "shared"
@@ -133,9 +138,10 @@ def workload_of(
         byzantine=spec.devices.byzantine,
         load=load,
         dimension=dimension,
-        samples=_samples(spec),
+        samples=batch_of(spec) or spec.devices.batch_size or 1,
         hosted=hosted,
         gradients=_distinct(spec, assignment, hosted) if shared else hosted * load,
+        encoded=encoded_vectors(spec),
         values=values,
         item_bytes=dtype.itemsize,
         slot_bytes=header_bytes + spec.compression.payload_bytes(values, dtype),
@@ -166,11 +172,6 @@ def _leading(costs: list[tuple[str, Cost | None]]) -> Term:
     every_message_once = Term(n=1, Q=1)
     terms = [term for _, cost in costs if cost is not None for term in cost.terms]
     return Cost(every_message_once, *terms).leading
-
-
-def _samples(spec: Spec) -> int:
-    work = spec.problem.gradient_work if isinstance(spec.problem, CountedProblem) else None
-    return 1 if work is None else work.samples
 
 
 def _scatter(spec: Spec) -> float:
@@ -208,14 +209,15 @@ def _distinct(spec: Spec, assignment: Assignment, hosted: int) -> float:
 def _groups(spec: Spec, ranks: int) -> tuple[tuple[str, str], ...]:
     plain = to_mapping(spec)
     where = f"{spec.backend.kind} {spec.backend.dtype}"
+    devices = f"{where}, shared" if spec.compute == "shared" else where
     codec, code = spec.compression.kind, spec.coding.kind
     rule = plain.get("aggregation")
     # An emulated network has coefficients of its own.
     wire = "".join(f", {key} {value}" for key, value in plain.get("network", {}).items())
     steps = code if rule is None else " ".join([*(s["kind"] for s in rule["pre"]), rule["kind"]])
     return (
-        ("compute", f"{spec.problem.kind}, {where}"),
-        ("encode", f"{code}, {where}"),
+        ("compute", f"{spec.model.kind}, {devices}"),
+        ("encode", f"{code}, {devices}"),
         ("pack", f"{codec}, {where}"),
         ("communication", ("between ranks" if ranks > 1 else "within one rank") + wire),
         ("unpack", f"{codec}, {where}"),
@@ -231,8 +233,8 @@ def _vector_and_message_bytes(w: Workload) -> float:
 #: The sizes in which each term is linear, by name, in addition to a constant. The last one
 #: grows fastest with the machine.
 TERMS: dict[str, dict[str, Callable[[Workload], float]]] = {
-    "compute": {"gradients a rank × samples × Q": lambda w: w.gradients * w.samples * w.dimension},
-    "encode": {"devices a rank × d × Q": lambda w: w.hosted * w.load * w.values},
+    "compute": {"samples a rank × Q": lambda w: w.gradients * w.samples * w.dimension},
+    "encode": {"vectors added by a rank × Q": lambda w: w.hosted * w.encoded * w.values},
     "pack": {"bytes packed by a rank": lambda w: w.hosted * _vector_and_message_bytes(w)},
     COMMUNICATION: {
         "log₂ P": lambda w: float(w.hops),

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.facts import assignment_of, declared_costs
+from analysis.facts import assignment_of, batch_of, declared_costs, encoded_vectors
 from analysis.timing import COMMUNICATION
-from lad_mpi.data import CountedProblem, GradientWork
 from lad_mpi.errors import LadError, UsageError
 from lad_mpi.metrics.names import DOWNLINK_BYTES, UPLINK_BYTES
+from lad_mpi.models import CountedModel, GradientWork
 from lad_mpi.records import compare_baselines
 from lad_mpi.spec import parse_spec
 from lad_mpi.types import device_ranks
@@ -43,9 +43,13 @@ class Sizes:
     hosted : int
         Devices of the rank that hosts most.
     load : float
-        d, subset gradients per device.
+        d, subsets per device.
+    encoded : float
+        Vectors that a device adds up after its gradients.
     gradient : GradientWork
-        Least work of the gradient of a subset.
+        Least work of the gradients of the rank that hosts most.
+    distinct : GradientWork
+        Least work of one gradient over the distinct batches of this rank.
     dimension : int
         Q.
     values : int
@@ -65,7 +69,9 @@ class Sizes:
     devices: int
     hosted: int
     load: float
+    encoded: float
     gradient: GradientWork
+    distinct: GradientWork
     dimension: int
     values: int
     item_bytes: int
@@ -79,23 +85,33 @@ class Sizes:
 def sizes_of(run: RunLog) -> Sizes | None:
     """Return the sizes in a log on which its bounds depend; None if there are no bounds.
 
-    There are bounds on the host, for problems that declare the work of a gradient.
+    There are bounds on the host, for models that declare the work of a gradient, on data that
+    are drawn.
     """
     try:
         spec = parse_spec(run.spec)
+        form = spec.data.form(task=spec.model.task, has_bias=spec.model.has_bias)
     except LadError:
         return None
-    if spec.backend.kind != "numpy" or not isinstance(spec.problem, CountedProblem):
+    batch = batch_of(spec)
+    if spec.backend.kind != "numpy" or not isinstance(spec.model, CountedModel):
         return None
-    dimension, gradient = spec.problem.declared_dimension, spec.problem.gradient_work
-    if dimension is None or gradient is None:
+    if form is None or batch is None:
         return None
-    hosts = device_ranks(run.ranks)
+    hosts, count = device_ranks(run.ranks), spec.devices.count
+    hosted = -(-count // hosts)
+    load = float(assignment_of(spec).loads.mean())
+    dimension = spec.model.dimension_of(form)
+    distinct = min(count, hosted * load)
+    # A rank that computes each gradient once has at least those of one device.
+    gradients = load if spec.compute == "shared" else hosted * load
     return Sizes(
-        devices=spec.devices.count,
-        hosted=-(-spec.devices.count // hosts),
-        load=float(assignment_of(spec).loads.mean()),
-        gradient=gradient,
+        devices=count,
+        hosted=hosted,
+        load=load,
+        encoded=encoded_vectors(spec),
+        gradient=spec.model.gradient_work(form, round(gradients * batch)),
+        distinct=spec.model.gradient_work(form, round(distinct * batch)),
         dimension=dimension,
         values=dimension * spec.coding.message_parts,
         item_bytes=np.dtype(spec.backend.dtype).itemsize,
@@ -126,9 +142,11 @@ def phase_bounds(sizes: Sizes, baseline: Baseline, ranks: int) -> dict[str, floa
     =============  =====================================================================
     phase          bound
     =============  =====================================================================
-    compute        the larger of reading min(N, n d) subsets once, and of computing n d
-                   gradients at the cached rate of the product that the problem declares
-    encode         reading n d vectors from a cache, and writing n
+    compute        the larger of reading the batches of min(N, n d) subsets and the model
+                   once, and of the operations of n gradients over d batches at the cached
+                   rate of the product that the model declares
+    encode         with compute = "shared" reading n d vectors from a cache, and writing n;
+                   with momentum alone reading and writing n; otherwise no bound
     pack           reading n vectors and writing n messages
     unpack         reading N messages and writing N vectors
     aggregate      reading N vectors; for rules on the Gram matrix at least N (N + 1) Q
@@ -143,22 +161,22 @@ def phase_bounds(sizes: Sizes, baseline: Baseline, ranks: int) -> dict[str, floa
     """
     machine = _Rates(baseline, sizes.item_bytes, together=sizes.several)
     alone = _Rates(baseline, sizes.item_bytes, together=False)
-    n, d, item = sizes.hosted, sizes.load, sizes.item_bytes
+    n, item = sizes.hosted, sizes.item_bytes
     vectors, own = sizes.devices * sizes.values * item, n * sizes.values * item
-    subsets = min(sizes.devices, n * d) * sizes.gradient.numbers * item
     messages = sizes.uplink_bytes / sizes.devices * n
     pairs = sizes.devices * (sizes.devices + 1) * sizes.values if sizes.gram else 0
     bounds = {
         "compute": max(
-            machine.moving(subsets),
-            machine.computing(sizes.gradient.product, n * d * sizes.gradient.operations),
+            machine.moving(sizes.distinct.numbers * item),
+            machine.computing(sizes.gradient.product, sizes.gradient.operations),
         ),
-        "encode": machine.cached(d * own) + machine.moving(own),
         "pack": machine.moving(own + messages),
         "unpack": alone.moving(sizes.uplink_bytes + vectors),
         "aggregate": max(alone.moving(vectors), alone.computing("gemm", pairs)),
         "update": alone.moving(3 * sizes.dimension * item),
     }
+    if sizes.encoded:
+        bounds["encode"] = machine.cached(sizes.encoded * own) + machine.moving(own)
     bounds |= _communication(sizes, baseline, ranks)
     return {phase: bound for phase, bound in bounds.items() if math.isfinite(bound)}
 

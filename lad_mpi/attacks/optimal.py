@@ -38,8 +38,8 @@ class OptimalAlie:
     from the mean of the honest messages. A line search looks for it in both directions from
     0. Its step is 10 at first, and doubles as long as the distance grows. Then it shrinks to
     0.8 of itself in every evaluation, and the factor moves whenever the distance grows. The
-    better direction wins. The search is that of ByzFL, which only looks in one direction.
-    It need not find the global maximum.
+    better direction wins. The search is that of ByzFL, which only looks in one direction. It
+    never moves back towards 0, so it may pass the maximum.
 
     References
     ----------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -22,17 +21,12 @@ def forecast(options: argparse.Namespace) -> ExitCode:
     """Fit a cost model to measured runs, check it, and predict other sizes."""
     refuse_ranks("lad-mpi forecast reads logs, and was started on several ranks")
     package = _import("analysis.forecast", "a forecast needs SciPy")
-    target = None
-    if options.target_error is not None:
-        if not math.isfinite(options.target_error):
-            raise UsageError(f"--target-error {options.target_error}: expected a finite number")
-        target = package.Target(options.metric, options.target_error)
     question = package.Question(
         ranks=_sizes("--ranks", options.ranks),
         loads=_sizes("--load", options.load),
         dimensions=_sizes("--dimension", options.dimension),
         networks=tuple(_network(text) for text in options.network),
-        target=target,
+        target=options.target,
     )
     found = package.forecast(options.study, question)
     drawn = []

@@ -260,7 +260,7 @@ def add_forecast(commands: Commands) -> None:
         "forecast",
         "predict times at other sizes and on other networks",
         "Fit a cost model to the runs of scaling studies or of folders of logs. Predict the time "
-        "of an iteration, and the time to an error, at other ranks, loads, dimensions and "
+        "of an iteration, and the time to a target, at other ranks, loads, dimensions and "
         "networks, and list the assumptions. As a check, predict the largest measured case from "
         "the others. The exit code is 1 if the check fails.",
     )
@@ -284,13 +284,10 @@ def add_forecast(commands: Commands) -> None:
         "latency=2us,bandwidth=25GB/s; may be repeated",
     )
     forecast.add_argument(
-        "--target-error", type=float, metavar="E", help="also show the time to this error"
-    )
-    forecast.add_argument(
-        "--metric",
-        choices=("loss", "gradient_norm", "distance_to_optimum"),
-        default="loss",
-        help="error that --target-error refers to (default: loss)",
+        "--target",
+        metavar="[METRIC=]VALUE",
+        help="also show the time to reach a value of a metric of the logs, such as "
+        "test_accuracy=0.9; a number alone is a loss",
     )
     forecast.add_argument(
         "-o",

@@ -244,7 +244,7 @@ def _type(hint: Any) -> str:
         return _type(typing.get_args(hint)[0])
     names = {bool: "boolean", int: "integer", float: "float", str: "string"}
     if typing.get_origin(hint) is tuple:
-        return f"list of {names[typing.get_args(hint)[0]]}s"
+        return f"list of {_type(typing.get_args(hint)[0])}s"
     if typing.get_origin(hint) is dict:
         return f"table of {names[typing.get_args(hint)[1]]}s"
     return names.get(hint) or inspect.formatannotation(hint)

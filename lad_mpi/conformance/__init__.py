@@ -33,9 +33,10 @@ pytest.register_assert_rewrite(
             "codecs",
             "codes",
             "component",
+            "data",
+            "models",
             "optimizers",
             "pre_aggregations",
-            "problems",
             "rules",
         )
     )
@@ -44,9 +45,10 @@ pytest.register_assert_rewrite(
 from lad_mpi.conformance.attacks import attack  # noqa: E402
 from lad_mpi.conformance.codecs import codec  # noqa: E402
 from lad_mpi.conformance.codes import code  # noqa: E402
+from lad_mpi.conformance.data import data  # noqa: E402
+from lad_mpi.conformance.models import model  # noqa: E402
 from lad_mpi.conformance.optimizers import optimizer  # noqa: E402
 from lad_mpi.conformance.pre_aggregations import pre_aggregation  # noqa: E402
-from lad_mpi.conformance.problems import problem  # noqa: E402
 from lad_mpi.conformance.rules import rule  # noqa: E402
 from lad_mpi.conformance.suite import LawBrokenError, laws  # noqa: E402
 
@@ -55,9 +57,10 @@ __all__ = [
     "attack",
     "code",
     "codec",
+    "data",
     "laws",
+    "model",
     "optimizer",
     "pre_aggregation",
-    "problem",
     "rule",
 ]

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pytest
 
-from lad_mpi.attacks import AttackContext, LocalAttack, OmniscientAttack, WireAttack
+from lad_mpi.aggregation import TrimmedMean
+from lad_mpi.attacks import (
+    AttackContext,
+    DataAttack,
+    LocalAttack,
+    OmniscientAttack,
+    StatefulAttack,
+    WireAttack,
+)
 from lad_mpi.compression import Channel, NoCompression
 from lad_mpi.conformance.component import ComponentLaws, moves_no_global_generator
-from lad_mpi.conformance.suite import make_suite
+from lad_mpi.conformance.suite import laws, make_suite
 from lad_mpi.rng import Streams
 from lad_mpi.spec.contracts import offers_all_of
 from lad_mpi.wire import MessageFormat
@@ -18,12 +27,20 @@ from lad_mpi.wire import MessageFormat
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    import numpy.typing as npt
+
     from lad_mpi.types import Array, HostBytes, HostFloats
 
 _N, _F, _Q = 23, 5, 11
 _BYZANTINE = (2, 3, 8, 13, 21)
 _FLOAT64 = np.dtype("float64")
+#: Numbers of classes; 0 is regression.
+_TARGETS = pytest.mark.parametrize("num_classes", [0, 2, 3, 10])
+_ITERATIONS = 12
 _DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+_LAWS_OF_TARGETS = {"targets", "changes_targets", "own_targets", "repeatable_targets"}
 
 
 class AttackLaws(ComponentLaws):
@@ -52,7 +69,7 @@ class AttackLaws(ComponentLaws):
         own, honest = vectors[: len(devices)], vectors[_F:]
         attack = self.example()
         if isinstance(attack, OmniscientAttack):
-            return attack.craft(honest, _context(devices)), own
+            return attack.craft(honest, _knowing(honest, devices)), own
         if isinstance(attack, WireAttack):
             own = _packed(own, devices)
             own.setflags(write=False)
@@ -138,10 +155,92 @@ class AttackLaws(ComponentLaws):
         attack = self.example()
         with np.errstate(all="raise"):
             if isinstance(attack, OmniscientAttack):
-                result = attack.craft(honest, _context(_BYZANTINE))
+                result = attack.craft(honest, _knowing(honest))
             else:
                 result = self.act(honest[:_F])
         assert len(result) == _F
+
+    def vectors_sent(self, dtype: str, state: dict[str, Array], first: int = 0) -> HostFloats:
+        """Return what is sent in all iterations from ``first`` on by an attack with a state."""
+        attack = self.example()
+        return np.array(
+            [
+                attack.advance(honest, _knowing(honest, iteration=iteration), state)
+                for iteration, honest in enumerate(_honest(dtype)[first:], first)
+            ]
+        )
+
+    @_DTYPES
+    def test_state(self, dtype: str) -> None:
+        """The state is a dictionary of arrays, which keep their shapes and dtypes.
+
+        Checkpoints save the arrays. They are updated in place, and none is added or replaced.
+        """
+        state = self.example().initial_state(_honest(dtype)[0, 0])
+        arrays, forms = dict(state), _forms(state)
+        sent = self.vectors_sent(dtype, state)
+        assert sent.shape == (_ITERATIONS, _F, _Q)
+        assert sent.dtype == np.dtype(dtype)
+        assert _forms(state) == forms
+        assert all(state[name] is array for name, array in arrays.items()), "an array was replaced"
+
+    @_DTYPES
+    def test_resume(self, dtype: str) -> None:
+        """From a copy of the state, it goes on with the same bits.
+
+        A resumed run has a new attack and the state of a checkpoint. All that it learns must
+        therefore be in the state.
+        """
+        like = _honest(dtype)[0, 0]
+        whole = self.vectors_sent(dtype, self.example().initial_state(like))
+        for interrupted in (1, _ITERATIONS // 2):
+            state, attack = self.example().initial_state(like), self.example()
+            for iteration, honest in enumerate(_honest(dtype)[:interrupted]):
+                attack.advance(honest, _knowing(honest, iteration=iteration), state)
+            saved = {name: array.copy() for name, array in state.items()}
+            resumed = self.vectors_sent(dtype, saved, interrupted)
+            np.testing.assert_array_equal(resumed, whole[interrupted:])
+
+    def flipped(self, num_classes: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Return the targets under attack, and those without it, which are read-only."""
+        targets = _targets(num_classes)
+        return self.example().corrupt_targets(targets, num_classes), targets
+
+    @_TARGETS
+    def test_targets(self, num_classes: int) -> None:
+        """The targets keep their shape and type, and class numbers stay in range."""
+        result, targets = self.flipped(num_classes)
+        assert isinstance(result, np.ndarray)
+        assert result.shape == targets.shape
+        assert result.dtype == targets.dtype
+        assert np.isfinite(result).all()
+        if num_classes:
+            assert result.min() >= 0
+            assert result.max() < num_classes
+
+    @_TARGETS
+    def test_changes_targets(self, num_classes: int) -> None:
+        """Some targets change. Otherwise the attack would silently do nothing."""
+        result, targets = self.flipped(num_classes)
+        assert (result != targets).any()
+
+    @_TARGETS
+    def test_own_targets(self, num_classes: int) -> None:
+        """The given targets are not changed, and the result has its own memory.
+
+        Honest devices train on the given ones.
+        """
+        # The targets are read-only, so a change in place raises an error.
+        result, targets = self.flipped(num_classes)
+        assert not np.shares_memory(result, targets)
+
+    @_TARGETS
+    def test_repeatable_targets(self, num_classes: int) -> None:
+        """The same targets give the same result, without a global generator.
+
+        Every rank changes the targets separately.
+        """
+        moves_no_global_generator(lambda: self.flipped(num_classes)[0])
 
     def test_resumed(self) -> None:
         """The server gets the same result with and without messages of the iteration before.
@@ -177,14 +276,54 @@ def attack(
     make : callable, optional
         Builds an attack.
     """
+    optional = {
+        "resumed": WireAttack,
+        "state": StatefulAttack,
+        "resume": StatefulAttack,
+        **dict.fromkeys(_LAWS_OF_TARGETS, DataAttack),
+    }
+    inapplicable: Collection[str] = ()
+    if offers_all_of(cls, DataAttack):
+        inapplicable = laws(AttackLaws).keys() - laws(ComponentLaws).keys() - _LAWS_OF_TARGETS
+    elif offers_all_of(cls, OmniscientAttack):
+        inapplicable = {"block"}
     return make_suite(
-        AttackLaws,
-        cls,
-        without,
-        {"resumed": WireAttack},
-        {"block"} if offers_all_of(cls, OmniscientAttack) else (),
-        maker=staticmethod(make or cls),
+        AttackLaws, cls, without, optional, inapplicable, maker=staticmethod(make or cls)
     )
+
+
+def _honest(dtype: str) -> HostFloats:
+    """Return the honest vectors of all iterations, read-only, shape (iterations, H, Q)."""
+    shape = (_ITERATIONS, _N - _F, _Q)
+    vectors = np.random.default_rng(2).normal(3.0, 1.0, shape).astype(dtype)
+    vectors.setflags(write=False)
+    return vectors
+
+
+def _targets(num_classes: int) -> npt.NDArray[Any]:
+    """Return targets, read-only: numbers for 0 classes, or class numbers with all classes."""
+    generator = np.random.default_rng(3)
+    if num_classes:
+        targets: npt.NDArray[Any] = generator.permutation(np.arange(60) % num_classes)
+    else:
+        targets = generator.normal(3.0, 1.0, 60)
+    targets.setflags(write=False)
+    return targets
+
+
+def _forms(state: dict[str, Array]) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+    return {name: (array.shape, array.dtype) for name, array in state.items()}
+
+
+def _knowing(
+    honest: HostFloats, devices: tuple[int, ...] = _BYZANTINE, *, iteration: int = 4
+) -> AttackContext:
+    """Return a context in which the server takes a trimmed mean."""
+
+    def aggregate(sent: Array) -> Array:
+        return TrimmedMean(num_byzantine=len(sent))(np.concatenate([honest, sent]))
+
+    return replace(_context(devices, iteration), aggregate=aggregate)
 
 
 def _context(

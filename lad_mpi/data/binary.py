@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import math
 import os
+import tempfile
 import tokenize
 import zipfile
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 from lad_mpi.data.samples import check_dtype
 from lad_mpi.data.text import GZIP, HDF5, PACKED_EXPANSION, PACKED_ROOM_BYTES, ZIP, beginning
 from lad_mpi.errors import DataError
-from lad_mpi.files import name_of, open_regular
+from lad_mpi.files import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,7 +52,7 @@ def is_idx(head: bytes) -> bool:
 
 @contextlib.contextmanager
 def unpacked(path: Path, source: str) -> Iterator[tuple[Path, list[str]]]:
-    """Unpack a binary file in gzip into memory; leave other files as they are.
+    """Unpack a binary file in gzip into a temporary file; leave other files as they are.
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ def unpacked(path: Path, source: str) -> Iterator[tuple[Path, list[str]]]:
     Yields
     ------
     path : Path
-        The file itself, or one with its content in memory.
+        The file itself, or a temporary file with its content.
     notes : list of str
         ``["gzip"]`` if it was unpacked.
 
@@ -81,7 +82,8 @@ def unpacked(path: Path, source: str) -> Iterator[tuple[Path, list[str]]]:
             yield path, []
             return
         most = PACKED_ROOM_BYTES + PACKED_EXPANSION * os.fstat(packed.fileno()).st_size
-        with os.fdopen(os.memfd_create("lad-mpi-data"), "w+b", buffering=0) as content:
+        # HDF5 only opens files that have a name.
+        with tempfile.NamedTemporaryFile(prefix="lad-mpi-data-") as content:
             left = most
             while block := stream.read(_BLOCK_BYTES):
                 left -= len(block)
@@ -92,7 +94,8 @@ def unpacked(path: Path, source: str) -> Iterator[tuple[Path, list[str]]]:
                         hint="if the size is right, unpack it by gunzip first",
                     )
                 content.write(block)
-            yield Path(name_of(content.fileno())), ["gzip"]
+            content.flush()
+            yield Path(content.name), ["gzip"]
 
 
 def read_npz(path: Path, source: str, most_bytes: int) -> tuple[Any, Any]:
@@ -145,9 +148,7 @@ def read_hdf5(path: Path, source: str, most_bytes: int) -> tuple[Any, Any]:
         It lacks a dataset, or claims more than ``most_bytes``.
     """
     # Specs of data that are drawn need no HDF5, and every rank reads the spec.
-    import h5py  # noqa: PLC0415
-
-    from lad_mpi.hdf5 import datasets_of, open_hdf5  # noqa: PLC0415
+    from lad_mpi.hdf5 import datasets_of, holds_text, open_hdf5  # noqa: PLC0415
 
     stored = path.stat().st_blocks * 512
     expansion = max(1, (most_bytes - _ROOM_BYTES) // max(1, stored))
@@ -155,12 +156,11 @@ def read_hdf5(path: Path, source: str, most_bytes: int) -> tuple[Any, Any]:
         datasets = datasets_of(file)
         X, y = (_named(datasets, name, source, "HDF5") for name in "Xy")
         for name, item in (("X", X), ("y", y)):
-            is_text = name == "y" and h5py.check_string_dtype(item.dtype) is not None
-            if not is_text:
+            if not (name == "y" and holds_text(item)):
                 check_dtype(name, item, source)
             _check_room(name, item.size * _NUMBER_BYTES, most_bytes, source)
-        if h5py.check_string_dtype(y.dtype) is not None:
-            return X[()], np.asarray(y.asstr()[()], dtype=np.str_)
+        if holds_text(y):
+            return X[()], y.asstr("utf-8")[()]
         return X[()], y[()]
 
 
@@ -248,6 +248,7 @@ def _named(arrays: Mapping[str, Any], name: str, source: str, form: str) -> Any:
         found = ", ".join(map(repr, arrays)) or "none"
         raise DataError(
             f"data file {source!r}, read as {form}, has no array {name!r}; its arrays: {found}",
-            hint="it must hold the features as X (n × p) and the targets as y (n)",
+            hint="it must hold the features as X (n × p) and the targets as y (n)"
+            + ("; if it is a workbook, save the sheet as CSV" if form == "NPZ" else ""),
         )
     return arrays[name]

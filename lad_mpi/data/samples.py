@@ -89,6 +89,7 @@ def check_samples(
     ----------
     features : array of real numbers, shape (n, ...)
     targets : array of real numbers or texts, shape (n,)
+        Texts may be objects of Python: an array of them then takes no more memory than they do.
     source : str
         The file, for messages.
 
@@ -140,11 +141,17 @@ def check_dtype(name: str, found: Any, source: str) -> None:
 
 
 def _checked_targets(targets: Any, source: str) -> npt.NDArray[Any]:
-    if getattr(getattr(targets, "dtype", None), "kind", "") not in ("U", "S"):
+    if getattr(getattr(targets, "dtype", None), "kind", "") not in ("U", "S", "O"):
         check_dtype("y", targets, source)
         return np.asarray(targets, dtype=np.float64)
-    labels = np.char.decode(targets, "utf-8") if targets.dtype.kind == "S" else targets
-    lengths = np.char.str_len(labels).ravel()
+    try:
+        labels = np.char.decode(targets, "utf-8") if targets.dtype.kind == "S" else targets
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"data file {source!r}: a label in y is not UTF-8 ({error})",
+            hint="store y as texts, or as bytes in UTF-8",
+        ) from error
+    lengths = np.array(list(map(len, labels.ravel())))
     for wrong, what in ((lengths == 0, "empty"), (lengths > _LONGEST_LABEL, "too long")):
         if wrong.any():
             raise DataError(
@@ -153,7 +160,7 @@ def _checked_targets(targets: Any, source: str) -> npt.NDArray[Any]:
                 hint=f"labels are words of at most {_LONGEST_LABEL} characters; leave out samples "
                 "without one",
             )
-    return labels
+    return np.asarray(labels, dtype=np.str_)
 
 
 def _hash_numbers(sha: Any, values: HostFloats) -> None:

@@ -74,7 +74,7 @@ def read_table(
     Returns
     -------
     features : ndarray of float64, shape (n, p)
-    targets : ndarray of float64 or str, shape (n,)
+    targets : ndarray of float64, or of Python's str, shape (n,)
     notes : list of str
         How the table was read, for the log.
 

@@ -166,7 +166,9 @@ class Values:
         if layout.columns.is_assumed and not are_labels(self._index_cells):
             ask_for_index(source, layout.names, index or 0)
         features = np.frombuffer(self._features).reshape(-1, self._num_features)
-        targets = np.array(self._words) if self._words else np.frombuffer(self._targets)
+        # As objects: one long word must not make all of them long.
+        words = np.array(self._words, dtype=object)
+        targets = words if self._words else np.frombuffer(self._targets)
         is_open = keys.index is None and index is None and layout.columns.target > 0
         if is_open and may_be_index(features, is_named=layout.is_named):
             ask_for_index(source, layout.names, 0)

@@ -41,7 +41,7 @@ class LinearRegression:
     term of its own: data that are read get a feature that is 1 everywhere, unless
     ``data.intercept`` says otherwise.
 
-    The minimiser of the whole loss is computed from a singular value decomposition if that
+    The minimiser of the whole loss is computed from a singular value decomposition, if that
     takes a few seconds at most. The log then has the distance to it.
 
     References
@@ -126,6 +126,10 @@ class LeastSquares:
         roots = np.sqrt(weights)
         A = to_host(features) * roots[:, None]
         b = to_host(targets) * roots
+        if n > Q + 1:
+            # A smaller problem with the same minimiser.
+            R = np.linalg.qr(np.column_stack([A, b]), mode="r")
+            A, b = R[:, :Q], R[:, Q]
         U, s, V = np.linalg.svd(A, full_matrices=False)
         significant = s > max(n, Q) * np.finfo(s.dtype).eps * s.max()
         s, U, V = s[significant], U[:, significant], V[significant]

@@ -207,10 +207,10 @@ class Network:
         xp = self.backend.xp
         inputs, outputs = self._forward(model, features)
         self.loss.slopes(xp, outputs, targets, weights)
-        slopes = outputs.swapaxes(1, 2)
+        slopes = outputs.transpose(0, 2, 1)
         layers = zip(inputs, _layers(model, self.sizes), _layers(out, self.sizes), strict=True)
         for k, (h, (W, _), (of_W, of_b)) in reversed(list(enumerate(layers))):
-            xp.matmul(slopes.swapaxes(1, 2), h, out=of_W)
+            xp.matmul(slopes.transpose(0, 2, 1), h, out=of_W)
             slopes.sum(axis=1, out=of_b)
             if k > 0:
                 slopes = slopes @ W
@@ -233,7 +233,7 @@ class Network:
             h += biases
             self.activation.apply(xp, h)
             inputs.append(h)
-        outputs = W @ inputs[-1].swapaxes(1, 2)
+        outputs = W @ inputs[-1].transpose(0, 2, 1)
         outputs += b[:, None]
         return inputs, outputs
 

@@ -104,7 +104,7 @@ class SoftmaxFunctions:
     ) -> None:
         """Write the weighted sums of (softmax(W z_i) − e_{y_i}) z_iᵀ."""
         xp = self.backend.xp
-        slopes = self._matrix(model) @ features.swapaxes(1, 2)
+        slopes = self._matrix(model) @ features.transpose(0, 2, 1)
         CROSS_ENTROPY.slopes(xp, slopes, targets, weights)
         gradients = out.reshape(len(out), self.num_classes, self.num_features)
         xp.matmul(slopes, features, out=gradients)
@@ -112,7 +112,7 @@ class SoftmaxFunctions:
     @quiet
     def measure(self, model: Array, features: Array, targets: Array) -> Array:
         """Return the cross-entropies, and 1 for each sample that is classified correctly."""
-        scores = self._matrix(model) @ features.swapaxes(1, 2)
+        scores = self._matrix(model) @ features.transpose(0, 2, 1)
         return CROSS_ENTROPY.measure(
             self.backend.xp, scores.astype(np.float64, copy=False), targets
         )

@@ -45,9 +45,10 @@ class Batch:
         """Return the number of samples, with padding, in the subsets of each row."""
         held = subsets >= 0
         if self._table is not None:
-            sizes: HostInts = held.sum(axis=1) * self._table[0].shape[1]
-            return sizes
-        return np.where(held, self._sizes[subsets], 0).sum(axis=1)
+            padded: HostInts = held.sum(axis=1) * self._table[0].shape[1]
+            return padded
+        found: HostInts = np.where(held, self._sizes[subsets], 0).sum(axis=1)
+        return found
 
     def samples(
         self, subsets: HostInts, weights: HostFloats, size: int

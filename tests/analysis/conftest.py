@@ -27,6 +27,7 @@ SPEC: dict[str, Any] = {
     "seed": 1,
     "iterations": ITERATIONS,
     "data": {"kind": "synthetic", "heterogeneity": 0.1},
+    "model": {"kind": "linear_regression"},
     "devices": {"count": COUNT, "byzantine": BYZANTINE},
     "coding": {"kind": "cyclic", "load": 2, "assignment": "random"},
     "compression": {"kind": "none"},

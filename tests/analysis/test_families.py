@@ -11,6 +11,7 @@ from analysis.runs import Method, load_collection
 def method(label="m", **spec):
     known = {
         "data": {"kind": "synthetic", "heterogeneity": 0.1},
+        "model": {"kind": "linear_regression"},
         "devices": {"count": 10, "byzantine": 2},
         "coding": {"kind": "cyclic", "load": 1},
         "attack": {"kind": "sign_flip", "scale": -2.0},
@@ -104,7 +105,7 @@ def test_runs_of_other_packages_are_a_family_of_their_own(write_run, tmp_path):
 def test_the_setting_of_runs_is_told_in_full():
     assert setting_of([method()]) == (
         "N = 10 devices, f = 2 of them Byzantine; attack: sign flip (scale −2); "
-        "data: synthetic (heterogeneity 0.1)"
+        "data: synthetic (heterogeneity 0.1); model: linear regression"
     )
     some = [
         method(devices={"count": count, "byzantine": count // 5}, attack={"kind": kind})
@@ -119,7 +120,7 @@ def test_of_a_file_the_name_is_told_and_a_missing_table_is_unknown():
     file = {"kind": "file", "path": "/home/someone/data/wine.csv"}
     assert "data: file (wine.csv)" in setting_of([method(data=file)])
     assert setting_of([{}]) == (
-        "N = 0 devices, f = 0 of them Byzantine; attack: unknown; data: unknown"
+        "N = 0 devices, f = 0 of them Byzantine; attack: unknown; data: unknown; model: unknown"
     )
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from analysis import style
 from analysis.cli import main
-from analysis.figures import FIGURES, canvas
+from analysis.figures import canvas, drawings_of
 from analysis.runs import load_collection
 from lad_mpi.training.clock import TRAINING_PHASES
 
@@ -66,10 +66,9 @@ def test_no_two_phases_share_a_colour():
 
 @pytest.mark.parametrize("name", ["loss_against_seconds", "phase_times"])
 def test_figures_of_times_say_it_above_and_below(write_run, name):
-    draw = FIGURES[name]
     with canvas.settings():
-        figure, caption = draw(load_collection([write_run(**EMULATED)]))
-        plain, said = draw(load_collection([write_run("real.h5")]))
+        figure, caption = drawings_of(load_collection([write_run(**EMULATED)]))[name]()
+        plain, said = drawings_of(load_collection([write_run("real.h5")]))[name]()
     assert "emulated network: latency=1ms,bandwidth=2MB/s" in figure.get_suptitle()
     assert f"E{NOTE[1:]}" in caption
     assert "mulated" not in plain.get_suptitle() + said

@@ -1,4 +1,4 @@
-"""What it took to reach a loss, from runs with known numbers."""
+"""What it took to reach a target, from runs with known numbers."""
 
 import json
 
@@ -9,6 +9,7 @@ from analysis.cli import main
 from analysis.runs import load_collection
 from analysis.summary import summarise
 from analysis.target import (
+    find_target,
     first_step,
     iterations_before,
     reach,
@@ -18,6 +19,10 @@ from analysis.target import (
 )
 from lad_mpi.errors import ExitCode
 from lad_mpi.logs import read_log
+
+
+def loss(run, value):
+    return find_target(repr(float(value)), [run])
 
 
 def test_what_was_spent_is_counted_up_to_an_iteration(write_run):
@@ -32,29 +37,30 @@ def test_the_first_evaluated_model_that_is_as_good_counts(write_run):
     run = read_log(write_run(final_loss=1.0))
     losses = run.metrics["loss"]
     assert np.isnan(losses[1])
-    assert first_step(run, np.inf) == 0
-    assert first_step(run, losses[3]) == 3
+    assert first_step(run, loss(run, 1e9)) == 0
+    assert first_step(run, loss(run, losses[3])) == 3
     # Not evaluated after one iteration: the next that was is told.
-    assert first_step(run, 0.95 * losses[0]) == 2
-    assert first_step(run, 1.0) == 12
-    assert first_step(run, 0.5) is None
+    assert first_step(run, loss(run, 0.95 * losses[0])) == 2
+    assert first_step(run, loss(run, 1.0)) == 12
+    assert first_step(run, loss(run, 0.5)) is None
 
 
 def test_all_seeds_have_to_get_there(write_run, tmp_path):
     for seed in (1, 2):
         write_run(f"{seed}.h5", seed=seed, final_loss=float(seed))
     (method,) = load_collection([tmp_path]).methods
-    both, one = reach(method, 2.0), reach(method, 1.0)
+    two, one = (loss(method.runs[0], value) for value in (2.0, 1.0))
+    both, one = reach(method, two), reach(method, one)
     assert (both.reached, both.seeds, both.iterations.median) == (2, 2, 12)
     assert both.uplink_bytes.median == 12_000
     assert (one.reached, one.seeds) == (1, 2)
     assert one.iterations is one.uplink_bytes is None
     (timing,) = method.timings
-    spent = time_to_reach(timing, 2.0)
+    spent = time_to_reach(timing, two)
     assert spent.seconds.median == pytest.approx(720 + 10 * 3.6)
     # The row explains itself: so many iterations, so long each.
     assert spent.iterations.median * spent.iteration_s.median == pytest.approx(756)
-    assert time_to_reach(timing, 1.0) is None
+    assert time_to_reach(timing, loss(method.runs[0], 1.0)) is None
 
 
 @pytest.mark.parametrize(("seeds", "launches", "certain"), [(3, 2, False), (1, 6, True)])
@@ -63,9 +69,11 @@ def test_launches_of_a_seed_are_no_seeds(write_run, tmp_path, seeds, launches, c
     for seed in range(seeds):
         for launch in range(launches):
             write_run(f"{seed}-{launch}.h5", seed=seed, seconds={"gather": 1 + seed + launch})
-    (row,) = summarise(load_collection([tmp_path]), np.inf)
+    collection = load_collection([tmp_path])
+    (row,) = summarise(collection, find_target("1e9", collection.runs))
     (time,) = row.times
-    spent = time_to_reach(load_collection([tmp_path]).methods[0].timings[0], 10.0)
+    target = find_target("10", collection.runs)
+    spent = time_to_reach(collection.methods[0].timings[0], target)
     assert row.to_target.iterations.count == seeds
     assert (spent.seconds.coverage is not None) == certain
     assert (time.seconds.coverage is not None) == certain
@@ -75,7 +83,8 @@ def test_launches_of_a_seed_are_no_seeds(write_run, tmp_path, seeds, launches, c
 def test_time_to_a_loss_is_of_runs_that_kept_their_conditions(write_run, tmp_path):
     write_run("a.h5", launches=[(3, 6), (1, 12)])
     write_run("b.h5", seed=2)
-    (row,) = summarise(load_collection([tmp_path]), np.inf)
+    collection = load_collection([tmp_path])
+    (row,) = summarise(collection, find_target("1e9", collection.runs))
     times = {time.conditions.ranks: time.to_target for time in row.times}
     assert row.to_target.seeds == 2
     assert times[1] is None
@@ -88,24 +97,26 @@ def test_the_table_tells_the_cost_of_a_loss_where_it_is_asked(write_run, capsys,
     assert main(["table", str(path), "--target", "1"]) == 0
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= 80
-    assert "To a loss of 1.000" in shown
+    assert "To loss ≤ 1: until then" in shown
     assert "1 of 1" in shown
     assert "756‡" in shown
     assert main(["table", str(path)]) == 0
-    assert "To a loss" not in capsys.readouterr().out
+    assert "To loss" not in capsys.readouterr().out
 
 
 def test_records_have_it_at_full_precision(write_run, capsys):
     path = write_run(final_loss=1.0)
     assert main(["table", "--json", "--target", "1e-3", str(path)]) == 0
     (record,) = json.loads(capsys.readouterr().out)["records"]
-    assert (record["target_loss"], record["target_reached"]) == (1e-3, 0)
+    assert (record["target_metric"], record["target_value"]) == ("loss", 1e-3)
+    assert record["target_reached"] == 0
     assert record["target_s_median"] is None
-    (row,) = summarise(load_collection([path]), 1.0)
+    collection = load_collection([path])
+    (row,) = summarise(collection, find_target("1", collection.runs))
     assert row.to_target.iterations.median == 12
 
 
-@pytest.mark.parametrize("loss", ["nan", "inf"])
-def test_a_target_that_is_no_number_is_refused(write_run, capsys, loss):
-    assert main(["table", str(write_run()), "--target", loss]) == ExitCode.USAGE
-    assert f"--target {loss}: expected a finite number" in capsys.readouterr().err
+@pytest.mark.parametrize("text", ["nan", "inf", "loss", "loss=", "loss=a"])
+def test_a_target_that_is_no_number_is_refused(write_run, capsys, text):
+    assert main(["table", str(write_run()), "--target", text]) == ExitCode.USAGE
+    assert f"--target {text}: expected a finite number" in capsys.readouterr().err

@@ -12,23 +12,32 @@ from lad_mpi import conformance
 from lad_mpi.attacks import (
     ATTACKS,
     Alie,
+    DataAttack,
     Gaussian,
     Inf,
     Ipm,
+    LabelFlip,
     LocalAttack,
     Mimic,
+    MimicFixed,
+    MinMax,
+    MinSum,
     Mutate,
     Nan,
     NoAttack,
     OmniscientAttack,
+    OptimalAlie,
+    OptimalIpm,
     RandomBytes,
     SignFlip,
+    StatefulAttack,
     WireAttack,
     Zero,
 )
 
 LOCAL = {"none", "sign_flip", "gaussian", "zero", "nan", "inf"}
-OMNISCIENT = {"ipm", "alie", "mimic"}
+OMNISCIENT = {"ipm", "alie", "optimal_ipm", "optimal_alie"}
+OMNISCIENT |= {"min_max", "min_sum", "mimic", "mimic_fixed"}
 WIRE = {"random_bytes", "mutate"}
 
 TestSignFlip = conformance.attack(SignFlip)
@@ -68,10 +77,47 @@ class TestMimic(OneVector, conformance.attack(Mimic)):
     pass
 
 
-class TestMimicOfVariance(
-    OneVector, conformance.attack(Mimic, make=lambda: Mimic(target="variance"))
-):
+class TestMimicThatHasLearned(OneVector, conformance.attack(Mimic, make=lambda: Mimic(warmup=3))):
+    """It fixes the device within the iterations of the laws."""
+
+
+class TestMimicFixed(OneVector, conformance.attack(MimicFixed)):
     pass
+
+
+class TestOptimalAlie(OneVector, conformance.attack(OptimalAlie)):
+    pass
+
+
+class TestOptimalIpm(OneVector, conformance.attack(OptimalIpm)):
+    pass
+
+
+class TestMinMax(OneVector, conformance.attack(MinMax)):
+    pass
+
+
+class TestMinMaxAgainstTheMean(OneVector, conformance.attack(MinMax, make=lambda: MinMax("unit"))):
+    pass
+
+
+class TestMinMaxBySigns(OneVector, conformance.attack(MinMax, make=lambda: MinMax("sign"))):
+    pass
+
+
+class TestMinSum(OneVector, conformance.attack(MinSum)):
+    pass
+
+
+class TestMinSumAgainstTheMean(OneVector, conformance.attack(MinSum, make=lambda: MinSum("unit"))):
+    pass
+
+
+class TestMinSumBySigns(OneVector, conformance.attack(MinSum, make=lambda: MinSum("sign"))):
+    pass
+
+
+TestLabelFlip = conformance.attack(LabelFlip)
 
 
 def test_every_attack_is_put_to_the_test():
@@ -98,6 +144,21 @@ def test_every_attack_is_of_one_sort():
     assert local == LOCAL
     assert omniscient == OMNISCIENT
     assert {kind for kind, cls in ATTACKS.items() if isinstance(cls(), WireAttack)} == WIRE
+
+
+def test_what_a_law_is_about_decides_who_is_put_to_it():
+    of_targets = conformance.laws(TestLabelFlip).keys()
+    of_a_state = conformance.laws(TestMimic).keys()
+    of_others = conformance.laws(TestAlie).keys()
+    assert of_a_state - of_others == {"state", "resume"}
+    common = {"contract", "frozen", "spec", "misspelt"}
+    assert of_targets & of_others == common
+    assert len(of_targets) == len(common) + 4
+
+
+def test_data_attacks_and_attacks_with_a_state():
+    assert {k for k, cls in ATTACKS.items() if isinstance(cls(), DataAttack)} == {"label_flip"}
+    assert {k for k, cls in ATTACKS.items() if isinstance(cls(), StatefulAttack)} == {"mimic"}
 
 
 @pytest.mark.parametrize("kind", sorted(ATTACKS))

@@ -6,7 +6,6 @@ import math
 import pytest
 
 from lad_mpi.cli.main import main
-from lad_mpi.metrics.names import MODEL_ERRORS
 from lad_mpi.records import read_scaling
 
 
@@ -44,7 +43,7 @@ def ask(folder, capsys):
 def test_tables_name_the_check_the_cheapest_and_what_is_assumed(ask):
     network = "latency=2us,bandwidth=25GB/s"
     code, shown = ask(
-        "--ranks", "1000", "--network", network, "--load", "1,5", "--target-error", "1e5",
+        "--ranks", "1000", "--network", network, "--load", "1,5", "--target", "1e5",
     )  # fmt: skip
     assert max(map(len, shown.out.splitlines())) <= 80
     text = " ".join(shown.out.split())
@@ -61,7 +60,7 @@ def test_tables_name_the_check_the_cheapest_and_what_is_assumed(ask):
 
 
 def test_json_has_all_numbers(ask):
-    _, shown = ask("--json", "--target-error", "1e-30")
+    _, shown = ask("--json", "--target", "1e-30")
     found = json.loads(shown.out)
     assert [row["load"] for row in found["rows"]] == [1, 2, 3, 5, 10]
     for row in found["rows"]:
@@ -78,7 +77,7 @@ def test_json_has_all_numbers(ask):
 
 
 def test_a_method_that_never_gets_there_says_so(ask):
-    _, shown = ask("--target-error", "1e-30", "--load", "5,7")
+    _, shown = ask("--target", "1e-30", "--load", "5,7")
     assert "not in 30" in shown.out
     assert "not run" in shown.out
     assert "Cheapest: none reaches the target" in shown.out
@@ -88,7 +87,7 @@ def test_figures_are_drawn_with_captions(ask, tmp_path):
     pytest.importorskip("matplotlib")
     _, shown = ask(
         "--ranks", "50", "--network", "latency=2us,bandwidth=1GB/s", "--dimension", "50,500",
-        "--target-error", "5", "-o", "figures",
+        "--target", "5", "-o", "figures",
     )  # fmt: skip
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     drawn = {"forecast_iteration", "forecast_target"}
@@ -111,7 +110,9 @@ def test_figures_are_drawn_with_captions(ask, tmp_path):
         (("--load", "0"), "--load 0: expected whole numbers from 1 on"),
         (("--load", "11"), "load"),
         (("--ranks", "3"), "give a --network"),
-        (("--target-error", "nan"), "expected a finite number"),
+        (("--target", "nan"), "expected a finite number"),
+        (("--target", "gradient_nor=1"), "did you mean 'gradient_norm'?"),
+        (("--target", "beta_squared=1"), "neither direction of 'beta_squared' is better"),
     ],
 )
 def test_questions_that_make_no_sense_are_refused(ask, arguments, message):
@@ -154,8 +155,3 @@ def test_on_several_ranks_it_is_refused_once(lad):
     done = lad("forecast", "out", ranks=2)
     assert done.returncode == 2
     assert done.stderr.count("was started on several ranks") == 1
-
-
-def test_a_target_can_be_set_for_every_error_of_a_model(capsys):
-    assert main(["forecast", "--help"]) == 0
-    assert f"--metric {{{','.join(MODEL_ERRORS)}}}" in capsys.readouterr().out

@@ -12,7 +12,6 @@ from lad_mpi.aggregation import Clip, NearestNeighbourMixing
 from lad_mpi.attacks import SignFlip
 from lad_mpi.coding import Cyclic, DracoRepetition
 from lad_mpi.compression import NoCompression, RandK, Rejection
-from lad_mpi.data import LinearRegression
 
 
 class MixesOtherwise(NearestNeighbourMixing):
@@ -197,86 +196,6 @@ class AlwaysSure(DracoRepetition):
         return type(decoded)(decoded.gradient, type(decoded.status).EXACT)
 
 
-@dataclass(frozen=True)
-class Wrapped:
-    """A problem whose data are those of linear regression, but for one method."""
-
-    kind: ClassVar[str] = "wrapped"
-    Data: ClassVar[type]
-
-    def load(self, num_subsets, streams, backend):
-        return self.Data(LinearRegression(dimension=10).load(num_subsets, streams, backend))
-
-    def digest(self):
-        return ""
-
-
-class Inner:
-    digest = reading = ""
-
-    def __init__(self, inner):
-        self.inner = inner
-        self.num_subsets, self.dimension = inner.num_subsets, inner.dimension
-        self.num_samples, self.optimum = inner.num_samples, inner.optimum
-
-    def initial_model(self):
-        return self.inner.initial_model()
-
-    def gradients(self, model, subsets, out):
-        self.inner.gradients(model, subsets, out)
-
-    def loss(self, model):
-        return self.inner.loss(model)
-
-
-class TwiceTheLoss(Wrapped):
-    class Data(Inner):
-        def loss(self, model):
-            return 2 * super().loss(model)
-
-
-class DependsOnTheOthers(Wrapped):
-    class Data(Inner):
-        def gradients(self, model, subsets, out):
-            super().gradients(model, subsets, out)
-            if len(out):
-                out += np.float32(1e-3) * out.mean(axis=0)
-
-
-class CountsTooMany(LinearRegression):
-    @property
-    def gradient_work(self):
-        return dataclasses.replace(super().gradient_work, samples=2)
-
-
-class HasAnotherDimension(LinearRegression):
-    @property
-    def declared_dimension(self):
-        return 7
-
-
-class WrongOptimum(Wrapped):
-    class Data(Inner):
-        def __init__(self, inner):
-            super().__init__(inner)
-            self.optimum = inner.optimum + 1.0
-
-
-class OtherDataThanItSays(Wrapped):
-    class Data(Inner):
-        digest = "sha256:" + 64 * "0"
-        reading = "a file"
-
-
-class DigestOfNoForm(Wrapped):
-    class Data(Inner):
-        digest = "0123"
-        reading = "a file"
-
-    def digest(self):
-        return "0123"
-
-
 PRE_AGGREGATIONS = {
     MixesOtherwise: "mixture",
     MixesInAnotherPrecision: "mixture",
@@ -313,16 +232,6 @@ CODES = {
     HasTheLawOfAnother: "variance_factor",
 }
 
-PROBLEMS = {
-    TwiceTheLoss: "slope",
-    DependsOnTheOthers: "rows",
-    WrongOptimum: "optimum",
-    CountsTooMany: "gradient_work",
-    HasAnotherDimension: "dimension",
-    OtherDataThanItSays: "digest",
-    DigestOfNoForm: "digest",
-}
-
 
 @pytest.mark.parametrize("pre", PRE_AGGREGATIONS)
 def test_a_broken_pre_aggregation_is_caught(complaint, pre):
@@ -334,14 +243,11 @@ def test_a_law_of_mixtures_is_tried_where_there_are_any():
     assert "mixture" not in conformance.laws(conformance.pre_aggregation(Clip))
 
 
-def test_laws_of_what_a_code_or_a_problem_declares_are_tried_where_it_does():
+def test_laws_of_what_a_code_declares_are_tried_where_it_does():
     declared = {"recovers_exactly", "variance_factor"}
     assert declared <= conformance.laws(conformance.code(Cyclic)).keys()
     found = conformance.laws(conformance.code(DracoRepetition)).keys() & declared
     assert found == {"recovers_exactly"}
-    declared = {"dimension", "gradient_work"}
-    assert declared <= conformance.laws(conformance.problem(LinearRegression)).keys()
-    assert conformance.laws(conformance.problem(TwiceTheLoss)).keys().isdisjoint(declared)
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -358,8 +264,3 @@ def test_a_broken_attack_is_caught(complaint, attack):
 @pytest.mark.parametrize("code", CODES)
 def test_a_broken_code_is_caught(complaint, code):
     assert complaint(conformance.code(code), CODES[code])
-
-
-@pytest.mark.parametrize("problem", PROBLEMS)
-def test_a_broken_problem_is_caught(complaint, problem):
-    assert complaint(conformance.problem(problem), PROBLEMS[problem])

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from lad_mpi.data import datasets
 from lad_mpi.data.libsvm import is_line
+from lad_mpi.data.readers import read_samples
 from lad_mpi.errors import DataError
 
 pytest.importorskip("sklearn")
@@ -21,7 +21,7 @@ def test_libsvm_text(tmp_path, text, features, targets, index):
     path = tmp_path / "d.libsvm"
     for ends in ("\n", "\r\n", "\r"):
         path.write_bytes(("\ufeff" + text.replace("\n", ends)).encode())
-        found = datasets.read(str(path))
+        found = read_samples(str(path))
         np.testing.assert_array_equal(found.features, features)
         np.testing.assert_array_equal(found.targets, targets)
         assert f"indices {index}" in found.reading
@@ -36,7 +36,7 @@ def test_what_scikit_learn_writes(tmp_path):
         dump_svmlight_file(
             X, X[:, 0], str(tmp_path / "d.txt"), zero_based=zero_based, comment="by hand"
         )
-        found = datasets.read(str(tmp_path / "d.txt"))
+        found = read_samples(str(tmp_path / "d.txt"))
         # It writes 16 digits.
         np.testing.assert_allclose(found.features, X, rtol=1e-15)
         np.testing.assert_allclose(found.targets, X[:, 0], rtol=1e-15)
@@ -65,7 +65,7 @@ def test_what_is_wrong_is_named(tmp_path, text, words):
     path = tmp_path / "d.svm"
     path.write_text(text)
     with pytest.raises(DataError, match=words) as caught:
-        datasets.read(str(path))
+        read_samples(str(path))
     assert caught.value.hint
 
 

@@ -1,5 +1,4 @@
 import gzip
-import hashlib
 import os
 import pickle
 import sys
@@ -10,7 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lad_mpi.data import readers
 from lad_mpi.data.columns import TableKeys
+from lad_mpi.data.readers import read_samples
 from lad_mpi.errors import DataError
 
 NO_KEYS = TableKeys()
@@ -47,10 +48,6 @@ WRITERS = {
 }
 
 
-def test_every_ending_is_tried():
-    assert set(WRITERS) == set(datasets.SUFFIXES)
-
-
 @pytest.fixture(params=WRITERS)
 def data_file(request, tmp_path):
     if WRITERS[request.param] is write_libsvm:
@@ -61,7 +58,7 @@ def data_file(request, tmp_path):
 
 
 def test_every_format_reads_the_same(data_file):
-    found = datasets.read(str(data_file))
+    found = read_samples(str(data_file))
     np.testing.assert_array_equal(found.features, X)
     np.testing.assert_array_equal(found.targets, Y)
     assert found.features.dtype == found.targets.dtype == np.float64
@@ -69,12 +66,12 @@ def test_every_format_reads_the_same(data_file):
 
 def test_the_ending_may_be_in_capitals(data_file):
     path = data_file.rename(data_file.with_suffix(data_file.suffix.upper()))
-    np.testing.assert_array_equal(datasets.read(str(path)).features, X)
+    np.testing.assert_array_equal(read_samples(str(path)).features, X)
 
 
 def refusal(path, keys=NO_KEYS):
     with pytest.raises(DataError) as caught:
-        datasets.read(str(path), keys)
+        read_samples(str(path), keys)
     assert str(path) in caught.value.message
     assert caught.value.hint
     return caught.value.message
@@ -94,7 +91,7 @@ def test_a_damaged_file_is_read_or_refused(data_file, changes, keep):
         damaged[int(place * len(damaged))] = value
     data_file.write_bytes(damaged[: round(keep * len(damaged))])
     try:
-        found = datasets.read(str(data_file))
+        found = read_samples(str(data_file))
     except DataError:
         return
     finally:
@@ -127,12 +124,6 @@ def test_a_device_is_refused(tmp_path):
     assert "is a device" in refusal(path)
 
 
-def test_unknown_ending(tmp_path):
-    path = tmp_path / "data.xlsx"
-    path.touch()
-    assert "format" in refusal(path)
-
-
 def test_npz_without_the_arrays(tmp_path):
     path = tmp_path / "d.npz"
     np.savez(path, X=X, target=Y)
@@ -151,7 +142,7 @@ def test_npz_with_pickled_objects_is_not_unpickled(tmp_path):
     np.savez(path, X=X, y=np.array([1, None, 2], dtype=object))
     assert "Object arrays" in refusal(path)
     with pytest.raises(DataError) as caught:
-        datasets.read(str(path))
+        read_samples(str(path))
     assert "never unpickled" in caught.value.hint
 
 
@@ -200,7 +191,7 @@ def test_wrong_shapes_and_types(tmp_path, features, targets):
 def test_integers_become_floats(tmp_path):
     path = tmp_path / "d.npz"
     np.savez(path, X=np.arange(6, dtype=np.int8).reshape(3, 2), y=[True, False, True])
-    found = datasets.read(str(path))
+    found = read_samples(str(path))
     assert found.features.dtype == found.targets.dtype == np.float64
 
 
@@ -221,7 +212,7 @@ def test_what_a_file_contains_counts_more_than_its_name(tmp_path, writer, form):
     path = tmp_path / "d.csv"
     with path.open("w+b") as stream:
         writer(stream)
-    found = datasets.read(str(path))
+    found = read_samples(str(path))
     np.testing.assert_array_equal(found.features, X)
     assert found.reading == f"{form}, 3 samples x 2 features"
 
@@ -231,7 +222,7 @@ def test_texts_are_told_apart_by_their_content(tmp_path, name):
     pytest.importorskip("sklearn")
     for writer, form in ((write_csv, "CSV"), (write_libsvm, "LIBSVM text")):
         writer(tmp_path / name)
-        found = datasets.read(str(tmp_path / name))
+        found = read_samples(str(tmp_path / name))
         np.testing.assert_array_equal(found.features, X)
         assert found.reading.startswith(f"{form}, 3 samples x 2 features")
 
@@ -251,7 +242,7 @@ def test_gzip_is_known_by_content(tmp_path, ending, name):
     WRITERS[ending](tmp_path / "plain")
     path = tmp_path / name.format(ending)
     path.write_bytes(gzip.compress((tmp_path / "plain").read_bytes()))
-    found = datasets.read(str(path))
+    found = read_samples(str(path))
     np.testing.assert_array_equal(found.features, X)
     assert found.reading.endswith(", gzip")
 
@@ -259,7 +250,7 @@ def test_gzip_is_known_by_content(tmp_path, ending, name):
 def test_a_name_that_ends_in_gz_need_not_mean_gzip(tmp_path):
     write_csv(tmp_path / "d.csv")
     path = (tmp_path / "d.csv").rename(tmp_path / "d.csv.gz")
-    assert "gzip" not in datasets.read(str(path)).reading
+    assert "gzip" not in read_samples(str(path)).reading
 
 
 @pytest.mark.parametrize("writer", [write_npz, write_hdf5, write_libsvm])
@@ -271,17 +262,12 @@ def test_keys_of_tables_are_refused_for_other_formats(tmp_path, writer, keys):
     assert "are for tables" in refusal(path, TableKeys(**keys))
 
 
-def test_the_digest_depends_on_what_decides_the_reading(tmp_path):
-    path = tmp_path / "d.csv"
-    path.write_text("0,1,2\n3,5,8\n4,5,5\n")
-    digests = {
-        datasets.digest(str(path), TableKeys(header=header, index=index))
-        # True and 1 are equal in Python.
-        for header, index in ((True, False), (False, False), (False, True))
-    }
-    assert len(digests) == 3
-    first, last = TableKeys(header=False, target=1, index=2), TableKeys(header=False, index=True)
-    assert datasets.digest(str(path), first) != datasets.digest(str(path), last)
+def test_libsvm_text_without_scikit_learn(tmp_path, monkeypatch):
+    (tmp_path / "d.libsvm").write_text("1 1:2\n")
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(DataError, match="scikit-learn") as caught:
+        read_samples(str(tmp_path / "d.libsvm"))
+    assert caught.value.hint == "pip install 'lad_mpi[data]'"
 
 
 def test_a_working_directory_that_is_gone(tmp_path, monkeypatch):
@@ -289,119 +275,27 @@ def test_a_working_directory_that_is_gone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     with pytest.raises(DataError, match="does not exist") as caught:
-        datasets.read("d.csv")
+        read_samples("d.csv")
     assert "no longer exists" in caught.value.hint
-
-
-@pytest.mark.parametrize("source", ["diabetes", "d.libsvm"])
-def test_without_scikit_learn(tmp_path, monkeypatch, source):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "d.libsvm").write_text("1 1:2\n")
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(DataError, match="scikit-learn") as caught:
-        datasets.read(source)
-    assert caught.value.hint == "pip install 'lad_mpi[data]'"
-
-
-def test_diabetes():
-    pytest.importorskip("sklearn")
-    found = datasets.read("diabetes")
-    assert (found.features.shape, found.targets.shape) == ((442, 10), (442,))
-    assert found.digest == datasets.digest("diabetes")
-    assert found.reading == "bundled with scikit-learn, 442 samples x 10 features"
-
-
-def test_the_digest_is_the_documented_one(tmp_path):
-    write_npz(tmp_path / "d.npz")
-    features, targets = X.astype("<f8").tobytes(), Y.astype("<f8").tobytes()
-    content = b"<f8 (3, 2)\n" + features + b"<f8 (3,)\n" + targets
-    expected = f"sha256:{hashlib.sha256(content).hexdigest()}"
-    assert datasets.digest(str(tmp_path / "d.npz")) == expected
-    assert datasets.read(str(tmp_path / "d.npz")).digest == expected
 
 
 def test_the_digest_is_of_values_and_not_of_the_file(data_file, tmp_path, monkeypatch):
     write_npz(tmp_path / "other.npz")
-    expected = datasets.digest(str(tmp_path / "other.npz"))
-    assert datasets.digest(str(data_file)) == expected
+    expected = read_samples(str(tmp_path / "other.npz")).digest
+    assert read_samples(str(data_file)).digest == expected
     monkeypatch.chdir(tmp_path)
-    assert datasets.digest(data_file.name) == expected
-
-
-def test_the_digest_does_not_depend_on_the_layout_in_memory(tmp_path):
-    X = np.random.default_rng(0).normal(size=(10_000, 3))
-    for name, array in (("rows", X), ("columns", np.asfortranarray(X))):
-        np.savez(tmp_path / f"{name}.npz", X=array, y=X[:, 0])
-    assert datasets.digest(str(tmp_path / "rows.npz")) == datasets.digest(
-        str(tmp_path / "columns.npz")
-    )
-
-
-@pytest.mark.parametrize(
-    ("features", "targets"),
-    [
-        (np.nextafter(X, 9), Y),
-        (X[::-1], Y[::-1]),
-        (X[:, ::-1], Y),
-        (X[:2], Y[:2]),
-        (X, -Y),
-        (np.concatenate([X, X]), np.concatenate([Y, Y])),
-    ],
-)
-def test_other_samples_have_another_digest(tmp_path, features, targets):
-    write_npz(tmp_path / "d.npz")
-    before = datasets.digest(str(tmp_path / "d.npz"))
-    np.savez(tmp_path / "d.npz", X=features, y=targets)
-    assert datasets.digest(str(tmp_path / "d.npz")) != before
-
-
-@pytest.fixture
-def readings(monkeypatch):
-    """Count how often files are read."""
-    readings = []
-    read = datasets._read_npz
-
-    def counting(path, source):
-        readings.append(source)
-        return read(path, source)
-
-    monkeypatch.setattr(datasets, "_read_npz", counting)
-    return readings
-
-
-def test_a_file_is_read_once_for_its_digest_and_its_samples(tmp_path, readings):
-    path = tmp_path / "d.npz"
-    write_npz(path)
-    assert datasets.digest(str(path)) == datasets.digest(str(path))
-    samples = datasets.read(str(path))
-    assert len(readings) == 1
-    assert samples.digest == datasets.digest(str(path))
-    assert len(readings) == 1
-    # What was handed out is not kept, so that samples are in memory once.
-    assert datasets.read(str(path)) is not samples
-    assert len(readings) == 2
-
-
-def test_a_file_that_was_replaced_is_read_again(tmp_path, readings):
-    path = tmp_path / "d.npz"
-    write_npz(path)
-    before = datasets.digest(str(path))
-    np.savez(tmp_path / "new.npz", X=X, y=Y + 1)
-    (tmp_path / "new.npz").replace(path)
-    samples = datasets.read(str(path))
-    np.testing.assert_array_equal(samples.targets, Y + 1)
-    assert samples.digest == datasets.digest(str(path)) != before
+    assert read_samples(data_file.name).digest == expected
 
 
 def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "d.npz"
     write_npz(path)
-    read = datasets._read_npz
+    read = readers.read_npz
 
-    def changing(path, source):
-        found = read(path, source)
+    def changing(plain, *arguments):
+        found = read(plain, *arguments)
         path.write_bytes(b"something else")
         return found
 
-    monkeypatch.setattr(datasets, "_read_npz", changing)
+    monkeypatch.setattr(readers, "read_npz", changing)
     assert "changed while it was read" in refusal(path)

@@ -5,7 +5,7 @@ import pytest
 
 from lad_mpi.aggregation import PRE_AGGREGATIONS, RULES
 from lad_mpi.arrays import copy_array, namespace, open_backend, to_host
-from lad_mpi.attacks import ATTACKS, AttackContext, LocalAttack
+from lad_mpi.attacks import ATTACKS, AttackContext, LocalAttack, Mimic, OmniscientAttack
 from lad_mpi.coding import DracoRepetition
 from lad_mpi.logs import read_log
 from lad_mpi.metrics import dispersion, distance, norm, subset_statistics
@@ -44,17 +44,43 @@ def test_rules_agree_with_the_host(gpu, vectors, kind, dtype):
     np.testing.assert_allclose(to_host(found), rule(host), rtol=tolerance, atol=tolerance)
 
 
+def sent_under(attack, vectors):
+    """Return what Byzantine devices send to a server that takes the mean."""
+
+    def aggregate(sent):
+        # A rule that bounds the error would leave the choice of the factor to rounding.
+        return (honest.sum(axis=0) + sent.sum(axis=0)) / N
+
+    context = AttackContext(Streams(1), 2, np.arange(F), N, F, aggregate=aggregate)
+    own, honest = vectors[:F], vectors[F:]
+    if isinstance(attack, LocalAttack):
+        return attack.corrupt(own, context)
+    return attack.craft(honest, context)
+
+
+ON_VECTORS = LocalAttack | OmniscientAttack
+
+
 @pytest.mark.parametrize(
-    "kind", sorted(kind for kind, cls in ATTACKS.items() if not hasattr(cls, "tamper"))
+    "kind", sorted(kind for kind, cls in ATTACKS.items() if isinstance(cls(), ON_VECTORS))
 )
 def test_attacks_agree_with_the_host(gpu, vectors, kind):
-    attack = ATTACKS[kind]()
-    context = AttackContext(Streams(1), 2, np.arange(F), N, F)
-    rows = slice(0, F) if isinstance(attack, LocalAttack) else slice(F, N)
-    act = attack.corrupt if isinstance(attack, LocalAttack) else attack.craft
-    found = act(gpu.asarray(vectors[rows]), context)
+    found = sent_under(ATTACKS[kind](), gpu.asarray(vectors))
     assert namespace(found) is gpu.xp
-    np.testing.assert_allclose(to_host(found), act(vectors[rows], context), rtol=1e-12)
+    expected = sent_under(ATTACKS[kind](), vectors)
+    np.testing.assert_allclose(to_host(found), expected, rtol=1e-12)
+
+
+def test_an_attack_learns_what_it_learns_on_the_host(gpu):
+    attack, host = Mimic(warmup=4), np.random.default_rng(4).normal(1.0, 2.0, size=(6, N - F, Q))
+    states = [attack.initial_state(host[0, 0]), attack.initial_state(gpu.asarray(host[0, 0]))]
+    for iteration, honest in enumerate(host):
+        context = AttackContext(Streams(1), iteration, np.arange(F), N, F)
+        expected = attack.advance(honest, context, states[0])
+        found = attack.advance(gpu.asarray(honest), context, states[1])
+        np.testing.assert_array_equal(to_host(found), expected)
+        for name, array in states[0].items():
+            np.testing.assert_allclose(to_host(states[1][name]), array, rtol=1e-9, atol=1e-12)
 
 
 def test_metrics_agree_with_the_host(gpu, vectors):

@@ -221,7 +221,7 @@ REFUSED = {
     "seed": ({"seed": -1}, "seed", "at least 0"),
     "name": ({"name": " "}, "name", "non-empty"),
     "attack out of range": (
-        {"attack": {"kind": "mimic", "device": 80}},
+        {"attack": {"kind": "mimic_fixed", "device": 80}},
         "attack.device",
         "below the number of honest devices 80",
     ),

@@ -23,7 +23,7 @@ from lad_mpi.aggregation import (
     NearestNeighbourMixing,
     Pipeline,
 )
-from lad_mpi.attacks import ATTACKS, AttackContext, LocalAttack
+from lad_mpi.attacks import ATTACKS, AttackContext, LocalAttack, OmniscientAttack
 from lad_mpi.conformance.robustness import ratio, worst_ratio
 from lad_mpi.errors import ParameterError
 from lad_mpi.rng import Streams
@@ -60,23 +60,32 @@ def clouds(n: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
     yield normal * 10.0 ** generator.uniform(-3, 3, size=columns)
 
 
-#: Attacks on the wire send what is refused, or any vector at all.
-ON_VECTORS = sorted(kind for kind, cls in ATTACKS.items() if not hasattr(cls, "tamper"))
+#: Attacks on the wire send messages that are refused, or any vector at all. An attack on the
+#: data sends what a device can compute.
+ON_VECTORS = sorted(
+    kind for kind, cls in ATTACKS.items() if isinstance(cls(), LocalAttack | OmniscientAttack)
+)
 #: Besides the defaults; an attack that is not named here is tried with these alone.
 STRENGTHS: dict[str, list[dict[str, Any]]] = {
     "sign_flip": [{"scale": -0.1}, {"scale": -1e3}],
     "gaussian": [{"standard_deviation": 1e3}],
     "ipm": [{"tau": 0.1}, {"tau": 100.0}],
     "alie": [{"z": 0.3}, {"z": 1.5}, {"z": -3.0}],
-    "mimic": [{"device": 3}],
+    "mimic_fixed": [{"device": 3}],
+    "min_max": [{"perturbation": "unit"}, {"perturbation": "sign"}],
+    "min_sum": [{"perturbation": "unit"}, {"perturbation": "sign"}],
 }
 
 
-def sent_by(attack: Any, own: np.ndarray, honest: np.ndarray) -> np.ndarray:
-    """What f devices send in place of their own vectors; the server sees honest ones first."""
+def sent_by(attack: Any, rule: Any, own: np.ndarray, honest: np.ndarray) -> np.ndarray:
+    """Return what f devices send in place of their own vectors, which come last."""
+
+    def aggregate(sent: np.ndarray) -> np.ndarray:
+        return rule(np.concatenate([honest, sent]))
+
     f, num_honest = len(own), len(honest)
     devices = np.arange(num_honest, num_honest + f, dtype=np.int64)
-    context = AttackContext(Streams(33), 0, devices, num_honest + f, f)
+    context = AttackContext(Streams(33), 0, devices, num_honest + f, f, aggregate=aggregate)
     if isinstance(attack, LocalAttack):
         return attack.corrupt(own, context)
     return attack.craft(honest, context)
@@ -87,7 +96,7 @@ def worst_under(attack: str, rule: Any, n: int, f: int) -> float:
     generator = np.random.default_rng([n, f])
     variants = [ATTACKS[attack](**found) for found in [{}, *STRENGTHS.get(attack, [])]]
     return max(
-        ratio(rule, cloud[f:], sent_by(variant, cloud[:f], cloud[f:]))
+        ratio(rule, cloud[f:], sent_by(variant, rule, cloud[:f], cloud[f:]))
         for cloud in clouds(n, generator)
         for variant in variants
     )

@@ -207,11 +207,11 @@ Growth = Literal["samples", "dimension", "devices"]
 #: which is only continued if they are the same.
 GROWTHS: dict[str, tuple[tuple[str, ...], str]] = {
     "samples": (
-        ("problem.samples_per_subset",),
-        "samples a subset grow with the number of device ranks; N, Q and d stay",
+        ("data.samples_per_subset", "devices.batch_size"),
+        "samples a subset and batches grow with the number of device ranks; N, Q and d stay",
     ),
     "dimension": (
-        ("problem.dimension",),
+        ("data.dimension",),
         "the dimension Q grows with the number of device ranks; N, d and samples stay",
     ),
     "devices": (
@@ -251,7 +251,7 @@ def grow(spec: Mapping[str, Any], rule: Growth, factor: Fraction) -> dict[str, A
             raise SpecError(
                 key,
                 f"is not set, so it cannot grow by grow = {rule!r}",
-                hint="choose another --grow, or a problem that has this key",
+                hint="choose another --grow, or data that have this key",
             )
         product = value * factor
         if product.denominator != 1:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from analysis.figures import FIGURES, canvas
+from analysis.figures import canvas, drawings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,9 +79,11 @@ def laid_out() -> Callable[[Figure], list[str]]:
 def draw() -> Callable[..., Any]:
     """Draw a figure of a collection as it is when it is saved."""
 
-    def drawn(name: str, collection: Collection) -> tuple[Figure, str] | None:
+    def drawn(
+        name: str, collection: Collection, metrics: tuple[str, ...] = ()
+    ) -> tuple[Figure, str] | None:
         with canvas.settings():
-            return FIGURES[name](collection)
+            return drawings_of(collection, metrics)[name]()
 
     return drawn
 

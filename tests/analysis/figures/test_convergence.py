@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from analysis.figures.convergence import loss_curve
+from analysis.figures.convergence import median_curve
 from analysis.runs import load_collection
 
 LOSSES = ("loss_against_iterations", "loss_against_seconds", "loss_against_uplink")
@@ -58,7 +58,7 @@ def test_curves_are_medians_at_evaluated_points_and_the_end(study):
     collection = load_collection([study])
     method = next(method for method in collection.methods if method.label == "LAD d=2")
     runs = list(method.by_seed.values())
-    curve = loss_curve(runs, lambda run: np.arange(len(run.iteration) + 1.0))
+    curve = median_curve(runs, "loss", lambda run: np.arange(len(run.iteration) + 1.0))
     assert curve.x.tolist() == [0, 2, 3, 5, 6, 8, 9, 11, 12]
     np.testing.assert_allclose(curve.median[0], 75.0)
     np.testing.assert_allclose((curve.low[0], curve.high[0]), (50.0, 100.0))

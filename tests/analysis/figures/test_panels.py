@@ -6,8 +6,8 @@ from analysis import style
 from analysis.figures.panels import MOST_LINES, MOST_PANELS, Line, arrange
 
 
-def line(label, *, rule="r", load=None, setting="", data="", loss=1.0):
-    return Line(label, data, setting, rule, load, loss)
+def line(label, *, rule="r", load=None, setting="", data="", rank=1.0):
+    return Line(label, data, setting, rule, load, rank)
 
 
 def names(arrangement):
@@ -57,13 +57,13 @@ def test_data_never_share_axes():
 
 
 def test_the_best_are_named_where_nothing_else_helps():
-    lines = [line(f"m{n}", rule=f"rule {n}", loss=float(100 - n)) for n in range(60)]
+    lines = [line(f"m{n}", rule=f"rule {n}", rank=float(100 - n)) for n in range(60)]
     found = arrange(lines)
     assert sorted(found.styles) == [f"m{n}" for n in range(48, 60)]
     assert len(found.left_out) == 48
     (panel,) = found.panels
     assert sorted(panel.others) == sorted(found.left_out)
-    many = [line(f"m{n}", rule=f"r{n}", setting=f"s{n}", loss=float(n)) for n in range(60)]
+    many = [line(f"m{n}", rule=f"r{n}", setting=f"s{n}", rank=float(n)) for n in range(60)]
     found = arrange(many)
     assert len(found.panels) <= MOST_PANELS
     assert len(found.styles) == MOST_LINES

@@ -10,7 +10,7 @@ import matplotlib as mpl
 import pytest
 
 from analysis.cli import main
-from analysis.figures import FIGURES, canvas, save
+from analysis.figures import canvas, drawings_of, save
 from analysis.runs import load_collection
 
 #: What people have in their matplotlibrc, as far as it could show.
@@ -34,12 +34,13 @@ def test_the_command_writes_all_figures_and_captions(study, tmp_path, capsys):
     folder = tmp_path / "new" / "figures"
     assert main(["figures", str(study), "-o", str(folder)]) == 0
     printed = capsys.readouterr().out.split()
-    expected = {f"{name}.{suffix}" for name in FIGURES for suffix in ("pdf", "png")}
+    names = drawings_of(load_collection([study]))
+    expected = {f"{name}.{suffix}" for name in names for suffix in ("pdf", "png")}
     assert {path.name for path in folder.iterdir()} == expected | {"captions.md"}
     assert sorted(printed) == sorted(map(str, folder.iterdir()))
     assert all(path.read_bytes()[:4] in {b"%PDF", b"\x89PNG"} for path in folder.glob("*.p*"))
     captions = (folder / "captions.md").read_text(encoding="utf-8")
-    assert all(f"**{name}.**" in captions for name in FIGURES)
+    assert all(f"**{name}.**" in captions for name in names)
 
 
 def test_a_folder_that_cannot_be_written_is_a_usage_error(study, tmp_path, capsys):
@@ -48,19 +49,19 @@ def test_a_folder_that_cannot_be_written_is_a_usage_error(study, tmp_path, capsy
     assert "cannot write figures" in capsys.readouterr().err
 
 
-def test_a_figure_with_nothing_to_show_is_not_written(write_run, tmp_path, monkeypatch):
+def test_a_figure_with_nothing_to_show_is_not_written(write_run, tmp_path):
     write_run()
-    only = {name: FIGURES[name] for name in ("error_against_load", "phase_times")}
-    monkeypatch.setattr(save, "FIGURES", only)
     written = save.save_figures(load_collection([tmp_path]), tmp_path / "out")
-    assert [path.stem for path in written] == ["phase_times", "phase_times", "captions"]
+    drawn = {path.stem for path in written}
+    assert drawn == {*drawings_of(load_collection([tmp_path])), "captions"} - {"error_against_load"}
 
 
 def test_the_users_settings_change_no_byte_and_stay_as_they_are(write_run, tmp_path, monkeypatch):
     write_run(name="$a$_b")
     collection = load_collection([tmp_path])
-    only = {name: FIGURES[name] for name in ("loss_against_iterations", "phase_times")}
-    monkeypatch.setattr(save, "FIGURES", only)
+    drawings = drawings_of(collection)
+    only = {name: drawings[name] for name in ("loss_against_iterations", "phase_times")}
+    monkeypatch.setattr(save, "drawings_of", lambda *_: only)
     plain = save.save_figures(collection, tmp_path / "plain")
     with mpl.rc_context(HOSTILE):
         hostile = save.save_figures(collection, tmp_path / "hostile")
@@ -90,13 +91,17 @@ def test_any_name_is_drawn_as_it_is(write_run, tmp_path):
                 phases=["broadcast", NASTY, "gather", "aggregate", "evaluate"],
             )
     written = save.save_figures(load_collection([tmp_path]), tmp_path / "out")
-    assert {path.stem for path in written} == {*FIGURES, "captions"}
+    assert {path.stem for path in written} == {
+        *drawings_of(load_collection([tmp_path])),
+        "captions",
+    }
     captions = (tmp_path / "out" / "captions.md").read_text()
     assert captions.replace("\n", "").isprintable()
 
 
 def test_captions_are_no_markup(write_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(save, "FIGURES", {"nasty": lambda _: (canvas.new_figure(1.0), NASTY)})
+    drawings = {"nasty": lambda: (canvas.new_figure(1.0), NASTY)}
+    monkeypatch.setattr(save, "drawings_of", lambda *_: drawings)
     write_run()
     save.save_figures(load_collection([tmp_path]), tmp_path / "out")
     assert (tmp_path / "out" / "captions.md").read_text() == (

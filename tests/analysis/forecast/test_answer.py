@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from analysis.forecast.answer import Target, progress_to
+from analysis.forecast.answer import progress_to
 from analysis.statistics import CONFIDENCE, EACH_OF_TWO, Interval, least_count
+from analysis.target import find_target
 from lad_mpi.logs import read_log
 
 STUDIES = 3000
@@ -30,8 +31,9 @@ def seeds_of(write_run, monkeypatch):
             self.spec, self.count, self.recorded = {"seed": seed}, count, 10**9
 
     monkeypatch.setattr("analysis.forecast.answer.first_step", lambda run, *_: run.count)
-    monkeypatch.setattr("analysis.forecast.answer.error_curve", lambda *_: run.metrics["loss"])
-    return lambda counts: [Seed(number, count) for number, count in enumerate(counts)]
+    monkeypatch.setattr("analysis.forecast.answer.best_value", lambda *_: 0.0)
+    target = find_target("1", [run])
+    return lambda counts: (target, [Seed(number, count) for number, count in enumerate(counts)])
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5, 6, 7, 8, 12, 20])
@@ -42,7 +44,7 @@ def test_the_time_to_a_target_covers_what_it_states(seeds_of, seeds, scatter):
     held, stated = 0, set()
     for _ in range(STUDIES):
         counts = 1000 * np.exp(scatter * generator.normal(size=seeds))
-        found = progress_to(Target("loss", 1.0), seeds_of(counts))
+        found = progress_to(*seeds_of(counts))
         seconds = np.exp(0.2 * generator.normal())
         width = np.exp(0.2 * WIDTH)
         surer = Interval(seconds, seconds / width, seconds * width, EACH_OF_TWO)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.forecast import Forecast, Question, Target, forecast
+from analysis.forecast import Forecast, Question, forecast
 from analysis.forecast.sweep import asked_setting, lines_along, measured_setting, points_along
 from lad_mpi.network import Network
 
@@ -30,7 +30,7 @@ def test_at_what_was_measured_only_the_model_is_assumed(ask):
 
 
 def test_every_size_beyond_is_named_with_its_factor(ask):
-    found, _ = ask(ranks=(31,), loads=(20,), dimensions=(2, 8), target=Target("loss", 50.0))
+    found, _ = ask(ranks=(31,), loads=(20,), dimensions=(2, 8), target="50")
     text = " ".join(found.assumptions)
     assert "P = 31 is 10.3 times the largest measured, 3." in text
     assert "d = 20 is 2 times the largest measured, 10." in text
@@ -48,7 +48,7 @@ def test_a_given_network_is_no_measured_one(ask):
 
 
 def test_errors_taken_over_are_told_with_the_law_of_the_dispersion(ask):
-    found, _ = ask(ranks=(21,), loads=(10,), target=Target("loss", 50.0))
+    found, _ = ask(ranks=(21,), loads=(10,), target="50")
     (said,) = (line for line in found.assumptions if "iterations to the target" in line)
     # At d = N there was no dispersion at all, and at d = N/2 there is some.
     assert "at N = 20 and Q = 2 are those of the logs" in said

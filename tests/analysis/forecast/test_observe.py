@@ -2,9 +2,9 @@
 
 import pytest
 
-from analysis.forecast import Question, Target, cheapest, fit_model, observe, predict_rows
+from analysis.forecast import Question, cheapest, fit_model, observe, predict_rows
 from analysis.forecast.answer import progress_to
-from analysis.target import first_step
+from analysis.target import find_target, first_step
 from lad_mpi.errors import UsageError
 from lad_mpi.logs import read_log
 
@@ -79,30 +79,31 @@ def test_oversubscribed_cases_are_left_out_or_make_no_claim(folder, write_run, t
 def test_a_target_is_reached_where_an_evaluation_is_at_or_below_it(write_run):
     # 50, NaN, 40.5, 36.45, NaN, …: every third from the second on was not evaluated.
     run = read_log(write_run("run.h5"))
-    assert first_step(run, 50.0, "loss") == 0
-    assert first_step(run, 49.0, "loss") == 2
+    assert first_step(run, find_target("50", [run])) == 0
+    assert first_step(run, find_target("49", [run])) == 2
     # The final model has a tenth of the first loss, after 12 updates.
-    assert first_step(run, 5.0, "loss") == 12
-    assert first_step(run, 4.9, "loss") is None
+    assert first_step(run, find_target("5", [run])) == 12
+    assert first_step(run, find_target("4.9", [run])) is None
     # Of the gradient it is 1 all along, and 0 at the end.
-    assert first_step(run, 0.5, "gradient_norm") == 12
+    assert first_step(run, find_target("gradient_norm=0.5", [run])) == 12
 
 
 def test_seeds_count_once_and_all_of_them_have_to_reach_it(write_run):
     runs = [read_log(write_run(f"{s}.h5", seed=s)) for s in (1, 2)]
     runs.append(read_log(write_run("again.h5", seed=2)))
-    found = progress_to(Target("loss", 45.0), runs)
+    found = progress_to(find_target("45", runs), runs)
     assert (found.seeds, found.reached) == (2, 2)
     assert (found.iterations.low, found.iterations.value, found.iterations.high) == (2, 5, 8)
     assert found.iterations.coverage is None
-    found = progress_to(Target("loss", 7.0), runs)
+    found = progress_to(find_target("7", runs), runs)
     assert (found.iterations, found.reached, found.within) == (None, 1, 12)
 
 
 def test_the_cheapest_is_the_first_at_the_target(folder):
     measured = observe([folder])
     model = fit_model(measured.cases)
-    rows = predict_rows(measured, model, Question(target=Target("loss", 15.0)))
+    target = find_target("15", [run for case in measured.cases for run in case.runs])
+    rows = predict_rows(measured, model, Question(), target)
     # Loss falls with the load: 200/d for the worse seed, and a tenth of it at the end.
     assert {row.method for row in rows if row.to_target_s} == {"trimmed mean", "nnm + trimmed mean"}
     ((best, near),) = cheapest(rows)

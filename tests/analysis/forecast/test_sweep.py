@@ -2,10 +2,10 @@
 
 import pytest
 
-from analysis.forecast import Question, Target, forecast
+from analysis.forecast import Question, forecast
 from analysis.forecast.sweep import AXES, asked_setting, lines_along
 
-LOSS = 1e9
+LOSS = "1e9"
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def folder(write_run, tmp_path):
 
 
 def test_a_load_that_a_code_sets_is_asked_of_no_other(folder):
-    question = Question(ranks=(3, 1001), target=Target("loss", LOSS))
+    question = Question(ranks=(3, 1001), target=LOSS)
     found = forecast([folder], question)
     loads = {row.method: row.workload.load for row in found.rows if row.workload.ranks == 1001}
     # The load of the code is beyond the devices that there are on few ranks.

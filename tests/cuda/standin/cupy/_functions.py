@@ -15,9 +15,9 @@ UFUNCS = """
     abs absolute add arctan2 bitwise_and bitwise_count bitwise_or bitwise_xor cbrt ceil conj
     conjugate copysign cos degrees divide divmod equal exp exp2 expm1 fabs floor floor_divide fmax
     fmin fmod frexp greater greater_equal hypot invert isfinite isinf isnan ldexp left_shift less
-    less_equal log log10 log1p log2 logical_and logical_not logical_or logical_xor maximum minimum
-    mod modf multiply negative nextafter not_equal positive power reciprocal remainder right_shift
-    rint sign signbit sin sqrt square subtract tan tanh true_divide trunc
+    less_equal log log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor maximum
+    minimum mod modf multiply negative nextafter not_equal positive power reciprocal remainder
+    right_shift rint sign signbit sin sqrt square subtract tan tanh true_divide trunc
 """
 # Nothing that is an array in NumPy may be among the arguments.
 COMPUTED = """

@@ -1,0 +1,13 @@
+"""These tests run if PyTorch is installed. `make test-torch` installs it."""
+
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.torch)
