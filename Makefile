@@ -69,7 +69,7 @@ $(VENV)/.installed-torch: $(VENV)/.installed-test
 	$(INSTALL) -e '.[torch]' mlxtend
 	@touch $@
 
-demo: $(VENV)/.installed  ## compare ten methods on 3 ranks, then train a classifier: tables, figures, logs
+demo: $(VENV)/.installed  ## compare methods, then train a classifier: tables, figures
 	@$(MAKE) --no-print-directory study STUDY=demo
 	@$(MAKE) --no-print-directory study STUDY=demo_digits TABLE="--metric test_accuracy"
 

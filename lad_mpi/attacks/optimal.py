@@ -24,7 +24,7 @@ _FIRST_STEP, _CONTRACTION = 10.0, 0.8
 
 @dataclass(frozen=True, slots=True)
 class OptimalAlie:
-    r"""Send the shift of ALIE that moves the server's estimate the most.
+    """Send the shift of ALIE that moves the server's estimate the most.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ class OptimalAlie:
     Notes
     -----
     All Byzantine devices send μ − z σ, as in :class:`~lad_mpi.attacks.Alie`. The factor z
-    is meant to maximise :math:`\lVert R - μ \rVert`, the distance of the server's estimate
-    from the mean of the honest messages. A line search looks for it in both directions from
+    is meant to maximise ‖ĝ − μ‖, the distance of the server's estimate from the mean of the
+    honest messages. A line search looks for it in both directions from
     0. Its step is 10 at first, and doubles as long as the distance grows. Then it shrinks to
     0.8 of itself in every evaluation, and the factor moves whenever the distance grows. The
     better direction wins. The search is that of ByzFL, which only looks in one direction. It
@@ -50,7 +50,7 @@ class OptimalAlie:
     evaluations: Count = 20
 
     kind: ClassVar[str] = "optimal_alie"
-    cost: ClassVar[str] = "O(HQ) and the rule 2 E − 1 times"
+    cost: ClassVar[str] = "2 · evaluations times the rule"
 
     def __post_init__(self) -> None:
         check_parameters(self)
@@ -70,7 +70,7 @@ class OptimalAlie:
 
 @dataclass(frozen=True, slots=True)
 class OptimalIpm:
-    r"""Send the multiple of the mean that moves the server's estimate the most.
+    """Send the multiple of the mean that moves the server's estimate the most.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class OptimalIpm:
     evaluations: Count = 20
 
     kind: ClassVar[str] = "optimal_ipm"
-    cost: ClassVar[str] = "O(HQ) and the rule 2 E − 1 times"
+    cost: ClassVar[str] = "2 · evaluations times the rule"
 
     def __post_init__(self) -> None:
         check_parameters(self)

@@ -41,8 +41,8 @@ class LinearRegression:
     term of its own: data that are read get a feature that is 1 everywhere, unless
     ``data.intercept`` says otherwise.
 
-    The minimiser of the whole loss is computed from a singular value decomposition, if that
-    takes a few seconds at most. The log then has the distance to it.
+    The minimiser of the whole loss is computed if that takes a few seconds at most. The log
+    then has the distance to it.
 
     References
     ----------
@@ -118,20 +118,18 @@ class LeastSquares:
     def optimum(self, features: Array, targets: Array, weights: HostFloats) -> HostFloats | None:
         """Return the minimiser, of least norm if there are several.
 
-        It is None if n·Q·min(n, Q) > 5·10⁹.
+        The penalty counts as Q more samples √l2 e_j with target 0. The result is None if
+        n·Q·min(n, Q) > 5·10⁹, with these samples.
         """
         n, Q = features.shape
-        if n * Q * min(n, Q) > _SOLVABLE:
+        rows = n + Q if self.l2 else n
+        if rows * Q * min(rows, Q) > _SOLVABLE:
             return None
         roots = np.sqrt(weights)
         A = to_host(features) * roots[:, None]
         b = to_host(targets) * roots
-        if n > Q + 1:
-            # A smaller problem with the same minimiser.
-            R = np.linalg.qr(np.column_stack([A, b]), mode="r")
-            A, b = R[:, :Q], R[:, Q]
-        U, s, V = np.linalg.svd(A, full_matrices=False)
-        significant = s > max(n, Q) * np.finfo(s.dtype).eps * s.max()
-        s, U, V = s[significant], U[:, significant], V[significant]
-        solution: HostFloats = ((b @ U) * (s / (s * s + self.l2))) @ V
+        if self.l2:
+            A = np.concatenate([A, self.l2**0.5 * np.eye(Q)])
+            b = np.concatenate([b, np.zeros(Q)])
+        solution: HostFloats = np.linalg.lstsq(A, b)[0]
         return solution

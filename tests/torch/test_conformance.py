@@ -18,7 +18,9 @@ def of_numbers():
 
 
 TestPerceptron = conformance.model(TorchModel, make=lambda: TorchModel(f"{__name__}:perceptron"))
-TestNumbers = conformance.model(TorchModel, make=lambda: TorchModel(f"{__name__}:of_numbers", "mse"))
+TestNumbers = conformance.model(
+    TorchModel, make=lambda: TorchModel(f"{__name__}:of_numbers", "mse")
+)
 TestLeNet = conformance.model(
     TorchModel,
     make=lambda: TorchModel("lad_examples.nets:lenet"),

@@ -203,9 +203,7 @@ OWN = {
     "mlp_regression": (
         Mlp(hidden=(7,), activation="tanh", loss="squared_error"),
         0,
-        lambda: torch.nn.Sequential(
-            torch.nn.Linear(6, 7), torch.nn.Tanh(), torch.nn.Linear(7, 1)
-        ),
+        lambda: torch.nn.Sequential(torch.nn.Linear(6, 7), torch.nn.Tanh(), torch.nn.Linear(7, 1)),
         lambda outputs, targets: functional.mse_loss(outputs[:, 0], targets, reduction="none") / 2,
     ),
 }
