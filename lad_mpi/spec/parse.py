@@ -14,7 +14,7 @@ from lad_mpi.attacks import AttackContext, LocalAttack, OmniscientAttack
 from lad_mpi.coding import Code, DecodingCode
 from lad_mpi.compression import ColumnCodec, GpuCodec
 from lad_mpi.data import DataPlan
-from lad_mpi.errors import ParameterError, SpecError, shown
+from lad_mpi.errors import DataError, ParameterError, SpecError, shown
 from lad_mpi.models import CountedModel, ModelFunctions
 from lad_mpi.network import build_network, parse_network
 from lad_mpi.optimizers import Updates
@@ -360,7 +360,12 @@ def _check_momentum(spec: Spec) -> None:
 
 def _check_form(spec: Spec) -> None:
     """Check what is known before the data are read."""
-    form = spec.data.form(task=spec.model.task, has_bias=spec.model.has_bias)
+    try:
+        form = spec.data.form(task=spec.model.task, has_bias=spec.model.has_bias)
+    except DataError as error:
+        raise SpecError(
+            "data.kind", error.message.removeprefix("[data]: "), hint=error.hint
+        ) from error
     if form is not None and isinstance(spec.model, CountedModel):
         dimension = spec.model.dimension_of(form)
         check_dimension(spec, spec.coding.message_parts * dimension)
