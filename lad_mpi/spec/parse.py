@@ -421,7 +421,9 @@ def _try_out(spec: Spec) -> None:
         np.arange(faults),
         count,
         faults,
-        aggregate=lambda crafted: crafted.mean(axis=0),
+        aggregate=(lambda crafted: crafted.mean(axis=0))
+        if spec.coding.message_parts == 1
+        else None,
     )
     attack = spec.attack
     if isinstance(attack, OmniscientAttack):

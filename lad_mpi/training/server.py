@@ -164,7 +164,10 @@ class Server:
             setup.byzantine,
             devices.count,
             devices.byzantine,
-            aggregate=lambda crafted: self._tried(vectors, crafted, iteration),
+            # If messages have two parts, they are not estimates of the gradient.
+            aggregate=(lambda crafted: self._tried(vectors, crafted, iteration))
+            if setup.spec.coding.message_parts == 1
+            else None,
         )
         try:
             if self._learning is not None:
