@@ -40,4 +40,5 @@ def dispersion(messages: Array) -> float:
             block -= block.sum(axis=0) / count
             centred = block.ravel()
             total = total + xp.dot(centred, centred)
-    return float(total) / count
+    mean: float = float(total) / count
+    return mean
