@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.forecast.observe import dimension_of, header_bytes
+from analysis.forecast.observe import header_bytes
 from analysis.forecast.workload import grown, workload_of
 from analysis.metrics import best_value
 from analysis.statistics import EACH_OF_TWO, Interval, estimate

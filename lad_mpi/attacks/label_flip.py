@@ -13,13 +13,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LabelFlip:
-    r"""Train on reversed labels, and otherwise follow the protocol.
+    """Train on reversed labels, and otherwise follow the protocol.
 
     Notes
     -----
     For C classes, y becomes C − 1 − y. For an odd C the middle class keeps its label. For
-    regression, y becomes :math:`2 \bar y - y`, its mirror image about the mean of all
-    training targets.
+    regression, y becomes its mirror image about the mean of all training targets.
 
     References
     ----------

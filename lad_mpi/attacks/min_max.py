@@ -1,4 +1,4 @@
-"""The mean of the honest vectors, moved as far as distances between these can hide."""
+"""The mean of the honest vectors, moved as far as the distances between them hide it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Perturbation: TypeAlias = Literal["std", "unit", "sign"]
 
 @dataclass(frozen=True, slots=True)
 class MinMax:
-    r"""Move the honest mean as far as no distance exceeds the largest honest one.
+    r"""Move the honest mean as far as the largest distance between honest vectors allows.
 
     Parameters
     ----------
@@ -35,10 +35,10 @@ class MinMax:
 
     .. math:: \max_i \lVert m - x_i \rVert ≤ \max_{i,j} \lVert x_i - x_j \rVert
 
-    over the honest messages :math:`x_i`, of mean μ. The length of p does not matter. The
-    authors find γ by bisection. Here it is the least of the positive roots of the H quadratic
-    equations :math:`\lVert μ + γ p - x_i \rVert^2 = \max_{j,k} \lVert x_j - x_k \rVert^2`.
-    The bisection approximates this number, if its start is not too small.
+    over the honest messages x_i, of mean μ. The length of p does not matter. The
+    authors find γ by bisection. Here it is the least of the positive roots of H quadratic
+    equations, ‖μ + γ p − x_i‖² = D² with the largest honest distance D. The bisection
+    approximates this number if its start is not too small.
 
     If all honest messages are equal, or p is zero, the devices send μ.
 
@@ -71,7 +71,7 @@ class MinMax:
 
 @dataclass(frozen=True, slots=True)
 class MinSum:
-    r"""Move the honest mean as far as no sum of squared distances exceeds the largest honest one.
+    r"""Move the honest mean as far as the largest sum of squared honest distances allows.
 
     Parameters
     ----------
@@ -86,11 +86,9 @@ class MinSum:
 
         \sum_i \lVert m - x_i \rVert^2 ≤ \max_i \sum_j \lVert x_i - x_j \rVert^2.
 
-    With :math:`a_i = \lVert x_i - μ \rVert^2`, the left side is
-    :math:`H γ^2 \lVert p \rVert^2 + \sum_i a_i` and the right side is
-    :math:`H \max_i a_i + \sum_i a_i`, hence
-    :math:`γ = \max_i \lVert x_i - μ \rVert / \lVert p \rVert`. The authors find this number by
-    bisection. The vector is never farther from μ than the farthest honest message.
+    With a_i = ‖x_i − μ‖², the left side is H γ² ‖p‖² + Σ a_i, and the right side is
+    H max a_i + Σ a_i. Hence γ = max ‖x_i − μ‖ / ‖p‖: the vector is as far from μ as the farthest
+    honest message. The authors find this number by bisection.
 
     If all honest messages are equal, or p is zero, the devices send μ.
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 
 import numpy as np
+from annotated_types import Ge, Le
 
 from lad_mpi.attacks.base import mean, sent_by_all, standard_deviation
 from lad_mpi.errors import ParameterError
-from lad_mpi.parameters import Count, check_parameters
+from lad_mpi.parameters import check_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
 
 # Those of ByzFL.
 _FIRST_STEP, _CONTRACTION = 10.0, 0.8
+#: Every evaluation applies the rule once more.
+_Evaluations: TypeAlias = Annotated[int, Ge(1), Le(1000)]
 
 
 @dataclass(frozen=True, slots=True)
 class OptimalAlie:
-    r"""Send the shift of ALIE that moves the server's estimate the most.
+    """Send the shift of ALIE that moves the server's estimate the most.
 
     Parameters
     ----------
@@ -34,8 +37,8 @@ class OptimalAlie:
     Notes
     -----
     All Byzantine devices send μ − z σ, as in :class:`~lad_mpi.attacks.Alie`. The factor z
-    is meant to maximise :math:`\lVert R - μ \rVert`, the distance of the server's estimate
-    from the mean of the honest messages. A line search looks for it in both directions from
+    is meant to maximise ‖ĝ − μ‖, the distance of the server's estimate from the mean of the
+    honest messages. A line search looks for it in both directions from
     0. Its step is 10 at first, and doubles as long as the distance grows. Then it shrinks to
     0.8 of itself in every evaluation, and the factor moves whenever the distance grows. The
     better direction wins. The search is that of ByzFL, which only looks in one direction. It
@@ -47,10 +50,10 @@ class OptimalAlie:
     2023, arXiv:2302.01772, optimise the factor. ByzFL has the line search.
     """
 
-    evaluations: Count = 20
+    evaluations: _Evaluations = 20
 
     kind: ClassVar[str] = "optimal_alie"
-    cost: ClassVar[str] = "O(HQ) and the rule 2 E − 1 times"
+    cost: ClassVar[str] = "2 · evaluations times the rule"
 
     def __post_init__(self) -> None:
         check_parameters(self)
@@ -70,7 +73,7 @@ class OptimalAlie:
 
 @dataclass(frozen=True, slots=True)
 class OptimalIpm:
-    r"""Send the multiple of the mean that moves the server's estimate the most.
+    """Send the multiple of the mean that moves the server's estimate the most.
 
     Parameters
     ----------
@@ -88,10 +91,10 @@ class OptimalIpm:
     2023, arXiv:2302.01772, optimise the factor. ByzFL has the line search.
     """
 
-    evaluations: Count = 20
+    evaluations: _Evaluations = 20
 
     kind: ClassVar[str] = "optimal_ipm"
-    cost: ClassVar[str] = "O(HQ) and the rule 2 E − 1 times"
+    cost: ClassVar[str] = "2 · evaluations times the rule"
 
     def __post_init__(self) -> None:
         check_parameters(self)
@@ -118,9 +121,10 @@ def _worst(
         return honest[:0].copy()
     if aggregate is None:
         raise ParameterError(
-            "aggregate",
-            "must be given in the context of an attack that applies the server's rule",
-            hint="pass AttackContext(…, aggregate=…), a function of the Byzantine vectors",
+            "kind",
+            "needs the server's estimate as a function of the Byzantine vectors, which codes with "
+            "complex weights (draco_cyclic) do not have",
+            hint="take another attack or code; in a test, pass AttackContext(…, aggregate=…)",
         )
     target = mean(honest)
 

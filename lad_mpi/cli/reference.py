@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from lad_mpi import parameters
 from lad_mpi.cli import numpydoc
+from lad_mpi.data import DataPlan
 from lad_mpi.network import EXAMPLES, Network, units_of
+from lad_mpi.optimizers import Updates
 from lad_mpi.slurm.cluster import Cluster
 from lad_mpi.spec import FAMILIES, INJECTED, Spec, default_kinds
 from lad_mpi.types import LARGEST_COUNT
@@ -25,12 +27,20 @@ if TYPE_CHECKING:
 
 #: Tables of a spec that hold a component, with its family.
 COMPONENT_TABLES = {
-    "problem": "problem",
+    "data": "data",
+    "model": "model",
     "coding": "coding",
     "compression": "compression",
     "attack": "attack",
     "aggregation": "aggregation",
     "fallback": "aggregation",
+    "optimizer": "optimizer",
+}
+#: Tables in which all kinds have further keys, with the class that has these, and its fields
+#: that hold components.
+_SHARED: dict[str, tuple[Any, set[str]]] = {
+    "data": (DataPlan, {"source"}),
+    "optimizer": (Updates, {"method", "schedule"}),
 }
 #: Limits of all counts and of all integers, which the introduction states once.
 _LARGEST = (LARGEST_COUNT, 2**63 - 1)
@@ -57,6 +67,9 @@ A run is described by a [spec](#spec), many runs by a [study](#study), and a SLU
 _NETWORK = """\
 `emulate` is a table with the keys below, a line such as `"latency=50us,bandwidth=1GB/s"`, or
 `false`, the default, for no emulation."""
+_SCHEDULE = """\
+How the step size changes during a run: a name, such as `schedule = "cosine"`, or a table with a
+`kind` and its keys, such as `schedule = { kind = "cosine", warmup = 20 }`."""
 _PRE = """\
 A list of pre-aggregations, carried out in order before the rule. Each is a name, `pre = ["nnm"]`,
 or a table, `pre = [{ kind = "bucketing", size = 2 }]`."""
@@ -146,21 +159,34 @@ def is_required(field: dataclasses.Field[Any]) -> bool:
 
 def default_of(field: dataclasses.Field[Any]) -> Any:
     """Return the default of a field that has one."""
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    return field.default
+    factory = field.default_factory
+    value = field.default if factory is dataclasses.MISSING else factory()
+    # As TOML and JSON have it.
+    return list(value) if isinstance(value, tuple) else value
 
 
 def sections() -> dict[str, Any]:
     """Return the tables of a spec that have no components, with their classes."""
     types: dict[str, Any] = parameters.field_types(Spec)
-    return {name: hint for name, hint in types.items() if dataclasses.is_dataclass(hint)}
+    return {
+        name: hint
+        for name, hint in types.items()
+        if dataclasses.is_dataclass(hint) and name not in COMPONENT_TABLES
+    }
 
 
 def scalars() -> list[Key]:
     """Return the keys of a spec that are not tables."""
     tables = {*COMPONENT_TABLES, *sections()}
     return [key for key in keys_of(Spec) if key.name not in tables]
+
+
+def shared_keys(table: str) -> list[Key]:
+    """Return the keys that all kinds of a table have, besides ``kind`` and components."""
+    if table not in _SHARED:
+        return []
+    cls, components = _SHARED[table]
+    return [key for key in keys_of(cls) if key.name not in components]
 
 
 def kinds(family: str) -> dict[str, list[Key]]:
@@ -190,7 +216,13 @@ def reference_page() -> str:
     parts = [_INTRODUCTION, "## Spec", "### Top level", _rows("", scalars())]
     for name, key in ((key.name, key) for key in keys_of(Spec)):
         if name in COMPONENT_TABLES:
-            parts += [f"### `[{name}]`", key.meaning, *_members(name, COMPONENT_TABLES[name])]
+            parts += [f"### `[{name}]`", key.meaning]
+            if shared := shared_keys(name):
+                parts += ["All kinds have these keys:", _rows(f"{name}.", shared)]
+            parts += _members(name, COMPONENT_TABLES[name])
+            if name == "optimizer":
+                parts += ["### `optimizer.schedule`", _SCHEDULE]
+                parts += _members("optimizer.schedule", "schedule")
         elif name in sections():
             parts += [f"### `[{name}]`", numpydoc.read_docstring(sections()[name]).summary]
             if name == "network":

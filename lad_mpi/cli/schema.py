@@ -22,6 +22,7 @@ from lad_mpi.cli.reference import (
     reference_page,
     scalars,
     sections,
+    shared_keys,
 )
 from lad_mpi.errors import ExitCode
 from lad_mpi.slurm.cluster import Cluster
@@ -47,7 +48,12 @@ def spec_schema() -> dict[str, Any]:
     """Return the JSON Schema of a spec file."""
     properties = _spec_properties()
     title = "Spec of a run of lad_mpi"
-    return {"$schema": _DRAFT, "title": title, **_object(properties), "$defs": {"pre": _pre()}}
+    return {
+        "$schema": _DRAFT,
+        "title": title,
+        **_object(properties),
+        "$defs": {"pre": _pre(), "schedule": _named("schedule")},
+    }
 
 
 def study_schema() -> dict[str, Any]:
@@ -72,7 +78,13 @@ def study_schema() -> dict[str, Any]:
             "items": _object({**dotted, **nested, "axes": _ref("axes")}),
         },
     }
-    definitions = {"axes": _axes(list(leaves), list(nested)), "pre": _pre(), **leaves, **tables}
+    definitions = {
+        "axes": _axes(list(leaves), list(nested)),
+        "pre": _pre(),
+        "schedule": _named("schedule"),
+        **leaves,
+        **tables,
+    }
     title = "Study of lad_mpi"
     return {"$schema": _DRAFT, "title": title, **_object(properties), "$defs": definitions}
 
@@ -113,7 +125,7 @@ def _spec_properties(*, partial: bool = False, change: bool = False) -> dict[str
 def _component(table: str, *, partial: bool, change: bool = False) -> dict[str, Any]:
     """Return the schema of a table with a ``kind``: one alternative for each kind."""
     family = COMPONENT_TABLES.get(table, table)
-    more = {"pre": _ref("pre")} if family == "aggregation" else {}
+    more = _more(table)
     default = default_kinds().get(table)
     alternatives = []
     for kind, keys in kinds(family).items():
@@ -130,10 +142,25 @@ def _component(table: str, *, partial: bool, change: bool = False) -> dict[str, 
     return {"type": "object", "oneOf": alternatives}
 
 
+def _more(table: str) -> dict[str, Any]:
+    """Return the properties that all kinds of a table have."""
+    found = _properties(shared_keys(table))
+    if COMPONENT_TABLES.get(table) == "aggregation":
+        found["pre"] = _ref("pre")
+    if table == "optimizer":
+        found["schedule"] = _ref("schedule")
+    return found
+
+
 def _pre() -> dict[str, Any]:
-    names = {"type": "string", "enum": list(kinds("pre"))}
-    items = {"oneOf": [names, _component("pre", partial=False)]}
+    items = _named("pre")
     return {"type": "array", "items": items, "description": "Pre-aggregations, in their order."}
+
+
+def _named(family: str) -> dict[str, Any]:
+    """Return the schema of a component that may be given by its name alone."""
+    names = {"type": "string", "enum": list(kinds(family))}
+    return {"oneOf": [names, _component(family, partial=False)]}
 
 
 def _any_kind(family: str) -> dict[str, Any]:
@@ -164,8 +191,7 @@ def _leaves() -> dict[str, Any]:
     for name, family in COMPONENT_TABLES.items():
         leaves[f"{name}.kind"] = {"type": "string", "enum": list(kinds(family))}
         leaves |= {f"{name}.{key}": schema for key, schema in _any_kind(family).items()}
-        if family == "aggregation":
-            leaves[f"{name}.pre"] = _ref("pre")
+        leaves |= {f"{name}.{key}": schema for key, schema in _more(name).items()}
     return leaves
 
 

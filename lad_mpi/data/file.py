@@ -31,7 +31,7 @@ class File:
         A NumPy archive, HDF5, IDX, a table or LIBSVM text, each compressed by gzip or not; see
         docs/data.md.
     test_path : str, optional
-        A file of the same kind with samples for testing.
+        A file with samples for testing, in any of these formats.
     target : str or int, optional
         The column of a table to predict, by name or by number, counted from 1. If left
         out, the column named ``y``, or else the last.

@@ -172,7 +172,7 @@ def _read(path: Path, plain: Path, source: str, keys: TableKeys) -> _Found:
 
 def _unreadable(source: str, form: str, error: BaseException) -> DataError:
     return DataError(
-        f"data file {source!r} cannot be read as {form or 'text'}: "
+        f"data file {source!r} cannot be read{form and f' as {form}'}: "
         f"{str(error) or type(error).__name__}",
         hint="see that the file is whole, may be read and has the format of its ending",
     )

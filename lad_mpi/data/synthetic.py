@@ -29,7 +29,7 @@ _LOGIT_SCALE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Synthetic:
-    r"""Linear regression on drawn samples, whose true models differ between subsets.
+    """Linear regression on drawn samples, whose true models differ between subsets.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ class Synthetic:
 
 @dataclass(frozen=True, slots=True)
 class SyntheticClassification:
-    r"""Classification of drawn samples, whose true models differ between subsets.
+    """Classification of drawn samples, whose true models differ between subsets.
 
     Parameters
     ----------
@@ -132,13 +132,9 @@ class SyntheticClassification:
 
     Notes
     -----
-    The features of all samples are z ~ N(0, I). The label of a sample of subset k is drawn
-    from a softmax regression with the matrix X_k (C × p):
-
-    .. math:: P(y = c \mid z) \propto \exp\bigl(\tfrac{10}{\sqrt p} (X_k z)_c\bigr), \qquad
-              X_k = \bar X + \sigma_H E_k
-
-    The entries of X̄ and E_k are drawn from N(0, 1). A logit of the common model then has
+    The features of all samples are z ~ N(0, I). The label of a sample of subset k is c with a
+    probability proportional to exp((10/√p) (X_k z)_c), where X_k = X̄ + σ_H E_k. The entries of
+    the C × p matrices X̄ and E_k are drawn from N(0, 1). A logit of the common model then has
     standard deviation 10, whatever the number of features. Each subset has a random stream of
     its own. Data that differ only in σ_H share the features, X̄, E and the random numbers
     that decide the labels.

@@ -28,21 +28,14 @@ def dispersion(messages: Array) -> float:
     float
         (1/H) Σ_i ‖g_i − ḡ‖².
     """
-    return _mean_and_spread(messages)[1]
-
-
-def _mean_and_spread(rows: Array) -> tuple[Array, float]:
-    xp = namespace(rows)
-    count, dimension = rows.shape
-    mean = xp.empty(dimension, dtype=np.float64)
+    xp = namespace(messages)
+    count, dimension = messages.shape
     total: Any = 0.0
     step = max(1, _BLOCK // count)
-    # A run that diverges is seen in its values, not in warnings.
+    # A run that diverges shows it in its values, not in warnings.
     with np.errstate(over="ignore", invalid="ignore"):
         for start in range(0, dimension, step):
-            columns = slice(start, start + step)
-            mean[columns] = rows[:, columns].sum(axis=0, dtype=np.float64)
-            mean[columns] /= count
-            centred = (rows[:, columns] - mean[columns]).ravel()
+            columns = messages[:, start : start + step]
+            centred = (columns - columns.sum(axis=0, dtype=np.float64) / count).ravel()
             total = total + xp.dot(centred, centred)
-    return mean, float(total) / count
+    return float(total) / count

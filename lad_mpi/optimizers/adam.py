@@ -32,7 +32,7 @@ class Adam:
 
     Notes
     -----
-    With :math:`m_{-1} = v_{-1} = 0`, for each coordinate,
+    From zero, for each coordinate,
 
     .. math::
 

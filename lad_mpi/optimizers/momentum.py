@@ -28,14 +28,14 @@ class Momentum:
 
     Notes
     -----
-    The convention is that of ``torch.optim.SGD`` without dampening. With :math:`v_{-1} = 0`,
+    The convention is that of ``torch.optim.SGD`` without dampening. From zero,
 
     .. math:: v_t = μ v_{t-1} + \hat g_t,
 
-    and the direction is :math:`v_t`, or :math:`\hat g_t + μ v_t` for Nesterov's variant. The
+    and the direction is v_t, or ĝ_t + μ v_t for Nesterov's variant. The
     estimate is not scaled by 1 − μ. For a constant estimate the direction therefore grows to
-    1/(1 − μ) times the estimate. A step size changes the step at once, because it scales the
-    direction and is not part of the sum.
+    1/(1 − μ) times the estimate. The step size is not part of the sum, so a schedule
+    scales the whole direction.
 
     This is momentum on the server. ``devices.momentum`` is momentum on each device.
 

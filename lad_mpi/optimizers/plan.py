@@ -29,11 +29,11 @@ class Updates:
     weight_decay : float
         λ, the decoupled weight decay.
     schedule : Schedule
-        How the step size changes during a run: :math:`γ_t = γ · \mathrm{factor}(t)`.
+        How the step size changes during a run: γ_t is γ times its factor.
 
     Notes
     -----
-    With the direction :math:`p_t`, a step is
+    With the direction p_t of the method, a step is
 
     .. math:: x ← x - γ_t (p_t + λ x).
 

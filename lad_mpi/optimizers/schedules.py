@@ -117,7 +117,7 @@ class Cosine:
 
 @dataclass(frozen=True, slots=True)
 class Inverse:
-    r"""Lower the step size like a power of the inverse of the iteration.
+    """Lower the step size like a power of the inverse of the iteration.
 
     Parameters
     ----------
@@ -130,8 +130,8 @@ class Inverse:
 
     Notes
     -----
-    With s iterations since the warm-up, the factor is :math:`(1 + s/\mathrm{scale})^{-p}`. For
-    1/2 < p ≤ 1 the step sizes add up to infinity and their squares do not, which
+    With s iterations since the warm-up, the factor is (1 + s/scale)^−power. With a power above
+    1/2 and at most 1, the step sizes add up to infinity and their squares do not, which
     stochastic gradient descent needs to converge.
 
     References

@@ -14,7 +14,7 @@ from lad_mpi.attacks import AttackContext, LocalAttack, OmniscientAttack
 from lad_mpi.coding import Code, DecodingCode
 from lad_mpi.compression import ColumnCodec, GpuCodec
 from lad_mpi.data import DataPlan
-from lad_mpi.errors import ParameterError, SpecError, shown
+from lad_mpi.errors import DataError, ParameterError, SpecError, shown
 from lad_mpi.models import CountedModel, ModelFunctions
 from lad_mpi.network import build_network, parse_network
 from lad_mpi.optimizers import Updates
@@ -360,7 +360,12 @@ def _check_momentum(spec: Spec) -> None:
 
 def _check_form(spec: Spec) -> None:
     """Check what is known before the data are read."""
-    form = spec.data.form(task=spec.model.task, has_bias=spec.model.has_bias)
+    try:
+        form = spec.data.form(task=spec.model.task, has_bias=spec.model.has_bias)
+    except DataError as error:
+        raise SpecError(
+            "data.kind", error.message.removeprefix("[data]: "), hint=error.hint
+        ) from error
     if form is not None and isinstance(spec.model, CountedModel):
         dimension = spec.model.dimension_of(form)
         check_dimension(spec, spec.coding.message_parts * dimension)
@@ -410,13 +415,24 @@ def _try_out(spec: Spec) -> None:
             _try(place, pipeline, count, (1,))
     if not faults:
         return
+
+    def aggregate(crafted: Array) -> Array:
+        if spec.coding.message_parts > 1:
+            raise ParameterError(
+                "kind",
+                f"{spec.attack.kind!r} tries how far it can move the estimate of the gradient from "
+                f"the mean of the messages, and messages of {spec.coding.kind!r} have other numbers",
+                hint="take another attack, or another code",
+            )
+        return crafted.mean(axis=0)
+
     context = AttackContext(
         Streams(spec.seed),
         0,
         np.arange(faults),
         count,
         faults,
-        aggregate=lambda crafted: crafted.mean(axis=0),
+        aggregate=aggregate,
     )
     attack = spec.attack
     if isinstance(attack, OmniscientAttack):

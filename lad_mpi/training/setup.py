@@ -124,7 +124,8 @@ class Setup:
         evaluated = objective.num_samples + objective.num_test_samples / 2
         wanted = 4 * evaluated / max(1.0, float(trained))
         most = max(1, self.spec.iterations // 20)
-        return next((every for every in _ROUND if every >= min(wanted, most)), _ROUND[-1])
+        allowed = [every for every in _ROUND if every <= most]
+        return next((every for every in allowed if every >= wanted), allowed[-1])
 
     def channel(
         self, iteration: int, first: int, count: int, rows: HostInts | None = None

@@ -142,7 +142,7 @@ def test_a_broken_data_set_is_caught(complaint, broken):
 
 
 @pytest.mark.parametrize("sound", [Synthetic, SyntheticClassification, Stored])
-def test_sound_data_are_not(complaint, sound):
+def test_sound_data_keep_all_laws(complaint, sound):
     suite = conformance.data(sound)
     assert not [found for law in conformance.laws(suite) if (found := complaint(suite, law))]
 

@@ -4,7 +4,9 @@ import datetime as dt
 
 import pytest
 
+from lad_mpi.data import DataPlan
 from lad_mpi.errors import LadError, SpecError
+from lad_mpi.optimizers import Updates
 from lad_mpi.spec import (
     FAMILIES,
     INJECTED,
@@ -15,7 +17,7 @@ from lad_mpi.spec import (
     parse_toml_spec,
     to_toml,
 )
-from lad_mpi.spec.model import BackendChoice, Devices, Logging, Optimizer, Safety, Spec
+from lad_mpi.spec.model import BackendChoice, Devices, Logging, Safety, Spec
 
 HUGE = 16**9000
 VALUES = [
@@ -25,7 +27,8 @@ VALUES = [
 ]  # fmt: skip
 SECTIONS = {
     "devices": Devices,
-    "optimizer": Optimizer,
+    "data": DataPlan,
+    "optimizer": Updates,
     "logging": Logging,
     "safety": Safety,
     "backend": BackendChoice,
@@ -38,8 +41,7 @@ def places():
     for section, cls in SECTIONS.items():
         for name in field_names(cls):
             yield f"{section}.{name}", lambda v, s=section, n=name: {s: {n: v}}
-    families = ("data", "model", "optimizer", "coding", "compression", "attack", "aggregation")
-    for place in (*families, "pre"):
+    for place in FAMILIES:
         for kind, cls in FAMILIES[place].table.items():
             for name in sorted(set(field_names(cls)) - {INJECTED}):
                 yield (
@@ -51,7 +53,11 @@ def places():
 
 
 def _of(place, table):
-    return {"aggregation": {"pre": [table]}} if place == "pre" else {place: table}
+    if place == "pre":
+        return {"aggregation": {"pre": [table]}}
+    if place == "schedule":
+        return {"optimizer": {"schedule": table}}
+    return {place: table}
 
 
 PLACES = dict(places())

@@ -19,12 +19,17 @@ LABELS = {
     "safety": {"safety": {"timeout_s": 1.0, "checkpoint_every": 3}},
 }
 TIMES = {
-    "compute": {"compute": "shared"},
     "overlap": {"overlap": True},
     "network": {"network": {"emulate": {"latency": "1us"}}},
     "warm-up": {"logging": {"warmup_iterations": 3}},
 }
 NUMBERS = {
+    "compute": {"compute": "shared"},
+    "batches": {"devices": {"count": 5, "byzantine": 1, "batch_size": 1}},
+    "momentum": {"devices": {"count": 5, "byzantine": 1, "momentum": 0.5}},
+    "model": {"model": {"l2": 0.1}},
+    "optimizer": {"optimizer": {"kind": "adam"}},
+    "schedule": {"optimizer": {"schedule": "cosine"}},
     "seed": {"seed": 2},
     "iterations": {"iterations": 7},
     "load": {"coding": {"load": 2}},

@@ -9,9 +9,12 @@ from lad_mpi.aggregation import Krum, NearestNeighbourMixing, TrimmedMean
 from lad_mpi.attacks import SignFlip
 from lad_mpi.coding import Cyclic, DracoRepetition
 from lad_mpi.compression import NoCompression
+from lad_mpi.data import DataPlan, Digits
 from lad_mpi.errors import SpecError, UsageError
 from lad_mpi.network import Network
+from lad_mpi.optimizers import Cosine, GradientDescent, Momentum, Updates
 from lad_mpi.spec import identify, load_spec, parse_spec, parse_toml_spec, to_mapping, to_toml
+from lad_mpi.toml import parse_toml
 
 SPECS = {
     "defaults": {},
@@ -31,6 +34,29 @@ SPECS = {
     },
     "a table with an index": {
         "data": {"kind": "file", "path": "d.csv", "target": "y", "index": True}
+    },
+    "a classifier": {
+        "data": {"kind": "synthetic_classification", "classes": 3},
+        "model": {"kind": "mlp", "hidden": [8, 4], "activation": "tanh", "l2": 0.1},
+        "devices": {"batch_size": 8, "momentum": 0.9},
+        "optimizer": {
+            "kind": "adam",
+            "step_size": 0.01,
+            "weight_decay": 0.1,
+            "schedule": {"kind": "step", "every": 3, "decay": 0.5, "warmup": 2},
+        },
+        "attack": {"kind": "label_flip"},
+    },
+    "prepared data": {
+        "data": {
+            "kind": "digits",
+            "partition": "dirichlet",
+            "concentration": 0.3,
+            "test_fraction": 0.1,
+            "standardize": True,
+            "intercept": False,
+        },
+        "model": {"kind": "softmax_regression"},
     },
     "overlap": {"overlap": True, "attack": {"kind": "alie"}},
     "a GPU": {"backend": {"kind": "cupy", "gpu_transfers": "staged"}},
@@ -256,6 +282,73 @@ REFUSED = {
         "network.emulate.latency",
         "expected a number with its unit, such as '50us', found 5e-05",
     ),
+    "misspelt key of all data": (
+        {"data": {"kind": "digits", "test_fracton": 0.2}},
+        "data.test_fracton",
+        "did you mean 'test_fraction'?",
+    ),
+    "misspelt key of some data": (
+        {"data": {"kind": "synthetic", "dimensoin": 5}},
+        "data.dimensoin",
+        "did you mean 'dimension'?",
+    ),
+    "misspelt key of all optimizers": (
+        {"optimizer": {"kind": "adam", "step_sise": 0.1}},
+        "optimizer.step_sise",
+        "did you mean 'step_size'?",
+    ),
+    "misspelt key of an optimizer": (
+        {"optimizer": {"kind": "adam", "beta": 0.1}},
+        "optimizer.beta",
+        "did you mean 'beta2'?",
+    ),
+    "key of other data": (
+        {"data": {"kind": "synthetic", "path": "a.csv"}},
+        "data.path",
+        "unknown key",
+    ),
+    "partition of drawn data": (
+        {"data": {"kind": "synthetic", "partition": "sorted"}},
+        "data.partition",
+        "has no effect on data that are drawn",
+    ),
+    "unknown schedule": (
+        {"optimizer": {"schedule": "cosin"}},
+        "optimizer.schedule.kind",
+        "did you mean 'cosine'?",
+    ),
+    "misspelt key of a schedule": (
+        {"optimizer": {"schedule": {"kind": "cosine", "warm_up": 3}}},
+        "optimizer.schedule.warm_up",
+        "did you mean 'warmup'?",
+    ),
+    "schedule without its interval": (
+        {"optimizer": {"schedule": "step"}},
+        "optimizer.schedule.every",
+        "is missing, and 'step' needs it",
+    ),
+    "schedule of another form": (
+        {"optimizer": {"schedule": 3}},
+        "optimizer.schedule",
+        "expected a name or a table, found 3",
+    ),
+    "momentum with momenta that cannot be decoded": (
+        {"coding": {"kind": "draco_cyclic_real"}, "devices": {"momentum": 0.5}},
+        "devices.momentum",
+        "cannot be decoded",
+    ),
+    "attack by estimates on messages that are none": (
+        {"coding": {"kind": "draco_cyclic"}, "attack": {"kind": "optimal_alie"}},
+        "attack.kind",
+        "messages of 'draco_cyclic' have other numbers",
+    ),
+    "momentum of one": ({"devices": {"momentum": 1.0}}, "devices.momentum", "below 1"),
+    "batch of nothing": ({"devices": {"batch_size": 0}}, "devices.batch_size", "at least 1"),
+    "classifier of numbers": (
+        {"model": {"kind": "softmax_regression"}},
+        "data.kind",
+        "'synthetic' is for regression, and the model is for classification",
+    ),
     "interval": ({"logging": {"flush_every": 0}}, "logging.flush_every", "at least 1"),
 }
 
@@ -267,6 +360,57 @@ def test_what_cannot_run_is_refused_by_its_key(mapping, key, words):
     assert caught.value.key == key
     assert words in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("kind", ["draco_repetition", "draco_cyclic", "cyclic"])
+def test_momenta_that_are_coded_alike_are_allowed(kind):
+    assert parse_spec({"coding": {"kind": kind}, "devices": {"momentum": 0.5}})
+
+
+@pytest.mark.parametrize("table", ["cosine", {"kind": "cosine"}])
+def test_a_schedule_is_a_word_or_a_table(table):
+    spec = parse_spec({"optimizer": {"schedule": table}})
+    assert spec.optimizer.schedule == Cosine()
+    assert spec.optimizer.method == GradientDescent()
+    schedule = {"kind": "cosine", "final": 0.0, "warmup": 0}
+    assert to_mapping(spec)["optimizer"]["schedule"] == schedule
+
+
+def test_keys_of_all_kinds_and_of_one_kind_share_a_table():
+    spec = parse_spec(
+        {
+            "data": {"kind": "digits", "partition": "sorted", "test_fraction": 0.3},
+            "model": {"kind": "softmax_regression", "l2": 1e-4},
+            "optimizer": {"kind": "momentum", "nesterov": True, "step_size": 0.5},
+        }
+    )
+    assert spec.data == DataPlan(Digits(), partition="sorted", test_fraction=0.3)
+    assert spec.optimizer == Updates(Momentum(nesterov=True), step_size=0.5)
+
+
+OLD = {
+    "synthetic": (
+        {"data": "synthetic", "dimension": 30, "heterogeneity": 0.2},
+        {"kind": "synthetic", "dimension": 30, "heterogeneity": 0.2},
+    ),
+    "no data": ({"dimension": 30}, {"kind": "synthetic", "dimension": 30}),
+    "file": (
+        {"kind": "linear_regression", "data": "a.csv", "partition": "sorted"},
+        {"kind": "file", "path": "a.csv", "partition": "sorted"},
+    ),
+    "diabetes": ({"data": "diabetes"}, {"kind": "diabetes"}),
+}
+
+
+@pytest.mark.parametrize(("problem", "data"), OLD.values(), ids=OLD)
+def test_a_spec_of_version_0_1_is_refused_with_the_tables_of_now(problem, data):
+    with pytest.raises(SpecError, match=r"is now two tables, \[data\] and \[model\]") as caught:
+        parse_spec({"problem": problem, "iterations": 3})
+    assert (caught.value.key, caught.value.exit_code) == ("problem", 2)
+    _, _, tables = caught.value.hint.partition("write\n")
+    # The hint can be copied.
+    assert parse_toml(tables) == {"data": data, "model": {"kind": "linear_regression"}}
+    assert parse_spec(parse_toml(tables))
 
 
 def test_a_codec_of_the_host_cannot_be_told_to_pack_on_a_gpu(take_off_gpu):

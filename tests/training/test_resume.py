@@ -11,6 +11,7 @@ import pytest
 
 from lad_mpi.errors import ExitCode
 from lad_mpi.logs import OutputLock, read_log, validate_log
+from lad_mpi.optimizers import OPTIMIZERS, SCHEDULES
 from lad_mpi.spec import parse_spec
 from lad_mpi.training import Existing, run_spec
 from lad_mpi.training.checkpoint import Checkpoints
@@ -34,6 +35,31 @@ VARIANTS = {
     "draco": {"coding": {"kind": "draco_cyclic_real"}},
     "omniscient": {"attack": {"kind": "alie"}},
     "on the wire": {"attack": {"kind": "mutate"}, "compression": {"kind": "qsgd", "levels": 4}},
+    # The run stops while the attack learns.
+    "attack that learns": {"attack": {"kind": "mimic", "warmup": 18}},
+    "flipped labels": {"attack": {"kind": "label_flip"}},
+    "all states": {
+        "data": {"kind": "synthetic_classification", "classes": 3, "dimension": 4},
+        "model": {"kind": "mlp", "hidden": [3], "l2": 0.01},
+        "devices": {"count": 12, "byzantine": 2, "batch_size": 3, "momentum": 0.9},
+        "compression": {"kind": "top_k", "k": 5, "error_feedback": True},
+        "attack": {"kind": "mimic", "warmup": 18},
+        "aggregation": {"kind": "centered_clipping"},
+        "optimizer": {
+            "kind": "adam",
+            "weight_decay": 0.01,
+            "schedule": {"kind": "cosine", "warmup": 7},
+        },
+    },
+}
+REQUIRED = {"step": {"every": 5}, "inverse": {"scale": 3.0}}
+UPDATES = {
+    **{kind: {"kind": kind} for kind in OPTIMIZERS},
+    "nesterov": {"kind": "momentum", "nesterov": True},
+    **{
+        kind: {"schedule": {"kind": kind, "warmup": 4, **REQUIRED.get(kind, {})}}
+        for kind in SCHEDULES
+    },
 }
 
 
@@ -71,7 +97,7 @@ def assert_same_run(one, two):
             assert values.tobytes() == b[name].tobytes(), name
     np.testing.assert_array_equal(left.iteration, right.iteration)
     assert left.final.model.tobytes() == right.final.model.tobytes()
-    assert left.final.metrics["loss"] == right.final.metrics["loss"]
+    np.testing.assert_equal(left.final.metrics, right.final.metrics)
 
 
 @pytest.fixture
@@ -86,7 +112,7 @@ def straight(tmp_path):
 
 @pytest.mark.usefixtures("standin_gpu")
 @pytest.mark.parametrize("transfers", ["direct", "staged"])
-@pytest.mark.parametrize("variant", ["plain", "stateful rule", "error feedback", "on the wire"])
+@pytest.mark.parametrize("variant", ["plain", "stateful rule", "on the wire", "all states"])
 def test_an_interrupted_run_on_a_gpu_ends_like_one_that_was_not(
     tmp_path, straight, variant, transfers
 ):
@@ -99,6 +125,12 @@ def test_an_interrupted_run_on_a_gpu_ends_like_one_that_was_not(
 @pytest.mark.parametrize("every", [0, 7])
 def test_an_interrupted_run_ends_like_one_that_was_not(tmp_path, straight, variant, every):
     check_that_an_interrupted_run_ends_alike(tmp_path, straight, variant, every)
+
+
+@pytest.mark.parametrize("optimizer", UPDATES.values(), ids=UPDATES)
+def test_every_optimizer_and_schedule_continues_where_it_stopped(tmp_path, straight, optimizer):
+    variant = {"optimizer": {"step_size": 3e-4, "weight_decay": 0.1, **optimizer}}
+    check_that_an_interrupted_run_ends_alike(tmp_path, straight, variant, 7)
 
 
 def check_that_an_interrupted_run_ends_alike(tmp_path, straight, variant, every):
@@ -130,6 +162,24 @@ def test_a_run_stopped_before_the_first_iteration_can_be_resumed(tmp_path, strai
     outcome, notes = start(path, VARIANTS[variant])
     assert (outcome.status, notes) == ("complete", ["continuing after 0 of 23 iterations"])
     assert_same_run(straight(VARIANTS[variant]), path)
+
+
+def test_a_checkpoint_names_every_state(tmp_path):
+    start(tmp_path / "run.h5", VARIANTS["all states"], flushes=2)
+    (path,) = tmp_path.glob("*.npz")
+    with np.load(path) as archive:
+        names = set(archive.files) - {"about"}
+    assert names == {
+        "model",
+        "optimizer/mean",
+        "optimizer/mean_square",
+        "attack/mean",
+        "attack/direction",
+        "attack/device",
+        "rule/state",
+        "devices/residuals",
+        "devices/momentum",
+    }
 
 
 def test_an_interrupted_run_leaves_its_records_and_one_checkpoint(tmp_path):

@@ -278,7 +278,7 @@ def test_residuals_are_kept_for_honest_devices_alone(monkeypatch, run):
 
     def watched(self, coded, iteration, slots):
         pack(self, coded, iteration, slots)
-        blocks.append((self.residuals.copy(), self._byzantine))
+        blocks.append((self.state["residuals"].copy(), self._byzantine))
 
     monkeypatch.setattr(DeviceBlock, "pack", watched)
     run(compression={"kind": "sign", "error_feedback": True})

@@ -427,7 +427,7 @@ _METHODS = """
     squeeze(axis=None)
     std(axis=None, dtype=None, out=None, ddof=0, keepdims=False)
     sum(axis=None, dtype=None, out=None, keepdims=False)
-    swapaxes(axis1, axis2)
+    swapaxes(axis1, axis2, /)
     take(indices, axis=None, out=None)
     trace(offset=0, axis1=0, axis2=1, dtype=None, out=None)
     var(axis=None, dtype=None, out=None, ddof=0, keepdims=False)
@@ -465,6 +465,12 @@ def _add_operators() -> None:
 
 def _add_methods() -> None:
     def method(name: str, signature: Any) -> Any:
+        unnamed = [
+            key
+            for key, value in signature.parameters.items()
+            if value.kind is value.POSITIONAL_ONLY
+        ]
+
         def call(self: ndarray, *args: Any, **options: Any) -> Any:
             given = signature.bind(*args, **options).arguments
             if given.get("kind") not in (None, "stable"):
@@ -481,8 +487,9 @@ def _add_methods() -> None:
             }
             if name == "take" and out is not None and out.dtype != self.dtype:
                 raise TypeError("Output dtype mismatch")
+            by_place = [plain.pop(key) for key in unnamed if key in plain]
             with np.errstate(all="ignore"):
-                found = getattr(self._host, name)(**plain)
+                found = getattr(self._host, name)(*by_place, **plain)
             if out is not None or found is None:
                 return out
             return tuple(map(wrapped, found)) if isinstance(found, tuple) else self._view(found)
