@@ -420,8 +420,8 @@ def _try_out(spec: Spec) -> None:
         if spec.coding.message_parts > 1:
             raise ParameterError(
                 "kind",
-                f"{spec.attack.kind!r} tries how far it can move the estimate of the gradient from "
-                f"the mean of the messages, and messages of {spec.coding.kind!r} have other numbers",
+                f"{spec.attack.kind!r} compares estimates of the gradient with messages, and "
+                f"messages of {spec.coding.kind!r} are not estimates of it",
                 hint="take another attack, or another code",
             )
         return crafted.mean(axis=0)
