@@ -25,8 +25,8 @@ def exact_reference(method: Method, methods: Sequence[Method]) -> Method | None:
     """Return the exact method that a method is compared with.
 
     It has the same data, model, devices, batches, momentum, optimizer, iterations, dtype,
-    packages and revision, and at least one seed in common. If there are several, it is the one with the
-    most seeds in common.
+    packages and revision, and at least one seed in common. If there are several, it is the
+    one with the most seeds in common.
 
     Returns
     -------

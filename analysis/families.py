@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: Parts of a spec that are named elsewhere, or change neither data nor errors.
 _APART = {
     "name", "seed", "data", "model", "devices", "coding", "compression", "attack", "aggregation",
-    "logging", "safety", "network", "compute", "overlap", "backend.gpu_transfers",
+    "logging", "safety", "network", "overlap", "backend.gpu_transfers",
 }  # fmt: skip
 _FEW = 4
 
@@ -98,8 +98,13 @@ class LoadFamily:
     def law(self) -> dict[int, float]:
         """Return the expected dispersion of messages in units of β², by load up to N − 1.
 
-        Loads for which the code has no law are omitted.
+        Loads for which the code has no law are omitted. With momentum or batches, messages
+        do not only depend on the gradients of the current model over all samples, so there is
+        no law in units of their β².
         """
+        devices = self.members[0].table("devices")
+        if devices.get("momentum") or "batch_size" in devices:
+            return {}
         count, honest = self.counts
         found = {}
         for load in range(1, count):
@@ -157,6 +162,10 @@ def setting_of(specs: Iterable[Mapping[str, Any]]) -> str:
     found = list(specs)
     count, faults = zip(*map(_counts, found), strict=True)
     devices = f"N = {_range(count)} devices, f = {_range(faults)} of them Byzantine"
+    for key, name in (("batch_size", "batches of"), ("momentum", "momentum")):
+        values = {_table(spec, "devices").get(key) or 0 for spec in found}
+        if values != {0}:
+            devices += f", {name} {_range(sorted(values))}"
     tables = ("attack", "data", "model")
     parts = [f"{name}: {_several([_table(spec, name) for spec in found])}" for name in tables]
     return "; ".join([devices, *parts])
@@ -323,9 +332,9 @@ def _counts(spec: Mapping[str, Any]) -> tuple[int, int]:
     return int(devices.get("count", 0)), int(devices.get("byzantine", 0))
 
 
-def _range(values: Sequence[int]) -> str:
+def _range(values: Sequence[float]) -> str:
     low, high = min(values), max(values)
-    return f"{low}" if low == high else f"{low} to {high}"
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
 def _several(tables: Sequence[Mapping[str, Any]]) -> str:

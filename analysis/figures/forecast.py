@@ -55,7 +55,10 @@ def forecast_target(forecast: Forecast, question: Question) -> tuple[Figure, str
     """Draw the time to the target along every axis; None without one that is reached."""
     if forecast.target is None or not any(row.to_target_s for row in forecast.rows):
         return None
-    caption = f"Time to {forecast.target}: the time of an iteration times the iterations that the logs took."
+    caption = (
+        f"Time to {forecast.target}: the time of an iteration times the iterations that the logs "
+        "took."
+    )
     return _draw(forecast, question, caption, to_target=True)
 
 

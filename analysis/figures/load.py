@@ -44,6 +44,11 @@ _ROUNDING = 1e-12
 _ZERO = "zero"
 _AT_ZERO: dict[str, Any] = {"marker": "v", "markerfacecolor": "white", "markersize": _SIZE}
 _EXACT: dict[str, Any] = {"color": style.GREY, "linestyle": "--", "linewidth": 0.9, "zorder": 1}
+_LAW_NAME = "law of the dispersion"
+_LAW_IN_WORDS = (
+    "The law of the code is the expected dispersion of uncompressed messages. For cyclic coding it "
+    "is N(H−1)(N−d)/(Hd(N−1)²)."
+)
 _LAW: dict[str, Any] = {"color": "#C8C8C8", "linewidth": 3.0, "zorder": 1}
 
 
@@ -77,8 +82,6 @@ def error_against_load(collection: Collection, metric: Metric) -> tuple[Figure, 
     said = [
         "The effect of redundancy. Left: final loss against load d.",
         "Middle and right: squares relative to β² at the same model, averaged over iterations.",
-        "The law of the code is the expected dispersion of uncompressed messages.",
-        "For cyclic coding it is N(H−1)(N−d)/(Hd(N−1)²).",
     ]
     return _draw(collection, metric, (_final(metric), *_SQUARES), said)
 
@@ -130,6 +133,7 @@ def _draw(
     canvas.heading(figure, setting_of(method.spec for method in methods))
     caption = [
         *said,
+        _LAW_IN_WORDS if _LAW_NAME in entries else "",
         "Triangles at the bottom: zeros, which are not on a logarithmic axis."
         if _ZERO in entries
         else "",
@@ -250,7 +254,7 @@ def _draw_laws(axes: Axes, families: Sequence[LoadFamily]) -> dict[str, Artist]:
     for law in sorted({tuple(law.items()) for law in laws if law}):
         loads, values = zip(*law, strict=True)
         shown = [place for place, load in enumerate(loads) if load <= _MARGIN * most]
-        (entries["law of the dispersion"],) = axes.plot(
+        (entries[_LAW_NAME],) = axes.plot(
             [loads[place] for place in shown], [values[place] for place in shown], **_LAW
         )
     return entries

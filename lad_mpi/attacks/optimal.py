@@ -121,9 +121,10 @@ def _worst(
         return honest[:0].copy()
     if aggregate is None:
         raise ParameterError(
-            "aggregate",
-            "must be given in the context of an attack that applies the server's rule",
-            hint="pass AttackContext(…, aggregate=…), a function of the Byzantine vectors",
+            "kind",
+            "needs the server's estimate as a function of the Byzantine vectors, which codes with "
+            "complex weights (draco_cyclic) do not have",
+            hint="take another attack or code; in a test, pass AttackContext(…, aggregate=…)",
         )
     target = mean(honest)
 

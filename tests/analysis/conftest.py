@@ -11,6 +11,7 @@ import tomli_w
 
 from lad_mpi.logs import Axes, Continuation, FinalState, LogBlock, LogWriter, RunHeader, schema
 from lad_mpi.theory import honest_dispersion
+from lad_mpi.types import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ PHASES = ["broadcast", "compute", "gather", "aggregate", "evaluate"]
 APART = ("attack", "evaluate")
 PACKAGES = ["lad_mpi 0.2.0"]
 COUNT, BYZANTINE, ITERATIONS, WARMUP = 10, 2, 12, 2
+ACCURACY = Metric("test_accuracy", "1", "share of the test samples classified rightly", "higher")
 
 SPEC: dict[str, Any] = {
     "name": "LAD d=2",
@@ -96,13 +98,20 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
         phases: Sequence[str] = PHASES,
         clock: Any = None,
         seconds: dict[str, float] | None = None,
+        further: dict[Metric, Sequence[float]] | None = None,
         **changes: Any,
     ) -> Path:
-        """Write a log; ``launches`` are pairs of ranks and the iteration before which each ends."""
+        """Write a log.
+
+        ``launches`` are pairs of ranks and the iteration before which each ends. ``further``
+        has the values of other metrics, in every iteration and at the end.
+        """
+        own_metrics = (*schema.STEP_METRICS, *(further or {}))
         spec = merge(SPEC, changes)
         rows = spec["iterations"] if status == "complete" else 5
         path = tmp_path / "study" / file
         metrics = make_metrics(spec, rows)
+        metrics |= {metric.name: np.array(v[:-1]) for metric, v in (further or {}).items()}
         uplink = 300 if spec["compression"]["kind"] != "none" else 1000
         uplink += 8 * COUNT * (dimension - 2)
         refusals = np.zeros((rows, len(schema.REASONS)), dtype=np.int64)
@@ -110,7 +119,9 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
         traffic = {"uplink_bytes": np.full(rows, uplink), "downlink_bytes": np.full(rows, 10)}
         loss = metrics["loss"][0] / 10 if final_loss is None else final_loss
         state = FinalState(
-            np.zeros(dimension), {"loss": loss, "gradient_norm": 0.0, "distance_to_optimum": 0.0}
+            np.zeros(dimension),
+            {"loss": loss, "gradient_norm": 0.0, "distance_to_optimum": 0.0}
+            | {metric.name: values[-1] for metric, values in (further or {}).items()},
         )
         first = 0
         for size, stop in launches or [(ranks, rows)]:
@@ -130,7 +141,13 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
                     packages,
                     provenance or {},
                 ),
-                axes=Axes(size, phases, [name for name in phases if name not in APART], WARMUP),
+                axes=Axes(
+                    size,
+                    phases,
+                    [name for name in phases if name not in APART],
+                    WARMUP,
+                    own_metrics,
+                ),
                 dimension=dimension,
                 dtype=np.dtype("float64"),
                 continuation=Continuation(first) if first else None,
@@ -148,6 +165,27 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def accuracies(tmp_path: Path, write_run: Callable[..., Path]) -> Path:
+    """Loads 1, 2, 5 and N, three seeds each, whose accuracy rises with the load.
+
+    It is evaluated in every fourth iteration, and falls a little at the end.
+    """
+    for seed in (1, 2, 3):
+        for load in (1, 2, 5, COUNT):
+            values = np.full(ITERATIONS + 1, np.nan)
+            values[::4] = np.linspace(0.1, 0.9 - 0.4 / load, len(values[::4])) + 0.01 * seed
+            values[-1] -= 0.05
+            write_run(
+                f"lad{load}-{seed}.h5",
+                name=f"LAD d={load}",
+                seed=seed,
+                coding={"load": load},
+                further={ACCURACY: values.tolist()},
+            )
+    return tmp_path / "study"
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """What a component of another package declares counts as what one of the suite does."""
 
-import dataclasses
-
 import pytest
 
 from analysis.exact import exact_reference, is_exact
@@ -11,9 +9,9 @@ from analysis.forecast.workload import workload_of
 from analysis.runs import load_collection
 from analysis.scaling.bounds import phase_bounds, sizes_of
 from analysis.summary import summarise
-from lad_mpi.data import GradientWork
 from lad_mpi.errors import SpecError
 from lad_mpi.logs import read_log
+from lad_mpi.models import GradientWork
 from lad_mpi.records import Baseline, Quantity
 from lad_mpi.spec import parse_spec
 from lad_mpi.theory import honest_dispersion
@@ -27,7 +25,7 @@ import numpy as np
 
 from lad_mpi.aggregation import Cost, Mean, Term
 from lad_mpi.coding import Cyclic
-from lad_mpi.data import GradientWork
+from lad_mpi.models import GradientWork
 
 
 @dataclass(frozen=True)
@@ -58,22 +56,18 @@ class Windows(Cyclic):
 
 @dataclass(frozen=True)
 class Quadratic:
-    dimension: int = 50
     kind: ClassVar[str] = "quadratic"
+    task: ClassVar[str] = "regression"
+    has_bias: ClassVar[bool] = True
 
-    @property
-    def declared_dimension(self):
-        return self.dimension
+    def dimension_of(self, form):
+        return form.num_features
 
-    @property
-    def gradient_work(self):
-        return GradientWork(samples=1, operations=self.dimension, numbers=self.dimension)
+    def gradient_work(self, form, num_samples):
+        return GradientWork(num_samples, operations=50 * num_samples, numbers=50)
 
-    def load(self, num_subsets, streams, backend):
+    def build(self, form, backend):
         raise NotImplementedError
-
-    def digest(self):
-        return ""
 """
 
 
@@ -85,7 +79,7 @@ def mylab(install):
         MYLAB,
         rules=rules,
         codes={"windows": "Windows"},
-        problems={"quadratic": "Quadratic"},
+        models={"quadratic": "Quadratic"},
     )
 
 
@@ -141,17 +135,18 @@ def test_a_run_predicts_the_dispersion_by_the_law_of_its_code():
     assert dispersion_prediction(parse_spec({"coding": fixed})) == "none"
 
 
-def test_a_problem_declares_what_bounds_its_gradients(write_run):
-    run = read_log(write_run(ranks=4, problem={"kind": "quadratic", "dimension": 50}))
+def test_a_model_declares_what_bounds_its_gradients(write_run):
+    data = {"kind": "synthetic", "dimension": 50}
+    run = read_log(write_run(ranks=4, data=data, model={"kind": "quadratic"}))
     sizes = sizes_of(run)
-    assert sizes.gradient == GradientWork(samples=1, operations=50, numbers=50)
+    # Four devices with two subsets of one sample each.
+    assert sizes.gradient == GradientWork(samples=8, operations=400, numbers=50)
     assert sizes.dimension == 50
     rates = {"gemm_each": 5e9, "gemv_each": 1e9, "copy_each": 1e12}
     quantities = (Quantity(name, "1/s", (rate,), 1) for name, rate in rates.items())
     machine = Baseline("now", True, 4, False, {}, tuple(quantities))
     # Operations that it did not say to be slower are bounded by the fastest there are.
-    many = dataclasses.replace(sizes, load=1000)
-    assert phase_bounds(many, machine, 4)["compute"] == pytest.approx(4 * 1000 * 50 / 5e9)
+    assert phase_bounds(sizes, machine, 4)["compute"] == pytest.approx(400 / 5e9)
 
 
 def test_runs_of_a_package_that_cannot_be_imported_are_read_all_the_same(write_run, install):

@@ -61,13 +61,13 @@ def test_methods_of_one_name_are_told_apart_by_what_differs(write_run, tmp_path)
             {"provenance": {"git_revision": "a" * 40, "git_dirty": True}},
             {"revision=aaaaaaaa", "revision=aaaaaaaa+"},
         ),
-        ({"data_digest": "sha256:" + "c" * 64}, {"data=none", "data=cccccccc"}),
+        ({"data_digest": "sha256:" + "c" * 64}, {"data=dddddddd", "data=cccccccc"}),
         ({"packages": ["lad_mpi 0.3.0"]}, {"lad_mpi=0.2.0", "lad_mpi=0.3.0"}),
         ({"packages": ["lad_mpi 0.2.0", "rules 1.0"]}, {"rules=none", "rules=1.0"}),
     ],
 )
 def test_runs_of_another_origin_share_no_number(write_run, tmp_path, change, facts):
-    original = {"provenance": {"git_revision": "a" * 40}}
+    original = {"provenance": {"git_revision": "a" * 40}, "data_digest": "sha256:" + "d" * 64}
     for seed in (1, 2):
         write_run(f"before/{seed}.h5", seed=seed, **original)
         write_run(f"after/{seed}.h5", seed=seed, **{**original, **change}, final_loss=100.0)
@@ -80,6 +80,15 @@ def test_runs_of_another_origin_share_no_number(write_run, tmp_path, change, fac
     assert any(f"differ in {differs}." in note for note in collection.notes)
     uncommitted = any("uncommitted changes" in note for note in collection.notes)
     assert uncommitted == ("git_dirty" in change.get("provenance", {}))
+
+
+def test_shared_gradients_have_other_bits_and_are_a_method_of_their_own(write_run, tmp_path):
+    write_run("a.h5", compute="faithful")
+    write_run("b.h5", compute="shared")
+    collection = load_collection([tmp_path])
+    labels = [method.label for method in collection.methods]
+    assert labels == ["LAD d=2 (compute=faithful)", "LAD d=2 (compute=shared)"]
+    assert [method.shared_compute for method in collection.methods] == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +114,6 @@ def test_what_changes_no_number_splits_no_method(write_run, tmp_path, change):
     ("change", "facts"),
     [
         ({"ranks": 2}, ["ranks=2", "ranks=3"]),
-        ({"compute": "shared"}, ["compute=faithful", "compute=shared"]),
         ({"overlap": True}, ["overlap=no", "overlap=yes"]),
         ({"network": {"emulate": {"latency": "1ms"}}}, ["network=latency=1ms", "network=real"]),
         (
@@ -172,12 +180,12 @@ def test_names_of_networks_share_errors_and_keep_their_times(write_run, tmp_path
 
 def test_times_under_a_joint_name_are_told_apart(write_run, tmp_path):
     write_run("a.h5", seed=1, name="one")
-    write_run("b.h5", seed=2, name="two", compute="shared")
+    write_run("b.h5", seed=2, name="two", overlap=True)
     (method,) = load_collection([tmp_path]).methods
     assert method.label == "one / two"
     assert [timing.label for timing in method.timings] == [
-        "one / two (compute=faithful)",
-        "one / two (compute=shared)",
+        "one / two (overlap=no)",
+        "one / two (overlap=yes)",
     ]
 
 

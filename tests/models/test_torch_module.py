@@ -32,9 +32,7 @@ def test_the_loss_decides_what_it_learns():
 
 @pytest.mark.parametrize("name", ["", "nets", "nets.lenet", "nets:", ":lenet", "a b:c", "nets:a-b"])
 def test_a_factory_has_a_module_and_a_name(name):
-    with pytest.raises(
-        ParameterError, match='module: must name a factory as "package.module:name"'
-    ):
+    with pytest.raises(ParameterError, match="module: must name a factory as"):
         TorchModel(name)
 
 

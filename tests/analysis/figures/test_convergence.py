@@ -11,6 +11,8 @@ from matplotlib.colors import to_hex
 
 from analysis.figures.convergence import median_curve
 from analysis.runs import load_collection
+from lad_mpi.errors import UsageError
+from lad_mpi.types import Metric
 
 LOSSES = ("loss_against_iterations", "loss_against_seconds", "loss_against_uplink")
 
@@ -147,3 +149,48 @@ def test_a_method_without_finite_losses_is_told_and_a_single_point_is_marked(
     assert lines(figure)["b"].get_marker() == "o"
     only = replace(collection, methods=collection.methods[:1])
     assert draw("loss_against_iterations", only) is None
+
+
+def test_accuracies_have_a_linear_axis_that_says_what_is_better(accuracies, draw, laid_out):
+    collection = load_collection([accuracies])
+    figure, caption = draw("test_accuracy_against_iterations", collection)
+    names = laid_out(figure)
+    (axes,) = figure.axes
+    assert axes.get_yscale() == "linear"
+    assert axes.get_ylabel() == "test accuracy (↑ better)"
+    assert "classified rightly; higher is better." in caption
+    drawn = lines(figure)
+    # The points that were evaluated are joined, whatever lies between them.
+    assert drawn["LAD d=2"].get_xdata().tolist() == [0, 4, 8, 12]
+    np.testing.assert_allclose(drawn["LAD d=2"].get_ydata(), [0.12, 0.32, 0.52, 0.67])
+    ends = [drawn[name].get_ydata()[-1] for name in names]
+    assert all(above >= below for above, below in pairwise(ends))
+
+
+def test_a_metric_can_be_asked_for_and_an_unknown_one_is_refused(accuracies, draw, laid_out):
+    collection = load_collection([accuracies])
+    figure, _ = draw("beta_squared_against_uplink", collection, ("beta_squared",))
+    laid_out(figure)
+    assert figure.axes[0].get_ylabel() == "beta squared"
+    with pytest.raises(UsageError, match="did you mean 'beta_squared'"):
+        draw("", collection, ("beta_square",))
+
+
+def test_the_best_lines_are_named_if_there_are_too_many(write_run, tmp_path, draw, laid_out):
+    for place in range(26):
+        values = np.linspace(0.1, 0.2 + 0.02 * place, 13).tolist()
+        write_run(
+            f"{place}.h5",
+            name=f"m{place}",
+            optimizer={"step_size": 1.0 + place},
+            coding={"kind": "draco_repetition"},
+            final_loss=float(place + 1),
+            further={Metric("test_accuracy", "1", "accuracy", "higher"): values},
+        )
+    collection = load_collection([tmp_path])
+    figure, caption = draw("test_accuracy_against_iterations", collection)
+    named = set(laid_out(figure)) - {"other methods"}
+    assert "best final test accuracy" in caption
+    assert named == {f"m{place}" for place in range(14, 26)}
+    figure, _ = draw("loss_against_iterations", collection)
+    assert set(laid_out(figure)) - {"other methods"} == {f"m{place}" for place in range(12)}

@@ -65,6 +65,17 @@ def test_a_loss_of_zero_stands_below_and_one_that_is_no_number_nowhere(
     assert mark.get_xdata()[0] == pytest.approx(2, rel=0.1)
 
 
+@pytest.mark.parametrize("devices", [{"momentum": 0.9}, {"batch_size": 4}])
+def test_no_law_is_drawn_where_there_is_none(write_run, tmp_path, draw, devices):
+    for load in (1, 2, 5):
+        write_run(f"{load}.h5", name=str(load), coding={"load": load}, devices=devices)
+    figure, caption = draw("error_against_load", load_collection([tmp_path]))
+    assert not any(line.get_linewidth() == 3.0 for line in figure.axes[1].lines)
+    assert "law" not in caption
+    word = "momentum 0.9" if "momentum" in devices else "batches of 4"
+    assert f"f = 2 of them Byzantine, {word};" in figure.get_suptitle()
+
+
 def test_without_two_loads_there_is_no_figure(write_run, tmp_path, draw):
     write_run()
     assert draw("error_against_load", load_collection([tmp_path])) is None
@@ -84,3 +95,14 @@ def test_the_same_rule_against_other_faults_is_another_line(write_run, tmp_path,
     samples = figure.legends[0].get_lines()[:4]
     assert len({(line.get_color(), line.get_marker()) for line in samples}) == 4
     assert "f = 1 to 4 of them Byzantine" in figure.get_suptitle()
+
+
+def test_accuracies_are_drawn_against_load_on_a_linear_axis(accuracies, draw, laid_out):
+    figure, caption = draw("test_accuracy_against_load", load_collection([accuracies]))
+    assert laid_out(figure) == ["trimmed mean", "exact recovery"]
+    (axes,) = figure.axes
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
+    assert axes.get_ylabel() == "final test accuracy (↑ better)"
+    drawn = family(axes, "trimmed mean").get_ydata()
+    np.testing.assert_allclose(drawn, 0.87 - 0.4 / np.array([1, 2, 5, 10]))
+    assert "higher is better" in caption

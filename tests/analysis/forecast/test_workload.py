@@ -28,6 +28,28 @@ def test_shared_gradients_are_counted_once_on_average(workload, load, hosted):
     assert sizes.gradients == pytest.approx(np.mean(drawn), rel=0.02)
 
 
+def test_batches_bound_the_samples_of_a_subset(workload):
+    data = {"kind": "synthetic", "samples_per_subset": 12}
+
+    def samples(**changes):
+        return workload(**changes).samples
+
+    assert (samples(), samples(data=data)) == (1, 12)
+    devices = {"count": 20, "byzantine": 4, "batch_size": 5}
+    assert (samples(data=data, devices=devices), samples(devices=devices)) == (5, 1)
+    # Only the data say how many there are, but not more than a batch.
+    assert samples(data={"kind": "diabetes"}, devices=devices) == 5
+
+
+def test_vectors_are_added_after_the_gradients_only_if_shared_or_with_momentum(workload):
+    devices = {"count": 20, "byzantine": 4, "momentum": 0.9}
+    assert workload(load=5).encoded == 0
+    assert workload(load=5, devices=devices).encoded == 1
+    assert workload(load=5, compute="shared").encoded == 5
+    # Their costs differ, so each has coefficients of its own.
+    assert workload().group("compute") != workload(compute="shared").group("compute")
+
+
 def test_fixed_rows_overlap(workload):
     coding = {"kind": "cyclic", "load": 4, "assignment": "fixed"}
     assert workload(ranks=5, coding=coding, compute="shared").gradients == 5 + 4 - 1

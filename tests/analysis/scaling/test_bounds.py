@@ -7,8 +7,8 @@ import pytest
 from analysis.cli import main
 from analysis.scaling import load_scaling, summarise_scaling, void_lines
 from analysis.scaling.bounds import Sizes, phase_bounds, sizes_of
-from lad_mpi.data import GradientWork
 from lad_mpi.logs import read_log
+from lad_mpi.models import GradientWork
 from lad_mpi.network import Network
 from lad_mpi.records import Baseline, Quantity
 from lad_mpi.records.baseline import ALONE
@@ -30,8 +30,10 @@ MACHINE = Baseline(
         Quantity("gather", "s", (1e-2,), 100),
     ),
 )  # fmt: skip
+#: Five devices with two subsets of three samples each.
+WORK = GradientWork(30, 120_000, 31_000, "gemv")
 SIZES = Sizes(
-    devices=10, hosted=5, load=2, gradient=GradientWork(3, 12_000, 3000, "gemv"),
+    devices=10, hosted=5, load=2, encoded=0, gradient=WORK, distinct=WORK,
     dimension=1000, values=1000, item_bytes=8, uplink_bytes=100, downlink_bytes=100,
     gram=False, several=True,
 )  # fmt: skip
@@ -39,8 +41,7 @@ SIZES = Sizes(
 
 def test_every_phase_has_the_bound_that_its_formula_says():
     bounds = phase_bounds(SIZES, MACHINE, 3)
-    assert bounds["compute"] == pytest.approx(10 * 3 * 1000 * 8 / 5e8)
-    assert bounds["encode"] == pytest.approx(5 * 2 * 8000 / 5e9 + 5 * 8000 / 5e8)
+    assert bounds["compute"] == pytest.approx(31_000 * 8 / 5e8)
     assert bounds["pack"] == pytest.approx((5 * 8000 + 50) / 5e8)
     assert bounds["unpack"] == pytest.approx((100 + 10 * 8000) / 1e9)
     assert bounds["aggregate"] == pytest.approx(10 * 8000 / 1e9)
@@ -48,21 +49,32 @@ def test_every_phase_has_the_bound_that_its_formula_says():
     assert bounds["communication"] == pytest.approx(1.1e-2)
 
 
+def test_only_vectors_that_are_added_after_the_gradients_bound_the_encoding():
+    assert "encode" not in phase_bounds(SIZES, MACHINE, 3)
+    shared = dataclasses.replace(SIZES, encoded=2)
+    bound = phase_bounds(shared, MACHINE, 3)["encode"]
+    assert bound == pytest.approx(5 * 2 * 8000 / 5e9 + 5 * 8000 / 5e8)
+
+
 def test_operations_bound_where_they_take_longer_than_bytes():
-    many = dataclasses.replace(SIZES, load=1000)
-    assert phase_bounds(many, MACHINE, 3)["compute"] == pytest.approx(4 * 5 * 1000 * 3 * 1000 / 5e9)
+    many = dataclasses.replace(SIZES, gradient=GradientWork(15_000, 6e7, 15_001_000, "gemv"))
+    assert phase_bounds(many, MACHINE, 3)["compute"] == pytest.approx(6e7 / 5e9)
     gram = dataclasses.replace(SIZES, gram=True, devices=1000, uplink_bytes=1e4)
     assert phase_bounds(gram, MACHINE, 3)["aggregate"] == pytest.approx(1000 * 1001 * 1000 / 1e10)
 
 
 def test_one_device_rank_is_bounded_by_what_one_can_do_alone():
     alone = dataclasses.replace(SIZES, several=False)
-    assert phase_bounds(alone, MACHINE, 2)["compute"] == pytest.approx(10 * 3 * 1000 * 8 / 1e9)
+    assert phase_bounds(alone, MACHINE, 2)["compute"] == pytest.approx(31_000 * 8 / 1e9)
 
 
 def test_float32_halves_bytes_and_doubles_the_rate():
-    single = dataclasses.replace(SIZES, item_bytes=4, load=1000)
-    assert phase_bounds(single, MACHINE, 3)["compute"] == pytest.approx(4 * 5e6 * 3 / 1e10)
+    assert phase_bounds(dataclasses.replace(SIZES, item_bytes=4), MACHINE, 3)[
+        "compute"
+    ] == pytest.approx(31_000 * 4 / 5e8)
+    many = GradientWork(15_000, 6e7, 15_001_000, "gemv")
+    single = dataclasses.replace(SIZES, item_bytes=4, gradient=many)
+    assert phase_bounds(single, MACHINE, 3)["compute"] == pytest.approx(6e7 / 1e10)
 
 
 def test_an_emulated_network_is_its_own_bound():
@@ -84,11 +96,38 @@ def test_one_process_has_no_collectives_and_what_was_not_measured_bounds_nothing
 @pytest.mark.parametrize(("rule", "gram"), [("trimmed_mean", False), ("krum", True)])
 def test_sizes_are_those_of_the_log(write_run, rule, gram):
     run = read_log(write_run(ranks=4, aggregation={"kind": rule, "pre": []}))
+    work = GradientWork(8, 3200, 900, "gemv")
     assert sizes_of(run) == Sizes(
-        devices=10, hosted=4, load=2.0, gradient=GradientWork(1, 400, 100, "gemv"),
+        devices=10, hosted=4, load=2.0, encoded=0.0, gradient=work, distinct=work,
         dimension=100, values=100, item_bytes=8,
         uplink_bytes=1000.0, downlink_bytes=10.0, gram=gram, several=True,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "samples", "distinct"),
+    [
+        # Four devices with two subsets each, of ten subsets.
+        ({}, 4 * 2 * 12, 8 * 12),
+        ({"devices": {"batch_size": 5}}, 4 * 2 * 5, 8 * 5),
+        ({"devices": {"batch_size": 50}}, 4 * 2 * 12, 8 * 12),
+        ({"coding": {"load": 5}}, 4 * 5 * 12, 10 * 12),
+        # A rank that shares gradients computes those of one device at least.
+        ({"coding": {"load": 5}, "compute": "shared"}, 5 * 12, 10 * 12),
+    ],
+)
+def test_the_work_of_a_rank_is_that_of_its_batches(write_run, changes, samples, distinct):
+    data = {"kind": "synthetic", "dimension": 50, "samples_per_subset": 12}
+    sizes = sizes_of(read_log(write_run(ranks=4, data=data, **changes)))
+    assert sizes.gradient.samples == samples
+    assert sizes.gradient.operations == 4 * samples * 50
+    assert sizes.distinct.numbers == distinct * 50 + 50
+
+
+def test_momentum_and_shared_gradients_are_vectors_to_add(write_run):
+    changes = [{}, {"devices": {"momentum": 0.9}}, {"compute": "shared"}]
+    runs = [read_log(write_run(f"{i}.h5", **change)) for i, change in enumerate(changes)]
+    assert [sizes_of(run).encoded for run in runs] == [0.0, 1.0, 2.0]
 
 
 def test_gram_rules_are_known_through_pre_aggregations_too(write_run):
