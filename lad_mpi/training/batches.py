@@ -76,7 +76,7 @@ class Batch:
         for row, (held, values) in enumerate(zip(subsets, weights, strict=True)):
             own = held[held >= 0]
             parts = [self._samples[self._offsets[k] : self._offsets[k + 1]] for k in own]
-            samples[row] = np.concatenate(parts)
+            samples[row] = np.concatenate([samples[row, :0], *parts])
             scales[row] = np.repeat(values[held >= 0] / self._sizes[own], self._sizes[own])
         return samples, scales
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lad_mpi.spec import Spec
     from lad_mpi.training.objective import Objective
     from lad_mpi.training.setup import Setup
-    from lad_mpi.types import Array, Metric
+    from lad_mpi.types import Array, HostFloats, Metric
 
 
 NO_PREDICTION = "none"
@@ -109,9 +109,23 @@ class EvaluationShare:
         for number, rank in enumerate(hosts):
             share = number * blocks // len(hosts), (number + 1) * blocks // len(hosts)
             self._blocks[rank] = range(*share)
+        most, metrics = max(map(len, self._nodes)), len(self._objective.functions.metrics)
+        self._shapes = (
+            (most, 2 + setup.dimension + metrics),
+            (most * self._objective.uses_batches, 2 + setup.dimension),
+            (max(map(len, self._blocks)), metrics),
+        )
+        self._numbers = np.zeros(sum(rows * columns for rows, columns in self._shapes))
 
-    def evaluate(self, model: Array, iteration: int) -> Evaluated | None:
-        """Evaluate a model together with all ranks.
+    def room(self) -> HostFloats | None:
+        """Allocate memory for the numbers of all ranks, on the server."""
+        link = self._setup.link
+        return np.empty((link.size, len(self._numbers))) if link.is_server else None
+
+    def evaluate(
+        self, model: Array, iteration: int, room: HostFloats | None = None
+    ) -> Evaluated | None:
+        """Evaluate a model together with all ranks, in one collective.
 
         Parameters
         ----------
@@ -119,77 +133,86 @@ class EvaluationShare:
             The model.
         iteration : int
             Iteration whose batches are evaluated beside the whole data.
+        room : ndarray, optional
+            From :meth:`room`, on the server.
 
         Returns
         -------
         Evaluated or None
             The result on the server; None elsewhere.
         """
-        objective = self._objective
-        whole = self._moments(model, None)
-        batch = self._moments(model, iteration) if objective.uses_batches else whole
-        test = self._test_sums(model)
-        if whole is None or batch is None:
+        objective, link = self._objective, self._setup.link
+        whole, batch, test = self._tables(self._numbers)
+        self._measure_nodes(model, None, whole)
+        if objective.uses_batches:
+            self._measure_nodes(model, iteration, batch)
+        for row, block in zip(test, self._blocks[link.rank], strict=False):
+            row[:] = objective.test_sums(model, block)
+        gathered = link.collect(self._numbers, room)
+        if gathered is None:
             return None
-        xp, count = self._setup.backend.xp, objective.num_subsets
-        gradient = whole.means[0]
-        penalty = objective.penalty(norm(model) ** 2)
-        sums = [float(total) for total in whole.sums[0]]
-        metrics = {}
-        for metric, train, tested in zip(objective.functions.metrics, sums, test, strict=True):
-            if metric.name == names.LOSS:
-                metrics[names.LOSS] = train / count + penalty
-            else:
-                metrics[names.on_train(metric.name)] = train / objective.num_samples
-            if objective.num_test_samples:
-                metrics[names.on_test(metric.name)] = tested / objective.num_test_samples
+        whole, batch, test = self._tables(gathered)
+        truth = self._combined(whole)
+        sample = self._combined(batch) if objective.uses_batches else truth
+        count = objective.num_subsets
         return Evaluated(
-            xp.ascontiguousarray(gradient),
-            float(whole.spreads[0, 0]) / count,
-            float(batch.spreads[0, 0]) / count,
-            norm(batch.means[0]),
-            metrics,
+            truth.means[0].copy(),
+            float(truth.spreads[0, 0]) / count,
+            float(sample.spreads[0, 0]) / count,
+            norm(sample.means[0]),
+            self._metrics(model, truth, test),
         )
 
-    def _moments(self, model: Array, iteration: int | None) -> Moments | None:
-        objective, link = self._objective, self._setup.link
-        dimension, count = objective.dimension, objective.num_subsets
+    def _tables(self, numbers: HostFloats) -> list[HostFloats]:
+        """Return the tables of a rank, or of all ranks, as views of their numbers.
+
+        They are the moments of nodes over all samples and over batches, and the sums over
+        blocks of the test set.
+        """
+        edges = np.cumsum([rows * columns for rows, columns in self._shapes[:-1]])
+        parts = np.split(numbers, edges, axis=-1)
+        return [
+            part.reshape(*numbers.shape[:-1], *shape)
+            for part, shape in zip(parts, self._shapes, strict=True)
+        ]
+
+    def _measure_nodes(self, model: Array, iteration: int | None, table: HostFloats) -> None:
+        objective = self._objective
 
         def leaves(first: int, stop: int) -> Moments:
             return objective.moments(model, first, stop, iteration)
 
-        own = [node_moments(node, count, leaves, dimension) for node in self._nodes[link.rank]]
-        if link.size == 1:
-            return own[0]
-        width = 2 + dimension + (len(objective.functions.metrics) if iteration is None else 0)
-        most = max(map(len, self._nodes))
-        table = np.zeros((most, width))
-        for row, moments in zip(table, own, strict=False):
+        for row, node in zip(table, self._nodes[self._setup.link.rank], strict=False):
+            moments = node_moments(node, objective.num_subsets, leaves, objective.dimension)
             row[:] = to_host(moments.table())[0]
-        tables = link.collect(table)
-        if tables is None:
-            return None
+
+    def _combined(self, tables: HostFloats) -> Moments:
         backend = self._setup.backend
         found = {
-            node: Moments.from_table(backend.asarray(row[None], dtype=np.float64), dimension)
+            node: Moments.from_table(
+                backend.asarray(row[None], dtype=np.float64), self._objective.dimension
+            )
             for nodes, rows in zip(self._nodes, tables, strict=True)
             for node, row in zip(nodes, rows, strict=False)
         }
-        return root_moments(found, count)
+        return root_moments(found, self._objective.num_subsets)
 
-    def _test_sums(self, model: Array) -> list[float]:
-        objective, link = self._objective, self._setup.link
-        width = len(objective.functions.metrics)
-        if not objective.num_test_blocks:
-            return [math.nan] * width
-        table = np.zeros((max(map(len, self._blocks)), width))
-        for row, block in zip(table, self._blocks[link.rank], strict=False):
-            row[:] = objective.test_sums(model, block)
-        tables = link.collect(table)
-        if tables is None:
-            return [math.nan] * width
-        # One block after another, so that rows that no rank filled change no bit.
-        return [float(total) for total in np.cumsum(tables.reshape(-1, width), axis=0)[-1]]
+    def _metrics(self, model: Array, truth: Moments, test: HostFloats) -> dict[str, float]:
+        objective = self._objective
+        num_tests, metrics = objective.num_test_samples, {}
+        if num_tests:
+            # One block after another, so that rows that no rank filled change no bit.
+            tested = np.cumsum(test.reshape(-1, test.shape[-1]), axis=0)[-1]
+        for place, metric in enumerate(objective.functions.metrics):
+            total = float(truth.sums[0, place])
+            if metric.name == names.LOSS:
+                penalty = objective.penalty(norm(model) ** 2)
+                metrics[names.LOSS] = total / objective.num_subsets + penalty
+            else:
+                metrics[names.on_train(metric.name)] = total / objective.num_samples
+            if num_tests:
+                metrics[names.on_test(metric.name)] = float(tested[place]) / num_tests
+        return metrics
 
 
 class Evaluator:

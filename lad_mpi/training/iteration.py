@@ -199,8 +199,10 @@ class Loop:
 
     def evaluate(self, model: Array) -> Evaluated:
         """Evaluate a model on all ranks, with the batches of the last iteration; on the server."""
+        # Allocate before the broadcast: if memory runs out, no rank waits in a collective.
+        room = self._evaluation.room()
         self.announce(Command.EVALUATE, model)
-        evaluated = self._evaluate()
+        evaluated = self._evaluate(room)
         if evaluated is None:
             raise RuntimeError("only the server evaluates")
         return evaluated
@@ -283,10 +285,9 @@ class Loop:
         self.pending = 0
         return self.setup.link.collect(self.clock.table, self._seconds)
 
-    def _evaluate(self) -> Evaluated | None:
-        backend = self.setup.backend
-        model = backend.asarray(self._downlink_model())
-        return self._evaluation.evaluate(model, self._last)
+    def _evaluate(self, room: HostFloats | None = None) -> Evaluated | None:
+        model = self.setup.backend.asarray(self._downlink_model())
+        return self._evaluation.evaluate(model, self._last, room)
 
     def _gather_states(self, room: dict[str, HostFloats]) -> dict[str, HostFloats]:
         setup = self.setup

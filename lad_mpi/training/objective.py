@@ -160,6 +160,9 @@ class Objective:
         out: Array,
     ) -> None:
         """Write the weighted gradient of each row of samples, a part of a long row at a time."""
+        if not samples.shape[1]:
+            out[...] = 0
+            return
         step = max(1, _MOST // int(self._features.shape[1]))
         part = out
         for first in range(0, samples.shape[1], step):

@@ -39,12 +39,22 @@ SPECS = {
     "error feedback": '[compression]\nkind = "sign"\nerror_feedback = true\n',
     "hostile bytes": '[attack]\nkind = "mutate"\n[compression]\nkind = "natural"\n',
     "decoder": '[coding]\nkind = "draco_cyclic_real"\n',
+    "training": """
+data.kind = "synthetic_classification"
+model.kind = "mlp"
+devices.batch_size = 4
+devices.momentum = 0.9
+compression = { kind = "top_k", k = 9, error_feedback = true }
+attack = { kind = "mimic", warmup = 25 }
+optimizer = { kind = "adam", schedule = "cosine" }
+""",
 }
 SPEC = f"""
 name = "ordeal"
 iterations = {ITERATIONS}
-data = {{ dimension = 6 }}
-devices = {{ count = 10, byzantine = 2 }}
+data.dimension = 6
+devices.count = 10
+devices.byzantine = 2
 logging = {{ flush_every = {FLUSH_EVERY}, evaluate_every = 2 }}
 safety = {{ checkpoint_every = {CHECKPOINT_EVERY}, timeout_s = 3.0 }}
 """

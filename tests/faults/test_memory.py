@@ -69,6 +69,7 @@ def starve(tmp_path):
         (3, 1, "device block"),
         (3, 0, "evaluator"),
         (3, 0, "messages"),
+        (3, 0, "evaluation"),
         (3, 0, "state"),
         (3, 0, "checkpoint"),
     ],

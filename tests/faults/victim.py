@@ -44,6 +44,7 @@ POINTS = {
     "gathered": ("lad_mpi.transport.mpi", "MpiExchange.gather", "after", "all"),
     "collect": ("lad_mpi.transport.mpi", "MpiLink.collect", "before", "all"),
     "aggregate": ("lad_mpi.training.server", "Server.aggregate", "before", "server"),
+    "evaluate": ("lad_mpi.training.evaluate", "EvaluationShare.evaluate", "before", "all"),
     "update": ("lad_mpi.training.server", "Server.update", "after", "server"),
     "log drafted": ("lad_mpi.logs.writer", "create_growing", "after", "server"),
     "rows written": ("lad_mpi.logs.writer", "LogWriter._extend", "after", "server"),
@@ -68,6 +69,7 @@ MEMORY = {
     "evaluator": ("lad_mpi.training.evaluate", "Evaluator.__init__", "during", "server"),
     "messages": ("lad_mpi.training.server", "Server.receive", "during", "server"),
     "compute": ("lad_mpi.training.device", "DeviceBlock.encode", "during", "devices"),
+    "evaluation": ("lad_mpi.training.iteration", "Loop.evaluate", "during", "server"),
     "state": ("lad_mpi.training.iteration", "Loop.collect_state", "during", "server"),
     "checkpoint": ("lad_mpi.training.checkpoint", "_write", "during", "server"),
 }

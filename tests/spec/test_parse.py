@@ -340,7 +340,7 @@ REFUSED = {
     "attack by estimates on messages that are none": (
         {"coding": {"kind": "draco_cyclic"}, "attack": {"kind": "optimal_alie"}},
         "attack.kind",
-        "messages of 'draco_cyclic' have other numbers",
+        "needs the server's estimate as a function of the Byzantine vectors",
     ),
     "momentum of one": ({"devices": {"momentum": 1.0}}, "devices.momentum", "below 1"),
     "batch of nothing": ({"devices": {"batch_size": 0}}, "devices.batch_size", "at least 1"),

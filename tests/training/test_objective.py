@@ -153,6 +153,17 @@ def test_the_bits_of_a_device_do_not_depend_on_its_companions(
     assert single.tobytes() == whole.tobytes()
 
 
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+def test_a_device_without_subsets_has_a_gradient_of_zero(sizes):
+    tested = objective(dataset(sizes, SOFTMAX), SOFTMAX, l2=0.1)
+    x, subsets = random_model(tested), SUBSETS.copy()
+    subsets[1] = -1
+    found = coded(tested, x, subsets, WEIGHTS["one a subset"], iteration=0)
+    expected = coded(tested, x, SUBSETS, WEIGHTS["one a subset"], iteration=0)
+    expected[1] = 0
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_gradients_may_be_written_to_rows_that_lie_apart():
     tested = objective(dataset(SIZES["equal"], SOFTMAX), SOFTMAX, l2=0.1)
     x, weights = random_model(tested), WEIGHTS["one a device"]
