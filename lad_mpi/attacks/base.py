@@ -41,7 +41,7 @@ class AttackContext:
         For omniscient attacks: takes the vectors that the Byzantine devices would send,
         shape (f, Q), and returns the server's estimate ĝ, shape (Q,). It applies the rule or
         the decoder of the run to them and to the honest messages. It changes no state, and
-        leaves out the codec.
+        leaves out the codec. None if the messages of the code are not estimates of ∇F.
     """
 
     streams: Streams

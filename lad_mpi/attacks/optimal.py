@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 
 import numpy as np
+from annotated_types import Ge, Le
 
 from lad_mpi.attacks.base import mean, sent_by_all, standard_deviation
 from lad_mpi.errors import ParameterError
-from lad_mpi.parameters import Count, check_parameters
+from lad_mpi.parameters import check_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # Those of ByzFL.
 _FIRST_STEP, _CONTRACTION = 10.0, 0.8
+#: Every evaluation applies the rule once more.
+_Evaluations: TypeAlias = Annotated[int, Ge(1), Le(1000)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class OptimalAlie:
     2023, arXiv:2302.01772, optimise the factor. ByzFL has the line search.
     """
 
-    evaluations: Count = 20
+    evaluations: _Evaluations = 20
 
     kind: ClassVar[str] = "optimal_alie"
     cost: ClassVar[str] = "2 · evaluations times the rule"
@@ -88,7 +91,7 @@ class OptimalIpm:
     2023, arXiv:2302.01772, optimise the factor. ByzFL has the line search.
     """
 
-    evaluations: Count = 20
+    evaluations: _Evaluations = 20
 
     kind: ClassVar[str] = "optimal_ipm"
     cost: ClassVar[str] = "2 · evaluations times the rule"
@@ -118,9 +121,10 @@ def _worst(
         return honest[:0].copy()
     if aggregate is None:
         raise ParameterError(
-            "aggregate",
-            "must be given in the context of an attack that applies the server's rule",
-            hint="pass AttackContext(…, aggregate=…), a function of the Byzantine vectors",
+            "kind",
+            "needs the server's estimate as a function of the Byzantine vectors, which codes with "
+            "complex weights (draco_cyclic) do not have",
+            hint="take another attack or code; in a test, pass AttackContext(…, aggregate=…)",
         )
     target = mean(honest)
 

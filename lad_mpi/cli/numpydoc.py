@@ -12,7 +12,7 @@ _UNDERLINE = re.compile(r"-{3,}\s*$")
 _PARAMETER = re.compile(r"(?P<names>\*{0,2}\w+(?:, \*{0,2}\w+)*)(?: : .*)?$")
 _MARKER = re.compile(r"^\.\. \[[^\]]+\]\s*")
 _ROLE = re.compile(r":\w+:`~?(?:[\w.]*\.)?([^`]*)`")
-_LINK = re.compile(r"arXiv:\d{4}\.\d{4,5}|doi:[^\s,;)]+", re.IGNORECASE)
+_LINK = re.compile(r"arXiv:\d{4}\.\d{4,5}|doi:(?:\([^\s)]*\)|[^\s,;()])+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,9 +159,10 @@ def is_required(field: dataclasses.Field[Any]) -> bool:
 
 def default_of(field: dataclasses.Field[Any]) -> Any:
     """Return the default of a field that has one."""
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    return field.default
+    factory = field.default_factory
+    value = field.default if factory is dataclasses.MISSING else factory()
+    # As TOML and JSON have it.
+    return list(value) if isinstance(value, tuple) else value
 
 
 def sections() -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from lad_mpi.errors import ParameterError
+from lad_mpi.errors import ParameterError, shown
 from lad_mpi.models.base import GradientWork
 from lad_mpi.models.losses import CROSS_ENTROPY, SQUARED_ERROR, Loss, check_classes, quiet
 from lad_mpi.parameters import Count, NotNegative, check_parameters
@@ -127,7 +127,9 @@ class Mlp:
         check_parameters(self)
         for size in self.hidden:
             if not 1 <= size <= LARGEST_COUNT:
-                raise ParameterError("hidden", f"a layer must have at least 1 unit, not {size}")
+                raise ParameterError(
+                    "hidden", f"a layer must have 1 to {LARGEST_COUNT} units, not {shown(size)}"
+                )
 
     @property
     def task(self) -> Task:

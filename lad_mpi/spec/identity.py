@@ -42,7 +42,6 @@ _OF_DATA = (
     "data.kind",
     "data.path",
     "data.test_path",
-    "data.labels",
     "data.target",
     "data.header",
     "data.index",

@@ -415,13 +415,24 @@ def _try_out(spec: Spec) -> None:
             _try(place, pipeline, count, (1,))
     if not faults:
         return
+
+    def aggregate(crafted: Array) -> Array:
+        if spec.coding.message_parts > 1:
+            raise ParameterError(
+                "kind",
+                f"{spec.attack.kind!r} tries how far it can move the estimate of the gradient from "
+                f"the mean of the messages, and messages of {spec.coding.kind!r} have other numbers",
+                hint="take another attack, or another code",
+            )
+        return crafted.mean(axis=0)
+
     context = AttackContext(
         Streams(spec.seed),
         0,
         np.arange(faults),
         count,
         faults,
-        aggregate=lambda crafted: crafted.mean(axis=0),
+        aggregate=aggregate,
     )
     attack = spec.attack
     if isinstance(attack, OmniscientAttack):

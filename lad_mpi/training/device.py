@@ -13,9 +13,14 @@ from lad_mpi.training.clock import Clock, Phase
 from lad_mpi.training.setup import MOMENTUM, RESIDUALS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lad_mpi.coding import Assignment
     from lad_mpi.training.setup import Setup
     from lad_mpi.types import Array, HostBools, HostBytes, HostFloats, HostInts
+
+#: Numbers of subsets that are looked up at once.
+_AT_ONCE = 2**16
 
 
 class DeviceBlock:
@@ -72,20 +77,20 @@ class DeviceBlock:
         setup = self._setup
         with clock(Phase.COMPUTE):
             assignment = setup.assignment(iteration)
-            subsets = assignment.part(self._own, slice(None))
-            parts = [(part, scales[self._own]) for part, scales in self._weighted(assignment)]
-            if setup.spec.compute == "faithful":
-                for part, scales in parts:
-                    setup.objective.coded_gradients(
-                        model,
-                        subsets,
-                        scales,
-                        part,
-                        iteration=iteration,
-                        corrupted=self._corrupted,
-                    )
         if setup.spec.compute == "shared":
-            self._share(model, subsets, parts, iteration, clock)
+            self._share(model, assignment, iteration, clock)
+        else:
+            with clock(Phase.COMPUTE):
+                for rows, subsets in self._blocks(assignment):
+                    for part, weights in self._weighted(assignment):
+                        setup.objective.coded_gradients(
+                            model,
+                            subsets,
+                            weights[rows],
+                            part[rows],
+                            iteration=iteration,
+                            corrupted=None if self._corrupted is None else self._corrupted[rows],
+                        )
         beta = setup.spec.devices.momentum
         if not beta:
             return self._coded
@@ -99,31 +104,41 @@ class DeviceBlock:
         return self._coded
 
     def _weighted(self, assignment: Assignment) -> list[tuple[Array, HostFloats]]:
-        return list(zip(self._parts, assignment.weight_parts, strict=True))
+        """Return the parts of the vectors of this rank's devices, each with its weights."""
+        weights = (part[self._own] for part in assignment.weight_parts)
+        return list(zip(self._parts, weights, strict=True))
 
-    def _share(
-        self,
-        model: Array,
-        subsets: HostInts,
-        parts: list[tuple[Array, HostFloats]],
-        iteration: int,
-        clock: Clock,
-    ) -> None:
+    def _blocks(self, assignment: Assignment) -> Iterator[tuple[slice, HostInts]]:
+        """Yield a few devices at a time, by their rows, and their subsets.
+
+        A table of the subsets of all devices would grow with the load.
+        """
+        step = max(1, _AT_ONCE // assignment.max_load)
+        for start in range(0, self._count, step):
+            rows = slice(start, min(start + step, self._count))
+            devices = slice(self._first + rows.start, self._first + rows.stop)
+            yield rows, assignment.part(devices, slice(None))
+
+    def _share(self, model: Array, assignment: Assignment, iteration: int, clock: Clock) -> None:
         """Compute each distinct subset gradient once, and combine them for each device.
 
         Honest devices and those that train on corrupted targets have gradients of their own.
         """
-        xp, dtype = self._setup.backend.xp, self._setup.backend.dtype
+        setup = self._setup
+        xp, dtype = setup.backend.xp, setup.backend.dtype
+        parts = self._weighted(assignment)
         corrupted = self._corrupted
         if corrupted is None:
             corrupted = np.zeros(self._count, dtype=bool)
         for flipped in np.unique(corrupted).tolist():
-            rows = np.flatnonzero(corrupted == flipped)
             with clock(Phase.COMPUTE):
-                distinct = np.unique(subsets[rows])
-                distinct = distinct[distinct >= 0]
-                table = xp.empty((len(distinct), self._setup.dimension), dtype=dtype)
-                self._setup.objective.coded_gradients(
+                needed = np.zeros(setup.objective.num_subsets, dtype=bool)
+                for rows, subsets in self._blocks(assignment):
+                    held = subsets[corrupted[rows] == flipped]
+                    needed[held[held >= 0]] = True
+                distinct = np.flatnonzero(needed)
+                table = xp.empty((len(distinct), setup.dimension), dtype=dtype)
+                setup.objective.coded_gradients(
                     model,
                     distinct[:, None],
                     np.ones((1, 1)),
@@ -132,12 +147,14 @@ class DeviceBlock:
                     corrupted=np.full(len(distinct), flipped),
                 )
             with clock(Phase.ENCODE):
-                for row in rows.tolist():
-                    held = subsets[row][subsets[row] >= 0]
-                    chosen = table[xp.asarray(np.searchsorted(distinct, held))]
-                    for part, scales in parts:
-                        scale = np.broadcast_to(scales[row], subsets[row].shape)[: len(held)]
-                        part[row] = self._setup.backend.asarray(scale) @ chosen
+                for rows, subsets in self._blocks(assignment):
+                    for row in np.flatnonzero(corrupted[rows] == flipped).tolist():
+                        held = subsets[row][subsets[row] >= 0]
+                        chosen = table[xp.asarray(np.searchsorted(distinct, held))]
+                        for part, weights in parts:
+                            scales = weights[rows.start + row]
+                            scales = np.broadcast_to(scales, subsets[row].shape)[: len(held)]
+                            part[rows.start + row] = setup.backend.asarray(scales) @ chosen
 
     def attack(self, coded: Array, iteration: int) -> None:
         """Replace the rows of Byzantine devices with their attack, in place."""

@@ -158,13 +158,17 @@ class Server:
         if attack is None:
             return
         honest = vectors[setup.honest]
+
+        def aggregate(crafted: Array) -> Array:
+            return self._tried(vectors, crafted, iteration)
+
         context = AttackContext(
             setup.streams,
             iteration,
             setup.byzantine,
             devices.count,
             devices.byzantine,
-            aggregate=lambda crafted: self._tried(vectors, crafted, iteration),
+            aggregate=aggregate if setup.spec.coding.message_parts == 1 else None,
         )
         try:
             if self._learning is not None:

@@ -154,7 +154,11 @@ def places():
 
 
 def of(family, table):
-    return {"aggregation": {"pre": [table]}} if family == "pre" else {family: table}
+    nested = {"pre": ("aggregation", [table]), "schedule": ("optimizer", table)}
+    if family in nested:
+        outer, inner = nested[family]
+        return {outer: {family: inner}}
+    return {family: table}
 
 
 PLACES = {name: (key, build) for name, key, build in places()}

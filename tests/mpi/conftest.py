@@ -64,6 +64,7 @@ def same_bits(world, tmp_path_factory):
         for name, values in one.metrics.items():
             np.testing.assert_array_equal(ranks.metrics[name], values, err_msg=name)
         np.testing.assert_array_equal(ranks.final.model, one.final.model)
+        np.testing.assert_equal(ranks.final.metrics, one.final.metrics)
         np.testing.assert_array_equal(ranks.traffic["uplink_bytes"], one.traffic["uplink_bytes"])
         return ranks, one
 

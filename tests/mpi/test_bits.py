@@ -56,6 +56,69 @@ VARIANTS = {
     "wide": {"data": {"dimension": 20011}, "iterations": 3},
 }
 
+CLASSIFIER = {
+    "data": {
+        "kind": "synthetic_classification",
+        "classes": 3,
+        "dimension": 6,
+        "test_samples": 700,
+    },
+    "model": {"kind": "softmax_regression"},
+    "optimizer": {"step_size": 0.1},
+}
+TRAINING = {
+    "batches and momentum": {
+        "devices": {"count": 13, "byzantine": 3, "batch_size": 8, "momentum": 0.9}
+    },
+    "adam": {
+        "model": {"kind": "mlp", "hidden": [5], "l2": 1e-3},
+        "devices": {"count": 13, "byzantine": 3, "batch_size": 8},
+        "optimizer": {"kind": "adam", "step_size": 0.01, "schedule": "cosine"},
+        "backend": {"dtype": "float32"},
+    },
+    "label_flip": {"attack": {"kind": "label_flip"}},
+    "mimic": {"attack": {"kind": "mimic", "warmup": 6}},
+    "optimal_alie": {"attack": {"kind": "optimal_alie", "evaluations": 3}},
+    "feedback and momentum": {
+        "devices": {"count": 13, "byzantine": 3, "momentum": 0.9},
+        "compression": {"kind": "top_k", "k": 4, "error_feedback": True},
+    },
+    "draco": {
+        "coding": {"kind": "draco_repetition"},
+        "devices": {"count": 13, "byzantine": 3, "batch_size": 8, "momentum": 0.9},
+    },
+    "ragged subsets": {
+        "data": {"partition": "dirichlet", "concentration": 0.3, "test_fraction": 0.2},
+        "devices": {"count": 13, "byzantine": 3, "batch_size": 4},
+    },
+    "almost even subsets": {"data": {"partition": "sorted", "test_fraction": 0.2}},
+}
+
+
+@pytest.fixture
+def stored(tmp_path_factory):
+    """Return a table for data that are read; each rank writes a copy of its own."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 203)
+    path = tmp_path_factory.mktemp("data") / "data.npz"
+    np.savez(path, X=rng.normal(size=(203, 6)) + labels[:, None], y=labels)
+    return {"kind": "file", "path": str(path)}
+
+
+def training_spec(name, stored):
+    variant = TRAINING[name]
+    data = {**stored, **variant["data"]} if "data" in variant else CLASSIFIER["data"]
+    return parse_spec({**SMALL, **CLASSIFIER, **variant, "data": data})
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_training_does_not_depend_on_the_number_of_ranks(same_bits, stored, name):
+    logs = same_bits(training_spec(name, stored))
+    if logs is not None:
+        ranks, _ = logs
+        assert np.isfinite(ranks.metrics["test_accuracy"]).all()
+        assert ranks.final.metrics["loss"] < ranks.metrics["loss"][0]
+
 
 @pytest.mark.parametrize("compute", ["faithful", "shared"])
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)

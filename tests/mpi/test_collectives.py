@@ -28,6 +28,15 @@ SPECS = {
         },
         {*LINK, "broadcast", "gather"},
     ),
+    "training": (
+        {
+            "data": {"kind": "synthetic_classification", "classes": 3, "dimension": 4},
+            "model": {"kind": "softmax_regression"},
+            "devices": {"count": 13, "byzantine": 3, "batch_size": 4, "momentum": 0.5},
+            "logging": {"flush_every": 2, "evaluate_every": 4},
+        },
+        {*LINK, "broadcast", "gather"},
+    ),
     "slices": (
         {"data": {"dimension": 20011}, "overlap": True},
         {"share", "gather_texts", "collect", "broadcast", "start_gather"},

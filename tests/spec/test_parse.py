@@ -337,6 +337,11 @@ REFUSED = {
         "devices.momentum",
         "cannot be decoded",
     ),
+    "attack by estimates on messages that are none": (
+        {"coding": {"kind": "draco_cyclic"}, "attack": {"kind": "optimal_alie"}},
+        "attack.kind",
+        "messages of 'draco_cyclic' have other numbers",
+    ),
     "momentum of one": ({"devices": {"momentum": 1.0}}, "devices.momentum", "below 1"),
     "batch of nothing": ({"devices": {"batch_size": 0}}, "devices.batch_size", "at least 1"),
     "classifier of numbers": (

@@ -184,3 +184,19 @@ def test_evaluation_takes_a_quarter_of_the_work_unless_a_run_is_short(iterations
     if work > 1 / 4:
         # Then the next larger interval would leave too few evaluations.
         assert -(-iterations // (2.5 * every)) <= 20
+
+
+def test_test_losses_that_overflow_end_the_run(tmp_path):
+    spec = parse_spec(
+        {
+            "iterations": 3,
+            "data": {"dimension": 3, "test_samples": 1000},
+            "devices": {"count": 5, "byzantine": 1},
+            "aggregation": {"kind": "mean"},
+            "optimizer": {"step_size": 1e150},
+        }
+    )
+    outcome = run_spec(spec, Loopback(), tmp_path / "log.h5")
+    assert outcome.status == "failed"
+    assert "diverged" in outcome.failure
+    assert read_log(tmp_path / "log.h5").status == "failed"
