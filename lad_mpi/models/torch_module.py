@@ -39,9 +39,9 @@ class TorchModel:
         callable. Called without arguments, it returns a new :class:`torch.nn.Module`.
     loss : {"cross_entropy", "squared_error"}
         Loss of a sample. ``"cross_entropy"`` classifies: the network returns C numbers for each
-        sample, before the softmax. ``"squared_error"`` predicts numbers: the network returns one number
-        for each sample, in shape (n, 1) or (n,), and the loss is half the squared error, half of
-        what :class:`torch.nn.MSELoss` gives.
+        sample, before the softmax. ``"squared_error"`` predicts numbers: the network returns one
+        number for each sample, in shape (n, 1) or (n,), and the loss is half the squared error,
+        half of what :class:`torch.nn.MSELoss` gives.
     l2 : float
         Strength of the penalty (l2/2) ‖x‖².
 

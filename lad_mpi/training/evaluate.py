@@ -25,15 +25,18 @@ if TYPE_CHECKING:
 NO_PREDICTION = "none"
 
 
-def dispersion_prediction(spec: Spec) -> str:
+def dispersion_prediction(setup: Setup) -> str:
     """Return the kind of prediction for a run: ``exact``, ``upper bound`` or ``none``.
 
     A prediction of the dispersion of honest messages exists for codes that declare a
-    variance factor, together with unbiased codecs. With momentum there is none, because a
-    message then depends on all earlier models.
+    variance factor, together with unbiased codecs. With momentum it adds up the predictions of
+    all iterations, so all must be evaluated, and no codec may add to it.
     """
-    known = not math.isnan(_variance_factor(spec)) and not spec.devices.momentum
-    if not known or not spec.compression.unbiased:
+    spec = setup.spec
+    if math.isnan(_variance_factor(spec)) or not spec.compression.unbiased:
+        return NO_PREDICTION
+    adds = spec.compression.delta(setup.dimension) > 0
+    if spec.devices.momentum and (adds or setup.evaluate_every > 1):
         return NO_PREDICTION
     return "exact" if spec.compression.delta_is_exact else "upper bound"
 
@@ -222,14 +225,18 @@ class Evaluator:
     ----------
     setup : Setup
         The run on rank 0.
+    expected : array of float64, shape (1,)
+        Expected dispersion of the messages of the last iteration, updated in place. A
+        checkpoint saves it.
     """
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, expected: Array) -> None:
         self._setup = setup
+        self._expected = expected
         optimum = setup.objective.optimum()
         self._optimum = None if optimum is None else setup.backend.asarray(optimum, dtype=float)
         self._variance_factor = _variance_factor(setup.spec)
-        self._prediction = dispersion_prediction(setup.spec)
+        self._prediction = dispersion_prediction(setup)
         self._delta = setup.spec.compression.delta(setup.dimension)
 
     def at_step(
@@ -275,13 +282,18 @@ class Evaluator:
         if self._prediction == NO_PREDICTION:
             return math.nan
         devices = self._setup.spec.devices
-        return sampled_dispersion(
+        dispersion = sampled_dispersion(
             evaluated.batch_beta_squared * self._variance_factor,
             evaluated.batch_gradient_norm**2,
             num_devices=devices.count,
             num_honest=devices.count - devices.byzantine,
             delta=self._delta,
         )
+        # Without momentum this is the dispersion; see theory.momentum_dispersion.
+        mu = devices.momentum
+        self._expected *= mu**2
+        self._expected += (1 - mu) ** 2 * dispersion
+        return float(self._expected[0])
 
 
 def _checked(metrics: dict[str, float]) -> dict[str, float]:
