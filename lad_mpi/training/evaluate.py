@@ -10,6 +10,7 @@ import numpy as np
 
 from lad_mpi.arrays import to_host
 from lad_mpi.coding import DispersionCode
+from lad_mpi.compression import FeedbackCodec
 from lad_mpi.metrics import dispersion, distance, names, norm
 from lad_mpi.metrics.moments import Moments, node_moments, own_nodes, root_moments
 from lad_mpi.theory import sampled_dispersion
@@ -29,13 +30,14 @@ def dispersion_prediction(spec: Spec) -> str:
     """Return the kind of prediction for a run: ``exact``, ``upper bound`` or ``none``.
 
     A prediction of the dispersion of honest messages exists for codes that declare a
-    variance factor, together with unbiased codecs. With momentum there is none, because a
-    message then depends on all earlier models.
+    variance factor, together with unbiased codecs. With momentum or error feedback there is
+    none, because a message then depends on all earlier models.
     """
-    known = not math.isnan(_variance_factor(spec)) and not spec.devices.momentum
-    if not known or not spec.compression.unbiased:
+    codec = spec.compression
+    depends = spec.devices.momentum or (isinstance(codec, FeedbackCodec) and codec.error_feedback)
+    if depends or not codec.unbiased or math.isnan(_variance_factor(spec)):
         return NO_PREDICTION
-    return "exact" if spec.compression.delta_is_exact else "upper bound"
+    return "exact" if codec.delta_is_exact else "upper bound"
 
 
 def _variance_factor(spec: Spec) -> float:
