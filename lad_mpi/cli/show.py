@@ -71,6 +71,7 @@ def summarise(log: RunLog) -> dict[str, Any]:
         "seed": log.spec.get("seed"),
         "iterations": f"{rows} of {log.spec.get('iterations')}",
         "final_loss": None if log.final is None else _number(log.final.metrics[names.LOSS]),
+        **_final_scores(log),
         "s_per_iteration_median": (float(np.median(seconds)) if seconds.size else None),
         "uplink_bytes_per_iteration": int(log.traffic[names.UPLINK_BYTES][0]) if rows else None,
         "downlink_bytes_per_iteration": int(log.traffic[names.DOWNLINK_BYTES][0]) if rows else None,
@@ -89,6 +90,13 @@ def summarise(log: RunLog) -> dict[str, Any]:
     if known.get("gpu_transfers") == "none":
         known = {key: value for key, value in known.items() if not key.startswith("gpu_")}
     return {**summary, **{key: _unique(value) for key, value in known.items()}}
+
+
+def _final_scores(log: RunLog) -> dict[str, float | None]:
+    """Return what the final model scores on the test samples, if there are any."""
+    metrics = {} if log.final is None else log.final.metrics
+    scores = {name: value for name, value in metrics.items() if name.startswith(names.on_test(""))}
+    return {f"final_{name}": _number(value) for name, value in scores.items()}
 
 
 def total_refusals(log: RunLog) -> dict[str, int]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from lad_mpi.arrays import to_host
 from lad_mpi.coding import DispersionCode
+from lad_mpi.compression import FeedbackCodec
 from lad_mpi.metrics import dispersion, distance, names, norm
 from lad_mpi.metrics.moments import Moments, node_moments, own_nodes, root_moments
 from lad_mpi.theory import sampled_dispersion
@@ -29,16 +30,17 @@ def dispersion_prediction(setup: Setup) -> str:
     """Return the kind of prediction for a run: ``exact``, ``upper bound`` or ``none``.
 
     A prediction of the dispersion of honest messages exists for codes that declare a
-    variance factor, together with unbiased codecs. With momentum it adds up the predictions of
-    all iterations, so all must be evaluated, and no codec may add to it.
+    variance factor, together with unbiased codecs. With error feedback there is none. With
+    momentum it adds up the predictions of all iterations, so all must be evaluated, and no
+    codec may add to it.
     """
-    spec = setup.spec
-    if math.isnan(_variance_factor(spec)) or not spec.compression.unbiased:
+    spec, codec = setup.spec, setup.spec.compression
+    feeds_back = isinstance(codec, FeedbackCodec) and codec.error_feedback
+    if feeds_back or not codec.unbiased or math.isnan(_variance_factor(spec)):
         return NO_PREDICTION
-    adds = spec.compression.delta(setup.dimension) > 0
-    if spec.devices.momentum and (adds or setup.evaluate_every > 1):
+    if spec.devices.momentum and (codec.delta(setup.dimension) > 0 or setup.evaluate_every > 1):
         return NO_PREDICTION
-    return "exact" if spec.compression.delta_is_exact else "upper bound"
+    return "exact" if codec.delta_is_exact else "upper bound"
 
 
 def _variance_factor(spec: Spec) -> float:

@@ -34,6 +34,35 @@ class Same:
         return messages
 """
 
+TRAINING = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lad_mpi.data import Synthetic
+from lad_mpi.models import LinearRegression
+from lad_mpi.optimizers import Cosine, GradientDescent
+
+
+@dataclass(frozen=True)
+class Drawn(Synthetic):
+    kind: ClassVar[str] = "drawn"
+
+
+@dataclass(frozen=True)
+class Line(LinearRegression):
+    kind: ClassVar[str] = "line"
+
+
+@dataclass(frozen=True)
+class Descent(GradientDescent):
+    kind: ClassVar[str] = "descent"
+
+
+@dataclass(frozen=True)
+class Wave(Cosine):
+    kind: ClassVar[str] = "wave"
+"""
+
 
 def test_the_suite_itself_is_no_other_package():
     assert component_packages(Spec()) == {}
@@ -49,6 +78,21 @@ def test_every_component_is_traced_to_its_distribution_and_version(install):
     assert component_packages(parse_spec(pre)) == {"yourlab": "1.0"}
     fallback = {"coding": {"kind": "draco_repetition"}, "fallback": {"kind": "plain"}}
     assert component_packages(parse_spec(fallback)) == {"yourlab": "1.0"}
+
+
+def test_data_models_optimizers_and_schedules_are_traced_as_well(install):
+    install("datalab", TRAINING, data={"drawn": "Drawn"})
+    install("modellab", TRAINING, models={"line": "Line"})
+    install("steplab", TRAINING, optimizers={"descent": "Descent"}, schedules={"wave": "Wave"})
+    tables = {
+        "datalab": {"data": {"kind": "drawn"}},
+        "modellab": {"model": {"kind": "line"}},
+        "steplab": {"optimizer": {"kind": "descent"}},
+    }
+    for package, table in tables.items():
+        assert component_packages(parse_spec(table)) == {package: "1.0"}
+    schedule = {"optimizer": {"schedule": "wave"}}
+    assert component_packages(parse_spec(schedule)) == {"steplab": "1.0"}
 
 
 @dataclass(frozen=True)

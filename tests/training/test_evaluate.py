@@ -179,6 +179,27 @@ def test_with_momentum_no_law_is_known_if_something_is_missing(run, changes):
     assert log.provenance["dispersion_prediction"] == "none"
 
 
+FED_BACK = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lad_mpi.compression import RandK
+
+
+@dataclass(frozen=True)
+class Fed(RandK):
+    kind: ClassVar[str] = "fed"
+    wire_code: ClassVar[int] = 211
+    error_feedback: ClassVar[bool] = True
+"""
+
+
+def test_with_error_feedback_no_law_is_known_even_if_the_codec_is_unbiased(run, install):
+    install("mylab", FED_BACK, codecs={"fed": "Fed"})
+    log = run({**SPEC, "compression": {"kind": "fed", "k": 5}})
+    assert np.isnan(log.metrics["honest_dispersion_predicted"]).all()
+
+
 def evaluate_every(**sections):
     mapping = {**SPEC, **sections}
     return prepare(parse_spec(mapping), Loopback(), open_backend("numpy", "float64")).evaluate_every
