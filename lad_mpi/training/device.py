@@ -97,15 +97,18 @@ class DeviceBlock:
         with clock(Phase.ENCODE):
             momentum = self.state[MOMENTUM]
             momentum *= beta
-            self._coded *= 1 - beta
             momentum += self._coded
             # A copy, because attacks change what is sent.
             self._coded[...] = momentum
         return self._coded
 
     def _weighted(self, assignment: Assignment) -> list[tuple[Array, HostFloats]]:
-        """Return the parts of the vectors of this rank's devices, each with its weights."""
-        weights = (part[self._own] for part in assignment.weight_parts)
+        """Return the parts of the vectors of this rank's devices, each with its weights.
+
+        Momentum takes the share 1 − β of a vector, so the weights include it.
+        """
+        share = 1 - self._setup.spec.devices.momentum
+        weights = (share * part[self._own] for part in assignment.weight_parts)
         return list(zip(self._parts, weights, strict=True))
 
     def _blocks(self, assignment: Assignment) -> Iterator[tuple[slice, HostInts]]:
