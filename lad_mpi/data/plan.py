@@ -39,10 +39,10 @@ class DataPlan:
     ----------
     source : StoredData or DrawnData
         The samples.
-    partition : {"shuffled", "sorted", "dirichlet", "similarity"}
+    partition : {"shuffled", "sorted", "dirichlet", "similarity"}, optional
         How samples that are read are split into subsets: at random; by target; the samples of
         each label, or of each tenth of the targets, in proportions drawn from a Dirichlet
-        distribution; or a random share evenly and the rest by target.
+        distribution; or a random share evenly and the rest by target. At random if left out.
     concentration : float, optional
         Parameter of the Dirichlet distribution of ``partition = "dirichlet"``; 1 if left
         out. A smaller one makes the subsets less alike.
@@ -67,7 +67,7 @@ class DataPlan:
     """
 
     source: StoredData | DrawnData
-    partition: PartitionKind = "shuffled"
+    partition: Annotated[PartitionKind | None, Example("sorted")] = None
     concentration: Annotated[Positive | None, Example(0.3)] = None
     similarity: Annotated[_Share | None, Example(0.1)] = None
     test_fraction: Annotated[_ShareForTests | None, Example(0.2)] = None
@@ -79,6 +79,9 @@ class DataPlan:
         check_parameters(self)
         if isinstance(self.source, DrawnData):
             self._refuse_keys_of_stored_data(self.source.kind)
+            return
+        # The log must name what is used.
+        object.__setattr__(self, "partition", self.partition or "shuffled")
         for name, owner in (("concentration", "dirichlet"), ("similarity", "similarity")):
             if getattr(self, name) is not None and self.partition != owner:
                 raise ParameterError(
@@ -92,7 +95,6 @@ class DataPlan:
                 "(sorted) to 1",
             )
         if self.partition == "dirichlet" and self.concentration is None:
-            # The log must name the number that is used.
             object.__setattr__(self, "concentration", _CONCENTRATION)
 
     def load(self, num_subsets: int, streams: Streams, *, task: Task, has_bias: bool) -> Dataset:
@@ -186,7 +188,7 @@ class DataPlan:
             targets[train],
             num_subsets,
             streams,
-            kind=self.partition,
+            kind=self.partition or "shuffled",
             concentration=self.concentration or _CONCENTRATION,
             similarity=self.similarity or 0.0,
             num_classes=len(classes),

@@ -22,9 +22,6 @@ DECODER_STATUS = "decoder_status"
 UPLINK_BYTES = "uplink_bytes"
 DOWNLINK_BYTES = "downlink_bytes"
 
-#: Errors of a model, which a target can be set for.
-MODEL_ERRORS = (LOSS, GRADIENT_NORM, DISTANCE_TO_OPTIMUM)
-
 
 def on_train(name: str) -> str:
     """Return the name of a model's metric on the training samples."""
