@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from lad_mpi.types import Array, HostBytes, HostInts
 
 
+#: Numbers of the block of columns whose standard deviation is computed at once.
+_AT_ONCE = 2**18
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class AttackContext:
     """What an attacker knows, apart from vectors.
@@ -194,7 +198,18 @@ def mean(honest: Array) -> Array:
 
 def standard_deviation(honest: Array) -> Array:
     """Return the standard deviation σ of each coordinate, divisor H, float64, shape (Q,)."""
-    return honest.std(axis=0, dtype=np.float64)
+    xp = namespace(honest)
+    count, dimension = honest.shape
+    deviations = xp.empty(dimension)
+    step = max(1, _AT_ONCE // max(1, count))
+    # In blocks that stay in the cache, which is faster than honest.std().
+    for start in range(0, dimension, step):
+        columns = slice(start, start + step)
+        block = honest[:, columns].astype(np.float64)
+        block -= block.mean(axis=0)
+        block *= block
+        xp.sqrt(block.mean(axis=0), out=deviations[columns])
+    return deviations
 
 
 def sent_by_all(vector: Array, count: int, like: Array) -> Array:

@@ -40,9 +40,9 @@ class Mimic:
         u &= \sum_i (x_i - μ_t) ⟨x_i - μ_t, z_{t-1}⟩, \\
         z_t &∝ \frac{t}{t+1} z_{t-1} + \frac{1}{t+1} \frac{u}{\lVert u \rVert},
 
-    and the device with the largest |⟨z_t, x_i⟩| is copied, the lowest of several. All vectors
-    z have length 1. The first one is random. The authors' program takes the largest product, and
-    not the largest absolute value, so that its choice depends on the sign of z.
+    and the device whose product ⟨z_t, x_i⟩ has the largest absolute value is copied, the lowest
+    of several. All vectors z have length 1. The first one is random. The authors' program takes
+    the largest product, so its choice depends on the sign of z.
 
     References
     ----------

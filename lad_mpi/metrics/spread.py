@@ -32,10 +32,13 @@ def dispersion(messages: Array) -> float:
     count, dimension = messages.shape
     total: Any = 0.0
     step = max(1, _BLOCK // count)
-    # A run that diverges shows it in its values, not in warnings.
+    # A run that diverges is seen in its values, not in warnings.
     with np.errstate(over="ignore", invalid="ignore"):
         for start in range(0, dimension, step):
-            columns = messages[:, start : start + step]
-            centred = (columns - columns.sum(axis=0, dtype=np.float64) / count).ravel()
+            block = messages[:, start : start + step].astype(np.float64)
+            # Rows are centred before they are squared, so nothing cancels.
+            block -= block.sum(axis=0) / count
+            centred = block.ravel()
             total = total + xp.dot(centred, centred)
-    return float(total) / count
+    mean: float = float(total) / count
+    return mean

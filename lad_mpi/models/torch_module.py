@@ -37,11 +37,11 @@ class TorchModel:
     module : str
         Where the network comes from, ``"package.module:name"``. The name is a class or another
         callable. Called without arguments, it returns a new :class:`torch.nn.Module`.
-    loss : {"cross_entropy", "mse"}
+    loss : {"cross_entropy", "squared_error"}
         Loss of a sample. ``"cross_entropy"`` classifies: the network returns C numbers for each
-        sample, before the softmax. ``"mse"`` predicts numbers: the network returns one number
-        for each sample, in shape (n, 1) or (n,), and the loss is the squared error, as in
-        :class:`torch.nn.MSELoss`, which is twice the loss of ``linear_regression``.
+        sample, before the softmax. ``"squared_error"`` predicts numbers: the network returns one
+        number for each sample, in shape (n, 1) or (n,), and the loss is half the squared error,
+        half of what :class:`torch.nn.MSELoss` gives.
     l2 : float
         Strength of the penalty (l2/2) ‖x‖².
 
@@ -65,7 +65,7 @@ class TorchModel:
     """
 
     module: Annotated[str, Example("lad_examples.nets:lenet")]
-    loss: Literal["cross_entropy", "mse"] = "cross_entropy"
+    loss: Literal["cross_entropy", "squared_error"] = "cross_entropy"
     l2: NotNegative = 0.0
 
     kind: ClassVar[str] = "torch"
@@ -82,7 +82,7 @@ class TorchModel:
 
     @property
     def task(self) -> Task:
-        """Classification for ``cross_entropy``, regression for ``mse``."""
+        """Classification for ``cross_entropy``, regression for ``squared_error``."""
         return "classification" if self.loss == "cross_entropy" else "regression"
 
     @property
@@ -206,7 +206,7 @@ class TorchFunctions:
         functional = self.source.torch.nn.functional
         if self.num_classes:
             return functional.cross_entropy(outputs, labels, reduction="none")
-        return functional.mse_loss(outputs.reshape(-1), labels, reduction="none")
+        return functional.mse_loss(outputs.reshape(-1), labels, reduction="none") / 2
 
     def _labels(self, targets: Array) -> Any:
         return self._copied(targets, self._label_dtype)

@@ -10,11 +10,11 @@ import numpy as np
 
 from lad_mpi.arrays import to_host
 from lad_mpi.coding import DispersionCode
-from lad_mpi.compression import FeedbackCodec
 from lad_mpi.metrics import dispersion, distance, names, norm
 from lad_mpi.metrics.moments import Moments, node_moments, own_nodes, root_moments
 from lad_mpi.theory import sampled_dispersion
 from lad_mpi.training.server import diverged
+from lad_mpi.training.setup import RESIDUALS
 
 if TYPE_CHECKING:
     from lad_mpi.spec import Spec
@@ -26,16 +26,18 @@ if TYPE_CHECKING:
 NO_PREDICTION = "none"
 
 
-def dispersion_prediction(spec: Spec) -> str:
+def dispersion_prediction(setup: Setup) -> str:
     """Return the kind of prediction for a run: ``exact``, ``upper bound`` or ``none``.
 
     A prediction of the dispersion of honest messages exists for codes that declare a
-    variance factor, together with unbiased codecs. With momentum or error feedback there is
-    none, because a message then depends on all earlier models.
+    variance factor, together with unbiased codecs and no error feedback. With momentum it adds
+    up the predictions of all iterations, so all must be evaluated, and no codec may add to it.
     """
-    codec = spec.compression
-    depends = spec.devices.momentum or (isinstance(codec, FeedbackCodec) and codec.error_feedback)
-    if depends or not codec.unbiased or math.isnan(_variance_factor(spec)):
+    spec, codec = setup.spec, setup.spec.compression
+    if math.isnan(_variance_factor(spec)) or not codec.unbiased or RESIDUALS in setup.device_states:
+        return NO_PREDICTION
+    adds = codec.delta(setup.dimension) > 0
+    if spec.devices.momentum and (adds or setup.evaluate_every > 1):
         return NO_PREDICTION
     return "exact" if codec.delta_is_exact else "upper bound"
 
@@ -224,14 +226,18 @@ class Evaluator:
     ----------
     setup : Setup
         The run on rank 0.
+    expected : array of float64, shape (1,)
+        Expected dispersion of the messages of the last iteration, updated in place. A
+        checkpoint saves it.
     """
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, expected: Array) -> None:
         self._setup = setup
+        self._expected = expected
         optimum = setup.objective.optimum()
         self._optimum = None if optimum is None else setup.backend.asarray(optimum, dtype=float)
         self._variance_factor = _variance_factor(setup.spec)
-        self._prediction = dispersion_prediction(setup.spec)
+        self._prediction = dispersion_prediction(setup)
         self._delta = setup.spec.compression.delta(setup.dimension)
 
     def at_step(
@@ -277,13 +283,18 @@ class Evaluator:
         if self._prediction == NO_PREDICTION:
             return math.nan
         devices = self._setup.spec.devices
-        return sampled_dispersion(
+        dispersion = sampled_dispersion(
             evaluated.batch_beta_squared * self._variance_factor,
             evaluated.batch_gradient_norm**2,
             num_devices=devices.count,
             num_honest=devices.count - devices.byzantine,
             delta=self._delta,
         )
+        # Without momentum this is the dispersion; see theory.momentum_dispersion.
+        mu = devices.momentum
+        self._expected *= mu**2
+        self._expected += (1 - mu) ** 2 * dispersion
+        return float(self._expected[0])
 
 
 def _checked(metrics: dict[str, float]) -> dict[str, float]:

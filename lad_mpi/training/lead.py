@@ -134,7 +134,7 @@ class _Launch:
         self._log = log
         self._progress = progress
         self._spec = loop.setup.spec
-        self._evaluator = Evaluator(loop.setup)
+        self._evaluator = Evaluator(loop.setup, server.expected_dispersion)
         self._recorder = Recorder(
             log,
             loop.capacity,

@@ -75,7 +75,7 @@ def provenance(
         **({"emulated_network": emulated} if emulated else {}),
         **({"data_reading": setup.data_reading} if setup.data_reading else {}),
         "remarks": [_with_names(remark, names) for remark in remarks],
-        "dispersion_prediction": dispersion_prediction(spec),
+        "dispersion_prediction": dispersion_prediction(setup),
     }
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 #: Names in the server's state: that of a stateful rule, and prefixes of others.
 RULE_STATE = "rule/state"
 _OPTIMIZER, _ATTACK = "optimizer/", "attack/"
+_DISPERSION = "evaluation/dispersion"
 
 
 class Server:
@@ -39,6 +40,8 @@ class Server:
     ----------
     model : array, shape (Q,)
         The model x, in the backend's memory.
+    expected_dispersion : ndarray of float64, shape (1,)
+        Expected dispersion of the honest messages of the last evaluated iteration.
     decoder_status : DecodeStatus
         Outcome of the decoder in the last aggregation.
     metrics : tuple of Metric
@@ -53,6 +56,7 @@ class Server:
         self.model: Array = setup.objective.initial_model(setup.streams)
         self.decoder_status = DecodeStatus.NOT_USED
         self._rule_state: Array | None = None
+        self.expected_dispersion: Array = np.zeros(1)
         self._arrived: HostFloats | None = None
         # isinstance on a protocol costs more than a small rule, so check once.
         attack, code = setup.spec.attack, setup.spec.coding
@@ -77,6 +81,7 @@ class Server:
             **{_OPTIMIZER + name: array for name, array in self._optimizer_state.items()},
             **{_ATTACK + name: array for name, array in self._attack_state.items()},
             **rule,
+            _DISPERSION: self.expected_dispersion,
         }
 
     def restore(self, arrays: Mapping[str, HostFloats]) -> None:
@@ -91,6 +96,7 @@ class Server:
         self._optimizer_state = {name: copied(_OPTIMIZER + name) for name in self._optimizer_state}
         self._attack_state = {name: copied(_ATTACK + name) for name in self._attack_state}
         self._rule_state = copied(RULE_STATE) if RULE_STATE in arrays else None
+        self.expected_dispersion = np.array(arrays[_DISPERSION])
 
     def receive(self, inbox: Array, iteration: int) -> tuple[Array, HostInts]:
         """Validate and unpack all messages; see :meth:`MessageFormat.unpack`.

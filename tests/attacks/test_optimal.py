@@ -140,7 +140,7 @@ def test_both_signs_are_tried(attack):
 @pytest.mark.parametrize("attack", [OptimalAlie(), OptimalIpm()])
 def test_without_the_rule_they_say_what_they_need(attack):
     context, _ = knowing(RULES[0], honest_vectors())
-    with pytest.raises(ParameterError, match="kind: needs the server.s estimate") as caught:
+    with pytest.raises(ParameterError, match="kind: needs the server") as caught:
         attack.craft(honest_vectors(), replace(context, aggregate=None))
     assert "AttackContext(" in caught.value.hint
 

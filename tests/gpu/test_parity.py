@@ -8,7 +8,8 @@ from lad_mpi.arrays import copy_array, namespace, open_backend, to_host
 from lad_mpi.attacks import ATTACKS, AttackContext, LocalAttack, Mimic, OmniscientAttack
 from lad_mpi.coding import DracoRepetition
 from lad_mpi.logs import read_log
-from lad_mpi.metrics import dispersion, distance, norm, subset_statistics
+from lad_mpi.metrics import dispersion, distance, norm
+from lad_mpi.metrics.moments import Moments
 from lad_mpi.rng import Streams
 from lad_mpi.spec import parse_spec
 from lad_mpi.training import run_spec
@@ -88,10 +89,8 @@ def test_metrics_agree_with_the_host(gpu, vectors):
     assert dispersion(device) == pytest.approx(dispersion(vectors), rel=1e-12)
     assert norm(device[0]) == pytest.approx(norm(vectors[0]), rel=1e-12)
     assert distance(device[0], device[1]) == pytest.approx(distance(*vectors[:2]), rel=1e-12)
-    gradient, beta_squared = subset_statistics(device)
-    expected, expected_beta = subset_statistics(vectors)
-    np.testing.assert_allclose(to_host(gradient), expected, rtol=1e-12)
-    assert beta_squared == pytest.approx(expected_beta, rel=1e-12)
+    found, expected = (Moments.of_rows(rows, rows[:, :2]).in_pairs() for rows in (device, vectors))
+    np.testing.assert_allclose(to_host(found.table()), expected.table(), rtol=1e-12)
 
 
 def test_the_majority_is_found_on_the_device(gpu):
@@ -122,7 +121,7 @@ def test_gradients_and_loss_agree_with_the_host(samples, dtype):
         weights = backend.asarray(np.full((20, samples), 1 / samples))
         out = backend.xp.empty((20, Q), dtype=dtype)
         functions.gradients(model, *stack, weights, out)
-        losses = to_host(functions.measure(model, features, targets))[0]
+        losses = to_host(functions.measure(model, *stack))[0]
         results.append((to_host(out), losses.mean()))
     tolerance = 1e-10 if dtype == "float64" else 2e-4
     scale = np.abs(results[0][0]).max()

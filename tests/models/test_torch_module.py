@@ -25,8 +25,8 @@ def test_it_is_a_model_without_pytorch(monkeypatch):
 
 def test_the_loss_decides_what_it_learns():
     assert TorchModel("nets:lenet").task == "classification"
-    assert TorchModel("nets:lenet", loss="mse").task == "regression"
-    with pytest.raises(ParameterError, match="loss: must be 'cross_entropy' or 'mse'"):
+    assert TorchModel("nets:lenet", loss="squared_error").task == "regression"
+    with pytest.raises(ParameterError, match="loss: must be 'cross_entropy' or 'squared_error'"):
         TorchModel("nets:lenet", loss="hinge")
 
 

@@ -19,7 +19,7 @@ def of_numbers():
 
 TestPerceptron = conformance.model(TorchModel, make=lambda: TorchModel(f"{__name__}:perceptron"))
 TestNumbers = conformance.model(
-    TorchModel, make=lambda: TorchModel(f"{__name__}:of_numbers", "mse")
+    TorchModel, make=lambda: TorchModel(f"{__name__}:of_numbers", "squared_error")
 )
 TestLeNet = conformance.model(
     TorchModel,

@@ -295,7 +295,7 @@ def test_images_arrive_with_their_channels():
 
 def test_a_network_with_several_outputs_predicts_no_number():
     with pytest.raises(ParameterError, match=r"array of shape \(4, 3\)") as caught:
-        build(plain, classes=0, loss="mse")
+        build(plain, classes=0, loss="squared_error")
     assert "(4, 1) or (4,)" in caught.value.hint
 
 

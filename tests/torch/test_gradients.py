@@ -55,8 +55,8 @@ CASES = {
     "colours": (colours, "cross_entropy", (3, 4, 4)),
     "table": (perceptron, "cross_entropy", (6,)),
     "eats_input": (eats_input, "cross_entropy", (6,)),
-    "column": (column, "mse", (6,)),
-    "flat": (flat, "mse", (6,)),
+    "column": (column, "squared_error", (6,)),
+    "flat": (flat, "squared_error", (6,)),
 }
 
 
@@ -86,8 +86,8 @@ def by_torch(case, x, features, targets, weights):
     torch.nn.utils.vector_to_parameters(torch.tensor(x), network.parameters())
     images = (1, *shape) if len(shape) == 2 else shape
     outputs = network(torch.tensor(features).reshape(-1, *images))
-    if loss == "mse":
-        losses = torch.nn.MSELoss(reduction="none")(outputs.flatten(), torch.tensor(targets))
+    if loss == "squared_error":
+        losses = torch.nn.MSELoss(reduction="none")(outputs.flatten(), torch.tensor(targets)) / 2
     else:
         losses = torch.nn.CrossEntropyLoss(reduction="none")(outputs, torch.tensor(targets))
     (torch.tensor(weights) * losses).sum().backward()

@@ -150,10 +150,32 @@ def test_the_law_includes_the_noise_of_batches(run):
     assert (of_batches > 1.1 * of_all[0]).mean() > 0.9
 
 
-def test_with_momentum_no_law_is_known(run):
-    log = run({**SPEC, "devices": {**SPEC["devices"], "momentum": 0.5}})
+def test_with_momentum_the_law_adds_up_over_the_iterations(run):
+    devices = {**LARGE["devices"], "momentum": 0.6}
+    log = run({**LARGE, "devices": devices})
+    ratio = log.metrics["honest_dispersion"] / log.metrics["honest_dispersion_predicted"]
+    assert ratio.mean() == pytest.approx(1.0, abs=0.03)
+    assert log.provenance["dispersion_prediction"] == "exact"
+    # The first message is (1 − μ) g.
+    plain = run({**LARGE, "iterations": 1}).metrics["honest_dispersion_predicted"]
+    first = log.metrics["honest_dispersion_predicted"][0]
+    assert first == pytest.approx(0.4**2 * plain[0], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"logging": {"evaluate_every": 2}},
+        {"compression": {"kind": "rand_k", "k": 3}},
+        {"coding": {"assignment": "fixed"}},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_with_momentum_no_law_is_known_if_something_is_missing(run, changes):
+    devices = {**SPEC["devices"], "momentum": 0.5}
+    log = run({**SPEC, "devices": devices, **changes})
     assert np.isnan(log.metrics["honest_dispersion_predicted"]).all()
-    assert (log.metrics["honest_dispersion"] > 0).all()
+    assert (log.metrics["honest_dispersion"][::2] > 0).all()
     assert log.provenance["dispersion_prediction"] == "none"
 
 

@@ -179,6 +179,7 @@ def test_a_checkpoint_names_every_state(tmp_path):
         "rule/state",
         "devices/residuals",
         "devices/momentum",
+        "evaluation/dispersion",
     }
 
 
