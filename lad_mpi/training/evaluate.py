@@ -10,11 +10,11 @@ import numpy as np
 
 from lad_mpi.arrays import to_host
 from lad_mpi.coding import DispersionCode
-from lad_mpi.compression import FeedbackCodec
 from lad_mpi.metrics import dispersion, distance, names, norm
 from lad_mpi.metrics.moments import Moments, node_moments, own_nodes, root_moments
 from lad_mpi.theory import sampled_dispersion
 from lad_mpi.training.server import diverged
+from lad_mpi.training.setup import RESIDUALS
 
 if TYPE_CHECKING:
     from lad_mpi.spec import Spec
@@ -30,15 +30,14 @@ def dispersion_prediction(setup: Setup) -> str:
     """Return the kind of prediction for a run: ``exact``, ``upper bound`` or ``none``.
 
     A prediction of the dispersion of honest messages exists for codes that declare a
-    variance factor, together with unbiased codecs. With error feedback there is none. With
-    momentum it adds up the predictions of all iterations, so all must be evaluated, and no
-    codec may add to it.
+    variance factor, together with unbiased codecs and no error feedback. With momentum it adds
+    up the predictions of all iterations, so all must be evaluated, and no codec may add to it.
     """
     spec, codec = setup.spec, setup.spec.compression
-    feeds_back = isinstance(codec, FeedbackCodec) and codec.error_feedback
-    if feeds_back or not codec.unbiased or math.isnan(_variance_factor(spec)):
+    if math.isnan(_variance_factor(spec)) or not codec.unbiased or RESIDUALS in setup.device_states:
         return NO_PREDICTION
-    if spec.devices.momentum and (codec.delta(setup.dimension) > 0 or setup.evaluate_every > 1):
+    adds = codec.delta(setup.dimension) > 0
+    if spec.devices.momentum and (adds or setup.evaluate_every > 1):
         return NO_PREDICTION
     return "exact" if codec.delta_is_exact else "upper bound"
 
