@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 
-from lad_mpi.attacks.base import mean, sent_by_all, standard_deviation
+from lad_mpi.attacks.base import moments, sent_by_all
 from lad_mpi.errors import ParameterError
 from lad_mpi.parameters import Example, Finite, check_parameters
 
@@ -67,7 +67,8 @@ class Alie:
         if z is None:
             z = published_quantile(context.num_devices, context.num_byzantine)
         with np.errstate(all="ignore"):
-            return sent_by_all(mean(honest) - z * standard_deviation(honest), count, honest)
+            centre, deviation = moments(honest)
+            return sent_by_all(centre - z * deviation, count, honest)
 
 
 def published_quantile(num_devices: int, num_byzantine: int) -> float:

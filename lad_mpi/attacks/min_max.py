@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 import numpy as np
 
 from lad_mpi.arrays import namespace, to_host
-from lad_mpi.attacks.base import mean, sent_by_all, standard_deviation
+from lad_mpi.attacks.base import mean, moments, sent_by_all
 from lad_mpi.parameters import check_parameters
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _prepare(honest: Array, perturbation: Perturbation) -> tuple[float, Array, A
     scaled = honest.astype(np.float64) / scale
     centre = mean(scaled)
     if perturbation == "std":
-        towards = -standard_deviation(scaled)
+        towards = -moments(scaled)[1]
     else:
         towards = -centre if perturbation == "unit" else -namespace(honest).sign(centre)
     length = math.sqrt(float((towards * towards).sum())) or 1.0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 import numpy as np
 from annotated_types import Ge, Le
 
-from lad_mpi.attacks.base import mean, sent_by_all, standard_deviation
+from lad_mpi.attacks.base import mean, moments, sent_by_all
 from lad_mpi.errors import ParameterError
 from lad_mpi.parameters import check_parameters
 
@@ -67,8 +67,8 @@ class OptimalAlie:
             The context has no ``aggregate``.
         """
         with np.errstate(all="ignore"):
-            centre = mean(honest)
-            return _worst(honest, context, centre, -standard_deviation(honest), self.evaluations)
+            centre, deviation = moments(honest)
+            return _worst(honest, context, centre, -deviation, self.evaluations)
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,12 +129,12 @@ class Batches:
         """
         sizes, most = self._sizes, int(self._taken.max())
         words = self._streams.words(Purpose.BATCH, iteration, most, num_devices=len(sizes))
-        chosen = np.full((len(sizes), most), -1, dtype=np.int64)
+        lasts = (sizes - self._taken)[:, None] + np.arange(most)
+        drawn = (words % (lasts + 1).astype(np.uint64)).astype(np.int64)
+        chosen = np.empty((len(sizes), most), dtype=np.int64)
         for j in range(most):
-            last = sizes - self._taken + j
-            drawn = (words[:, j] % (last + 1).astype(np.uint64)).astype(np.int64)
-            seen = (chosen[:, :j] == drawn[:, None]).any(axis=1)
-            chosen[:, j] = np.where(seen, last, drawn)
+            seen = (chosen[:, :j] == drawn[:, j, None]).any(axis=1)
+            chosen[:, j] = np.where(seen, lasts[:, j], drawn[:, j])
         used = np.arange(most) < self._taken[:, None]
         offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(self._taken)])
         return Batch((chosen + self._offsets[:-1, None])[used], offsets)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lad_mpi.training.setup import Setup
     from lad_mpi.types import Array, HostBools, HostBytes, HostFloats, HostInts
 
-#: Numbers of subsets that are looked up at once.
+#: Numbers that are worked on at once: subsets that are looked up, and values of vectors.
 _AT_ONCE = 2**16
 
 
@@ -95,11 +95,15 @@ class DeviceBlock:
         if not beta:
             return self._coded
         with clock(Phase.ENCODE):
-            momentum = self.state[MOMENTUM]
-            momentum *= beta
-            momentum += self._coded
-            # A copy, because attacks change what is sent.
-            self._coded[...] = momentum
+            step = max(1, _AT_ONCE // self._coded.shape[1])
+            # A few devices at a time, so that their vectors stay in the cache.
+            for start in range(0, self._count, step):
+                rows = slice(start, start + step)
+                momentum, coded = self.state[MOMENTUM][rows], self._coded[rows]
+                momentum *= beta
+                momentum += coded
+                # A copy, because attacks change what is sent.
+                coded[...] = momentum
         return self._coded
 
     def _weighted(self, assignment: Assignment) -> list[tuple[Array, HostFloats]]:

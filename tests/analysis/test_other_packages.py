@@ -9,6 +9,7 @@ from analysis.forecast.workload import workload_of
 from analysis.runs import load_collection
 from analysis.scaling.bounds import phase_bounds, sizes_of
 from analysis.summary import summarise
+from lad_mpi.arrays import open_backend
 from lad_mpi.errors import SpecError
 from lad_mpi.logs import read_log
 from lad_mpi.models import GradientWork
@@ -16,6 +17,8 @@ from lad_mpi.records import Baseline, Quantity
 from lad_mpi.spec import parse_spec
 from lad_mpi.theory import honest_dispersion
 from lad_mpi.training.evaluate import dispersion_prediction
+from lad_mpi.training.setup import prepare
+from lad_mpi.transport import Loopback
 
 MYLAB = """
 from dataclasses import dataclass
@@ -128,11 +131,16 @@ def test_methods_of_a_code_with_a_law_are_a_family(write_run, tmp_path):
     }
 
 
+def prediction(changes):
+    setup = prepare(parse_spec(changes), Loopback(), open_backend("numpy", "float64"))
+    return dispersion_prediction(setup)
+
+
 def test_a_run_predicts_the_dispersion_by_the_law_of_its_code():
     random = {"kind": "windows", "load": 5}
-    assert dispersion_prediction(parse_spec({"coding": random})) == "exact"
+    assert prediction({"coding": random}) == "exact"
     fixed = {**random, "assignment": "fixed"}
-    assert dispersion_prediction(parse_spec({"coding": fixed})) == "none"
+    assert prediction({"coding": fixed}) == "none"
 
 
 def test_a_model_declares_what_bounds_its_gradients(write_run):

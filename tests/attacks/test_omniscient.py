@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lad_mpi.attacks import Alie, AttackContext, Ipm, MimicFixed
+from lad_mpi.attacks.base import moments
 from lad_mpi.errors import ParameterError
 from lad_mpi.rng import Streams
 
@@ -88,3 +89,13 @@ def test_factors_must_be_finite(value):
         Ipm(value)
     with pytest.raises(ParameterError, match="z: must be finite"):
         Alie(value)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(16, 40_001), (1, 2**19), (3, 5)])
+def test_moments_are_those_of_numpy_at_any_size(shape, dtype):
+    honest = np.random.default_rng(5).normal(1e3, 1.0, size=shape).astype(dtype)
+    means, deviations = moments(honest)
+    np.testing.assert_allclose(means, honest.mean(axis=0, dtype=np.float64), rtol=1e-14)
+    expected = honest.std(axis=0, dtype=np.float64)
+    np.testing.assert_allclose(deviations, expected, rtol=1e-9, atol=1e-12)
