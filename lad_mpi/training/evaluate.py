@@ -93,7 +93,8 @@ class EvaluationShare:
     """One rank's share of the evaluation of a model.
 
     A rank evaluates the subsets with the numbers of its devices, and some blocks of the test
-    set. The sums follow a fixed tree, so the bits do not depend on the number of ranks.
+    set. The server evaluates a small model alone, because collectives would take longer. The sums
+    follow a fixed tree, so the bits do not depend on who evaluates what.
 
     Parameters
     ----------
@@ -106,10 +107,14 @@ class EvaluationShare:
         self._objective = setup.objective
         layout, count = setup.layout, self._objective.num_subsets
         starts = [layout.block(rank) for rank in range(setup.link.size)]
+        if setup.is_small:
+            starts = [(0, count)]
+        # This rank's place among those that evaluate.
+        self._place = 0 if setup.is_small else setup.link.rank
         self._nodes = [own_nodes(first, first + held, count) for first, held in starts]
         hosts = [rank for rank, (_, held) in enumerate(starts) if held]
         blocks = self._objective.num_test_blocks
-        self._blocks = [range(0)] * setup.link.size
+        self._blocks = [range(0)] * len(starts)
         for number, rank in enumerate(hosts):
             share = number * blocks // len(hosts), (number + 1) * blocks // len(hosts)
             self._blocks[rank] = range(*share)
@@ -123,13 +128,14 @@ class EvaluationShare:
 
     def room(self) -> HostFloats | None:
         """Allocate memory for the numbers of all ranks, on the server."""
-        link = self._setup.link
-        return np.empty((link.size, len(self._numbers))) if link.is_server else None
+        if not self._setup.link.is_server:
+            return None
+        return np.empty((len(self._nodes), len(self._numbers)))
 
     def evaluate(
         self, model: Array, iteration: int, room: HostFloats | None = None
     ) -> Evaluated | None:
-        """Evaluate a model together with all ranks, in one collective.
+        """Evaluate a model, in one collective of all ranks unless the model is small.
 
         Parameters
         ----------
@@ -150,9 +156,10 @@ class EvaluationShare:
         self._measure_nodes(model, None, whole)
         if objective.uses_batches:
             self._measure_nodes(model, iteration, batch)
-        for row, block in zip(test, self._blocks[link.rank], strict=False):
+        for row, block in zip(test, self._blocks[self._place], strict=False):
             row[:] = objective.test_sums(model, block)
-        gathered = link.collect(self._numbers, room)
+        small = self._setup.is_small
+        gathered = self._numbers[None] if small else link.collect(self._numbers, room)
         if gathered is None:
             return None
         whole, batch, test = self._tables(gathered)
@@ -186,7 +193,7 @@ class EvaluationShare:
         def leaves(first: int, stop: int) -> Moments:
             return objective.moments(model, first, stop, iteration)
 
-        for row, node in zip(table, self._nodes[self._setup.link.rank], strict=False):
+        for row, node in zip(table, self._nodes[self._place], strict=False):
             moments = node_moments(node, objective.num_subsets, leaves, objective.dimension)
             row[:] = to_host(moments.table())[0]
 

@@ -198,11 +198,17 @@ class Loop:
                         self._gather_states({})
 
     def evaluate(self, model: Array) -> Evaluated:
-        """Evaluate a model on all ranks, with the batches of the last iteration; on the server."""
-        # Allocate before the broadcast: if memory runs out, no rank waits in a collective.
-        room = self._evaluation.room()
-        self.announce(Command.EVALUATE, model)
-        evaluated = self._evaluate(room)
+        """Evaluate a model on all ranks, with the batches of the last iteration; on the server.
+
+        The server evaluates a small model alone.
+        """
+        if self.setup.is_small:
+            evaluated = self._evaluation.evaluate(model, self._last)
+        else:
+            # Allocate before the broadcast: if memory runs out, no rank waits in a collective.
+            room = self._evaluation.room()
+            self.announce(Command.EVALUATE, model)
+            evaluated = self._evaluate(room)
         if evaluated is None:
             raise RuntimeError("only the server evaluates")
         return evaluated

@@ -104,6 +104,11 @@ class Setup:
         has_momentum = self.spec.devices.momentum > 0
         return (RESIDUALS,) * corrects + (MOMENTUM,) * has_momentum
 
+    @property
+    def is_small(self) -> bool:
+        """Whether the model takes less time to evaluate than ranks take to meet."""
+        return self.objective.num_samples * self.objective.dimension <= _SMALL
+
     @cached_property
     def evaluate_every(self) -> int:
         """Iterations between two evaluations.
@@ -115,7 +120,7 @@ class Setup:
         if self.spec.logging.evaluate_every is not None:
             return self.spec.logging.evaluate_every
         objective, batch = self.objective, self.spec.devices.batch_size
-        if objective.num_samples * objective.dimension <= _SMALL:
+        if self.is_small:
             return 1
         whole = objective.num_samples / objective.num_subsets
         loads = self.assignment(0).loads.sum()

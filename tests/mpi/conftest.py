@@ -8,7 +8,7 @@ import pytest
 from mpi4py import MPI
 
 from lad_mpi.logs import read_log, validate_log
-from lad_mpi.training import run_spec
+from lad_mpi.training import run_spec, setup
 from lad_mpi.transport import Loopback, open_link
 
 RANK = MPI.COMM_WORLD.rank
@@ -69,3 +69,9 @@ def same_bits(world, tmp_path_factory):
         return ranks, one
 
     return run
+
+
+@pytest.fixture
+def evaluated_together(monkeypatch):
+    """Let all ranks evaluate even the small models of these tests."""
+    monkeypatch.setattr(setup, "_SMALL", 0)

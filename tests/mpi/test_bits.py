@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lad_mpi.spec import parse_spec
-from lad_mpi.training import run_spec
+from lad_mpi.training import run_spec, setup
 from lad_mpi.transport import open_link
 
 pytestmark = [pytest.mark.mpi(min_size=2), pytest.mark.timeout(100)]
@@ -111,6 +111,7 @@ def training_spec(name, stored):
     return parse_spec({**SMALL, **CLASSIFIER, **variant, "data": data})
 
 
+@pytest.mark.usefixtures("evaluated_together")
 @pytest.mark.parametrize("name", TRAINING)
 def test_training_does_not_depend_on_the_number_of_ranks(same_bits, stored, name):
     logs = same_bits(training_spec(name, stored))
@@ -120,13 +121,30 @@ def test_training_does_not_depend_on_the_number_of_ranks(same_bits, stored, name
         assert ranks.final.metrics["loss"] < ranks.metrics["loss"][0]
 
 
-@pytest.mark.parametrize("compute", ["faithful", "shared"])
-@pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
-def test_metrics_and_model_do_not_depend_on_the_number_of_ranks(world, same_bits, variant, compute):
-    logs = same_bits(parse_spec({**SMALL, **variant, "compute": compute}))
+SHARED = ("plain", "fixed", "float32", "draco", "draco_cyclic", "several samples", "wide")
+
+
+@pytest.mark.parametrize(
+    ("name", "compute"),
+    [*((name, "faithful") for name in VARIANTS), *((name, "shared") for name in SHARED)],
+)
+def test_metrics_and_model_do_not_depend_on_the_number_of_ranks(world, same_bits, name, compute):
+    logs = same_bits(parse_spec({**SMALL, **VARIANTS[name], "compute": compute}))
     if logs is not None:
         ranks, _ = logs
         assert ranks.seconds.shape[1] == world.size
+
+
+@pytest.mark.usefixtures("evaluated_together")
+def test_a_server_that_evaluates_alone_finds_the_same(same_bits, monkeypatch):
+    spec = parse_spec({**SMALL, "data": {"dimension": 9, "test_samples": 5}})
+    together = same_bits(spec)
+    monkeypatch.setattr(setup, "_SMALL", 10**5)
+    alone = same_bits(spec)
+    if together is not None:
+        for log in (together[0], alone[0]):
+            assert log.metrics["loss"].tolist() == together[0].metrics["loss"].tolist()
+            assert log.final.metrics == pytest.approx(together[0].final.metrics, rel=0, abs=0)
 
 
 OVERLAPPED = {

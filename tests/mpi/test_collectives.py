@@ -75,6 +75,7 @@ class StopsAfter(InterruptRequest):
         return "" if self.looks >= 0 else "SIGTERM"
 
 
+@pytest.mark.usefixtures("evaluated_together")
 @pytest.mark.parametrize(("changes", "expected"), SPECS.values(), ids=SPECS)
 def test_an_interrupted_and_resumed_run_keeps_all_ranks_in_step(
     world, called, tmp_path, changes, expected

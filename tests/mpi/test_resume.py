@@ -49,6 +49,7 @@ class StopsAfter(InterruptRequest):
         return "" if self.left >= 0 else "SIGTERM"
 
 
+@pytest.mark.usefixtures("evaluated_together")
 @pytest.mark.parametrize("all_ranks_first", [True, False])
 @pytest.mark.parametrize("changes", SPECS.values(), ids=SPECS)
 def test_a_run_continues_on_another_number_of_ranks(world, tmp_path, changes, all_ranks_first):
