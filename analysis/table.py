@@ -156,7 +156,7 @@ def _to_target(rows: Sequence[Summary]) -> Iterator[TextTable]:
         [
             (
                 label,
-                f"{target.reached} of {target.seeds}",
+                f"{target.reached} of {target.seeds}" if target.seeds else "not recorded",
                 _or_nothing(target.iterations, 4),
                 _interval(target.iterations),
                 NOTHING if target.uplink_bytes is None else with_prefix(target.uplink_bytes.median),

@@ -139,11 +139,11 @@ class TimeToReach:
 
 
 def reach(method: Method, target: Target) -> Reach:
-    """Return what it took to reach a target for the first time."""
-    runs = list(method.by_seed.values())
+    """Return what it took to reach a target for the first time, in runs with the metric."""
+    runs = [run for run in method.by_seed.values() if target.metric.name in run.metrics]
     steps = [(run, step) for run in runs if (step := first_step(run, target)) is not None]
     iterations = uplink_bytes = None
-    if len(steps) == len(runs):
+    if runs and len(steps) == len(runs):
         iterations = estimate([float(step) for _, step in steps])
         uplink_bytes = estimate([float(uplink_bytes_before(run)[step]) for run, step in steps])
     return Reach(target, len(steps), len(runs), iterations, uplink_bytes)

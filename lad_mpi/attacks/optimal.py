@@ -41,7 +41,7 @@ class OptimalAlie:
     honest messages. A line search looks for it in both directions from
     0. Its step is 10 at first, and doubles as long as the distance grows. Then it shrinks to
     0.8 of itself in every evaluation, and the factor moves whenever the distance grows. The
-    better direction wins. The search is that of ByzFL, which only looks in one direction. It
+    better direction wins. The search is that of ByzFL 0.0.11, which only looks in one direction. It
     never moves back towards 0, so it may pass the maximum.
 
     References
@@ -151,7 +151,7 @@ def worst_factor(distance: Callable[[float], float], evaluations: int) -> float:
     Returns
     -------
     float
-        A positive one of two that are as bad.
+        If a positive and a negative factor are equally bad, the positive one.
     """
     start = distance(0.0)
     searches = [

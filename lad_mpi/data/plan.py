@@ -243,7 +243,7 @@ class DataPlan:
         if not fraction:
             return everything, everything[:0]
         shuffled = streams.permutation(Purpose.TEST_SPLIT, 0, count)
-        num_tests = max(1, round(fraction * count))
+        num_tests = min(count - 1, max(1, round(fraction * count)))
         return np.sort(shuffled[num_tests:]), np.sort(shuffled[:num_tests])
 
     def _refuse_keys_of_stored_data(self, kind: str) -> None:

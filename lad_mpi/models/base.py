@@ -51,9 +51,9 @@ class ModelFunctions(Protocol):
     def metrics(self) -> tuple[Metric, ...]:
         """What :meth:`measure` returns, row by row; the first is the loss ``loss``.
 
-        The log has the mean over the training samples and over the test samples of each:
-        ``train_accuracy`` and ``test_accuracy`` for a metric ``accuracy``, and ``loss`` and
-        ``test_loss`` for the loss.
+        In the log, ``loss`` is F: the mean of the subsets' mean losses, and the penalty. The
+        others are means over samples: ``train_accuracy`` and ``test_accuracy`` for a metric
+        ``accuracy``, and ``test_loss``, which has no penalty.
         """
 
     def initial_model(self, generator: np.random.Generator) -> HostFloats:

@@ -1,7 +1,7 @@
 """Optimizers: how the server moves the model, and schedules of the step size."""
 
 from lad_mpi.optimizers.adam import Adam
-from lad_mpi.optimizers.base import Optimizer, Schedule
+from lad_mpi.optimizers.base import Optimizer, Schedule, WarmedUp
 from lad_mpi.optimizers.gd import GradientDescent
 from lad_mpi.optimizers.momentum import Momentum
 from lad_mpi.optimizers.plan import Updates
@@ -35,4 +35,5 @@ __all__ = [
     "Schedule",
     "Step",
     "Updates",
+    "WarmedUp",
 ]

@@ -68,3 +68,12 @@ class Schedule(Protocol):
         iterations : int
             T, the number of iterations of the run.
         """
+
+
+@runtime_checkable
+class WarmedUp(Schedule, Protocol):
+    """A schedule that raises the step size in the first iterations."""
+
+    @property
+    def warmup(self) -> int:
+        """Number of these iterations."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib.util
 import json
 from dataclasses import dataclass, field
 from importlib.metadata import packages_distributions, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from lad_mpi._version import __version__
@@ -217,7 +219,8 @@ def component_packages(spec: Spec) -> dict[str, str]:
     found = dict(_distribution(part) for part in _others(spec))
     if isinstance(spec.model, ImportingModel):
         for module in spec.model.modules:
-            found |= dict([_distribution_of(module)])
+            name, number = _distribution_of(module)
+            found[name] = f"{number} {_source_digest(module)}".rstrip()
     return dict(sorted(found.items()))
 
 
@@ -251,6 +254,28 @@ def _distribution_of(module: str) -> tuple[str, str]:
     for name in packages_distributions().get(module, []):
         return name, version(name)
     return module, UNKNOWN
+
+
+def _source_digest(module: str) -> str:
+    """Return a digest of the Python files of a module that is developed, else an empty text.
+
+    A package that pip has copied into its folder changes with its version. Other files may change
+    between two runs.
+    """
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return ""
+    if spec is None or spec.origin is None or not spec.has_location:
+        return ""
+    if {"site-packages", "dist-packages"} & {*Path(spec.origin).parts}:
+        return ""
+    folders = spec.submodule_search_locations
+    files = sorted(Path(folders[0]).rglob("*.py")) if folders else [Path(spec.origin)]
+    sha = hashlib.sha256()
+    for file in files:
+        sha.update(file.read_bytes())
+    return f"sha256:{sha.hexdigest()[:_ID_CHARACTERS]}"
 
 
 def _module(cls: type[Any]) -> str:

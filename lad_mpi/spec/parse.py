@@ -10,14 +10,16 @@ import numpy as np
 import tomli_w
 
 from lad_mpi.aggregation import Pipeline
-from lad_mpi.attacks import AttackContext, LocalAttack, OmniscientAttack
+from lad_mpi.arrays import open_backend
+from lad_mpi.attacks import AttackContext, LocalAttack, OmniscientAttack, StatefulAttack
 from lad_mpi.coding import Code, DecodingCode
 from lad_mpi.compression import ColumnCodec, GpuCodec
 from lad_mpi.data import DataPlan
 from lad_mpi.errors import DataError, ParameterError, SpecError, shown
+from lad_mpi.metrics.names import LOSS
 from lad_mpi.models import CountedModel, ModelFunctions
 from lad_mpi.network import build_network, parse_network
-from lad_mpi.optimizers import Updates
+from lad_mpi.optimizers import Updates, WarmedUp
 from lad_mpi.rng import Streams
 from lad_mpi.spec.build import (
     build,
@@ -155,6 +157,13 @@ def build_model(spec: Spec, form: SampleForm, backend: Backend) -> ModelFunction
             f"class {cls.__module__}.{cls.__qualname__}, the functions of {spec.model.kind!r}, "
             f"{'; it '.join(found)}",
         )
+    listed = [metric.name for metric in functions.metrics]
+    if listed[:1] != [LOSS] or len({*listed}) != len(listed):
+        raise SpecError(
+            "model.kind",
+            f"{spec.model.kind!r} has the metrics {', '.join(listed) or 'none'}; expected "
+            f"different names, the first of them {LOSS!r}",
+        )
     return functions
 
 
@@ -241,7 +250,16 @@ def _shared(cls: type[Any], member: str) -> set[str]:
 def _sharing(name: str, table: Mapping[str, Any], shared: set[str], faults: int) -> Any:
     """Build a component from a table that also has keys that all kinds have."""
     own = {key: value for key, value in table.items() if key not in shared}
-    return build_component(FAMILIES[name], own, name, num_byzantine=faults, shared=sorted(shared))
+    component = build_component(
+        FAMILIES[name], own, name, num_byzantine=faults, shared=sorted(shared)
+    )
+    if taken := sorted(shared & {*field_names(type(component))}):
+        raise SpecError(
+            f"{name}.kind",
+            f"{table['kind']!r} has a field {taken[0]!r}, which all kinds of [{name}] have",
+            hint="rename the field of the class",
+        )
+    return component
 
 
 def _network(table: Mapping[str, Any]) -> NetworkChoice:
@@ -343,6 +361,7 @@ def _check_together(spec: Spec) -> None:
     _check_overlap(spec)
     _check_transfers(spec)
     _check_momentum(spec)
+    _check_warmup(spec)
     _check_form(spec)
     _try_out(spec)
 
@@ -358,6 +377,17 @@ def _check_momentum(spec: Spec) -> None:
         )
 
 
+def _check_warmup(spec: Spec) -> None:
+    schedule = spec.optimizer.schedule
+    if isinstance(schedule, WarmedUp) and 0 < spec.iterations <= schedule.warmup:
+        raise SpecError(
+            "optimizer.schedule.warmup",
+            f"is {schedule.warmup}, and the run has only {spec.iterations} iterations, so its step "
+            "size would never be reached",
+            hint="lower warmup, or raise iterations",
+        )
+
+
 def _check_form(spec: Spec) -> None:
     """Check what is known before the data are read."""
     try:
@@ -366,9 +396,14 @@ def _check_form(spec: Spec) -> None:
         raise SpecError(
             "data.kind", error.message.removeprefix("[data]: "), hint=error.hint
         ) from error
-    if form is not None and isinstance(spec.model, CountedModel):
-        dimension = spec.model.dimension_of(form)
-        check_dimension(spec, spec.coding.message_parts * dimension)
+    if form is None or not isinstance(spec.model, CountedModel):
+        return
+    try:
+        build_model(spec, form, open_backend("numpy", spec.backend.dtype))
+    except DataError as error:
+        raise SpecError("model.kind", error.message, hint=error.hint) from error
+    dimension = spec.model.dimension_of(form)
+    check_dimension(spec, spec.coding.message_parts * dimension)
 
 
 def _check_overlap(spec: Spec) -> None:
@@ -430,6 +465,13 @@ def _try_out(spec: Spec) -> None:
     attack = spec.attack
     if isinstance(attack, OmniscientAttack):
         _try("attack", lambda honest: attack.craft(honest, context), count - faults, (faults, 1))
+    if isinstance(attack, StatefulAttack):
+        _try(
+            "attack",
+            lambda honest: attack.advance(honest, context, attack.initial_state(honest[0])),
+            count - faults,
+            (faults, 1),
+        )
     if isinstance(attack, LocalAttack):
         _try("attack", lambda coded: attack.corrupt(coded, context), faults, (faults, 1))
 

@@ -10,8 +10,10 @@ from lad_mpi.rng import Purpose
 
 if TYPE_CHECKING:
     from lad_mpi.rng import Streams
-    from lad_mpi.types import HostFloats, HostInts
+    from lad_mpi.types import HostFloats, HostInts, HostWords
 
+#: Opening a stream takes as long as drawing from this many streams that follow each other.
+_OPENING = 6
 #: Padding may add this much to the samples.
 _PADDED = 1.25
 
@@ -102,24 +104,47 @@ class Batches:
 
     def __init__(self, offsets: HostInts, size: int | None, streams: Streams) -> None:
         self._streams = streams
-        self._offsets = offsets
-        sizes = np.diff(offsets)
-        self._taken = sizes if size is None else np.minimum(sizes, size)
-        self._sizes = sizes
-        self.are_drawn = bool((self._taken < sizes).any())
-        self._whole = Batch(np.arange(offsets[-1], dtype=np.int64), offsets)
-        self._last: tuple[int, Batch] | None = None
+        self._starts = offsets[:-1]
+        self._sizes = np.diff(offsets)
+        self._taken = self._sizes if size is None else np.minimum(self._sizes, size)
+        self.are_drawn = bool((self._taken < self._sizes).any())
+        whole = Batch(np.arange(offsets[-1], dtype=np.int64), offsets)
+        self._iteration: int | None = None
+        self._batch = self._whole = whole
+        # Subsets that are not drawn have their first samples.
+        most = int(self._taken.max()) if self.are_drawn else 0
+        self._used = np.arange(most) < self._taken[:, None]
+        self._chosen = np.tile(np.arange(most), (len(self._sizes), 1))
+        self._is_drawn = np.zeros(len(self._sizes) + 1, dtype=bool)
 
-    def of(self, iteration: int | None) -> Batch:
-        """Return the batches of an iteration; all samples if it is None."""
+    def of(self, iteration: int | None, subsets: HostInts | None = None) -> Batch:
+        """Return the batches of an iteration.
+
+        Parameters
+        ----------
+        iteration : int or None
+            The iteration; None for all samples.
+        subsets : ndarray of int64, optional
+            The subsets whose batches are used, of any shape; -1 is padding. All if left out.
+        """
         if iteration is None or not self.are_drawn:
             return self._whole
-        if self._last is None or self._last[0] != iteration:
-            self._last = iteration, self._draw(iteration)
-        return self._last[1]
+        if iteration != self._iteration:
+            self._iteration = iteration
+            self._is_drawn[:] = False
+        needed = np.zeros(len(self._is_drawn), dtype=bool)
+        # The last entry collects the padding.
+        needed[... if subsets is None else subsets] = True
+        missing = np.flatnonzero((needed & ~self._is_drawn)[:-1])
+        if len(missing):
+            self._chosen[missing] = self._draw(iteration, missing)
+            self._is_drawn[missing] = True
+            offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(self._taken)])
+            self._batch = Batch((self._chosen + self._starts[:, None])[self._used], offsets)
+        return self._batch
 
-    def _draw(self, iteration: int) -> Batch:
-        """Draw without replacement by Floyd's algorithm, for all subsets at once.
+    def _draw(self, iteration: int, subsets: HostInts) -> HostInts:
+        """Draw without replacement by Floyd's algorithm, for some subsets at once.
 
         Subset k uses the words of its own stream only.
 
@@ -127,14 +152,19 @@ class Batches:
         -----
         Bentley, Floyd, "A sample of brilliance", Communications of the ACM 30 (1987).
         """
-        sizes, most = self._sizes, int(self._taken.max())
-        words = self._streams.words(Purpose.BATCH, iteration, most, num_devices=len(sizes))
-        lasts = (sizes - self._taken)[:, None] + np.arange(most)
+        most, count = self._chosen.shape[1], len(self._sizes)
+        lasts = (self._sizes - self._taken)[subsets, None] + np.arange(most)
+        words = self._words(iteration, subsets, most, count)
         drawn = (words % (lasts + 1).astype(np.uint64)).astype(np.int64)
-        chosen = np.empty((len(sizes), most), dtype=np.int64)
+        chosen = np.empty(lasts.shape, dtype=np.int64)
         for j in range(most):
             seen = (chosen[:, :j] == drawn[:, j, None]).any(axis=1)
             chosen[:, j] = np.where(seen, lasts[:, j], drawn[:, j])
-        used = np.arange(most) < self._taken[:, None]
-        offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(self._taken)])
-        return Batch((chosen + self._offsets[:-1, None])[used], offsets)
+        return chosen
+
+    def _words(self, iteration: int, subsets: HostInts, most: int, count: int) -> HostWords:
+        words, purpose = self._streams.words, Purpose.BATCH
+        if len(subsets) * _OPENING > count:
+            return words(purpose, iteration, most, num_devices=count)[subsets]
+        single = [words(purpose, iteration, most, first_device=k) for k in subsets.tolist()]
+        return np.concatenate(single)

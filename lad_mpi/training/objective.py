@@ -163,12 +163,10 @@ class Objective:
         if not samples.shape[1]:
             out[...] = 0
             return
-        step = max(1, _MOST // int(self._features.shape[1]))
         part = out
-        for first in range(0, samples.shape[1], step):
-            columns = slice(first, first + step)
+        for number, columns in enumerate(self._parts(samples.shape[1])):
             chosen = samples[:, columns]
-            if first == step:
+            if number == 1:
                 part = self._backend.xp.empty(out.shape, dtype=out.dtype)
             self.functions.gradients(
                 model,
@@ -177,8 +175,24 @@ class Objective:
                 self._backend.asarray(scales[:, columns]),
                 part,
             )
-            if first:
+            if number:
                 out += part
+
+    def _add_measures(
+        self, model: Array, samples: HostInts, scales: HostFloats, sums: Array
+    ) -> None:
+        """Add the loss of each row of samples, and the sums of its other metrics."""
+        stack, targets = self._take(self._features, samples), self._targets_of(samples)
+        found = self.functions.measure(model, stack, targets)
+        shares = self._backend.asarray(scales, dtype=np.float64)
+        sums[:, 0] += (found[0] * shares).sum(axis=1)
+        # Padding has the weight zero.
+        sums[:, 1:] += (found[1:] * (shares > 0)).sum(axis=2).T
+
+    def _parts(self, size: int) -> list[slice]:
+        """Cut the samples of a row into parts that take little memory."""
+        step = max(1, _MOST // int(self._features.shape[1]))
+        return [slice(first, first + step) for first in range(0, size, step)]
 
     def moments(self, model: Array, first: int, stop: int, iteration: int | None) -> Moments:
         """Return gradient, loss and other measures of some subsets, one group each.
@@ -207,12 +221,10 @@ class Objective:
         if iteration is None:
             with np.errstate(over="ignore", invalid="ignore"):
                 for group, samples, scales in self._stacks(subsets, np.ones(subsets.shape), None):
-                    stack = self._take(self._features, samples)
-                    found = self.functions.measure(model, stack, self._targets_of(samples))
-                    shares = self._backend.asarray(scales, dtype=np.float64)
-                    sums[group, 0] = (found[0] * shares).sum(axis=1)
-                    # Padding has the weight zero.
-                    sums[group, 1:] = (found[1:] * (shares > 0)).sum(axis=2).T
+                    for columns in self._parts(samples.shape[1]):
+                        self._add_measures(
+                            model, samples[:, columns], scales[:, columns], sums[group]
+                        )
         return Moments.of_rows(rows, sums)
 
     def test_sums(self, model: Array, block: int) -> HostFloats:
@@ -235,7 +247,7 @@ class Objective:
         All batches of a stack have the same number of samples. The stack is small enough for
         the cache.
         """
-        batches = self._batches.of(iteration)
+        batches = self._batches.of(iteration, subsets)
         sizes = batches.sizes(subsets)
         start = 0
         for size, group in groupby(sizes.tolist()):

@@ -265,7 +265,10 @@ class Server:
     def _tried(self, vectors: Array, crafted: Array, iteration: int) -> Array:
         """Return the estimate if Byzantine devices sent some vectors; for attacks."""
         messages = vectors.copy()
-        messages[self._setup.byzantine] = crafted
+        # The server refuses messages that are not finite, and uses zeros instead.
+        xp = self._setup.backend.xp
+        fine = xp.isfinite(crafted).all(axis=1, keepdims=True)
+        messages[self._setup.byzantine] = xp.where(fine, crafted, 0)
         spec = self._setup.spec
         if self._decoder is not None:
             decoded = self._decode(self._decoder, messages, iteration)

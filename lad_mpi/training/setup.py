@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lad_mpi.aggregation.columns import column_slices
 from lad_mpi.attacks import DataAttack
 from lad_mpi.compression import Channel, FeedbackCodec, GpuCodec
+from lad_mpi.errors import SpecError
 from lad_mpi.models import PenalizedModel
 from lad_mpi.rng import Purpose, Streams
 from lad_mpi.spec import build_model, check_dimension
@@ -21,6 +22,7 @@ from lad_mpi.wire import MessageFormat, packing_for, warm_up
 if TYPE_CHECKING:
     from lad_mpi.arrays import Backend
     from lad_mpi.coding import Assignment
+    from lad_mpi.data import Dataset
     from lad_mpi.spec import Spec
     from lad_mpi.transport import Link
     from lad_mpi.types import HostInts
@@ -36,6 +38,8 @@ _MOST_SLICES = 8
 #: Samples times parameters of a small model, and choices of the default of
 #: ``logging.evaluate_every`` for larger ones.
 _SMALL = 10**5
+#: Adding up the gradient of a subset takes as long as the gradients of this many samples.
+_TREE = 16
 _ROUND = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
@@ -107,15 +111,16 @@ class Setup:
     @property
     def is_small(self) -> bool:
         """Whether the model takes less time to evaluate than ranks take to meet."""
-        return self.objective.num_samples * self.objective.dimension <= _SMALL
+        samples = self.objective.num_samples + self.objective.num_test_samples
+        return samples * self.objective.dimension <= _SMALL
 
     @cached_property
     def evaluate_every(self) -> int:
         """Iterations between two evaluations.
 
         If the spec leaves it out, a small model is evaluated in every iteration. For others,
-        evaluation computes at most a quarter of the gradients of samples that the devices
-        compute, but the run is evaluated at least 20 times.
+        evaluation takes about a quarter of the time that the devices compute, if one rank does
+        both, but the run is evaluated at least 20 times.
         """
         if self.spec.logging.evaluate_every is not None:
             return self.spec.logging.evaluate_every
@@ -123,11 +128,13 @@ class Setup:
         if self.is_small:
             return 1
         whole = objective.num_samples / objective.num_subsets
-        loads = self.assignment(0).loads.sum()
-        trained = loads * (whole if batch is None else min(batch, whole))
-        # The test set only takes the forward half of a gradient.
-        evaluated = objective.num_samples + objective.num_test_samples / 2
-        wanted = 4 * evaluated / max(1.0, float(trained))
+        taken = whole if batch is None else min(batch, whole)
+        trained = float(self.assignment(0).loads.sum()) * taken
+        # Gradients and measures of all samples, gradients of the batches, measures of the tests.
+        evaluated = 1.5 * objective.num_samples + objective.num_test_samples / 2
+        trees = 1 + objective.uses_batches
+        evaluated += objective.num_subsets * (taken * objective.uses_batches + trees * _TREE)
+        wanted = 4 * evaluated / max(1.0, trained)
         most = max(1, self.spec.iterations // 20)
         allowed = [every for every in _ROUND if every <= most]
         return next((every for every in allowed if every >= wanted), allowed[-1])
@@ -187,6 +194,7 @@ def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
     corrupted = None
     if isinstance(spec.attack, DataAttack):
         corrupted = spec.attack.corrupt_targets(dataset.targets, dataset.form.num_classes)
+        _check_targets(corrupted, dataset)
     objective = Objective(
         dataset,
         functions,
@@ -216,3 +224,13 @@ def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
     )
     warm_up(setup.packing, backend, setup.channel(0, 0, 1))
     return setup
+
+
+def _check_targets(corrupted: Any, dataset: Dataset) -> None:
+    targets, classes = dataset.targets, dataset.form.num_classes
+    fits = (np.shape(corrupted), np.asarray(corrupted).dtype) == (targets.shape, targets.dtype)
+    if not fits or (classes and not ((corrupted >= 0) & (corrupted < classes)).all()):
+        raise SpecError(
+            "attack.kind",
+            "corrupt_targets must return targets of the same shape, dtype and range of classes",
+        )

@@ -289,9 +289,9 @@ def test_fewer_samples_than_subsets(task, num_subsets, words, hint):
     assert load(given(targets=targets), num_subsets - 1, task=task).num_subsets == num_subsets - 1
 
 
-def test_one_sample_for_tests_leaves_none_for_training():
-    with pytest.raises(DataError, match="has 0 training samples"):
-        load(given(TABLE[:1], NUMBERS[:1]), 1, test_fraction=0.5)
+def test_at_least_one_sample_is_left_for_training():
+    found = load(given(TABLE[:3], NUMBERS[:3]), 1, test_fraction=0.99)
+    assert (len(found.targets), len(found.test_targets)) == (1, 2)
 
 
 @pytest.mark.parametrize(

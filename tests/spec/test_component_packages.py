@@ -106,3 +106,19 @@ class Unpublished:
 def test_a_component_that_no_package_offers_is_named_by_its_module():
     spec = replace(Spec(), attack=Unpublished())
     assert component_packages(spec) == {__name__.partition(".")[0]: "unknown"}
+
+
+def test_an_edited_network_makes_another_run(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "mynets.py"
+    file.write_text("def net():\n    return None\n")
+    spec = parse_spec(
+        {"data": {"kind": "digits"}, "model": {"kind": "torch", "module": "mynets:net"}}
+    )
+    before = component_packages(spec)
+    assert component_packages(spec) == before
+    file.write_text("def net():\n    return 1\n")
+    after = component_packages(spec)
+    assert after["mynets"].startswith("unknown sha256:")
+    assert after["mynets"] != before["mynets"]
+    assert after["torch"] == before["torch"]

@@ -430,3 +430,80 @@ def test_a_pipe_that_may_never_end_is_no_spec(tmp_path):
     os.mkfifo(tmp_path / "pipe.toml")
     with pytest.raises(UsageError, match="is not a regular file"):
         load_spec(tmp_path / "pipe.toml")
+
+
+WARM = {"kind": "cosine", "warmup": 30}
+
+
+@pytest.mark.parametrize(
+    ("mapping", "key", "words"),
+    [
+        (
+            {"iterations": 30, "optimizer": {"schedule": WARM}},
+            "optimizer.schedule.warmup",
+            "is 30, and the run has only 30 iterations",
+        ),
+        (
+            {
+                "data": {"kind": "synthetic_classification"},
+                "model": {"kind": "logistic_regression"},
+            },
+            "model.kind",
+            "softmax_regression",
+        ),
+    ],
+    ids=["warm-up to the end", "classes before the launch"],
+)
+def test_what_a_run_could_not_do_is_refused_before_it(mapping, key, words):
+    with pytest.raises(SpecError) as caught:
+        parse_spec(mapping)
+    assert caught.value.key == key
+    assert words in f"{caught.value.message} {caught.value.hint}"
+
+
+OTHERS = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Lars:
+    weight_decay: float = 0.5
+    kind: ClassVar[str] = "lars"
+
+    def initial_state(self, like):
+        return {}
+
+    def direction(self, estimate, state, iteration):
+        return estimate
+
+
+@dataclass(frozen=True)
+class Short:
+    kind: ClassVar[str] = "short"
+
+    def craft(self, honest, context):
+        return np.zeros((len(context.devices), honest.shape[1]))
+
+    def initial_state(self, like):
+        return {}
+
+    def advance(self, honest, context, state):
+        return np.zeros((1, honest.shape[1]))
+"""
+
+
+def test_a_component_cannot_take_a_key_of_its_whole_table(install):
+    install("mylab", OTHERS, optimizers={"lars": "Lars"})
+    with pytest.raises(SpecError, match="has a field 'weight_decay', which all kinds") as caught:
+        parse_spec({"optimizer": {"kind": "lars", "weight_decay": 0.01}})
+    assert caught.value.key == "optimizer.kind"
+
+
+def test_an_attack_that_learns_is_tried_as_a_run_calls_it(install):
+    install("mylab", OTHERS, attacks={"short": "Short"})
+    with pytest.raises(SpecError, match=r"returns an array of shape \(1, 1\)") as caught:
+        parse_spec({"attack": {"kind": "short"}})
+    assert caught.value.key == "attack.kind"

@@ -108,3 +108,18 @@ def test_rows_of_several_subsets_join_their_samples_and_weights(sizes):
             if subset >= 0:
                 expected[offsets[subset] : offsets[subset + 1]] = weight / sizes[subset]
         np.testing.assert_allclose(dense, expected, rtol=1e-15)
+
+
+@pytest.mark.parametrize("order", [[[3], [0, 3], [5]], [[0, 1, 2, 3, 4, 5]], [[5, -1], [0, 3]]])
+def test_only_what_is_needed_is_drawn_and_has_the_same_samples(order):
+    offsets = np.array([0, 5, 9, 20, 27, 30, 41])
+    whole = Batches(offsets, 4, Streams(3)).of(7)
+    batches = Batches(offsets, 4, Streams(3))
+    for subsets in map(np.array, order):
+        batch = batches.of(7, subsets)
+        for k in subsets[subsets >= 0]:
+            one, weight = np.array([[k]]), np.ones((1, 1))
+            size = int(batch.sizes(one)[0])
+            np.testing.assert_array_equal(
+                batch.samples(one, weight, size)[0], whole.samples(one, weight, size)[0]
+            )

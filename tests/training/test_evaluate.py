@@ -208,25 +208,33 @@ def evaluate_every(**sections):
 def test_a_given_interval_is_kept_and_small_models_are_evaluated_always():
     assert evaluate_every(logging={"evaluate_every": 7}) == 7
     assert evaluate_every() == evaluate_every(iterations=3000) == 1
+    many_tests = {"kind": "synthetic_classification", "test_samples": 100_000}
+    assert evaluate_every(data=many_tests, iterations=3000) > 1
 
 
-@pytest.mark.parametrize("iterations", [1, 19, 20, 100, 300, 1500, 2999, 40_000])
-@pytest.mark.parametrize("batch", [1, 8, 1000])
-@pytest.mark.parametrize("load", [1, 10])
-def test_evaluation_takes_a_quarter_of_the_work_unless_a_run_is_short(iterations, batch, load):
+def every_of_large(iterations, batch, load):
     large = {"dimension": 50, "samples_per_subset": 200}
-    every = evaluate_every(
+    return evaluate_every(
         data={"kind": "synthetic_classification", "test_samples": 1000, **large},
         devices={"count": 20, "byzantine": 2, "batch_size": batch},
         coding={"load": load},
         iterations=iterations,
     )
-    work = (20 * 200 + 1000 / 2) / (20 * load * min(batch, 200)) / every
-    evaluations = -(-iterations // every)
-    assert evaluations >= min(iterations, 20)
-    if work > 1 / 4:
-        # Then the next larger interval would leave too few evaluations.
-        assert -(-iterations // (2.5 * every)) <= 20
+
+
+@pytest.mark.parametrize("iterations", [1, 19, 20, 100, 300, 1500, 2999, 40_000])
+@pytest.mark.parametrize("batch", [1, 8, 1000])
+@pytest.mark.parametrize("load", [1, 10])
+def test_a_run_is_evaluated_at_least_20_times(iterations, batch, load):
+    every = every_of_large(iterations, batch, load)
+    assert -(-iterations // every) >= min(iterations, 20)
+
+
+def test_the_less_devices_compute_the_rarer_is_evaluation():
+    by_batch = [every_of_large(40_000, batch, 1) for batch in (1, 8, 64, 200)]
+    assert by_batch == sorted(by_batch, reverse=True)
+    assert by_batch[0] > by_batch[-1]
+    assert every_of_large(40_000, 8, 10) < every_of_large(40_000, 8, 1)
 
 
 def test_test_losses_that_overflow_end_the_run(tmp_path):
