@@ -85,8 +85,8 @@ class Logging:
     evaluate_every : int, optional
         Iterations between two evaluations of loss, accuracy, gradient and dispersion. The
         first and the last iteration are always evaluated. If left out, small models are
-        evaluated in every iteration. For others, evaluation takes at most about a quarter of
-        the work of training, but a run is evaluated at least 20 times.
+        evaluated in every iteration. For others the interval is chosen so that evaluation takes
+        about a quarter of the work of training, but a run is evaluated at least 20 times.
     flush_every : int
         Iterations between two writes of the records to disk.
     warmup_iterations : int
