@@ -173,7 +173,13 @@ class CountedModel(Model, Protocol):
     """
 
     def dimension_of(self, form: SampleForm) -> int:
-        """Return Q for samples of this form."""
+        """Return Q for samples of this form.
+
+        Raises
+        ------
+        DataError
+            The model cannot learn from such samples.
+        """
 
     def gradient_work(self, form: SampleForm, num_samples: int) -> GradientWork:
         """Return the least work of the gradient over a batch of ``num_samples`` samples."""

@@ -58,16 +58,7 @@ class LogisticRegression:
         check_parameters(self)
 
     def dimension_of(self, form: SampleForm) -> int:
-        """Return Q = p."""
-        return form.num_features
-
-    def gradient_work(self, form: SampleForm, num_samples: int) -> GradientWork:
-        """Return the work of two products of a matrix (n, p) with a vector."""
-        numbers = num_samples * form.num_features
-        return GradientWork(num_samples, 4 * numbers, numbers + form.num_features, "gemv")
-
-    def build(self, form: SampleForm, backend: Backend) -> LogisticFunctions:
-        """Return the functions of the model; see :meth:`Model.build`.
+        """Return Q = p.
 
         Raises
         ------
@@ -81,7 +72,16 @@ class LogisticRegression:
                 f"{form.num_classes}",
                 hint='set model.kind = "softmax_regression"',
             )
-        return LogisticFunctions(form.num_features, backend)
+        return form.num_features
+
+    def gradient_work(self, form: SampleForm, num_samples: int) -> GradientWork:
+        """Return the work of two products of a matrix (n, p) with a vector."""
+        numbers = num_samples * form.num_features
+        return GradientWork(num_samples, 4 * numbers, numbers + form.num_features, "gemv")
+
+    def build(self, form: SampleForm, backend: Backend) -> LogisticFunctions:
+        """Return the functions of the model; see :meth:`Model.build` and :meth:`dimension_of`."""
+        return LogisticFunctions(self.dimension_of(form), backend)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,8 @@ class SoftmaxRegression:
         check_parameters(self)
 
     def dimension_of(self, form: SampleForm) -> int:
-        """Return Q = Cp."""
+        """Return Q = Cp; raise a DataError if there are fewer than two classes."""
+        check_classes(form)
         return form.num_classes * form.num_features
 
     def gradient_work(self, form: SampleForm, num_samples: int) -> GradientWork:

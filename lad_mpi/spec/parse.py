@@ -10,7 +10,6 @@ import numpy as np
 import tomli_w
 
 from lad_mpi.aggregation import Pipeline
-from lad_mpi.arrays import open_backend
 from lad_mpi.attacks import AttackContext, LocalAttack, OmniscientAttack, StatefulAttack
 from lad_mpi.coding import Code, DecodingCode
 from lad_mpi.compression import ColumnCodec, GpuCodec
@@ -399,10 +398,9 @@ def _check_form(spec: Spec) -> None:
     if form is None or not isinstance(spec.model, CountedModel):
         return
     try:
-        build_model(spec, form, open_backend("numpy", spec.backend.dtype))
+        dimension = spec.model.dimension_of(form)
     except DataError as error:
         raise SpecError("model.kind", error.message, hint=error.hint) from error
-    dimension = spec.model.dimension_of(form)
     check_dimension(spec, spec.coding.message_parts * dimension)
 
 
