@@ -177,7 +177,7 @@ def assignment_of(spec: Spec) -> Assignment:
 
 def batch_of(spec: Spec) -> int | None:
     """Return b, the samples of a subset that an iteration uses; None before data are read."""
-    whole, chosen = spec.data.samples_per_subset(spec.devices.count), spec.devices.batch_size
+    whole, chosen = spec.data.samples_per_subset, spec.devices.batch_size
     if whole is None or chosen is None:
         return whole
     return min(whole, chosen)

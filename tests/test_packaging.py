@@ -47,7 +47,7 @@ def conda():
 
 def pip():
     # Only a benchmark needs the peers, which conda-forge lacks. In conda, cupy brings NVRTC.
-    # PyTorch is larger than all others together, so it is left to those who use it.
+    # PyTorch takes gigabytes, so only its users install it.
     extras = [
         names
         for extra, names in PROJECT["optional-dependencies"].items()

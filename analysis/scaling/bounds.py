@@ -90,7 +90,7 @@ def sizes_of(run: RunLog) -> Sizes | None:
     """
     try:
         spec = parse_spec(run.spec)
-        form = spec.data.form(task=spec.model.task, has_bias=spec.model.has_bias)
+        form = spec.data.form(spec.model.task)
     except LadError:
         return None
     batch = batch_of(spec)

@@ -36,13 +36,13 @@ class OptimalAlie:
 
     Notes
     -----
-    All Byzantine devices send μ − z σ, as in :class:`~lad_mpi.attacks.Alie`. The factor z
-    is meant to maximise ‖ĝ − μ‖, the distance of the server's estimate from the mean of the
-    honest messages. A line search looks for it in both directions from
-    0. Its step is 10 at first, and doubles as long as the distance grows. Then it shrinks to
-    0.8 of itself in every evaluation, and the factor moves whenever the distance grows. The
-    better direction wins. The search is that of ByzFL 0.0.11, which only looks in one direction. It
-    never moves back towards 0, so it may pass the maximum.
+    All Byzantine devices send μ − z σ, as in :class:`~lad_mpi.attacks.Alie`. A line search
+    looks for the factor z that maximises ‖ĝ − μ‖, the distance of the server's estimate from
+    the mean of the honest messages. It starts at 0 and goes in both directions. Its step is 10
+    at first, and doubles as long as the distance grows. Then it shrinks to 0.8 of itself in
+    every evaluation, and the factor moves whenever the distance grows. The better direction
+    wins. The search is that of ByzFL 0.0.11, which only looks in one direction. It never moves
+    back towards 0, so it may pass the maximum.
 
     References
     ----------

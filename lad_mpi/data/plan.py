@@ -136,13 +136,13 @@ class DataPlan:
         """
         return "" if isinstance(self.source, DrawnData) else self.source.digest()
 
-    def form(self, *, task: Task, has_bias: bool) -> SampleForm | None:  # noqa: ARG002  (as load)
+    def form(self, task: Task) -> SampleForm | None:
         """Return the form of the samples that :meth:`load` gives; None before they are read.
 
         Parameters
         ----------
-        task, has_bias
-            As for :meth:`load`.
+        task : {"regression", "classification"}
+            What the model learns.
 
         Raises
         ------
@@ -154,14 +154,9 @@ class DataPlan:
         _check_task(self.source, task)
         return self.source.form
 
-    def samples_per_subset(self, num_subsets: int) -> int | None:  # noqa: ARG002  (as load)
-        """Return m, the number of samples of each subset; None before they are read.
-
-        Parameters
-        ----------
-        num_subsets : int
-            N.
-        """
+    @property
+    def samples_per_subset(self) -> int | None:
+        """m, the number of samples of each subset; None before they are read."""
         return self.source.samples_per_subset if isinstance(self.source, DrawnData) else None
 
     def _read(

@@ -390,7 +390,7 @@ def _check_warmup(spec: Spec) -> None:
 def _check_form(spec: Spec) -> None:
     """Check what is known before the data are read."""
     try:
-        form = spec.data.form(task=spec.model.task, has_bias=spec.model.has_bias)
+        form = spec.data.form(spec.model.task)
     except DataError as error:
         raise SpecError(
             "data.kind", error.message.removeprefix("[data]: "), hint=error.hint

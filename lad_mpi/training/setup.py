@@ -110,7 +110,7 @@ class Setup:
 
     @property
     def is_small(self) -> bool:
-        """Whether the model takes less time to evaluate than ranks take to meet."""
+        """Whether evaluation takes less time than a collective."""
         samples = self.objective.num_samples + self.objective.num_test_samples
         return samples * self.objective.dimension <= _SMALL
 

@@ -146,7 +146,7 @@ def test_drawn_data_that_do_not_fit_the_model(source, task):
     with pytest.raises(DataError, match=f"{source.kind!r} is for .*, and the model is for {task}"):
         load(source, task=task)
     with pytest.raises(DataError, match="in \\[model\\]"):
-        DataPlan(source).form(task=task, has_bias=True)
+        DataPlan(source).form(task)
 
 
 def test_tests_are_a_random_share_for_each_seed():
@@ -334,9 +334,8 @@ def test_the_concentration_that_is_used_is_written_out():
 
 def test_what_is_known_before_the_data_are_read():
     drawn, read = DataPlan(Synthetic(7, 3)), DataPlan(File("there-is-no-such-file"))
-    asked = {"task": "regression", "has_bias": False}
-    assert (drawn.form(**asked), drawn.samples_per_subset(9)) == (SampleForm((7,)), 3)
-    assert (read.form(**asked), read.samples_per_subset(9)) == (None, None)
+    assert (drawn.form("regression"), drawn.samples_per_subset) == (SampleForm((7,)), 3)
+    assert (read.form("regression"), read.samples_per_subset) == (None, None)
     assert drawn.digest() == load(Synthetic()).digest == load(Synthetic()).reading == ""
 
 
