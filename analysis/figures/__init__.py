@@ -5,7 +5,6 @@ from analysis.figures.save import (
     SCALING_FIGURES,
     drawings_of,
     save_figures,
-    save_forecast_figures,
     save_scaling_figures,
 )
 
@@ -14,6 +13,5 @@ __all__ = [
     "SCALING_FIGURES",
     "drawings_of",
     "save_figures",
-    "save_forecast_figures",
     "save_scaling_figures",
 ]
