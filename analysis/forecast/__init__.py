@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from analysis.forecast.answer import Comparison, Question, Scenario, answer, compare
 from analysis.forecast.model import CostModel, fit_model
-from analysis.forecast.observe import Measured, observe
+from analysis.forecast.observe import Measured, observe, observe_others
 from analysis.target import Target, find_target
-from lad_mpi.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from lad_mpi.spec import Where
 
 __all__ = ["Forecast", "Question", "forecast"]
 
@@ -48,7 +49,13 @@ class Forecast:
         return [one for one in self.checked if not one.inside and not one.oversubscribed]
 
 
-def forecast(paths: Sequence[Path], question: Question, check: Sequence[Path] = ()) -> Forecast:
+def forecast(
+    paths: Sequence[Path],
+    question: Question,
+    *,
+    where: Where | None = None,
+    check: Sequence[Path] = (),
+) -> Forecast:
     """Predict the costs of the methods in folders.
 
     Parameters
@@ -57,6 +64,8 @@ def forecast(paths: Sequence[Path], question: Question, check: Sequence[Path] = 
         Folders of scaling studies, or logs and folders of logs.
     question : Question
         Ranks, networks and target.
+    where : Where, optional
+        Use only the runs in ``paths`` that fulfil this condition.
     check : sequence of Path
         Later measurements to compare with their predictions.
 
@@ -65,15 +74,10 @@ def forecast(paths: Sequence[Path], question: Question, check: Sequence[Path] = 
     UsageError, LogFormatError
         The logs cannot be used, or the question cannot be answered.
     """
-    measured = observe(paths)
-    if len(measured.machines) > 1:
-        raise UsageError(
-            f"the runs come from different machines: {'; '.join(measured.machines)}",
-            hint="name only runs of one machine, and use --check for those of another",
-        )
+    measured = observe(paths, where)
     runs = [run for method in measured.methods.values() for run in method.runs]
     target = None if question.target is None else find_target(question.target, runs)
     model = fit_model(measured.cases)
     scenarios = answer(measured, model, question, target)
-    checked = compare(model, observe(check, keep_oversubscribed=True), question) if check else []
+    checked = compare(model, observe_others(check, measured), question) if check else []
     return Forecast(measured, model, scenarios, target, checked)

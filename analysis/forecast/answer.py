@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,8 @@ class Progress:
         Number of iterations that were run.
     best : float
         Best value of all evaluations, median over seeds; NaN if a seed has none.
+    steps : dict of int
+        Iterations to the target, by seed, of the seeds that reached it.
     """
 
     iterations: Interval | None
@@ -67,6 +70,7 @@ class Progress:
     reached: int
     within: int
     best: float
+    steps: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,20 @@ class Row:
             return None
         return self.progress.iterations.times(self.iteration.surer)
 
+    def is_surely_cheaper(self, other: Row) -> bool:
+        """Return whether this method is cheaper than another one, beyond the intervals.
+
+        The interval of this iteration has to end before the other one starts. Iterations to a
+        target are compared seed by seed, because all methods of a seed have the same data and
+        the same Byzantine devices.
+        """
+        if self.progress is None or other.progress is None:
+            return self.iteration.seconds.high < other.iteration.seconds.low
+        own, theirs = self.progress.steps, other.progress.steps
+        ratios = [max(1, own[seed]) / max(1, theirs[seed]) for seed in own.keys() & theirs.keys()]
+        most = estimate(ratios, EACH_OF_TWO).high if ratios else math.inf
+        return most * self.iteration.surer.high < other.iteration.surer.low
+
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
@@ -128,14 +146,12 @@ class Scenario:
     def rank_of(self, row: Row) -> int | None:
         """Return 1 plus the number of methods that are surely cheaper; None without a cost.
 
-        A method is surely cheaper if its interval ends before the other one starts. Methods
-        with rank 1 cannot be distinguished from the cheapest one.
+        Methods with rank 1 cannot be distinguished from the cheapest one.
         """
-        own = row.cost_s
-        if own is None:
+        if row.cost_s is None:
             return None
-        costs = [other.cost_s for other in self.rows]
-        return 1 + sum(cost is not None and cost.high < own.low for cost in costs)
+        known = (other for other in self.rows if other.cost_s is not None)
+        return 1 + sum(other.is_surely_cheaper(row) for other in known)
 
     @property
     def best(self) -> tuple[Row, ...]:
@@ -200,18 +216,19 @@ def progress_to(target: Target, method: Method) -> Progress:
     A run may have reached the target some iterations before the evaluation that shows it.
     """
     runs = method.by_seed.values()
-    counts = [first_step(run, target) for run in runs]
-    reached = [float(count) for count in counts if count is not None]
+    counts = {seed: first_step(run, target) for seed, run in method.by_seed.items()}
+    steps = {seed: count for seed, count in counts.items() if count is not None}
     iterations = None
-    if len(reached) == len(counts):
-        found = estimate(reached, EACH_OF_TWO)
+    if len(steps) == len(counts):
+        found = estimate([float(count) for count in steps.values()], EACH_OF_TWO)
         iterations = Interval(found.median, found.low, found.high, found.coverage)
     return Progress(
         iterations=iterations,
         seeds=len(counts),
-        reached=len(reached),
+        reached=len(steps),
         within=max(run.recorded for run in runs),
         best=float(np.median([best_value(run, target.metric) for run in runs])),
+        steps=steps,
     )
 
 

@@ -62,7 +62,7 @@ def _network(forecast: Forecast) -> Iterator[str]:
             f"use --ranks {max(row.devices for row in crowded) + 1}."
         )
     if not given.keys() <= measured_networks(forecast.model).keys():
-        yield "on a network that was not measured, MPI and waiting take at most as long as measured."
+        yield "on another network, MPI and waiting take at most as long as measured."
         if any(case.overlap for own in forecast.model.cases.values() for case in own):
             yield "with overlap, the server does between none and all of its work meanwhile."
 
@@ -80,6 +80,6 @@ def _ranks(forecast: Forecast) -> Iterator[str]:
     for (before, after), (old, new) in moved.items():
         yield (
             f"P = {after} was not measured; the closest is P = {before}. A rank hosts {new} "
-            f"devices instead of {old}, whose work is partly constant and partly proportional to "
+            f"instead of {old} devices. Their work is partly constant and partly proportional to "
             "their number. MPI and waiting take at most as long as the work."
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analysis.keys import select
 from analysis.methods import group_runs
 from analysis.runs import load_collection
 from analysis.scaling import load_scaling, summarise_scaling
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from analysis.methods import Method
     from lad_mpi.logs import Launch, RunLog
+    from lad_mpi.spec import Where
 
 #: The rest of an iteration: MPI and waiting, beyond the time of an emulated network.
 OVERHEAD = "overhead"
@@ -93,7 +95,7 @@ class Measured:
     Parameters
     ----------
     cases : tuple of MeasuredCase
-        The cases. Oversubscribed ones are left out if there are others.
+        The cases.
     methods : dict of Method
         All methods by label, with their runs.
     void : tuple of str
@@ -126,36 +128,64 @@ def hosted_devices(devices: int, ranks: int) -> int:
     return -(-devices // device_ranks(ranks))
 
 
-def observe(paths: Sequence[Path], *, keep_oversubscribed: bool = False) -> Measured:
-    """Read the times of the runs in scaling studies and folders of logs.
+def observe(paths: Sequence[Path], where: Where | None = None) -> Measured:
+    """Read the measurements that a forecast starts from.
 
     Parameters
     ----------
     paths : sequence of Path
         Folders of scaling studies, or logs and folders of logs.
-    keep_oversubscribed : bool
-        Whether to keep oversubscribed cases even if there are others.
+    where : Where, optional
+        Use only the runs that fulfil this condition.
 
     Raises
     ------
     UsageError, LogFormatError
-        There are no runs with times.
+        There are no runs with times, or they come from different machines.
     """
     runs, void, excluded = _read(paths)
+    selected = select(runs, where)
+    if where is not None and not selected:
+        raise UsageError(f"none of the {len(runs)} runs fulfils --where {where.text}")
+    found = _measured(selected, void, excluded)
+    if len(found.machines) > 1:
+        raise UsageError(
+            f"the runs come from different machines: {'; '.join(found.machines)}",
+            hint="name only runs of one machine, and use --check for those of another",
+        )
+    clean = tuple(case for case in found.cases if not case.oversubscribed)
+    if not clean:
+        reason = "all runs were oversubscribed: more threads than processors"
+        return replace(found, void=(*found.void, reason))
+    crowded = [
+        f"{case.method}, P = {case.ranks}: oversubscribed, more threads than processors"
+        for case in found.cases
+        if case.oversubscribed
+    ]
+    return replace(found, cases=clean, excluded=(*found.excluded, *crowded))
+
+
+def observe_others(paths: Sequence[Path], known: Measured) -> Measured:
+    """Read later measurements, to check a forecast. Leave out the runs that it starts from.
+
+    Raises
+    ------
+    UsageError, LogFormatError
+        There are no other runs with times.
+    """
+    runs, void, excluded = _read(paths)
+    used = {run.uuid for method in known.methods.values() for run in method.runs}
+    others = [run for run in runs if run.uuid not in used]
+    if not others:
+        raise UsageError("--check: the forecast starts from all of these runs, so name others")
+    return _measured(others, void, excluded)
+
+
+def _measured(runs: Sequence[RunLog], void: Sequence[str], excluded: list[str]) -> Measured:
     methods, notes = group_runs({run.uuid: run for run in runs}.values())
     cases = [case for method in methods for case in _cases_of(method, excluded)]
     if not cases:
-        raise UsageError(f"no times in {', '.join(map(str, paths))}\n  " + "\n  ".join(excluded))
-    clean = [case for case in cases if not case.oversubscribed]
-    if clean and not keep_oversubscribed:
-        excluded += [
-            f"{case.method}, P = {case.ranks}: oversubscribed, more threads than processors"
-            for case in cases
-            if case.oversubscribed
-        ]
-        cases = clean
-    elif not clean:
-        void.append("all runs were oversubscribed: more threads than processors")
+        raise UsageError("no run has times that can be used\n  " + "\n  ".join(excluded))
     labels = {method.label: method for method in methods}
     return Measured(tuple(cases), labels, tuple(void), tuple(excluded), tuple(notes))
 

@@ -10,6 +10,7 @@ from lad_mpi.cli.analysis import import_analysis
 from lad_mpi.cli.arguments import refuse_ranks, whole_numbers
 from lad_mpi.errors import ExitCode, ParameterError, UsageError
 from lad_mpi.network import parse_network
+from lad_mpi.spec import parse_where
 
 if TYPE_CHECKING:
     import argparse
@@ -27,7 +28,8 @@ def forecast(options: argparse.Namespace) -> ExitCode:
         networks={text: _network(text) for text in options.network},
         target=options.target,
     )
-    found = package.forecast(options.study, question, options.check)
+    where = None if options.where is None else parse_where(options.where)
+    found = package.forecast(options.study, question, where=where, check=options.check)
     table = importlib.import_module("analysis.forecast.table")
     if options.json:
         sys.stdout.write(table.to_json(found) + "\n")

@@ -287,6 +287,11 @@ def add_forecast(commands: Commands) -> None:
         "test_accuracy=0.9; a number alone is a loss",
     )
     forecast.add_argument(
+        "--where",
+        metavar="CONDITION",
+        help="only use runs that fulfil a condition, e.g. 'attack=ipm and devices.byzantine>=20'",
+    )
+    forecast.add_argument(
         "--check",
         type=path_argument,
         action="append",
