@@ -159,7 +159,7 @@ class Scenario:
         return tuple(row for row in self.rows if self.rank_of(row) == 1)
 
     @property
-    def never(self) -> tuple[Row, ...]:
+    def not_reached(self) -> tuple[Row, ...]:
         """Methods of which a seed did not reach the target."""
         return tuple(row for row in self.rows if row.cost_s is None)
 

@@ -34,7 +34,7 @@ def to_json(forecast: Forecast) -> str:
                 "ranks": scenario.ranks,
                 "network": scenario.network,
                 "cheapest": [row.method for row in scenario.best],
-                "not_reached": [row.method for row in scenario.never],
+                "not_reached": [row.method for row in scenario.not_reached],
                 "methods": [_record(scenario, row) for row in scenario.rows],
             }
             for scenario in forecast.scenarios
@@ -112,13 +112,13 @@ def _iteration_table(scenario: Scenario, title: str) -> TextTable:
 
 
 def _summary(scenario: Scenario) -> list[str]:
-    best, never = scenario.best, scenario.never
+    best, missing = scenario.best, scenario.not_reached
     said = [f"Cheapest: {best[0].method}." if best else "Cheapest: none reaches the target."]
     if len(best) > 1:
         others = "; ".join(row.method for row in best[1:])
         said[0] = f"Cheapest: {best[0].method}. Not distinguishable from it: {others}."
-    if never:
-        whom = "; ".join(f"{row.method} ({_iterations(row)})" for row in never)
+    if missing:
+        whom = "; ".join(f"{row.method} ({_iterations(row)})" for row in missing)
         said.append(f"Not reached by: {whom}.")
     return said
 
