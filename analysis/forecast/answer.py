@@ -194,8 +194,7 @@ def answer(
     if not scenarios:
         known = sorted({case.ranks for own in model.cases.values() for case in own})
         raise UsageError(
-            f"--ranks: the network of this machine was measured on {', '.join(map(str, known))} "
-            "ranks only",
+            f"--ranks: the real network was measured only with P = {', '.join(map(str, known))}",
             hint="add a network, such as --network latency=50us,bandwidth=1GB/s",
         )
     return [

@@ -33,7 +33,7 @@ def assumptions(forecast: Forecast) -> list[str]:
     load = (
         "the processors and their other load are as during the measurements. There, the time of "
         f"an iteration without the network varied by {model.spread:.0%} between launches "
-        f"(standard deviation, {model.degrees} degrees of freedom)."
+        f"(standard deviation; degrees of freedom: {model.degrees})."
     )
     said = [load, *_network(forecast), *_ranks(forecast)]
     if forecast.target is not None:

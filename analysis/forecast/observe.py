@@ -229,7 +229,7 @@ def _case(method: Method, launches: Sequence[tuple[RunLog, Launch]]) -> Measured
     sizes = MeasuredCase(
         method=method.label,
         ranks=launch.ranks,
-        devices=int(run.spec["devices"]["count"]),
+        devices=int(method.table("devices").get("count", 1)),
         network=network,
         uplink_bytes=float(np.median(run.traffic[UPLINK_BYTES])),
         downlink_bytes=float(np.median(run.traffic[DOWNLINK_BYTES])),

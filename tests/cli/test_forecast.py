@@ -102,7 +102,7 @@ def test_several_networks_are_several_tables(ask):
         (("--network", "latncy=2us"), "did you mean 'latency'"),
         (("--network", "latency=2us,bandwidth=25"), "expected a number with its unit"),
         (("--ranks", "two"), "--ranks two: expected numbers with commas between them"),
-        (("--ranks", "3"), "measured on 1 ranks only"),
+        (("--ranks", "3"), "measured only with P = 1"),
         (("--ranks", "12", "--network", NETWORK), "occupy at most 11 ranks"),
         (("--target", "nan"), "expected a finite number"),
         (("--target", "gradient_nor=1"), "did you mean 'gradient_norm'?"),
