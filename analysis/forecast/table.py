@@ -60,7 +60,9 @@ def print_tables(forecast: Forecast) -> None:
     for scenario in forecast.scenarios:
         _print_scenario(console, forecast, scenario)
     if forecast.checked:
-        console.print(_check_table(forecast.checked))
+        for network in dict.fromkeys(one.network for one in forecast.checked):
+            console.print(_check_table(forecast.checked, network))
+            console.print()
         console.print(one_line(_check_line(forecast)), style="bold" if forecast.failed else "")
         console.print()
     print_lines(console, [*reading_notes(forecast), *forecast.measured.notes])
@@ -123,20 +125,20 @@ def _summary(scenario: Scenario) -> list[str]:
     return said
 
 
-def _check_table(checked: list[Comparison]) -> TextTable:
+def _check_table(checked: list[Comparison], network: str) -> TextTable:
     body = [
         (
             one.method,
             f"{one.ranks}{OVERSUBSCRIBED if one.oversubscribed else ''}",
-            one.network,
             _interval(one.predicted, _MS),
             _number(_MS * one.measured_s),
             "yes" if one.inside else "NO",
         )
         for one in checked
+        if one.network == network
     ]
-    titles = ("method", "P", "network", "predicted, ms", "measured", "inside")
-    return make_table("Check: time of an iteration, measured later", titles, body)
+    titles = ("method", "P", "predicted, ms", "measured, ms", "inside")
+    return make_table(f"Check, time of an iteration: {network}", titles, body)
 
 
 def _check_line(forecast: Forecast) -> str:
