@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.metrics import best_value
+from analysis.quantities import spent_on
 from analysis.statistics import EACH_OF_TWO, Interval, estimate
-from analysis.target import first_step
 from lad_mpi.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,24 +53,25 @@ class Progress:
     ----------
     iterations : Interval or None
         Iterations to the target, over seeds: median, with an interval of coverage
-        ``EACH_OF_TWO``, or the smallest and largest value if there are too few seeds. None
-        if a seed did not reach the target.
-    seeds, reached : int
-        Number of seeds, and of those that reached the target.
+        ``EACH_OF_TWO``, or the smallest and largest value if there are too few seeds. A seed
+        that did not reach the target counts as infinite. None if the median is infinite.
     within : int
         Number of iterations that were run.
     best : float
         Best value of all evaluations, median over seeds; NaN if a seed has none.
-    steps : dict of int
-        Iterations to the target, by seed, of the seeds that reached it.
+    steps : dict of float
+        Iterations to the target, by seed; infinite if it was not reached.
     """
 
     iterations: Interval | None
-    seeds: int
-    reached: int
     within: int
     best: float
-    steps: Mapping[int, int]
+    steps: Mapping[int, float]
+
+    @property
+    def reached(self) -> int:
+        """Number of seeds that reached the target."""
+        return sum(map(math.isfinite, self.steps.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ class Row:
 
     @property
     def cost_s(self) -> Interval | None:
-        """Seconds to the target, or of an iteration if there is none; None if never reached.
+        """Seconds to the target, or of an iteration if there is none; None if not reached.
 
         A range without a coverage if there are too few seeds for an interval.
         """
@@ -120,7 +121,11 @@ class Row:
         if self.progress is None or other.progress is None:
             return self.iteration.seconds.high < other.iteration.seconds.low
         own, theirs = self.progress.steps, other.progress.steps
-        ratios = [max(1, own[seed]) / max(1, theirs[seed]) for seed in own.keys() & theirs.keys()]
+        # A seed that did not reach the target may need any number of iterations.
+        ratios = [
+            max(1, own[seed]) / max(1, theirs[seed]) if math.isfinite(own[seed]) else math.inf
+            for seed in own.keys() & theirs.keys()
+        ]
         most = estimate(ratios, EACH_OF_TWO).high if ratios else math.inf
         return most * self.iteration.surer.high < other.iteration.surer.low
 
@@ -160,7 +165,7 @@ class Scenario:
 
     @property
     def not_reached(self) -> tuple[Row, ...]:
-        """Methods of which a seed did not reach the target."""
+        """Methods of which at least half of the seeds did not reach the target."""
         return tuple(row for row in self.rows if row.cost_s is None)
 
 
@@ -215,16 +220,12 @@ def progress_to(target: Target, method: Method) -> Progress:
     A run may have reached the target some iterations before the evaluation that shows it.
     """
     runs = method.by_seed.values()
-    counts = {seed: first_step(run, target) for seed, run in method.by_seed.items()}
-    steps = {seed: count for seed, count in counts.items() if count is not None}
-    iterations = None
-    if len(steps) == len(counts):
-        found = estimate([float(count) for count in steps.values()], EACH_OF_TWO)
-        iterations = Interval(found.median, found.low, found.high, found.coverage)
+    spent = spent_on("iterations", target)
+    steps = {seed: spent.measure(run) for seed, run in method.by_seed.items()}
+    found = estimate(list(steps.values()), EACH_OF_TWO)
+    interval = Interval(found.median, found.low, found.high, found.coverage)
     return Progress(
-        iterations=iterations,
-        seeds=len(counts),
-        reached=len(steps),
+        iterations=interval if math.isfinite(found.median) else None,
         within=max(run.recorded for run in runs),
         best=float(np.median([best_value(run, target.metric) for run in runs])),
         steps=steps,

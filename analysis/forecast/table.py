@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 from analysis.export import without_nan
 from analysis.forecast.assumptions import assumptions, reading_notes
+from analysis.grid import NEVER
 from analysis.layout import make_table, print_lines
 from analysis.marks import OVERSUBSCRIBED
 from analysis.text import NOTHING, significant
@@ -94,9 +96,10 @@ def _target_table(scenario: Scenario, title: str) -> TextTable:
                 _iterations(row),
                 NOTHING if cost is None else _number(cost.value),
                 NOTHING if cost is None else _interval(cost, 1.0),
+                _seeds(row),
             )
         )
-    return make_table(title, ("method", "rank", "iterations", "s", "interval"), body)
+    return make_table(title, ("method", "rank", "iterations", "s", "interval", "seeds"), body)
 
 
 def _iteration_table(scenario: Scenario, title: str) -> TextTable:
@@ -120,7 +123,7 @@ def _summary(scenario: Scenario) -> list[str]:
         others = "; ".join(row.method for row in best[1:])
         said[0] = f"Cheapest: {best[0].method}. Not distinguishable from it: {others}."
     if missing:
-        whom = "; ".join(f"{row.method} ({_iterations(row)})" for row in missing)
+        whom = "; ".join(f"{row.method} ({_seeds(row)} seeds)" for row in missing)
         said.append(f"Not reached by: {whom}.")
     return said
 
@@ -160,11 +163,14 @@ def _iterations(row: Row) -> str:
     progress = row.progress
     if progress is None:
         return NOTHING
-    if progress.iterations is not None:
-        return f"{progress.iterations.value:g}"
-    if progress.reached:
-        return f"{progress.reached} of {progress.seeds} seeds"
-    return f"not in {progress.within}"
+    if progress.iterations is None:
+        return f"not in {progress.within}"
+    return f"{progress.iterations.value:g}"
+
+
+def _seeds(row: Row) -> str:
+    progress = row.progress
+    return NOTHING if progress is None else f"{progress.reached} of {len(progress.steps)}"
 
 
 def _interval(found: Interval, factor: float) -> str:
@@ -174,6 +180,8 @@ def _interval(found: Interval, factor: float) -> str:
 
 def _number(value: float) -> str:
     """Write three digits, without an exponent for numbers below a million."""
+    if math.isinf(value):
+        return NEVER
     return f"{float(f'{value:.3g}'):.0f}" if 1e3 <= value < 1e6 else significant(value, 3)
 
 

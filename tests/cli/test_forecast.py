@@ -87,7 +87,7 @@ def test_methods_that_never_get_there_are_named(ask):
     _, shown = ask("--target", "1e-30")
     text = " ".join(shown.out.split())
     assert "Cheapest: none reaches the target." in text
-    assert "small messages (not in 30)" in text
+    assert "small messages (0 of 2 seeds)" in text
 
 
 def test_several_networks_are_several_tables(ask):

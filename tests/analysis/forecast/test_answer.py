@@ -1,5 +1,7 @@
 """Ranking: a cost covers what it states, and methods are told apart seed by seed."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy.stats import binom
@@ -17,12 +19,10 @@ WIDTH = 2.2414
 
 
 def progress(counts):
-    steps = {seed: count for seed, count in enumerate(counts) if count is not None}
-    found = estimate(list(map(float, steps.values())), EACH_OF_TWO) if steps else None
-    iterations = None
-    if len(steps) == len(counts):
-        iterations = Interval(found.median, found.low, found.high, found.coverage)
-    return Progress(iterations, len(counts), len(steps), 10**9, 0.0, steps)
+    found = estimate(list(map(float, counts)), EACH_OF_TWO)
+    interval = Interval(found.median, found.low, found.high, found.coverage)
+    reached = math.isfinite(found.median)
+    return Progress(interval if reached else None, 10**9, 0.0, dict(enumerate(counts)))
 
 
 def row(name, seconds, width, counts=None):
@@ -64,7 +64,7 @@ def test_methods_are_compared_seed_by_seed():
     fast = row("fast", 1.0, 1.05, counts)
     slow = row("slow", 2.0, 1.05, counts)
     alike = row("alike", 1.04, 1.05, counts)
-    never = row("never", 0.1, 1.05, [*counts[1:], None])
+    never = row("never", 0.1, 1.05, [*counts[:3], *[math.inf] * 4])
     scenario = Scenario(3, "a network", (fast, alike, slow, never))
     assert fast.cost_s.high > slow.cost_s.low
     assert [scenario.rank_of(one) for one in scenario.rows] == [1, 1, 3, None]
@@ -72,6 +72,16 @@ def test_methods_are_compared_seed_by_seed():
     assert scenario.not_reached == (never,)
     # If other seeds are hard for each of them, the scatter of the seeds counts.
     assert not fast.is_surely_cheaper(row("others", 2.0, 1.05, counts[::-1]))
+
+
+def test_a_seed_that_does_not_get_there_is_infinite():
+    """With one of seven, the median is known and the interval has no end."""
+    counts = [100, 200, 400, 700, 1000, 300, math.inf]
+    cost = row("some", 1.0, 1.05, counts).cost_s
+    assert (cost.value, cost.high) == (400, math.inf)
+    some, all_of_them = row("some", 0.1, 1.05, counts), row("all", 1.0, 1.05, [500] * 7)
+    assert not some.is_surely_cheaper(all_of_them)
+    assert not row("worse", 0.1, 1.05, counts).is_surely_cheaper(some)
 
 
 def test_without_a_target_iterations_are_ranked():
@@ -88,7 +98,7 @@ def test_seeds_count_once_and_all_of_them_have_to_reach_it(write_run, tmp_path):
     (method,) = load_collection([tmp_path]).methods
     assert isinstance(method, Method)
     found = progress_to(find_target("45", method.runs), method)
-    assert (found.seeds, found.reached, found.steps) == (2, 2, {1: 2, 2: 8})
+    assert (found.reached, found.steps) == (2, {1: 2, 2: 8})
     assert (found.iterations.low, found.iterations.value, found.iterations.high) == (2, 5, 8)
     assert found.iterations.coverage is None
     found = progress_to(find_target("7", method.runs), method)
