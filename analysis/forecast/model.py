@@ -68,8 +68,9 @@ class CostModel:
     degrees : int
         Degrees of freedom of the spread.
     constants : dict of float
-        Least measured seconds of a phase, by phase and kind of components. The part of a
-        phase that does not depend on the number of devices is not longer.
+        Least seconds of a phase in any case, medians over launches, by phase and kind of
+        components. The part of a phase that does not depend on the number of devices is not
+        longer.
     """
 
     cases: Mapping[str, Sequence[MeasuredCase]]
@@ -181,9 +182,9 @@ def fit_model(cases: Iterable[MeasuredCase]) -> CostModel:
             # Overlap may hide more than the overhead.
             work = sum(max(0.0, spent) for spent in launch.values())
             groups[case.method, case.ranks].append(math.log(max(_LEAST_S, work)))
-            for phase, kind in case.kinds.items():
-                known = constants.get((phase, kind), math.inf)
-                constants[phase, kind] = min(known, launch[phase])
+        for phase, kind in case.kinds.items():
+            spent = median(launch[phase] for launch in case.launches)
+            constants[phase, kind] = min(constants.get((phase, kind), math.inf), spent)
     degrees = sum(len(values) - 1 for values in groups.values())
     if not degrees:
         raise UsageError(
