@@ -82,5 +82,6 @@ def _ranks(forecast: Forecast) -> Iterator[str]:
         yield (
             f"P = {after} was not measured; the closest is P = {before}. A rank hosts {new} "
             f"instead of {old} devices. Their work is partly constant and partly proportional to "
-            "their number. MPI and waiting take at most as long as the work."
+            "their number. MPI and waiting take at most as long as the work, in addition to the "
+            "measured overhead."
         )

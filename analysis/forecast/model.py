@@ -102,7 +102,7 @@ class CostModel:
         of it is constant, and a + (t − a) n′/n, where a is the largest possible constant. The
         overhead is the measured one on the same ranks and an emulated network. On another
         network, it is between zero and the measured one; on other ranks, between zero and the
-        larger of the measured one and all work. The predicted value is the middle of the
+        sum of the measured one and all work. The predicted value is the middle of the
         bounds. The interval ends are the bounds times exp(±t s √(1 + 1/L)), where s is the
         spread, t a quantile of Student's t distribution and L the number of launches, plus
         the time of the network.
@@ -158,7 +158,8 @@ class CostModel:
         kept = measured and (network is None or case.network is not None)
         low[OVERHEAD] = overhead if kept else 0.0
         work = high[DEVICES] + high[SERVER]
-        high[OVERHEAD] = overhead if measured else max(overhead, work)
+        # MPI adds to what made the measured ranks late, such as other load of the processors.
+        high[OVERHEAD] = overhead if measured else max(0.0, overhead) + work
         return low, high
 
     def _quantile(self, coverage: float) -> float:
