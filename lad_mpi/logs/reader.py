@@ -164,7 +164,7 @@ def _head(path: Path, file: h5py.File) -> dict[str, Any]:
         "recorded": count_rows(file),
         "format_version": version,
         "data_digest": text.get("data_digest"),
-        **{name: text[name] for name in ("status", "failure", "identity", "uuid")},
+        **{name: text[name] for name in ("status", "failure", "identity", "uuid", "created")},
         **lists,
     }
 
