@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 
     from analysis.runs import Collection
 
-__all__ = ["TOLERANCE", "Change", "Comparison", "Verdict", "compare"]
-
-#: Relative change that is no regression.
-TOLERANCE = 0.05
+__all__ = ["Change", "Comparison", "Verdict", "compare"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,9 +54,7 @@ class Comparison:
         return [change for change in self.changes if change.regression]
 
 
-def compare(
-    before: Path, after: Path, values: Sequence[str] = (), tolerance: float = TOLERANCE
-) -> Comparison:
+def compare(before: Path, after: Path, values: Sequence[str], tolerance: float) -> Comparison:
     """Compare the logs of two files or folders.
 
     Parameters
@@ -68,7 +63,7 @@ def compare(
         Logs, or folders with logs.
     values : sequence of str
         Quantities that the seed determines, as in :func:`~analysis.quantities.parse_quantity`
-        (default: loss, and test_accuracy if there is one). Traffic and times are always
+        (if empty: loss, and test_accuracy if there is one). Traffic and times are always
         compared.
     tolerance : float
         Relative change that is no regression.

@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from analysis.facts import launches_of, origin_of
-from analysis.text import NOTHING, some_of
+from analysis.text import NOTHING, natural_key, some_of
 from lad_mpi.spec import Identity, identity_of
 
 if TYPE_CHECKING:
@@ -35,74 +35,67 @@ def pair_methods(
         Why the other methods have no partner.
     """
     pairs: list[tuple[Method, Method]] = []
-    left = [list(before), list(after)]
+    ours, theirs = list(before), list(after)
     for key in _KEYS:
-        groups: dict[Hashable, tuple[list[Method], list[Method]]] = defaultdict(lambda: ([], []))
-        for side in (0, 1):
-            for method in left[side]:
-                groups[key(method)][side].append(method)
-        found = [(ours[0], theirs[0]) for ours, theirs in groups.values() if _alone(ours, theirs)]
+        found = [
+            (same[0], others[0])
+            for group, same in _grouped(ours, key).items()
+            if len(same) == len(others := _grouped(theirs, key).get(group, [])) == 1
+        ]
         pairs += found
-        for side in (0, 1):
-            taken = {id(pair[side]) for pair in found}
-            left[side] = [method for method in left[side] if id(method) not in taken]
-    places = {id(method): place for place, method in enumerate(before)}
-    return sorted(pairs, key=lambda pair: places[id(pair[0])]), _explain(left[0], left[1])
+        ours = [one for one in ours if all(one is not pair[0] for pair in found)]
+        theirs = [one for one in theirs if all(one is not pair[1] for pair in found)]
+    pairs.sort(key=lambda pair: natural_key(pair[0].label))
+    return pairs, [*_explain("BEFORE", ours, theirs), *_explain("AFTER", theirs, ours)]
 
 
-def _alone(ours: list[Method], theirs: list[Method]) -> bool:
-    return len(ours) == len(theirs) == 1
+def _grouped(
+    methods: Sequence[Method], key: Callable[[Method], Hashable]
+) -> dict[Hashable, list[Method]]:
+    groups: dict[Hashable, list[Method]] = defaultdict(list)
+    for method in methods:
+        groups[key(method)].append(method)
+    return groups
 
 
 def _identity(method: Method) -> Identity:
     return identity_of(method.spec, method.origin.data_digest, ())
 
 
-def _same_numbers(method: Method) -> str:
+def _numbers(method: Method) -> str:
     return _identity(method).numbers_key()
 
 
-def _same_spec(method: Method) -> str:
-    """Return a key of the spec, with the names of data files but not their digest."""
+def _spec(method: Method) -> str:
+    """Return a key of the spec, with the names of data files instead of their digest."""
     return identity_of(method.spec, None, ()).numbers_key()
-
-
-def _other_data(method: Method) -> str:
-    """Return a key of the spec without the data."""
-    return identity_of(method.spec, "any", ()).numbers_key()
 
 
 #: From the strictest to the loosest. A key pairs methods if one method of each side has it.
 _KEYS: tuple[Callable[[Method], Hashable], ...] = (
-    lambda method: (_same_numbers(method), method.label),
-    _same_numbers,
-    lambda method: (_same_spec(method), method.label),
-    _same_spec,
-    lambda method: (_other_data(method), method.label),
+    lambda method: (_numbers(method), method.label),
+    _numbers,
+    lambda method: (_spec(method), method.label),
+    _spec,
 )
 
 
-def _explain(before: Sequence[Method], after: Sequence[Method]) -> list[str]:
-    notes = []
-    lone: dict[str, list[str]] = {"BEFORE": [], "AFTER": []}
-    for side, methods, others in (("BEFORE", before, after), ("AFTER", after, before)):
-        for method in methods:
-            same_spec = [one for one in others if _other_data(one) == _other_data(method)]
-            same_name = [one for one in others if one.label == method.label]
-            if same_spec:
-                notes.append(
-                    f"{method.label} of {side}: not compared, because a side has several versions "
-                    "of it. Put one version into each folder."
-                )
-            elif same_name and side == "BEFORE":
-                found = _identity(same_name[0]).differences(_identity(method))
-                notes.append(f"{method.label}: not compared, because {some_of(found)}.")
-            elif not same_name:
-                lone[side].append(method.label)
-    return [
-        *notes,
-        *(f"only in {side}: {some_of(labels)}." for side, labels in lone.items() if labels),
-    ]
+def _explain(side: str, methods: Sequence[Method], others: Sequence[Method]) -> list[str]:
+    """Say why methods have no partner among those that are left of the other side."""
+    notes, lone = [], []
+    for method in methods:
+        namesakes = [other for other in others if other.label == method.label]
+        if any(_spec(other) == _spec(method) for other in others):
+            notes.append(
+                f"{method.label} of {side}: not compared, because a side has several versions of "
+                "it. Put one version into each folder."
+            )
+        elif not namesakes:
+            lone.append(method.label)
+        elif side == "BEFORE":
+            found = _identity(namesakes[0]).differences(_identity(method))
+            notes.append(f"{method.label}: not compared, because {some_of(found)}.")
+    return [*notes, *([f"only in {side}: {some_of(lone)}."] if lone else [])]
 
 
 def provenance_differences(before: Collection, after: Collection) -> dict[str, tuple[str, str]]:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from analysis.compare.significance import LEVEL
 from analysis.compare.verdicts import Verdict
@@ -34,7 +34,7 @@ _HOW_TO_READ = (
 )
 _HOW_DECIDED = (
     f"better, worse: by a permutation test. The probability of a wrong one among all is {LEVEL:.0%}"
-    " or less. A time is equal if its interval is within the tolerance."
+    " or less. A time is equal if its interval is within the tolerance. !: beyond the tolerance."
 )
 
 
@@ -71,7 +71,7 @@ def to_json(comparison: Comparison) -> str:
     """Return all verdicts with full precision as JSON; NaN and infinity become null."""
     document = {
         "tolerance": comparison.tolerance,
-        "level": LEVEL,
+        "confidence": CONFIDENCE,
         "regression": bool(comparison.regressions),
         "summary": summary(comparison),
         "provenance": {
@@ -79,7 +79,10 @@ def to_json(comparison: Comparison) -> str:
             for name, (old, new) in comparison.provenance.items()
         },
         "notes": notes(comparison),
-        "changes": [_record(change) for change in comparison.changes],
+        "changes": [
+            {**dataclasses.asdict(change), "verdict": change.verdict.value}
+            for change in comparison.changes
+        ],
         "left_out": {
             "before": comparison.before.describe_excluded(),
             "after": comparison.after.describe_excluded(),
@@ -93,7 +96,7 @@ def summary(comparison: Comparison) -> str:
     counts = Counter(change.verdict for change in comparison.changes)
     told = ", ".join(f"{counts[verdict]} {verdict.value}" for verdict in Verdict if counts[verdict])
     found = comparison.regressions
-    named = [f"{change.method}: {change.quantity} {_change(change)}" for change in found]
+    named = [f"{change.method}: {_name(change)} {_change(change)}" for change in found]
     beyond = f"beyond the tolerance of {100 * comparison.tolerance:.3g}%"
     if not found:
         return f"No regression {beyond}: {told}."
@@ -156,30 +159,7 @@ def _reasons(changes: Sequence[Change]) -> list[str]:
     lines = []
     for reason, those in found.items():
         p = [change.p for change in those if not math.isnan(change.p)]
-        told = f" (p from {significant(min(p), 2)} to {significant(max(p), 2)})" if p else ""
+        ends = dict.fromkeys(significant(end(p), 2) for end in (min, max) if p)
+        told = f" (p = {' to '.join(ends)})" if p else ""
         lines.append(f"{', '.join(map(_name, those))}: {reason}{told}")
     return lines
-
-
-def _record(change: Change) -> dict[str, Any]:
-    effect = change.effect
-    return {
-        "method": change.method,
-        "quantity": change.quantity,
-        "units": change.units,
-        "verdict": change.verdict.value,
-        "reason": change.reason,
-        "regression": change.regression,
-        "before": change.before,
-        "after": change.after,
-        "effect": ("ratio" if change.is_ratio else "difference") if effect else None,
-        "change": effect.value if effect else None,
-        "low": effect.low if effect else None,
-        "high": effect.high if effect else None,
-        "coverage": effect.coverage if effect else None,
-        "replicates_before": change.replicates[0],
-        "replicates_after": change.replicates[1],
-        "paired": change.paired,
-        "p": change.p,
-        "conditions": dataclasses.asdict(change.conditions) if change.conditions else None,
-    }

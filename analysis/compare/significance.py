@@ -62,7 +62,7 @@ class Sample:
         return self.least_p <= LEVEL
 
 
-def adjusted_p(samples: Sequence[Sample]) -> list[HostFloats]:
+def adjusted_p(samples: Sequence[Sample]) -> HostFloats:
     """Return p-values of "nothing changed", adjusted for the number of all quantities.
 
     Parameters
@@ -72,9 +72,10 @@ def adjusted_p(samples: Sequence[Sample]) -> list[HostFloats]:
 
     Returns
     -------
-    list of ndarray of float64, shape (k,)
-        If a verdict is given where the value is at most :data:`LEVEL`, the probability of one
-        or more wrong verdicts is at most :data:`LEVEL`. The same input gives the same values.
+    ndarray of float64, shape (sum of k,)
+        One for each quantity of the first sample, then of the second, and so on. Accept a
+        change where the value is at most :data:`LEVEL`: then the probability of one or more
+        wrong verdicts is at most :data:`LEVEL`. The same input gives the same values.
 
     Notes
     -----
@@ -89,7 +90,7 @@ def adjusted_p(samples: Sequence[Sample]) -> list[HostFloats]:
     from scipy import stats  # noqa: PLC0415  (slow to import)
 
     if not samples:
-        return []
+        return np.empty(0)
     rng = np.random.default_rng(_SEED)
     observed, drawn = [], []
     for sample in samples:
@@ -106,8 +107,7 @@ def adjusted_p(samples: Sequence[Sample]) -> list[HostFloats]:
         null = found.null_distribution
         observed.append(np.asarray(found.statistic))
         drawn.append(null[rng.integers(len(null), size=_DRAWS)].astype(np.float32))
-    adjusted = _step_down(np.concatenate(observed), np.concatenate(drawn, axis=1))
-    return np.split(adjusted, np.cumsum([len(one) for one in observed])[:-1])
+    return _step_down(np.concatenate(observed), np.concatenate(drawn, axis=1))
 
 
 def change_of_mean(before: HostFloats, after: HostFloats, *, paired: bool) -> Interval:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
 from dataclasses import dataclass
 from enum import Enum
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 #: Units of quantities whose ratio is shown. Of others, the difference is shown.
 _OF_RATIOS = ("s", "B")
+_GREATEST_LOG = 700.0
 #: Fewest launches on each of two sides of equal size that can decide.
 _LEAST_UNPAIRED = 4
 
@@ -88,7 +91,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Row:
-    """A quantity of a block whose values are all usable."""
+    """A quantity of a block."""
 
     block: Block
     quantity: Quantity
@@ -116,6 +119,12 @@ class _Row:
         before, after = (np.log(x) if self.is_ratio else x for x in (self.before, self.after))
         return Sample(before[None], after[None], self.block.paired)
 
+    @property
+    def needs_test(self) -> bool:
+        if _why_unusable(self) or self.is_same or self.is_exact or not self.quantity.better:
+            return False
+        return self.sample.decides
+
 
 def judge(blocks: Sequence[Block], tolerance: float) -> list[Change]:
     """Return the verdicts on all quantities of all blocks.
@@ -127,47 +136,20 @@ def judge(blocks: Sequence[Block], tolerance: float) -> list[Change]:
     tolerance : float
         Relative change that is no regression, 0.05 for 5 %.
     """
-    rows: list[_Row | Change] = [row for block in blocks for row in _rows(block)]
-    tested: dict[int, list[_Row]] = {}
-    for row in rows:
-        if isinstance(row, _Row) and _needs_test(row):
-            tested.setdefault(id(row.block), []).append(row)
-    p: dict[int, float] = {}
-    samples = [
-        Sample(
-            np.concatenate([row.sample.before for row in group]),
-            np.concatenate([row.sample.after for row in group]),
-            group[0].block.paired,
-        )
-        for group in tested.values()
+    rows = [
+        _Row(block, *parts)
+        for block in blocks
+        for parts in zip(block.quantities, block.before, block.after, strict=True)
     ]
-    for group, found in zip(tested.values(), adjusted_p(samples), strict=True):
-        p |= {id(row): float(value) for row, value in zip(group, found, strict=True)}
-    return [
-        row if isinstance(row, Change) else _judge(row, p.get(id(row), math.nan), tolerance)
-        for row in rows
-    ]
-
-
-def _rows(block: Block) -> list[_Row | Change]:
-    found: list[_Row | Change] = []
-    for quantity, before, after in zip(block.quantities, block.before, block.after, strict=True):
-        row = _Row(block, quantity, before, after)
-        reason = _why_unusable(row)
-        found.append(
-            Change(
-                block.label,
-                quantity.name,
-                quantity.units,
-                Verdict.NOT_COMPARABLE,
-                reason,
-                replicates=(len(before), len(after)),
-                conditions=block.conditions,
-            )
-            if reason
-            else row
-        )
-    return found
+    tested = [row for row in rows if row.needs_test]
+    samples = []
+    for _, group in itertools.groupby(tested, key=lambda row: id(row.block)):
+        of_block = [row.sample for row in group]
+        before = np.concatenate([one.before for one in of_block])
+        after = np.concatenate([one.after for one in of_block])
+        samples.append(Sample(before, after, of_block[0].paired))
+    p = dict(zip(map(id, tested), map(float, adjusted_p(samples)), strict=True))
+    return [_judge(row, p.get(id(row), math.nan), tolerance) for row in rows]
 
 
 def _why_unusable(row: _Row) -> str:
@@ -182,43 +164,45 @@ def _why_unusable(row: _Row) -> str:
             return f"{missing[place]} of {totals[place]} {row.block.unit} of {side} lack it"
     values = np.concatenate([row.before, row.after])
     if not np.isfinite(values).all():
-        return "some values are infinite"
+        counts = [int(np.isinf(side).sum()) for side in (row.before, row.after)]
+        return f"infinite for {counts[0]} {row.block.unit} before and {counts[1]} after"
     if row.is_ratio and (values <= 0).any():
         return "some values are 0, so that there is no ratio"
     return ""
 
 
-def _needs_test(row: _Row) -> bool:
-    known = row.is_same or row.is_exact or not row.quantity.better
-    return not known and row.sample.decides
-
-
 def _judge(row: _Row, p: float, tolerance: float) -> Change:
-    sample = row.sample
-    effect = change_of_mean(sample.before[0], sample.after[0], paired=sample.paired)
-    means = [float(side.mean()) for side in (sample.before, sample.after)]
-    if row.is_ratio:
-        ends = math.exp(effect.low), math.exp(effect.high)
-        effect = Interval(math.exp(effect.value), *ends, effect.coverage)
-        means = [math.exp(mean) for mean in means]
-    relative = effect.value - 1 if row.is_ratio else _relative(effect.value, means[0])
-    worse = (relative if row.quantity.better == "lower" else -relative) > 0
-    verdict, reason = _decide(row, p, worse, effect, tolerance)
-    return Change(
+    known = Change(
         method=row.block.label,
         quantity=row.quantity.name,
         units=row.quantity.units,
+        verdict=Verdict.NOT_COMPARABLE,
+        reason=_why_unusable(row),
+        is_ratio=row.is_ratio,
+        replicates=(len(row.before), len(row.after)),
+        paired=row.block.paired,
+        conditions=row.block.conditions,
+    )
+    if known.reason:
+        return known
+    sample = row.sample
+    effect = change_of_mean(sample.before[0], sample.after[0], paired=sample.paired)
+    means = [float(side.mean()) for side in (row.before, row.after)]
+    if row.is_ratio:
+        effect = Interval(_exp(effect.value), _exp(effect.low), _exp(effect.high), effect.coverage)
+        means = [_geometric_mean(side) for side in (row.before, row.after)]
+    relative = effect.value - 1 if row.is_ratio else _relative(effect.value, means[0])
+    worse = (relative if row.quantity.better == "lower" else -relative) > 0
+    verdict, reason = _decide(row, p, worse, effect, tolerance)
+    return dataclasses.replace(
+        known,
         verdict=verdict,
         reason=reason,
         before=means[0],
         after=means[1],
         effect=effect,
-        is_ratio=row.is_ratio,
-        replicates=(len(row.before), len(row.after)),
-        paired=sample.paired,
         p=p,
         regression=verdict is Verdict.WORSE and abs(relative) > tolerance,
-        conditions=row.block.conditions,
     )
 
 
@@ -253,3 +237,13 @@ def _relative(difference: float, before: float) -> float:
     if difference == 0:
         return 0.0
     return difference / abs(before) if before else math.copysign(math.inf, difference)
+
+
+def _geometric_mean(values: HostFloats) -> float:
+    # Without rounding if all values are equal.
+    return float(values[0] * np.exp(np.log(values / values[0]).mean()))
+
+
+def _exp(value: float) -> float:
+    # The interval of two launches may be wider than the range of floating point.
+    return math.exp(value) if value < _GREATEST_LOG else math.inf
