@@ -10,13 +10,11 @@ from analysis.compare.replicates import by_launch, by_seed
 from analysis.compare.verdicts import Change, Verdict, judge
 from analysis.metrics import SHOWN
 from analysis.quantities import parse_quantity
-from analysis.runs import load_collection
 from lad_mpi.errors import UsageError
 from lad_mpi.metrics.names import DOWNLINK_BYTES, UPLINK_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from analysis.runs import Collection
 
@@ -54,13 +52,15 @@ class Comparison:
         return [change for change in self.changes if change.regression]
 
 
-def compare(before: Path, after: Path, values: Sequence[str], tolerance: float) -> Comparison:
-    """Compare the logs of two files or folders.
+def compare(
+    before: Collection, after: Collection, values: Sequence[str], tolerance: float
+) -> Comparison:
+    """Compare two collections of logs.
 
     Parameters
     ----------
-    before, after : Path
-        Logs, or folders with logs.
+    before, after : Collection
+        The sides.
     values : sequence of str
         Quantities that the seed determines, as in :func:`~analysis.quantities.parse_quantity`
         (if empty: loss, and test_accuracy if there is one). Traffic and times are always
@@ -71,11 +71,9 @@ def compare(before: Path, after: Path, values: Sequence[str], tolerance: float) 
     Raises
     ------
     UsageError
-        A side has no complete run, the sides have no method in common, or no log has one of
-        the quantities.
+        The sides have no method in common, or no log has one of the quantities.
     """
-    sides = load_collection([before]), load_collection([after])
-    runs = [run for side in sides for run in side.runs]
+    runs = [*before.runs, *after.runs]
     known = {name for run in runs for name in run.metric_info}
     names = dict.fromkeys(
         [*(values or [n for n in SHOWN if n in known]), UPLINK_BYTES, DOWNLINK_BYTES]
@@ -87,10 +85,10 @@ def compare(before: Path, after: Path, values: Sequence[str], tolerance: float) 
                 f"{quantity.name} is a time; compare takes its replicates from launches",
                 hint="leave it out: compare shows the times of iterations and phases anyway",
             )
-    pairs, notes = pair_methods(sides[0].methods, sides[1].methods)
+    pairs, notes = pair_methods(before.methods, after.methods)
     if not pairs:
         raise UsageError(
-            f"{before} and {after} have no method in common:\n  " + "\n  ".join(notes),
+            "BEFORE and AFTER have no method in common:\n  " + "\n  ".join(notes),
             hint="methods match if their specs are the same, apart from seeds and names",
         )
     blocks, changes = [], []
@@ -106,17 +104,19 @@ def compare(before: Path, after: Path, values: Sequence[str], tolerance: float) 
         places |= {timing.label: places[ours.label] for timing in ours.timings}
     changes.sort(key=lambda change: places[change.method])
     return Comparison(
-        *sides,
+        before,
+        after,
         tuple(changes),
-        provenance_differences(*sides),
-        (*notes, *_remarks(*sides)),
+        provenance_differences(before, after),
+        (*notes, *_remarks(before, after)),
         tolerance,
     )
 
 
 def _remarks(before: Collection, after: Collection) -> list[str]:
     ours, theirs = ({run.uuid for run in side.runs} for side in (before, after))
-    notes = []
+    notes = [f"BEFORE: {doubt}" for doubt in before.doubts]
+    notes += [f"AFTER: {doubt}" for doubt in after.doubts]
     if ours & theirs:
         notes.append(f"{len(ours & theirs)} runs are in both BEFORE and AFTER.")
     dates = [sorted(run.created for run in side.runs) for side in (before, after)]

@@ -89,6 +89,8 @@ def by_launch(before: Method, after: Method) -> tuple[list[Block], list[str]]:
         Why other times are not compared.
     """
     ours, theirs = ({_comparable(one): one for one in side.timings} for side in (before, after))
+    if not ours or not theirs:
+        return [], ["a side has no times"]
     blocks, reasons = [], []
     for key, timing in ours.items():
         if key not in theirs:
@@ -128,7 +130,7 @@ def _by_seeds(timing: TimedLaunches) -> dict[Hashable, list[dict[str, float]]]:
             launches[_launch_of(run, launch)].append((run, launch))
     groups: dict[Hashable, list[dict[str, float]]] = defaultdict(list)
     for parts in launches.values():
-        seeds = tuple(sorted({run.spec.get("seed", 0) for run, _ in parts}))
+        seeds = tuple(sorted({int(run.spec.get("seed", 0)) for run, _ in parts}))
         groups[seeds].append(_median([_seconds(*part) for part in parts]))
     return groups
 
@@ -187,4 +189,5 @@ def _times(
 def _is_notable(name: str, sides: Sequence[Sequence[dict[str, float]]]) -> bool:
     """Return whether a phase takes a notable share of an iteration on a side."""
     medians = [_median(side) for side in sides]
-    return any(one.get(name, 0.0) >= LEAST_SHARE * one[_ITERATION] for one in medians)
+    # NaN, if only some launches have the phase, counts as notable.
+    return any(not one.get(name, 0.0) < LEAST_SHARE * one[_ITERATION] for one in medians)

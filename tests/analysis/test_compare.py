@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import h5py
 import numpy as np
 import pytest
 
@@ -13,8 +14,11 @@ from analysis.compare.replicates import Block
 from analysis.compare.significance import LEVEL, Sample, adjusted_p, change_of_mean
 from analysis.compare.verdicts import judge
 from analysis.quantities import Quantity
+from analysis.runs import load_collection
 from lad_mpi.types import Metric
 
+#: Column of the phase in the logs of the fixture.
+AGGREGATE = 3
 MACHINE = {"cpu_model": "EPYC", "hosts": ["n1"], "git_revision": "a" * 40, "git_dirty": False}
 ACCURACY = Metric("test_accuracy", "1", "share of the test samples", "higher")
 
@@ -49,6 +53,10 @@ def sides(tmp_path, write_run):
 
 def by_quantity(found):
     return {change.quantity: change for change in found.changes}
+
+
+def compare_folders(before, after):
+    return compare(load_collection([before]), load_collection([after]), [], 0.05)
 
 
 def run_json(capsys, *arguments):
@@ -155,7 +163,7 @@ def test_equal_values_and_few_values_give_no_nan():
 
 def test_a_change_within_the_tolerance_is_equal_if_the_launches_agree(sides):
     before, after = sides("before", noise=1e-3), sides("after", noise=1e-3)
-    changes = by_quantity(compare(before, after, [], 0.05))
+    changes = by_quantity(compare_folders(before, after))
     assert changes["aggregate_s"].verdict is Verdict.EQUAL
     assert changes["loss"].verdict is Verdict.EQUAL
 
@@ -164,13 +172,13 @@ def test_the_seeds_of_one_launch_are_one_replicate(sides):
     seeds = range(1, 7)
     before = sides("before", 1, seeds=seeds, processes=True, noise=1e-3)
     after = sides("after", 1, seeds=seeds, processes=True, noise=1e-3, slower=1.5)
-    changes = by_quantity(compare(before, after, [], 0.05))
+    changes = by_quantity(compare_folders(before, after))
     assert changes["aggregate_s"].verdict is Verdict.INCONCLUSIVE
     assert changes["aggregate_s"].reason == ("too few launches: 1 and 1; 4 on each side are needed")
     # Launches of one seed each are pairs.
     before = sides("before", 1, seeds=seeds, noise=1e-3, name="each", coding={"load": 5})
     after = sides("after", 1, seeds=seeds, noise=1e-3, slower=1.5, name="each", coding={"load": 5})
-    found = compare(before, after, [], 0.05).regressions
+    found = compare_folders(before, after).regressions
     assert {"aggregate_s"} == {change.quantity for change in found} - {"iteration_s"}
     assert all(change.paired for change in found)
 
@@ -185,7 +193,7 @@ def test_metrics_are_paired_by_seed(write_run, tmp_path):
                 further={ACCURACY: [0.5] * 12 + [0.9 + seed / 100]},
             )
     before, after = tmp_path / "study" / "before", tmp_path / "study" / "after"
-    changes = by_quantity(compare(before, after, [], 0.05))
+    changes = by_quantity(compare_folders(before, after))
     loss = changes["loss"]
     assert (loss.verdict, loss.regression, loss.paired) == (Verdict.WORSE, True, True)
     assert loss.effect.value == pytest.approx(0.35)
@@ -195,7 +203,7 @@ def test_metrics_are_paired_by_seed(write_run, tmp_path):
     assert changes["times"].reason == "the logs do not name the processor"
     for seed in (3, 4, 5, 6):
         (after / f"{seed}.h5").unlink()
-    loss = by_quantity(compare(before, after, [], 0.05))["loss"]
+    loss = by_quantity(compare_folders(before, after))["loss"]
     assert loss.verdict is Verdict.INCONCLUSIVE
     assert loss.reason == "too few seeds: 2 in common; 6 are needed"
 
@@ -205,7 +213,7 @@ def test_sides_with_other_seeds_are_compared_without_pairs(write_run, tmp_path):
         write_run(f"before/{seed}.h5", seed=seed, final_loss=1.0 + seed / 100)
         write_run(f"after/{seed}.h5", seed=seed + 10, final_loss=0.5 + seed / 100)
     before, after = tmp_path / "study" / "before", tmp_path / "study" / "after"
-    loss = by_quantity(compare(before, after, [], 0.05))["loss"]
+    loss = by_quantity(compare_folders(before, after))["loss"]
     assert (loss.verdict, loss.paired) == (Verdict.BETTER, False)
 
 
@@ -231,7 +239,7 @@ def test_bytes_that_no_seed_changes_need_no_test(write_run, tmp_path, capsys):
 )
 def test_times_under_other_conditions_are_not_comparable(sides, change, reason):
     before, after = sides("before", 1), sides("after", 1, **change)
-    times = by_quantity(compare(before, after, [], 0.05))["times"]
+    times = by_quantity(compare_folders(before, after))["times"]
     assert (times.verdict, times.reason) == (Verdict.NOT_COMPARABLE, reason)
 
 
@@ -318,14 +326,27 @@ def test_bad_input_has_a_clear_message(sides, monkeypatch, capsys, arguments, me
     assert message in " ".join(capsys.readouterr().err.split())
 
 
-def test_launches_that_do_not_alternate_are_noted(sides, monkeypatch):
-    import h5py
+def test_logs_without_times_and_phases_of_some_launches_are_told(sides):
+    before, after = sides("before", 2), sides("after", 2)
+    path = min(after.iterdir())
+    with h5py.File(path, "r+") as file:
+        seconds = file["timing/seconds"]
+        seconds[:, :, AGGREGATE] = np.nan
+    change = by_quantity(compare_folders(before, after))["aggregate_s"]
+    assert change.reason == "1 of 2 launches of AFTER lack it"
+    for path in after.iterdir():
+        with h5py.File(path, "r+") as file:
+            file["provenance"].attrs["first_iteration"] = 10**9
+    change = by_quantity(compare_folders(before, after))["times"]
+    assert (change.verdict, change.reason) == (Verdict.NOT_COMPARABLE, "a side has no times")
 
+
+def test_launches_that_do_not_alternate_are_noted(sides):
     before, after = sides("before", 2), sides("after", 2)
     for path, day in zip(sorted([*before.iterdir(), *after.iterdir()]), (3, 4, 1, 2), strict=True):
         with h5py.File(path, "r+") as file:
             file.attrs["created"] = f"2030-01-0{day}T00:00:00+00:00"
-    assert any("Alternate" in note for note in compare(before, after, [], 0.05).notes)
+    assert any("Alternate" in note for note in compare_folders(before, after).notes)
     with h5py.File(path, "r+") as file:
         file.attrs["created"] = "2030-01-05T00:00:00+00:00"
-    assert not any("Alternate" in note for note in compare(before, after, [], 0.05).notes)
+    assert not any("Alternate" in note for note in compare_folders(before, after).notes)
