@@ -95,15 +95,17 @@ def adjusted_p(samples: Sequence[Sample]) -> HostFloats:
     observed, drawn = [], []
     for sample in samples:
         paired = sample.paired
-        found = stats.permutation_test(
-            (sample.after - sample.before,) if paired else (sample.before, sample.after),
-            _t_of_differences if paired else _t_of_samples,
-            permutation_type="samples" if paired else "independent",
-            vectorized=True,
-            axis=-1,
-            n_resamples=_ARRANGEMENTS,
-            random_state=np.random.default_rng(_SEED),
-        )
+        # The variance of diverged losses may overflow; t is then 0.
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = stats.permutation_test(
+                (sample.after - sample.before,) if paired else (sample.before, sample.after),
+                _t_of_differences if paired else _t_of_samples,
+                permutation_type="samples" if paired else "independent",
+                vectorized=True,
+                axis=-1,
+                n_resamples=_ARRANGEMENTS,
+                random_state=np.random.default_rng(_SEED),
+            )
         null = found.null_distribution
         observed.append(np.asarray(found.statistic))
         drawn.append(null[rng.integers(len(null), size=_DRAWS)].astype(np.float32))

@@ -156,6 +156,8 @@ def test_equal_values_and_few_values_give_no_nan():
     assert p == 1.0
     (p,) = adjusted_p([Sample(same, same + 0.1, paired=False)])
     assert p <= LEVEL
+    (p,) = adjusted_p([Sample(same, np.array([[1.0, 1e300, 1e200, 1e250]]), paired=False)])
+    assert p > LEVEL
     found = change_of_mean(np.ones(4), np.full(4, 1.5), paired=True)
     assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)
     assert change_of_mean(np.ones(1), np.ones(1), paired=False).coverage is None
