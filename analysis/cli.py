@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analysis.options import add_reduction, add_where, load_chosen, reduction_of
 from lad_mpi.errors import ExitCode, UsageError
 from lad_mpi.terminal import path_argument, run_command
 from lad_mpi.text import one_line
@@ -46,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_metric(table)
     table.set_defaults(command=_table)
-    figures = _add(commands, "figures", "draw figures as PDF and PNG, with captions")
+    figures = _add(commands, "figures", "draw figures of every method, with captions")
     figures.add_argument(
         "-o",
         "--output",
@@ -56,7 +57,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="folder for the figures (default: figures)",
     )
     _add_metric(figures)
+    add_where(figures)
+    _add_format(figures)
     figures.set_defaults(command=_figures)
+    _add_heatmap(commands)
     scaling = _add(
         commands,
         "scaling",
@@ -96,6 +100,50 @@ def _add(
     return parser
 
 
+def _add_heatmap(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    heatmap = _add(commands, "heatmap", "draw a quantity over two keys, as a heat map")
+    for name, text in (("rows", "the key of the rows"), ("columns", "the key of the columns")):
+        heatmap.add_argument(f"--{name}", required=True, metavar="KEY", help=text)
+    heatmap.add_argument(
+        "--value",
+        required=True,
+        metavar="QUANTITY",
+        help="what the cells show: a metric or a cost, such as test_accuracy, best:loss or "
+        "seconds_to:loss=0.1",
+    )
+    heatmap.add_argument(
+        "--panels", default="", metavar="KEY", help="draw a panel for each value of this key"
+    )
+    add_where(heatmap)
+    add_reduction(heatmap)
+    heatmap.add_argument(
+        "--within",
+        metavar="MARGIN",
+        help="outline what is nearly as good as exact recovery, and say from which load on: "
+        "1%% of the exact value, or a difference such as 0.01",
+    )
+    _add_format(heatmap)
+    heatmap.add_argument(
+        "-o",
+        "--output",
+        type=path_argument,
+        default=Path("figures"),
+        metavar="FILE",
+        help="a .pdf, .png or .svg file, or a folder (default: figures)",
+    )
+    heatmap.set_defaults(command=_heatmap)
+
+
+def _add_format(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--format",
+        action="append",
+        default=[],
+        choices=("pdf", "png", "svg"),
+        help="write this format; may be given several times (default: pdf and png)",
+    )
+
+
 def _add_metric(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metric",
@@ -131,17 +179,45 @@ def _table(options: argparse.Namespace) -> ExitCode:
 
 
 def _figures(options: argparse.Namespace) -> ExitCode:
-    from analysis.runs import load_collection  # noqa: PLC0415
-
     figures = import_figures()
-    collection = load_collection(options.paths)
-    for path in figures.save_figures(collection, options.output, options.metric):
+    _, collection = load_chosen(options)
+    written = figures.save_figures(collection, options.output, options.metric, options.format)
+    for path in written:
         sys.stdout.write(f"{path}\n")
+    _tell_notes(collection)
+    return ExitCode.OK
+
+
+def _heatmap(options: argparse.Namespace) -> ExitCode:
+    from analysis.heatmap import build_heatmap, describe_within, parse_margin  # noqa: PLC0415
+    from analysis.quantities import parse_quantity  # noqa: PLC0415
+
+    margin = None if options.within is None else parse_margin(options.within)
+    figures = import_figures()
+    everything, collection = load_chosen(options)
+    heatmap = build_heatmap(
+        collection.runs,
+        parse_quantity(options.value, collection.runs),
+        rows=options.rows,
+        columns=options.columns,
+        panels=options.panels,
+        reduction=reduction_of(options, collection.runs),
+        margin=margin,
+        methods=everything.methods,
+    )
+    written, caption = figures.save_heatmap(heatmap, options.output, options.format)
+    for line in (*describe_within(heatmap), caption, *written):
+        sys.stdout.write(f"{one_line(str(line))}\n")
+    _tell_notes(collection)
+    return ExitCode.OK
+
+
+def _tell_notes(collection: Any) -> None:
+    """Say which logs were left out, and what a reader should know."""
     for line in collection.describe_excluded():
         sys.stderr.write(f"{_PROGRAM}: left out: {one_line(line)}\n")
     for note in collection.notes:
         sys.stderr.write(f"{_PROGRAM}: {one_line(note)}\n")
-    return ExitCode.OK
 
 
 def _scaling(options: argparse.Namespace) -> ExitCode:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from analysis.keys import KeyTable, select
 from analysis.methods import Method, group_runs
-from analysis.text import natural_key
+from analysis.text import natural_key, some_of
 from lad_mpi.errors import LadError, UsageError
 from lad_mpi.logs import find_logs, read_log
 from lad_mpi.text import one_line
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lad_mpi.logs import RunLog
+    from lad_mpi.spec import Where
 
-__all__ = ["Collection", "Excluded", "Method", "load_collection", "natural_key"]
+__all__ = ["Collection", "Excluded", "Method", "choose", "load_collection", "natural_key"]
 
 _REASONS = {"running": "still running"}
 
@@ -119,6 +121,34 @@ def load_collection(paths: Iterable[Path]) -> Collection:
         reasons = "\n  ".join(collection.describe_excluded())
         raise UsageError(f"none of {len(found)} logs is of a complete run:\n  {reasons}")
     return collection
+
+
+def choose(collection: Collection, where: Where | None) -> Collection:
+    """Return the runs that fulfil a condition, grouped anew; all runs without one.
+
+    Raises
+    ------
+    UsageError
+        The condition names a key that no run has, or no run fulfils it.
+    """
+    if where is None:
+        return collection
+    runs = select(collection.runs, where)
+    if not runs:
+        table = KeyTable(collection.runs)
+        values = {
+            key: {one_line(str(table.value(run, key))) for run in collection.runs}
+            for key in where.keys
+        }
+        raise UsageError(
+            f"no run fulfils --where {where.text!r}",
+            hint="; ".join(
+                f"{key} is {some_of(sorted(found, key=natural_key))}"
+                for key, found in values.items()
+            ),
+        )
+    methods, notes = group_runs(runs)
+    return Collection(tuple(methods), collection.excluded, tuple(notes))
 
 
 def _read(path: Path) -> RunLog | Excluded:
