@@ -17,6 +17,8 @@ from lad_mpi.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from analysis.runs import Collection
+
 
 _PROGRAM = "lad-mpi analysis"
 _LOGS = ("paths", "PATH", "a log (*.h5), or a folder with logs")
@@ -184,7 +186,9 @@ def _figures(options: argparse.Namespace) -> ExitCode:
     written = figures.save_figures(collection, options.output, options.metric, options.format)
     for path in written:
         sys.stdout.write(f"{path}\n")
-    _tell_notes(collection)
+    _tell_excluded(collection)
+    for note in collection.notes:
+        sys.stderr.write(f"{_PROGRAM}: {one_line(note)}\n")
     return ExitCode.OK
 
 
@@ -208,16 +212,13 @@ def _heatmap(options: argparse.Namespace) -> ExitCode:
     written, caption = figures.save_heatmap(heatmap, options.output, options.format)
     for line in (*describe_within(heatmap), caption, *written):
         sys.stdout.write(f"{one_line(str(line))}\n")
-    _tell_notes(collection)
+    _tell_excluded(collection)
     return ExitCode.OK
 
 
-def _tell_notes(collection: Any) -> None:
-    """Say which logs were left out, and what a reader should know."""
+def _tell_excluded(collection: Collection) -> None:
     for line in collection.describe_excluded():
         sys.stderr.write(f"{_PROGRAM}: left out: {one_line(line)}\n")
-    for note in collection.notes:
-        sys.stderr.write(f"{_PROGRAM}: {one_line(note)}\n")
 
 
 def _scaling(options: argparse.Namespace) -> ExitCode:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 LOAD = "coding.load"
 #: Most values of the key of panels, and of those of rows and columns.
 _MOST_PANELS, _MOST = 24, 200
+_GAPS = "Gaps are medians over seeds, with intervals."
 _NO_EXACT = (
     "run the same spec with coding.load = N, or with a draco code, for the same seeds; the rule "
     "must not change what all honest devices agree on"
@@ -218,53 +219,54 @@ def parse_margin(text: str) -> Margin:
 
 
 def describe_within(heatmap: HeatMap) -> list[str]:
-    """Say from which value on the cells are nearly exact, one line for each row and panel.
+    """Say which cells are nearly exact, in one line for each row and panel.
 
-    If the rows are loads, there is a line for each column instead.
+    If the columns are loads, a line says from which load on. If the rows are loads, there is a
+    line for each column instead.
     """
     within = heatmap.within
     if within is None:
         return []
     panel_key, row_key, column_key = heatmap.keys
-    by_load = row_key == LOAD
-    key, along = (row_key, heatmap.rows) if by_load else (column_key, heatmap.columns)
-    other, lines = (column_key, heatmap.columns) if by_load else (row_key, heatmap.rows)
-    said = [
-        f"Within {within.margin} of exact recovery by {heatmap.quantity.title}, seed by seed; "
-        "gaps are medians with intervals over seeds:"
-    ]
+    by_rows = row_key == LOAD
+    along, other = (row_key, column_key) if by_rows else (column_key, row_key)
+    title = heatmap.quantity.title
+    said = [f"{title[:1].upper()}{title[1:]} within {within.margin} of exact recovery. {_GAPS}"]
     for panel in heatmap.panels:
-        for line in lines:
-            places = [(panel, one, line) if by_load else (panel, line, one) for one in along]
+        for line in heatmap.columns if by_rows else heatmap.rows:
+            places = [
+                place
+                for one in (heatmap.rows if by_rows else heatmap.columns)
+                for place in [(panel, one, line) if by_rows else (panel, line, one)]
+                if place in within.gaps
+            ]
+            values = [place[1 if by_rows else 2] for place in places]
             name = f"{panel_key} = {panel}, " if panel_key else ""
-            told = _describe_line(within, [p for p in places if p in heatmap.cells], key, by_load)
+            told = _describe_line(within, places, values, along)
             said.append(f"  {name}{other} = {line}: {told}")
     return said
 
 
-def _describe_line(within: Within, places: Sequence[Place], key: str, by_load: bool) -> str:
+def _describe_line(within: Within, places: Sequence[Place], values: Sequence[str], key: str) -> str:
+    """Say where one row is nearly exact, given its places and their values of the key."""
     if not places:
-        return "no runs"
-    known = [place for place in places if place in within.gaps]
-    if not known:
-        return "no exact method with the same settings and seeds"
-    at = 1 if by_load else 2
-    near = [place for place in known if within.holds(place)]
-    if not near:
-        nearest = min(known, key=lambda place: within.gaps[place].median)
-        gap = within.margin.text(within.gaps[nearest])
-        return f"at no {key}; the nearest is {nearest[at]}, gap {gap}"
-    # The last values that are near without a break.
-    first = next((i for i in range(len(known)) if all(map(within.holds, known[i:]))), len(known))
-    before = [place[at] for place in near if place not in known[first:]]
+        return "no exact method has the same settings and seeds"
+    near = [within.holds(place) for place in places]
+    if not any(near):
+        nearest = min(range(len(places)), key=lambda i: within.gaps[places[i]].median)
+        gap = within.margin.text(within.gaps[places[nearest]])
+        return f"at no {key}; the nearest is {values[nearest]}, gap {gap}"
+    # With a higher load comes less error, so the last ones count that are near without a break.
+    first = len(near)
+    while key == LOAD and first and near[first - 1]:
+        first -= 1
     said = []
-    if first < len(known):
-        begin = known[first]
-        text = within.margin.text(within.gaps[begin])
-        gap = "itself exact" if begin in within.exact else f"gap {text}"
-        said.append(f"from {key} = {begin[at]} on ({gap})")
-    if before:
-        said.append(f"{'also ' if said else 'only '}at {', '.join(before)}")
+    if first < len(near):
+        text = f"gap {within.margin.text(within.gaps[places[first]])}"
+        text = "itself exact" if places[first] in within.exact else text
+        said.append(f"from {key} = {values[first]} on ({text})")
+    if apart := [value for value, is_near in zip(values[:first], near, strict=False) if is_near]:
+        said.append(f"{'also at' if said else 'at'} {', '.join(apart)}")
     return "; ".join(said)
 
 
@@ -305,7 +307,7 @@ def _gap(
         worse = sign * (own[seed] - best[seed])
         if margin.is_relative and worse:
             worse = worse / abs(best[seed]) if best[seed] else math.copysign(math.inf, worse)
-        gaps.append(worse)
+        gaps.append(worse + 0.0)
     finite = [gap for gap in gaps if not math.isnan(gap)]
     return estimate(finite) if finite else None
 

@@ -5,27 +5,28 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection, PatchCollection
-from matplotlib.colors import LogNorm, Normalize, to_rgb
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Patch, Rectangle
 
 from analysis import style
 from analysis.families import setting_of
 from analysis.figures import canvas
 from analysis.figures.notes import sentence
-from analysis.statistics import CONFIDENCE
 from analysis.text import significant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
     from analysis.heatmap import HeatMap, Within
@@ -34,89 +35,105 @@ if TYPE_CHECKING:
 _MAP = "viridis"
 #: Heights of a cell in inches, and of all cells of a panel if there are few.
 _LOWEST, _HIGHEST, _PANEL = 0.13, 0.34, 2.6
-#: Most panels of each number of columns.
-_COLUMNS = {1: 1, 2: 4, 3: 9, 4: 24}
+#: Most panels of each number of columns, and width in inches of a cell with a large number.
+_COLUMNS = {1: 3, 2: 6, 3: 12, 4: 24}
+_WIDTH = 0.34
+#: Width in inches that names and the scale take.
+_BESIDE = 2.0
 #: Largest and smallest size of a number in points, and its share of the cell.
 _LARGEST, _SMALLEST, _ROOM = 7.0, 4.0, 0.88
 #: The scale is logarithmic if values differ by a larger factor. It ends at this factor from the
 #: median, so that a run that diverged does not make all others look alike.
 _WIDE, _ENDS = 10.0, 1e6
 _NO_RUNS, _NO_VALUE = "no runs", "runs without a value"
-_NEVER, _INFINITE = "∞: never reached", "∞: infinite"
-_DARK = {"facecolor": "#333333", "edgecolor": "white", "linewidth": 0.4}
+_INFINITE = "∞: never reached, or infinite"
 _LOOKS: dict[str, dict[str, Any]] = {
     _NO_RUNS: {"facecolor": "white", "edgecolor": "#BBBBBB", "linewidth": 0.4, "hatch": "/////"},
     _NO_VALUE: {"facecolor": "#DDDDDD", "edgecolor": "white", "linewidth": 0.4},
-    _NEVER: _DARK,
-    _INFINITE: _DARK,
+    _INFINITE: {"facecolor": "#333333", "edgecolor": "white", "linewidth": 0.4},
 }
 _OUTLINE = ((3.2, "white"), (1.6, "black"))
 _NAMES = 130.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """Colours and texts of values, for all panels."""
+
+    norm: Normalize
+    colors: Colormap
+    texts: dict[float, str]
+
+    def color(self, value: float) -> tuple[float, ...]:
+        """Return the colour of a value, as red, green, blue and opacity."""
+        return tuple(self.colors(float(self.norm(value))))
+
+
 def draw_heatmap(heatmap: HeatMap) -> tuple[Figure, str]:
     """Draw a heat map; return the figure and its caption."""
-    values = [cell.median for cell in heatmap.cells.values() if math.isfinite(cell.median)]
-    norm = _scale(values, heatmap.quantity.better)
-    texts = _texts(values, log=isinstance(norm, LogNorm))
-    colors = mpl.colormaps[_MAP]
-    if heatmap.quantity.better == "lower":
-        # Bright is better.
-        colors = colors.reversed()
+    scale = _scale(heatmap)
     figure, panels = _panels(heatmap)
     entries: dict[str, Artist] = {}
-    mappable = ScalarMappable(norm, colors)
     for name, axes in panels.items():
-        entries |= _draw_cells(axes, heatmap, name, mappable)
+        entries |= _draw_cells(axes, heatmap, name, scale)
         if heatmap.within is not None:
             entries |= _draw_outline(axes, heatmap, heatmap.within, name)
-    if values:
-        _draw_scale(figure, list(panels.values()), mappable, values, heatmap)
+    if scale.texts:
+        _draw_scale(figure, list(panels.values()), heatmap, scale)
     if entries:
         canvas.legend(figure, entries)
     canvas.heading(figure, setting_of(run.spec for run in heatmap.runs))
+    # The size of the cells decides that of the numbers.
     figure.canvas.draw()
-    size = _number_size(next(iter(panels.values())), heatmap, list(texts.values()))
+    size = _number_size(figure, next(iter(panels.values())), heatmap, scale)
     if size:
         for name, axes in panels.items():
-            _write_numbers(axes, heatmap, name, texts, mappable, size)
-    return figure, _caption(heatmap, has_numbers=bool(size))
+            _write_numbers(axes, heatmap, name, scale, size)
+    return figure, _caption(heatmap, has_numbers=bool(size or not scale.texts))
 
 
-def _scale(values: Sequence[float], better: str) -> Normalize:
-    """Return the colour scale of all panels."""
+def _scale(heatmap: HeatMap) -> _Scale:
+    """Choose colours and texts. Bright is better."""
+    better = heatmap.quantity.better
+    values = [cell.median for cell in heatmap.cells.values() if math.isfinite(cell.median)]
+    colors = mpl.colormaps[_MAP]
+    colors = colors.reversed() if better == "lower" else colors
     if not values:
-        return Normalize(0.0, 1.0)
+        return _Scale(Normalize(0.0, 1.0), colors, {})
     low, high = min(values), max(values)
     positive = [value for value in values if value > 0]
     if better != "higher" and low >= 0 and positive and high > _WIDE * min(positive):
         middle = float(np.median(positive))
-        return LogNorm(max(min(positive), middle / _ENDS), min(high, middle * _ENDS), clip=True)
+        ends = max(min(positive), middle / _ENDS), min(high, middle * _ENDS)
+        norm: Normalize = LogNorm(*ends, clip=True)
+        return _Scale(norm, colors, {value: _digits(value) for value in values})
     # Without a difference, all cells have the colour in the middle.
-    apart = high > low
-    return Normalize(low, high) if apart else Normalize(low - 1.0, high + 1.0)
-
-
-def _texts(values: Sequence[float], *, log: bool) -> dict[float, str]:
-    """Write numbers: with the same decimals, or with the same digits on a logarithmic scale."""
-    most = max(map(abs, values), default=0.0)
-    if log or not 1e-3 <= most < 1e4:
-        return {
-            v: re.sub(r"e([+-])0*", r"e\1", significant(v, 3)).replace("e+", "e") for v in values
-        }
+    norm = Normalize(low, high) if high > low else Normalize(low - 1.0, high + 1.0)
+    most = max(abs(low), abs(high))
+    if most and not 1e-3 <= most < 1e4:
+        return _Scale(norm, colors, {value: _digits(value) for value in values})
     decimals = max(0, 2 - math.floor(math.log10(most))) if most >= 1 else 3
-    return {value: f"{value:.{decimals}f}" for value in values}
+    return _Scale(norm, colors, {value: f"{value:.{decimals}f}" for value in values})
+
+
+def _digits(value: float) -> str:
+    """Write three digits, with a short exponent."""
+    return re.sub(r"e([+-])0*", r"e\1", significant(value, 3)).replace("e+", "e")
 
 
 def _panels(heatmap: HeatMap) -> tuple[Figure, dict[str, Axes]]:
     """Return a figure with labelled axes, by panel."""
     count = len(heatmap.panels)
-    across = next(few for few, most in _COLUMNS.items() if count <= most)
+    across = max(
+        next(few for few, most in _COLUMNS.items() if count <= most),
+        min(4, count, int((style.WIDTH - _BESIDE) / _WIDTH / len(heatmap.columns))),
+    )
     down = -(-count // across)
+    across = -(-count // down)
     rows = [canvas.fold_name(row, _NAMES, canvas.SMALL) for row in heatmap.rows]
     lines = max(row.count("\n") + 1 for row in rows)
     height = max(_LOWEST, min(_HIGHEST, _PANEL / len(rows)), lines * canvas.LINE + 0.02)
-    width = (style.WIDTH - 2.2) * 72 / across / len(heatmap.columns)
+    width = (style.WIDTH - _BESIDE) * 72 / across / len(heatmap.columns)
     columns = [canvas.fold_name(column, _NAMES, canvas.SMALL) for column in heatmap.columns]
     upright = any(canvas.fold_name(c, width, canvas.SMALL) != c for c in columns)
     every = max(1, math.ceil(72 * canvas.LINE / width))
@@ -135,8 +152,9 @@ def _panels(heatmap: HeatMap) -> tuple[Figure, dict[str, Axes]]:
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)
         if name:
+            key = heatmap.keys[0].rpartition(".")[2]
             axes.set_title(
-                canvas.fold_name(name, width * len(columns), canvas.SMALL + 1),
+                canvas.fold_name(f"{key} = {name}", width * len(columns), canvas.SMALL + 1),
                 loc="left", fontsize=canvas.SMALL + 1, parse_math=False,
             )  # fmt: skip
     for axes in free[count:]:
@@ -147,9 +165,7 @@ def _panels(heatmap: HeatMap) -> tuple[Figure, dict[str, Axes]]:
     return figure, panels
 
 
-def _draw_cells(
-    axes: Axes, heatmap: HeatMap, panel: str, mappable: ScalarMappable
-) -> dict[str, Artist]:
+def _draw_cells(axes: Axes, heatmap: HeatMap, panel: str, scale: _Scale) -> dict[str, Artist]:
     """Fill all cells; return legend entries for those without a number."""
     values = np.full((len(heatmap.rows), len(heatmap.columns)), np.nan)
     special: dict[str, list[Rectangle]] = defaultdict(list)
@@ -161,8 +177,7 @@ def _draw_cells(
             elif math.isnan(cell.median):
                 special[_NO_VALUE].append(Rectangle((x, y), 1, 1))
             elif math.isinf(cell.median):
-                name = _NEVER if "_to:" in heatmap.quantity.name else _INFINITE
-                special[name].append(Rectangle((x, y), 1, 1))
+                special[_INFINITE].append(Rectangle((x, y), 1, 1))
                 axes.annotate(
                     "∞", (x + 0.5, y + 0.5), color="white", ha="center", va="center",
                     fontsize=canvas.SMALL,
@@ -170,7 +185,7 @@ def _draw_cells(
             else:
                 values[y, x] = cell.median
     axes.pcolormesh(
-        np.ma.masked_invalid(values), norm=mappable.norm, cmap=mappable.cmap, edgecolors="white",
+        np.ma.masked_invalid(values), norm=scale.norm, cmap=scale.colors, edgecolors="white",
         linewidth=0.4,
     )  # fmt: skip
     for name, cells in special.items():
@@ -202,28 +217,20 @@ def _draw_outline(axes: Axes, heatmap: HeatMap, within: Within, panel: str) -> d
                 capstyle="projecting",
                 clip_on=False,
                 zorder=4,
-            )  # fmt: skip
+            )
         )
     sample = Patch(facecolor="none", edgecolor="black", linewidth=_OUTLINE[-1][0])
     return {name: sample} if near else {}
 
 
-def _draw_scale(
-    figure: Figure,
-    panels: Sequence[Axes],
-    mappable: ScalarMappable,
-    values: Sequence[float],
-    heatmap: HeatMap,
-) -> None:
-    low, high = mappable.get_clim()
-    beyond = {(False, False): "neither", (True, False): "min", (False, True): "max"}
+def _draw_scale(figure: Figure, panels: Sequence[Axes], heatmap: HeatMap, scale: _Scale) -> None:
+    below = min(scale.texts) < (scale.norm.vmin or 0.0)
+    above = max(scale.texts) > (scale.norm.vmax or 0.0)
+    ends = {(False, False): "neither", (True, False): "min", (False, True): "max"}
     bar = figure.colorbar(
-        mappable,
-        ax=panels,
-        extend=beyond.get((min(values) < low, max(values) > high), "both"),
-        pad=0.015,
-        aspect=30,
-    )
+        ScalarMappable(scale.norm, scale.colors), ax=panels,
+        extend=ends.get((below, above), "both"), pad=0.015, aspect=30,
+    )  # fmt: skip
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=canvas.SMALL)
     quantity = heatmap.quantity
@@ -235,44 +242,30 @@ def _draw_scale(
     )
 
 
-def _number_size(axes: Axes, heatmap: HeatMap, texts: Sequence[str]) -> float:
+def _number_size(figure: Figure, axes: Axes, heatmap: HeatMap, scale: _Scale) -> float:
     """Return the size of the numbers in points; 0 if they do not fit."""
-    if not texts:
-        return 0.0
     box = axes.get_window_extent()
-    points = 72 / axes.figure.dpi
-    wide = points * box.width / len(heatmap.columns) * _ROOM
-    high = points * box.height / len(heatmap.rows) * _ROOM
-    longest = max(canvas.text_width(text, 10.0) / 10 for text in texts)
-    size = min(_LARGEST, high / 1.1, wide / longest)
+    points = 72 * _ROOM / figure.dpi
+    wide, high = box.width / len(heatmap.columns), box.height / len(heatmap.rows)
+    longest = max((canvas.text_width(text, 10.0) / 10 for text in scale.texts.values()), default=0)
+    size = min(_LARGEST, points * high / 1.1, points * wide / longest) if longest else 0.0
     return size if size >= _SMALLEST else 0.0
 
 
-def _write_numbers(
-    axes: Axes,
-    heatmap: HeatMap,
-    panel: str,
-    texts: Mapping[float, str],
-    mappable: ScalarMappable,
-    size: float,
-) -> None:
-    for (own, row, column), cell in heatmap.cells.items():
-        if own != panel or not math.isfinite(cell.median):
-            continue
-        axes.text(
-            heatmap.columns.index(column) + 0.5,
-            heatmap.rows.index(row) + 0.5,
-            texts[cell.median],
-            color=_contrasting(mappable.to_rgba(cell.median)),
-            fontsize=size,
-            ha="center",
-            va="center_baseline",
-        )
+def _write_numbers(axes: Axes, heatmap: HeatMap, panel: str, scale: _Scale, size: float) -> None:
+    for y, row in enumerate(heatmap.rows):
+        for x, column in enumerate(heatmap.columns):
+            cell = heatmap.cells.get((panel, row, column))
+            if cell is not None and math.isfinite(cell.median):
+                axes.text(
+                    x + 0.5, y + 0.5, scale.texts[cell.median], fontsize=size, ha="center",
+                    va="center_baseline", color=_contrasting(scale.color(cell.median)),
+                )  # fmt: skip
 
 
-def _contrasting(color: Any) -> str:
+def _contrasting(color: tuple[float, ...]) -> str:
     """Return black or white, whichever has the higher contrast (WCAG 2.1, relative luminance)."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color[:3]]
     luminance = float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
     return "black" if luminance > 0.179 else "white"
 
