@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis.options import add_reduction, add_where, load_chosen, reduction_of
 from lad_mpi.errors import ExitCode, UsageError
 from lad_mpi.terminal import path_argument, run_command
 from lad_mpi.text import one_line
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from analysis.runs import Collection
-
 
 _PROGRAM = "lad-mpi analysis"
 _LOGS = ("paths", "PATH", "a log (*.h5), or a folder with logs")
@@ -37,18 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog=_PROGRAM, description="Make tables and figures from the logs of runs."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    table = _add(commands, "table", "show the errors and costs of every method")
-    formats = table.add_mutually_exclusive_group()
-    formats.add_argument("--json", action="store_true", help="print JSON with full precision")
-    formats.add_argument("--csv", action="store_true", help="print CSV with full precision")
-    table.add_argument(
-        "--target",
-        metavar="[METRIC=]VALUE",
-        help="also show the iterations, seconds and bytes to reach a value of a metric, such as "
-        "test_accuracy=0.9; a number alone is a loss",
-    )
-    _add_metric(table)
-    table.set_defaults(command=_table)
+    _describe_table(_add(commands, "table", "show errors and costs, of methods or by any keys"))
     figures = _add(commands, "figures", "draw figures of every method, with captions")
     figures.add_argument(
         "-o",
@@ -81,6 +68,76 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _describe_table(table: argparse.ArgumentParser) -> None:
+    formats = table.add_mutually_exclusive_group()
+    formats.add_argument(
+        "--format",
+        choices=("text", "markdown", "latex", "csv", "json"),
+        default="text",
+        help="CSV and JSON have full precision (default: text)",
+    )
+    for name in ("json", "csv"):
+        formats.add_argument(
+            f"--{name}", dest="format", action="store_const", const=name, help=f"--format {name}"
+        )
+    table.add_argument(
+        "--target",
+        metavar="[METRIC=]VALUE",
+        help="also show the iterations, seconds and bytes to reach a value of a metric, such as "
+        "test_accuracy=0.9; a number alone is a loss",
+    )
+    _add_metric(table)
+    add_where(table)
+    pivots = table.add_argument_group(
+        "pivot tables", "Keys are those of a spec, such as coding.load, or a table, such as attack."
+    )
+    pivots.add_argument(
+        "--rows", action="append", default=[], metavar="KEY[,KEY…]", help="a row for each value"
+    )
+    pivots.add_argument(
+        "--columns",
+        action="append",
+        default=[],
+        metavar="KEY[,KEY…]",
+        help="a column for each value; seeds: the first seed, the first two, …",
+    )
+    pivots.add_argument(
+        "--value",
+        action="append",
+        default=[],
+        metavar="QUANTITY",
+        help="a metric, best:METRIC, last10:METRIC, iteration_s, PHASE_s, uplink_bytes, "
+        "seconds_to:METRIC=VALUE, …; may be repeated (default: test_accuracy or loss)",
+    )
+    add_reduction(pivots)
+    table.set_defaults(command=_table)
+
+
+def add_where(parser: argparse.ArgumentParser) -> None:
+    """Add the option that selects runs."""
+    parser.add_argument(
+        "--where",
+        metavar="CONDITION",
+        help="only use runs that fulfil a condition, e.g. 'attack=ipm and devices.byzantine>=20'",
+    )
+
+
+def add_reduction(parser: argparse._ActionsContainer) -> None:
+    """Add the options that reduce runs which differ in more than their seeds."""
+    parser.add_argument(
+        "--worst", default="", metavar="KEY", help="take the worst case over this key, e.g. attack"
+    )
+    parser.add_argument(
+        "--best",
+        default="",
+        metavar="KEY",
+        help="tune this key, e.g. optimizer.step_size: take the value that is best by --best-by",
+    )
+    parser.add_argument(
+        "--best-by", default="loss", metavar="QUANTITY", help="what is best (default: loss)"
+    )
+
+
 def _add(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
     name: str,
@@ -108,10 +165,9 @@ def _add_heatmap(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         heatmap.add_argument(f"--{name}", required=True, metavar="KEY", help=text)
     heatmap.add_argument(
         "--value",
-        required=True,
         metavar="QUANTITY",
-        help="what the cells show: a metric or a cost, such as test_accuracy, best:loss or "
-        "seconds_to:loss=0.1",
+        help="a metric or a cost, such as best:loss or seconds_to:loss=0.1 (default: "
+        "test_accuracy or loss)",
     )
     heatmap.add_argument(
         "--panels", default="", metavar="KEY", help="draw a panel for each value of this key"
@@ -163,62 +219,113 @@ def _add_metric(parser: argparse.ArgumentParser) -> None:
 def _table(options: argparse.Namespace) -> ExitCode:
     from analysis import export, table  # noqa: PLC0415
     from analysis.metrics import choose_metrics  # noqa: PLC0415
-    from analysis.runs import load_collection  # noqa: PLC0415
+    from analysis.options import load_selected  # noqa: PLC0415
     from analysis.summary import summarise  # noqa: PLC0415
     from analysis.target import find_target  # noqa: PLC0415
 
-    collection = load_collection(options.paths)
+    collection = load_selected(options)
+    is_pivot = any((options.rows, options.columns, options.value, options.worst, options.best))
+    if is_pivot or options.format in {"markdown", "latex"}:
+        return _pivot(options, collection)
     runs = collection.runs
     target = None if options.target is None else find_target(options.target, runs)
     rows = summarise(collection, target, choose_metrics(runs, options.metric))
-    if options.json:
+    if options.format == "json":
         sys.stdout.write(export.to_json(rows, collection) + "\n")
-    elif options.csv:
+    elif options.format == "csv":
         sys.stdout.write(export.to_csv(rows, collection))
     else:
         table.print_tables(rows, collection)
     return ExitCode.OK
 
 
+def _pivot(options: argparse.Namespace, collection: Collection) -> ExitCode:
+    from analysis import grid  # noqa: PLC0415
+    from analysis.options import read_quantities, read_reduction, split_keys  # noqa: PLC0415
+    from analysis.pivot import pivot  # noqa: PLC0415
+
+    runs = collection.runs
+    values = options.value or [*options.metric, *_target_costs(options.target)]
+    pivots = [
+        pivot(
+            runs,
+            quantity,
+            rows=split_keys(options.rows) or ["name"],
+            columns=split_keys(options.columns),
+            reduction=read_reduction(options, runs),
+        )
+        for quantity in read_quantities(values, runs)
+    ]
+    if options.format == "text":
+        grid.print_grids(pivots, collection)
+        return ExitCode.OK
+    texts = {
+        "markdown": lambda: grid.to_markdown(pivots),
+        "latex": lambda: grid.to_latex(pivots),
+        "csv": lambda: grid.to_csv(pivots),
+        "json": lambda: grid.to_json(pivots, collection) + "\n",
+    }
+    sys.stdout.write(texts[options.format]())
+    return ExitCode.OK
+
+
+def _target_costs(target: str | None) -> list[str]:
+    """Return the quantities of ``--target``; a number alone is a loss."""
+    if target is None:
+        return []
+    stated = target if "=" in target else f"loss={target}"
+    return [f"{spent}_to:{stated}" for spent in ("iterations", "seconds", "uplink_bytes")]
+
+
 def _figures(options: argparse.Namespace) -> ExitCode:
+    from analysis.options import load_selected  # noqa: PLC0415
+
     figures = import_figures()
-    _, collection = load_chosen(options)
+    collection = load_selected(options)
     written = figures.save_figures(collection, options.output, options.metric, options.format)
     for path in written:
         sys.stdout.write(f"{path}\n")
-    _tell_excluded(collection)
-    for note in collection.notes:
-        sys.stderr.write(f"{_PROGRAM}: {one_line(note)}\n")
+    _tell(collection, collection.notes)
     return ExitCode.OK
 
 
 def _heatmap(options: argparse.Namespace) -> ExitCode:
     from analysis.heatmap import build_heatmap, describe_within, parse_margin  # noqa: PLC0415
-    from analysis.quantities import parse_quantity  # noqa: PLC0415
+    from analysis.keys import select  # noqa: PLC0415
+    from analysis.options import read_quantities, read_reduction  # noqa: PLC0415
+    from analysis.runs import load_collection  # noqa: PLC0415
+    from lad_mpi.spec import parse_where  # noqa: PLC0415
 
     margin = None if options.within is None else parse_margin(options.within)
+    where = None if options.where is None else parse_where(options.where)
     figures = import_figures()
-    everything, collection = load_chosen(options)
+    # The exact method may be one that --where does not select.
+    collection = load_collection(options.paths)
+    runs = select(collection.runs, where)
+    (quantity,) = read_quantities([options.value] if options.value else [], runs)
     heatmap = build_heatmap(
-        collection.runs,
-        parse_quantity(options.value, collection.runs),
+        runs,
+        quantity,
         rows=options.rows,
         columns=options.columns,
         panels=options.panels,
-        reduction=reduction_of(options, collection.runs),
+        reduction=read_reduction(options, runs),
         margin=margin,
-        methods=everything.methods,
+        methods=collection.methods,
     )
     written, caption = figures.save_heatmap(heatmap, options.output, options.format)
     for line in (*describe_within(heatmap), caption, *written):
         sys.stdout.write(f"{one_line(str(line))}\n")
-    _tell_excluded(collection)
+    _tell(collection, collection.doubts)
     return ExitCode.OK
 
 
-def _tell_excluded(collection: Collection) -> None:
+def _tell(collection: Collection, notes: Sequence[str]) -> None:
+    """Say which logs were left out, and what a reader should know."""
     for line in collection.describe_excluded():
         sys.stderr.write(f"{_PROGRAM}: left out: {one_line(line)}\n")
+    for note in notes:
+        sys.stderr.write(f"{_PROGRAM}: {one_line(note)}\n")
 
 
 def _scaling(options: argparse.Namespace) -> ExitCode:

@@ -1,78 +1,62 @@
-"""Options that several commands share: which runs, and how runs become one number."""
-
-# Modules are imported when a command needs them, as in analysis.cli.
+"""Options that commands share: which runs, and how they are reduced to numbers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from analysis.pivot import Reduction
+from analysis.quantities import parse_quantity
+from analysis.runs import load_collection
+from lad_mpi.spec import parse_where
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from analysis.pivot import Reduction
+    from analysis.quantities import Quantity
     from analysis.runs import Collection
     from lad_mpi.logs import RunLog
 
 
-def add_where(parser: argparse.ArgumentParser) -> None:
-    """Add ``--where``."""
-    parser.add_argument(
-        "--where",
-        metavar="CONDITION",
-        help="use only these runs, for example 'attack.kind=ipm and devices.byzantine>=20'",
-    )
-
-
-def add_reduction(parser: argparse.ArgumentParser) -> None:
-    """Add ``--worst``, ``--best`` and ``--best-by``."""
-    parser.add_argument(
-        "--worst",
-        default="",
-        metavar="KEY",
-        help="take the worst case over the values of a key, such as attack",
-    )
-    parser.add_argument(
-        "--best",
-        default="",
-        metavar="KEY",
-        help="choose the best value of a key, such as optimizer.step_size",
-    )
-    parser.add_argument(
-        "--best-by",
-        default="loss",
-        metavar="QUANTITY",
-        help="what --best chooses by (default: loss, which is the training loss)",
-    )
-
-
-def load_chosen(options: argparse.Namespace) -> tuple[Collection, Collection]:
-    """Load the logs that the options name; return all runs, and those that ``--where`` chooses.
+def load_selected(options: argparse.Namespace) -> Collection:
+    """Read the logs of ``options.paths`` that fulfil ``options.where``.
 
     Raises
     ------
     UsageError
-        ``--where`` is not a condition, a path does not exist, or no run is left.
+        See :func:`~analysis.runs.load_collection` and :func:`~lad_mpi.spec.parse_where`.
     """
-    from analysis.runs import choose, load_collection  # noqa: PLC0415
-    from lad_mpi.spec import parse_where  # noqa: PLC0415
-
-    # A mistake in the condition should show before many logs are read.
     where = None if options.where is None else parse_where(options.where)
-    collection = load_collection(options.paths)
-    return collection, choose(collection, where)
+    return load_collection(options.paths, where)
 
 
-def reduction_of(options: argparse.Namespace, runs: Sequence[RunLog]) -> Reduction:
-    """Return how the options reduce runs.
+def split_keys(texts: Sequence[str]) -> list[str]:
+    """Return the keys of options that may be repeated, and may list keys with commas."""
+    return [key.strip() for text in texts for key in text.split(",") if key.strip()]
+
+
+def read_reduction(options: argparse.Namespace, runs: Sequence[RunLog]) -> Reduction:
+    """Return the reduction of ``--worst``, ``--best`` and ``--best-by``.
 
     Raises
     ------
     UsageError
-        No log has the quantity that chooses the best value.
+        No log has the quantity of ``--best-by``.
     """
-    from analysis.pivot import Reduction  # noqa: PLC0415
-    from analysis.quantities import parse_quantity  # noqa: PLC0415
+    return Reduction(
+        options.worst, options.best, parse_quantity(options.best_by, runs) if options.best else None
+    )
 
-    by = parse_quantity(options.best_by, runs) if options.best else None
-    return Reduction(worst=options.worst, best=options.best, best_by=by)
+
+def read_quantities(texts: Sequence[str], runs: Sequence[RunLog]) -> list[Quantity]:
+    """Return the named quantities; by default the test accuracy, or the loss if there is none.
+
+    Raises
+    ------
+    UsageError
+        No log has one of them.
+    """
+    if not texts:
+        has_accuracy = any("test_accuracy" in run.metrics for run in runs)
+        texts = ["test_accuracy" if has_accuracy else "loss"]
+    return [parse_quantity(text, runs) for text in texts]
