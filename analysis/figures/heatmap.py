@@ -14,6 +14,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import LogFormatterSciNotation
 
 from analysis import style
 from analysis.families import setting_of
@@ -40,6 +41,8 @@ _COLUMNS = {1: 3, 2: 6, 3: 12, 4: 24}
 _WIDTH = 0.34
 #: Width in inches that names and the scale take.
 _BESIDE = 2.0
+#: Greatest height in inches of the scale.
+_TALLEST = 4.0
 #: Largest and smallest size of a number in points, and its share of the cell.
 _LARGEST, _SMALLEST, _ROOM = 7.0, 4.0, 0.88
 #: The scale is logarithmic if values differ by a larger factor. It ends at this factor from the
@@ -228,9 +231,13 @@ def _draw_scale(figure: Figure, panels: Sequence[Axes], heatmap: HeatMap, scale:
     above = max(scale.texts) > (scale.norm.vmax or 0.0)
     ends = {(False, False): "neither", (True, False): "min", (False, True): "max"}
     bar = figure.colorbar(
-        ScalarMappable(scale.norm, scale.colors), ax=panels,
-        extend=ends.get((below, above), "both"), pad=0.015, aspect=30,
+        ScalarMappable(scale.norm, scale.colors), ax=panels, aspect=25, pad=0.015, anchor=(0.0, 1.0),
+        extend=ends.get((below, above), "both"), shrink=min(1.0, _TALLEST / figure.get_figheight()),
     )  # fmt: skip
+    if isinstance(scale.norm, LogNorm):
+        # Label 2, 3, … between the powers of ten as well, if there are few of these.
+        bar.ax.yaxis.set_minor_formatter(LogFormatterSciNotation(minor_thresholds=(2, 0.5)))
+        bar.ax.tick_params(which="minor", labelsize=canvas.SMALL)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=canvas.SMALL)
     quantity = heatmap.quantity
