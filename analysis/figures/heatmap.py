@@ -231,7 +231,8 @@ def _draw_scale(figure: Figure, panels: Sequence[Axes], heatmap: HeatMap, scale:
     above = max(scale.texts) > (scale.norm.vmax or 0.0)
     ends = {(False, False): "neither", (True, False): "min", (False, True): "max"}
     bar = figure.colorbar(
-        ScalarMappable(scale.norm, scale.colors), ax=panels, aspect=25, pad=0.015, anchor=(0.0, 1.0),
+        ScalarMappable(scale.norm, scale.colors), ax=panels, aspect=25, pad=0.015,
+        anchor=(0.0, 1.0),
         extend=ends.get((below, above), "both"), shrink=min(1.0, _TALLEST / figure.get_figheight()),
     )  # fmt: skip
     if isinstance(scale.norm, LogNorm):
