@@ -86,8 +86,11 @@ def draw_heatmap(heatmap: HeatMap) -> tuple[Figure, str]:
     if entries:
         canvas.legend(figure, entries)
     canvas.heading(figure, setting_of(run.spec for run in heatmap.runs))
-    # The size of the cells decides that of the numbers.
-    figure.canvas.draw()
+    # The size of the cells decides that of the numbers. The second pass improves the layout,
+    # which then stays the same in all formats.
+    figure.draw_without_rendering()
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     size = _number_size(figure, next(iter(panels.values())), heatmap, scale)
     if size:
         for name, axes in panels.items():
