@@ -175,7 +175,7 @@ def test_a_margin_is_a_number(text):
     ("options", "expected"),
     [
         (["--rows", "devices.byzantin"], "did you mean 'devices.byzantine'"),
-        (["--panels", "coding.lod"], "did you mean 'coding.load'"),
+        (["--panels", "coding.loads"], "did you mean 'coding.load'"),
         (["--value", "test_acuracy"], "did you mean 'test_accuracy'"),
         (["--columns", "devices.byzantine"], "need different keys"),
         (["--columns", "seed"], "runs of one cell differ in coding.load"),
