@@ -6,7 +6,16 @@ This package imports h5py, so ranks other than the server must not import it in 
 from lad_mpi.logs.carry import Continuation
 from lad_mpi.logs.find import find_logs, is_log
 from lad_mpi.logs.lock import OutputLock, is_being_written, real_path
-from lad_mpi.logs.log import Axes, FinalState, Launch, LogBlock, LogBrief, LogHead, RunHeader, RunLog
+from lad_mpi.logs.log import (
+    Axes,
+    FinalState,
+    Launch,
+    LogBlock,
+    LogBrief,
+    LogHead,
+    RunHeader,
+    RunLog,
+)
 from lad_mpi.logs.reader import KILLED, read_brief, read_head, read_log
 from lad_mpi.logs.schema import (
     FORMAT,

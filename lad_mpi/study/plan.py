@@ -206,9 +206,7 @@ def _expand(
             yield place, changed
 
 
-def _override(
-    base: dict[str, Any], overrides: Iterable[str], setters: Mapping[str, str]
-) -> None:
+def _override(base: dict[str, Any], overrides: Iterable[str], setters: Mapping[str, str]) -> None:
     """Change the base; refuse a change that an axis or a case would undo."""
     for override in overrides:
         change: dict[str, Any] = {}
@@ -232,7 +230,9 @@ def _setters(
         yield from ((name, "[axes]") for value in values for name in _keys_set(key, value))
     for case, place in zip(cases, places, strict=True):
         for key, values in _axes(case, f"{place}.axes").items():
-            yield from ((name, f"{place}.axes") for value in values for name in _keys_set(key, value))
+            yield from (
+                (name, f"{place}.axes") for value in values for name in _keys_set(key, value)
+            )
         for key, value in case.items():
             if key != "axes":
                 yield from ((name, place) for name in _keys_set(key, value))

@@ -94,9 +94,7 @@ def _fulfilling(study: Study, conditions: Sequence[str]) -> Study:
     for where in wheres:
         where.check(known)
     chosen = {
-        run_id
-        for run_id, values in facts.items()
-        if all(where.matches(values) for where in wheres)
+        run_id for run_id, values in facts.items() if all(where.matches(values) for where in wheres)
     }
     if not chosen:
         keys = dict.fromkeys(key for where in wheres for key in where.keys)

@@ -84,15 +84,26 @@ def read_status(
             failure = read_failure(path)
             return RunStatus(run, path, FAILED if failure else PENDING, failure=failure), None
         log = read(path)
-    except LadError as error:
-        return RunStatus(run, path, DAMAGED, failure=error.message), None
-    except OSError as error:
-        return RunStatus(run, path, DAMAGED, failure=f"cannot be read: {error.strerror}"), None
+    except (LadError, OSError) as error:
+        return _unreadable(run, path, error), None
     # A file may have been renamed: compare the identity in the log.
     if differences := run.identity.differences(_identity(log)):
         failure = f"its log is of another run: {_some(differences)}"
         return RunStatus(run, path, DAMAGED, log.recorded, failure), None
     return RunStatus(run, path, log.status, log.recorded, log.failure, log.names), log
+
+
+def _unreadable(run: Run, path: Path, error: LadError | OSError) -> RunStatus:
+    # Only the server reads logs and needs HDF5.
+    from lad_mpi.logs import is_being_written  # noqa: PLC0415
+
+    if is_being_written(path):
+        # Without SWMR mode, for example.
+        failure = "its log cannot be read while it is written"
+        return RunStatus(run, path, RUNNING, failure=failure)
+    if isinstance(error, LadError):
+        return RunStatus(run, path, DAMAGED, failure=error.message)
+    return RunStatus(run, path, DAMAGED, failure=f"cannot be read: {error.strerror}")
 
 
 def study_status(study: Study, folder: Path) -> list[RunStatus]:
