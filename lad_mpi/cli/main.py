@@ -249,8 +249,20 @@ def _add_submission(action: Parser) -> None:
 
 
 def _add_show(commands: Commands) -> None:
-    show = add_command(commands, "show", "summarise a log", "Summarise one log.")
-    show.add_argument("log", type=path_argument, metavar="FILE.h5", help="log of a run")
+    show = add_command(
+        commands,
+        "show",
+        "summarise logs",
+        "Summarise one log, or list several, one a line. The exit code is 1 if a log cannot be "
+        "read.",
+    )
+    show.add_argument(
+        "logs",
+        type=path_argument,
+        nargs="+",
+        metavar="PATH",
+        help="log of a run, or folder that is searched for logs",
+    )
     show.add_argument("--spec", action="store_true", help="print only the spec, with all defaults")
     add_json(show)
     show.set_defaults(module="show", function="show")
@@ -262,10 +274,14 @@ def _add_validate(commands: Commands) -> None:
         "validate",
         "check logs, specs and studies",
         "Check that logs (*.h5) follow the log format, and that specs and studies (*.toml) can be "
-        "run.",
+        "run. The exit code is 1 if there are findings.",
     )
     validate.add_argument(
-        "files", type=path_argument, nargs="+", metavar="FILE", help="log, spec or study"
+        "files",
+        type=path_argument,
+        nargs="+",
+        metavar="PATH",
+        help="log, spec or study, or folder that is searched for logs",
     )
     add_json(validate)
     validate.set_defaults(module="show", function="validate")

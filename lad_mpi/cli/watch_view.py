@@ -161,7 +161,9 @@ def _shortened(title: str, cells: int) -> str:
     """Cut the middle of a title, because titles of one study often differ at their end."""
     if cell_len(title) > cells:
         half = cells // 2
-        title = set_cell_size(title, cells - half - 1) + "…" + set_cell_size(title[::-1], half)[::-1]
+        title = (
+            set_cell_size(title, cells - half - 1) + "…" + set_cell_size(title[::-1], half)[::-1]
+        )
     return set_cell_size(title, cells)
 
 
@@ -192,7 +194,7 @@ def _summary(name: str, look: Look) -> str:
 
 def _pace(look: Look) -> str:
     if look.is_over:
-        return "no run is left"
+        return "all runs have ended"
     if not look.counts[RUNNING]:
         return "no run is in progress"
     if math.isnan(look.rate):
