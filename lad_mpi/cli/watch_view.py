@@ -82,7 +82,7 @@ def screen(name: str, look: Look, width: int, height: int) -> list[Text]:
     longest = max((len(run.state.run.title) for run in rows), default=0)
     name_cells = min(longest, max(12, width - 56))
     body = [line for run in rows for line in _lines_of(run, name_cells, width)]
-    tail = [Text(f"… {hidden.total()} more: {_counted(hidden)}", "dim")] if hidden else []
+    tail = [Text(f"… more: {_counted(hidden)}", "dim")] if hidden else []
     keys = Text("q leaves; the runs go on. `lad-mpi study status` has all reasons in full.", "dim")
     lines = [*head, *body, *tail, keys][:height]
     for line in lines:
