@@ -127,6 +127,12 @@ def status(options: argparse.Namespace) -> ExitCode:
 
 def chosen_study(options: argparse.Namespace) -> Study:
     """Return the study with the changes and the selection of the options."""
+    if options.study.is_dir():
+        raise UsageError(
+            f"{options.study} is a folder, not the file of a study",
+            hint=f"name the file, and the folder with -o; `lad-mpi show {options.study}` lists the "
+            "logs of a folder",
+        )
     study = load_study(options.study, options.overrides)
     return select_runs(study, options.only, options.where, options.share)
 

@@ -117,10 +117,11 @@ def sparkline(values: HostFloats, cells: int) -> str:
 def _chosen(look: Look, lines: int) -> tuple[list[WatchedRun], Counter[str]]:
     """Return the runs that fit, the most interesting first, and the numbers of the others."""
     latest = sorted(look.runs, key=lambda run: -run.written_s)
-    running, complete, waiting = (
-        [run for run in latest if run.state.status == status]
-        for status in (RUNNING, COMPLETE, PENDING)
+    # Those in progress keep their places from look to look.
+    running, waiting = (
+        [run for run in look.runs if run.state.status == status] for status in (RUNNING, PENDING)
     )
+    complete = [run for run in latest if run.state.status == COMPLETE]
     ended = [run for run in latest if run.state.status not in _ORDINARY]
     # Running runs take two lines, and leave a third of the screen to those that failed.
     running = running[: max(1, (lines - min(len(ended), lines // 3)) // 2)]

@@ -94,6 +94,8 @@ def test_the_screen_shows_states_paces_curves_and_reasons(runs):
     running = [line for line in shown if line.startswith("running")]
     assert len(running) == 3
     assert all("5/8" in line and "2.5 it/s, 1 s left" in line for line in running)
+    # They stay in the order of the study.
+    assert [line.split()[3] for line in running] == ["s1", "s2", "s3"]
     curves = shown[shown.index(running[0]) + 1]
     assert "loss 1 █▆▅▃▁" in curves
     assert "test_accuracy 0.7 ▁█" in curves
@@ -180,6 +182,11 @@ def test_once_prints_the_states_and_the_exit_code_tells_of_failed_runs(place, ca
 def test_times_that_are_none_are_refused(place, every, capsys):
     assert main(["study", "watch", str(place / "study.toml"), "--every", every]) == 2
     assert "expected seconds from 0.1 on" in capsys.readouterr().err
+
+
+def test_a_folder_in_place_of_a_study_is_refused_with_the_way_to_list_its_logs(place, capsys):
+    assert main(["study", "watch", str(place), "--once"]) == 2
+    assert f"`lad-mpi show {place}` lists the logs" in capsys.readouterr().err
 
 
 @pytest.mark.timeout(120)
