@@ -79,7 +79,7 @@ def screen(name: str, look: Look, width: int, height: int) -> list[Text]:
         Text(),
     ]
     rows, hidden = _chosen(look, max(1, height - _FRAME_LINES))
-    longest = max((len(run.state.run.title) for run in rows), default=0)
+    longest = max((cell_len(one_line(run.state.run.title)) for run in rows), default=0)
     name_cells = min(longest, max(12, width - 56))
     body = [line for run in rows for line in _lines_of(run, name_cells, width)]
     tail = [Text(f"… more: {_counted(hidden)}", "dim")] if hidden else []
