@@ -11,7 +11,15 @@ import numpy as np
 
 from lad_mpi.cli.tables import print_json, print_table
 from lad_mpi.errors import ExitCode, LadError, UsageError
-from lad_mpi.logs import find_logs, read_brief, read_head, read_log, validate_log
+from lad_mpi.logs import (
+    find_logs,
+    is_foreign,
+    list_files,
+    read_brief,
+    read_head,
+    read_log,
+    validate_log,
+)
 from lad_mpi.metrics import names
 from lad_mpi.spec import is_study, load_spec, read_toml
 from lad_mpi.study import load_study
@@ -68,7 +76,13 @@ def show(options: argparse.Namespace) -> ExitCode:
 def _list_logs(options: argparse.Namespace) -> ExitCode:
     if options.spec:
         raise UsageError("--spec prints the spec of one log", hint="name a single file")
-    rows = [_row(path) for path in _logs_in(options.logs)]
+    rows = [
+        row
+        for path, is_named in list_files(options.logs).items()
+        if (row := _row(path))["status"] != _DAMAGED or is_named or not is_foreign(path)
+    ]
+    if not rows:
+        raise _no_logs(options.logs)
     unreadable = sum(row["status"] == _DAMAGED for row in rows)
     if options.json:
         print_json(rows)
@@ -110,15 +124,12 @@ def _row(path: Path) -> dict[str, Any]:
     }
 
 
-def _logs_in(paths: Sequence[Path]) -> list[Path]:
-    found = find_logs(paths)
-    if not found:
-        raise UsageError(
-            f"no logs in {', '.join(map(str, paths))}",
-            hint="folders are searched for the *.h5 files of runs; specs and studies (*.toml) "
-            "must be named",
-        )
-    return found
+def _no_logs(paths: Sequence[Path]) -> UsageError:
+    return UsageError(
+        f"no logs in {', '.join(map(str, paths))}",
+        hint="folders are searched for the *.h5 files of runs; specs and studies (*.toml) must be "
+        "named",
+    )
 
 
 def summarise(log: RunLog) -> dict[str, Any]:
@@ -173,7 +184,9 @@ def validate(options: argparse.Namespace) -> ExitCode:
     """Check logs, specs and studies."""
     named = {path for path in options.files if not path.is_dir()}
     folders = [path for path in options.files if path not in named]
-    found = _logs_in(folders) if folders else []
+    found = find_logs(folders)
+    if folders and not found:
+        raise _no_logs(folders)
     findings = {
         path: _check(path)
         for path in dict.fromkeys([*options.files, *found])

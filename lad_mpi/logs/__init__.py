@@ -4,7 +4,7 @@ This package imports h5py, so ranks other than the server must not import it in 
 """
 
 from lad_mpi.logs.carry import Continuation
-from lad_mpi.logs.find import find_logs, is_log
+from lad_mpi.logs.find import find_logs, is_foreign, is_log, list_files
 from lad_mpi.logs.lock import OutputLock, is_being_written, real_path
 from lad_mpi.logs.log import (
     Axes,
@@ -47,8 +47,10 @@ __all__ = [
     "RunLog",
     "find_logs",
     "is_being_written",
+    "is_foreign",
     "is_log",
     "read_brief",
+    "list_files",
     "read_head",
     "read_log",
     "real_path",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import h5py
 import pytest
 
 from lad_mpi.cli.main import main
@@ -36,6 +37,8 @@ def folder(tmp_path_factory):
     good = sorted((place / "out").glob("good*.h5"))
     (place / "out" / "more").mkdir()
     (place / "out" / "more" / "cut.h5").write_bytes(good[0].read_bytes()[:3000])
+    with h5py.File(place / "out" / "foreign.h5", "w") as file:
+        file["data"] = [1, 2]
     (place / "empty").mkdir()
     return place
 
