@@ -2,6 +2,7 @@
 
 import pytest
 
+from lad_mpi.cli.main import main
 from lad_mpi.errors import SpecError, UsageError
 from lad_mpi.study import load_study, select_runs
 
@@ -121,3 +122,15 @@ def test_overrides_change_the_base_of_all_runs(study):
 def test_an_override_without_effect_or_meaning_is_refused(study, override, message):
     with pytest.raises(SpecError, match=message):
         study(override)
+
+
+@pytest.mark.parametrize("action", ["plan", "status", "submit"])
+def test_every_action_takes_the_same_choice(study, tmp_path, monkeypatch, capsys, action):
+    runs = study().runs
+    monkeypatch.chdir(tmp_path)
+    words = ["--cluster", "mpich", "--dry-run"] if action == "submit" else ["--json"]
+    choice = ["--only", "LAD*", "--where", "seed=2"]
+    assert main(["study", action, "trial.toml", *choice, *words]) == 0
+    output = capsys.readouterr().out
+    chosen = {run.run_id for run in runs if run.title.startswith("LAD") and run.spec.seed == 2}
+    assert {run.run_id for run in runs if run.run_id in output} == chosen
