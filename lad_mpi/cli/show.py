@@ -50,8 +50,7 @@ _SHOWN_PROVENANCE = (
     "git_revision",
     "command",
 )
-
-
+#: Status of a log that cannot be read, as in `study status`.
 _DAMAGED = "damaged"
 
 
@@ -94,7 +93,8 @@ def _list_logs(options: argparse.Namespace) -> ExitCode:
         columns[WATCHED[2]] = WATCHED[2]
     readable = [row for row in rows if row["status"] != _DAMAGED]
     shown = [{key: _readable(row.get(key)) for key in columns} for row in readable]
-    print_table(shown, columns=columns, right=("seed", "iterations", *WATCHED))
+    if shown:
+        print_table(shown, columns=columns, right=("seed", "iterations", *WATCHED))
     for row in rows:
         if row["failure"]:
             # The message about a damaged log begins with its path.

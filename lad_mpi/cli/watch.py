@@ -71,21 +71,28 @@ def _show_live(name: str, watcher: StudyWatch, console: Console, every_s: float)
         live.update(Text(f"reading the logs of {name} …"), refresh=True)
         while True:
             look = watcher.look()
-            deadline_s = monotonic() + every_s
-            size = None
-            while monotonic() < deadline_s:
-                if console.size != size:
-                    size = console.size
-                    live.update(Group(*screen(name, look, *size)), refresh=True)
-                if look.is_over or leaves(_REACTION_S):
-                    break
-            else:
-                continue
-            break
+            if _draw(name, look, live, leaves, every_s):
+                break
     # The terminal shows again what it showed before.
     for line in report(name, look):
         sys.stdout.write(f"{line}\n")
     return look
+
+
+def _draw(
+    name: str, look: Look, live: Live, leaves: Callable[[float], bool], seconds: float
+) -> bool:
+    """Draw the runs for some time, or once if all have ended; return whether to leave."""
+    size = None
+    until_s = monotonic() + seconds
+    while monotonic() < until_s:
+        # The terminal may have a new size.
+        if live.console.size != size:
+            size = live.console.size
+            live.update(Group(*screen(name, look, *size)), refresh=True)
+        if look.is_over or leaves(_REACTION_S):
+            return True
+    return False
 
 
 @contextlib.contextmanager
