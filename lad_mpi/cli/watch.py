@@ -19,7 +19,7 @@ from rich.text import Text
 
 from lad_mpi.cli.arguments import refuse_ranks
 from lad_mpi.cli.study import chosen_study, study_folder
-from lad_mpi.cli.watch_view import describe, report, screen
+from lad_mpi.cli.watch_view import describe, screen
 from lad_mpi.console import open_console
 from lad_mpi.errors import ExitCode
 from lad_mpi.study import StudyWatch
@@ -74,7 +74,7 @@ def _show_live(name: str, watcher: StudyWatch, console: Console, every_s: float)
             if _draw(name, look, live, leaves, every_s):
                 break
     # The terminal shows again what it showed before.
-    for line in report(name, look):
+    for line in describe(name, look, {}):
         sys.stdout.write(f"{line}\n")
     return look
 

@@ -52,14 +52,6 @@ def describe(name: str, look: Look, known: dict[str, str]) -> Iterator[str]:
     yield _summary(name, look)
 
 
-def report(name: str, look: Look) -> Iterator[str]:
-    """Yield a line for each run that did not complete, and one for the study."""
-    for run in look.runs:
-        if run.state.status not in _ORDINARY:
-            yield _line(run)
-    yield _summary(name, look)
-
-
 def screen(name: str, look: Look, width: int, height: int) -> list[Text]:
     """Return the lines of a screen.
 

@@ -17,7 +17,7 @@ import pytest
 from rich.cells import cell_len
 
 from lad_mpi.cli.main import main
-from lad_mpi.cli.watch_view import describe, report, screen, sparkline
+from lad_mpi.cli.watch_view import describe, screen, sparkline
 from lad_mpi.study import Look, RunStatus, WatchedRun, load_study
 
 STUDY = """
@@ -124,9 +124,9 @@ def test_every_screen_fits_and_counts_what_it_hides(runs, numbers, size):
 
 def test_texts_from_logs_command_no_terminal(runs):
     look = Look((as_failed(runs[0], NASTY), *runs[1:3]), float("nan"))
-    shown = [*texts(look, 400), *report("trial", look), *describe("trial", look, {})]
+    shown = [*texts(look, 400), *describe("trial", look, {})]
     assert all(line.isprintable() for line in shown)
-    assert sum(r"a\u001b[2J" in line for line in shown) == 3
+    assert sum(r"a\u001b[2J" in line for line in shown) == 2
 
 
 def test_lines_say_what_has_changed(runs):
