@@ -57,6 +57,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_metric(figures)
     figures.set_defaults(command=_figures)
+    report = _add(commands, "report", "write a report as one HTML file, with tables and figures")
+    report.add_argument(
+        "-o",
+        "--output",
+        type=path_argument,
+        default=Path("report.html"),
+        metavar="FILE",
+        help="the file (default: report.html)",
+    )
+    report.add_argument("--title", default="", help="title (default: the names of the paths)")
+    _add_metric(report)
+    report.set_defaults(command=_report)
     scaling = _add(
         commands,
         "scaling",
@@ -141,6 +153,22 @@ def _figures(options: argparse.Namespace) -> ExitCode:
         sys.stderr.write(f"{_PROGRAM}: left out: {one_line(line)}\n")
     for note in collection.notes:
         sys.stderr.write(f"{_PROGRAM}: {one_line(note)}\n")
+    return ExitCode.OK
+
+
+def _report(options: argparse.Namespace) -> ExitCode:
+    import_figures()
+    try:
+        report = importlib.import_module("analysis.report")
+    except ImportError as error:
+        raise UsageError(
+            f"reports need Jinja, which cannot be imported ({error})",
+            hint="pip install 'lad_mpi[analysis]'",
+        ) from error
+    report.write_report(
+        options.paths, options.output, title=options.title, metrics=options.metric
+    )
+    sys.stdout.write(f"{options.output}\n")
     return ExitCode.OK
 
 

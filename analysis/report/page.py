@@ -1,0 +1,126 @@
+"""The page of a report: gather everything, and fill the template."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shlex
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+from markupsafe import Markup
+
+import lad_mpi
+from analysis import table
+from analysis.families import setting_of
+from analysis.keys import KeyTable
+from analysis.metrics import choose_metrics
+from analysis.report import about, tables
+from analysis.report.drawings import draw
+from analysis.runs import load_collection
+from analysis.summary import summarise
+from lad_mpi.errors import UsageError
+from lad_mpi.files import whole_file
+from lad_mpi.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+#: Seeds, keys and names with more values are shortened in the summary of a study.
+_FEW = 12
+
+
+def write_report(
+    paths: Sequence[Path], output: Path, *, title: str = "", metrics: Sequence[str] = ()
+) -> None:
+    """Write a report on some logs.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Logs, and folders with logs.
+    output : Path
+        The HTML file. It needs no other file and no network.
+    title : str
+        Title of the report (default: the names of ``paths``).
+    metrics : sequence of str
+        Metrics to show (default: those of :data:`~analysis.metrics.SHOWN`).
+
+    Raises
+    ------
+    UsageError
+        There is no complete run, no log has one of the metrics, or the file cannot be written.
+    """
+    title = title or ", ".join(path.resolve().name for path in paths)
+    page = render(_contents(paths, title, metrics))
+    try:
+        with whole_file(output, text=True) as stream:
+            stream.write(page)
+    except OSError as error:
+        raise UsageError(f"cannot write {output}: {error.strerror or error}") from error
+
+
+def render(contents: dict[str, Any]) -> str:
+    """Fill the template. All texts are escaped, and only our own style and script may run."""
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # Characters that reverse or hide text are shown as escapes, as in a terminal.
+        finalize=lambda value: printable(value) if type(value) is str else value,
+    )
+    style, script = _own("report.css"), _own("report.js")
+    policy = (
+        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    template = environment.from_string(_own("report.html"))
+    return template.render(
+        contents, policy=policy, style=Markup(style), script=Markup(script)  # noqa: S704
+    )
+
+
+def _contents(paths: Sequence[Path], title: str, names: Sequence[str]) -> dict[str, Any]:
+    collection = load_collection(paths)
+    runs = collection.runs
+    metrics = choose_metrics(runs, names)
+    rows = summarise(collection, metrics=metrics)
+    keys = KeyTable(runs)
+    chosen = "".join(f" --metric {name}" for name in names)
+    where = shlex.join(map(str, paths))
+    tabulate = f"lad-mpi analysis table {where}"
+    pivot = tables.pivot_table(runs, keys, metrics, tabulate)
+    varying, shared = about.spec_facts_of(runs, keys)
+    return {
+        "title": title,
+        "version": lad_mpi.__version__,
+        "few": _FEW,
+        "collection": collection,
+        "seeds": len({run.spec.get("seed") for run in runs}),
+        "setting": setting_of(method.spec for method in collection.methods),
+        "warnings": about.warnings_of(collection, rows, paths),
+        "varying": varying,
+        "shared": shared,
+        "where": about.where(runs),
+        "provenance": about.provenance(runs),
+        "methods": tables.methods_table(rows, collection, keys, f"{tabulate}{chosen} --csv"),
+        "costs": tables.costs_table(rows, f"{tabulate}{chosen} --csv"),
+        "runs": tables.runs_table(collection, keys, metrics, f"lad-mpi show {where}"),
+        "pivot": pivot,
+        "notes": [*about.notes_of(collection), *table.notes(rows)],
+        "drawings": list(draw(collection, names)),
+        "figures": f"lad-mpi analysis figures {where}{chosen} -o figures",
+        "report": f"lad-mpi analysis report {where}{chosen} -o report.html",
+    }
+
+
+def _own(name: str) -> str:
+    return files("analysis.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    """Return the hash by which a browser recognises an inlined style or script."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
