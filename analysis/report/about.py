@@ -12,9 +12,11 @@ from analysis.keys import in_order, value_text
 from analysis.marks import time_notes
 from analysis.methods import doubts
 from analysis.scaling import load_scaling, summarise_scaling
+from analysis.statistics import CONFIDENCE, least_count
 from analysis.text import some_of
 from lad_mpi.errors import LadError
 from lad_mpi.records.scaling import SCALING_FILE
+from lad_mpi.spec import spec_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +27,12 @@ if TYPE_CHECKING:
     from analysis.summary import Summary
     from lad_mpi.logs import Launch, RunLog
 
+#: Keys of the summary of a study, whether they vary or not.
+_STUDY = (
+    "data", "model", "devices.count", "devices.byzantine", "attack", "coding", "coding.load",
+    "compression", "aggregation.pre", "aggregation", "optimizer", "optimizer.step_size",
+    "iterations", "seed",
+)  # fmt: skip
 _DIGITS = re.compile(r"[0-9]+(\.[0-9]+)?")
 #: Facts of the machines, by their names in the provenance.
 _WHERE = {
@@ -90,22 +98,41 @@ def warnings_of(
     return [*found, *_remarks(collection.runs)]
 
 
-def notes_of(collection: Collection) -> list[str]:
-    """Return the remarks on the grouping of runs that are no warnings."""
+def notes_of(collection: Collection, rows: Sequence[Summary]) -> list[str]:
+    """Return how to read the numbers, and remarks on the grouping that are no warnings."""
     warned = set(doubts(collection.methods))
-    return [note for note in collection.notes if note not in warned]
+    references = sorted({row.reference for row in rows if row.reference})
+    compared = f"Exact: {' or '.join(references)}, with the same seed." if references else ""
+    said = [
+        *map(_sentence, (note for note in collection.notes if note not in warned)),
+        "Errors are medians over seeds; best values are over all evaluated models of a run.",
+        f"[low, high] is a rank-based confidence interval of the median, {CONFIDENCE:.0%} or more. "
+        f"(least … greatest) is the range of fewer than {least_count()} values.",
+        compared,
+        "Times are those of the training phases on the server's clock: medians over iterations "
+        "after warm-up, then over launches and seeds. Medians of phases do not add up to the total.",
+        "A phase is the time of its slowest rank. Communication is the rest of an iteration, "
+        "including waiting.",
+    ]
+    return [text for text in said if text]
 
 
-def spec_facts_of(runs: Sequence[RunLog], keys: KeyTable) -> tuple[list[Fact], list[Fact]]:
-    """Return the keys in which runs differ, and those that all runs share, with their values."""
-    varying, shared = [], []
-    for key in sorted(keys.known):
-        if f"{key}.kind" in keys.known or key in _LAUNCH_KEYS:
-            continue
-        values = {value_text(value): value for run in runs for value in [keys.value(run, key)]}
-        fact = Fact(key, tuple(in_order(values)))
-        (varying if len(values) > 1 else shared).append(fact)
-    return varying, shared
+def study(runs: Sequence[RunLog], keys: KeyTable) -> list[Fact]:
+    """Return the components of runs and the keys that vary, with all values."""
+    varying = [key for key in keys.differing(runs) if not key.endswith(".kind")]
+    shown = dict.fromkeys([*(key for key in _STUDY if key in keys.known), *varying])
+    return [_values(key, runs, keys) for key in shown]
+
+
+def spec_keys(runs: Sequence[RunLog], keys: KeyTable) -> list[Fact]:
+    """Return all keys of the specs with all values."""
+    found = dict.fromkeys(key for run in runs for key in spec_facts(run.spec))
+    return [_values(key, runs, keys) for key in sorted(found) if f"{key}.kind" not in found]
+
+
+def _values(key: str, runs: Sequence[RunLog], keys: KeyTable) -> Fact:
+    values = [keys.value(run, key) for run in runs]
+    return Fact(key, tuple(in_order({value_text(value): value for value in values})))
 
 
 def where(runs: Sequence[RunLog]) -> list[Fact]:
@@ -131,10 +158,6 @@ def provenance(runs: Sequence[RunLog]) -> dict[str, Fact]:
         )
         for key, found in sorted(counts.items())
     }
-
-
-#: Keys that :func:`where` shows with more detail.
-_LAUNCH_KEYS = {"ranks", "hosts", "machine", "threads", "mpi", "revision", "packages", "seed"}
 
 
 def _provenance(launch: Launch) -> Mapping[str, str]:
@@ -182,8 +205,8 @@ def _remarks(runs: Sequence[RunLog]) -> list[Warned]:
                 alike[_DIGITS.sub("0", remark)].append(remark)
     return [
         Warned(
-            f"Before {len(found)} of {_counted(launches, 'launch')}: {found[0]}.",
-            tuple(dict.fromkeys(found[1:])),
+            f"Said before {len(found)} of {_counted(launches, 'launch')}: {found[0]}.",
+            tuple(dict.fromkeys(found)),
         )
         for found in alike.values()
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 import io
 import re
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ _NUMBER = re.compile(r"-?[0-9]+\.[0-9]+")
 #: Largest number of points of a line that a reader can point at.
 _MOST_POINTS = 200
 _POINTS = 72
+#: A colour with a smaller saturation is a grey.
+_GREYISH = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ class Drawing:
         Its caption.
     svg : Markup
         The figure.
+    colors : set of str
+        Its colours.
     panels : list of dict
         For each pair of axes: its place in the figure, its scales, and its lines.
     """
@@ -53,6 +58,7 @@ class Drawing:
     name: str
     caption: str
     svg: Markup
+    colors: set[str]
     panels: list[dict[str, Any]]
 
 
@@ -67,7 +73,20 @@ def draw(collection: Collection, metrics: Sequence[str]) -> Iterator[Drawing]:
             drawn = drawing()
             if drawn is not None:
                 figure, caption = drawn
+                # The page says once what the heading repeats in each figure.
+                figure.suptitle("")
                 yield _converted(name, figure, caption, loads if "load" in name else {})
+
+
+def dark_rules(drawings: Sequence[Drawing]) -> str:
+    """Return rules of CSS that adapt the colours of figures to a dark page."""
+    colors = sorted(set[str]().union(*(drawing.colors for drawing in drawings)))
+    rules = [
+        f'figure [{kind}="{color}"]{{{kind}:{_on_dark(color)}}}'
+        for color in colors
+        for kind in ("fill", "stroke")
+    ]
+    return f"@media screen and (prefers-color-scheme: dark){{{''.join(rules)}}}\n"
 
 
 def _converted(
@@ -84,7 +103,15 @@ def _converted(
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     # The layout is final once the figure is drawn.
     panels = [_panel(axes, exact) for axes in figure.axes]
-    return Drawing(name, caption, _inline(stream.getvalue(), name, caption, tips), panels)
+    root = _inline(stream.getvalue(), name, tips)
+    colors = {
+        node.attrib[kind]
+        for node in root.iter()
+        for kind in ("fill", "stroke")
+        if node.attrib.get(kind, "").startswith("#")
+    }
+    svg = Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704  (ElementTree escapes texts)
+    return Drawing(name, caption, svg, colors, panels)
 
 
 def _name_bars(figure: Figure, name: str) -> dict[str, str]:
@@ -140,7 +167,7 @@ def _short(value: float) -> float:
     return float(f"{value:.5g}")
 
 
-def _inline(svg: bytes, name: str, caption: str, tips: Mapping[str, str]) -> Markup:
+def _inline(svg: bytes, name: str, tips: Mapping[str, str]) -> ET.Element:
     """Make an SVG file part of a page: no links, no styles, unique ids, fewer digits."""
     root = ET.fromstring(svg)  # noqa: S314  (matplotlib has just written it)
     for parent in list(root.iter()):
@@ -152,13 +179,11 @@ def _inline(svg: bytes, name: str, caption: str, tips: Mapping[str, str]) -> Mar
     root.attrib = {
         "viewBox": root.attrib["viewBox"],
         "role": "img",
-        "aria-labelledby": f"{name}-title {name}-text",
+        # A browser would show the element "title" over the values under the pointer.
+        "aria-label": name.replace("_", " "),
+        "aria-describedby": f"{name}-caption",
     }
-    for place, (tag, text) in enumerate((("title", name.replace("_", " ")), ("desc", caption))):
-        described = ET.Element(tag, {"id": f"{name}-{'text' if place else 'title'}"})
-        described.text = text
-        root.insert(place, described)
-    return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704  (ElementTree escapes texts)
+    return root
 
 
 def _simplify(node: ET.Element, name: str, tips: Mapping[str, str]) -> None:
@@ -188,6 +213,15 @@ def _simplify(node: ET.Element, name: str, tips: Mapping[str, str]) -> None:
     if node.tag not in {"text", "tspan"}:
         node.text = None
     node.tail = None
+
+
+def _on_dark(color: str) -> str:
+    """Return a colour for a dark page: greys are inverted, other colours are made lighter."""
+    red, green, blue = (int(color[place : place + 2], 16) / 255 for place in (1, 3, 5))
+    hue, light, saturation = colorsys.rgb_to_hls(red, green, blue)
+    light = 0.92 - 0.78 * light if saturation < _GREYISH else 0.4 + 0.5 * light
+    channels = colorsys.hls_to_rgb(hue, light, saturation)
+    return "#" + "".join(f"{round(255 * channel):02x}" for channel in channels)
 
 
 def _rounded(number: re.Match[str]) -> str:

@@ -12,12 +12,11 @@ import jinja2
 from markupsafe import Markup
 
 import lad_mpi
-from analysis import table
 from analysis.families import setting_of
 from analysis.keys import KeyTable
 from analysis.metrics import choose_metrics
 from analysis.report import about, tables
-from analysis.report.drawings import draw
+from analysis.report.drawings import dark_rules, draw
 from analysis.runs import load_collection
 from analysis.summary import summarise
 from lad_mpi.errors import UsageError
@@ -53,7 +52,7 @@ def write_report(
     UsageError
         There is no complete run, no log has one of the metrics, or the file cannot be written.
     """
-    title = title or ", ".join(path.resolve().name for path in paths)
+    title = title or ", ".join("/".join(path.resolve().parts[-2:]) for path in paths)
     page = render(_contents(paths, title, metrics))
     try:
         with whole_file(output, text=True) as stream:
@@ -72,7 +71,8 @@ def render(contents: dict[str, Any]) -> str:
         # Characters that reverse or hide text are shown as escapes, as in a terminal.
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
-    style, script = _own("report.css"), _own("report.js")
+    style = _own("report.css") + dark_rules(contents["drawings"])
+    script = _own("report.js")
     policy = (
         f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
@@ -93,7 +93,6 @@ def _contents(paths: Sequence[Path], title: str, names: Sequence[str]) -> dict[s
     where = shlex.join(map(str, paths))
     tabulate = f"lad-mpi analysis table {where}"
     pivot = tables.pivot_table(runs, keys, metrics, tabulate)
-    varying, shared = about.spec_facts_of(runs, keys)
     return {
         "title": title,
         "version": lad_mpi.__version__,
@@ -102,15 +101,15 @@ def _contents(paths: Sequence[Path], title: str, names: Sequence[str]) -> dict[s
         "seeds": len({run.spec.get("seed") for run in runs}),
         "setting": setting_of(method.spec for method in collection.methods),
         "warnings": about.warnings_of(collection, rows, paths),
-        "varying": varying,
-        "shared": shared,
+        "study": about.study(runs, keys),
+        "spec": about.spec_keys(runs, keys),
         "where": about.where(runs),
         "provenance": about.provenance(runs),
         "methods": tables.methods_table(rows, collection, keys, f"{tabulate}{chosen} --csv"),
         "costs": tables.costs_table(rows, f"{tabulate}{chosen} --csv"),
         "runs": tables.runs_table(collection, keys, metrics, f"lad-mpi show {where}"),
         "pivot": pivot,
-        "notes": [*about.notes_of(collection), *table.notes(rows)],
+        "notes": about.notes_of(collection, rows),
         "drawings": list(draw(collection, names)),
         "figures": f"lad-mpi analysis figures {where}{chosen} -o figures",
         "report": f"lad-mpi analysis report {where}{chosen} -o report.html",

@@ -13,11 +13,16 @@ function compare(a, b, direction) {
   return direction * (x - y || 0);
 }
 
+/** Return the titles of the columns, in order, without the titles of groups. */
+function headersOf(table) {
+  return [...table.tHead.querySelectorAll("[scope=col]")];
+}
+
 function sortBy(table, header) {
   const direction = header.ariaSort === "ascending" ? -1 : 1;
-  for (const other of table.tHead.rows[0].cells) other.ariaSort = "none";
+  for (const other of headersOf(table)) other.ariaSort = "none";
   header.ariaSort = direction > 0 ? "ascending" : "descending";
-  const column = header.cellIndex;
+  const column = headersOf(table).indexOf(header);
   const rows = [...table.tBodies[0].rows];
   rows.sort((a, b) => compare(a.cells[column], b.cells[column], direction));
   table.tBodies[0].append(...rows);
@@ -35,7 +40,7 @@ function filterRows(table, words, status) {
 
 for (const block of document.querySelectorAll(".table")) {
   const table = block.querySelector("table");
-  for (const header of table.tHead.rows[0].cells) {
+  for (const header of headersOf(table)) {
     const button = document.createElement("button");
     button.type = "button";
     button.append(...header.childNodes);

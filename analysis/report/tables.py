@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from analysis.keys import KeyTable
+    from analysis.quantities import Quantity
     from analysis.runs import Collection
     from analysis.statistics import Estimate
     from analysis.summary import Summary, TimeSummary
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _MS = 1e3
 #: A phase has a column if it takes this share of any iteration.
 _LEAST_SHARE = 0.001
+_SHADES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +46,14 @@ class Cell:
     value : float or None
         The number to sort by; None for texts, which are sorted in natural order. NaN comes
         last in both directions.
+    shade : int
+        From 1 for the worst cells of a table to 5 for the best; 0 for no shade.
     """
 
     text: str
     note: str = ""
     value: float | None = None
+    shade: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,10 @@ class Table:
         The cells, row by row.
     command : str
         The command that prints the same numbers.
+    group : str
+        A title above all columns but the first.
+    note : str
+        A remark below the table.
     """
 
     id: str
@@ -83,6 +92,8 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     command: str
+    group: str = ""
+    note: str = ""
 
 
 _MISSING = Cell(NOTHING, value=math.nan)
@@ -114,6 +125,7 @@ def methods_table(
         Column("final loss", "training loss of the final model; lower is better"),
         *([Column("× exact", "final loss over that of exact recovery")] if compared else []),
         *(column for metric in metrics for column in _metric_columns(metric, compared=compared)),
+        Column("dispersion", "of honest messages: measured over predicted"),
     ]
     body = [
         (
@@ -131,6 +143,7 @@ def methods_table(
                     *([_estimate(found.minus_exact)] if compared else []),
                 )
             ),
+            _estimate(row.dispersion_ratio),
         )
         for row in rows
     ]
@@ -242,23 +255,36 @@ def pivot_table(
     found = pivot(runs, quantity, rows=down, columns=[across])
     columns = [
         Column(", ".join(down), numeric=False),
-        *(Column(f"{across} = {label}") for (label,) in found.column_labels),
+        *(Column(label) for (label,) in found.column_labels),
     ]
+    shades = _shades(quantity, [cell.median for cell in found.cells.values()])
     body = [
         (
             Cell(", ".join(row)),
             *(
-                _estimate(found.cells[row, column].estimate)
-                if (row, column) in found.cells
+                replace(_estimate(cell.estimate), shade=shades.get(cell.median, 0))
+                if (cell := found.cells.get((row, column)))
                 else _MISSING
                 for column in found.column_labels
             ),
         )
         for row in found.row_labels
     ]
+    darker = "A darker cell is among the better ones." if shades else ""
     words = f"--rows {' '.join(down)} --columns {across} --value {name}"
     caption = f"Final {quantity.title} by {', '.join(down)} and {across}"
-    return Table("pivot", caption, tuple(columns), tuple(body), f"{command} {words}")
+    return Table(
+        "pivot", caption, tuple(columns), tuple(body), f"{command} {words}", across,
+        " ".join([darker, *found.notes]),
+    )  # fmt: skip
+
+
+def _shades(quantity: Quantity, values: Sequence[float]) -> dict[float, int]:
+    """Return the shade of each value, by its place among all."""
+    if not quantity.better:
+        return {}
+    known = sorted({v for v in values if math.isfinite(v)}, key=quantity.sort_key, reverse=True)
+    return {value: 1 + place * _SHADES // len(known) for place, value in enumerate(known)}
 
 
 def _owner(key: str, mixed: set[str]) -> str:
