@@ -165,9 +165,7 @@ def _report(options: argparse.Namespace) -> ExitCode:
             f"reports need Jinja, which cannot be imported ({error})",
             hint="pip install 'lad_mpi[analysis]'",
         ) from error
-    report.write_report(
-        options.paths, options.output, title=options.title, metrics=options.metric
-    )
+    report.write_report(options.paths, options.output, title=options.title, metrics=options.metric)
     sys.stdout.write(f"{options.output}\n")
     return ExitCode.OK
 

@@ -33,6 +33,16 @@ _STUDY = (
     "compression", "aggregation.pre", "aggregation", "optimizer", "optimizer.step_size",
     "iterations", "seed",
 )  # fmt: skip
+_WHY_OUT = {"complete": "copied or empty", "running": "still running"}
+_ERRORS = "Errors are medians over seeds. Best values are over all evaluated models of a run."
+_TIMES = (
+    "Times are those of the training phases on the server's clock: medians over iterations after "
+    "warm-up, then over launches and seeds. Medians of phases do not add up to the total."
+)
+_PHASES = (
+    "A phase is the time of its slowest rank. Communication is the rest of an iteration, including "
+    "waiting."
+)
 _DIGITS = re.compile(r"[0-9]+(\.[0-9]+)?")
 #: Facts of the machines, by their names in the provenance.
 _WHERE = {
@@ -72,14 +82,8 @@ def warnings_of(
 ) -> list[Warned]:
     """Return what a reader must know before reading any number, the worst first."""
     found = [Warned(f"Void: {reason}.") for reason in _void(paths)]
-    reasons: dict[str, list[str]] = defaultdict(list)
-    for log, line in zip(collection.excluded, collection.describe_excluded(), strict=True):
-        reasons[log.status if log.status != "complete" else "a copy or incomplete"].append(line)
-    found += [
-        Warned(f"Left out: {_counted(len(lines), 'log')} ({status}).", tuple(lines))
-        for status, lines in reasons.items()
-    ]
-    found += [Warned(_sentence(text)) for text in doubts(collection.methods)]
+    found += _excluded(collection)
+    found += [Warned(text) for text in doubts(collection.methods)]
     times = [time for row in rows for time in row.times]
     if crowded := [time.label for time in times if time.conditions.oversubscribed]:
         found.append(
@@ -102,19 +106,13 @@ def notes_of(collection: Collection, rows: Sequence[Summary]) -> list[str]:
     """Return how to read the numbers, and remarks on the grouping that are no warnings."""
     warned = set(doubts(collection.methods))
     references = sorted({row.reference for row in rows if row.reference})
-    compared = f"Exact: {' or '.join(references)}, with the same seed." if references else ""
-    said = [
-        *map(_sentence, (note for note in collection.notes if note not in warned)),
-        "Errors are medians over seeds; best values are over all evaluated models of a run.",
+    compared = [f"Exact: {' or '.join(references)}, with the same seed."] if references else []
+    intervals = (
         f"[low, high] is a rank-based confidence interval of the median, {CONFIDENCE:.0%} or more. "
-        f"(least … greatest) is the range of fewer than {least_count()} values.",
-        compared,
-        "Times are those of the training phases on the server's clock: medians over iterations "
-        "after warm-up, then over launches and seeds. Medians of phases do not add up to the total.",
-        "A phase is the time of its slowest rank. Communication is the rest of an iteration, "
-        "including waiting.",
-    ]
-    return [text for text in said if text]
+        f"(least … greatest) is the range of fewer than {least_count()} values."
+    )
+    grouping = [note for note in collection.notes if note not in warned]
+    return [_ERRORS, intervals, *compared, _TIMES, _PHASES, *grouping]
 
 
 def study(runs: Sequence[RunLog], keys: KeyTable) -> list[Fact]:
@@ -194,6 +192,20 @@ def _void(paths: Iterable[Path]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def _excluded(collection: Collection) -> list[Warned]:
+    lines: dict[str, list[str]] = defaultdict(list)
+    for log, line in zip(collection.excluded, collection.describe_excluded(), strict=True):
+        lines[log.status].append(line)
+    return [
+        Warned(
+            f"Left out, because {_WHY_OUT.get(status, status)}: "
+            f"{found[0] if len(found) == 1 else _counted(len(found), 'log')}.",
+            tuple(found),
+        )
+        for status, found in lines.items()
+    ]
+
+
 def _remarks(runs: Sequence[RunLog]) -> list[Warned]:
     """Return what checks before the launches found. Remarks that differ in numbers are joined."""
     alike: dict[str, list[str]] = defaultdict(list)
@@ -205,7 +217,7 @@ def _remarks(runs: Sequence[RunLog]) -> list[Warned]:
                 alike[_DIGITS.sub("0", remark)].append(remark)
     return [
         Warned(
-            f"Said before {len(found)} of {_counted(launches, 'launch')}: {found[0]}.",
+            f"The checks before {len(found)} of {_counted(launches, 'launch')} said: {found[0]}.",
             tuple(dict.fromkeys(found)),
         )
         for found in alike.values()
