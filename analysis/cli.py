@@ -16,6 +16,7 @@ from lad_mpi.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from analysis.runs import Collection
 
 _PROGRAM = "lad-mpi analysis"
 _LOGS = ("paths", "PATH", "a log (*.h5), or a folder with logs")
@@ -34,18 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog=_PROGRAM, description="Make tables and figures from the logs of runs."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    table = _add(commands, "table", "show the errors and costs of every method")
-    formats = table.add_mutually_exclusive_group()
-    formats.add_argument("--json", action="store_true", help="print JSON with full precision")
-    formats.add_argument("--csv", action="store_true", help="print CSV with full precision")
-    table.add_argument(
-        "--target",
-        metavar="[METRIC=]VALUE",
-        help="also show the iterations, seconds and bytes to reach a value of a metric, such as "
-        "test_accuracy=0.9; a number alone is a loss",
-    )
-    _add_metric(table)
-    table.set_defaults(command=_table)
+    _describe_table(_add(commands, "table", "show errors and costs, of methods or by any keys"))
     figures = _add(commands, "figures", "draw figures as PDF and PNG, with captions")
     figures.add_argument(
         "-o",
@@ -68,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     report.add_argument("--title", default="", help="title (default: the names of the paths)")
     _add_metric(report)
+    add_where(report)
     report.set_defaults(command=_report)
     scaling = _add(
         commands,
@@ -85,6 +76,76 @@ def build_parser() -> argparse.ArgumentParser:
     )
     scaling.set_defaults(command=_scaling)
     return parser
+
+
+def _describe_table(table: argparse.ArgumentParser) -> None:
+    formats = table.add_mutually_exclusive_group()
+    formats.add_argument(
+        "--format",
+        choices=("text", "markdown", "latex", "csv", "json"),
+        default="text",
+        help="CSV and JSON have full precision (default: text)",
+    )
+    for name in ("json", "csv"):
+        formats.add_argument(
+            f"--{name}", dest="format", action="store_const", const=name, help=f"--format {name}"
+        )
+    table.add_argument(
+        "--target",
+        metavar="[METRIC=]VALUE",
+        help="also show the iterations, seconds and bytes to reach a value of a metric, such as "
+        "test_accuracy=0.9; a number alone is a loss",
+    )
+    _add_metric(table)
+    add_where(table)
+    pivots = table.add_argument_group(
+        "pivot tables", "Keys are those of a spec, such as coding.load, or a table, such as attack."
+    )
+    pivots.add_argument(
+        "--rows", action="append", default=[], metavar="KEY[,KEY…]", help="a row for each value"
+    )
+    pivots.add_argument(
+        "--columns",
+        action="append",
+        default=[],
+        metavar="KEY[,KEY…]",
+        help="a column for each value; seeds: the first seed, the first two, …",
+    )
+    pivots.add_argument(
+        "--value",
+        action="append",
+        default=[],
+        metavar="QUANTITY",
+        help="a metric, best:METRIC, last10:METRIC, iteration_s, PHASE_s, uplink_bytes, "
+        "seconds_to:METRIC=VALUE, …; may be repeated (default: test_accuracy or loss)",
+    )
+    add_reduction(pivots)
+    table.set_defaults(command=_table)
+
+
+def add_where(parser: argparse.ArgumentParser) -> None:
+    """Add the option that selects runs."""
+    parser.add_argument(
+        "--where",
+        metavar="CONDITION",
+        help="only use runs that fulfil a condition, e.g. 'attack=ipm and devices.byzantine>=20'",
+    )
+
+
+def add_reduction(parser: argparse._ArgumentGroup) -> None:
+    """Add the options that reduce runs which differ in more than their seeds."""
+    parser.add_argument(
+        "--worst", default="", metavar="KEY", help="take the worst case over this key, e.g. attack"
+    )
+    parser.add_argument(
+        "--best",
+        default="",
+        metavar="KEY",
+        help="tune this key, e.g. optimizer.step_size: take the value that is best by --best-by",
+    )
+    parser.add_argument(
+        "--best-by", default="loss", metavar="QUANTITY", help="what is best (default: loss)"
+    )
 
 
 def _add(
@@ -125,21 +186,62 @@ def _add_metric(parser: argparse.ArgumentParser) -> None:
 def _table(options: argparse.Namespace) -> ExitCode:
     from analysis import export, table  # noqa: PLC0415
     from analysis.metrics import choose_metrics  # noqa: PLC0415
-    from analysis.runs import load_collection  # noqa: PLC0415
+    from analysis.options import load_selected  # noqa: PLC0415
     from analysis.summary import summarise  # noqa: PLC0415
     from analysis.target import find_target  # noqa: PLC0415
 
-    collection = load_collection(options.paths)
+    collection = load_selected(options)
+    is_pivot = any((options.rows, options.columns, options.value, options.worst, options.best))
+    if is_pivot or options.format in {"markdown", "latex"}:
+        return _pivot(options, collection)
     runs = collection.runs
     target = None if options.target is None else find_target(options.target, runs)
     rows = summarise(collection, target, choose_metrics(runs, options.metric))
-    if options.json:
+    if options.format == "json":
         sys.stdout.write(export.to_json(rows, collection) + "\n")
-    elif options.csv:
+    elif options.format == "csv":
         sys.stdout.write(export.to_csv(rows, collection))
     else:
         table.print_tables(rows, collection)
     return ExitCode.OK
+
+
+def _pivot(options: argparse.Namespace, collection: Collection) -> ExitCode:
+    from analysis import grid  # noqa: PLC0415
+    from analysis.options import read_quantities, read_reduction, split_keys  # noqa: PLC0415
+    from analysis.pivot import pivot  # noqa: PLC0415
+
+    runs = collection.runs
+    values = options.value or [*options.metric, *_target_costs(options.target)]
+    pivots = [
+        pivot(
+            runs,
+            quantity,
+            rows=split_keys(options.rows) or ["name"],
+            columns=split_keys(options.columns),
+            reduction=read_reduction(options, runs),
+        )
+        for quantity in read_quantities(values, runs)
+    ]
+    if options.format == "text":
+        grid.print_grids(pivots, collection)
+        return ExitCode.OK
+    texts = {
+        "markdown": lambda: grid.to_markdown(pivots),
+        "latex": lambda: grid.to_latex(pivots),
+        "csv": lambda: grid.to_csv(pivots),
+        "json": lambda: grid.to_json(pivots, collection) + "\n",
+    }
+    sys.stdout.write(texts[options.format]())
+    return ExitCode.OK
+
+
+def _target_costs(target: str | None) -> list[str]:
+    """Return the quantities of ``--target``; a number alone is a loss."""
+    if target is None:
+        return []
+    stated = target if "=" in target else f"loss={target}"
+    return [f"{spent}_to:{stated}" for spent in ("iterations", "seconds", "uplink_bytes")]
 
 
 def _figures(options: argparse.Namespace) -> ExitCode:
@@ -157,6 +259,8 @@ def _figures(options: argparse.Namespace) -> ExitCode:
 
 
 def _report(options: argparse.Namespace) -> ExitCode:
+    from lad_mpi.spec import parse_where  # noqa: PLC0415
+
     import_figures()
     try:
         report = importlib.import_module("analysis.report")
@@ -165,7 +269,13 @@ def _report(options: argparse.Namespace) -> ExitCode:
             f"reports need Jinja, which cannot be imported ({error})",
             hint="pip install 'lad_mpi[analysis]'",
         ) from error
-    report.write_report(options.paths, options.output, title=options.title, metrics=options.metric)
+    report.write_report(
+        options.paths,
+        options.output,
+        where=None if options.where is None else parse_where(options.where),
+        title=options.title,
+        metrics=options.metric,
+    )
     sys.stdout.write(f"{options.output}\n")
     return ExitCode.OK
 

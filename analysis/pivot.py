@@ -196,7 +196,18 @@ def _cell(
         }
         best = min(in_order(dict.fromkeys(scores)), key=lambda label: scores[label])
     cell = _worst(choices[best], quantity, reduction.worst, table)
-    return Cell(cell.estimate, cell.runs, cell.worst, best, cell.candidates)
+    return Cell(
+        cell.estimate,
+        cell.runs,
+        _named(reduction.worst, cell.worst),
+        _named(reduction.best, best),
+        cell.candidates,
+    )
+
+
+def _named(key: str, label: str) -> str:
+    """Return a value with the last part of its key, if the value is a number."""
+    return f"{key.rpartition('.')[2]}={label}" if label[:1].isdigit() else label
 
 
 def _worst(runs: Sequence[RunLog], quantity: Quantity, key: str, table: KeyTable) -> Cell:

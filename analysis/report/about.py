@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from analysis.facts import CHANGED, launches_of
 from analysis.keys import in_order, value_text
 from analysis.marks import time_notes
-from analysis.methods import doubts
 from analysis.scaling import load_scaling, summarise_scaling
 from analysis.statistics import CONFIDENCE, least_count
 from analysis.text import some_of
@@ -83,7 +82,7 @@ def warnings_of(
     """Return what a reader must know before reading any number, the worst first."""
     found = [Warned(f"Void: {reason}.") for reason in _void(paths)]
     found += _excluded(collection)
-    found += [Warned(text) for text in doubts(collection.methods)]
+    found += [Warned(text) for text in collection.doubts]
     times = [time for row in rows for time in row.times]
     if crowded := [time.label for time in times if time.conditions.oversubscribed]:
         found.append(
@@ -104,14 +103,13 @@ def warnings_of(
 
 def notes_of(collection: Collection, rows: Sequence[Summary]) -> list[str]:
     """Return how to read the numbers, and remarks on the grouping that are no warnings."""
-    warned = set(doubts(collection.methods))
     references = sorted({row.reference for row in rows if row.reference})
     compared = [f"Exact: {' or '.join(references)}, with the same seed."] if references else []
     intervals = (
         f"[low, high] is a rank-based confidence interval of the median, {CONFIDENCE:.0%} or more. "
         f"(least … greatest) is the range of fewer than {least_count()} values."
     )
-    grouping = [note for note in collection.notes if note not in warned]
+    grouping = [note for note in collection.notes if note not in collection.doubts]
     return [_ERRORS, intervals, *compared, _TIMES, _PHASES, *grouping]
 
 

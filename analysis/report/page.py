@@ -27,12 +27,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from lad_mpi.spec import Where
+
 #: Seeds, keys and names with more values are shortened in the summary of a study.
 _FEW = 12
 
 
 def write_report(
-    paths: Sequence[Path], output: Path, *, title: str = "", metrics: Sequence[str] = ()
+    paths: Sequence[Path],
+    output: Path,
+    *,
+    where: Where | None = None,
+    title: str = "",
+    metrics: Sequence[str] = (),
 ) -> None:
     """Write a report on some logs.
 
@@ -42,6 +49,8 @@ def write_report(
         Logs, and folders with logs.
     output : Path
         The HTML file. It needs no other file and no network.
+    where : Where, optional
+        Only use the runs that fulfil this condition.
     title : str
         Title of the report; the names of ``paths`` if it is empty.
     metrics : sequence of str
@@ -50,9 +59,10 @@ def write_report(
     Raises
     ------
     UsageError
-        There is no complete run, no log has one of the metrics, or the file cannot be written.
+        No complete run fulfils the condition, no log has one of the metrics, or the file cannot
+        be written.
     """
-    page = render(_contents(paths, title, metrics))
+    page = render(_contents(paths, where, title, metrics))
     try:
         with whole_file(output, text=True) as stream:
             stream.write(page)
@@ -81,16 +91,19 @@ def render(contents: dict[str, Any]) -> str:
     return template.render(contents, policy=policy, **own)
 
 
-def _contents(paths: Sequence[Path], title: str, names: Sequence[str]) -> dict[str, Any]:
-    collection = load_collection(paths)
+def _contents(
+    paths: Sequence[Path], where: Where | None, title: str, names: Sequence[str]
+) -> dict[str, Any]:
+    collection = load_collection(paths, where)
     runs = collection.runs
     metrics = choose_metrics(runs, names)
     rows = summarise(collection, metrics=metrics)
     keys = KeyTable(runs)
     chosen = "".join(f" --metric {name}" for name in names)
-    where = shlex.join(map(str, paths))
+    selected = shlex.join(map(str, paths))
+    selected += f" --where {shlex.quote(where.text)}" if where else ""
     titled = f" --title {shlex.quote(title)}" if title else ""
-    tabulate = f"lad-mpi analysis table {where}"
+    tabulate = f"lad-mpi analysis table {selected}"
     pivot = tables.pivot_table(runs, keys, metrics, tabulate)
     return {
         "title": title or ", ".join("/".join(path.resolve().parts[-2:]) for path in paths),
@@ -106,12 +119,12 @@ def _contents(paths: Sequence[Path], title: str, names: Sequence[str]) -> dict[s
         "provenance": about.provenance(runs),
         "methods": tables.methods_table(rows, collection, keys, f"{tabulate}{chosen} --csv"),
         "costs": tables.costs_table(rows, f"{tabulate}{chosen} --csv"),
-        "runs": tables.runs_table(collection, keys, metrics, f"lad-mpi show {where}"),
+        "runs": tables.runs_table(collection, keys, metrics, f"lad-mpi show {shlex.join(map(str, paths))}"),
         "pivot": pivot,
         "notes": about.notes_of(collection, rows),
         "drawings": list(draw(collection, names)),
-        "figures": f"lad-mpi analysis figures {where}{chosen} -o figures",
-        "report": f"lad-mpi analysis report {where}{chosen}{titled} -o report.html",
+        "figures": f"lad-mpi analysis figures {selected}{chosen} -o figures",
+        "report": f"lad-mpi analysis report {selected}{chosen}{titled} -o report.html",
     }
 
 

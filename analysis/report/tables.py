@@ -271,7 +271,7 @@ def pivot_table(
         for row in found.row_labels
     ]
     darker = "The stronger the colour of a cell, the better its value." if shades else ""
-    words = f"--rows {' '.join(down)} --columns {across} --value {name}"
+    words = f"--rows {','.join(down)} --columns {across} --value {name}"
     caption = f"Final {quantity.title} by {', '.join(down)} and {across}"
     return Table(
         "pivot", caption, tuple(columns), tuple(body), f"{command} {words}", across,
