@@ -119,7 +119,7 @@ def _contents(
         "provenance": about.provenance(runs),
         "methods": tables.methods_table(rows, collection, keys, f"{tabulate}{chosen} --csv"),
         "costs": tables.costs_table(rows, f"{tabulate}{chosen} --csv"),
-        "runs": tables.runs_table(collection, keys, metrics, f"lad-mpi show {shlex.join(map(str, paths))}"),
+        "runs": tables.runs_table(collection, keys, metrics, tabulate),
         "pivot": pivot,
         "notes": about.notes_of(collection, rows),
         "drawings": list(draw(collection, names)),

@@ -99,15 +99,23 @@ class Table:
 _MISSING = Cell(NOTHING, value=math.nan)
 
 
-def varying_keys(table: KeyTable, runs: Sequence[RunLog]) -> list[str]:
+def varying_keys(table: KeyTable, runs: Sequence[RunLog], *, with_times: bool = False) -> list[str]:
     """Return the keys in which runs differ, without seeds and names.
 
     If the kinds of a component differ, its table stands for all of its parameters.
+
+    Parameters
+    ----------
+    table : KeyTable
+        The values of the runs.
+    runs : sequence of RunLog
+        The runs.
+    with_times : bool
+        Whether to include keys that change times only.
     """
-    differing = table.differing(runs)
+    differing = table.differing(runs, with_times=with_times)
     mixed = {key.rpartition(".")[0] for key in differing if key.endswith((".kind", ".pre"))}
-    found = dict.fromkeys(_owner(key, mixed) for key in differing if key != "seed")
-    return [key for key in found if not key.startswith(("revision", "packages", "data.digest"))]
+    return list(dict.fromkeys(_owner(key, mixed) for key in differing if key != "seed"))
 
 
 def methods_table(
@@ -194,7 +202,7 @@ def runs_table(
 ) -> Table:
     """Return every run, and every log that was left out."""
     runs = collection.runs
-    varying = varying_keys(keys, runs)
+    varying = varying_keys(keys, runs, with_times=True)
     columns = [
         Column("log", numeric=False),
         Column("name", numeric=False),
@@ -234,6 +242,8 @@ def runs_table(
         )
         for log in collection.excluded
     ]
+    values = [*(metric.name for metric in metrics), "iteration_s", "training_s"]
+    command += f" --rows {','.join([*varying, 'seed'])} --value {' --value '.join(values)}"
     return Table("runs", "All runs", tuple(columns), tuple(body), command)
 
 

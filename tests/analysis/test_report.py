@@ -256,7 +256,7 @@ def test_the_commands_in_a_report_run(small, tmp_path, monkeypatch, capsys):
     page = Page(write(small, tmp_path / "report.html"))
     commands = dict.fromkeys(text.partition("  #")[0] for _, text in page.all("code"))
     ours = [command for command in commands if command.startswith("lad-mpi analysis ")]
-    assert len(ours) == 4
+    assert len(ours) == 5
     for command in ours:
         assert main(shlex.split(command)[2:]) == ExitCode.OK, command
     for attrs, _ in page.all("figure"):
