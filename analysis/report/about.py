@@ -82,7 +82,11 @@ def warnings_of(
     """Return what a reader must know before reading any number, the worst first."""
     found = [Warned(f"Void: {reason}.") for reason in _void(paths)]
     found += _excluded(collection)
-    found += [Warned(text) for text in collection.doubts]
+    labels = tuple(method.label for method in collection.methods)
+    found += [
+        Warned(doubt if doubt.startswith(labels) else _sentence(doubt))
+        for doubt in collection.doubts
+    ]
     times = [time for row in rows for time in row.times]
     if crowded := [time.label for time in times if time.conditions.oversubscribed]:
         found.append(

@@ -219,7 +219,7 @@ def _on_dark(color: str) -> str:
     """Return a colour for a dark page: greys are inverted, other colours are made lighter."""
     red, green, blue = (int(color[place : place + 2], 16) / 255 for place in (1, 3, 5))
     hue, light, saturation = colorsys.rgb_to_hls(red, green, blue)
-    light = 0.92 - 0.78 * light if saturation < _GREYISH else 0.45 + 0.45 * light
+    light = 0.92 - 0.78 * light if saturation < _GREYISH else 0.36 + 0.54 * light
     channels = colorsys.hls_to_rgb(hue, light, 0.8 * saturation)
     return "#" + "".join(f"{round(255 * channel):02x}" for channel in channels)
 

@@ -254,7 +254,7 @@ def test_the_pointer_shows_the_numbers_behind_a_figure(accuracies, tmp_path):
 def test_the_commands_in_a_report_run(small, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     page = Page(write(small, tmp_path / "report.html"))
-    commands = dict.fromkeys(text.partition("  #")[0] for _, text in page.all("code"))
+    commands = dict.fromkeys(text.partition(" #")[0] for _, text in page.all("code"))
     ours = [command for command in commands if command.startswith("lad-mpi analysis ")]
     assert len(ours) == 5
     for command in ours:
