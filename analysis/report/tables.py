@@ -128,17 +128,16 @@ def methods_table(
     compared = any(row.reference for row in rows)
     columns = [
         Column("method", numeric=False),
-        *(_key_column(key, keys, collection.runs) for key in varying),
         Column("seeds"),
         Column("final loss", "training loss of the final model; lower is better"),
         *([Column("× exact", "final loss over that of exact recovery")] if compared else []),
         *(column for metric in metrics for column in _metric_columns(metric, compared=compared)),
         Column("dispersion", "of honest messages: measured over predicted"),
+        *(_key_column(key, keys, collection.runs) for key in varying),
     ]
     body = [
         (
             Cell(row.label),
-            *(_key_cell(key, keys, runs[row.label]) for key in varying),
             _count(row.seeds),
             _estimate(row.final_loss),
             *([_estimate(row.ratio_to_exact)] if compared else []),
@@ -152,6 +151,7 @@ def methods_table(
                 )
             ),
             _estimate(row.dispersion_ratio),
+            *(_key_cell(key, keys, runs[row.label]) for key in varying),
         )
         for row in rows
     ]
