@@ -75,7 +75,51 @@ def build_parser() -> argparse.ArgumentParser:
         help="also draw figures, into this folder",
     )
     scaling.set_defaults(command=_scaling)
+    _describe_cheapest(_add(commands, "cheapest", "rank methods by the cost of reaching a target"))
+    _describe_export(_add(commands, "export", "write tables of all runs and of all iterations"))
     return parser
+
+
+def _describe_cheapest(cheapest: argparse.ArgumentParser) -> None:
+    formats = cheapest.add_mutually_exclusive_group()
+    for name in ("json", "csv"):
+        formats.add_argument(
+            f"--{name}",
+            dest="format",
+            action="store_const",
+            const=name,
+            help=f"print {name.upper()} with full precision",
+        )
+    cheapest.add_argument(
+        "--target",
+        metavar="[METRIC=]VALUE",
+        required=True,
+        help="a value of a metric, such as test_accuracy=0.93; a number alone is a loss",
+    )
+    cheapest.add_argument(
+        "--by",
+        choices=("seconds", "uplink_bytes", "gradients", "iterations"),
+        default="seconds",
+        help="the cost that decides (default: seconds)",
+    )
+    add_where(cheapest)
+    cheapest.set_defaults(command=_cheapest, format="text")
+
+
+def _describe_export(export: argparse.ArgumentParser) -> None:
+    export.add_argument(
+        "-o",
+        "--output",
+        type=path_argument,
+        required=True,
+        metavar="FOLDER",
+        help="folder for runs.parquet and iterations.parquet, or .csv",
+    )
+    export.add_argument(
+        "--format", choices=("parquet", "csv"), default="parquet", help="(default: parquet)"
+    )
+    add_where(export)
+    export.set_defaults(command=_export)
 
 
 def _describe_table(table: argparse.ArgumentParser) -> None:
@@ -242,6 +286,39 @@ def _target_costs(target: str | None) -> list[str]:
         return []
     stated = target if "=" in target else f"loss={target}"
     return [f"{spent}_to:{stated}" for spent in ("iterations", "seconds", "uplink_bytes")]
+
+
+def _cheapest(options: argparse.Namespace) -> ExitCode:
+    from analysis import cheapest  # noqa: PLC0415
+    from analysis.options import load_selected  # noqa: PLC0415
+    from analysis.target import find_target  # noqa: PLC0415
+
+    collection = load_selected(options)
+    target = find_target(options.target, collection.runs)
+    found = cheapest.find_cheapest(collection, target, options.by)
+    if options.format == "json":
+        sys.stdout.write(cheapest.to_json(found, target, collection) + "\n")
+    elif options.format == "csv":
+        sys.stdout.write(cheapest.to_csv(found))
+    else:
+        cheapest.print_ranking(found, target, options.by, collection)
+    return ExitCode.OK
+
+
+def _export(options: argparse.Namespace) -> ExitCode:
+    from analysis import tidy  # noqa: PLC0415
+    from analysis.runs import read_runs  # noqa: PLC0415
+    from lad_mpi.spec import parse_where  # noqa: PLC0415
+
+    where = None if options.where is None else parse_where(options.where)
+    runs, unreadable = read_runs(options.paths, where)
+    options.output.mkdir(parents=True, exist_ok=True)
+    tables = {"runs": tidy.runs_table(runs, unreadable), "iterations": tidy.iterations_table(runs)}
+    for name, table in tables.items():
+        path = options.output / f"{name}.{options.format}"
+        tidy.write_table(table, path, options.format)
+        sys.stdout.write(f"{path}: {len(table)} rows, {len(table.columns)} columns\n")
+    return ExitCode.OK
 
 
 def _figures(options: argparse.Namespace) -> ExitCode:

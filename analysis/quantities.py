@@ -163,7 +163,7 @@ def _plain(name: str, runs: Sequence[RunLog]) -> Quantity:
             metric.better,
             lambda run: final_value(run, metric.name),
         )
-    costs = _costs(runs)
+    costs = cost_quantities(runs)
     if name not in costs:
         known = [*metrics, *costs, *_SPENT]
         more = ["best:METRIC", "last10:METRIC", *(f"{word}:METRIC=VALUE" for word in _SPENT)]
@@ -175,8 +175,8 @@ def _plain(name: str, runs: Sequence[RunLog]) -> Quantity:
     return costs[name]
 
 
-def _costs(runs: Sequence[RunLog]) -> dict[str, Quantity]:
-    """Return the costs of runs by name."""
+def cost_quantities(runs: Sequence[RunLog]) -> dict[str, Quantity]:
+    """Return the times, traffic and work of an iteration as quantities, by name."""
     timed: dict[str, tuple[str, Callable[[RunLog], float]]] = {
         "iteration_s": ("time of an iteration", _iteration_s),
         "training_s": ("training time", lambda run: float(np.nansum(iteration_seconds(run)))),

@@ -91,19 +91,59 @@ class Collection:
 
 
 def load_collection(paths: Iterable[Path], where: Where | None = None) -> Collection:
-    """Read the logs in files and folders and group them.
+    """Read the logs in files and folders and group the complete runs.
+
+    Parameters
+    ----------
+    paths, where
+        As for :func:`read_runs`.
+
+    Raises
+    ------
+    UsageError
+        See :func:`read_runs`; or there is no complete run.
+    """
+    selected, excluded = read_runs(paths, where)
+    total = len(selected) + len(excluded)
+    complete: list[RunLog] = []
+    for run, original in _with_originals(selected):
+        reason = _why_unfit(run) if run is original else f"a copy of {original.path}"
+        if reason:
+            excluded.append(Excluded(run.path, run.name, run.spec.get("seed"), run.status, reason))
+        else:
+            complete.append(run)
+    excluded.sort(key=lambda log: log.path)
+    methods, notes = group_runs(complete)
+    doubts = find_doubts(methods)
+    collection = Collection(tuple(methods), tuple(excluded), (*notes, *doubts), tuple(doubts))
+    if not collection.methods:
+        reasons = "\n  ".join(collection.describe_excluded())
+        raise UsageError(f"none of {total} logs is of a complete run:\n  {reasons}")
+    return collection
+
+
+def read_runs(
+    paths: Iterable[Path], where: Where | None = None
+) -> tuple[list[RunLog], list[Excluded]]:
+    """Read the logs in files and folders, also of runs that are not complete.
 
     Parameters
     ----------
     paths : iterable of Path
         Files and folders.
     where : Where, optional
-        Only use the runs that fulfil this condition.
+        Only return the runs that fulfil this condition.
+
+    Returns
+    -------
+    runs : list of RunLog
+    unreadable : list of Excluded
+        Logs that cannot be read.
 
     Raises
     ------
     UsageError
-        A path does not exist, there is no complete run, or no run fulfils the condition.
+        A path does not exist, there is no log, or no run fulfils the condition.
     """
     places = list(paths)
     found = _read_all(list_files(places))
@@ -125,21 +165,7 @@ def load_collection(paths: Iterable[Path], where: Where | None = None) -> Collec
             f"no run of {len(runs)} fulfils --where {where.text!r}",
             hint=_values_of(where, runs),
         )
-    complete: list[RunLog] = []
-    for run, original in _with_originals(selected):
-        reason = _why_unfit(run) if run is original else f"a copy of {original.path}"
-        if reason:
-            excluded.append(Excluded(run.path, run.name, run.spec.get("seed"), run.status, reason))
-        else:
-            complete.append(run)
-    excluded.sort(key=lambda log: log.path)
-    methods, notes = group_runs(complete)
-    doubts = find_doubts(methods)
-    collection = Collection(tuple(methods), tuple(excluded), (*notes, *doubts), tuple(doubts))
-    if not collection.methods:
-        reasons = "\n  ".join(collection.describe_excluded())
-        raise UsageError(f"none of {len(found)} logs is of a complete run:\n  {reasons}")
-    return collection
+    return selected, excluded
 
 
 def _read_all(files: Mapping[Path, bool]) -> list[RunLog | Excluded]:
