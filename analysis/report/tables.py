@@ -125,14 +125,16 @@ def methods_table(
     runs = {method.label: method.runs[0] for method in collection.methods}
     varying = varying_keys(keys, collection.runs)
     metrics = [found.metric for found in rows[0].metrics]
+    # Columns without any value are left out.
     compared = any(row.reference for row in rows)
+    dispersed = any(row.dispersion_ratio for row in rows)
     columns = [
         Column("method", numeric=False),
         Column("seeds"),
         Column("final loss", "training loss of the final model; lower is better"),
-        *([Column("× exact", "final loss over that of exact recovery")] if compared else []),
+        *([Column("× exact", "final loss over that of exact recovery")] * compared),
         *(column for metric in metrics for column in _metric_columns(metric, compared=compared)),
-        Column("dispersion", "of honest messages: measured over predicted"),
+        *([Column("dispersion", "of honest messages: measured over predicted")] * dispersed),
         *(_key_column(key, keys, collection.runs) for key in varying),
     ]
     body = [
@@ -140,17 +142,17 @@ def methods_table(
             Cell(row.label),
             _count(row.seeds),
             _estimate(row.final_loss),
-            *([_estimate(row.ratio_to_exact)] if compared else []),
+            *([_estimate(row.ratio_to_exact)] * compared),
             *(
                 cell
                 for found in row.metrics
                 for cell in (
                     _estimate(found.final),
                     _estimate(found.best),
-                    *([_estimate(found.minus_exact)] if compared else []),
+                    *([_estimate(found.minus_exact)] * compared),
                 )
             ),
-            _estimate(row.dispersion_ratio),
+            *([_estimate(row.dispersion_ratio)] * dispersed),
             *(_key_cell(key, keys, runs[row.label]) for key in varying),
         )
         for row in rows
