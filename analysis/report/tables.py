@@ -6,14 +6,12 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from analysis.marks import OVERSUBSCRIBED, mark
-from analysis.metrics import final_value, meaning_of, title_of
+from analysis.metrics import meaning_of, title_of
 from analysis.pivot import pivot
 from analysis.quantities import parse_quantity
 from analysis.text import NOTHING, interval_text, significant, with_prefix
-from analysis.timing import COMMUNICATION, counted_iterations, iteration_seconds
+from analysis.timing import COMMUNICATION
 from lad_mpi.metrics.names import LOSS, UPLINK_BYTES
 
 if TYPE_CHECKING:
@@ -31,6 +29,8 @@ _MS = 1e3
 #: A phase has a column if it takes this share of any iteration.
 _LEAST_SHARE = 0.001
 _SHADES = 5
+#: Costs of each run.
+_COSTS = ("iteration_s", "training_s", UPLINK_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,16 +205,15 @@ def runs_table(
     """Return every run, and every log that was left out."""
     runs = collection.runs
     varying = varying_keys(keys, runs, with_times=True)
+    names = [*(metric.name for metric in metrics), *_COSTS]
+    quantities = [parse_quantity(name, runs) for name in names]
     columns = [
         Column("log", numeric=False),
         Column("name", numeric=False),
         Column("seed"),
         *(_key_column(key, keys, runs) for key in varying),
         Column("status", numeric=False),
-        *(Column(title_of(metric), meaning_of(metric)) for metric in metrics),
-        Column("iteration (ms)", "training time of an iteration, median after warm-up"),
-        Column("training (s)", "training time of all iterations"),
-        Column("uplink (B)", "bytes from all devices to the server in all iterations"),
+        *(Column(_with_units(quantity)) for quantity in quantities),
         Column("host", numeric=False),
     ]
     body = [
@@ -224,15 +223,12 @@ def runs_table(
             _count(run.spec.get("seed", 0)),
             *(_key_cell(key, keys, run) for key in varying),
             Cell(run.status),
-            *(_number(final_value(run, metric.name), 5) for metric in metrics),
-            _number(_MS * _iteration_s(run), 3),
-            _number(float(np.sum(iteration_seconds(run))), 3),
-            _bytes(float(np.sum(run.traffic[UPLINK_BYTES]))),
+            *(_number(quantity.measure(run), 4) for quantity in quantities),
             Cell(", ".join(dict.fromkeys(run.provenance.get("hosts", ()))) or NOTHING),
         )
         for run in runs
     ]
-    unknown = (_MISSING,) * (len(metrics) + 4)
+    unknown = (_MISSING,) * (len(quantities) + 1)
     body += [
         (
             Cell(log.path.name),
@@ -244,8 +240,7 @@ def runs_table(
         )
         for log in collection.excluded
     ]
-    values = [*(metric.name for metric in metrics), "iteration_s", "training_s"]
-    command += f" --rows {','.join([*varying, 'seed'])} --value {' --value '.join(values)}"
+    command += f" --rows {','.join([*varying, 'seed'])} --value {' --value '.join(names)}"
     return Table("runs", "All runs", tuple(columns), tuple(body), command)
 
 
@@ -324,6 +319,10 @@ def _metric_columns(metric: Metric, *, compared: bool) -> list[Column]:
     return [*columns, Column(f"{title} − exact", "minus exact recovery")] if compared else columns
 
 
+def _with_units(quantity: Quantity) -> str:
+    return quantity.title + (f" ({quantity.units})" if quantity.units != "1" else "")
+
+
 def _conditions(time: TimeSummary) -> str:
     made = time.conditions
     facts = {
@@ -355,7 +354,3 @@ def _count(value: int) -> Cell:
 
 def _bytes(value: float) -> Cell:
     return Cell(with_prefix(value), value=value)
-
-
-def _iteration_s(run: RunLog) -> float:
-    return float(np.median(iteration_seconds(run)[counted_iterations(run)]))
