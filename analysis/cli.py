@@ -50,6 +50,19 @@ def build_parser() -> argparse.ArgumentParser:
     _add_format(figures)
     figures.set_defaults(command=_figures)
     _add_heatmap(commands)
+    report = _add(commands, "report", "write a report as one HTML file, with tables and figures")
+    report.add_argument(
+        "-o",
+        "--output",
+        type=path_argument,
+        default=Path("report.html"),
+        metavar="FILE",
+        help="the file (default: report.html)",
+    )
+    report.add_argument("--title", default="", help="title (default: the names of the paths)")
+    _add_metric(report)
+    add_where(report)
+    report.set_defaults(command=_report)
     scaling = _add(
         commands,
         "scaling",
@@ -447,6 +460,28 @@ def _tell(collection: Collection, notes: Sequence[str]) -> None:
         sys.stderr.write(f"{_PROGRAM}: left out: {one_line(line)}\n")
     for note in notes:
         sys.stderr.write(f"{_PROGRAM}: {one_line(note)}\n")
+
+
+def _report(options: argparse.Namespace) -> ExitCode:
+    from lad_mpi.spec import parse_where  # noqa: PLC0415
+
+    import_figures()
+    try:
+        report = importlib.import_module("analysis.report")
+    except ImportError as error:
+        raise UsageError(
+            f"reports need Jinja, which cannot be imported ({error})",
+            hint="pip install 'lad_mpi[analysis]'",
+        ) from error
+    report.write_report(
+        options.paths,
+        options.output,
+        where=None if options.where is None else parse_where(options.where),
+        title=options.title,
+        metrics=options.metric,
+    )
+    sys.stdout.write(f"{options.output}\n")
+    return ExitCode.OK
 
 
 def _scaling(options: argparse.Namespace) -> ExitCode:
