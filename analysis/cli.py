@@ -16,6 +16,8 @@ from lad_mpi.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from analysis.runs import Collection
+
 
 _PROGRAM = "lad-mpi analysis"
 _LOGS = ("paths", "PATH", "a log (*.h5), or a folder with logs")
@@ -38,6 +40,11 @@ def build_parser() -> argparse.ArgumentParser:
     formats = table.add_mutually_exclusive_group()
     formats.add_argument("--json", action="store_true", help="print JSON with full precision")
     formats.add_argument("--csv", action="store_true", help="print CSV with full precision")
+    formats.add_argument(
+        "--fom",
+        action="store_true",
+        help="print lines `FOM METHOD/QUANTITY VALUE UNIT` with full precision, for scripts",
+    )
     table.add_argument(
         "--target",
         metavar="[METRIC=]VALUE",
@@ -112,6 +119,7 @@ def _add_metric(parser: argparse.ArgumentParser) -> None:
 
 def _table(options: argparse.Namespace) -> ExitCode:
     from analysis import export, table  # noqa: PLC0415
+    from analysis.fom import foms  # noqa: PLC0415
     from analysis.metrics import choose_metrics  # noqa: PLC0415
     from analysis.runs import load_collection  # noqa: PLC0415
     from analysis.summary import summarise  # noqa: PLC0415
@@ -125,6 +133,9 @@ def _table(options: argparse.Namespace) -> ExitCode:
         sys.stdout.write(export.to_json(rows, collection) + "\n")
     elif options.csv:
         sys.stdout.write(export.to_csv(rows, collection))
+    elif options.fom:
+        sys.stdout.writelines(f"{line}\n" for line in foms(rows))
+        _say_left_out(collection)
     else:
         table.print_tables(rows, collection)
     return ExitCode.OK
@@ -137,11 +148,15 @@ def _figures(options: argparse.Namespace) -> ExitCode:
     collection = load_collection(options.paths)
     for path in figures.save_figures(collection, options.output, options.metric):
         sys.stdout.write(f"{path}\n")
-    for line in collection.describe_excluded():
-        sys.stderr.write(f"{_PROGRAM}: left out: {one_line(line)}\n")
+    _say_left_out(collection)
     for note in collection.notes:
         sys.stderr.write(f"{_PROGRAM}: {one_line(note)}\n")
     return ExitCode.OK
+
+
+def _say_left_out(collection: Collection) -> None:
+    for line in collection.describe_excluded():
+        sys.stderr.write(f"{_PROGRAM}: left out: {one_line(line)}\n")
 
 
 def _scaling(options: argparse.Namespace) -> ExitCode:
