@@ -1,0 +1,30 @@
+"""The files of integrations/, and the tools that check them."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def integrations():
+    """Return the folder of the integrations."""
+    return ROOT / "integrations"
+
+
+@pytest.fixture(scope="session")
+def tool():
+    """Find a program of the extra ``integrations``, beside this Python."""
+
+    def find(name):
+        found = shutil.which(name, path=str(Path(sys.executable).parent))
+        if found is None:
+            pytest.skip(f"{name} is not installed; `make test-integrations` installs it")
+        return found
+
+    return find
