@@ -68,7 +68,7 @@ def foms(rows: Sequence[Summary]) -> list[Fom]:
         other = named.setdefault(_word(method), method)
         if other != method:
             raise UsageError(
-                f"the methods {other!r} and {method!r} would both be {_word(method)!r} in FOM lines",
+                f"{other!r} and {method!r} would both be {_word(method)!r} in FOM lines",
                 hint="rename one of them in the study, or name fewer logs",
             )
     return found
@@ -82,6 +82,8 @@ def _of_method(row: Summary) -> Iterator[Fom]:
             yield Fom(row.label, metric.name, summary.final.median, metric.units or "1")
     yield Fom(row.label, UPLINK_BYTES, row.uplink_bytes, "B")
     yield Fom(row.label, DOWNLINK_BYTES, row.downlink_bytes, "B")
+    if row.gradients is not None:
+        yield Fom(row.label, "gradients", float(row.gradients), "1")
     for time in row.times:
         yield Fom(time.label, "iteration_s", time.seconds.median, "s")
         for phase, part in time.phases.items():

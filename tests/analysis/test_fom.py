@@ -35,8 +35,8 @@ def test_every_quantity_is_that_of_json(accuracies, show):
     expected = {}
     for record in records:
         units = {"uplink_bytes": "B", "downlink_bytes": "B", "iteration_s_median": "s"}
-        units |= {"final_loss_median": "1", "final_test_accuracy_median": "1"}
-        units |= {key: "s" for key in ("compute_s", "aggregate_s", "communication_s")}
+        units |= {"final_loss_median": "1", "final_test_accuracy_median": "1", "gradients": "1"}
+        units |= dict.fromkeys(("compute_s", "aggregate_s", "communication_s"), "s")
         for key, unit in units.items():
             quantity = key.removeprefix("final_").removesuffix("_median")
             name = record["method"].replace(" ", "_")
@@ -67,7 +67,7 @@ def test_two_methods_with_the_same_name_are_refused(write_run, capsys):
     assert main(["table", "--fom", str(study)]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert "the methods 'a/b' and 'a b' would both be 'a_b'" in shown.err
+    assert "'a/b' and 'a b' would both be 'a_b'" in shown.err
 
 
 def test_logs_that_are_left_out_are_named(write_run, show):

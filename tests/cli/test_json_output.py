@@ -93,7 +93,7 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize("case", CASES)
 def test_output_follows_its_schema(folder, monkeypatch, capsys, lad, case):
     monkeypatch.chdir(folder)
-    log = sorted(folder.glob("logs/lad*.h5"))[0]
+    log = min(folder.glob("logs/lad*.h5"))
     words = [*CASES[case].format(log=log).split(), "--json"]
     if case in PARALLEL:
         output = lad(*words, ranks=2).stdout
