@@ -8,13 +8,28 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 
 @pytest.fixture(scope="session")
-def integrations():
+def root():
+    """Return the folder of the repository."""
+    return Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def integrations(root):
     """Return the folder of the integrations."""
-    return ROOT / "integrations"
+    return root / "integrations"
+
+
+@pytest.fixture(scope="session")
+def pyproject(root):
+    """Return what pyproject.toml says."""
+    return tomllib.loads((root / "pyproject.toml").read_text())
 
 
 @pytest.fixture(scope="session")
