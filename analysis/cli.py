@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from analysis.runs import Collection
 
-
 _PROGRAM = "lad-mpi analysis"
 _LOGS = ("paths", "PATH", "a log (*.h5), or a folder with logs")
 
@@ -36,23 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog=_PROGRAM, description="Make tables and figures from the logs of runs."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    table = _add(commands, "table", "show the errors and costs of every method")
-    formats = table.add_mutually_exclusive_group()
-    formats.add_argument("--json", action="store_true", help="print JSON with full precision")
-    formats.add_argument("--csv", action="store_true", help="print CSV with full precision")
-    formats.add_argument(
-        "--fom",
-        action="store_true",
-        help="print lines `FOM METHOD/QUANTITY VALUE UNIT` with full precision, for scripts",
-    )
-    table.add_argument(
-        "--target",
-        metavar="[METRIC=]VALUE",
-        help="also show the iterations, seconds and bytes to reach a value of a metric, such as "
-        "test_accuracy=0.9; a number alone is a loss",
-    )
-    _add_metric(table)
-    table.set_defaults(command=_table)
+    _describe_table(_add(commands, "table", "show errors and costs, of methods or by any keys"))
     figures = _add(commands, "figures", "draw figures as PDF and PNG, with captions")
     figures.add_argument(
         "-o",
@@ -79,7 +62,123 @@ def build_parser() -> argparse.ArgumentParser:
         help="also draw figures, into this folder",
     )
     scaling.set_defaults(command=_scaling)
+    _describe_cheapest(_add(commands, "cheapest", "rank methods by the cost of reaching a target"))
+    _describe_export(_add(commands, "export", "write tables of all runs and of all iterations"))
     return parser
+
+
+def _describe_cheapest(cheapest: argparse.ArgumentParser) -> None:
+    formats = cheapest.add_mutually_exclusive_group()
+    for name in ("json", "csv"):
+        formats.add_argument(
+            f"--{name}",
+            dest="format",
+            action="store_const",
+            const=name,
+            help=f"print {name.upper()} with full precision",
+        )
+    cheapest.add_argument(
+        "--target",
+        metavar="[METRIC=]VALUE",
+        required=True,
+        help="a value of a metric, such as test_accuracy=0.93; a number alone is a loss",
+    )
+    cheapest.add_argument(
+        "--by",
+        choices=("seconds", "uplink_bytes", "gradients", "iterations"),
+        default="seconds",
+        help="the cost that decides (default: seconds)",
+    )
+    add_where(cheapest)
+    cheapest.set_defaults(command=_cheapest, format="text")
+
+
+def _describe_export(export: argparse.ArgumentParser) -> None:
+    export.add_argument(
+        "-o",
+        "--output",
+        type=path_argument,
+        required=True,
+        metavar="FOLDER",
+        help="folder for runs.parquet and iterations.parquet, or .csv",
+    )
+    export.add_argument(
+        "--format", choices=("parquet", "csv"), default="parquet", help="(default: parquet)"
+    )
+    add_where(export)
+    export.set_defaults(command=_export)
+
+
+def _describe_table(table: argparse.ArgumentParser) -> None:
+    formats = table.add_mutually_exclusive_group()
+    formats.add_argument(
+        "--format",
+        choices=("text", "markdown", "latex", "csv", "json", "fom"),
+        default="text",
+        metavar="FORMAT",
+        help="text (default), markdown or latex; csv, json or fom with full precision. fom prints "
+        "lines `FOM METHOD/QUANTITY VALUE UNIT` for scripts",
+    )
+    for name in ("json", "csv", "fom"):
+        formats.add_argument(
+            f"--{name}", dest="format", action="store_const", const=name, help=f"--format {name}"
+        )
+    table.add_argument(
+        "--target",
+        metavar="[METRIC=]VALUE",
+        help="also show the iterations, seconds and bytes to reach a value of a metric, such as "
+        "test_accuracy=0.9; a number alone is a loss",
+    )
+    _add_metric(table)
+    add_where(table)
+    pivots = table.add_argument_group(
+        "pivot tables", "Keys are those of a spec, such as coding.load, or a table, such as attack."
+    )
+    pivots.add_argument(
+        "--rows", action="append", default=[], metavar="KEY[,KEY…]", help="a row for each value"
+    )
+    pivots.add_argument(
+        "--columns",
+        action="append",
+        default=[],
+        metavar="KEY[,KEY…]",
+        help="a column for each value; seeds: the first seed, the first two, …",
+    )
+    pivots.add_argument(
+        "--value",
+        action="append",
+        default=[],
+        metavar="QUANTITY",
+        help="a metric, best:METRIC, last10:METRIC, iteration_s, PHASE_s, uplink_bytes, "
+        "seconds_to:METRIC=VALUE, …; may be repeated (default: test_accuracy or loss)",
+    )
+    add_reduction(pivots)
+    table.set_defaults(command=_table)
+
+
+def add_where(parser: argparse.ArgumentParser) -> None:
+    """Add the option that selects runs."""
+    parser.add_argument(
+        "--where",
+        metavar="CONDITION",
+        help="only use runs that fulfil a condition, e.g. 'attack=ipm and devices.byzantine>=20'",
+    )
+
+
+def add_reduction(parser: argparse._ArgumentGroup) -> None:
+    """Add the options that reduce runs which differ in more than their seeds."""
+    parser.add_argument(
+        "--worst", default="", metavar="KEY", help="take the worst case over this key, e.g. attack"
+    )
+    parser.add_argument(
+        "--best",
+        default="",
+        metavar="KEY",
+        help="tune this key, e.g. optimizer.step_size: take the value that is best by --best-by",
+    )
+    parser.add_argument(
+        "--best-by", default="loss", metavar="QUANTITY", help="what is best (default: loss)"
+    )
 
 
 def _add(
@@ -118,26 +217,102 @@ def _add_metric(parser: argparse.ArgumentParser) -> None:
 
 
 def _table(options: argparse.Namespace) -> ExitCode:
-    from analysis import export, table  # noqa: PLC0415
-    from analysis.fom import foms  # noqa: PLC0415
+    from analysis import export, fom, table  # noqa: PLC0415
     from analysis.metrics import choose_metrics  # noqa: PLC0415
-    from analysis.runs import load_collection  # noqa: PLC0415
+    from analysis.options import load_selected  # noqa: PLC0415
     from analysis.summary import summarise  # noqa: PLC0415
     from analysis.target import find_target  # noqa: PLC0415
 
-    collection = load_collection(options.paths)
+    collection = load_selected(options)
+    is_pivot = any((options.rows, options.columns, options.value, options.worst, options.best))
+    if is_pivot or options.format in {"markdown", "latex"}:
+        return _pivot(options, collection)
     runs = collection.runs
     target = None if options.target is None else find_target(options.target, runs)
     rows = summarise(collection, target, choose_metrics(runs, options.metric))
-    if options.json:
+    if options.format == "json":
         sys.stdout.write(export.to_json(rows, collection) + "\n")
-    elif options.csv:
+    elif options.format == "csv":
         sys.stdout.write(export.to_csv(rows, collection))
-    elif options.fom:
-        sys.stdout.writelines(f"{line}\n" for line in foms(rows))
+    elif options.format == "fom":
+        sys.stdout.write(fom.to_lines(fom.of_methods(rows)))
         _say_left_out(collection)
     else:
         table.print_tables(rows, collection)
+    return ExitCode.OK
+
+
+def _pivot(options: argparse.Namespace, collection: Collection) -> ExitCode:
+    from analysis import fom, grid  # noqa: PLC0415
+    from analysis.options import read_quantities, read_reduction, split_keys  # noqa: PLC0415
+    from analysis.pivot import pivot  # noqa: PLC0415
+
+    runs = collection.runs
+    values = options.value or [*options.metric, *_target_costs(options.target)]
+    pivots = [
+        pivot(
+            runs,
+            quantity,
+            rows=split_keys(options.rows) or ["name"],
+            columns=split_keys(options.columns),
+            reduction=read_reduction(options, runs),
+        )
+        for quantity in read_quantities(values, runs)
+    ]
+    if options.format == "text":
+        grid.print_grids(pivots, collection)
+        return ExitCode.OK
+    texts = {
+        "markdown": lambda: grid.to_markdown(pivots),
+        "latex": lambda: grid.to_latex(pivots),
+        "csv": lambda: grid.to_csv(pivots),
+        "json": lambda: grid.to_json(pivots, collection) + "\n",
+        "fom": lambda: fom.to_lines(fom.of_pivots(pivots)),
+    }
+    sys.stdout.write(texts[options.format]())
+    if options.format == "fom":
+        _say_left_out(collection)
+    return ExitCode.OK
+
+
+def _target_costs(target: str | None) -> list[str]:
+    """Return the quantities of ``--target``; a number alone is a loss."""
+    if target is None:
+        return []
+    stated = target if "=" in target else f"loss={target}"
+    return [f"{spent}_to:{stated}" for spent in ("iterations", "seconds", "uplink_bytes")]
+
+
+def _cheapest(options: argparse.Namespace) -> ExitCode:
+    from analysis import cheapest  # noqa: PLC0415
+    from analysis.options import load_selected  # noqa: PLC0415
+    from analysis.target import find_target  # noqa: PLC0415
+
+    collection = load_selected(options)
+    target = find_target(options.target, collection.runs)
+    found = cheapest.find_cheapest(collection, target, options.by)
+    if options.format == "json":
+        sys.stdout.write(cheapest.to_json(found, target, collection) + "\n")
+    elif options.format == "csv":
+        sys.stdout.write(cheapest.to_csv(found))
+    else:
+        cheapest.print_ranking(found, target, options.by, collection)
+    return ExitCode.OK
+
+
+def _export(options: argparse.Namespace) -> ExitCode:
+    from analysis import tidy  # noqa: PLC0415
+    from analysis.runs import read_runs  # noqa: PLC0415
+    from lad_mpi.spec import parse_where  # noqa: PLC0415
+
+    where = None if options.where is None else parse_where(options.where)
+    runs, unreadable = read_runs(options.paths, where)
+    options.output.mkdir(parents=True, exist_ok=True)
+    tables = {"runs": tidy.runs_table(runs, unreadable), "iterations": tidy.iterations_table(runs)}
+    for name, table in tables.items():
+        path = options.output / f"{name}.{options.format}"
+        tidy.write_table(table, path, options.format)
+        sys.stdout.write(f"{path}: {len(table)} rows, {len(table.columns)} columns\n")
     return ExitCode.OK
 
 

@@ -51,25 +51,30 @@ def to_json(rows: Sequence[Summary], collection: Collection) -> str:
 
 
 def to_csv(rows: Sequence[Summary], collection: Collection) -> str:
-    """Return the records as CSV with the columns of all records; missing values are empty.
+    """Return the records as CSV; see :func:`csv_text`."""
+    return csv_text(records(rows, collection))
+
+
+def csv_text(table: Sequence[Mapping[str, Any]]) -> str:
+    """Return records as CSV with the columns of all records; missing values are empty.
 
     Each cell is one line. An apostrophe precedes a text that a spreadsheet would evaluate
     (OWASP, "CSV injection").
     """
-    table = [
-        {_guarded(column): _guarded(value) for column, value in record.items()}
-        for record in records(rows, collection)
+    cells = [
+        {guarded(column): guarded(value) for column, value in record.items()} for record in table
     ]
-    columns = list(dict.fromkeys(column for record in table for column in record))
+    columns = list(dict.fromkeys(column for record in cells for column in record))
     stream = io.StringIO()
     # Quote all texts, in case a spreadsheet expects a separator other than the comma.
     writer = csv.DictWriter(stream, columns, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writeheader()
-    writer.writerows(table)
+    writer.writerows(cells)
     return stream.getvalue()
 
 
-def _guarded(value: Any) -> Any:
+def guarded(value: Any) -> Any:
+    """Return a text as one line that no spreadsheet evaluates; other values as they are."""
     if not isinstance(value, str):
         return value
     text = one_line(value)

@@ -13,6 +13,7 @@ from lad_mpi.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from analysis.pivot import Pivot
     from analysis.summary import Summary
 
 #: What separates the fields of a line, or a method from its quantity.
@@ -48,30 +49,49 @@ class Fom:
         >>> print(Fom("LAD d=10", "iteration_s", 0.00125, "s"))
         FOM LAD_d=10/iteration_s 0.00125 s
         """
-        return f"FOM {_word(self.method)}/{_word(self.quantity)} {self.value!r} {_word(self.unit)}"
+        unit = _word(self.unit)
+        return f"FOM {_word(self.method)}/{_word(self.quantity)} {float(self.value)!r} {unit}"
 
 
-def foms(rows: Sequence[Summary]) -> list[Fom]:
+def of_methods(rows: Sequence[Summary]) -> list[Fom]:
     """Return the figures of merit of all methods.
 
     A quantity that is not known for every seed of a method is left out.
+    """
+    return [fom for row in rows for fom in _of_method(row)]
+
+
+def of_pivots(pivots: Sequence[Pivot]) -> list[Fom]:
+    """Return the cells of pivot tables; the keys and values of a cell stand for the method."""
+    found = []
+    for pivot in pivots:
+        keys = (*pivot.rows, *pivot.columns)
+        for (row, column), cell in pivot.cells.items():
+            pairs = zip(keys, (*row, *column), strict=True)
+            label = ",".join(value if key == "name" else f"{key}={value}" for key, value in pairs)
+            if cell.estimate is not None:
+                quantity = pivot.quantity
+                found.append(Fom(label, quantity.name, cell.estimate.median, quantity.units or "1"))
+    return found
+
+
+def to_lines(foms: Sequence[Fom]) -> str:
+    """Return the lines of figures of merit.
 
     Raises
     ------
     UsageError
         Two methods would have the same name in the lines.
     """
-    found = [fom for row in rows for fom in _of_method(row)]
-    methods = dict.fromkeys(fom.method for fom in found)
     named: dict[str, str] = {}
-    for method in methods:
+    for method in dict.fromkeys(fom.method for fom in foms):
         other = named.setdefault(_word(method), method)
         if other != method:
             raise UsageError(
                 f"{other!r} and {method!r} would both be {_word(method)!r} in FOM lines",
                 hint="rename one of them in the study, or name fewer logs",
             )
-    return found
+    return "".join(f"{fom}\n" for fom in foms)
 
 
 def _of_method(row: Summary) -> Iterator[Fom]:

@@ -11,6 +11,7 @@ OVERSUBSCRIBED = "†"
 EMULATED = "‡"
 SHARED = "§"
 OVERLAP = "¶"
+OVERSUBSCRIBED_NOTE = "oversubscribed: more threads than cores; times show no scaling"
 
 
 class Timed(Protocol):

@@ -147,8 +147,7 @@ def group_runs(runs: Iterable[RunLog]) -> tuple[list[Method], list[str]]:
     labels = tell_apart([draft.name for draft in drafts], [draft.facts for draft in drafts])
     methods = [_method(draft, label) for draft, label in zip(drafts, labels, strict=True)]
     methods.sort(key=lambda method: natural_key(method.label))
-    notes = [*_namesakes(drafts), *_aliases(methods), *_unsure(methods)]
-    return methods, notes
+    return methods, [*_namesakes(drafts), *_aliases(methods)]
 
 
 def _drafts(group: list[RunLog]) -> list[_Draft]:
@@ -216,7 +215,7 @@ def _aliases(methods: Sequence[Method]) -> list[str]:
     return [f"{said}: {some_of(same)}."] if same else []
 
 
-def _unsure(methods: Sequence[Method]) -> list[str]:
+def find_doubts(methods: Sequence[Method]) -> list[str]:
     """Name what the logs do not say, or contradict each other in."""
     notes = []
     old = [method.label for method in methods if method.origin.data_digest is None]

@@ -29,7 +29,7 @@ def find_metric(name: str, runs: Iterable[RunLog]) -> Metric:
     UsageError
         No log has it. The message names the nearest metric and lists all.
     """
-    known = _known(runs)
+    known = known_metrics(runs)
     if name not in known:
         raise UsageError(
             f"no log has the metric {name!r}{suggestion(name, known)}",
@@ -47,7 +47,7 @@ def choose_metrics(runs: Iterable[RunLog], names: Sequence[str] = ()) -> tuple[M
         No log has one of the names.
     """
     found = list(runs)
-    known = _known(found)
+    known = known_metrics(found)
     chosen = dict.fromkeys(names) or [name for name in SHOWN if name in known]
     return tuple(find_metric(name, found) for name in chosen)
 
@@ -122,7 +122,8 @@ def meaning_of(metric: Metric) -> str:
     return f"{metric.long_name}{units}{better}"
 
 
-def _known(runs: Iterable[RunLog]) -> dict[str, Metric]:
+def known_metrics(runs: Iterable[RunLog]) -> dict[str, Metric]:
+    """Return the description of every metric in the logs, by name."""
     known: dict[str, Metric] = {}
     for run in runs:
         for name, metric in run.metric_info.items():

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from analysis.methods import Method, group_runs
-from analysis.text import natural_key
+from analysis.keys import facts_of, select, value_text
+from analysis.methods import Method, find_doubts, group_runs
+from analysis.text import natural_key, some_of
 from lad_mpi.errors import LadError, UsageError
-from lad_mpi.logs import find_logs, read_log
+from lad_mpi.logs import is_foreign, list_files, read_log
 from lad_mpi.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from lad_mpi.logs import RunLog
+    from lad_mpi.spec import Where
 
 __all__ = ["Collection", "Excluded", "Method", "load_collection", "natural_key"]
 
 _REASONS = {"running": "still running"}
+#: From this number of logs on, several processes read them.
+_MANY = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +64,14 @@ class Collection:
         Excluded logs, in order of their paths.
     notes : tuple of str
         Remarks on the grouping for the user.
+    doubts : tuple of str
+        What the logs do not say, or contradict each other in.
     """
 
     methods: tuple[Method, ...]
     excluded: tuple[Excluded, ...]
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def runs(self) -> list[RunLog]:
@@ -82,31 +90,23 @@ class Collection:
         ]
 
 
-def load_collection(paths: Iterable[Path]) -> Collection:
-    """Read the logs in files and folders and group them.
+def load_collection(paths: Iterable[Path], where: Where | None = None) -> Collection:
+    """Read the logs in files and folders and group the complete runs.
+
+    Parameters
+    ----------
+    paths, where
+        As for :func:`read_runs`.
 
     Raises
     ------
     UsageError
-        A path does not exist, or there is no complete run.
+        See :func:`read_runs`; or there is no complete run.
     """
-    places = list(paths)
-    found = find_logs(places)
-    if not found:
-        raise UsageError(
-            f"no logs in {', '.join(map(str, places))}",
-            hint="name .h5 files that runs wrote, or folders with such files",
-        )
-    runs: list[RunLog] = []
-    excluded: list[Excluded] = []
-    for path in found:
-        read = _read(path)
-        if isinstance(read, Excluded):
-            excluded.append(read)
-        else:
-            runs.append(read)
+    selected, excluded = read_runs(paths, where)
+    total = len(selected) + len(excluded)
     complete: list[RunLog] = []
-    for run, original in _with_originals(runs):
+    for run, original in _with_originals(selected):
         reason = _why_unfit(run) if run is original else f"a copy of {original.path}"
         if reason:
             excluded.append(Excluded(run.path, run.name, run.spec.get("seed"), run.status, reason))
@@ -114,18 +114,98 @@ def load_collection(paths: Iterable[Path]) -> Collection:
             complete.append(run)
     excluded.sort(key=lambda log: log.path)
     methods, notes = group_runs(complete)
-    collection = Collection(tuple(methods), tuple(excluded), tuple(notes))
+    doubts = find_doubts(methods)
+    collection = Collection(tuple(methods), tuple(excluded), (*notes, *doubts), tuple(doubts))
     if not collection.methods:
         reasons = "\n  ".join(collection.describe_excluded())
-        raise UsageError(f"none of {len(found)} logs is of a complete run:\n  {reasons}")
+        raise UsageError(f"none of {total} logs is of a complete run:\n  {reasons}")
     return collection
 
 
-def _read(path: Path) -> RunLog | Excluded:
+def read_runs(
+    paths: Iterable[Path], where: Where | None = None
+) -> tuple[list[RunLog], list[Excluded]]:
+    """Read the logs in files and folders, also of runs that are not complete.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Files and folders.
+    where : Where, optional
+        Only return the runs that fulfil this condition.
+
+    Returns
+    -------
+    runs : list of RunLog
+    unreadable : list of Excluded
+        Logs that cannot be read.
+
+    Raises
+    ------
+    UsageError
+        A path does not exist, there is no log, or no run fulfils the condition.
+    """
+    places = list(paths)
+    found = _read_all(list_files(places))
+    if not found:
+        raise UsageError(
+            f"no logs in {', '.join(map(str, places))}",
+            hint="name .h5 files that runs wrote, or folders with such files",
+        )
+    runs: list[RunLog] = []
+    excluded: list[Excluded] = []
+    for read in found:
+        if isinstance(read, Excluded):
+            excluded.append(read)
+        else:
+            runs.append(read)
+    selected = select(runs, where)
+    if runs and not selected and where is not None:
+        raise UsageError(
+            f"no run of {len(runs)} fulfils --where {where.text!r}",
+            hint=_values_of(where, runs),
+        )
+    return selected, excluded
+
+
+def _read_all(files: Mapping[Path, bool]) -> list[RunLog | Excluded]:
+    """Read logs, on all processors if there are many; leave out other HDF5 files in folders."""
+    items = list(files.items())
+    if len(items) < _MANY:
+        return _read_some(items)
+    # A log has more than a hundred small parts, which HDF5 opens one at a time in a process.
+    import joblib  # noqa: PLC0415  (few logs do not need it)
+
+    step = _MANY // 2
+    read = joblib.Parallel(n_jobs=len(os.sched_getaffinity(0)))(
+        joblib.delayed(_read_some)(items[first : first + step])
+        for first in range(0, len(items), step)
+    )
+    return [one for part in read for one in part]
+
+
+def _read_some(files: Sequence[tuple[Path, bool]]) -> list[RunLog | Excluded]:
+    found = (_read(path, is_named=is_named) for path, is_named in files)
+    return [one for one in found if one is not None]
+
+
+def _read(path: Path, *, is_named: bool) -> RunLog | Excluded | None:
     try:
         return read_log(path)
     except LadError as error:
+        if not is_named and is_foreign(path):
+            return None
         return Excluded(path, "", None, "unreadable", error.message)
+
+
+def _values_of(where: Where, runs: Sequence[RunLog]) -> str:
+    """List the values that runs have for the keys of a condition."""
+    facts = [facts_of(run) for run in runs]
+    values = {
+        key: sorted({value_text(one.get(key)) for one in facts}, key=natural_key)
+        for key in where.keys
+    }
+    return "; ".join(f"{key} is {some_of(found)}" for key, found in values.items())
 
 
 def _with_originals(runs: Sequence[RunLog]) -> list[tuple[RunLog, RunLog]]:

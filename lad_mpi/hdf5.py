@@ -238,8 +238,9 @@ def _check(file: h5py.File, room_bytes: int, stored_bytes: int, longest_bytes: i
             raise NotPlainError(f"{name} has {attributes} attributes")
         claims = [] if texts_may_fit else list(_attribute_sizes(item, longest_bytes))
         if isinstance(item, h5py.h5d.DatasetID):
-            _check_storage(name, item)
-            claims.append(_claimed_bytes(item, longest_bytes))
+            created = item.get_create_plist()
+            _check_storage(name, created)
+            claims.append(_claimed_bytes(item, created, longest_bytes))
         claimed_bytes += sum(claims)
         if claimed_bytes > room_bytes:
             raise NotPlainError(f"{name} claims {sum(claims)} bytes, more than the file can hold")
@@ -276,8 +277,7 @@ def _objects(file: h5py.File) -> Iterator[tuple[str, h5py.h5.ObjectID]]:
                 todo.append((path, item))
 
 
-def _check_storage(name: str, dataset: h5py.h5d.DatasetID) -> None:
-    created = dataset.get_create_plist()
+def _check_storage(name: str, created: h5py.h5p.PropDCID) -> None:
     if created.get_layout() == h5py.h5d.VIRTUAL:
         raise NotPlainError(f"{name} is a virtual dataset, which shows contents of other files")
     if created.get_external_count():
@@ -288,9 +288,10 @@ def _check_storage(name: str, dataset: h5py.h5d.DatasetID) -> None:
             raise NotPlainError(f"{name} uses filter {code}, which is not available")
 
 
-def _claimed_bytes(dataset: h5py.h5d.DatasetID, longest_bytes: int) -> int:
+def _claimed_bytes(
+    dataset: h5py.h5d.DatasetID, created: h5py.h5p.PropDCID, longest_bytes: int
+) -> int:
     """Return the memory that reading a dataset may take, at least one chunk."""
-    created = dataset.get_create_plist()
     chunked = created.get_layout() == h5py.h5d.CHUNKED
     chunk = math.prod(created.get_chunk()) if chunked else 0
     count = max(math.prod(dataset.shape or (0,)), chunk)

@@ -4,7 +4,7 @@ This package imports h5py, so ranks other than the server must not import it in 
 """
 
 from lad_mpi.logs.carry import Continuation
-from lad_mpi.logs.find import find_logs, is_log
+from lad_mpi.logs.find import find_logs, is_foreign, is_log, list_files
 from lad_mpi.logs.lock import OutputLock, is_being_written, real_path
 from lad_mpi.logs.log import Axes, FinalState, Launch, LogBlock, LogHead, RunHeader, RunLog
 from lad_mpi.logs.reader import KILLED, read_head, read_log
@@ -37,7 +37,9 @@ __all__ = [
     "RunLog",
     "find_logs",
     "is_being_written",
+    "is_foreign",
     "is_log",
+    "list_files",
     "read_head",
     "read_log",
     "real_path",

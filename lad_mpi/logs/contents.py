@@ -110,12 +110,28 @@ def group(parent: h5py.Group, name: str) -> h5py.Group:
     return found
 
 
-def numbers(parent: h5py.Group, name: str, dimensions: int, *, kinds: str = _NUMBERS) -> Any:
-    """Return a dataset of numbers.
+class Members(dict[str, Any]):
+    """The groups and datasets in a group, each opened once, which takes most of the time.
 
     Parameters
     ----------
     parent : h5py.Group
+        The group.
+    """
+
+    def __init__(self, parent: h5py.Group) -> None:
+        super().__init__(parent.items())
+        self.name = str(parent.name)
+
+
+def numbers(
+    parent: h5py.Group | Members, name: str, dimensions: int, *, kinds: str = _NUMBERS
+) -> Any:
+    """Return a dataset of numbers.
+
+    Parameters
+    ----------
+    parent : h5py.Group or Members
         Group of the dataset.
     name : str
         Name of the dataset.
@@ -132,25 +148,26 @@ def numbers(parent: h5py.Group, name: str, dimensions: int, *, kinds: str = _NUM
     found = parent.get(name)
     if not isinstance(found, h5py.Dataset):
         raise MalformedError(f"dataset {_path(parent, name)} is missing")
-    if found.shape is None or found.ndim != dimensions or found.dtype.kind not in kinds:
+    shape, dtype = found.shape, found.dtype
+    if shape is None or len(shape) != dimensions or dtype.kind not in kinds:
         raise MalformedError(
-            f"{found.name} has shape {found.shape} and dtype {found.dtype}; expected numbers "
+            f"{found.name} has shape {shape} and dtype {dtype}; expected numbers "
             f"with {dimensions} dimensions"
         )
     return found
 
 
-def integers(parent: h5py.Group, name: str, dimensions: int) -> Any:
+def integers(parent: h5py.Group | Members, name: str, dimensions: int) -> Any:
     """Return a dataset of integers; see :func:`numbers`."""
     return numbers(parent, name, dimensions, kinds="iu")
 
 
-def floats(parent: h5py.Group, name: str, dimensions: int) -> Any:
+def floats(parent: h5py.Group | Members, name: str, dimensions: int) -> Any:
     """Return a dataset of floating-point numbers; see :func:`numbers`."""
     return numbers(parent, name, dimensions, kinds=_FLOATS)
 
 
-def words(parent: h5py.Group, name: str) -> tuple[str, ...]:
+def words(parent: h5py.Group | Members, name: str) -> tuple[str, ...]:
     """Read a one-dimensional dataset of distinct texts.
 
     Raises
@@ -339,5 +356,5 @@ def _plain(item: h5py.Group, key: str, value: Any) -> Any:
     raise MalformedError(f"attribute {key} of {item.name} is neither text, a number nor a list")
 
 
-def _path(parent: h5py.Group, name: str) -> str:
+def _path(parent: h5py.Group | Members, name: str) -> str:
     return f"{parent.name.rstrip('/')}/{name}"

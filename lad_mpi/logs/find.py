@@ -39,15 +39,32 @@ def find_logs(paths: Iterable[Path]) -> list[Path]:
     UsageError
         A path does not exist, or a folder cannot be searched.
     """
-    found: set[Path] = set()
+    found = list_files(paths)
+    return [path for path, is_named in found.items() if is_named or not is_foreign(path)]
+
+
+def list_files(paths: Iterable[Path]) -> dict[Path, bool]:
+    """List the files that may be logs, without opening them.
+
+    Returns
+    -------
+    dict of Path to bool
+        Sorted. Whether a file was named itself, and not found in a folder.
+
+    Raises
+    ------
+    UsageError
+        A path does not exist, or a folder cannot be searched.
+    """
+    found: dict[Path, bool] = {}
     for path in map(Path, paths):
         if path.is_dir():
-            found.update(file for file in _files_in(path) if not _is_foreign(file))
+            found = dict.fromkeys(_files_in(path), False) | found
         elif path.exists():
-            found.add(path)
+            found[path] = True
         else:
             raise UsageError(f"{path} does not exist")
-    return sorted(found)
+    return dict(sorted(found.items()))
 
 
 def open_log(path: Path) -> h5py.File:
@@ -136,7 +153,8 @@ def _check_format(path: Path, file: h5py.File) -> None:
         )
 
 
-def _is_foreign(path: Path) -> bool:
+def is_foreign(path: Path) -> bool:
+    """Return whether a file is a valid HDF5 file of another kind."""
     try:
         with open_hdf5(path, expansion=None) as file:
             return not _is_ours(file)

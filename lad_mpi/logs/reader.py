@@ -11,7 +11,7 @@ import numpy as np
 
 from lad_mpi.errors import LogFormatError
 from lad_mpi.logs import contents, schema
-from lad_mpi.logs.contents import DAMAGE
+from lad_mpi.logs.contents import DAMAGE, Members
 from lad_mpi.logs.find import open_log
 from lad_mpi.logs.lock import is_being_written
 from lad_mpi.logs.log import FinalState, Launch, LogHead, RunLog
@@ -19,7 +19,7 @@ from lad_mpi.metrics import names
 from lad_mpi.types import Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from lad_mpi.types import HostInts
 
@@ -28,6 +28,7 @@ KILLED = "its writer has ended without finishing the log: killed, or out of disk
 #: ``failure`` of a log with the status ``running`` if its lock cannot be read.
 RUNNING_OR_KILLED = "running or killed: the lock of the log cannot be read"
 
+_TABLES = ("metrics", "timing", "traffic")
 _BETTER: tuple[Literal["", "lower", "higher"], ...] = ("", "lower", "higher")
 
 _Head = TypeVar("_Head", bound="LogHead")
@@ -67,30 +68,26 @@ def read_head(path: Path) -> LogHead:
     return _read_with(path, _read_head)
 
 
-def count_rows(file: h5py.File) -> int:
-    """Count the iterations that are complete in all datasets.
+def _count_rows(tables: Mapping[str, Members], *, is_growing: bool) -> int:
+    """Count the iterations that are complete in all datasets of the log.
 
     Raises
     ------
     ValueError
         The run has ended, but datasets differ in length.
     """
-    growing = contents.text(file, "status") == "running"
-    metrics, timing, traffic = (
-        contents.group(file, name) for name in ("metrics", "timing", "traffic")
-    )
-    scales = [
-        contents.integers(place, schema.ITERATION.name, 1) for place in (metrics, timing, traffic)
-    ]
+    metrics, timing, traffic = (tables[name] for name in _TABLES)
+    scales = [contents.integers(place, schema.ITERATION.name, 1) for place in tables.values()]
     datasets = [*scales, contents.floats(timing, schema.SECONDS.name, 3)]
     datasets += [*metric_datasets(metrics).values()]
     datasets += [contents.integers(metrics, schema.REFUSALS.name, 2)]
     datasets += [contents.integers(traffic, variable.name, 1) for variable in schema.TRAFFIC]
-    lengths = {dataset.name: len(dataset) for dataset in datasets}
-    rows = min(lengths.values())
-    if not growing and max(lengths.values()) > rows:
-        raise ValueError(f"datasets differ in length: {lengths}")
-    if growing:
+    lengths = [len(dataset) for dataset in datasets]
+    rows = min(lengths)
+    if not is_growing and max(lengths) > rows:
+        named = {dataset.name: len(dataset) for dataset in datasets}
+        raise ValueError(f"datasets differ in length: {named}")
+    if is_growing:
         # A dataset may have been extended before its rows were written.
         for scale in scales:
             written = scale[:rows] != schema.NO_ITERATION
@@ -98,7 +95,7 @@ def count_rows(file: h5py.File) -> int:
     return rows
 
 
-def metric_datasets(metrics: h5py.Group) -> dict[str, h5py.Dataset]:
+def metric_datasets(metrics: Members) -> dict[str, h5py.Dataset]:
     """Return the datasets of ``/metrics`` with one number per iteration, by name.
 
     Raises
@@ -144,10 +141,14 @@ def _read_with(path: Path, read: Callable[[Path, h5py.File], _Head]) -> _Head:
 
 
 def _read_head(path: Path, file: h5py.File) -> LogHead:
-    return LogHead(**_head(path, file))
+    return LogHead(**_head(path, file, _open_tables(file)))
 
 
-def _head(path: Path, file: h5py.File) -> dict[str, Any]:
+def _open_tables(file: h5py.File) -> dict[str, Members]:
+    return {name: Members(contents.group(file, name)) for name in _TABLES}
+
+
+def _head(path: Path, file: h5py.File, tables: Mapping[str, Members]) -> dict[str, Any]:
     version = contents.integer(file, "format_version", 0)
     text = {name: contents.text(file, name) for name in schema.TEXT_ATTRIBUTES[version]}
     lists = {name: contents.texts(file, name) for name in schema.LIST_ATTRIBUTES[version]}
@@ -161,7 +162,7 @@ def _head(path: Path, file: h5py.File) -> dict[str, Any]:
         "path": path,
         "spec": contents.parse_spec(text["spec"]),
         "spec_toml": text["spec"],
-        "recorded": count_rows(file),
+        "recorded": _count_rows(tables, is_growing=text["status"] == schema.STATUSES[0]),
         "format_version": version,
         "data_digest": text.get("data_digest"),
         **{name: text[name] for name in ("status", "failure", "identity", "uuid")},
@@ -171,9 +172,10 @@ def _head(path: Path, file: h5py.File) -> dict[str, Any]:
 
 def read_contents(path: Path, file: h5py.File) -> RunLog:
     """Read an open log. Damage raises one of :data:`~lad_mpi.logs.contents.DAMAGE`."""
-    head = _head(path, file)
+    tables = _open_tables(file)
+    head = _head(path, file, tables)
     rows = head["recorded"]
-    metrics, timing, traffic = (file[name] for name in ("metrics", "timing", "traffic"))
+    metrics, timing, traffic = (tables[name] for name in _TABLES)
     seconds = timing[schema.SECONDS.name]
     phases = contents.words(timing, schema.PHASE.name)
     ranks = len(contents.integers(timing, schema.RANK.name, 1))
@@ -207,7 +209,7 @@ def read_contents(path: Path, file: h5py.File) -> RunLog:
     )
 
 
-def _read_refusals(metrics: h5py.Group, rows: int) -> dict[str, HostInts]:
+def _read_refusals(metrics: Members, rows: int) -> dict[str, HostInts]:
     refusals = metrics[schema.REFUSALS.name]
     reasons = contents.words(metrics, schema.REASON.name)
     if refusals.shape[1] != len(reasons):
@@ -219,7 +221,7 @@ def _read_refusals(metrics: h5py.Group, rows: int) -> dict[str, HostInts]:
 def _read_final(file: h5py.File) -> FinalState | None:
     if "state" not in file:
         return None
-    state = contents.group(file, "state")
+    state = Members(contents.group(file, "state"))
     # The loss is required.
     others = [name for name, item in state.items() if _is_number(item) and name != "model"]
     found = dict.fromkeys([names.LOSS, *others])

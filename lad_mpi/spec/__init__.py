@@ -30,6 +30,7 @@ from lad_mpi.spec.parse import (
     parse_devices,
     parse_spec,
 )
+from lad_mpi.spec.where import Where, check_key, parse_where, spec_facts
 
 __all__ = [
     "FAMILIES",
@@ -42,10 +43,12 @@ __all__ = [
     "Logging",
     "NetworkChoice",
     "Spec",
+    "Where",
     "apply_override",
     "build",
     "build_model",
     "check_dimension",
+    "check_key",
     "check_type",
     "component_packages",
     "default_kinds",
@@ -61,8 +64,10 @@ __all__ = [
     "parse_spec",
     "parse_toml_spec",
     "parse_value",
+    "parse_where",
     "read_toml",
     "set_dotted",
+    "spec_facts",
     "suggestion",
     "to_mapping",
     "to_toml",

@@ -76,3 +76,15 @@ def test_logs_that_are_left_out_are_named(write_run, show):
     shown = show("--fom", path.parent)
     assert figures(shown.out)
     assert f"left out: {path}: LAD d=2, seed 2: the disk is full" in shown.err
+
+
+def test_cells_of_pivot_tables_are_figures_of_merit(accuracies, show):
+    chosen = ("--rows", "name", "--columns", "seed", "--value", "iterations_to:loss=1e-9")
+    found = figures(show("--fom", *chosen, "--value", "test_accuracy", accuracies).out)
+    records = json.loads(show("--json", *chosen, "--value", "test_accuracy", accuracies).out)
+    expected = {}
+    for cell in records["records"]:
+        name = f"{cell['name'].replace(' ', '_')},seed={cell['seed']}/{cell['quantity']}"
+        expected[name] = (float("inf") if cell["median"] is None else cell["median"], "1")
+    assert found == expected
+    assert ("LAD_d=5,seed=1/iterations_to:loss=1e-09", (float("inf"), "1")) in found.items()

@@ -33,8 +33,10 @@ optimizer = { kind = "gd", step_size = 1e300 }
 #: The command line that each command is tested with. ``{log}`` is a log of the study.
 SCALE = "scale strong spec.toml --ranks 1 --launches 1 --baseline none -o scaling"
 CASES = {
+    "analysis-cheapest": "analysis cheapest logs --target 10",
     "analysis-scaling": "analysis scaling scaling",
     "analysis-table": "analysis table logs --target 10",
+    "analysis-table --rows": "analysis table logs --rows name --columns coding.load",
     "baseline": "baseline --quick -o baseline.json",
     "bench-codecs": "bench codecs --devices 2 --dimension 20 --repeats 1 --codecs none,sign",
     "bench-collectives": "bench collectives --n 2 --dimensions 10 --repeats 2",
