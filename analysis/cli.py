@@ -64,6 +64,13 @@ def build_parser() -> argparse.ArgumentParser:
     scaling.set_defaults(command=_scaling)
     _describe_cheapest(_add(commands, "cheapest", "rank methods by the cost of reaching a target"))
     _describe_export(_add(commands, "export", "write tables of all runs and of all iterations"))
+    compare = _add(
+        commands,
+        "compare",
+        "say what became better or worse between two folders of logs",
+        paths=("before", "BEFORE", "the logs before: a folder, or one log"),
+    )
+    _describe_compare(compare)
     return parser
 
 
@@ -179,6 +186,43 @@ def add_reduction(parser: argparse._ArgumentGroup) -> None:
     parser.add_argument(
         "--best-by", default="loss", metavar="QUANTITY", help="what is best (default: loss)"
     )
+
+
+def _describe_compare(compare: argparse.ArgumentParser) -> None:
+    compare.add_argument(
+        "after", type=path_argument, metavar="AFTER", help="the logs after: a folder, or one log"
+    )
+    compare.add_argument(
+        "--tolerance",
+        type=_share,
+        default=0.05,
+        metavar="SHARE",
+        help="exit with code 3 if a quantity is significantly worse, by more than this, such as "
+        "5%% or 0.05 (default: 5%%)",
+    )
+    compare.add_argument(
+        "--value",
+        action="append",
+        default=[],
+        metavar="QUANTITY",
+        help="compare this instead of loss and test_accuracy, such as best:loss; may be "
+        "repeated. Bytes and times are always compared",
+    )
+    compare.add_argument("--json", action="store_true", help="print JSON with full precision")
+    add_where(compare)
+    compare.set_defaults(command=_compare)
+
+
+def _share(text: str) -> float:
+    """Parse ``5%`` or ``0.05``."""
+    number = text.removesuffix("%")
+    try:
+        share = float(number) / (100 if number != text else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1:
+        raise argparse.ArgumentTypeError(f"expected a share such as 5% or 0.05, not {text!r}")
+    return share
 
 
 def _add(
@@ -349,6 +393,21 @@ def _scaling(options: argparse.Namespace) -> ExitCode:
     for path in drawn:
         sys.stdout.write(f"{path}\n")
     return ExitCode.OK
+
+
+def _compare(options: argparse.Namespace) -> ExitCode:
+    from analysis.compare import compare, show  # noqa: PLC0415
+    from analysis.runs import load_collection  # noqa: PLC0415
+    from lad_mpi.spec import parse_where  # noqa: PLC0415
+
+    where = None if options.where is None else parse_where(options.where)
+    before, after = (load_collection([one], where) for one in (options.before, options.after))
+    found = compare(before, after, options.value, options.tolerance)
+    if options.json:
+        sys.stdout.write(show.to_json(found) + "\n")
+    else:
+        show.print_comparison(found)
+    return ExitCode.REGRESSION if found.regressions else ExitCode.OK
 
 
 #: With a wrong value of these variables, matplotlib cannot be imported. We do not need them.

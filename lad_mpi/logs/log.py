@@ -149,6 +149,8 @@ class LogHead:
     packages : tuple of str
         ``"name version"`` of every package that provides a component. Format 2 only has
         this suite.
+    created : str
+        When the log was created, in ISO 8601 with the UTC offset.
     recorded : int
         T, the number of iterations in the log.
     format_version : int
@@ -165,6 +167,7 @@ class LogHead:
     data_digest: str | None
     packages: tuple[str, ...]
     uuid: str
+    created: str
     recorded: int
     format_version: int
 
@@ -209,7 +212,7 @@ class RunLog(LogHead):
     ----------
     path, status, failure, names, spec, spec_toml, identity, data_digest, packages
         As in :class:`LogHead`.
-    uuid, recorded, format_version
+    uuid, created, recorded, format_version
         As in :class:`LogHead`.
     iteration : ndarray of int64, shape (T,)
         Numbers of the recorded iterations, 0 to T - 1.

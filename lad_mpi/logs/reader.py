@@ -165,7 +165,7 @@ def _head(path: Path, file: h5py.File, tables: Mapping[str, Members]) -> dict[st
         "recorded": _count_rows(tables, is_growing=text["status"] == schema.STATUSES[0]),
         "format_version": version,
         "data_digest": text.get("data_digest"),
-        **{name: text[name] for name in ("status", "failure", "identity", "uuid")},
+        **{name: text[name] for name in ("status", "failure", "identity", "uuid", "created")},
         **lists,
     }
 
