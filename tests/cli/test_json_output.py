@@ -34,6 +34,7 @@ optimizer = { kind = "gd", step_size = 1e300 }
 SCALE = "scale strong spec.toml --ranks 1 --launches 1 --baseline none -o scaling"
 CASES = {
     "analysis-cheapest": "analysis cheapest logs --target 10",
+    "analysis-compare": "analysis compare logs logs",
     "analysis-scaling": "analysis scaling scaling",
     "analysis-table": "analysis table logs --target 10",
     "analysis-table --rows": "analysis table logs --rows name --columns coding.load",
