@@ -24,14 +24,15 @@ TEST     = $(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 INSTALL  = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Tests that start no other processes, so several can run at a time.
 ALONE    = $(wildcard tests/test_*.py) $(addprefix tests/,aggregation analysis attacks coding \
-             compression conformance cuda data doctor fuzz logs measure metrics models optimizers \
-             records slurm spec study theory training transport wire)
+             compression conformance cuda data doctor fuzz integrations logs measure metrics models \
+             optimizers records slurm spec study theory training transport wire)
 # A launcher hides the terminal from the ranks, so look for it here.
 PROGRESS = $$(test -t 2 && echo bar || echo lines)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo study scaling test test-serial test-mpi test-slurm test-wheel test-gpu \
-        test-peers test-torch test-browser test-long coverage docs lint audit reference clean
+        test-peers test-torch test-browser test-integrations test-long coverage docs lint audit \
+        reference clean
 
 help:  ## show this list
 	@echo "Targets:"
@@ -71,6 +72,10 @@ $(VENV)/.installed-torch: $(VENV)/.installed-test
 
 $(VENV)/.installed-browser: $(VENV)/.installed-test
 	$(INSTALL) playwright
+	@touch $@
+
+$(VENV)/.installed-integrations: $(VENV)/.installed-test
+	$(INSTALL) -e '.[integrations]'
 	@touch $@
 
 demo: $(VENV)/.installed  ## compare methods, then train a classifier: tables, figures
@@ -134,6 +139,9 @@ test-torch: $(VENV)/.installed-torch  ## train networks of PyTorch, and compare 
 # Skipped, with a message, if there is no Chromium.
 test-browser: $(VENV)/.installed-browser  ## open a report in Chromium: sort, filter, point, type
 	$(TEST) python -m pytest -m browser tests/browser
+
+test-integrations: $(VENV)/.installed-integrations  ## test integrations/ with ReFrame, hadolint, rattler-build
+	$(TEST) python -m pytest -m integrations tests/integrations
 
 test-long: $(VENV)/.installed-test  ## kill and resume runs; feed damaged files to every reader
 	LAD_MPI_TEST_PROFILE=long $(TEST) python -m pytest -m "not mpi" --timeout 3600 \

@@ -136,11 +136,13 @@ def _describe_table(table: argparse.ArgumentParser) -> None:
     formats = table.add_mutually_exclusive_group()
     formats.add_argument(
         "--format",
-        choices=("text", "markdown", "latex", "csv", "json"),
+        choices=("text", "markdown", "latex", "csv", "json", "fom"),
         default="text",
-        help="CSV and JSON have full precision (default: text)",
+        metavar="FORMAT",
+        help="text (default), markdown or latex; csv, json or fom with full precision. fom prints "
+        "lines `FOM METHOD/QUANTITY VALUE UNIT` for scripts",
     )
-    for name in ("json", "csv"):
+    for name in ("json", "csv", "fom"):
         formats.add_argument(
             f"--{name}", dest="format", action="store_const", const=name, help=f"--format {name}"
         )
@@ -318,7 +320,7 @@ def _add_metric(parser: argparse.ArgumentParser) -> None:
 
 
 def _table(options: argparse.Namespace) -> ExitCode:
-    from analysis import export, table  # noqa: PLC0415
+    from analysis import export, fom, table  # noqa: PLC0415
     from analysis.metrics import choose_metrics  # noqa: PLC0415
     from analysis.options import load_selected  # noqa: PLC0415
     from analysis.summary import summarise  # noqa: PLC0415
@@ -335,13 +337,16 @@ def _table(options: argparse.Namespace) -> ExitCode:
         sys.stdout.write(export.to_json(rows, collection) + "\n")
     elif options.format == "csv":
         sys.stdout.write(export.to_csv(rows, collection))
+    elif options.format == "fom":
+        sys.stdout.write(fom.to_lines(fom.of_methods(rows)))
+        _say_left_out(collection)
     else:
         table.print_tables(rows, collection)
     return ExitCode.OK
 
 
 def _pivot(options: argparse.Namespace, collection: Collection) -> ExitCode:
-    from analysis import grid  # noqa: PLC0415
+    from analysis import fom, grid  # noqa: PLC0415
     from analysis.options import read_quantities, read_reduction, split_keys  # noqa: PLC0415
     from analysis.pivot import pivot  # noqa: PLC0415
 
@@ -365,8 +370,11 @@ def _pivot(options: argparse.Namespace, collection: Collection) -> ExitCode:
         "latex": lambda: grid.to_latex(pivots),
         "csv": lambda: grid.to_csv(pivots),
         "json": lambda: grid.to_json(pivots, collection) + "\n",
+        "fom": lambda: fom.to_lines(fom.of_pivots(pivots)),
     }
     sys.stdout.write(texts[options.format]())
+    if options.format == "fom":
+        _say_left_out(collection)
     return ExitCode.OK
 
 
@@ -456,8 +464,7 @@ def _heatmap(options: argparse.Namespace) -> ExitCode:
 
 def _tell(collection: Collection, notes: Sequence[str]) -> None:
     """Say which logs were left out, and what a reader should know."""
-    for line in collection.describe_excluded():
-        sys.stderr.write(f"{_PROGRAM}: left out: {one_line(line)}\n")
+    _say_left_out(collection)
     for note in notes:
         sys.stderr.write(f"{_PROGRAM}: {one_line(note)}\n")
 
@@ -482,6 +489,11 @@ def _report(options: argparse.Namespace) -> ExitCode:
     )
     sys.stdout.write(f"{options.output}\n")
     return ExitCode.OK
+
+
+def _say_left_out(collection: Collection) -> None:
+    for line in collection.describe_excluded():
+        sys.stderr.write(f"{_PROGRAM}: left out: {one_line(line)}\n")
 
 
 def _scaling(options: argparse.Namespace) -> ExitCode:
