@@ -106,7 +106,7 @@ scaling: $(VENV)/.installed  ## measure the machine, scaling, cost against load;
 	    -o $(RESULTS)/scaling/$$study/figures || exit $$?; \
 	done
 	$(RUN) lad-mpi forecast $(RESULTS)/scaling/load --ranks 41 \
-	  --network latency=2us,bandwidth=25GB/s -o $(RESULTS)/scaling/forecast || test $$? = 1
+	  --network latency=2us,bandwidth=25GB/s
 
 test: test-serial test-mpi test-slurm  ## run the tests of this machine: serial, on more ranks, SLURM
 

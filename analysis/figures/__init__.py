@@ -6,7 +6,6 @@ from analysis.figures.save import (
     SCALING_FIGURES,
     drawings_of,
     save_figures,
-    save_forecast_figures,
     save_heatmap,
     save_scaling_figures,
 )
@@ -17,7 +16,6 @@ __all__ = [
     "SCALING_FIGURES",
     "drawings_of",
     "save_figures",
-    "save_forecast_figures",
     "save_heatmap",
     "save_scaling_figures",
 ]

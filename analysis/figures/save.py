@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from analysis.forecast import Forecast, Question
     from analysis.heatmap import HeatMap
     from analysis.runs import Collection
     from analysis.scaling.load import ScalingStudy
@@ -172,18 +171,6 @@ def save_scaling_figures(
     return _save(
         {name: partial(draw, study, rows) for name, draw in SCALING_FIGURES.items()}, folder
     )
-
-
-def save_forecast_figures(forecast: Forecast, question: Question, folder: Path) -> list[Path]:
-    """Draw the figures of a forecast and its question; see :func:`save_figures`."""
-    # Only these figures need SciPy.
-    from analysis.figures.forecast import forecast_iteration, forecast_target  # noqa: PLC0415
-
-    drawings: dict[str, Drawing] = {
-        "forecast_iteration": partial(forecast_iteration, forecast, question),
-        "forecast_target": partial(forecast_target, forecast, question),
-    }
-    return _save(drawings, folder)
 
 
 @contextmanager

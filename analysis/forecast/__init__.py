@@ -1,91 +1,83 @@
-"""Forecasts: a cost model fitted to measured runs, its check, and predictions elsewhere."""
+"""Forecasts: what measured methods would cost on other ranks and networks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from analysis.forecast.answer import Question, Row, cheapest, predict_rows
-from analysis.forecast.assumptions import assumptions
-from analysis.forecast.fit import Check, CostModel, fit_model, leave_out_largest
-from analysis.forecast.observe import Measured, observe
+from analysis.forecast.answer import Comparison, Question, Scenario, answer, compare
+from analysis.forecast.model import CostModel, fit_model
+from analysis.forecast.observe import Measured, observe, observe_others
 from analysis.target import Target, find_target
-from lad_mpi.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = [
-    "Check",
-    "CostModel",
-    "Forecast",
-    "Measured",
-    "Question",
-    "Row",
-    "cheapest",
-    "fit_model",
-    "forecast",
-    "leave_out_largest",
-    "observe",
-    "predict_rows",
-]
+    from lad_mpi.spec import Where
+
+__all__ = ["Forecast", "Question", "forecast"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Forecast:
-    """A forecast with its model, check and assumptions.
+    """A forecast with its model and check.
 
     Parameters
     ----------
     measured : Measured
         The measured cases.
     model : CostModel
-        The model, fitted to all cases.
-    check : Check
-        Prediction of the largest case by a model that was fitted without it.
-    rows : list of Row
+        The model of them.
+    scenarios : list of Scenario
         The predictions.
     target : Target or None
         The target, if one was given.
-    assumptions : list of str
-        What the rows assume.
+    checked : list of Comparison
+        Comparisons with later measurements, if some were given.
     """
 
     measured: Measured
     model: CostModel
-    check: Check
-    rows: list[Row]
+    scenarios: list[Scenario]
     target: Target | None
-    assumptions: list[str]
+    checked: list[Comparison]
+
+    @property
+    def failed(self) -> list[Comparison]:
+        """Comparisons outside their intervals, without oversubscribed ones."""
+        return [one for one in self.checked if not one.inside and not one.oversubscribed]
 
 
-def forecast(paths: Sequence[Path], question: Question) -> Forecast:
-    """Fit the model to the runs in folders, check it, and answer a question.
+def forecast(
+    paths: Sequence[Path],
+    question: Question,
+    *,
+    where: Where | None = None,
+    check: Sequence[Path] = (),
+) -> Forecast:
+    """Predict the costs of the methods in folders.
 
     Parameters
     ----------
     paths : sequence of Path
         Folders of scaling studies, or logs and folders of logs.
     question : Question
-        Sizes, networks and target.
+        Ranks, networks and target.
+    where : Where, optional
+        Use only the runs in ``paths`` that fulfil this condition.
+    check : sequence of Path
+        Later measurements to compare with their predictions.
 
     Raises
     ------
-    UsageError, LogFormatError, SpecError
-        There are too few cases, or a size or the target is not valid.
+    UsageError, LogFormatError
+        The logs cannot be used, or the question cannot be answered.
     """
-    measured = observe(paths)
-    runs = [run for members in measured.runs.values() for run in members]
+    measured = observe(paths, where)
+    runs = [run for method in measured.methods.values() for run in method.runs]
     target = None if question.target is None else find_target(question.target, runs)
-    check = leave_out_largest(measured)
     model = fit_model(measured.cases)
-    rows = predict_rows(measured, model, question, target)
-    if not rows:
-        raise UsageError(
-            "none of the --ranks can be predicted: communication was measured only on one rank, or "
-            "only on several",
-            hint="choose --ranks like those measured, or give a --network",
-        )
-    said = assumptions(measured, model, rows)
-    return Forecast(measured, model, check, rows, target, said)
+    scenarios = answer(measured, model, question, target)
+    checked = compare(model, observe_others(check, measured), question) if check else []
+    return Forecast(measured, model, scenarios, target, checked)

@@ -1,156 +1,87 @@
-"""The assumptions of a forecast, and how far it extrapolates."""
+"""What a forecast assumes, and how far it goes beyond the measurements."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
-from analysis.forecast.workload import TERMS, features
-from analysis.timing import COMMUNICATION
+from analysis.forecast.answer import AS_MEASURED, measured_networks
+from analysis.forecast.observe import hosted_devices
+from analysis.statistics import CONFIDENCE, EACH_OF_TWO, least_count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from analysis.forecast.answer import Row
-    from analysis.forecast.fit import CostModel
-    from analysis.forecast.observe import Measured
-
-#: A size is beyond the measured range if it exceeds its maximum by this factor.
-_BEYOND = 1.05
-_SIZES = (
-    ("ranks", "P"),
-    ("load", "d"),
-    ("dimension", "Q"),
-    ("samples", "samples of a subset in an iteration"),
-)
+    from analysis.forecast import Forecast
 
 
-def assumptions(measured: Measured, model: CostModel, rows: Sequence[Row]) -> list[str]:
-    """List what the rows assume."""
-    said = [*_sizes(measured, rows), *_devices(measured, rows), *_network(measured, rows)]
-    said += [*_costs(rows), *_terms(model, rows), *_errors(rows)]
-    errors = []
-    if any(row.network is None for row in rows):
-        errors.append(f"the model errs by {model.error:.0%}")
-    if any(row.network is not None for row in rows):
-        errors.append(f"without communication the model errs by {model.work_error:.0%}")
-    said.append(
-        f"{' and '.join(errors)} (root mean square over {model.degrees} cases, each predicted "
-        "from the others), and by no more outside the measured range."
-    )
+def reading_notes(forecast: Forecast) -> list[str]:
+    """Explain how to read the intervals."""
+    said = [f"[low, high]: interval of {CONFIDENCE:.0%} for a new launch."]
+    costs = [row.cost_s for scenario in forecast.scenarios for row in scenario.rows]
+    if forecast.target is not None and any(cost and cost.coverage is None for cost in costs):
+        said.append(
+            "(low … high): from the fewest iterations of a seed at a fast iteration to the most at "
+            "a slow one. It has no stated coverage; an interval needs "
+            f"{least_count(EACH_OF_TWO)} seeds."
+        )
     return said
 
 
-def _sizes(measured: Measured, rows: Sequence[Row]) -> Iterator[str]:
-    for name, letter in _SIZES:
-        known = max(float(getattr(case.workload, name)) for case in measured.cases)
-        asked = max(float(getattr(row.workload, name)) for row in rows)
-        if asked > _BEYOND * known:
-            times = f"{_times(asked / known)} times the largest measured, {round(known)}"
-            yield f"{letter} = {round(asked)} is {times}."
-
-
-def _devices(measured: Measured, rows: Sequence[Row]) -> Iterator[str]:
-    known = max(case.workload.devices for case in measured.cases)
-    largest = max((row.workload for row in rows), key=lambda w: w.devices)
-    if largest.devices > known:
-        yield (
-            f"N = {largest.devices} devices instead of {known}, so that every rank has one, and "
-            f"f = {largest.byzantine} in proportion."
-        )
-
-
-def _network(measured: Measured, rows: Sequence[Row]) -> Iterator[str]:
-    given = list(dict.fromkeys(row.network for row in rows if row.network is not None))
-    if given:
-        yield (
-            f"communication follows the model of {'; '.join(map(str, given))}: a binomial tree, "
-            "and one link into the server. Waiting for uneven ranks, the work of MPI and other "
-            "traffic are not included. Nothing of it was measured."
-        )
-        if any(run.spec.get("overlap") for case in measured.cases for run in case.runs):
-            yield "no work overlaps with the gather, although it did in the measured runs."
-    emulated = sorted({r.emulated_network for case in measured.cases for r in case.runs} - {""})
-    if emulated and any(row.network is None for row in rows):
-        names = "; ".join(emulated)
-        yield f"part of the measured communication is that of emulated networks, {names}."
-    known = max(case.workload.ranks for case in measured.cases)
-    if any(row.network is None and row.workload.ranks > known for row in rows):
-        yield (
-            f"communication grows as it did up to P = {known}, on the links of that machine; "
-            "use --network for others."
-        )
-
-
-def _costs(rows: Sequence[Row]) -> Iterator[str]:
-    kinds = sorted({kind for row in rows for kind in row.workload.undeclared})
-    if kinds:
-        yield f"{', '.join(kinds)}: no cost is declared, so the work is assumed to grow as N Q."
-
-
-def _terms(model: CostModel, rows: Sequence[Row]) -> Iterator[str]:
-    for term in TERMS:
-        told = [row for row in rows if not (term == COMMUNICATION and row.network is not None)]
-        used = [
-            (features(term, row.workload)[-1], group, model.fits[term, group])
-            for row in told
-            for group in [row.workload.group(term)]
-        ]
-        what = list(TERMS[term])[-1]
-        above = [x / fit.greatest for x, _, fit in used if x > _BEYOND * fit.greatest > 0]
-        below = [x / fit.least for x, _, fit in used if 0 < _BEYOND * x < fit.least]
-        if above:
-            most = _times(max(above))
-            yield f"{term} grows with: {what}; here up to {most} times the largest measured."
-        if below:
-            least = _times(min(below))
-            yield f"{term} falls with: {what}; here to {least} of the smallest measured."
-        fixed = [group for _, group, fit in used if fit.proportional]
-        if fixed and (above or below):
-            groups = "; ".join(dict.fromkeys(fixed))
-            yield (
-                f"{term} of {groups}: this was not varied, so all of the time is assumed to be "
-                "proportional to it, although some of it may be constant."
-            )
-
-
-def _errors(rows: Sequence[Row]) -> Iterator[str]:
-    moved = [
-        row
-        for row in rows
-        if row.source is not None
-        and (row.source.devices, row.source.dimension)
-        != (row.workload.devices, row.workload.dimension)
-    ]
-    if not moved:
-        return
-    row = max(moved, key=lambda row: (not math.isnan(_scatter(row)), _scatter(row)))
-    old, new = row.source, row.workload
-    if old is None:
-        return
-    more = _scatter(row)
-    law = "are no longer equal"
-    if math.isfinite(more):
-        law = f"scatter {_times(more)} times as much"
-    law = f" By the law of the dispersion, honest messages {law} there at d = {round(new.load)}."
-    yield (
-        f"the iterations to the target at N = {new.devices} and Q = {new.dimension} are those of "
-        f"the logs, at N = {old.devices} and Q = {old.dimension}.{'' if math.isnan(more) else law}"
+def assumptions(forecast: Forecast) -> list[str]:
+    """List what the predictions assume."""
+    model = forecast.model
+    load = (
+        "the processors and their other load are as during the measurements. There, the time of "
+        f"an iteration without the network varied by {model.spread:.0%} between launches "
+        f"(standard deviation; degrees of freedom: {model.degrees})."
     )
+    said = [load, *_network(forecast), *_ranks(forecast)]
+    if forecast.target is not None:
+        said.append(
+            "the iterations to the target are those of the logs. An evaluation shows the target, "
+            "so a run may have reached it earlier."
+        )
+    return said
 
 
-def _times(factor: float) -> str:
-    return f"{factor:.0f}" if factor >= 100 else f"{factor:.3g}"
+def _network(forecast: Forecast) -> Iterator[str]:
+    given = dict.fromkeys(scenario.network for scenario in forecast.scenarios)
+    given.pop(AS_MEASURED, None)
+    if not given:
+        return
+    yield (
+        f"{'; '.join(given)}: every device and the server are machines with one link each. A "
+        "broadcast is a binomial tree over them, and all messages share the link of the server. "
+        "There is no other traffic."
+    )
+    rows = [row for scenario in forecast.scenarios for row in scenario.rows]
+    crowded = [row for row in rows if hosted_devices(row.devices, row.ranks) > 1]
+    if crowded:
+        yield (
+            "a rank does the work of several devices. For devices that are machines of their own, "
+            f"use --ranks {max(row.devices for row in crowded) + 1}."
+        )
+    if not given.keys() <= measured_networks(forecast.model).keys():
+        if any(row.iteration.measured_ranks == row.ranks for row in rows):
+            yield "on another network, MPI and waiting take at most as long as measured."
+        if any(case.overlap for own in forecast.model.cases.values() for case in own):
+            yield "with overlap, the server does between none and all of its work meanwhile."
 
 
-def _scatter(row: Row) -> float:
-    """Return the expected dispersion of a row over that of the runs its iterations come from.
-
-    NaN if the code has no law.
-    """
-    if row.source is None:
-        return 1.0
-    before, after = row.source.scatter, row.workload.scatter
-    if before == 0:
-        return 1.0 if after == 0 else math.inf
-    return after / before
+def _ranks(forecast: Forecast) -> Iterator[str]:
+    moved: dict[tuple[int, int], tuple[int, int]] = {}
+    for scenario in forecast.scenarios:
+        for row in scenario.rows:
+            before = row.iteration.measured_ranks
+            if before != scenario.ranks:
+                moved[before, scenario.ranks] = (
+                    hosted_devices(row.devices, before),
+                    hosted_devices(row.devices, scenario.ranks),
+                )
+    for (before, after), (old, new) in moved.items():
+        yield (
+            f"P = {after} was not measured; the closest is P = {before}. A rank hosts {new} "
+            f"instead of {old} devices. Their work is partly constant and partly proportional to "
+            "their number. MPI and waiting take at most as long as the work, in addition to the "
+            "measured overhead."
+        )

@@ -1,175 +1,193 @@
-"""Measured cases: the times of launches of the same work, by term."""
+"""Measured cases: the times of a method on a number of ranks and a network."""
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.families import rule_and_codec
-from analysis.forecast.workload import TERMS, Workload, payload_bytes, workload_of
+from analysis.keys import select
+from analysis.methods import group_runs
 from analysis.runs import load_collection
 from analysis.scaling import load_scaling, summarise_scaling
-from analysis.text import natural_key, tell_apart
-from analysis.timing import COMMUNICATION, after_warmup, iteration_seconds, phase_seconds
-from lad_mpi.errors import LadError, UsageError
-from lad_mpi.metrics.names import UPLINK_BYTES
+from analysis.timing import (
+    DEVICE_PHASES,
+    SERVER_PHASES,
+    counted_iterations,
+    iteration_seconds,
+    phase_seconds,
+)
+from lad_mpi.errors import ParameterError, UsageError
+from lad_mpi.metrics.names import DOWNLINK_BYTES, UPLINK_BYTES
+from lad_mpi.network import Network, build_network
 from lad_mpi.records.scaling import SCALING_FILE
-from lad_mpi.spec import flatten
+from lad_mpi.types import device_ranks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from lad_mpi.logs import RunLog
+    from analysis.methods import Method
+    from lad_mpi.logs import Launch, RunLog
+    from lad_mpi.spec import Where
 
-
-#: Three cases for the fit, and one to be predicted from them.
-LEAST_CASES = 4
+#: The rest of an iteration: MPI and waiting, beyond the time of an emulated network.
+OVERHEAD = "overhead"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MeasuredCase:
-    """Launches of the same work.
+    """The launches of a method on a number of ranks and a network.
 
     Parameters
     ----------
     method : str
-        Rule, codec and other differences between methods, without load and sizes.
-    workload : Workload
-        The sizes.
-    seconds : tuple of dict of float
-        Seconds by term for each launch, medians over iterations.
-    runs : tuple of RunLog
-        Logs of the launches.
+        Label of the method.
+    ranks, devices : int
+        P and N.
+    network : Network or None
+        The emulated network; None for the real one.
+    uplink_bytes, downlink_bytes : float
+        Bytes of all messages of an iteration, and of a broadcast.
+    kinds : dict of str
+        The components that do the work of each phase of a device, as text.
+    shared_compute, overlap, oversubscribed : bool
+        As in :class:`~analysis.facts.Conditions`.
+    launches : tuple of dict of float
+        Seconds of an iteration by phase and ``OVERHEAD`` for each launch. They add up to the
+        median time of an iteration without the time of the emulated network.
     """
 
     method: str
-    workload: Workload
-    seconds: tuple[Mapping[str, float], ...]
-    runs: tuple[RunLog, ...]
+    ranks: int
+    devices: int
+    network: Network | None
+    uplink_bytes: float
+    downlink_bytes: float
+    kinds: Mapping[str, str]
+    shared_compute: bool
+    overlap: bool
+    oversubscribed: bool
+    launches: tuple[Mapping[str, float], ...]
 
     @property
-    def name(self) -> str:
-        """The method and the sizes."""
-        w = self.workload
-        return f"{self.method}: P={w.ranks}, N={w.devices}, d={round(w.load)}, Q={w.dimension}"
+    def hosted(self) -> int:
+        """Number of devices on the rank that hosts most."""
+        return hosted_devices(self.devices, self.ranks)
 
     @property
-    def total_s(self) -> float:
-        """Training time of an iteration in seconds, median over launches."""
-        return float(np.median([sum(launch.values()) for launch in self.seconds]))
+    def totals_s(self) -> list[float]:
+        """Training time of an iteration in seconds, for each launch."""
+        sent = 0.0 if self.network is None else self.network_s(self.network)
+        return [sent + sum(launch.values()) for launch in self.launches]
 
-    @property
-    def work_s(self) -> float:
-        """The same without communication."""
-        work = [sum(launch.values()) - launch[COMMUNICATION] for launch in self.seconds]
-        return float(np.median(work))
-
-    @property
-    def oversubscribed(self) -> bool:
-        """Whether any launch had more threads than processors."""
-        return any(run.provenance.get("oversubscribed", False) for run in self.runs)
+    def network_s(self, network: Network) -> float:
+        """Return the seconds of a broadcast and a gather on a network."""
+        sent = network.broadcast_s(self.downlink_bytes, self.devices)
+        return sent + network.gather_s(self.uplink_bytes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
-    """The measurements that a forecast starts from.
+    """The measurements in some folders.
 
     Parameters
     ----------
     cases : tuple of MeasuredCase
-        Cases that the model is fitted to.
-    runs : dict of tuple of RunLog
-        All runs by method, including oversubscribed ones, whose errors are valid.
+        The cases.
+    methods : dict of Method
+        All methods by label, with their runs.
     void : tuple of str
         Why the times are void; empty if they are valid.
-    excluded : tuple of str
-        What was left out, and why.
+    excluded, notes : tuple of str
+        What was left out and why, and remarks on the methods.
     """
 
     cases: tuple[MeasuredCase, ...]
-    runs: dict[str, tuple[RunLog, ...]]
+    methods: dict[str, Method]
     void: tuple[str, ...]
     excluded: tuple[str, ...]
+    notes: tuple[str, ...]
 
     @property
-    def largest(self) -> MeasuredCase:
-        """The largest case that the others cover: by ranks, then load, then dimension."""
-        for case in sorted(self.cases, key=_size, reverse=True):
-            others = [other.workload for other in self.cases if other is not case]
-            known = {group for workload in others for group in workload.groups}
-            if known.issuperset(case.workload.groups):
-                return case
-        raise UsageError(
-            "no two cases have the same rule, codec and code, so none can be predicted from the "
-            "others",
-            hint="measure each method at several loads: lad-mpi scale … --over load=1,5,10,20",
-        )
+    def machines(self) -> list[str]:
+        """Processors and GPUs of the machines."""
+        timings = [timing for method in self.methods.values() for timing in method.timings]
+        return sorted({timing.conditions.machine for timing in timings})
 
 
-def observe(paths: Sequence[Path]) -> Measured:
-    """Read the times of the runs in scaling studies and folders of logs.
+def hosted_devices(devices: int, ranks: int) -> int:
+    """Return the number of devices on the rank that hosts most.
+
+    Examples
+    --------
+    >>> hosted_devices(100, 4), hosted_devices(100, 1)
+    (34, 100)
+    """
+    return -(-devices // device_ranks(ranks))
+
+
+def observe(paths: Sequence[Path], where: Where | None = None) -> Measured:
+    """Read the measurements that a forecast starts from.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Folders of scaling studies, or logs and folders of logs.
+    where : Where, optional
+        Use only the runs that fulfil this condition.
 
     Raises
     ------
     UsageError, LogFormatError
-        There are no runs or too few cases, or the runs come from different machines.
+        There are no runs with times, or they come from different machines.
     """
     runs, void, excluded = _read(paths)
-    machines = sorted({str(run.provenance.get("cpu_model", "")) for run in runs})
-    if len(machines) > 1:
+    selected = select(runs, where)
+    if where is not None and not selected:
+        raise UsageError(f"none of the {len(runs)} runs fulfils --where {where.text}")
+    found = _measured(selected, void, excluded)
+    if len(found.machines) > 1:
         raise UsageError(
-            f"the runs come from different machines: {', '.join(machines)}",
-            hint="name only studies of one machine",
+            f"the runs come from different machines: {'; '.join(found.machines)}",
+            hint="name only runs of one machine, and use --check for those of another",
         )
-    methods = find_methods(runs)
-    cases = [
-        case for method, members in methods.items() for case in _cases_of(method, members, excluded)
+    clean = tuple(case for case in found.cases if not case.oversubscribed)
+    if not clean:
+        reason = "all runs were oversubscribed: more threads than processors"
+        return replace(found, void=(*found.void, reason))
+    crowded = [
+        f"{case.method}, P = {case.ranks}: oversubscribed, more threads than processors"
+        for case in found.cases
+        if case.oversubscribed
     ]
-    chosen, crowded = _choose(cases, excluded)
-    return Measured(tuple(chosen), methods, (*void, *crowded), tuple(excluded))
+    return replace(found, cases=clean, excluded=(*found.excluded, *crowded))
 
 
-def term_seconds(run: RunLog) -> dict[str, float]:
-    """Split the training time of an iteration into the terms of the cost model.
-
-    Time that belongs to no other term, including collectives with one rank, is communication.
-    """
-    work = phase_seconds(run)
-    total = float(np.median(after_warmup(run, iteration_seconds(run))))
-    seconds = {term: work.get(term, 0.0) for term in TERMS if term != COMMUNICATION}
-    return {**seconds, COMMUNICATION: max(0.0, total - sum(seconds.values()))}
-
-
-def measured_workload(run: RunLog) -> Workload:
-    """Return the sizes of the run in a log.
+def observe_others(paths: Sequence[Path], known: Measured) -> Measured:
+    """Read later measurements, to check a forecast. Leave out the runs that it starts from.
 
     Raises
     ------
-    SpecError
-        A component is not installed.
+    UsageError, LogFormatError
+        There are no other runs with times.
     """
-    dimension = dimension_of(run)
-    return workload_of(run.spec, run.ranks, dimension, header_bytes(run))
+    runs, void, excluded = _read(paths)
+    used = {run.uuid for method in known.methods.values() for run in method.runs}
+    others = [run for run in runs if run.uuid not in used]
+    if not others:
+        raise UsageError("--check: the forecast starts from all of these runs, so name others")
+    return _measured(others, void, excluded)
 
 
-def dimension_of(run: RunLog) -> int:
-    """Return Q. The spec does not contain it if the data come from a file."""
-    if run.final is None:
-        raise UsageError(
-            f"{run.path} has no final model", hint="complete the run, or leave this log out"
-        )
-    return int(run.final.model.size)
-
-
-def header_bytes(run: RunLog) -> float:
-    """Return the bytes of a message without its payload."""
-    slot = float(np.median(run.traffic[UPLINK_BYTES])) / int(run.spec["devices"]["count"])
-    return slot - payload_bytes(run.spec, dimension_of(run))
+def _measured(runs: Sequence[RunLog], void: Sequence[str], excluded: list[str]) -> Measured:
+    methods, notes = group_runs({run.uuid: run for run in runs}.values())
+    cases = [case for method in methods for case in _cases_of(method, excluded)]
+    if not cases:
+        raise UsageError("no run has times that can be used\n  " + "\n  ".join(excluded))
+    labels = {method.label: method for method in methods}
+    return Measured(tuple(cases), labels, tuple(void), tuple(excluded), tuple(notes))
 
 
 def _read(paths: Iterable[Path]) -> tuple[list[RunLog], list[str], list[str]]:
@@ -190,81 +208,51 @@ def _read(paths: Iterable[Path]) -> tuple[list[RunLog], list[str], list[str]]:
     return runs, void, excluded
 
 
-def _cases_of(method: str, runs: Sequence[RunLog], excluded: list[str]) -> list[MeasuredCase]:
-    groups: dict[Workload, list[RunLog]] = {}
-    for run in runs:
-        found = _workload_or_reason(run)
-        if isinstance(found, str):
-            excluded.append(f"{run.path.name}: {found}")
-        else:
-            groups.setdefault(found, []).append(run)
-    return [
-        MeasuredCase(
-            method, workload, tuple(term_seconds(run) for run in launches), tuple(launches)
-        )
-        for workload, launches in groups.items()
-    ]
+def _cases_of(method: Method, excluded: list[str]) -> list[MeasuredCase]:
+    groups: dict[tuple[int, str], list[tuple[RunLog, Launch]]] = {}
+    for timing in method.timings:
+        key = (timing.conditions.ranks, timing.conditions.emulated_network)
+        groups.setdefault(key, []).extend(timing.launches)
+    found = [_case(method, launches) for launches in groups.values()]
+    excluded += [case for case in found if isinstance(case, str)]
+    return [case for case in found if not isinstance(case, str)]
 
 
-def _workload_or_reason(run: RunLog) -> Workload | str:
-    if len({launch.ranks for launch in run.launches if launch.first < launch.stop}) > 1:
-        return "it was resumed with another number of ranks"
+def _case(method: Method, launches: Sequence[tuple[RunLog, Launch]]) -> MeasuredCase | str:
+    """Return the case of some launches, or why there is none."""
+    run, launch = launches[0]
+    emulated = run.spec.get("network", {}).get("emulate")
     try:
-        return measured_workload(run)
-    except LadError as error:
-        return error.message
+        network = build_network(emulated) if emulated else None
+    except ParameterError as error:
+        return f"{run.path}: network.emulate: {error.message}"
+    sizes = MeasuredCase(
+        method=method.label,
+        ranks=launch.ranks,
+        devices=int(method.table("devices").get("count", 1)),
+        network=network,
+        uplink_bytes=float(np.median(run.traffic[UPLINK_BYTES])),
+        downlink_bytes=float(np.median(run.traffic[DOWNLINK_BYTES])),
+        kinds=_kinds(method),
+        shared_compute=run.spec.get("compute") == "shared",
+        overlap=bool(run.spec.get("overlap", False)),
+        oversubscribed=any(one.provenance.get("oversubscribed", False) for _, one in launches),
+        launches=(),
+    )
+    sent = 0.0 if network is None else sizes.network_s(network)
+    return replace(sizes, launches=tuple(_seconds(*one, sent) for one in launches))
 
 
-def _choose(
-    cases: Sequence[MeasuredCase], excluded: list[str]
-) -> tuple[Sequence[MeasuredCase], list[str]]:
-    """Drop oversubscribed cases if there are enough others. If not, the forecast is void."""
-    if len(cases) < LEAST_CASES:
-        raise UsageError(
-            f"{len(cases)} cases were measured; a forecast needs {LEAST_CASES}: three for the "
-            "fit, and the largest to be predicted from them",
-            hint="measure more: lad-mpi scale strong SPEC.toml --ranks 2,3 --over load=1,5,10,20",
-        )
-    clean = [case for case in cases if not case.oversubscribed]
-    if len(clean) == len(cases):
-        return cases, []
-    if len(clean) >= LEAST_CASES:
-        excluded += [f"{case.name}: oversubscribed" for case in cases if case.oversubscribed]
-        return clean, []
-    return cases, ["runs were oversubscribed: more threads than processors"]
+def _kinds(method: Method) -> dict[str, str]:
+    backend = method.table("backend")
+    common = f"{backend.get('kind')} {backend.get('dtype')}"
+    tables = zip(DEVICE_PHASES, ("model", "coding", "compression"), strict=True)
+    return {phase: f"{method.table(name).get('kind')}, {common}" for phase, name in tables}
 
 
-def _size(case: MeasuredCase) -> tuple[Any, ...]:
-    w = case.workload
-    return w.ranks, w.load, w.dimension, w.devices, case.method
-
-
-#: Parts of a spec that a forecast varies, and parts that do not change an iteration.
-_SIZES = {
-    "coding": ("load",),
-    "data": ("dimension", "samples_per_subset"),
-    "devices": ("count", "byzantine", "assumed_byzantine", "batch_size"),
-}
-_IDLE = ("name", "seed", "iterations", "logging", "safety")
-
-
-def find_methods(runs: Sequence[RunLog]) -> dict[str, tuple[RunLog, ...]]:
-    """Group runs by method, in natural order of the names."""
-    groups: dict[str, list[RunLog]] = defaultdict(list)
-    for run in runs:
-        groups[json.dumps(_without_sizes(run.spec), sort_keys=True, default=str)].append(run)
-    specs = [_without_sizes(members[0].spec) for members in groups.values()]
-    names = [rule_and_codec(members[0].spec) for members in groups.values()]
-    labels = tell_apart(names, [flatten(spec) for spec in specs])
-    named = {label: tuple(runs) for label, runs in zip(labels, groups.values(), strict=True)}
-    return {label: named[label] for label in sorted(named, key=natural_key)}
-
-
-def _without_sizes(spec: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: {name: item for name, item in value.items() if name not in _SIZES.get(key, ())}
-        if isinstance(value, dict)
-        else value
-        for key, value in spec.items()
-        if key not in _IDLE
-    }
+def _seconds(run: RunLog, launch: Launch, sent_s: float) -> dict[str, float]:
+    """Split an iteration of a launch, except the time of an emulated network."""
+    medians = phase_seconds(run, launch)
+    seconds = {phase: medians.get(phase, 0.0) for phase in (*DEVICE_PHASES, *SERVER_PHASES)}
+    total = float(np.median(iteration_seconds(run)[counted_iterations(run, launch)]))
+    return {**seconds, OVERHEAD: total - sum(seconds.values()) - sent_s}

@@ -1,8 +1,7 @@
-"""How the arithmetic of a rule grows, in terms that can be evaluated and shown."""
+"""How the arithmetic of a rule grows, as a sum of terms."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 _POWERS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -38,18 +37,6 @@ class Term:
         text = " ".join(filter(None, factors))
         return f"{text}{' · ' if self.log_n else ' '}{_power('Q', self.Q)}".strip(" ·") or "1"
 
-    def size(self, num_messages: int, num_byzantine: int, dimension: int) -> float:
-        """Return the product for some sizes; a number of steps counts as 1."""
-        logarithm = math.log2(max(2, num_messages))
-        choices = math.comb(num_messages, num_byzantine) if self.choices else 1
-        return float(
-            num_messages**self.n
-            * logarithm**self.log_n
-            * num_byzantine**self.f
-            * dimension**self.Q
-            * choices**self.choices
-        )
-
 
 @dataclass(frozen=True, slots=True, init=False)
 class Cost:
@@ -80,11 +67,6 @@ class Cost:
     def takes_pairs(self) -> bool:
         """Whether all pairs of messages are compared, coordinate by coordinate."""
         return any(term.n >= 2 and term.Q >= 1 for term in self.terms)
-
-    @property
-    def leading(self) -> Term:
-        """The term that grows fastest with Q; of several, the one that grows fastest with n."""
-        return max(self.terms, key=lambda term: (term.Q, term.n, term.log_n))
 
 
 def _power(letter: str, power: int) -> str:

@@ -10,6 +10,7 @@ from lad_mpi.cli.analysis import import_analysis
 from lad_mpi.cli.arguments import refuse_ranks, whole_numbers
 from lad_mpi.errors import ExitCode, ParameterError, UsageError
 from lad_mpi.network import parse_network
+from lad_mpi.spec import parse_where
 
 if TYPE_CHECKING:
     import argparse
@@ -18,28 +19,23 @@ if TYPE_CHECKING:
 
 
 def forecast(options: argparse.Namespace) -> ExitCode:
-    """Fit a cost model to measured runs, check it, and predict other sizes."""
+    """Predict the costs of measured methods on other ranks and networks."""
     refuse_ranks("lad-mpi forecast reads logs, and was started on several ranks")
     package = _import("analysis.forecast", "a forecast needs SciPy")
+    ranks = () if options.ranks is None else whole_numbers("--ranks", options.ranks, "10,100")
     question = package.Question(
-        ranks=_sizes("--ranks", options.ranks),
-        loads=_sizes("--load", options.load),
-        dimensions=_sizes("--dimension", options.dimension),
-        networks=tuple(_network(text) for text in options.network),
+        ranks=tuple(dict.fromkeys(ranks)),
+        networks={text: _network(text) for text in options.network},
         target=options.target,
     )
-    found = package.forecast(options.study, question)
-    drawn = []
-    if options.output is not None:
-        figures = importlib.import_module("analysis.cli").import_figures()
-        drawn = figures.save_forecast_figures(found, question, options.output)
+    where = None if options.where is None else parse_where(options.where)
+    found = package.forecast(options.study, question, where=where, check=options.check)
     table = importlib.import_module("analysis.forecast.table")
     if options.json:
         sys.stdout.write(table.to_json(found) + "\n")
     else:
         table.print_tables(found)
-        sys.stdout.writelines(f"{path}\n" for path in drawn)
-    return ExitCode.OK if found.check.passed else ExitCode.FAILED
+    return ExitCode.FAILED if found.failed else ExitCode.OK
 
 
 def _import(name: str, needs: str) -> Any:
@@ -50,10 +46,6 @@ def _import(name: str, needs: str) -> Any:
         raise UsageError(
             f"{needs}, which cannot be imported ({error})", hint="pip install 'lad_mpi[analysis]'"
         ) from error
-
-
-def _sizes(option: str, text: str | None) -> tuple[int, ...]:
-    return () if text is None else tuple(dict.fromkeys(whole_numbers(option, text, "10,100")))
 
 
 def _network(text: str) -> Network:

@@ -258,11 +258,11 @@ def add_forecast(commands: Commands) -> None:
     forecast = add_command(
         commands,
         "forecast",
-        "predict times at other sizes and on other networks",
-        "Fit a cost model to the runs of scaling studies or of folders of logs. Predict the time "
-        "of an iteration, and the time to a target, at other ranks, loads, dimensions and "
-        "networks, and list the assumptions. As a check, predict the largest measured case from "
-        "the others. The exit code is 1 if the check fails.",
+        "predict costs on other ranks and networks",
+        "Predict the time of an iteration, and the time to a target, of measured methods on other "
+        "numbers of ranks and other networks. Rank the methods, with intervals, and list the "
+        "assumptions. With --check, compare the predictions with later measurements; the exit "
+        "code is 1 if one is outside its interval.",
     )
     forecast.add_argument(
         "study",
@@ -271,30 +271,33 @@ def add_forecast(commands: Commands) -> None:
         metavar="STUDY",
         help="folder of a scaling study, or of logs (*.h5)",
     )
-    measured = "(default: as measured)"
-    forecast.add_argument("--ranks", metavar="P,P", help=f"numbers of ranks {measured}")
-    forecast.add_argument("--load", metavar="D,D", help=f"subsets per device {measured}")
-    forecast.add_argument("--dimension", metavar="Q,Q", help=f"length of the model {measured}")
+    forecast.add_argument("--ranks", metavar="P,P", help="numbers of ranks (default: as measured)")
     forecast.add_argument(
         "--network",
         action="append",
         default=[],
         metavar="TEXT",
-        help="replace the measured communication by a network, such as "
-        "latency=2us,bandwidth=25GB/s; may be repeated",
+        help="a network, such as latency=1ms,bandwidth=40Mbit/s, instead of the measured one; may "
+        "be repeated",
     )
     forecast.add_argument(
         "--target",
         metavar="[METRIC=]VALUE",
-        help="also show the time to reach a value of a metric of the logs, such as "
+        help="also rank the methods by the time to reach a value of a metric of the logs, such as "
         "test_accuracy=0.9; a number alone is a loss",
     )
     forecast.add_argument(
-        "-o",
-        "--output",
+        "--where",
+        metavar="CONDITION",
+        help="only use runs that fulfil a condition, e.g. 'attack=ipm and devices.byzantine>=20'",
+    )
+    forecast.add_argument(
+        "--check",
         type=path_argument,
-        metavar="FOLDER",
-        help="also draw figures, into this folder",
+        action="append",
+        default=[],
+        metavar="STUDY",
+        help="compare the predictions with these runs; may be repeated",
     )
     add_json(forecast)
     forecast.set_defaults(module="forecast", function="forecast")

@@ -169,7 +169,7 @@ class PenalizedModel(Model, Protocol):
 class CountedModel(Model, Protocol):
     """A model that says how large it is and how much work its gradient is.
 
-    Bounds and forecasts of the compute phase use it, before any data are read.
+    Bounds of the compute phase use it, before any data are read.
     """
 
     def dimension_of(self, form: SampleForm) -> int:

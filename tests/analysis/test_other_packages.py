@@ -4,8 +4,6 @@ import pytest
 
 from analysis.exact import exact_reference, is_exact
 from analysis.families import load_families, load_of
-from analysis.forecast import Question, forecast
-from analysis.forecast.workload import workload_of
 from analysis.runs import load_collection
 from analysis.scaling.bounds import phase_bounds, sizes_of
 from analysis.summary import summarise
@@ -90,7 +88,6 @@ def mylab(install):
 def test_the_work_of_a_rule_is_the_cost_that_it_declares(write_run, kind, own):
     """``O(n² Q)`` counted as linear, because the suite wrote ``n²Q``."""
     theirs, ours = ({"aggregation": {"kind": name, "pre": []}} for name in (kind, own))
-    assert workload_of(theirs, 3, 100, 32).rule_work == workload_of(ours, 3, 100, 32).rule_work
     sizes = sizes_of(read_log(write_run("theirs.h5", **theirs)))
     assert sizes == sizes_of(read_log(write_run("ours.h5", **ours)))
     assert sizes.gram == (kind == "pairs")
@@ -99,16 +96,6 @@ def test_the_work_of_a_rule_is_the_cost_that_it_declares(write_run, kind, own):
 def test_a_cost_in_words_is_refused_and_not_guessed():
     with pytest.raises(SpecError, match=r"has cost = 'O\(n² Q\)'; expected cost: ClassVar\[Cost\]"):
         parse_spec({"aggregation": {"kind": "misstated"}})
-
-
-def test_a_forecast_says_whose_cost_it_does_not_know(write_run, tmp_path):
-    for load in (1, 2, 5, 10):
-        write_run(
-            f"lad{load}.h5", coding={"load": load}, aggregation={"kind": "silent", "pre": []},
-            seconds={"compute": 0.1 * load, "gather": 0.4 + 0.1 * load},
-        )  # fmt: skip
-    said = forecast([tmp_path / "study"], Question()).assumptions
-    assert "silent: no cost is declared, so the work is assumed to grow as N Q." in said
 
 
 def test_a_code_says_itself_whether_it_is_exact(write_run, tmp_path):

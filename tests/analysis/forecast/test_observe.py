@@ -2,59 +2,78 @@
 
 import pytest
 
-from analysis.forecast import Question, cheapest, fit_model, observe, predict_rows
-from analysis.forecast.answer import progress_to
-from analysis.target import find_target, first_step
+from analysis.forecast.observe import OVERHEAD, hosted_devices, observe, observe_others
 from lad_mpi.errors import UsageError
-from lad_mpi.logs import read_log
+from lad_mpi.network import Network
+from lad_mpi.spec import parse_where
 
 # Of the log fixture: 0.1 s broadcast, 2 s compute, 0.5 s aggregate on 3 ranks, 3.6 s in all.
+NETWORK = {"emulate": {"latency": "100ms", "bandwidth": "5kB/s"}}
 
 
 @pytest.fixture
 def folder(write_run, tmp_path):
-    """Four loads of which the time is 1 s and 0.1 s for each subset, and NNM at two."""
-    for load in (1, 2, 5, 10):
+    """Two methods with two seeds each."""
+    for load in (1, 5):
         for seed in (1, 2):
-            write_run(
-                f"lad{load}-{seed}.h5", name=f"LAD d={load}", seed=seed, coding={"load": load},
-                seconds={"compute": 0.1 * load, "gather": 0.4 + 0.1 * load},
-            )  # fmt: skip
-    for load in (1, 2):
-        write_run(
-            f"nnm{load}.h5", name="NNM", coding={"load": load},
-            aggregation={"pre": [{"kind": "nnm"}]}, seconds={"aggregate": 5.0},
-        )  # fmt: skip
+            write_run(f"{load}-{seed}.h5", name=f"LAD d={load}", seed=seed, coding={"load": load})
     return tmp_path / "study"
 
 
-def test_runs_become_cases_of_methods_and_seeds_their_launches(folder):
+def test_methods_keep_their_names_and_seeds_are_launches(folder):
     found = observe([folder])
-    assert {case.method for case in found.cases} == {"trimmed mean", "nnm + trimmed mean"}
-    assert sorted(len(case.seconds) for case in found.cases) == [1, 1, 2, 2, 2, 2]
-    (ten,) = (case for case in found.cases if case.workload.load == 10)
-    assert ten.seconds[0]["compute"] == pytest.approx(1.0)
-    assert ten.total_s == pytest.approx(0.1 + 1.4 + 0.5)
-    assert sum(ten.seconds[0].values()) == pytest.approx(ten.total_s)
-    # 100 bytes a message of 2 numbers of 8 bytes: the rest is its header.
-    assert ten.workload.slot_bytes == 100
-    assert found.largest is ten
+    assert [(case.method, len(case.launches)) for case in found.cases] == [
+        ("LAD d=1", 2), ("LAD d=5", 2),
+    ]  # fmt: skip
+    case = found.cases[0]
+    assert (case.ranks, case.devices, case.hosted, case.network) == (3, 10, 5, None)
+    assert (case.uplink_bytes, case.downlink_bytes) == (1000, 10)
+    first = case.launches[0]
+    assert (first["compute"], first["aggregate"]) == (2.0, 0.5)
+    # The iteration takes 3.6 s, and the rest of it is no work.
+    assert first[OVERHEAD] == pytest.approx(3.6 - 2.5)
+    assert case.totals_s == pytest.approx([3.6, 3.6])
     assert found.void == ()
 
 
-def test_all_folders_are_taken_together(folder, write_run, tmp_path):
-    one = write_run("other.h5", coding={"load": 3})
-    elsewhere = tmp_path / "elsewhere.h5"
-    one.rename(elsewhere)
-    loads = {case.workload.load for case in observe([folder, elsewhere]).cases}
-    assert loads == {1, 2, 3, 5, 10}
+def test_the_time_of_an_emulated_network_is_no_overhead(write_run, tmp_path):
+    for ranks in (1, 3):
+        write_run(f"{ranks}.h5", ranks=ranks, network=NETWORK)
+    one, three = sorted(observe([tmp_path / "study"]).cases, key=lambda case: case.ranks)
+    assert three.network == Network(0.1, 5000.0)
+    # Four steps of a tree over eleven machines, and 1000 bytes on one link.
+    sent = 4 * (0.1 + 10 / 5000) + 0.1 + 1000 / 5000
+    assert three.launches[0][OVERHEAD] == pytest.approx(1.1 - sent)
+    assert three.totals_s == pytest.approx([3.6])
+    # On one rank, broadcast and gather are communication, too.
+    assert one.launches[0]["aggregate"] == 0.5
+    assert one.launches[0][OVERHEAD] == pytest.approx(3.6 - 0.5 - sent)
 
 
-def test_too_few_cases_are_told(write_run, tmp_path):
-    for load in (1, 2, 5):
-        write_run(f"{load}.h5", coding={"load": load})
-    with pytest.raises(UsageError, match="3 cases were measured; a forecast needs 4"):
-        observe([tmp_path / "study"])
+def test_networks_and_ranks_are_cases_of_one_method(folder, write_run):
+    for seed in (1, 2):
+        write_run(f"n{seed}.h5", name="LAD d=1", seed=seed, coding={"load": 1}, network=NETWORK)
+    write_run("p.h5", name="LAD d=1", ranks=5, coding={"load": 1})
+    cases = [case for case in observe([folder]).cases if case.method == "LAD d=1"]
+    assert {(case.ranks, case.network is None, len(case.launches)) for case in cases} == {
+        (3, True, 2), (3, False, 2), (5, True, 1),
+    }  # fmt: skip
+
+
+def test_runs_are_selected_by_a_condition(folder):
+    found = observe([folder], parse_where("coding.load=5"))
+    assert [case.method for case in found.cases] == ["LAD d=5"]
+    with pytest.raises(UsageError, match=r"none of the 4 runs fulfils --where coding\.load=7"):
+        observe([folder], parse_where("coding.load=7"))
+    with pytest.raises(UsageError, match=r"did you mean 'coding\.load'"):
+        observe([folder], parse_where("coding.loda=7"))
+
+
+def test_a_check_uses_none_of_the_runs_of_the_forecast(folder):
+    used = observe([folder], parse_where("coding.load=5"))
+    assert [case.method for case in observe_others([folder], used).cases] == ["LAD d=1"]
+    with pytest.raises(UsageError, match="starts from all of these runs"):
+        observe_others([folder], observe([folder]))
 
 
 def test_runs_of_two_machines_are_not_mixed(folder, write_run):
@@ -66,55 +85,20 @@ def test_runs_of_two_machines_are_not_mixed(folder, write_run):
 def test_oversubscribed_cases_are_left_out_or_make_no_claim(folder, write_run, tmp_path):
     write_run("crowded.h5", ranks=5, provenance={"oversubscribed": True})
     found = observe([folder])
-    assert max(case.workload.ranks for case in found.cases) == 3
-    assert any("P=5" in line and "oversubscribed" in line for line in found.excluded)
-    for load in (1, 2, 5, 10):
-        write_run(
-            f"c/{load}.h5", coding={"load": load}, provenance={"oversubscribed": True}
-        )  # fmt: skip
+    assert {case.ranks for case in found.cases} == {3}
+    assert any("P = 5: oversubscribed" in line for line in found.excluded)
+    write_run("c/1.h5", provenance={"oversubscribed": True})
     (reason,) = observe([tmp_path / "study" / "c"]).void
     assert "oversubscribed" in reason
 
 
-def test_a_target_is_reached_where_an_evaluation_is_at_or_below_it(write_run):
-    # 50, NaN, 40.5, 36.45, NaN, …: every third from the second on was not evaluated.
-    run = read_log(write_run("run.h5"))
-    assert first_step(run, find_target("50", [run])) == 0
-    assert first_step(run, find_target("49", [run])) == 2
-    # The final model has a tenth of the first loss, after 12 updates.
-    assert first_step(run, find_target("5", [run])) == 12
-    assert first_step(run, find_target("4.9", [run])) is None
-    # Of the gradient it is 1 all along, and 0 at the end.
-    assert first_step(run, find_target("gradient_norm=0.5", [run])) == 12
+def test_a_log_with_a_damaged_network_is_left_out(folder, write_run):
+    write_run("odd.h5", name="odd", network={"emulate": {"latency": "soon"}})
+    found = observe([folder])
+    assert "odd" not in {case.method for case in found.cases}
+    assert any("odd.h5" in line and "soon" in line for line in found.excluded)
 
 
-def test_seeds_count_once_and_all_of_them_have_to_reach_it(write_run):
-    runs = [read_log(write_run(f"{s}.h5", seed=s)) for s in (1, 2)]
-    runs.append(read_log(write_run("again.h5", seed=2)))
-    found = progress_to(find_target("45", runs), runs)
-    assert (found.seeds, found.reached) == (2, 2)
-    assert (found.iterations.low, found.iterations.value, found.iterations.high) == (2, 5, 8)
-    assert found.iterations.coverage is None
-    found = progress_to(find_target("7", runs), runs)
-    assert (found.iterations, found.reached, found.within) == (None, 1, 12)
-
-
-def test_the_cheapest_is_the_first_at_the_target(folder):
-    measured = observe([folder])
-    model = fit_model(measured.cases)
-    target = find_target("15", [run for case in measured.cases for run in case.runs])
-    rows = predict_rows(measured, model, Question(), target)
-    # Loss falls with the load: 200/d for the worse seed, and a tenth of it at the end.
-    assert {row.method for row in rows if row.to_target_s} == {"trimmed mean", "nnm + trimmed mean"}
-    ((best, near),) = cheapest(rows)
-    assert best.workload.load == 10
-    assert best.progress.iterations.value == 1.5
-    assert best not in near
-
-
-def test_more_ranks_than_devices_add_devices_and_byzantine_ones(folder):
-    measured = observe([folder])
-    (row,) = predict_rows(
-        measured, fit_model(measured.cases), Question(ranks=(51,), loads=(5,))
-    )[:1]  # fmt: skip
-    assert (row.workload.devices, row.workload.byzantine, row.workload.hosted) == (50, 10, 1)
+@pytest.mark.parametrize(("ranks", "hosted"), [(1, 10), (2, 10), (3, 5), (4, 4), (11, 1)])
+def test_devices_are_divided_among_all_ranks_but_the_server(ranks, hosted):
+    assert hosted_devices(10, ranks) == hosted

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from analysis.cli import main
+from analysis.forecast.observe import observe
 from analysis.scaling import load_scaling
 from lad_mpi.errors import ExitCode
 
@@ -196,3 +197,20 @@ def test_captions_tell_intervals_from_ranges_where_launches_are_void(write_study
     _, caption = draw_all(study)["speedup_and_efficiency"]
     said = "95% or more; least to greatest if there are fewer than 6 launches, or 7 for efficiency"
     assert said in caption
+
+
+def test_a_forecast_starts_from_a_scaling_study(write_study):
+    """Its cases have the names of the runs, and void launches do not count."""
+    folder = write_study((2, 3), over=[1, 5], void=("p2-load=1-1.h5",))
+    found = observe([folder])
+    assert sorted((case.method, case.ranks, len(case.launches)) for case in found.cases) == [
+        ("n-load=1", 2, 1), ("n-load=1", 3, 2), ("n-load=5", 2, 2), ("n-load=5", 3, 2),
+    ]  # fmt: skip
+    assert any("p2-load=1" in line for line in found.excluded)
+    assert found.void == ()
+
+
+def test_a_forecast_from_a_void_study_is_void(write_study):
+    assert observe([write_study(study_void=["the machine was restarted"])]).void == (
+        "the machine was restarted",
+    )

@@ -135,7 +135,9 @@ COMMANDS = (
     Command("scaling", "analysis scaling {} --json", _SCALING, weight=2),
     Command("scaling", "analysis scaling {} -o {}/figures", _SCALING, _FIGURES, weight=0.2),
     Command("scaling", "forecast {}", _SCALING, weight=1.5),
-    Command("scaling", "forecast {} --json --ranks 9 --target 30", _SCALING, weight=1),
+    Command(
+        "scaling", "forecast {} --json --network latency=1ms --target 30", _SCALING, weight=1
+    ),
     Command("scaling", "forecast {}/logs", ("logs/*.h5",), weight=1),
     Command("scaling", _SCALE, _SCALING, ("scaling.json", "logs", "specs", "baselines"), 1.5),
     Command("scaling", f"{_SCALE} --dry-run", ("spec.toml",), weight=2),
