@@ -102,8 +102,16 @@ def _keys() -> Iterator[Callable[[float], bool]]:
     has_keys = os.isatty(descriptor)
     saved = termios.tcgetattr(descriptor) if has_keys else None
 
+    is_interrupted = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal is_interrupted
+        is_interrupted = True
+
     def leaves(seconds: float) -> bool:
         nonlocal has_keys
+        if is_interrupted:
+            raise KeyboardInterrupt
         if not has_keys:
             sleep(seconds)
             return False
@@ -113,14 +121,17 @@ def _keys() -> Iterator[Callable[[float], bool]]:
         has_keys = bool(pressed)
         return pressed in {b"q", b"Q"}
 
-    # A terminated process must give the terminal back, too.
-    terminate = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # An exception in a signal handler may be lost, for instance in a callback of the garbage
+    # collector. A terminated process must give the terminal back, too.
+    signals = (signal.SIGINT, signal.SIGTERM)
+    earlier = [signal.signal(number, interrupt) for number in signals]
     try:
         if has_keys:
             tty.setcbreak(descriptor)
         yield leaves
     finally:
-        signal.signal(signal.SIGTERM, terminate)
+        for number, handler in zip(signals, earlier, strict=True):
+            signal.signal(number, handler)
         if saved is not None:
             termios.tcsetattr(descriptor, termios.TCSADRAIN, saved)
 
