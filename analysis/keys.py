@@ -6,7 +6,8 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from analysis.facts import conditions_of, launches_of, origin_of
-from analysis.text import natural_key
+from analysis.text import natural_key, some_of
+from lad_mpi.errors import UsageError
 from lad_mpi.spec import check_key, spec_facts
 
 if TYPE_CHECKING:
@@ -58,13 +59,23 @@ def select(runs: Sequence[RunLog], where: Where | None) -> list[RunLog]:
     Raises
     ------
     UsageError
-        The condition names a key that no run has.
+        The condition names a key that no run has, or no run fulfils it.
     """
     if where is None:
         return list(runs)
     facts = [facts_of(run) for run in runs]
     where.check({key for one in facts for key in one})
-    return [run for run, one in zip(runs, facts, strict=True) if where.matches(one)]
+    selected = [run for run, one in zip(runs, facts, strict=True) if where.matches(one)]
+    if runs and not selected:
+        values = {
+            key: sorted({value_text(one.get(key)) for one in facts}, key=natural_key)
+            for key in where.keys
+        }
+        raise UsageError(
+            f"no run of {len(runs)} fulfils --where {where.text!r}",
+            hint="; ".join(f"{key} is {some_of(found)}" for key, found in values.items()),
+        )
+    return selected
 
 
 class KeyTable:

@@ -235,7 +235,9 @@ def find_doubts(methods: Sequence[Method]) -> list[str]:
         by_seed = method.by_seed
         for run in method.runs:
             first = by_seed[_seed(run)]
-            if not math.isclose(final_loss(run), final_loss(first), rel_tol=_ROUNDING):
+            if run is not first and not math.isclose(
+                final_loss(run), final_loss(first), rel_tol=_ROUNDING
+            ):
                 notes.append(
                     f"{method.label}, seed {_seed(run)}: {first.path.name} ends at the loss "
                     f"{final_loss(first):.6g}, {run.path.name} at {final_loss(run):.6g}; they "

@@ -6,9 +6,9 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from analysis.keys import facts_of, select, value_text
+from analysis.keys import select
 from analysis.methods import Method, find_doubts, group_runs
-from analysis.text import natural_key, some_of
+from analysis.text import natural_key
 from lad_mpi.errors import LadError, UsageError
 from lad_mpi.logs import is_foreign, list_files, read_log
 from lad_mpi.text import one_line
@@ -159,13 +159,7 @@ def read_runs(
             excluded.append(read)
         else:
             runs.append(read)
-    selected = select(runs, where)
-    if runs and not selected and where is not None:
-        raise UsageError(
-            f"no run of {len(runs)} fulfils --where {where.text!r}",
-            hint=_values_of(where, runs),
-        )
-    return selected, excluded
+    return select(runs, where), excluded
 
 
 def _read_all(files: Mapping[Path, bool]) -> list[RunLog | Excluded]:
@@ -196,16 +190,6 @@ def _read(path: Path, *, is_named: bool) -> RunLog | Excluded | None:
         if not is_named and is_foreign(path):
             return None
         return Excluded(path, "", None, "unreadable", error.message)
-
-
-def _values_of(where: Where, runs: Sequence[RunLog]) -> str:
-    """List the values that runs have for the keys of a condition."""
-    facts = [facts_of(run) for run in runs]
-    values = {
-        key: sorted({value_text(one.get(key)) for one in facts}, key=natural_key)
-        for key in where.keys
-    }
-    return "; ".join(f"{key} is {some_of(found)}" for key, found in values.items())
 
 
 def _with_originals(runs: Sequence[RunLog]) -> list[tuple[RunLog, RunLog]]:

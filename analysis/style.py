@@ -62,6 +62,8 @@ SETTINGS: Any = {
     "figure.constrained_layout.use": True,
     # Embed fonts, so that text in a PDF can be selected.
     "pdf.fonttype": 42,
+    # Otherwise the names of parts differ each time.
+    "svg.hashsalt": "lad_mpi",
     "savefig.dpi": 200,
 }
 

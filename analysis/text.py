@@ -134,7 +134,7 @@ def differences(facts: Sequence[Mapping[str, object]]) -> list[str]:
     return [key for key, values in found.items() if len(values) > 1]
 
 
-def some_of(labels: Sequence[str], most: int = 5) -> str:
+def some_of(labels: Sequence[str], most: int = 5, between: str = ", ") -> str:
     """List labels, and count the rest if there are many.
 
     Examples
@@ -142,7 +142,7 @@ def some_of(labels: Sequence[str], most: int = 5) -> str:
     >>> some_of(["a", "b", "c"], most=2)
     'a, b and 1 more'
     """
-    named = ", ".join(labels[:most])
+    named = between.join(labels[:most])
     rest = len(labels) - most
     return f"{named} and {rest} more" if rest > 0 else named
 

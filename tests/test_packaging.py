@@ -51,7 +51,7 @@ def pip():
     extras = [
         names
         for extra, names in PROJECT["optional-dependencies"].items()
-        if extra not in {"peers", "nvrtc", "torch"}
+        if extra not in {"peers", "nvrtc", "torch", "integrations"}
     ]
     requirements = [*PROJECT["dependencies"], *(entry for extra in extras for entry in extra)]
     found = [split(entry) for entry in requirements if not entry.startswith("lad_mpi[")]

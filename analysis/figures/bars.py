@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from matplotlib.patches import Patch
 
 from analysis import style
-from analysis.families import setting_of
+from analysis.families import brief_labels, setting_of
 from analysis.figures import canvas
 from analysis.figures.notes import times_caption, times_heading
 from analysis.marks import mark
@@ -178,19 +178,24 @@ _MS = 1e3
 
 def phase_times(collection: Collection) -> tuple[Figure, str]:
     """Draw a bar for each method, stacked from the times of its phases."""
-    times = [time for row in summarise(collection) for time in row.times]
-    times.sort(key=lambda time: natural_key(time.label))
-    conditions = [time.conditions for time in times]
+    names = brief_labels(collection.methods)
+    named = {
+        names[row.label] + time.label.removeprefix(row.label): time
+        for row in summarise(collection)
+        for time in row.times
+    }
+    times = [(name, named[name]) for name in sorted(named, key=natural_key)]
+    conditions = [time.conditions for _, time in times]
     # A mark that all methods share is explained once, in the heading.
     marked = len({mark(one) for one in conditions}) > 1
     # Only means add up to the whole.
     bars = [
         Bar(
-            name=time.label + (mark(time.conditions) if marked else ""),
+            name=name + (mark(time.conditions) if marked else ""),
             whole=_MS * time.mean_s,
             parts={name: _MS * phase.mean for name, phase in time.phases.items()},
         )
-        for time in times
+        for name, time in times
     ]
     figure = draw_bars(bars)
     specs = [method.spec for method in collection.methods]

@@ -129,7 +129,7 @@ def fold_name(name: str, points: float, size: float = _TEXT) -> str:
     shown = shown.replace(" = ", "\u00a0=\u00a0")
     length = len(shown)
     lines = [shown]
-    while (widest := max(_width(line, size) for line in lines)) > points and length > 1:
+    while (widest := max(text_width(line, size) for line in lines)) > points and length > 1:
         length = max(1, min(length - 1, int(length * points / widest)))
         lines = textwrap.wrap(shown, length) or [shown]
     return "\n".join(lines).replace("\u00a0=\u00a0", " = ")
@@ -159,7 +159,9 @@ def legend(figure: Figure, entries: Mapping[str, Artist], *, beside: bool = Fals
     """
     beside = beside and not any("\n" in fold_name(name, _BESIDE) for name in entries)
     names = [fold_name(name, _BESIDE if beside else _BELOW) for name in entries]
-    widest = max((_width(line, _TEXT) for name in names for line in name.split("\n")), default=0.0)
+    widest = max(
+        (text_width(line, _TEXT) for name in names for line in name.split("\n")), default=0.0
+    )
     columns = max(1, int((style.WIDTH * _POINTS - 10) / (widest + _SAMPLE)))
     rows = -(-len(names) // columns)
     made = figure.legend(
@@ -214,7 +216,8 @@ def mark_places(axis: Axis, places: Sequence[float], *, log: bool) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def _width(text: str, size: float) -> float:
+def text_width(text: str, size: float) -> float:
+    """Return the width of a text in points."""
     found: Any = text_to_path.get_text_width_height_descent(
         text, FontProperties(family=_FONT, size=size), ismath=False
     )

@@ -13,6 +13,7 @@ from analysis.marks import (
     time_notes,
 )
 from analysis.statistics import CONFIDENCE, estimate, least_count
+from analysis.text import some_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from analysis.marks import Timed
     from analysis.runs import Collection
 
+#: Most names that a caption lists.
+_MOST = 20
 _OVERSUBSCRIBED = "oversubscribed: more threads than cores, times show no scaling"
 _SHARED = "shared compute: a rank computes a gradient once for all of its devices"
 _OVERLAP = "overlap: messages arrive while the server works"
@@ -70,11 +73,12 @@ def spread_caption(collection: Collection, what: str) -> str:
 
 
 def left_out_caption(arrangement: Arrangement, what: str, metric: str) -> str:
-    """Explain which lines are named, and list the others."""
+    """Explain which lines are named, and list the others, or some of them."""
     if not arrangement.left_out:
         return ""
     named = len(arrangement.styles)
+    where = " in their worst panel" if len(arrangement.panels) > 1 else ""
     return (
-        f"The {named} with the best final {metric} are named; {what}: "
-        f"{'; '.join(arrangement.left_out)}."
+        f"The {named} with the best final {metric}{where} are named; {what}: "
+        f"{some_of(arrangement.left_out, _MOST, '; ')}."
     )

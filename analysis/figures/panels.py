@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analysis import style
-from analysis.families import joined, name_methods
+from analysis.families import brief_labels, joined, name_methods
 from analysis.metrics import ascending_from_best, final_value
 from analysis.runs import natural_key
 
@@ -143,19 +144,22 @@ class Source:
 
 def errors_of(methods: Sequence[Method]) -> list[Source]:
     """Return a source for the errors of each method. All runs of a seed have the same errors."""
-    return [Source(method.label, method, tuple(method.by_seed.values())) for method in methods]
+    names = brief_labels(methods)
+    return [Source(names[one.label], one, tuple(one.by_seed.values())) for one in methods]
 
 
 def times_of(methods: Sequence[Method]) -> list[Source]:
     """Return a source for each method and its conditions, with runs that had them throughout."""
     sources = []
+    names = brief_labels(methods)
     for method in methods:
         for timing in method.timings:
             runs = {run.spec["seed"]: run for run in reversed(timing.whole_runs)}
-            several = timing.label.removeprefix(method.label) if len(method.timings) > 1 else ""
+            several = timing.label.removeprefix(method.label)
+            label, conditions = names[method.label] + several, several.strip(" ()")
             if runs:
                 ours = tuple(runs[seed] for seed in sorted(runs))
-                sources.append(Source(timing.label, method, ours, several.strip(" ()")))
+                sources.append(Source(label, method, ours, conditions))
     return sources
 
 
@@ -196,8 +200,11 @@ def arrange(lines: Sequence[Line], among: Sequence[Line] = ()) -> Arrangement:
             return _arranged(lines, lines, split, among)
     settings = len({line.setting for line in lines})
     split = _BY_SETTING if 1 < settings <= MOST_PANELS else _BY_DATA
-    best = sorted(lines, key=lambda line: line.rank)
-    names = set(list(dict.fromkeys(map(split.name, best)))[:MOST_LINES])
+    # A name counts by its worst panel.
+    worst: dict[str, float] = {}
+    for line in lines:
+        worst[split.name(line)] = max(line.rank, worst.get(split.name(line), -math.inf))
+    names = set(sorted(worst, key=lambda name: worst[name])[:MOST_LINES])
     return _arranged([line for line in lines if split.name(line) in names], lines, split, among)
 
 

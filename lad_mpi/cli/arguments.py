@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # noqa: SLF001
 
 _LARGEST = 10**12
+_SHORTEST_S, _LONGEST_S = 0.1, 1e6
 
 
 class Parser(argparse.ArgumentParser):
@@ -50,15 +52,15 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def add_overrides(parser: argparse.ArgumentParser) -> None:
-    """Add ``--set``, which changes the spec."""
+def add_overrides(parser: argparse.ArgumentParser, what: str = "the spec") -> None:
+    """Add ``--set``, which changes a spec."""
     parser.add_argument(
         "--set",
         dest="overrides",
         action="append",
         default=[],
         metavar="A.B=V",
-        help="change a value of the spec, such as coding.load=10; may be repeated",
+        help=f"change a value of {what}, such as coding.load=10; may be repeated",
     )
 
 
@@ -89,6 +91,17 @@ def whole_numbers(option: str, text: str, example: str) -> list[int]:
             f"{option} {text}: expected whole numbers from 1 on", hint=f"{option} {example}"
         )
     return [int(number) for number in found]
+
+
+def seconds_argument(text: str) -> float:
+    """Return the number of seconds that an argument gives, at least 0.1."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not _SHORTEST_S <= seconds <= _LONGEST_S:
+        raise argparse.ArgumentTypeError(f"expected seconds from {_SHORTEST_S} on, found {text!r}")
+    return seconds
 
 
 def refuse_ranks(reason: str) -> None:

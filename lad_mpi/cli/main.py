@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lad_mpi._version import __version__
-from lad_mpi.cli.arguments import Parser, add_command, add_json, add_overrides
+from lad_mpi.cli.arguments import Parser, add_command, add_json, add_overrides, seconds_argument
 from lad_mpi.cli.measuring import add_baseline, add_bench, add_forecast, add_scale
 from lad_mpi.terminal import open_streams, path_argument, run_command
 
@@ -127,6 +127,14 @@ def _add_study(commands: Commands) -> None:
             "show the state of the runs",
             ("Show the state of each run of a study, from its log and from the queue."),
         ),
+        "watch": (
+            "watch the runs, from any shell that sees the logs",
+            (
+                "Show the runs of a study as they go: a live view on a terminal, and lines "
+                "elsewhere. It only reads. It ends with q or Ctrl-C, or when no run is pending or "
+                "running. The exit code is 1 if a run did not complete."
+            ),
+        ),
         "submit": (
             "submit the runs that are missing to SLURM",
             (
@@ -147,17 +155,27 @@ def _add_study(commands: Commands) -> None:
             metavar="DIR",
             help="folder of the logs (default: results/NAME)",
         )
+        action.set_defaults(
+            module=name if name in ("submit", "watch") else "study",
+            function=name,
+            prints=name in ("plan", "status", "watch"),
+            overrides=[],
+            share="",
+        )
+        if name == "submit":
+            _add_submission(action)
+        else:
+            add_overrides(action, "the base of the study")
+        _add_selection(action)
         if name == "run":
-            _add_selection(action)
+            _add_share(action)
             _add_host_details(action)
             _add_force(action)
             _add_progress(action)
+        elif name == "watch":
+            _add_looks(action)
         else:
             add_json(action)
-        if name == "submit":
-            _add_submission(action)
-        module = "submit" if name == "submit" else "study"
-        action.set_defaults(module=module, function=name, prints=name in ("plan", "status"))
 
 
 def _add_selection(action: Parser) -> None:
@@ -165,15 +183,38 @@ def _add_selection(action: Parser) -> None:
         "--only",
         action="append",
         default=[],
-        metavar="ID[,ID…]",
-        help="do only the runs with these ids, which `study plan --json` lists; may be repeated",
+        metavar="NAME",
+        help="choose the runs with this name, pattern of names such as 'LAD*', or id; commas "
+        "separate several; may be repeated",
     )
+    action.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="CONDITION",
+        help="choose the runs whose spec fulfils this, such as 'attack.kind=ipm and "
+        "coding.load>=10'; may be repeated",
+    )
+
+
+def _add_share(action: Parser) -> None:
     action.add_argument(
         "--share",
         default="",
         metavar="K/M",
-        help="do only the runs K, K+M, K+2M, …, counted from 0; for tasks of a job array",
+        help="do only the runs K, K+M, K+2M, … of those, counted from 0; for tasks of a job array",
     )
+
+
+def _add_looks(action: Parser) -> None:
+    looks = action.add_mutually_exclusive_group()
+    looks.add_argument(
+        "--every",
+        type=seconds_argument,
+        metavar="SECONDS",
+        help="time between two looks at the logs (default: 2 on a terminal, 30 elsewhere)",
+    )
+    looks.add_argument("--once", action="store_true", help="look once and leave")
 
 
 def _add_submission(action: Parser) -> None:
@@ -196,7 +237,7 @@ def _add_submission(action: Parser) -> None:
     )
     action.add_argument(
         "--set",
-        dest="overrides",
+        dest="cluster_overrides",
         action="append",
         default=[],
         metavar="KEY=V",
@@ -208,8 +249,20 @@ def _add_submission(action: Parser) -> None:
 
 
 def _add_show(commands: Commands) -> None:
-    show = add_command(commands, "show", "summarise a log", "Summarise one log.")
-    show.add_argument("log", type=path_argument, metavar="FILE.h5", help="log of a run")
+    show = add_command(
+        commands,
+        "show",
+        "summarise logs",
+        "Summarise one log, or list several, one a line. The exit code is 1 if a log cannot be "
+        "read.",
+    )
+    show.add_argument(
+        "logs",
+        type=path_argument,
+        nargs="+",
+        metavar="PATH",
+        help="log of a run, or folder that is searched for logs",
+    )
     show.add_argument("--spec", action="store_true", help="print only the spec, with all defaults")
     add_json(show)
     show.set_defaults(module="show", function="show")
@@ -221,10 +274,14 @@ def _add_validate(commands: Commands) -> None:
         "validate",
         "check logs, specs and studies",
         "Check that logs (*.h5) follow the log format, and that specs and studies (*.toml) can be "
-        "run.",
+        "run. The exit code is 1 if there are findings.",
     )
     validate.add_argument(
-        "files", type=path_argument, nargs="+", metavar="FILE", help="log, spec or study"
+        "files",
+        type=path_argument,
+        nargs="+",
+        metavar="PATH",
+        help="log, spec or study, or folder that is searched for logs",
     )
     add_json(validate)
     validate.set_defaults(module="show", function="validate")

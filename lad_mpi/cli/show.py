@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
-from pathlib import Path
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lad_mpi.errors import ExitCode, LadError
-from lad_mpi.logs import read_head, read_log, validate_log
+from lad_mpi.cli.tables import print_json, print_table
+from lad_mpi.errors import ExitCode, LadError, UsageError
+from lad_mpi.logs import (
+    find_logs,
+    is_foreign,
+    list_files,
+    read_brief,
+    read_head,
+    read_log,
+    validate_log,
+)
 from lad_mpi.metrics import names
 from lad_mpi.spec import is_study, load_spec, read_toml
 from lad_mpi.study import load_study
+from lad_mpi.study.watch import WATCHED
 from lad_mpi.text import one_line
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
+    from pathlib import Path
 
     from lad_mpi.logs import RunLog
 
@@ -39,22 +50,86 @@ _SHOWN_PROVENANCE = (
     "git_revision",
     "command",
 )
+#: Status of a log that cannot be read, as in `study status`.
+_DAMAGED = "damaged"
 
 
 def show(options: argparse.Namespace) -> ExitCode:
-    """Summarise one log."""
-    log = read_log(options.log)
+    """Summarise one log, or list several."""
+    if len(options.logs) > 1 or options.logs[0].is_dir():
+        return _list_logs(options)
+    log = read_log(options.logs[0])
     if options.spec:
         sys.stdout.write(log.spec_toml)
         return ExitCode.OK
     summary = summarise(log)
     if options.json:
-        sys.stdout.write(json.dumps(summary, indent=2) + "\n")
+        print_json(summary)
         return ExitCode.OK
     width = max(len(key) for key in summary)
     for key, value in summary.items():
         sys.stdout.write(f"{key:<{width}}  {one_line(_readable(value))}\n")
     return ExitCode.OK
+
+
+def _list_logs(options: argparse.Namespace) -> ExitCode:
+    if options.spec:
+        raise UsageError("--spec prints the spec of one log", hint="name a single file")
+    rows = [
+        row
+        for path, is_named in list_files(options.logs).items()
+        if (row := _row(path))["status"] != _DAMAGED or is_named or not is_foreign(path)
+    ]
+    if not rows:
+        raise _no_logs(options.logs)
+    unreadable = sum(row["status"] == _DAMAGED for row in rows)
+    if options.json:
+        print_json(rows)
+        return ExitCode.FAILED if unreadable else ExitCode.OK
+    columns = {"name": "run", "seed": "seed", "status": "status", "iterations": "iterations"}
+    # The accuracy on the training samples only stands in for that on test samples.
+    columns |= {key: key for key in WATCHED[:2] if any(key in row for row in rows)}
+    if any(WATCHED[2] in row and WATCHED[1] not in row for row in rows):
+        columns[WATCHED[2]] = WATCHED[2]
+    readable = [row for row in rows if row["status"] != _DAMAGED]
+    shown = [{key: _readable(row.get(key)) for key in columns} for row in readable]
+    if shown:
+        print_table(shown, columns=columns, right=("seed", "iterations", *WATCHED))
+    for row in rows:
+        if row["failure"]:
+            # The message about a damaged log begins with its path.
+            place = "" if row["status"] == _DAMAGED else f"{row['log']}: {row['status']}: "
+            sys.stdout.write(one_line(place + row["failure"]) + "\n")
+    counts = Counter(row["status"] for row in rows)
+    summary = ", ".join(f"{count} {status}" for status, count in counts.items())
+    sys.stdout.write(f"{len(rows)} logs: {summary}\n")
+    return ExitCode.FAILED if unreadable else ExitCode.OK
+
+
+def _row(path: Path) -> dict[str, Any]:
+    """Return a summary of one log in a list; a damaged log has only a reason."""
+    try:
+        log = read_brief(path, WATCHED)
+    except LadError as error:
+        status = {"status": _DAMAGED, "failure": error.message, "log": str(path)}
+        return {"name": None, "seed": None, "iterations": None, **status}
+    return {
+        "name": " = ".join(log.names),
+        "seed": log.spec.get("seed"),
+        "iterations": f"{log.recorded}/{log.spec.get('iterations')}",
+        "status": log.status,
+        "failure": log.failure or None,
+        "log": str(path),
+        **{key: _number(value) for key, value in log.latest().items()},
+    }
+
+
+def _no_logs(paths: Sequence[Path]) -> UsageError:
+    return UsageError(
+        f"no logs in {', '.join(map(str, paths))}",
+        hint="folders are searched for the *.h5 files of runs; specs and studies (*.toml) must be "
+        "named",
+    )
 
 
 def summarise(log: RunLog) -> dict[str, Any]:
@@ -107,16 +182,31 @@ def total_refusals(log: RunLog) -> dict[str, int]:
 
 def validate(options: argparse.Namespace) -> ExitCode:
     """Check logs, specs and studies."""
-    findings = {str(path): _check(path) for path in options.files}
+    named = {path for path in options.files if not path.is_dir()}
+    folders = [path for path in options.files if path not in named]
+    found = find_logs(folders)
+    if folders and not found:
+        raise _no_logs(folders)
+    findings = {
+        path: _check(path)
+        for path in dict.fromkeys([*options.files, *found])
+        if path not in folders
+    }
+    invalid = sum(map(bool, findings.values()))
     if options.json:
-        sys.stdout.write(json.dumps(findings, indent=2) + "\n")
-    else:
-        for path, found in findings.items():
-            count = f"{len(found)} finding{'s' if len(found) > 1 else ''}"
-            verdict = count if found else f"valid{_unfinished(Path(path))}"
+        print_json({str(path): lines for path, lines in findings.items()})
+        return ExitCode.FAILED if invalid else ExitCode.OK
+    for path, lines in findings.items():
+        count = f"{len(lines)} finding{'s' if len(lines) > 1 else ''}"
+        verdict = count if lines else f"valid{_unfinished(path)}"
+        # The valid logs of a folder are only counted.
+        if path in named or verdict != "valid":
             sys.stdout.write(one_line(f"{path}: {verdict}") + "\n")
-            sys.stdout.writelines(f"  {one_line(finding)}\n" for finding in found)
-    return ExitCode.FAILED if any(findings.values()) else ExitCode.OK
+            sys.stdout.writelines(f"  {one_line(finding)}\n" for finding in lines)
+    if len(findings) > 1:
+        sys.stdout.write(f"{len(findings)} files: {len(findings) - invalid} valid, ")
+        sys.stdout.write(f"{invalid} with findings\n")
+    return ExitCode.FAILED if invalid else ExitCode.OK
 
 
 def _check(path: Path) -> list[str]:
@@ -137,7 +227,11 @@ def _unfinished(path: Path) -> str:
     """Return how far an incomplete log got; empty if it is complete."""
     if path.suffix == ".toml":
         return ""
-    log = read_head(path)
+    try:
+        log = read_head(path)
+    except LadError as error:
+        # It was removed or replaced in the meantime.
+        return f", but then {error.message}"
     if log.status == "complete":
         return ""
     done = f", {log.status} after {log.recorded} of {log.spec.get('iterations')} iterations"

@@ -26,9 +26,7 @@ def run(options: argparse.Namespace) -> ExitCode:
         studies: list[Study] = []
 
         def load() -> str:
-            study = load_study(options.study)
-            run_ids = [name for text in options.only for name in text.split(",") if name]
-            study = select_runs(study, run_ids, options.share)
+            study = chosen_study(options)
             if not options.host_details:
                 study = study.without_host_details()
             folder = study_folder(options, study)
@@ -60,7 +58,7 @@ def run(options: argparse.Namespace) -> ExitCode:
 
 def plan(options: argparse.Namespace) -> ExitCode:
     """List the runs of a study."""
-    study = load_study(options.study)
+    study = chosen_study(options)
     folder = study_folder(options, study)
     rows = [
         {
@@ -91,7 +89,7 @@ def status(options: argparse.Namespace) -> ExitCode:
         read_submissions,
     )
 
-    study = load_study(options.study)
+    study = chosen_study(options)
     folder = study_folder(options, study)
     states = study_status(study, folder)
     try:
@@ -125,6 +123,18 @@ def status(options: argparse.Namespace) -> ExitCode:
     summary = ", ".join(f"{count} {name}" for name, count in counts.items())
     sys.stdout.write(f"{len(found)} runs: {summary}\n")
     return ExitCode.OK
+
+
+def chosen_study(options: argparse.Namespace) -> Study:
+    """Return the study with the changes and the selection of the options."""
+    if options.study.is_dir():
+        raise UsageError(
+            f"{options.study} is a folder, not the file of a study",
+            hint=f"name the file, and the folder with -o; `lad-mpi show {options.study}` lists the "
+            "logs of a folder",
+        )
+    study = load_study(options.study, options.overrides)
+    return select_runs(study, options.only, options.where, options.share)
 
 
 def study_folder(options: argparse.Namespace, study: Study) -> Path:

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from lad_mpi.cli.arguments import refuse_ranks
-from lad_mpi.cli.study import study_folder
+from lad_mpi.cli.study import chosen_study, study_folder
 from lad_mpi.cli.tables import print_json
 from lad_mpi.errors import ExitCode
 from lad_mpi.slurm import (
@@ -20,7 +20,7 @@ from lad_mpi.slurm import (
     submit_job,
     submitting,
 )
-from lad_mpi.study import load_study, study_status
+from lad_mpi.study import study_status
 
 if TYPE_CHECKING:
     import argparse
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 def submit(options: argparse.Namespace) -> ExitCode:
     """Submit the missing runs of a study."""
     refuse_ranks("jobs are submitted by one process")
-    study = load_study(options.study)
+    study = chosen_study(options)
     folder = study_folder(options, study)
-    file = load_cluster(options.cluster, options.overrides)
+    file = load_cluster(options.cluster, options.cluster_overrides)
     layout: JobLayout = "array" if options.array else "packed"
 
     def ready(runs: list[Run]) -> Prepared:

@@ -6,8 +6,17 @@ This package imports h5py, so ranks other than the server must not import it in 
 from lad_mpi.logs.carry import Continuation
 from lad_mpi.logs.find import find_logs, is_foreign, is_log, list_files
 from lad_mpi.logs.lock import OutputLock, is_being_written, real_path
-from lad_mpi.logs.log import Axes, FinalState, Launch, LogBlock, LogHead, RunHeader, RunLog
-from lad_mpi.logs.reader import KILLED, read_head, read_log
+from lad_mpi.logs.log import (
+    Axes,
+    FinalState,
+    Launch,
+    LogBlock,
+    LogBrief,
+    LogHead,
+    RunHeader,
+    RunLog,
+)
+from lad_mpi.logs.reader import KILLED, read_brief, read_head, read_log
 from lad_mpi.logs.schema import (
     FORMAT,
     MODEL_METRICS,
@@ -30,6 +39,7 @@ __all__ = [
     "FinalState",
     "Launch",
     "LogBlock",
+    "LogBrief",
     "LogHead",
     "LogWriter",
     "OutputLock",
@@ -40,6 +50,7 @@ __all__ = [
     "is_foreign",
     "is_log",
     "list_files",
+    "read_brief",
     "read_head",
     "read_log",
     "real_path",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -181,6 +182,40 @@ class LogHead:
         """The emulated network of the times, as in the spec; empty for the real network."""
         emulated = self.spec.get("network", {}).get("emulate", {})
         return ",".join(f"{key}={text}" for key, text in emulated.items())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LogBrief(LogHead):
+    """The progress of a run and a few of its metrics.
+
+    Parameters
+    ----------
+    path, status, failure, names, spec, spec_toml, identity, data_digest, packages
+        As in :class:`LogHead`.
+    uuid, recorded, format_version
+        As in :class:`LogHead`.
+    created_s : float
+        When the last launch started, in seconds since the epoch; NaN if the log does not say.
+    first : int
+        First iteration of the last launch.
+    metrics : dict of ndarray of float64, shape (T,)
+        The requested metrics that the log has; NaN where an iteration was not evaluated.
+    final : dict of str to float
+        The requested metrics of the final model; empty if the run is not complete.
+    """
+
+    created_s: float
+    first: int
+    metrics: dict[str, HostFloats]
+    final: dict[str, float]
+
+    def latest(self) -> dict[str, float]:
+        """Return the metrics of the final model, or else of the last evaluated iteration."""
+        found = {}
+        for name, values in self.metrics.items():
+            known = values[np.isfinite(values)]
+            found[name] = self.final.get(name, float(known[-1]) if len(known) else math.nan)
+        return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)

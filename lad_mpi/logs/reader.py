@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -14,12 +16,12 @@ from lad_mpi.logs import contents, schema
 from lad_mpi.logs.contents import DAMAGE, Members
 from lad_mpi.logs.find import open_log
 from lad_mpi.logs.lock import is_being_written
-from lad_mpi.logs.log import FinalState, Launch, LogHead, RunLog
+from lad_mpi.logs.log import FinalState, Launch, LogBrief, LogHead, RunLog
 from lad_mpi.metrics import names
 from lad_mpi.types import Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from lad_mpi.types import HostInts
 
@@ -66,6 +68,24 @@ def read_head(path: Path) -> LogHead:
     Parameters and errors are the same as for :func:`read_log`.
     """
     return _read_with(path, _read_head)
+
+
+def read_brief(path: Path, wanted: Collection[str]) -> LogBrief:
+    """Read the facts about a run as a whole, and some metrics: less than :func:`read_log`.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    wanted : collection of str
+        Names of metrics. Those that the log does not have are left out.
+
+    Raises
+    ------
+    UsageError, LogFormatError
+        As for :func:`read_log`.
+    """
+    return _read_with(path, lambda path, file: _read_brief(path, file, wanted))
 
 
 def _count_rows(tables: Mapping[str, Members], *, is_growing: bool) -> int:
@@ -142,6 +162,33 @@ def _read_with(path: Path, read: Callable[[Path, h5py.File], _Head]) -> _Head:
 
 def _read_head(path: Path, file: h5py.File) -> LogHead:
     return LogHead(**_head(path, file, _open_tables(file)))
+
+
+def _read_brief(path: Path, file: h5py.File, wanted: Collection[str]) -> LogBrief:
+    tables = _open_tables(file)
+    head = _head(path, file, tables)
+    datasets = metric_datasets(tables["metrics"])
+    state = contents.group(file, "state") if "state" in file else {}
+    return LogBrief(
+        **head,
+        created_s=_seconds_of(contents.text(file, "created")),
+        first=contents.integer(contents.group(file, "provenance"), "first_iteration", 0),
+        metrics={
+            name: np.asarray(datasets[name][: head["recorded"]], dtype=np.float64)
+            for name in wanted
+            if name in datasets
+        },
+        final={
+            name: float(contents.floats(state, name, 0)[()]) for name in wanted if name in state
+        },
+    )
+
+
+def _seconds_of(created: str) -> float:
+    try:
+        return datetime.fromisoformat(created).timestamp()
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 def _open_tables(file: h5py.File) -> dict[str, Members]:

@@ -11,11 +11,19 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lad_mpi.errors import ParameterError, SpecError, UsageError, shown
-from lad_mpi.spec import identify, parse_spec, read_toml, set_dotted, to_mapping
+from lad_mpi.errors import ParameterError, SpecError, shown
+from lad_mpi.spec import (
+    apply_override,
+    flatten,
+    identify,
+    parse_spec,
+    read_toml,
+    set_dotted,
+    to_mapping,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence, Sized
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Sized
     from pathlib import Path
 
     from lad_mpi.spec import Identity, Spec
@@ -67,15 +75,30 @@ class Run:
         The file name consists of a readable part, the seed and the id of the run. Only the
         id is looked up, so a log keeps its file if the run is renamed.
         """
-        ending = f"-s{self.spec.seed}-{self.run_id}.h5"
-        path = folder / f"{_slug(self.names[0]) or 'run'}{ending}"
+        path = folder / self.file_name([])
         if path.exists():
             return path
         try:
-            names = [name for name in os.listdir(folder) if name.endswith(ending)]  # noqa: PTH208
+            names = os.listdir(folder)  # noqa: PTH208
         except OSError:
             return path
-        return folder / min(names, default=path.name)
+        return folder / self.file_name([name for name in names if name.endswith(self.ending)])
+
+    @property
+    def ending(self) -> str:
+        """End of the file name of the log, by which it is looked up."""
+        return f"-s{self.spec.seed}-{self.run_id}.h5"
+
+    def file_name(self, found: Collection[str]) -> str:
+        """Return the file name of the log.
+
+        Parameters
+        ----------
+        found : collection of str
+            The files in the folder that have this ending.
+        """
+        name = f"{_slug(self.names[0]) or 'run'}{self.ending}"
+        return name if name in found else min(found, default=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +125,7 @@ class Study:
         return dataclasses.replace(self, runs=tuple(runs))
 
 
-def load_study(path: Path) -> Study:
+def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
     """Read and expand a study file.
 
     ``[base]`` is a spec. ``[axes]`` maps dotted keys to lists of values, and the study has
@@ -111,10 +134,18 @@ def load_study(path: Path) -> Study:
     ``"LAD d={coding.load}"``. Cases that have the same identity are one run with several
     names.
 
+    Parameters
+    ----------
+    path : Path
+        The TOML file.
+    overrides : iterable of str
+        ``table.key=value``: changes of the base.
+
     Raises
     ------
     UsageError, SpecError
-        The file cannot be read, or one of its runs is invalid.
+        The file cannot be read, one of its runs is invalid, or an axis or a case sets a key
+        of ``overrides``.
     """
     mapping = read_toml(path)
     _check_keys(mapping)
@@ -124,7 +155,7 @@ def load_study(path: Path) -> Study:
     if not isinstance(description, str):
         raise SpecError("description", f"expected a text, found {shown(description)}")
     runs: dict[str, Run] = {}
-    for place, changed in _expand(mapping):
+    for place, changed in _expand(mapping, overrides):
         spec = _spec(place, changed)
         identity = identify(spec)
         known = runs.get(identity.digest, Run(spec, (), identity))
@@ -143,41 +174,9 @@ def _check_keys(mapping: Mapping[str, Any]) -> None:
             )
 
 
-def select_runs(study: Study, run_ids: Sequence[str] = (), share: str = "") -> Study:
-    """Return a study with only some of the runs.
-
-    Parameters
-    ----------
-    study : Study
-        All runs.
-    run_ids : sequence of str
-        Ids of the selected runs, in any order; empty for all.
-    share : str
-        ``"K/M"`` keeps every M-th of the selected runs, starting with number K from 0.
-
-    Raises
-    ------
-    UsageError
-        The study has no such run, or the share has another form.
-    """
-    runs = study.runs
-    if run_ids:
-        unknown = sorted(set(run_ids) - {run.run_id for run in runs})
-        if unknown:
-            raise UsageError(
-                f"the study {study.name} has no run {unknown[0]}",
-                hint="lad-mpi study plan --json lists the ids; a changed run has a new id",
-            )
-        runs = tuple(run for run in runs if run.run_id in set(run_ids))
-    if share:
-        found = re.fullmatch(r"(\d+)/(\d+)", share)
-        if not found or int(found[1]) >= int(found[2]):
-            raise UsageError(f"expected a share K/M with K below M, such as 0/4, found {share!r}")
-        runs = runs[int(found[1]) :: int(found[2])]
-    return dataclasses.replace(study, runs=runs)
-
-
-def _expand(mapping: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _expand(
+    mapping: Mapping[str, Any], overrides: Iterable[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     base = _table(mapping, "base", "base")
     shared = _axes(mapping, "axes")
     cases = mapping.get("cases", [{}])
@@ -195,6 +194,7 @@ def _expand(mapping: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         for case, place in zip(cases, places, strict=True)
     ]
     _check_number(places, axes_of)
+    _override(base, overrides, dict(_setters(cases, places, shared)))
     for case, place, axes in zip(cases, places, axes_of, strict=True):
         for values in itertools.product(*axes.values()):
             changed = copy.deepcopy(base)
@@ -204,6 +204,43 @@ def _expand(mapping: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             for key, value in zip(axes, values, strict=True):
                 set_dotted(changed, key, copy.deepcopy(value))
             yield place, changed
+
+
+def _override(base: dict[str, Any], overrides: Iterable[str], setters: Mapping[str, str]) -> None:
+    """Change the base; refuse a change that an axis or a case would undo."""
+    for override in overrides:
+        change: dict[str, Any] = {}
+        apply_override(change, override)
+        for key in flatten(change):
+            setter = next((name for name in setters if f"{key}.".startswith(f"{name}.")), None)
+            if setter is not None:
+                raise SpecError(
+                    f"--set {key}",
+                    f"{setters[setter]} sets {setter}, so the value of the base is not used",
+                    hint="choose runs with --where, or change the study file",
+                )
+        apply_override(base, override)
+
+
+def _setters(
+    cases: Sequence[Mapping[str, Any]], places: Sequence[str], shared: Mapping[str, list[Any]]
+) -> Iterator[tuple[str, str]]:
+    """Yield each key that an axis or a case sets, and the place where it does."""
+    for key, values in shared.items():
+        yield from ((name, "[axes]") for value in values for name in _keys_set(key, value))
+    for case, place in zip(cases, places, strict=True):
+        for key, values in _axes(case, f"{place}.axes").items():
+            yield from (
+                (name, f"{place}.axes") for value in values for name in _keys_set(key, value)
+            )
+        for key, value in case.items():
+            if key != "axes":
+                yield from ((name, place) for name in _keys_set(key, value))
+
+
+def _keys_set(key: str, value: Any) -> Iterable[str]:
+    # A table with a kind replaces the whole table of the base.
+    return flatten({key: value}) if isinstance(value, dict) and "kind" not in value else [key]
 
 
 def _check_number(places: Sequence[str], axes_of: Sequence[Mapping[str, Sized]]) -> None:
@@ -258,24 +295,14 @@ def _lookup(mapping: Mapping[str, Any], key: str) -> Any:
 
 
 def _axes(mapping: Mapping[str, Any], place: str) -> dict[str, list[Any]]:
-    axes = _flatten(_table(mapping, "axes", place))
+    # [axes] coding.load = […] and "coding.load" = […] mean the same.
+    axes = flatten(_table(mapping, "axes", place))
     if len(axes) > _MOST_AXES:
         raise SpecError(place, f"has {len(axes)} axes, and at most {_MOST_AXES} are allowed")
     for key, values in axes.items():
         if not isinstance(values, list) or not values:
             raise SpecError(f"{place}.{key}", f"expected a list of values, found {shown(values)}")
     return axes
-
-
-def _flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    # [axes] coding.load = […] and "coding.load" = […] mean the same.
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        if isinstance(value, dict):
-            flat.update(_flatten(value, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = value
-    return flat
 
 
 def _table(mapping: Mapping[str, Any], key: str, place: str) -> dict[str, Any]:

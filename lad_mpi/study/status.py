@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lad_mpi.errors import LadError
 from lad_mpi.files import open_regular, whole_file
 from lad_mpi.spec import identity_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from lad_mpi.logs import LogHead
     from lad_mpi.spec import Identity
     from lad_mpi.study.plan import Run, Study
 
+
+_Log = TypeVar("_Log", bound="LogHead")
 
 PENDING = "pending"
 RUNNING = "running"
@@ -67,23 +69,41 @@ def run_status(run: Run, folder: Path) -> RunStatus:
     # Only the server reads logs and needs HDF5.
     from lad_mpi.logs import read_head  # noqa: PLC0415
 
-    path = run.locate(folder)
+    return read_status(run, run.locate(folder), read_head)[0]
+
+
+def read_status(
+    run: Run, path: Path, read: Callable[[Path], _Log]
+) -> tuple[RunStatus, _Log | None]:
+    """Return the state of one run, and what ``read`` reads from its log if that is valid."""
     if path.is_symlink():
-        return RunStatus(run, path, DAMAGED, failure="it is a link, which a study does not follow")
+        link = "it is a link, which a study does not follow"
+        return RunStatus(run, path, DAMAGED, failure=link), None
     try:
         if not path.exists():
             failure = read_failure(path)
-            return RunStatus(run, path, FAILED if failure else PENDING, failure=failure)
-        log = read_head(path)
-    except LadError as error:
-        return RunStatus(run, path, DAMAGED, failure=error.message)
-    except OSError as error:
-        return RunStatus(run, path, DAMAGED, failure=f"cannot be read: {error.strerror}")
+            return RunStatus(run, path, FAILED if failure else PENDING, failure=failure), None
+        log = read(path)
+    except (LadError, OSError) as error:
+        return _unreadable(run, path, error), None
     # A file may have been renamed: compare the identity in the log.
     if differences := run.identity.differences(_identity(log)):
         failure = f"its log is of another run: {_some(differences)}"
-        return RunStatus(run, path, DAMAGED, log.recorded, failure)
-    return RunStatus(run, path, log.status, log.recorded, log.failure, log.names)
+        return RunStatus(run, path, DAMAGED, log.recorded, failure), None
+    return RunStatus(run, path, log.status, log.recorded, log.failure, log.names), log
+
+
+def _unreadable(run: Run, path: Path, error: LadError | OSError) -> RunStatus:
+    # Only the server reads logs and needs HDF5.
+    from lad_mpi.logs import is_being_written  # noqa: PLC0415
+
+    if is_being_written(path):
+        # Without SWMR mode, for example.
+        failure = "its log cannot be read while it is written"
+        return RunStatus(run, path, RUNNING, failure=failure)
+    if isinstance(error, LadError):
+        return RunStatus(run, path, DAMAGED, failure=error.message)
+    return RunStatus(run, path, DAMAGED, failure=f"cannot be read: {error.strerror}")
 
 
 def study_status(study: Study, folder: Path) -> list[RunStatus]:

@@ -83,6 +83,16 @@ def make_seconds(rows: int, ranks: int) -> Any:
 
 @pytest.fixture
 def write_run(tmp_path: Path) -> Callable[..., Path]:
+    return _writer(tmp_path / "study")
+
+
+@pytest.fixture(scope="module")
+def write_shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Write logs that the tests of a module share. A test must not change them."""
+    return _writer(tmp_path_factory.mktemp("study"))
+
+
+def _writer(folder: Path) -> Callable[..., Path]:
     def write(
         file: str = "run.h5",
         *,
@@ -109,7 +119,7 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
         own_metrics = (*schema.STEP_METRICS, *(further or {}))
         spec = merge(SPEC, changes)
         rows = spec["iterations"] if status == "complete" else 5
-        path = tmp_path / "study" / file
+        path = folder / file
         metrics = make_metrics(spec, rows)
         metrics |= {metric.name: np.array(v[:-1]) for metric, v in (further or {}).items()}
         uplink = 300 if spec["compression"]["kind"] != "none" else 1000

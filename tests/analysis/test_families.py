@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.families import load_families, name_methods, setting_of
+from analysis.families import brief_labels, load_families, name_methods, setting_of
 from analysis.runs import Method, load_collection
 
 
@@ -128,3 +128,25 @@ def test_labels_are_those_of_methods(study):
     collection = load_collection([study])
     assert all(isinstance(one.method, Method) for one in name_methods(collection.methods))
     assert [one.method for one in name_methods(collection.methods)] == list(collection.methods)
+
+
+def test_long_lists_of_differences_become_brief_names_and_other_labels_stay(write_run, tmp_path):
+    for place, kind in enumerate(("trimmed_mean", "centered_clipping")):
+        for load in (1, 5):
+            rule = {"kind": kind, "pre": [], "a_parameter_of_this_rule": place}
+            write_run(f"{place}{load}.h5", name="run", coding={"load": load}, aggregation=rule)
+    names = brief_labels(load_collection([tmp_path]).methods)
+    assert all(len(label) > 40 and label.startswith("run (") for label in names)
+    assert sorted(names.values()) == [
+        "centered clipping, d = 1",
+        "centered clipping, d = 5",
+        "trimmed mean, d = 1",
+        "trimmed mean, d = 5",
+    ]
+
+
+def test_a_long_name_that_somebody_chose_stays(write_run, tmp_path):
+    write_run(name="W" * 80)
+    write_run("b.h5", name="b", coding={"load": 5})
+    names = brief_labels(load_collection([tmp_path]).methods)
+    assert names == {"W" * 80: "W" * 80, "b": "b"}

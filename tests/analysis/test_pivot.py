@@ -20,15 +20,15 @@ from lad_mpi.spec import parse_where
 SEEDS = (1, 2, 3)
 
 
-@pytest.fixture
-def attacked(tmp_path, write_run):
+@pytest.fixture(scope="module")
+def attacked(write_shared):
     """Two loads, three attacks and two step sizes with three seeds each, with known losses."""
     attacks = [{"kind": "ipm", "tau": 0.5}, {"kind": "ipm", "tau": 2.0}, {"kind": "zero"}]
     for seed in SEEDS:
         for load in (1, 2):
             for harm, attack in enumerate(attacks):
                 for step in (0.1, 0.2):
-                    write_run(
+                    path = write_shared(
                         f"{load}-{harm}-{step}-{seed}.h5",
                         seed=seed,
                         coding={"load": load},
@@ -36,7 +36,7 @@ def attacked(tmp_path, write_run):
                         optimizer={"step_size": step},
                         final_loss=100.0 / load + 10 * harm + seed + 50 * step * (harm == 2),
                     )
-    return load_collection([tmp_path / "study"]).runs
+    return load_collection([path.parent]).runs
 
 
 def medians(found):

@@ -73,7 +73,7 @@ def test_a_signal_between_the_runs_of_a_study_ends_it_and_the_same_command_goes_
     start, lad, find_rank, tmp_path
 ):
     (tmp_path / "study.toml").write_text(
-        "[base]\niterations = 3000\ndata = { dimension = 6 }\n[axes]\nseed = [1, 2, 3, 4]\n"
+        "[base]\niterations = 1500\ndata = { dimension = 6 }\n[axes]\nseed = [1, 2, 3, 4]\n"
     )
     process = start("study", "run", "study.toml", "-o", "out", until="out/*.h5")
     os.kill(find_rank(process, 0), signal.SIGTERM)

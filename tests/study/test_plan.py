@@ -138,7 +138,7 @@ def test_shares_deal_out_every_run_once(study):
         assert {run for share in shares for run in share} == set(found.runs)
         assert sum(map(len, shares)) == 7
     ids = [run.run_id for run in found.runs]
-    chosen = select_runs(found, [ids[5], ids[0], ids[3]], "1/2")
+    chosen = select_runs(found, [ids[5], ids[0], ids[3]], share="1/2")
     assert [run.run_id for run in chosen.runs] == [ids[3]]
 
 

@@ -69,6 +69,19 @@ def test_the_best_are_named_where_nothing_else_helps():
     assert len(found.styles) == MOST_LINES
 
 
+def test_a_line_counts_as_good_as_it_is_in_its_worst_panel():
+    ranks = {"safe": (2.0, 2.0), "lucky": (0.0, 9.0)}
+    ranks |= {f"m{n}": (3.0 + n / 100, 3.0) for n in range(40)}
+    lines = [
+        line(f"{rule} {setting}", rule=rule, setting=f"f = {setting}", rank=rank)
+        for rule, pair in ranks.items()
+        for setting, rank in enumerate(pair)
+    ]
+    found = arrange(lines)
+    assert sorted(found.styles) == sorted(["safe", *(f"m{n}" for n in range(11))])
+    assert {"lucky 0", "lucky 1"} <= set(found.left_out)
+
+
 def test_styles_are_distinct_and_do_not_depend_on_order():
     keys = [(f"rule {number}", None) for number in range(28)]
     styles = style.line_styles(keys)

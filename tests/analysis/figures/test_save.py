@@ -43,6 +43,26 @@ def test_the_command_writes_all_figures_and_captions(study, tmp_path, capsys):
     assert all(f"**{name}.**" in captions for name in names)
 
 
+def test_a_condition_and_formats_are_obeyed(study, tmp_path, capsys):
+    folder = tmp_path / "figures"
+    where = ["--where", "coding.load=5 and aggregation.pre=nnm", "--metric", "loss"]
+    assert main(["figures", str(study), "-o", str(folder), *where, "--format", "svg"]) == 0
+    printed = capsys.readouterr()
+    assert {path.suffix for path in folder.iterdir()} == {".svg", ".md"}
+    # matplotlib notes each text beside its outlines.
+    drawn = (folder / "loss_against_iterations.svg").read_text(encoding="utf-8")
+    assert "<!-- LAD-NNM d=5 -->" in drawn
+    assert "<!-- LAD d=5 -->" not in drawn
+    assert str(folder / "phase_times.svg") in printed.out
+
+
+def test_a_condition_that_no_run_fulfils_writes_nothing(study, tmp_path, capsys):
+    folder = tmp_path / "figures"
+    assert main(["figures", str(study), "-o", str(folder), "--where", "coding.load=7"]) == 2
+    assert "coding.load is 1, 2, 5, 10" in capsys.readouterr().err
+    assert not folder.exists()
+
+
 def test_a_folder_that_cannot_be_written_is_a_usage_error(study, tmp_path, capsys):
     (tmp_path / "file").touch()
     assert main(["figures", str(study), "-o", str(tmp_path / "file")]) == 2

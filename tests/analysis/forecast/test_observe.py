@@ -63,7 +63,7 @@ def test_networks_and_ranks_are_cases_of_one_method(folder, write_run):
 def test_runs_are_selected_by_a_condition(folder):
     found = observe([folder], parse_where("coding.load=5"))
     assert [case.method for case in found.cases] == ["LAD d=5"]
-    with pytest.raises(UsageError, match=r"none of the 4 runs fulfils --where coding\.load=7"):
+    with pytest.raises(UsageError, match=r"no run of 4 fulfils --where 'coding\.load=7'"):
         observe([folder], parse_where("coding.load=7"))
     with pytest.raises(UsageError, match=r"did you mean 'coding\.load'"):
         observe([folder], parse_where("coding.loda=7"))
