@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from analysis.export import csv_text, without_nan
+from analysis.export import csv_text, json_text
 from analysis.grid import NEVER
-from analysis.layout import make_table, print_lines
+from analysis.layout import make_table, print_left_out, print_lines
 from analysis.marks import mark, time_notes
 from analysis.metrics import best_value
 from analysis.quantities import spent_on
@@ -111,9 +110,7 @@ def print_ranking(
         )
     console.print()
     print_lines(console, [*notes_of(found), *collection.doubts])
-    if collection.excluded:
-        console.print(f"\nLogs left out: {len(collection.excluded)}")
-        print_lines(console, collection.describe_excluded(), indent=2)
+    print_left_out(console, collection.describe_excluded())
 
 
 def notes_of(found: Sequence[Contender]) -> list[str]:
@@ -146,7 +143,7 @@ def to_json(found: Sequence[Contender], target: Target, collection: Collection) 
         "left_out": collection.describe_excluded(),
         "records": [_record(one) for one in found],
     }
-    return json.dumps(without_nan(document), indent=2, ensure_ascii=False, allow_nan=False)
+    return json_text(document)
 
 
 def to_csv(found: Sequence[Contender]) -> str:

@@ -3,40 +3,33 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import os
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lad_mpi.errors import ExitCode, UsageError
+from analysis import commands
 from lad_mpi.terminal import path_argument, run_command
-from lad_mpi.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analysis.runs import Collection
-
-_PROGRAM = "lad-mpi analysis"
 _LOGS = ("paths", "PATH", "a log (*.h5), or a folder with logs")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     return run_command(
-        build_parser(), arguments, lambda options: options.command(options), name=_PROGRAM
+        build_parser(), arguments, lambda options: options.command(options), name=commands.PROGRAM
     )
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(
-        prog=_PROGRAM, description="Make tables and figures from the logs of runs."
+        prog=commands.PROGRAM, description="Make tables and figures from the logs of runs."
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    _describe_table(_add(commands, "table", "show errors and costs, of methods or by any keys"))
-    figures = _add(commands, "figures", "draw figures of every method, with captions")
+    added = parser.add_subparsers(metavar="COMMAND", required=True)
+    _describe_table(_add(added, "table", "show errors and costs, of methods or by any keys"))
+    figures = _add(added, "figures", "draw figures of every method, with captions")
     figures.add_argument(
         "-o",
         "--output",
@@ -48,9 +41,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_metric(figures)
     add_where(figures)
     _add_format(figures)
-    figures.set_defaults(command=_figures)
-    _add_heatmap(commands)
-    report = _add(commands, "report", "write a report as one HTML file, with tables and figures")
+    figures.set_defaults(command=commands.figures)
+    _add_heatmap(added)
+    report = _add(added, "report", "write a report as one HTML file, with tables and figures")
     report.add_argument(
         "-o",
         "--output",
@@ -62,9 +55,9 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument("--title", default="", help="title (default: the names of the paths)")
     _add_metric(report)
     add_where(report)
-    report.set_defaults(command=_report)
+    report.set_defaults(command=commands.report)
     scaling = _add(
-        commands,
+        added,
         "scaling",
         "show times, speed-up, efficiency and bounds of a scaling study",
         paths=("folder", "DIR", "folder of the scaling study"),
@@ -77,11 +70,11 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="also draw figures, into this folder",
     )
-    scaling.set_defaults(command=_scaling)
-    _describe_cheapest(_add(commands, "cheapest", "rank methods by the cost of reaching a target"))
-    _describe_export(_add(commands, "export", "write tables of all runs and of all iterations"))
+    scaling.set_defaults(command=commands.scaling)
+    _describe_cheapest(_add(added, "cheapest", "rank methods by the cost of reaching a target"))
+    _describe_export(_add(added, "export", "write tables of all runs and of all iterations"))
     compare = _add(
-        commands,
+        added,
         "compare",
         "say what became better or worse between two folders of logs",
         paths=("before", "BEFORE", "the logs before: a folder, or one log"),
@@ -113,7 +106,7 @@ def _describe_cheapest(cheapest: argparse.ArgumentParser) -> None:
         help="the cost that decides (default: seconds)",
     )
     add_where(cheapest)
-    cheapest.set_defaults(command=_cheapest, format="text")
+    cheapest.set_defaults(command=commands.cheapest, format="text")
 
 
 def _describe_export(export: argparse.ArgumentParser) -> None:
@@ -129,7 +122,7 @@ def _describe_export(export: argparse.ArgumentParser) -> None:
         "--format", choices=("parquet", "csv"), default="parquet", help="(default: parquet)"
     )
     add_where(export)
-    export.set_defaults(command=_export)
+    export.set_defaults(command=commands.export)
 
 
 def _describe_table(table: argparse.ArgumentParser) -> None:
@@ -176,7 +169,7 @@ def _describe_table(table: argparse.ArgumentParser) -> None:
         "seconds_to:METRIC=VALUE, …; may be repeated (default: test_accuracy or loss)",
     )
     add_reduction(pivots)
-    table.set_defaults(command=_table)
+    table.set_defaults(command=commands.table)
 
 
 def add_where(parser: argparse.ArgumentParser) -> None:
@@ -226,7 +219,7 @@ def _describe_compare(compare: argparse.ArgumentParser) -> None:
     )
     compare.add_argument("--json", action="store_true", help="print JSON with full precision")
     add_where(compare)
-    compare.set_defaults(command=_compare)
+    compare.set_defaults(command=commands.compare)
 
 
 def _share(text: str) -> float:
@@ -242,12 +235,12 @@ def _share(text: str) -> float:
 
 
 def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    added: argparse._SubParsersAction[argparse.ArgumentParser],
     name: str,
     text: str,
     paths: tuple[str, str, str] = _LOGS,
 ) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    parser = added.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
     destination, metavar, meaning = paths
     several = "+" if paths is _LOGS else None
     parser.add_argument(
@@ -262,8 +255,8 @@ def _add(
     return parser
 
 
-def _add_heatmap(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    heatmap = _add(commands, "heatmap", "draw a quantity over two keys, as a heat map")
+def _add_heatmap(added: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    heatmap = _add(added, "heatmap", "draw a quantity over two keys, as a heat map")
     for name, text in (("rows", "the key of the rows"), ("columns", "the key of the columns")):
         heatmap.add_argument(f"--{name}", required=True, metavar="KEY", help=text)
     heatmap.add_argument(
@@ -292,7 +285,7 @@ def _add_heatmap(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="FILE",
         help="a .pdf, .png or .svg file, or a folder (default: figures)",
     )
-    heatmap.set_defaults(command=_heatmap)
+    heatmap.set_defaults(command=commands.heatmap)
 
 
 def _add_format(parser: argparse.ArgumentParser) -> None:
@@ -314,243 +307,3 @@ def _add_metric(parser: argparse.ArgumentParser) -> None:
         help="show this metric of the logs; may be given several times (default: loss, and "
         "test_accuracy if the logs have it)",
     )
-
-
-# Modules are imported when a command needs them, so that the command line starts quickly.
-
-
-def _table(options: argparse.Namespace) -> ExitCode:
-    from analysis import export, fom, table  # noqa: PLC0415
-    from analysis.metrics import choose_metrics  # noqa: PLC0415
-    from analysis.options import load_selected  # noqa: PLC0415
-    from analysis.summary import summarise  # noqa: PLC0415
-    from analysis.target import find_target  # noqa: PLC0415
-
-    collection = load_selected(options)
-    is_pivot = any((options.rows, options.columns, options.value, options.worst, options.best))
-    if is_pivot or options.format in {"markdown", "latex"}:
-        return _pivot(options, collection)
-    runs = collection.runs
-    target = None if options.target is None else find_target(options.target, runs)
-    rows = summarise(collection, target, choose_metrics(runs, options.metric))
-    if options.format == "json":
-        sys.stdout.write(export.to_json(rows, collection) + "\n")
-    elif options.format == "csv":
-        sys.stdout.write(export.to_csv(rows, collection))
-    elif options.format == "fom":
-        sys.stdout.write(fom.to_lines(fom.of_methods(rows)))
-        _say_left_out(collection)
-    else:
-        table.print_tables(rows, collection)
-    return ExitCode.OK
-
-
-def _pivot(options: argparse.Namespace, collection: Collection) -> ExitCode:
-    from analysis import fom, grid  # noqa: PLC0415
-    from analysis.options import read_quantities, read_reduction, split_keys  # noqa: PLC0415
-    from analysis.pivot import pivot  # noqa: PLC0415
-
-    runs = collection.runs
-    values = options.value or [*options.metric, *_target_costs(options.target)]
-    pivots = [
-        pivot(
-            runs,
-            quantity,
-            rows=split_keys(options.rows) or ["name"],
-            columns=split_keys(options.columns),
-            reduction=read_reduction(options, runs),
-        )
-        for quantity in read_quantities(values, runs)
-    ]
-    if options.format == "text":
-        grid.print_grids(pivots, collection)
-        return ExitCode.OK
-    texts = {
-        "markdown": lambda: grid.to_markdown(pivots),
-        "latex": lambda: grid.to_latex(pivots),
-        "csv": lambda: grid.to_csv(pivots),
-        "json": lambda: grid.to_json(pivots, collection) + "\n",
-        "fom": lambda: fom.to_lines(fom.of_pivots(pivots)),
-    }
-    sys.stdout.write(texts[options.format]())
-    if options.format == "fom":
-        _say_left_out(collection)
-    return ExitCode.OK
-
-
-def _target_costs(target: str | None) -> list[str]:
-    """Return the quantities of ``--target``; a number alone is a loss."""
-    if target is None:
-        return []
-    stated = target if "=" in target else f"loss={target}"
-    return [f"{spent}_to:{stated}" for spent in ("iterations", "seconds", "uplink_bytes")]
-
-
-def _cheapest(options: argparse.Namespace) -> ExitCode:
-    from analysis import cheapest  # noqa: PLC0415
-    from analysis.options import load_selected  # noqa: PLC0415
-    from analysis.target import find_target  # noqa: PLC0415
-
-    collection = load_selected(options)
-    target = find_target(options.target, collection.runs)
-    found = cheapest.find_cheapest(collection, target, options.by)
-    if options.format == "json":
-        sys.stdout.write(cheapest.to_json(found, target, collection) + "\n")
-    elif options.format == "csv":
-        sys.stdout.write(cheapest.to_csv(found))
-    else:
-        cheapest.print_ranking(found, target, options.by, collection)
-    return ExitCode.OK
-
-
-def _export(options: argparse.Namespace) -> ExitCode:
-    from analysis import tidy  # noqa: PLC0415
-    from analysis.runs import read_runs  # noqa: PLC0415
-    from lad_mpi.spec import parse_where  # noqa: PLC0415
-
-    where = None if options.where is None else parse_where(options.where)
-    runs, unreadable = read_runs(options.paths, where)
-    options.output.mkdir(parents=True, exist_ok=True)
-    tables = {"runs": tidy.runs_table(runs, unreadable), "iterations": tidy.iterations_table(runs)}
-    for name, table in tables.items():
-        path = options.output / f"{name}.{options.format}"
-        tidy.write_table(table, path, options.format)
-        sys.stdout.write(f"{path}: {len(table)} rows, {len(table.columns)} columns\n")
-    return ExitCode.OK
-
-
-def _figures(options: argparse.Namespace) -> ExitCode:
-    from analysis.options import load_selected  # noqa: PLC0415
-
-    figures = import_figures()
-    collection = load_selected(options)
-    written = figures.save_figures(collection, options.output, options.metric, options.format)
-    for path in written:
-        sys.stdout.write(f"{path}\n")
-    _tell(collection, collection.notes)
-    return ExitCode.OK
-
-
-def _heatmap(options: argparse.Namespace) -> ExitCode:
-    from analysis.heatmap import build_heatmap, describe_within, parse_margin  # noqa: PLC0415
-    from analysis.keys import select  # noqa: PLC0415
-    from analysis.options import read_quantities, read_reduction  # noqa: PLC0415
-    from analysis.runs import load_collection  # noqa: PLC0415
-    from lad_mpi.spec import parse_where  # noqa: PLC0415
-
-    margin = None if options.within is None else parse_margin(options.within)
-    where = None if options.where is None else parse_where(options.where)
-    figures = import_figures()
-    # The exact method may be one that --where does not select.
-    collection = load_collection(options.paths)
-    runs = select(collection.runs, where)
-    (quantity,) = read_quantities([options.value] if options.value else [], runs)
-    heatmap = build_heatmap(
-        runs,
-        quantity,
-        rows=options.rows,
-        columns=options.columns,
-        panels=options.panels,
-        reduction=read_reduction(options, runs),
-        margin=margin,
-        methods=collection.methods,
-    )
-    written, caption = figures.save_heatmap(heatmap, options.output, options.format)
-    for line in (*describe_within(heatmap), caption, *written):
-        sys.stdout.write(f"{one_line(str(line))}\n")
-    _tell(collection, collection.doubts)
-    return ExitCode.OK
-
-
-def _tell(collection: Collection, notes: Sequence[str]) -> None:
-    """Say which logs were left out, and what a reader should know."""
-    _say_left_out(collection)
-    for note in notes:
-        sys.stderr.write(f"{_PROGRAM}: {one_line(note)}\n")
-
-
-def _report(options: argparse.Namespace) -> ExitCode:
-    from lad_mpi.spec import parse_where  # noqa: PLC0415
-
-    import_figures()
-    try:
-        report = importlib.import_module("analysis.report")
-    except ImportError as error:
-        raise UsageError(
-            f"reports need Jinja, which cannot be imported ({error})",
-            hint="pip install 'lad_mpi[analysis]'",
-        ) from error
-    report.write_report(
-        options.paths,
-        options.output,
-        where=None if options.where is None else parse_where(options.where),
-        title=options.title,
-        metrics=options.metric,
-    )
-    sys.stdout.write(f"{options.output}\n")
-    return ExitCode.OK
-
-
-def _say_left_out(collection: Collection) -> None:
-    for line in collection.describe_excluded():
-        sys.stderr.write(f"{_PROGRAM}: left out: {one_line(line)}\n")
-
-
-def _scaling(options: argparse.Namespace) -> ExitCode:
-    from analysis.scaling import load_scaling, summarise_scaling, table  # noqa: PLC0415
-
-    study = load_scaling(options.folder)
-    rows = summarise_scaling(study)
-    drawn = []
-    if options.output is not None:
-        drawn = import_figures().save_scaling_figures(study, rows, options.output)
-    if options.json:
-        sys.stdout.write(table.to_json(rows, study) + "\n")
-        return ExitCode.OK
-    table.print_tables(rows, study)
-    for path in drawn:
-        sys.stdout.write(f"{path}\n")
-    return ExitCode.OK
-
-
-def _compare(options: argparse.Namespace) -> ExitCode:
-    from analysis.compare import compare, show  # noqa: PLC0415
-    from analysis.runs import load_collection  # noqa: PLC0415
-    from lad_mpi.spec import parse_where  # noqa: PLC0415
-
-    where = None if options.where is None else parse_where(options.where)
-    before, after = (load_collection([one], where) for one in (options.before, options.after))
-    found = compare(before, after, options.value, options.tolerance)
-    if options.json:
-        sys.stdout.write(show.to_json(found) + "\n")
-    else:
-        show.print_comparison(found)
-    return ExitCode.REGRESSION if found.regressions else ExitCode.OK
-
-
-#: With a wrong value of these variables, matplotlib cannot be imported. We do not need them.
-_SETTINGS = {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
-
-
-def import_figures() -> Any:
-    """Import :mod:`analysis.figures`, ignoring the user's settings of matplotlib.
-
-    Raises
-    ------
-    UsageError
-        matplotlib is not installed.
-    """
-    own = {name: os.environ.get(name) for name in _SETTINGS}
-    os.environ.update(_SETTINGS)
-    try:
-        return importlib.import_module("analysis.figures")
-    except ImportError as error:
-        raise UsageError(
-            f"figures need matplotlib, which cannot be imported ({error})",
-            hint="pip install 'lad_mpi[analysis]'",
-        ) from error
-    finally:
-        for name, value in own.items():
-            del os.environ[name]
-            if value is not None:
-                os.environ[name] = value

@@ -46,8 +46,11 @@ def records(rows: Sequence[Summary], collection: Collection) -> list[dict[str, A
 
 def to_json(rows: Sequence[Summary], collection: Collection) -> str:
     """Return the records as JSON; NaN and infinity become null."""
-    document = {"notes": [*notes(rows), *collection.notes], "records": records(rows, collection)}
-    return json.dumps(without_nan(document), indent=2, ensure_ascii=False, allow_nan=False)
+    document = {
+        "notes": [*notes(rows), *collection.notes, *collection.doubts],
+        "records": records(rows, collection),
+    }
+    return json_text(document)
 
 
 def to_csv(rows: Sequence[Summary], collection: Collection) -> str:
@@ -141,6 +144,11 @@ def _spread(name: str, found: Estimate | None) -> Mapping[str, Any]:
         f"{name}_high": None if found is None else found.high,
         f"{name}_coverage": None if found is None else found.coverage,
     }
+
+
+def json_text(document: Any) -> str:
+    """Return a document as JSON with full precision; NaN and infinity become null."""
+    return json.dumps(without_nan(document), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def without_nan(value: Any) -> Any:

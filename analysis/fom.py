@@ -1,4 +1,4 @@
-"""Figures of merit: one line a method and quantity, for scripts, Ramble and ReFrame."""
+"""Figures of merit as lines for scripts, Ramble and ReFrame."""
 
 from __future__ import annotations
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analysis.export import csv_text, without_nan
+from analysis.export import csv_text, json_text
 from analysis.facts import conditions_of, launches_of
-from analysis.layout import make_table, print_lines
+from analysis.layout import make_table, print_left_out, print_lines
 from analysis.marks import OVERSUBSCRIBED_NOTE, time_notes
 from analysis.statistics import CONFIDENCE, least_count
 from analysis.text import NOTHING, interval_text, significant
@@ -77,9 +76,7 @@ def print_grids(pivots: Sequence[Pivot], collection: Collection) -> None:
         console.print(make_table(grid.title, grid.titles, body))
         console.print()
     print_lines(console, [*notes_of(pivots), *collection.doubts])
-    if collection.excluded:
-        console.print(f"\nLogs left out: {len(collection.excluded)}")
-        print_lines(console, collection.describe_excluded(), indent=2)
+    print_left_out(console, collection.describe_excluded())
 
 
 def to_markdown(pivots: Sequence[Pivot]) -> str:
@@ -120,7 +117,7 @@ def to_json(pivots: Sequence[Pivot], collection: Collection) -> str:
         "left_out": collection.describe_excluded(),
         "records": records(pivots),
     }
-    return json.dumps(without_nan(document), indent=2, ensure_ascii=False, allow_nan=False)
+    return json_text(document)
 
 
 def to_csv(pivots: Sequence[Pivot]) -> str:

@@ -170,9 +170,10 @@ def build_heatmap(
         (row[0] if panels else "", row[-1], column[0]): cell
         for (row, column), cell in table.cells.items()
     }
+    known = KeyTable(runs)
     labels = (
-        _labels(runs, panels) if panels else ("",),
-        _labels(runs, rows),
+        _labels(runs, known, panels) if panels else ("",),
+        _labels(runs, known, rows),
         tuple(column for (column,) in table.column_labels),
     )
     for key, found, most in zip(keys, labels, (_MOST_PANELS, _MOST, _MOST), strict=True):
@@ -319,6 +320,5 @@ def _by_seed(runs: Sequence[RunLog], quantity: Quantity) -> dict[int, float]:
     return {seed: estimate(found).median for seed, found in values.items()}
 
 
-def _labels(runs: Sequence[RunLog], key: str) -> tuple[str, ...]:
-    table = KeyTable(runs)
+def _labels(runs: Sequence[RunLog], table: KeyTable, key: str) -> tuple[str, ...]:
     return tuple(in_order({table.label(run, key): table.value(run, key) for run in runs}))

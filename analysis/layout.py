@@ -36,6 +36,13 @@ def print_lines(console: Console, lines: Iterable[str], *, indent: int = 0) -> N
         console.print(Padding(text, (0, 0, 0, indent)) if indent else text)
 
 
+def print_left_out(console: Console, lines: Sequence[str]) -> None:
+    """Print which logs were left out, and why."""
+    if lines:
+        console.print(f"\nLogs left out: {len(lines)}")
+        print_lines(console, lines, indent=2)
+
+
 @dataclass(frozen=True, slots=True)
 class TextTable:
     """A table whose first column has names, for :meth:`rich.console.Console.print`.

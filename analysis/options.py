@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from analysis.quantities import Quantity
     from analysis.runs import Collection
     from lad_mpi.logs import RunLog
+    from lad_mpi.spec import Where
 
 
 def load_selected(options: argparse.Namespace) -> Collection:
@@ -26,8 +27,18 @@ def load_selected(options: argparse.Namespace) -> Collection:
     UsageError
         See :func:`~analysis.runs.load_collection` and :func:`~lad_mpi.spec.parse_where`.
     """
-    where = None if options.where is None else parse_where(options.where)
-    return load_collection(options.paths, where)
+    return load_collection(options.paths, read_where(options))
+
+
+def read_where(options: argparse.Namespace) -> Where | None:
+    """Return the condition of ``--where``; None without one.
+
+    Raises
+    ------
+    UsageError
+        The text is not a condition.
+    """
+    return None if options.where is None else parse_where(options.where)
 
 
 def split_keys(texts: Sequence[str]) -> list[str]:

@@ -129,6 +129,8 @@ def pivot(
         No run has one of the keys; or runs of a cell differ in a key that is not named.
     """
     reduction = reduction or Reduction()
+    if SEEDS in (*rows, *reduction.keys):
+        raise UsageError(f"the key {SEEDS!r} is only for columns", hint=f"--columns {SEEDS}")
     table = KeyTable(runs)
     table.check([key for key in (*rows, *columns, *reduction.keys) if key != SEEDS])
     if reduction.worst and not quantity.better:

@@ -114,8 +114,9 @@ def load_collection(paths: Iterable[Path], where: Where | None = None) -> Collec
             complete.append(run)
     excluded.sort(key=lambda log: log.path)
     methods, notes = group_runs(complete)
-    doubts = find_doubts(methods)
-    collection = Collection(tuple(methods), tuple(excluded), (*notes, *doubts), tuple(doubts))
+    collection = Collection(
+        tuple(methods), tuple(excluded), tuple(notes), tuple(find_doubts(methods))
+    )
     if not collection.methods:
         reasons = "\n  ".join(collection.describe_excluded())
         raise UsageError(f"none of {total} logs is of a complete run:\n  {reasons}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analysis.layout import make_table, print_lines
+from analysis.layout import make_table, print_left_out, print_lines
 from analysis.marks import OVERSUBSCRIBED, mark, time_notes
 from analysis.metrics import meaning_of, title_of
 from analysis.statistics import CONFIDENCE, Estimate, least_count
@@ -70,10 +70,8 @@ def print_tables(rows: Sequence[Summary], collection: Collection) -> None:
     for table in tables:
         console.print(table)
         console.print()
-    print_lines(console, (*notes(rows), *collection.notes))
-    if collection.excluded:
-        console.print(f"\nLogs left out: {len(collection.excluded)}")
-        print_lines(console, collection.describe_excluded(), indent=2)
+    print_lines(console, (*notes(rows), *collection.notes, *collection.doubts))
+    print_left_out(console, collection.describe_excluded())
 
 
 def _errors(rows: Sequence[Summary]) -> TextTable:

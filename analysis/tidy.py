@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa  # noqa: F401  (so that a missing one is noticed before the logs are read)
 from pandas.api.types import pandas_dtype
 
 from analysis.export import guarded

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from analysis.compare.significance import LEVEL
 from analysis.compare.verdicts import Verdict
-from analysis.export import without_nan
+from analysis.export import json_text
 from analysis.layout import make_table, print_lines
 from analysis.marks import OVERSUBSCRIBED, mark, time_notes
 from analysis.statistics import CONFIDENCE
@@ -88,7 +87,7 @@ def to_json(comparison: Comparison) -> str:
             "after": comparison.after.describe_excluded(),
         },
     }
-    return json.dumps(without_nan(document), indent=2, ensure_ascii=False, allow_nan=False)
+    return json_text(document)
 
 
 def summary(comparison: Comparison) -> str:

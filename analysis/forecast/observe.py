@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.keys import select
-from analysis.methods import group_runs
+from analysis.methods import find_doubts, group_runs
 from analysis.runs import load_collection
 from analysis.scaling import load_scaling, summarise_scaling
 from analysis.timing import (
@@ -144,10 +144,7 @@ def observe(paths: Sequence[Path], where: Where | None = None) -> Measured:
         There are no runs with times, or they come from different machines.
     """
     runs, void, excluded = _read(paths)
-    selected = select(runs, where)
-    if where is not None and not selected:
-        raise UsageError(f"none of the {len(runs)} runs fulfils --where {where.text}")
-    found = _measured(selected, void, excluded)
+    found = _measured(select(runs, where), void, excluded)
     if len(found.machines) > 1:
         raise UsageError(
             f"the runs come from different machines: {'; '.join(found.machines)}",
@@ -187,7 +184,9 @@ def _measured(runs: Sequence[RunLog], void: Sequence[str], excluded: list[str]) 
     if not cases:
         raise UsageError("no run has times that can be used\n  " + "\n  ".join(excluded))
     labels = {method.label: method for method in methods}
-    return Measured(tuple(cases), labels, tuple(void), tuple(excluded), tuple(notes))
+    return Measured(
+        tuple(cases), labels, tuple(void), tuple(excluded), (*notes, *find_doubts(methods))
+    )
 
 
 def _read(paths: Iterable[Path]) -> tuple[list[RunLog], list[str], list[str]]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from analysis.export import without_nan
+from analysis.export import json_text
 from analysis.forecast.assumptions import assumptions, reading_notes
 from analysis.grid import NEVER
 from analysis.layout import make_table, print_lines
@@ -49,7 +48,7 @@ def to_json(forecast: Forecast) -> str:
         "assumptions": assumptions(forecast),
         "excluded": measured.excluded,
     }
-    return json.dumps(without_nan(document), indent=2, ensure_ascii=False, allow_nan=False)
+    return json_text(document)
 
 
 def print_tables(forecast: Forecast) -> None:

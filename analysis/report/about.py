@@ -113,8 +113,7 @@ def notes_of(collection: Collection, rows: Sequence[Summary]) -> list[str]:
         f"[low, high] is a rank-based confidence interval of the median, {CONFIDENCE:.0%} or more. "
         f"(least … greatest) is the range of fewer than {least_count()} values."
     )
-    grouping = [note for note in collection.notes if note not in collection.doubts]
-    return [_ERRORS, intervals, *compared, _TIMES, _PHASES, *grouping]
+    return [_ERRORS, intervals, *compared, _TIMES, _PHASES, *collection.notes]
 
 
 def study(runs: Sequence[RunLog], keys: KeyTable) -> list[Fact]:

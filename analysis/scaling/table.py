@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import TYPE_CHECKING, Any
 
-from analysis.export import without_nan
+from analysis.export import json_text
 from analysis.layout import make_table, print_lines
 from analysis.marks import EMULATED, mark, time_notes
 from analysis.scaling.summary import void_lines
@@ -42,7 +41,7 @@ def to_json(rows: Sequence[CaseSummary], study: ScalingStudy) -> str:
         "notes": notes(rows, study),
         "cases": [_record(row) for row in rows],
     }
-    return json.dumps(without_nan(document), indent=2, ensure_ascii=False, allow_nan=False)
+    return json_text(document)
 
 
 def notes(rows: Sequence[CaseSummary], study: ScalingStudy) -> list[str]:

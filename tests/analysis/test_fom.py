@@ -1,4 +1,4 @@
-"""Lines of figures of merit: one a method and quantity, with full precision, and nothing else."""
+"""Figures of merit: one line for each method and quantity, with full precision."""
 
 from __future__ import annotations
 

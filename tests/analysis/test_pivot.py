@@ -220,6 +220,7 @@ def test_names_from_logs_are_escaped(write_run, tmp_path, capsys):
         (["--where", "coding.load"], "is not a condition"),
         (["--rows", "coding.load", "--value", "accuracy"], "no log has the quantity 'accuracy'"),
         (["--rows", "coding.load", "--columns", "seeds,seed"], "cannot be combined"),
+        (["--rows", "seeds"], "the key 'seeds' is only for columns"),
     ],
 )
 def test_mistakes_are_named(accuracies, arguments, message, capsys):

@@ -78,7 +78,7 @@ def test_runs_of_another_origin_share_no_number(write_run, tmp_path, change, fac
     assert len(losses[0] & losses[1]) == 0
     (differs,) = {fact.partition("=")[0] for fact in facts}
     assert any(f"differ in {differs}." in note for note in collection.notes)
-    uncommitted = any("uncommitted changes" in note for note in collection.notes)
+    uncommitted = any("uncommitted changes" in note for note in collection.doubts)
     assert uncommitted == ("git_dirty" in change.get("provenance", {}))
 
 
@@ -243,14 +243,14 @@ def test_what_logs_of_format_2_do_not_tell_is_said(tmp_path, write_run):
     (old,) = (method for method in collection.methods if method.origin.data_digest is None)
     assert (
         "the data are unknown, because logs of format 2 do not record them: "
-        f"{old.label}." in collection.notes
+        f"{old.label}." in collection.doubts
     )
 
 
 def test_runs_of_a_seed_that_disagree_are_named(write_run, tmp_path):
     write_run("a.h5", final_loss=1.0)
     write_run("b.h5", final_loss=2.0)
-    (note,) = load_collection([tmp_path]).notes
+    (note,) = load_collection([tmp_path]).doubts
     assert note.startswith("LAD d=2, seed 1: a.h5 ends at the loss 1, b.h5 at 2;")
 
 

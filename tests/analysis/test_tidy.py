@@ -1,5 +1,7 @@
 """Tables of runs and iterations for other tools."""
 
+import sys
+
 import pandas as pd
 import polars as pl
 import pytest
@@ -57,3 +59,10 @@ def test_a_condition_selects_runs(mixed, tmp_path, capsys):
     # The damaged log stays, because nobody knows what it was.
     assert "runs.parquet: 4 rows" in capsys.readouterr().out
     assert main(["export", str(mixed), "-o", out, "--where", "coding.load = 7"]) == 2
+
+
+def test_a_missing_package_is_named(mixed, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.delitem(sys.modules, "analysis.tidy", raising=False)
+    assert main(["export", str(mixed), "-o", str(tmp_path / "out")]) == 2
+    assert "export needs pandas and PyArrow" in capsys.readouterr().err

@@ -150,7 +150,7 @@ def test_settings_that_matplotlib_cannot_read_do_not_count(tmp_path, setting):
     wrong.write_bytes("font.family: café\n".encode("latin-1"))
     value = {"MPLBACKEND": "no such backend", "MATPLOTLIBRC": str(wrong)}[setting]
     code = (
-        "import os; from analysis.cli import import_figures; import_figures(); "
+        "import os; from analysis.commands import import_figures; import_figures(); "
         f"print(os.environ[{setting!r}])"
     )
     done = subprocess.run(

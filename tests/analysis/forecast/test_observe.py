@@ -69,6 +69,13 @@ def test_runs_are_selected_by_a_condition(folder):
         observe([folder], parse_where("coding.loda=7"))
 
 
+def test_what_the_logs_leave_in_doubt_is_said(write_run, tmp_path):
+    for seed in (1, 2):
+        write_run(f"{seed}.h5", seed=seed, provenance={"git_revision": "0" * 40, "git_dirty": True})
+    notes = observe([tmp_path / "study"]).notes
+    assert any("uncommitted changes" in note for note in notes)
+
+
 def test_a_check_uses_none_of_the_runs_of_the_forecast(folder):
     used = observe([folder], parse_where("coding.load=5"))
     assert [case.method for case in observe_others([folder], used).cases] == ["LAD d=1"]
