@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
-from lad_mpi.aggregation.columns import column_blocks, over_columns
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.rows import finite_rows
 from lad_mpi.arrays import namespace
+from lad_mpi.columns import column_blocks, over_columns
 from lad_mpi.errors import ParameterError
 from lad_mpi.parameters import Count, CountOrZero, check_parameters
 from lad_mpi.rng import Purpose, Streams

@@ -10,11 +10,11 @@ import numpy as np
 
 from lad_mpi.aggregation import kernels_cuda
 from lad_mpi.aggregation.base import check_messages
-from lad_mpi.aggregation.columns import column_blocks
 from lad_mpi.aggregation.coordinates import column_mean, runs_compiled
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.rows import finite_rows
 from lad_mpi.arrays import namespace
+from lad_mpi.columns import column_blocks
 from lad_mpi.parameters import CountOrZero, check_parameters
 
 if TYPE_CHECKING:

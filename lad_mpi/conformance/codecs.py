@@ -105,7 +105,7 @@ class CodecLaws(ComponentLaws):
     def test_columns(self, dtype: str) -> None:
         """Decoding by columns gives the vectors and refusals of decoding whole messages.
 
-        Results must not depend on whether communication is overlapped.
+        Results must not depend on the number of servers.
         """
         codec, channel = self.make(101), _channel(101, dtype)
         vectors = _normal(101, dtype)

@@ -12,7 +12,7 @@ import tomli_w
 from lad_mpi.aggregation import Pipeline
 from lad_mpi.attacks import AttackContext, LocalAttack, OmniscientAttack, StatefulAttack
 from lad_mpi.coding import Code, DecodingCode
-from lad_mpi.compression import ColumnCodec, GpuCodec
+from lad_mpi.compression import GpuCodec
 from lad_mpi.data import DataPlan
 from lad_mpi.errors import DataError, ParameterError, SpecError, shown
 from lad_mpi.metrics.names import LOSS
@@ -37,6 +37,7 @@ from lad_mpi.spec.model import (
     Logging,
     NetworkChoice,
     Safety,
+    ServerChoice,
     Spec,
 )
 
@@ -50,6 +51,7 @@ _SECTIONS = {
     "devices": Devices,
     "logging": Logging,
     "safety": Safety,
+    "server": ServerChoice,
     "backend": BackendChoice,
 }
 _COMPONENTS = ("model", "coding", "compression", "attack")
@@ -57,7 +59,7 @@ _COMPONENTS = ("model", "coding", "compression", "attack")
 _TRIED_OUT = 1000
 #: Most pre-aggregations of one rule.
 _MOST_PRE = 16
-_SCALARS = {"name": str, "seed": int, "iterations": int, "compute": ComputeMode, "overlap": bool}
+_SCALARS = {"name": str, "seed": int, "iterations": int, "compute": ComputeMode}
 
 
 def parse_spec(mapping: Mapping[str, Any]) -> Spec:
@@ -357,7 +359,6 @@ def _check_together(spec: Spec) -> None:
         spec.coding.check(spec.devices.count, spec.devices.num_byzantine)
     except ParameterError as error:
         raise located(error, "coding") from error
-    _check_overlap(spec)
     _check_transfers(spec)
     _check_momentum(spec)
     _check_warmup(spec)
@@ -402,25 +403,6 @@ def _check_form(spec: Spec) -> None:
     except DataError as error:
         raise SpecError("model.kind", error.message, hint=error.hint) from error
     check_dimension(spec, spec.coding.message_parts * dimension)
-
-
-def _check_overlap(spec: Spec) -> None:
-    if not spec.overlap:
-        return
-    if not isinstance(spec.compression, ColumnCodec):
-        raise SpecError(
-            "overlap",
-            f"messages of compression.kind = {spec.compression.kind!r} cannot be decoded by "
-            "columns before they have arrived completely",
-            hint='set overlap = false, or compression.kind = "none" or "cast"',
-        )
-    if spec.backend.kind != "numpy":
-        raise SpecError(
-            "overlap",
-            f"slices of messages are processed in host memory, and backend.kind is "
-            f"{spec.backend.kind!r}",
-            hint='set overlap = false, or backend.kind = "numpy"',
-        )
 
 
 def _check_transfers(spec: Spec) -> None:

@@ -29,18 +29,16 @@ class Phase(IntEnum):
     AGGREGATE = 8
     UPDATE = 9
     EVALUATE = 10
-    OVERLAPPED = 11
 
 
 #: Names of the phases, in the order of the log.
 PHASE_NAMES = [phase.name.lower() for phase in Phase]
 
-#: Phases that count as training time. Attacks and evaluation exist only in an experiment, and
-#: overlapped time is counted in other phases already.
+#: Phases that count as training time. Attacks and evaluation exist only in an experiment.
 TRAINING_PHASES = [
     phase.name.lower()
     for phase in Phase
-    if phase not in {Phase.ATTACK, Phase.SIMULATE, Phase.EVALUATE, Phase.OVERLAPPED}
+    if phase not in {Phase.ATTACK, Phase.SIMULATE, Phase.EVALUATE}
 ]
 
 _DEVICE_PHASES = (Phase.COMPUTE, Phase.ENCODE, Phase.ATTACK, Phase.PACK)
@@ -50,7 +48,6 @@ _SERVER_PHASES = (
     Phase.AGGREGATE,
     Phase.UPDATE,
     Phase.EVALUATE,
-    Phase.OVERLAPPED,
 )
 
 

@@ -13,7 +13,6 @@ from lad_mpi.training.checkpoint import ArrayLayout
 from lad_mpi.training.clock import Clock, Phase
 from lad_mpi.training.device import DeviceBlock
 from lad_mpi.training.evaluate import Evaluated, EvaluationShare
-from lad_mpi.training.overlap import gather_in_slices
 from lad_mpi.training.server import RULE_STATE, Server, count_refusals
 from lad_mpi.transport import EmulatedExchange
 from lad_mpi.types import COMMAND_BYTES, broadcast_bytes
@@ -147,24 +146,17 @@ class Loop:
             with clock(Phase.ATTACK):
                 devices.tamper(exchange.uplink, iteration)
 
-        begun = None
-        if setup.slices:
-            received = gather_in_slices(iteration, setup, exchange, clock, server)
-            if server is None or received is None:
-                return command, None
-            messages, rejections, begun = received
-        else:
-            # MPI does not wait for the GPU. The clock has done so at the end of PACK.
-            with clock(Phase.GATHER):
-                exchange.gather()
-            if server is None or exchange.inbox is None:
-                return command, None
-            with clock(Phase.UNPACK):
-                messages, rejections = server.receive(exchange.inbox, iteration)
+        # MPI does not wait for the GPU. The clock has done so at the end of PACK.
+        with clock(Phase.GATHER):
+            exchange.gather()
+        if server is None or exchange.inbox is None:
+            return command, None
+        with clock(Phase.UNPACK):
+            messages, rejections = server.receive(exchange.inbox, iteration)
         with clock(Phase.SIMULATE):
             server.simulate(messages, rejections, iteration)
         with clock(Phase.AGGREGATE):
-            estimate = server.aggregate(messages, iteration, begun)
+            estimate = server.aggregate(messages, iteration)
         before = server.model.copy()
         with clock(Phase.UPDATE):
             server.update(estimate, iteration)

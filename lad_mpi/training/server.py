@@ -12,14 +12,13 @@ from lad_mpi.attacks import AttackContext, OmniscientAttack, StatefulAttack
 from lad_mpi.coding import Decoded, DecodeStatus, DecodingCode
 from lad_mpi.compression import Rejection
 from lad_mpi.errors import ParameterError, RunFailedError
-from lad_mpi.wire import ArrivingMessages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from lad_mpi.aggregation import Arriving, Pipeline
+    from lad_mpi.aggregation import Pipeline
     from lad_mpi.training.setup import Setup
-    from lad_mpi.types import Array, HostBytes, HostFloats, HostInts, Metric
+    from lad_mpi.types import Array, HostFloats, HostInts, Metric
 
 
 #: Names in the server's state: that of a stateful rule, and prefixes of others.
@@ -57,7 +56,6 @@ class Server:
         self.decoder_status = DecodeStatus.NOT_USED
         self._rule_state: Array | None = None
         self.expected_dispersion: Array = np.zeros(1)
-        self._arrived: HostFloats | None = None
         # isinstance on a protocol costs more than a small rule, so check once.
         attack, code = setup.spec.attack, setup.spec.coding
         anyone = len(setup.byzantine) > 0
@@ -112,35 +110,6 @@ class Server:
         self.check_honest(rejections, iteration)
         return vectors, rejections
 
-    def arriving(
-        self, inbox: HostBytes, iteration: int
-    ) -> tuple[ArrivingMessages, Arriving | None]:
-        """Prepare to receive messages in slices, before they have arrived.
-
-        Returns
-        -------
-        messages : ArrivingMessages
-            Unpacks the messages as they arrive.
-        begun : Arriving or None
-            Aggregates the unpacked columns; None if aggregation needs whole messages.
-
-        Raises
-        ------
-        RunFailedError
-            A parameter of the rule does not fit the messages.
-        """
-        setup = self._setup
-        # A stateful rule may keep rows of the messages as its state, so do not reuse them.
-        if self._arrived is None or self._rule_state is not None:
-            self._arrived = np.empty((len(inbox), setup.message_dimension), setup.backend.dtype)
-        channel = setup.channel(iteration, 0, len(inbox))
-        messages = ArrivingMessages(setup.messages, inbox, channel, self._arrived)
-        rule = setup.spec.aggregation
-        if rule is None or self._attack is not None or self._decoder is not None:
-            return messages, None
-        with rule_errors_named():
-            return messages, rule.begin(messages.vectors)
-
     def check_honest(self, rejections: HostInts, iteration: int) -> None:
         """Raise if a message of an honest device is refused; see :meth:`receive`."""
         if not rejections.any():
@@ -189,7 +158,7 @@ class Server:
         packing.pack(crafted, channel, slots)
         vectors[setup.byzantine], rejections[setup.byzantine] = packing.unpack(slots, channel)
 
-    def aggregate(self, messages: Array, iteration: int, begun: Arriving | None = None) -> Array:
+    def aggregate(self, messages: Array, iteration: int) -> Array:
         """Estimate ∇F with the rule, or with the decoder and, if it fails, the fallback rule.
 
         Parameters
@@ -198,8 +167,6 @@ class Server:
             The validated messages.
         iteration : int
             Iteration t.
-        begun : Arriving, optional
-            The aggregation that :meth:`arriving` started for these messages.
 
         Returns
         -------
@@ -215,7 +182,7 @@ class Server:
         spec = self._setup.spec
         code = self._decoder
         if code is None:
-            return self._apply(spec.aggregation, messages, iteration, begun)
+            return self._apply(spec.aggregation, messages, iteration)
         decoded = self._decode(code, messages, iteration)
         self.decoder_status = decoded.status
         self.reported = self._nothing_reported()
@@ -285,13 +252,7 @@ class Server:
                 state=self._rule_state,
             ).estimate
 
-    def _apply(
-        self,
-        rule: Pipeline | None,
-        messages: Array,
-        iteration: int,
-        begun: Arriving | None = None,
-    ) -> Array:
+    def _apply(self, rule: Pipeline | None, messages: Array, iteration: int) -> Array:
         if rule is None:
             raise RunFailedError("this run has neither a rule nor a decoder")
         with rule_errors_named():
@@ -300,7 +261,6 @@ class Server:
                 streams=self._setup.streams,
                 iteration=iteration,
                 state=self._rule_state,
-                begun=begun,
             )
         names = (metric.name for metric in rule.metrics)
         self.reported = dict(zip(names, reported, strict=True))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lad_mpi.aggregation.columns import column_slices
 from lad_mpi.attacks import DataAttack
 from lad_mpi.compression import Channel, FeedbackCodec, GpuCodec
 from lad_mpi.errors import SpecError
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
 #: Names of what a device keeps between iterations.
 RESIDUALS, MOMENTUM = "residuals", "momentum"
 
-#: Nothing overlaps with the arrival of the first slice or the work on the last. With eight
-#: slices that is an eighth of each.
-_MOST_SLICES = 8
 #: Samples times parameters of a small model, and choices of the default of
 #: ``logging.evaluate_every`` for larger ones.
 _SMALL = 10**5
@@ -156,19 +152,6 @@ class Setup:
         if self.backend.on_host or not isinstance(self.spec.compression, GpuCodec):
             return False
         return self.link.size == 1 or self.spec.backend.gpu_transfers == "direct"
-
-    @cached_property
-    def slices(self) -> list[slice]:
-        """Column ranges in which messages are gathered; empty for a gather in one piece.
-
-        Short messages are gathered in one piece, because a slice has at least the number
-        of columns that rules process at a time.
-        """
-        if not (self.spec.overlap and self.messages.in_columns and self.backend.on_host):
-            return []
-        count, itemsize = self.spec.devices.count, self.backend.dtype.itemsize
-        slices = column_slices(count, self.message_dimension, itemsize, _MOST_SLICES)
-        return slices if len(slices) > 1 else []
 
     @property
     def message_dimension(self) -> int:

@@ -1,7 +1,7 @@
 """Ranks and what they exchange: a link for each rank, and the collectives of an iteration."""
 
 from lad_mpi.transport.agreement import from_server, together
-from lad_mpi.transport.base import SERVER, Communicator, Exchange, Layout, Link, SlicedGather
+from lad_mpi.transport.base import SERVER, Communicator, Exchange, Layout, Link
 from lad_mpi.transport.emulated import EmulatedExchange
 from lad_mpi.transport.launch import describe_mpi, open_link
 from lad_mpi.transport.loopback import Loopback
@@ -14,7 +14,6 @@ __all__ = [
     "Layout",
     "Link",
     "Loopback",
-    "SlicedGather",
     "describe_mpi",
     "from_server",
     "open_link",

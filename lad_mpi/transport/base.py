@@ -10,7 +10,7 @@ import numpy as np
 from lad_mpi.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from lad_mpi.types import Array, HostFloats, HostInts
 
@@ -67,19 +67,6 @@ class Layout:
         return np.concatenate([np.zeros(1, dtype=np.int64), bounds])
 
 
-class SlicedGather(Protocol):
-    """A gather in progress; slices of the slots arrive in order."""
-
-    def wait(self, number: int) -> None:
-        """Wait until this slice and those before it are in the inbox."""
-
-    def poll(self) -> bool:
-        """Let MPI move data; return whether the gather is still in progress."""
-
-    def finish(self) -> None:
-        """Wait until all slices are in the inbox, or, on other ranks, are sent."""
-
-
 class Exchange(Protocol):
     """The two collectives of an iteration, with buffers, counts and types planned once.
 
@@ -105,18 +92,6 @@ class Exchange(Protocol):
 
     def gather(self) -> None:
         """Collect all ``uplink`` in the server's ``inbox``."""
-
-    def start_gather(self, edges: Sequence[int]) -> SlicedGather:
-        """Start to collect all ``uplink`` in the server's ``inbox``, slice by slice.
-
-        This replaces :meth:`gather`. It is one collective: all ranks start it with the same
-        edges, and finish it before the next collective.
-
-        Parameters
-        ----------
-        edges : sequence of int
-            Offsets of the slices in a slot, in bytes: ascending from 0 to ``slot_bytes``.
-        """
 
     def close(self) -> None:
         """Free the MPI datatypes."""

@@ -7,21 +7,18 @@ slower, they do not wait.
 
 from __future__ import annotations
 
-import itertools
 import time
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from lad_mpi.network import Network
-    from lad_mpi.transport.base import Exchange, SlicedGather
+    from lad_mpi.transport.base import Exchange
 
 #: The system may wake a process this late, so it spins for the rest of a wait.
 _LATENESS_S = 200e-6
-#: How often a wait for the emulated gather polls the real one.
-_LOOK_EVERY_S = 1e-3
 
 
 class Timer:
@@ -109,13 +106,6 @@ class EmulatedExchange:
         self._exchange.gather()
         self._timer.until(end_s)
 
-    def start_gather(self, edges: Sequence[int]) -> EmulatedSlices:
-        """Start to collect all ``uplink`` in the server's ``inbox``, slice by slice."""
-        self._meet("the gather of an iteration")
-        start_s = self._timer.clock()
-        arrivals_s = [start_s + self._arrival_s(stop) for _, stop in itertools.pairwise(edges)]
-        return EmulatedSlices(self._exchange.start_gather(edges), arrivals_s, self._timer)
-
     def close(self) -> None:
         """Free what the wrapped exchange holds."""
         self._exchange.close()
@@ -123,40 +113,3 @@ class EmulatedExchange:
     def _arrival_s(self, slot_bytes: int) -> float:
         """Return the time in which the first ``slot_bytes`` of every slot reach the server."""
         return self._network.gather_s(self._num_devices * slot_bytes)
-
-
-class EmulatedSlices:
-    """A gather in progress, whose slices arrive when the emulated network delivers them.
-
-    Parameters
-    ----------
-    gather : SlicedGather
-        Moves the bytes.
-    arrivals_s : sequence of float
-        Earliest arrival of each slice, ascending, by the timer's clock.
-    timer : Timer
-        Tells the time and waits.
-    """
-
-    def __init__(self, gather: SlicedGather, arrivals_s: Sequence[float], timer: Timer) -> None:
-        self._gather = gather
-        self._arrivals_s = arrivals_s
-        self._timer = timer
-
-    def wait(self, number: int) -> None:
-        """Wait until this slice and those before it are in the inbox."""
-        self._gather.wait(number)
-        # Polling keeps the real gather going meanwhile.
-        arrival_s, timer = self._arrivals_s[number], self._timer
-        while timer.clock() + _LOOK_EVERY_S < arrival_s and self._gather.poll():
-            timer.sleep(_LOOK_EVERY_S)
-        timer.until(arrival_s)
-
-    def poll(self) -> bool:
-        """Let MPI move data; return whether the gather is still in progress."""
-        return self._gather.poll() or self._timer.clock() < self._arrivals_s[-1]
-
-    def finish(self) -> None:
-        """Wait until all slices are in the inbox, or, on other ranks, are sent."""
-        self._gather.finish()
-        self._timer.until(self._arrivals_s[-1])

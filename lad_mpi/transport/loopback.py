@@ -8,24 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from lad_mpi.transport.base import Communicator, Layout
     from lad_mpi.types import Array, HostFloats
-
-
-class Arrived:
-    """A gather that is complete from the start."""
-
-    def wait(self, number: int) -> None:
-        """Nothing to wait for."""
-
-    def poll(self) -> bool:
-        """Return False: the gather is complete."""
-        return False
-
-    def finish(self) -> None:
-        """Nothing to wait for."""
 
 
 class LoopbackExchange:
@@ -41,10 +27,6 @@ class LoopbackExchange:
 
     def gather(self) -> None:
         """Nothing to send: sender and receiver share the buffer."""
-
-    def start_gather(self, edges: Sequence[int]) -> Arrived:  # noqa: ARG002
-        """Nothing to send: sender and receiver share the buffer."""
-        return Arrived()
 
     def close(self) -> None:
         """Nothing to free."""

@@ -5,9 +5,6 @@ Importing it loads the MPI library; :func:`initialise` initialises it.
 
 from __future__ import annotations
 
-import itertools
-from collections import deque
-from functools import partial
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +21,7 @@ mpi4py.rc(initialize=False, finalize=True)
 from mpi4py import MPI  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from lad_mpi.transport.base import Communicator
     from lad_mpi.types import Array, HostBytes, HostFloats
@@ -36,16 +33,13 @@ _THREAD_LEVELS = {
     "serialized": MPI.THREAD_SERIALIZED,
     "multiple": MPI.THREAD_MULTIPLE,
 }
-#: Slices of a gather that the server requests at once, so that one arrives while another is used.
-_SLICES_AHEAD = 2
 
 
 class MpiExchange:
     """One Bcast and one Gatherv over buffers that live as long as the run.
 
     A slot is one element of its own datatype, so counts stay small however large messages
-    are. A slice of a slot has a datatype of the slice's length and the slot's stride, so
-    slices need no copies.
+    are.
     """
 
     def __init__(
@@ -68,7 +62,6 @@ class MpiExchange:
             self.inbox = allocate((layout.num_devices, slot_bytes))
         self._blocks = _blocks(layout)
         self._slot = MPI.BYTE.Create_contiguous(slot_bytes).Commit()
-        self._slices: dict[tuple[int, ...], list[MPI.Datatype]] = {}
         self._receive = None
         if comm.rank == SERVER:
             self._receive = [self.inbox, self._blocks, self._slot]
@@ -98,93 +91,9 @@ class MpiExchange:
         finally:
             watchdog.since = None
 
-    def start_gather(self, edges: Sequence[int]) -> PostedSlices:
-        """Begin to collect all ``uplink`` in the server's ``inbox``, slice by slice."""
-        key = tuple(edges)
-        types = self._slices.get(key)
-        if types is None:
-            types = [self._slice_type(a, b) for a, b in itertools.pairwise(key)]
-            self._slices[key] = types
-        return PostedSlices(
-            [partial(self._post, start, kind) for start, kind in zip(key, types, strict=False)],
-            ahead=_SLICES_AHEAD if self._comm.rank == SERVER else len(types),
-            watchdog=self._watchdog,
-        )
-
     def close(self) -> None:
-        """Free the types of slots and slices."""
+        """Free the type of slots."""
         self._slot.Free()
-        for kind in itertools.chain.from_iterable(self._slices.values()):
-            kind.Free()
-
-    def _slice_type(self, start: int, stop: int) -> MPI.Datatype:
-        contiguous = MPI.BYTE.Create_contiguous(stop - start)
-        kind = contiguous.Create_resized(0, self.uplink.shape[1]).Commit()
-        contiguous.Free()
-        return kind
-
-    def _post(self, start: int, kind: MPI.Datatype) -> MPI.Request:
-        receive = None
-        if self.inbox is not None:
-            receive = [self.inbox.reshape(-1)[start:], self._blocks, kind]
-        count = len(self.uplink)
-        # A rank without devices has an empty buffer, which no slice can start in.
-        send = [self.uplink.reshape(-1)[start if count else 0 :], count, kind]
-        return self._comm.Igatherv(send, receive, root=SERVER)
-
-
-class PostedSlices:
-    """A gather in slices, as a queue of non-blocking collectives.
-
-    Parameters
-    ----------
-    post : sequence of callable
-        Each starts the gather of one slice. They are called in order, on every rank.
-    ahead : int
-        Largest number of gathers in progress at once.
-    watchdog : Watchdog
-        Guards the waiting.
-    """
-
-    def __init__(
-        self, post: Sequence[Callable[[], MPI.Request]], *, ahead: int, watchdog: Watchdog
-    ) -> None:
-        self._waiting = deque(post)
-        self._under_way: deque[MPI.Request] = deque()
-        self._ahead = ahead
-        self._watchdog = watchdog
-        self._count = len(post)
-        self._arrived = 0
-        self._begin()
-
-    def wait(self, number: int) -> None:
-        """Wait until this slice and those before it are in the inbox."""
-        if self._arrived > number:
-            return
-        with self._watchdog("the gather of an iteration"):
-            while self._arrived <= number:
-                self._under_way[0].Wait()
-                self._take()
-
-    def poll(self) -> bool:
-        """Let MPI move data; return whether the gather is still in progress."""
-        # At most one slice: some libraries copy the data here, and would copy all of it.
-        if self._under_way and self._under_way[0].Test():
-            self._take()
-        return bool(self._under_way)
-
-    def finish(self) -> None:
-        """Wait until all slices are in the inbox, or, on other ranks, are sent."""
-        self.wait(self._count - 1)
-
-    def _take(self) -> None:
-        self._under_way.popleft()
-        self._arrived += 1
-        self._begin()
-
-    def _begin(self) -> None:
-        while self._waiting and len(self._under_way) < self._ahead:
-            self._under_way.append(self._waiting.popleft()())
 
 
 class MpiLink:

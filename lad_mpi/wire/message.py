@@ -164,50 +164,6 @@ class MessageFormat:
             vectors[refused] = 0
         return vectors, rejections
 
-    @property
-    def in_columns(self) -> bool:
-        """Whether messages can be unpacked in ranges of columns, as they arrive."""
-        return self._columns is not None
-
-    def edges(self, slices: Sequence[slice]) -> list[int]:
-        """Return the byte offsets in a slot that separate ranges of columns.
-
-        Parameters
-        ----------
-        slices : sequence of slice
-            Consecutive ranges of all columns.
-
-        Returns
-        -------
-        list of int
-            0, since the first range includes the header, and the end of each range.
-        """
-        return [0, *(self._bytes_of(columns).stop for columns in slices)]
-
-    def decode_columns(
-        self, slots: HostBytes, columns: slice, channel: Channel, out: HostFloats
-    ) -> HostInts:
-        """Decode a range of columns without checking header and checksum.
-
-        Parameters
-        ----------
-        slots : ndarray of uint8, shape (n, slot_bytes)
-            The messages. Only the bytes of these columns are read.
-        columns : slice
-            The range, with q columns.
-        channel : Channel
-            As for :meth:`unpack`.
-        out : ndarray, shape (n, q)
-            Receives the columns. All values are finite.
-
-        Returns
-        -------
-        ndarray of int64, shape (n,)
-            The codec's reason to refuse each row, or 0.
-        """
-        payloads = slots[:, self._bytes_of(columns)]
-        return self._column_codec.decode_columns(payloads, columns, channel, out)
-
     def check_envelopes(
         self, slots: HostBytes, sums: Sequence[int] | HostInts, channel: Channel
     ) -> HostInts:
