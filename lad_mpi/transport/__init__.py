@@ -5,6 +5,7 @@ from lad_mpi.transport.base import SERVER, Communicator, Exchange, Layout, Link
 from lad_mpi.transport.emulated import EmulatedExchange
 from lad_mpi.transport.launch import describe_mpi, open_link
 from lad_mpi.transport.loopback import Loopback
+from lad_mpi.transport.shared_block import SharedBlock, arrays_in, map_block, size_of
 
 __all__ = [
     "SERVER",
@@ -14,8 +15,12 @@ __all__ = [
     "Layout",
     "Link",
     "Loopback",
+    "SharedBlock",
+    "arrays_in",
     "describe_mpi",
     "from_server",
+    "map_block",
     "open_link",
+    "size_of",
     "together",
 ]

@@ -177,6 +177,9 @@ class Link(Protocol):
             library takes arrays of a GPU, in its memory.
         """
 
+    def on_host(self) -> Link:
+        """Return the link of the ranks on this rank's host. Its server is the first of them."""
+
     def share(self, text: str) -> str:
         """Broadcast the server's text. For start-up, not for data."""
 

@@ -61,6 +61,10 @@ class Loopback:
             allocate((downlink_bytes,)), allocate((layout.num_devices, slot_bytes))
         )
 
+    def on_host(self) -> Loopback:
+        """Return this link: the host has no other rank."""
+        return self
+
     def share(self, text: str) -> str:
         """Return the text."""
         return text

@@ -102,13 +102,16 @@ class MpiLink:
     Parameters
     ----------
     comm : mpi4py.MPI.Intracomm
-        A communicator of at least two ranks. The link works on a duplicate, so that its
-        collectives cannot be mixed up with those of other code.
+        A communicator. The link works on a duplicate, so that its collectives cannot be mixed
+        up with those of other code.
+    watchdog : Watchdog, optional
+        The watchdog of this rank, if it has one already.
     """
 
-    def __init__(self, comm: MPI.Intracomm) -> None:
+    def __init__(self, comm: MPI.Intracomm, watchdog: Watchdog | None = None) -> None:
         self.rank = comm.rank
-        self._watchdog = Watchdog(comm.rank, lambda: comm.Abort(int(ExitCode.FAILED)))
+        self._watchdog = watchdog or Watchdog(comm.rank, lambda: comm.Abort(int(ExitCode.FAILED)))
+        self._on_host: MpiLink | None = None
         with self._watchdog("the start"):
             self._comm = comm.Dup()
         self.size = self._comm.size
@@ -133,6 +136,15 @@ class MpiLink:
             allocate=allocate,
             watchdog=self._watchdog,
         )
+
+    def on_host(self) -> MpiLink:
+        """Return the link of the ranks on this rank's host; all ranks make it together."""
+        if self._on_host is None:
+            with self._watchdog("the split of ranks by host"):
+                comm = MPI.Intracomm(self._comm.Split_type(MPI.COMM_TYPE_SHARED, key=self.rank))
+            self._on_host = MpiLink(comm, self._watchdog)
+            comm.Free()
+        return self._on_host
 
     def share(self, text: str) -> str:
         """Return the server's text on every rank."""
