@@ -85,10 +85,10 @@ def map_block(address: str) -> mmap.mmap:
         container.
     """
     path, device, number, size = json.loads(address)
-    descriptor = os.open(path, os.O_RDONLY)
+    # In another container the same path may lead to another file, or to a pipe without a writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         found = os.fstat(descriptor)
-        # In another container the same path may lead to another file.
         if (found.st_dev, found.st_ino, found.st_size) != (device, number, size):
             raise OSError(f"{path} is not the memory of a rank of this run")
         return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
