@@ -49,12 +49,10 @@ class SharedBlock:
         self._descriptor = os.memfd_create("lad_mpi-data")
         try:
             os.ftruncate(self._descriptor, size)
-            self.memory = mmap.mmap(self._descriptor, size)
+            self.memory = _mapped(self._descriptor, size, mmap.ACCESS_WRITE)
         except OSError:
             os.close(self._descriptor)
             raise
-        with contextlib.suppress(OSError):
-            self.memory.madvise(mmap.MADV_HUGEPAGE)
 
     @property
     def address(self) -> str:
@@ -91,7 +89,7 @@ def map_block(address: str) -> mmap.mmap:
         found = os.fstat(descriptor)
         if (found.st_dev, found.st_ino, found.st_size) != (device, number, size):
             raise OSError(f"{path} is not the memory of a rank of this run")
-        return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
+        return _mapped(descriptor, size, mmap.ACCESS_READ)
     finally:
         os.close(descriptor)
 
@@ -110,6 +108,14 @@ def arrays_in(
         arrays.append(np.ndarray(shape, dtype, buffer=memory, offset=offset))
         offset += _padded((shape, dtype))
     return arrays
+
+
+def _mapped(descriptor: int, size: int, access: int) -> mmap.mmap:
+    memory = mmap.mmap(descriptor, size, access=access)
+    # As NumPy does for large arrays. A kernel may have no huge pages.
+    with contextlib.suppress(OSError):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return memory
 
 
 def _padded(array: tuple[tuple[int, ...], Any]) -> int:
