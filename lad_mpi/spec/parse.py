@@ -12,7 +12,7 @@ import tomli_w
 from lad_mpi.aggregation import Pipeline
 from lad_mpi.attacks import AttackContext, LocalAttack, OmniscientAttack, StatefulAttack
 from lad_mpi.coding import Code, DecodingCode
-from lad_mpi.compression import ColumnCodec, GpuCodec
+from lad_mpi.compression import GpuCodec, column_codec
 from lad_mpi.data import DataPlan
 from lad_mpi.errors import DataError, ParameterError, SpecError, shown
 from lad_mpi.metrics.names import LOSS
@@ -407,7 +407,7 @@ def _check_form(spec: Spec) -> None:
 def _check_overlap(spec: Spec) -> None:
     if not spec.overlap:
         return
-    if not isinstance(spec.compression, ColumnCodec):
+    if column_codec(spec.compression) is None:
         raise SpecError(
             "overlap",
             f"messages of compression.kind = {spec.compression.kind!r} cannot be decoded by "
