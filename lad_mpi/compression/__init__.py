@@ -1,6 +1,14 @@
 """Compressors: vectors to packed bytes and back."""
 
-from lad_mpi.compression.base import Channel, Codec, ColumnCodec, FeedbackCodec, GpuCodec, Rejection
+from lad_mpi.compression.base import (
+    Channel,
+    Codec,
+    ColumnCodec,
+    FeedbackCodec,
+    GpuCodec,
+    Rejection,
+    column_codec,
+)
 from lad_mpi.compression.cast import Cast
 from lad_mpi.compression.natural import Natural
 from lad_mpi.compression.none import NoCompression
@@ -35,4 +43,5 @@ __all__ = [
     "Rejection",
     "Sign",
     "TopK",
+    "column_codec",
 ]

@@ -22,6 +22,7 @@ class NoCompression:
     cost: ClassVar[str] = "b Q bytes"
     wire_code: ClassVar[int] = 0
     unbiased: ClassVar[bool] = True
+    column_unit: ClassVar[int] = 1
     delta_is_exact: ClassVar[bool] = True
 
     def check(self, dimension: int) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from zlib_ng import zlib_ng
 
-from lad_mpi.compression import Channel, Codec, ColumnCodec, Rejection
+from lad_mpi.compression import Channel, Codec, ColumnCodec, Rejection, column_codec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -96,7 +96,7 @@ class MessageFormat:
 
     def __init__(self, codec: Codec, dimension: int, dtype: np.dtype[np.floating]) -> None:
         self.codec = codec
-        self._columns = codec if isinstance(codec, ColumnCodec) else None
+        self._columns = column_codec(codec)
         self.dimension = dimension
         self.dtype = dtype
         self.payload_bytes = codec.payload_bytes(dimension, dtype)

@@ -1,0 +1,89 @@
+"""Buckets: ranges of columns, each with a scale of its own.
+
+A payload is the buckets one after the other: a scale and then the codes of the bucket's columns.
+Without buckets, a payload is one bucket with all columns. A bucket has a multiple of eight
+columns, so its codes fill whole bytes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+import numpy as np
+from annotated_types import Ge, Le, MultipleOf
+
+from lad_mpi.compression.bits import packed_bytes
+from lad_mpi.types import LARGEST_COUNT
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from lad_mpi.types import HostInts
+
+#: Columns that share a scale; None if all do.
+Bucket: TypeAlias = Annotated[int, Ge(8), MultipleOf(8), Le(LARGEST_COUNT)] | None
+
+
+def bucket_size(count: int, bucket: int | None) -> int:
+    """Return the columns of every bucket but the last, given the number of all columns."""
+    return max(1, count) if bucket is None else bucket
+
+
+def bucketed_bytes(count: int, bucket: int | None, width: int, dtype: np.dtype[Any]) -> int:
+    """Return the bytes of the first columns of a payload.
+
+    Parameters
+    ----------
+    count : int
+        Number of columns: a multiple of the bucket, or all.
+    bucket : int, optional
+        Columns of a bucket.
+    width : int
+        Bits of a code.
+    dtype : numpy.dtype
+        Type of the scales.
+    """
+    size = bucket_size(count, bucket)
+    whole, rest = divmod(count, size)
+    last = dtype.itemsize + packed_bytes(rest, width) if rest else 0
+    return whole * (dtype.itemsize + packed_bytes(size, width)) + last
+
+
+def in_buckets(array: npt.NDArray[Any], size: int) -> list[npt.NDArray[Any]]:
+    """Cut rows into buckets.
+
+    Parameters
+    ----------
+    array : ndarray, shape (n, m)
+        Vectors or payloads.
+    size : int
+        Columns or bytes of a bucket.
+
+    Returns
+    -------
+    list of ndarray, shape (n, k, s)
+        Views: the whole buckets, and the last one if it is shorter.
+    """
+    num_rows, length = array.shape
+    whole = length // size
+    views = [array[:, : whole * size].reshape(num_rows, whole, size)] if whole else []
+    if length > whole * size:
+        views.append(array[:, None, whole * size :])
+    return views
+
+
+def first_of_buckets(reasons: HostInts) -> HostInts:
+    """Return the reason of the first bucket that has one, or 0.
+
+    Parameters
+    ----------
+    reasons : ndarray of int64, shape (n, k)
+        A reason to refuse each bucket, or 0.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+    """
+    first = (reasons != 0).argmax(axis=1)
+    found: HostInts = reasons[np.arange(len(reasons)), first]
+    return found
