@@ -12,13 +12,12 @@ from lad_mpi.compression.base import Rejection
 from lad_mpi.compression.bits import BYTE_BITS, clean_ends
 from lad_mpi.compression.buckets import (
     Bucket,
-    bucket_size,
     bucketed_bytes,
     first_of_buckets,
     in_buckets,
 )
 from lad_mpi.compression.rows import (
-    PIECE_COORDINATES,
+    bucket_groups,
     first_reasons,
     from_bytes,
     pieces,
@@ -27,11 +26,10 @@ from lad_mpi.compression.rows import (
 from lad_mpi.parameters import check_parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lad_mpi.compression.base import Channel
     from lad_mpi.types import Array, HostBytes, HostFloats, HostInts
 
+_WIDTH = 1
 #: The eight signs that a byte stands for, shape (256, 8): a set bit is −1.
 _SIGNS = 1.0 - 2.0 * BYTE_BITS
 
@@ -93,7 +91,7 @@ class Sign:
 
     def payload_bytes(self, dimension: int, dtype: np.dtype[Any]) -> int:
         """Return the size of a payload, a scale for each bucket and Q bits."""
-        return bucketed_bytes(dimension, self.bucket, 1, dtype)
+        return bucketed_bytes(dimension, self.bucket, _WIDTH, dtype)
 
     def delta(self, dimension: int) -> float:  # noqa: ARG002
         """Return NaN: the codec is biased."""
@@ -103,13 +101,8 @@ class Sign:
         """Average the magnitudes and pack the signs; see :meth:`Codec.encode`."""
         dimension, dtype = channel.dimension, channel.dtype
         payloads = np.empty((len(vectors), self.payload_bytes(dimension, dtype)), dtype=np.uint8)
-        bucket = bucket_size(dimension, self.bucket)
-        for values, target in zip(
-            in_buckets(vectors, bucket),
-            in_buckets(payloads, self.payload_bytes(bucket, dtype)),
-            strict=True,
-        ):
-            for rows, buckets in _groups(values):
+        for values, target in in_buckets(vectors, payloads, self.bucket, _WIDTH):
+            for rows, buckets in bucket_groups(*values.shape):
                 _encode(values[rows, buckets], target[rows, buckets])
         return payloads
 
@@ -133,20 +126,15 @@ class Sign:
     def decode_columns(
         self,
         payloads: HostBytes,
-        columns: slice,
-        channel: Channel,
+        columns: slice,  # noqa: ARG002
+        channel: Channel,  # noqa: ARG002
         out: HostFloats,
     ) -> HostInts:
         """Multiply the scales of some columns by their signs; see :class:`ColumnCodec`."""
-        bucket = bucket_size(columns.stop - columns.start, self.bucket)
         found = []
-        for source, values in zip(
-            in_buckets(payloads, self.payload_bytes(bucket, channel.dtype)),
-            in_buckets(out, bucket),
-            strict=True,
-        ):
+        for values, source in in_buckets(out, payloads, self.bucket, _WIDTH):
             reasons = np.empty(values.shape[:2], dtype=np.int64)
-            for rows, buckets in _groups(values):
+            for rows, buckets in bucket_groups(*values.shape):
                 reasons[rows, buckets] = _decode(source[rows, buckets], values[rows, buckets])
             found.append(reasons)
         reasons = first_of_buckets(np.concatenate(found, axis=1))
@@ -165,12 +153,6 @@ class Sign:
         from lad_mpi.compression.cuda import sign  # noqa: PLC0415  (for runs on a GPU)
 
         return sign.decode(payloads, channel)
-
-
-def _groups(buckets: HostFloats) -> Iterator[tuple[slice, slice]]:
-    """Cut an array of buckets, shape (n, k, B), into groups of about the size of a piece."""
-    num_rows, count, size = buckets.shape
-    return pieces(num_rows, count, largest=max(1, PIECE_COORDINATES // size))
 
 
 def _encode(values: HostFloats, payloads: HostBytes) -> None:
