@@ -25,8 +25,8 @@ Bucket: TypeAlias = Annotated[int, Ge(8), MultipleOf(8), Le(LARGEST_COUNT)] | No
 
 
 def bucket_size(count: int, bucket: int | None) -> int:
-    """Return the columns of every bucket but the last, given the number of all columns."""
-    return max(1, count) if bucket is None else bucket
+    """Return the columns of the largest bucket, given the number of all columns."""
+    return max(1, count if bucket is None else min(count, bucket))
 
 
 def bucketed_bytes(count: int, bucket: int | None, width: int, dtype: np.dtype[Any]) -> int:

@@ -86,7 +86,7 @@ class Qsgd:
 
     def delta(self, dimension: int) -> float:
         """Return the bound δ = min(B/s², √B/s), where B is the largest bucket."""
-        largest = min(dimension, bucket_size(dimension, self.bucket))
+        largest = bucket_size(dimension, self.bucket)
         return min(largest / self.levels**2, math.sqrt(largest) / self.levels)
 
     def encode(self, vectors: HostFloats, channel: Channel) -> HostBytes:
@@ -134,10 +134,12 @@ class Qsgd:
         """Quantise and pack; see :meth:`GpuCodec.encode_on_gpu`."""
         from lad_mpi.compression.cuda import qsgd  # noqa: PLC0415  (for runs on a GPU)
 
-        qsgd.encode(vectors, self.levels, channel, payloads)
+        bucket = bucket_size(channel.dimension, self.bucket)
+        qsgd.encode(vectors, self.levels, bucket, channel, payloads)
 
     def decode_on_gpu(self, payloads: Array, channel: Channel) -> tuple[Array, HostInts]:
         """Unpack and multiply by the norm; see :meth:`GpuCodec.decode_on_gpu`."""
         from lad_mpi.compression.cuda import qsgd  # noqa: PLC0415  (for runs on a GPU)
 
-        return qsgd.decode(payloads, self.levels, channel)
+        bucket = bucket_size(channel.dimension, self.bucket)
+        return qsgd.decode(payloads, self.levels, bucket, channel)

@@ -12,6 +12,7 @@ from lad_mpi.compression.base import Rejection
 from lad_mpi.compression.bits import BYTE_BITS, clean_ends
 from lad_mpi.compression.buckets import (
     Bucket,
+    bucket_size,
     bucketed_bytes,
     first_of_buckets,
     in_buckets,
@@ -142,17 +143,17 @@ class Sign:
             out[reasons != 0] = 0
         return reasons
 
-    def encode_on_gpu(self, vectors: Array, channel: Channel, payloads: Array) -> None:  # noqa: ARG002
+    def encode_on_gpu(self, vectors: Array, channel: Channel, payloads: Array) -> None:
         """Average the magnitudes and pack the signs; see :meth:`GpuCodec.encode_on_gpu`."""
         from lad_mpi.compression.cuda import sign  # noqa: PLC0415  (for runs on a GPU)
 
-        sign.encode(vectors, payloads)
+        sign.encode(vectors, bucket_size(channel.dimension, self.bucket), payloads)
 
     def decode_on_gpu(self, payloads: Array, channel: Channel) -> tuple[Array, HostInts]:
         """Multiply the scale by the signs; see :meth:`GpuCodec.decode_on_gpu`."""
         from lad_mpi.compression.cuda import sign  # noqa: PLC0415  (for runs on a GPU)
 
-        return sign.decode(payloads, channel)
+        return sign.decode(payloads, bucket_size(channel.dimension, self.bucket), channel)
 
 
 def _encode(values: HostFloats, payloads: HostBytes) -> None:
