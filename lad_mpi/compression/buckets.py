@@ -13,6 +13,7 @@ import numpy as np
 from annotated_types import Ge, Le, MultipleOf
 
 from lad_mpi.compression.bits import packed_bytes
+from lad_mpi.parameters import Example
 from lad_mpi.types import LARGEST_COUNT
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from lad_mpi.types import HostBytes, HostFloats, HostInts
 
 #: Columns that share a scale; None if all do.
-Bucket: TypeAlias = Annotated[int, Ge(8), MultipleOf(8), Le(LARGEST_COUNT)] | None
+Bucket: TypeAlias = Annotated[int, Ge(8), MultipleOf(8), Le(LARGEST_COUNT), Example(4096)] | None
 
 
 def bucket_size(count: int, bucket: int | None) -> int:

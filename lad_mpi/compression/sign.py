@@ -39,8 +39,8 @@ _SIGNS = 1.0 - 2.0 * BYTE_BITS
 class Sign:
     r"""Send the sign of every coordinate and the mean magnitude.
 
-    The mean is that of the whole vector, or of the coordinate's bucket. A payload is, for
-    each bucket, the mean, in the dtype of the run, and one bit for each coordinate, set
+    The mean is that of the whole vector, or of the coordinate's bucket. A payload holds the
+    buckets in order: the mean, in the dtype of the run, and one bit for each coordinate, set
     where it is negative.
 
     Parameters
@@ -48,22 +48,21 @@ class Sign:
     error_feedback : bool
         Whether devices keep the error of a message and add it to the next vector.
     bucket : int, optional
-        Number of adjacent coordinates that share a scale, a multiple of 8; 4096 is usual
-        for large models. The last bucket may be smaller. If left out, all coordinates share
-        one scale.
+        B, the number of adjacent coordinates that share a scale. The last bucket may be
+        smaller. 4096 is usual for large models. If left out, all coordinates share one scale.
 
     Notes
     -----
-    In a vector or bucket v of B coordinates,
+    For each bucket v of B coordinates,
 
     .. math:: C(v)_j = \frac{\|v\|_1}{B} \, \mathrm{sign}(v_j), \qquad
               \|C(v) - v\|^2 = \Bigl(1 - \frac{\|v\|_1^2}{B \|v\|^2}\Bigr) \|v\|^2,
 
-    with sign(0) = 1. The codec is biased, so it has no δ of an unbiased compressor. It
-    contracts most if all magnitudes are similar, and needs error feedback to converge.
-    As :math:`\|v\|_1 ≥ \|v\|`, a vector's error is at most :math:`(1 - 1/B) \|v\|^2`
-    with the largest bucket's B. Smaller buckets never make it larger if they divide larger
-    ones. Messages can be cut at multiples of the bucket.
+    with sign(0) = 1, and B = Q without buckets. The codec is biased, so it has no δ of an
+    unbiased compressor. It contracts most if all magnitudes are similar, and needs error
+    feedback to converge. The squared error of a whole vector is at most :math:`(1 - 1/B) \|v\|^2`, and cutting
+    buckets into smaller ones never increases it. The server can cut messages between
+    buckets.
 
     The mean is taken of ratios to the largest magnitude, in float64. It does not
     overflow, and is exact if all magnitudes are equal. If the scale is zero, as for the
@@ -79,7 +78,7 @@ class Sign:
     bucket: Bucket = None
 
     kind: ClassVar[str] = "sign"
-    cost: ClassVar[str] = "⌈Q/B⌉b + Q/8 bytes"
+    cost: ClassVar[str] = "b ⌈Q/B⌉ + Q/8 bytes"
     wire_code: ClassVar[int] = 4
     unbiased: ClassVar[bool] = False
     delta_is_exact: ClassVar[bool] = False
