@@ -13,20 +13,21 @@ import numpy as np
 from annotated_types import Ge, Le, MultipleOf
 
 from lad_mpi.compression.bits import packed_bytes
+from lad_mpi.parameters import Example
 from lad_mpi.types import LARGEST_COUNT
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from collections.abc import Iterator
 
-    from lad_mpi.types import HostInts
+    from lad_mpi.types import HostBytes, HostFloats, HostInts
 
 #: Columns that share a scale; None if all do.
-Bucket: TypeAlias = Annotated[int, Ge(8), MultipleOf(8), Le(LARGEST_COUNT)] | None
+Bucket: TypeAlias = Annotated[int, Ge(8), MultipleOf(8), Le(LARGEST_COUNT), Example(4096)] | None
 
 
 def bucket_size(count: int, bucket: int | None) -> int:
-    """Return the columns of every bucket but the last, given the number of all columns."""
-    return max(1, count) if bucket is None else bucket
+    """Return the columns of the largest bucket, given the number of all columns."""
+    return max(1, count if bucket is None else min(count, bucket))
 
 
 def bucketed_bytes(count: int, bucket: int | None, width: int, dtype: np.dtype[Any]) -> int:
@@ -49,27 +50,28 @@ def bucketed_bytes(count: int, bucket: int | None, width: int, dtype: np.dtype[A
     return whole * (dtype.itemsize + packed_bytes(size, width)) + last
 
 
-def in_buckets(array: npt.NDArray[Any], size: int) -> list[npt.NDArray[Any]]:
-    """Cut rows into buckets.
+def in_buckets(
+    vectors: HostFloats, payloads: HostBytes, bucket: int | None, width: int
+) -> Iterator[tuple[HostFloats, HostBytes]]:
+    """Cut vectors and their payloads into buckets.
 
-    Parameters
-    ----------
-    array : ndarray, shape (n, m)
-        Vectors or payloads.
-    size : int
-        Columns or bytes of a bucket.
-
-    Returns
-    -------
-    list of ndarray, shape (n, k, s)
-        Views: the whole buckets, and the last one if it is shorter.
+    Yields
+    ------
+    vectors : ndarray, shape (n, k, B)
+    payloads : ndarray of uint8, shape (n, k, m)
+        Views: first of all whole buckets, then of the last one if it is shorter.
     """
-    num_rows, length = array.shape
-    whole = length // size
-    views = [array[:, : whole * size].reshape(num_rows, whole, size)] if whole else []
-    if length > whole * size:
-        views.append(array[:, None, whole * size :])
-    return views
+    num_rows, count = vectors.shape
+    size = bucket_size(count, bucket)
+    whole, columns = count // size, count // size * size
+    end = bucketed_bytes(columns, size, width, vectors.dtype)
+    if whole:
+        yield (
+            vectors[:, :columns].reshape(num_rows, whole, size),
+            payloads[:, :end].reshape(num_rows, whole, end // whole),
+        )
+    if columns < count:
+        yield vectors[:, None, columns:], payloads[:, None, end:]
 
 
 def first_of_buckets(reasons: HostInts) -> HostInts:

@@ -5,8 +5,8 @@ Importing this module imports Numba, so codecs do it in their methods, on the ra
 compress. Compiled code is cached on disk. Numba only compiles a function again if its own file
 changes, so all kernels are in this file: a kernel that calls one in another file could be stale.
 
-A row is worked on in blocks of :data:`BLOCK_COORDINATES` coordinates, whose random words and
-codes stay in the first-level cache. The words are those of
+A row, or a bucket of it, is worked on in blocks of :data:`BLOCK_COORDINATES` coordinates,
+whose random words and codes stay in the first-level cache. The words are those of
 :meth:`lad_mpi.rng.Streams.words`, made here because a call into NumPy for them
 takes longer than all the rest; in float32 every coordinate has half a word, low
 half first, in float64 a whole one. Rows do not interact. Arrays of bytes that are

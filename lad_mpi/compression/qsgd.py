@@ -23,37 +23,35 @@ _MOST_LEVELS = 2**31 - 1  # so that a code fits in 32 bits
 class Qsgd:
     r"""Round every coordinate at random to one of s equal steps of a norm.
 
-    The norm is that of the whole vector, or of the coordinate's bucket. A payload is, for
-    each bucket, the norm, in the dtype of the run, and one code for each coordinate, its
-    signed level plus s, in ⌈log₂(2s+1)⌉ bits without gaps.
+    The norm is that of the whole vector, or of the coordinate's bucket. A payload holds the
+    buckets in order: the norm, in the dtype of the run, and one code for each coordinate,
+    its signed level plus s, in ⌈log₂(2s+1)⌉ bits without gaps.
 
     Parameters
     ----------
     levels : int
         s, the number of steps between zero and the norm, 1 ≤ s < 2³¹.
     bucket : int, optional
-        Number of adjacent coordinates that share a norm, a multiple of 8; 4096 is usual for
-        large models. The last bucket may be smaller. If left out, all coordinates share one
-        norm.
+        B, the number of adjacent coordinates that share a norm. The last bucket may be
+        smaller. 4096 is usual for large models. If left out, all coordinates share one norm.
 
     Notes
     -----
-    With u_j uniform in [0, 1), in a vector or bucket v of B coordinates,
+    With u_j uniform in [0, 1), for each bucket v of B coordinates,
 
     .. math:: C(v)_j = \|v\| \, \mathrm{sign}(v_j) \,
               \frac{1}{s} \left\lfloor \frac{s |v_j|}{\|v\|} + u_j \right\rfloor,
               \qquad
-              \mathbb{E}\|C(v) - v\|^2 \le \min(B/s^2, \sqrt{B}/s) \|v\|^2.
+              \mathbb{E}\|C(v) - v\|^2 \le \min(B/s^2, \sqrt{B}/s) \|v\|^2,
 
-    The bound holds for a vector if it holds for each of its buckets, so δ depends on the
-    largest bucket only. Messages can be cut at multiples of the bucket.
+    and B = Q without buckets. The bound holds for a vector because it holds for each bucket,
+    and the largest bucket determines it. The server can cut messages between buckets.
 
-    A norm is summed in float64, for float64 vectors after scaling by a power
-    of two. It therefore neither overflows nor depends on other rows. u_j has 53 random
-    bits, or 32 in float32, and the probabilities are exact to these bits. A vector with a
-    norm that exceeds the dtype cannot be sent: its norm is sent as NaN, and the message is
-    refused. A zero vector has norm 0 and all levels 0. With norm 0, other levels are
-    invalid.
+    A norm is summed in float64, for float64 vectors after scaling by a power of two. It
+    therefore neither overflows nor depends on other rows. u_j has 53 random bits, or 32 in
+    float32, and the probabilities are exact to these bits. A norm that exceeds the dtype
+    cannot be sent: it is sent as NaN, and the message is refused. A zero vector has norm 0
+    and all levels 0. With norm 0, other levels are invalid.
 
     References
     ----------
@@ -65,7 +63,7 @@ class Qsgd:
     bucket: Bucket = None
 
     kind: ClassVar[str] = "qsgd"
-    cost: ClassVar[str] = "⌈Q/B⌉b + Q⌈log₂(2s+1)⌉/8 bytes"
+    cost: ClassVar[str] = "b ⌈Q/B⌉ + Q⌈log₂(2s+1)⌉/8 bytes"
     wire_code: ClassVar[int] = 2
     unbiased: ClassVar[bool] = True
     delta_is_exact: ClassVar[bool] = False
@@ -86,7 +84,7 @@ class Qsgd:
 
     def delta(self, dimension: int) -> float:
         """Return the bound δ = min(B/s², √B/s), where B is the largest bucket."""
-        largest = min(dimension, bucket_size(dimension, self.bucket))
+        largest = bucket_size(dimension, self.bucket)
         return min(largest / self.levels**2, math.sqrt(largest) / self.levels)
 
     def encode(self, vectors: HostFloats, channel: Channel) -> HostBytes:
@@ -134,10 +132,12 @@ class Qsgd:
         """Quantise and pack; see :meth:`GpuCodec.encode_on_gpu`."""
         from lad_mpi.compression.cuda import qsgd  # noqa: PLC0415  (for runs on a GPU)
 
-        qsgd.encode(vectors, self.levels, channel, payloads)
+        bucket = bucket_size(channel.dimension, self.bucket)
+        qsgd.encode(vectors, self.levels, bucket, channel, payloads)
 
     def decode_on_gpu(self, payloads: Array, channel: Channel) -> tuple[Array, HostInts]:
         """Unpack and multiply by the norm; see :meth:`GpuCodec.decode_on_gpu`."""
         from lad_mpi.compression.cuda import qsgd  # noqa: PLC0415  (for runs on a GPU)
 
-        return qsgd.decode(payloads, self.levels, channel)
+        bucket = bucket_size(channel.dimension, self.bucket)
+        return qsgd.decode(payloads, self.levels, bucket, channel)

@@ -84,6 +84,17 @@ def pieces(
             yield rows, slice(start, min(start + largest, dimension))
 
 
+def bucket_groups(num_rows: int, count: int, size: int) -> Iterator[tuple[slice, slice]]:
+    """Cut an array of buckets, shape (num_rows, count, size), into groups of bounded size.
+
+    Yields
+    ------
+    rows, buckets : slice
+        Of the group.
+    """
+    return pieces(num_rows, count, largest=max(1, GROUP_COORDINATES // size))
+
+
 def to_bytes(values: HostFloats) -> HostBytes:
     """Return rows of numbers as little-endian bytes, a copy, shape (n, m * itemsize)."""
     return values.astype(values.dtype.newbyteorder("<"), order="C").view(np.uint8)

@@ -18,7 +18,7 @@ from lad_mpi.compression.buckets import (
     in_buckets,
 )
 from lad_mpi.compression.rows import (
-    PIECE_COORDINATES,
+    bucket_groups,
     first_reasons,
     from_bytes,
     pieces,
@@ -27,11 +27,10 @@ from lad_mpi.compression.rows import (
 from lad_mpi.parameters import check_parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lad_mpi.compression.base import Channel
     from lad_mpi.types import Array, HostBytes, HostFloats, HostInts
 
+_WIDTH = 1
 #: The eight signs that a byte stands for, shape (256, 8): a set bit is −1.
 _SIGNS = 1.0 - 2.0 * BYTE_BITS
 
@@ -40,8 +39,8 @@ _SIGNS = 1.0 - 2.0 * BYTE_BITS
 class Sign:
     r"""Send the sign of every coordinate and the mean magnitude.
 
-    The mean is that of the whole vector, or of the coordinate's bucket. A payload is, for
-    each bucket, the mean, in the dtype of the run, and one bit for each coordinate, set
+    The mean is that of the whole vector, or of the coordinate's bucket. A payload holds the
+    buckets in order: the mean, in the dtype of the run, and one bit for each coordinate, set
     where it is negative.
 
     Parameters
@@ -49,22 +48,21 @@ class Sign:
     error_feedback : bool
         Whether devices keep the error of a message and add it to the next vector.
     bucket : int, optional
-        Number of adjacent coordinates that share a scale, a multiple of 8; 4096 is usual
-        for large models. The last bucket may be smaller. If left out, all coordinates share
-        one scale.
+        B, the number of adjacent coordinates that share a scale. The last bucket may be
+        smaller. 4096 is usual for large models. If left out, all coordinates share one scale.
 
     Notes
     -----
-    In a vector or bucket v of B coordinates,
+    For each bucket v of B coordinates,
 
     .. math:: C(v)_j = \frac{\|v\|_1}{B} \, \mathrm{sign}(v_j), \qquad
               \|C(v) - v\|^2 = \Bigl(1 - \frac{\|v\|_1^2}{B \|v\|^2}\Bigr) \|v\|^2,
 
-    with sign(0) = 1. The codec is biased, so it has no δ of an unbiased compressor. It
-    contracts most if all magnitudes are similar, and needs error feedback to converge.
-    As :math:`\|v\|_1 ≥ \|v\|`, a vector's error is at most :math:`(1 - 1/B) \|v\|^2`
-    with the largest bucket's B. Smaller buckets never make it larger if they divide larger
-    ones. Messages can be cut at multiples of the bucket.
+    with sign(0) = 1, and B = Q without buckets. The codec is biased, so it has no δ of an
+    unbiased compressor. It contracts most if all magnitudes are similar, and needs error
+    feedback to converge. The squared error of a whole vector is at most :math:`(1 - 1/B) \|v\|^2`, and cutting
+    buckets into smaller ones never increases it. The server can cut messages between
+    buckets.
 
     The mean is taken of ratios to the largest magnitude, in float64. It does not
     overflow, and is exact if all magnitudes are equal. If the scale is zero, as for the
@@ -80,7 +78,7 @@ class Sign:
     bucket: Bucket = None
 
     kind: ClassVar[str] = "sign"
-    cost: ClassVar[str] = "⌈Q/B⌉b + Q/8 bytes"
+    cost: ClassVar[str] = "b ⌈Q/B⌉ + Q/8 bytes"
     wire_code: ClassVar[int] = 4
     unbiased: ClassVar[bool] = False
     delta_is_exact: ClassVar[bool] = False
@@ -93,7 +91,7 @@ class Sign:
 
     def payload_bytes(self, dimension: int, dtype: np.dtype[Any]) -> int:
         """Return the size of a payload, a scale for each bucket and Q bits."""
-        return bucketed_bytes(dimension, self.bucket, 1, dtype)
+        return bucketed_bytes(dimension, self.bucket, _WIDTH, dtype)
 
     def delta(self, dimension: int) -> float:  # noqa: ARG002
         """Return NaN: the codec is biased."""
@@ -103,13 +101,8 @@ class Sign:
         """Average the magnitudes and pack the signs; see :meth:`Codec.encode`."""
         dimension, dtype = channel.dimension, channel.dtype
         payloads = np.empty((len(vectors), self.payload_bytes(dimension, dtype)), dtype=np.uint8)
-        bucket = bucket_size(dimension, self.bucket)
-        for values, target in zip(
-            in_buckets(vectors, bucket),
-            in_buckets(payloads, self.payload_bytes(bucket, dtype)),
-            strict=True,
-        ):
-            for rows, buckets in _groups(values):
+        for values, target in in_buckets(vectors, payloads, self.bucket, _WIDTH):
+            for rows, buckets in bucket_groups(*values.shape):
                 _encode(values[rows, buckets], target[rows, buckets])
         return payloads
 
@@ -133,20 +126,15 @@ class Sign:
     def decode_columns(
         self,
         payloads: HostBytes,
-        columns: slice,
-        channel: Channel,
+        columns: slice,  # noqa: ARG002
+        channel: Channel,  # noqa: ARG002
         out: HostFloats,
     ) -> HostInts:
         """Multiply the scales of some columns by their signs; see :class:`ColumnCodec`."""
-        bucket = bucket_size(columns.stop - columns.start, self.bucket)
         found = []
-        for source, values in zip(
-            in_buckets(payloads, self.payload_bytes(bucket, channel.dtype)),
-            in_buckets(out, bucket),
-            strict=True,
-        ):
+        for values, source in in_buckets(out, payloads, self.bucket, _WIDTH):
             reasons = np.empty(values.shape[:2], dtype=np.int64)
-            for rows, buckets in _groups(values):
+            for rows, buckets in bucket_groups(*values.shape):
                 reasons[rows, buckets] = _decode(source[rows, buckets], values[rows, buckets])
             found.append(reasons)
         reasons = first_of_buckets(np.concatenate(found, axis=1))
@@ -154,23 +142,17 @@ class Sign:
             out[reasons != 0] = 0
         return reasons
 
-    def encode_on_gpu(self, vectors: Array, channel: Channel, payloads: Array) -> None:  # noqa: ARG002
+    def encode_on_gpu(self, vectors: Array, channel: Channel, payloads: Array) -> None:
         """Average the magnitudes and pack the signs; see :meth:`GpuCodec.encode_on_gpu`."""
         from lad_mpi.compression.cuda import sign  # noqa: PLC0415  (for runs on a GPU)
 
-        sign.encode(vectors, payloads)
+        sign.encode(vectors, bucket_size(channel.dimension, self.bucket), payloads)
 
     def decode_on_gpu(self, payloads: Array, channel: Channel) -> tuple[Array, HostInts]:
         """Multiply the scale by the signs; see :meth:`GpuCodec.decode_on_gpu`."""
         from lad_mpi.compression.cuda import sign  # noqa: PLC0415  (for runs on a GPU)
 
-        return sign.decode(payloads, channel)
-
-
-def _groups(buckets: HostFloats) -> Iterator[tuple[slice, slice]]:
-    """Cut an array of buckets, shape (n, k, B), into groups of about the size of a piece."""
-    num_rows, count, size = buckets.shape
-    return pieces(num_rows, count, largest=max(1, PIECE_COORDINATES // size))
+        return sign.decode(payloads, bucket_size(channel.dimension, self.bucket), channel)
 
 
 def _encode(values: HostFloats, payloads: HostBytes) -> None:
