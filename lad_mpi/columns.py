@@ -12,6 +12,7 @@ them have to make the same calls. Numbers that decide what is called next come f
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import threading
 from collections import deque
@@ -19,7 +20,7 @@ from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -65,6 +66,19 @@ class Servers(Protocol):
         own : ndarray of float64, shape (k, …)
             This server's. k may differ between servers, and the rest of the shape may not.
         """
+
+
+@runtime_checkable
+class WorksOnColumns(Protocol):
+    """A component that servers can use, each on the columns that it holds.
+
+    It forms sums over columns with :func:`total` and :func:`over_columns`, and takes decisions
+    from such sums, or from what :func:`agreed` returns. What belongs to one column may only
+    depend on that column, and on these.
+    """
+
+    #: Says so; always True.
+    works_on_columns: ClassVar[Literal[True]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -340,6 +354,41 @@ def _add_node(nodes: list[tuple[int, int, Array]], level: int, number: int, part
         left += part
         level, number, part = level + 1, number // 2, left
     nodes.append((level, number, part))
+
+
+def dot(first: Array, second: Array) -> Array:
+    """Multiply rows with a vector, or with each other, over the columns of all servers.
+
+    Parameters
+    ----------
+    first : array, shape (n, q)
+    second : array, shape (q,) or (m, q)
+
+    Returns
+    -------
+    array of float64, shape (n,) or (n, m)
+    """
+    return total(
+        over_columns(first, lambda part: (first[:, part] @ second[..., part].T).astype(np.float64))
+    )
+
+
+def squared_lengths(rows: Array) -> Array:
+    """Return the squared norm of each row, float64, shape (n,), over the columns of all servers."""
+    return total(
+        over_columns(rows, lambda part: (rows[:, part] ** 2).sum(axis=1, dtype=np.float64))
+    )
+
+
+def length(vector: Array) -> float:
+    """Return the Euclidean norm of a vector of shape (q,), over the columns of all servers."""
+    return math.sqrt(float(dot(vector[None], vector)[0]))
+
+
+def largest(values: Array) -> float:
+    """Return the largest absolute value of an array, over the columns of all servers."""
+    own = np.array([float(abs(values).max())])
+    return float(agreed(own)[0])
 
 
 def serial_linear_algebra(messages: Array) -> AbstractContextManager[None]:

@@ -109,7 +109,7 @@ TYPES = (
     tuple[int, ...],
     tuple[str, ...] | None,
     Literal["up", "down"],
-    Literal[1, 2] | None,
+    Literal["up", "down"] | None,
 )
 VALUES = (True, 0, 1, 2, 1.0, 0.5, "up", "", None, (), (1, 2), (1, "up"), (True,), [1], {"up": 1})
 

@@ -123,6 +123,7 @@ class GeometricMedian:
     start: Literal["majority", "zero"] = "majority"
 
     kind: ClassVar[str] = "geometric_median"
+    works_on_columns: ClassVar[Literal[True]] = True
     cost: ClassVar[Cost] = Cost(Term(n=2, Q=1), Term(n=2, steps="T"))
     reported: ClassVar[tuple[Metric, ...]] = (
         Metric("rule_iterations", "1", "steps of the rule", "lower"),

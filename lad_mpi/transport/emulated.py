@@ -11,6 +11,8 @@ import time
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from lad_mpi.types import COMMAND_BYTES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -60,6 +62,11 @@ class EmulatedExchange:
         The emulated network.
     num_devices : int
         N.
+    message_bytes : int
+        Size of the largest message to a server. Every server has a link of its own.
+    num_servers : int
+        S. The model takes as long to broadcast from several servers as from one, because
+        every device receives all of it.
     meet : callable
         Waits for all ranks, :meth:`~lad_mpi.transport.base.Link.meet`.
     timer : Timer, optional
@@ -77,30 +84,40 @@ class EmulatedExchange:
         network: Network,
         num_devices: int,
         *,
+        message_bytes: int,
+        num_servers: int,
         meet: Callable[[str], None],
         timer: Timer | None = None,
     ) -> None:
         self._exchange = exchange
-        self._network = network
-        self._num_devices = num_devices
         self._meet = meet
         self._timer = Timer() if timer is None else timer
         self.downlink = exchange.downlink
         self.uplink = exchange.uplink
         self.inbox = exchange.inbox
-        self._broadcast_s = network.broadcast_s(self.downlink.nbytes, num_devices)
-        self._gather_s = self._arrival_s(self.uplink.shape[1])
+        downlink_bytes = self.downlink.nbytes
+        self._announce_s = network.broadcast_s(
+            COMMAND_BYTES if num_servers > 1 else downlink_bytes, num_devices
+        )
+        self._spread_s = network.broadcast_s(downlink_bytes - COMMAND_BYTES, num_devices)
+        self._gather_s = network.gather_s(num_devices * message_bytes)
 
-    def broadcast(self) -> None:
-        """Send ``downlink`` from the server to all ranks."""
+    def announce(self) -> None:
+        """Send the command to all ranks, with the model of a single server."""
         self._meet("the broadcast of an iteration")
-        end_s = self._timer.clock() + self._broadcast_s
-        self._exchange.broadcast()
+        end_s = self._timer.clock() + self._announce_s
+        self._exchange.announce()
+        self._timer.until(end_s)
+
+    def spread(self) -> None:
+        """Send each server's part of the model to all ranks."""
+        end_s = self._timer.clock() + self._spread_s
+        self._exchange.spread()
         self._timer.until(end_s)
 
     def gather(self) -> None:
-        """Collect all ``uplink`` in the server's ``inbox``."""
-        # The server arrives long before the devices, which send their messages now.
+        """Collect all ``uplink`` in the servers' ``inbox``."""
+        # The servers arrive long before the devices, which send their messages now.
         self._meet("the gather of an iteration")
         end_s = self._timer.clock() + self._gather_s
         self._exchange.gather()
@@ -109,7 +126,3 @@ class EmulatedExchange:
     def close(self) -> None:
         """Free what the wrapped exchange holds."""
         self._exchange.close()
-
-    def _arrival_s(self, slot_bytes: int) -> float:
-        """Return the time in which the first ``slot_bytes`` of every slot reach the server."""
-        return self._network.gather_s(self._num_devices * slot_bytes)

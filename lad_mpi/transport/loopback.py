@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lad_mpi.transport.base import Communicator, Layout
+    from lad_mpi.transport.base import Communicator, Downlink, Layout, Slots
     from lad_mpi.types import Array, HostFloats
 
 
@@ -22,7 +22,10 @@ class LoopbackExchange:
         self.uplink = uplink
         self.inbox: Array | None = uplink
 
-    def broadcast(self) -> None:
+    def announce(self) -> None:
+        """Nothing to send: sender and receiver share the buffer."""
+
+    def spread(self) -> None:
         """Nothing to send: sender and receiver share the buffer."""
 
     def gather(self) -> None:
@@ -46,24 +49,27 @@ class Loopback:
     rank: int = 0
     size: int = 1
     is_server: bool = True
-    hosts_devices: bool = True
     communicator: Communicator | None = None
 
     def plan(
         self,
         layout: Layout,
-        slot_bytes: int,
-        downlink_bytes: int,
+        sent: Slots,
+        received: Slots | None,  # noqa: ARG002
+        downlink: Downlink,
         allocate: Callable[[tuple[int, ...]], Array],
     ) -> LoopbackExchange:
         """Allocate the buffers of a run."""
         return LoopbackExchange(
-            allocate((downlink_bytes,)), allocate((layout.num_devices, slot_bytes))
+            allocate((downlink.num_bytes,)), allocate((layout.num_devices, sent.slot_bytes))
         )
 
     def on_host(self) -> Loopback:
         """Return this link: the host has no other rank."""
         return self
+
+    def servers(self, count: int) -> None:
+        """There are no others."""
 
     def share(self, text: str) -> str:
         """Return the text."""
