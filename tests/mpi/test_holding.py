@@ -60,11 +60,15 @@ def failing(*_, **__):
     raise OSError("no such memory here")
 
 
+@pytest.mark.parametrize("servers", [1, pytest.param(2, marks=pytest.mark.mpi(min_size=3))])
 @pytest.mark.parametrize("place", HOSTS.values(), ids=HOSTS)
 @pytest.mark.usefixtures("evaluated_together")
-def test_each_host_loads_the_data_once_and_the_bits_are_the_same(same_bits, hosts, loads, place):
+def test_each_host_loads_the_data_once_and_the_bits_are_the_same(
+    same_bits, hosts, loads, place, servers
+):
     host = hosts(place(MPI.COMM_WORLD.rank))
-    same_bits(parse_spec({**MAPPING, "backend": {"dtype": "float32"}}))
+    tables = {"backend": {"dtype": "float32"}, "server": {"ranks": servers}}
+    same_bits(parse_spec({**MAPPING, **tables}))
     # The server also loads the data of the run in one process.
     assert len(loads) == (host.rank == 0) + (MPI.COMM_WORLD.rank == 0)
 
