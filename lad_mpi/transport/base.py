@@ -122,7 +122,7 @@ class Downlink:
     """
 
     num_bytes: int
-    parts: tuple[slice, ...] = (slice(0),)
+    parts: tuple[slice, ...] = ()
 
 
 class Exchange(Protocol):

@@ -75,7 +75,7 @@ class MpiExchange:
             ([self.uplink, own, kind], receive if server == comm.rank else None, server)
             for server, kind in enumerate(self._types[: len(sent.messages)])
         ]
-        first = downlink.num_bytes if len(downlink.parts) == 1 else COMMAND_BYTES
+        first = COMMAND_BYTES if len(downlink.parts) > 1 else downlink.num_bytes
         self._command = [self.downlink[:first], first, MPI.BYTE]
         self._models = [
             ([self.downlink[part], part.stop - part.start, MPI.BYTE], server)

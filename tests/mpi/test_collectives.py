@@ -11,7 +11,7 @@ from lad_mpi.transport.mpi import MpiExchange, MpiLink
 pytestmark = [pytest.mark.mpi(min_size=2), pytest.mark.timeout(60)]
 
 LINK = ("share", "gather_texts", "collect", "gather_rows", "scatter_rows")
-EXCHANGE = ("broadcast", "gather")
+EXCHANGE = ("announce", "gather")
 COMMON = {
     "iterations": 9,
     "devices": {"count": 13, "byzantine": 3},
@@ -26,7 +26,7 @@ SPECS = {
             "data": {"dimension": 9},
             "compression": {"kind": "top_k", "k": 2, "error_feedback": True},
         },
-        {*LINK, "broadcast", "gather"},
+        {*LINK, "announce", "gather"},
     ),
     "training": (
         {
@@ -35,7 +35,7 @@ SPECS = {
             "devices": {"count": 13, "byzantine": 3, "batch_size": 4, "momentum": 0.5},
             "logging": {"flush_every": 2, "evaluate_every": 4},
         },
-        {*LINK, "broadcast", "gather"},
+        {*LINK, "announce", "gather"},
     ),
 }
 SPEC = parse_spec(COMMON)

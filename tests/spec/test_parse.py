@@ -170,6 +170,22 @@ REFUSED = {
     ),
     "fraction for a count": ({"iterations": 10.5}, "iterations", "expected a valid integer"),
     "truth for a count": ({"seed": True}, "seed", "expected a valid integer"),
+    "servers of packed bits": (
+        {"server": {"ranks": 2}, "compression": {"kind": "qsgd", "levels": 3}},
+        "server.ranks",
+        "its messages cannot be cut by columns",
+    ),
+    "servers of complex messages": (
+        {"server": {"ranks": 2}, "coding": {"kind": "draco_cyclic"}},
+        "server.ranks",
+        "its messages are complex vectors",
+    ),
+    "servers on a GPU": (
+        {"server": {"ranks": 2}, "backend": {"kind": "cupy"}},
+        "server.ranks",
+        "messages on a GPU are not cut",
+    ),
+    "too many servers": ({"server": {"ranks": 33}}, "server.ranks", "must be at most 32"),
     "wrong word": (
         {"compute": "fast"},
         "compute",
