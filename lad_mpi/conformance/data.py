@@ -52,7 +52,7 @@ class DataLaws(ComponentLaws):
             assert test.targets.dtype.kind == samples.targets.dtype.kind
 
     def test_repeatable(self) -> None:
-        """Loading twice with one seed gives the same bits. Every rank loads the data separately."""
+        """Loading twice with one seed gives the same bits. Each host loads the data separately."""
         _check_equal(self.load(), self.load())
 
     def test_subsets(self) -> None:
