@@ -6,6 +6,7 @@ from lad_mpi.compression.base import (
     ColumnCodec,
     FeedbackCodec,
     GpuCodec,
+    PlainCodec,
     Rejection,
     column_codec,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "GpuCodec",
     "Natural",
     "NoCompression",
+    "PlainCodec",
     "Qsgd",
     "RandK",
     "Rejection",

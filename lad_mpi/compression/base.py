@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -40,6 +40,7 @@ class Rejection(IntEnum):
     LEVEL = 10
     SCALE = 11
     PADDING = 12
+    PART = 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,17 @@ class Codec(Protocol):
         rejections : ndarray of int64, shape (n,)
             A :class:`Rejection` for each row, 0 if it is accepted.
         """
+
+
+@runtime_checkable
+class PlainCodec(Codec, Protocol):
+    """A codec whose payload is the vector itself, finite and little-endian.
+
+    Vectors are then computed, checked and aggregated where messages lie.
+    """
+
+    #: Says so; always True.
+    is_plain: ClassVar[Literal[True]]
 
 
 @runtime_checkable

@@ -5,7 +5,7 @@ import pytest
 from mpi4py import MPI
 
 from lad_mpi.errors import AgreedError, UsageError
-from lad_mpi.transport import Layout, open_link, together
+from lad_mpi.transport import Downlink, Layout, Slots, open_link, together
 
 pytestmark = [pytest.mark.mpi(min_size=2), pytest.mark.timeout(60)]
 
@@ -19,10 +19,15 @@ def zeros(shape):
     return np.zeros(shape, dtype=np.uint8)
 
 
+def plan(link, layout, slot_bytes, downlink_bytes):
+    slots = Slots.of_one_message(slot_bytes)
+    received = slots if link.is_server else None
+    return link.plan(layout, slots, received, Downlink(downlink_bytes), zeros)
+
+
 def test_the_link_is_this_rank_of_the_world(link, world):
     assert (link.rank, link.size) == (world.rank, world.size)
     assert link.is_server == (world.rank == 0)
-    assert link.hosts_devices == (world.rank > 0)
     assert "MPI" in link.library.upper()
 
 
@@ -30,7 +35,7 @@ def test_the_link_is_this_rank_of_the_world(link, world):
 @pytest.mark.parametrize("num_devices", [4, 7, 20])
 def test_gather_puts_every_devices_slot_in_its_place(link, slot_bytes, num_devices):
     layout = Layout(num_devices, link.size)
-    exchange = link.plan(layout, slot_bytes, 8, zeros)
+    exchange = plan(link, layout, slot_bytes, 8)
     first, count = layout.block(link.rank)
     for repeat in range(3):
         exchange.uplink[:] = (np.arange(first, first + count) + repeat)[:, None]
@@ -42,10 +47,10 @@ def test_gather_puts_every_devices_slot_in_its_place(link, slot_bytes, num_devic
 
 
 def test_broadcast_reaches_all(link):
-    exchange = link.plan(Layout(10, link.size), 1, 5, zeros)
+    exchange = plan(link, Layout(10, link.size), 1, 5)
     if link.is_server:
         exchange.downlink[:] = [1, 2, 3, 4, 5]
-    exchange.broadcast()
+    exchange.announce()
     assert exchange.downlink.tolist() == [1, 2, 3, 4, 5]
     exchange.close()
 
@@ -85,41 +90,6 @@ def test_collectives_of_the_link_do_not_match_those_on_the_world(link, world):
     assert link.share("ours") == "ours"
     request.Wait()
     assert MPI.COMM_WORLD.size == link.size
-
-
-EDGES = {
-    "one slice": [0, 4096],
-    "two": [0, 1001, 4096],
-    "the header alone": [0, 32, 4096],
-    "single bytes": [0, 1, 2, 3, 4095, 4096],
-    "many": list(range(0, 4097, 64)),
-}
-
-
-@pytest.mark.parametrize("edges", EDGES.values(), ids=EDGES)
-@pytest.mark.parametrize("num_devices", [4, 7, 20])
-def test_slices_put_every_byte_in_its_place_in_order(link, num_devices, edges):
-    layout = Layout(num_devices, link.size)
-    exchange = link.plan(layout, 4096, 8, zeros)
-    first, count = layout.block(link.rank)
-    slots = np.random.default_rng(5).integers(0, 256, (num_devices, 4096), dtype=np.uint8)
-    for repeat in range(3):
-        exchange.uplink[:] = slots[first : first + count] ^ repeat
-        gather = exchange.start_gather(edges)
-        if link.is_server:
-            for number, stop in enumerate(edges[1:]):
-                gather.poll()
-                gather.wait(number)
-                np.testing.assert_array_equal(exchange.inbox[:, :stop], slots[:, :stop] ^ repeat)
-            assert not gather.poll()
-        gather.finish()
-        # Messages of the two kinds of gather must not match each other.
-        exchange.uplink[:] = 255
-        exchange.gather()
-        if link.is_server:
-            assert (exchange.inbox == 255).all()
-            exchange.inbox[:] = 0
-    exchange.close()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -7,7 +7,7 @@ import pytest
 
 from lad_mpi.network import Network
 from lad_mpi.transport.emulated import EmulatedExchange, Timer
-from lad_mpi.transport.loopback import Arrived, LoopbackExchange
+from lad_mpi.transport.loopback import LoopbackExchange
 
 SLOW = Network(latency_s=0.5, bandwidth_bytes_per_s=1000)
 N, SLOT_BYTES, DOWNLINK_BYTES = 7, 400, 80
@@ -41,36 +41,16 @@ class Real(LoopbackExchange):
         self.takes_s = takes_s
         self.done = []
 
-    def broadcast(self):
+    def announce(self):
         self.clock.now_s += self.takes_s
-        self.done.append("broadcast")
+        self.done.append("announce")
 
     def gather(self):
         self.clock.now_s += self.takes_s
         self.done.append("gather")
 
-    def start_gather(self, edges):
-        self.done.append(list(edges))
-        return Slices(self)
-
     def close(self):
         self.done.append("close")
-
-
-class Slices(Arrived):
-    def __init__(self, real):
-        self.real = real
-        self.polls_left = 4
-
-    def wait(self, number):
-        self.real.clock.now_s += self.real.takes_s
-
-    def poll(self):
-        self.polls_left -= 1
-        return self.polls_left >= 0
-
-    def finish(self):
-        self.real.done.append("finish")
 
 
 @pytest.fixture
@@ -80,7 +60,7 @@ def clock():
 
 @pytest.fixture
 def emulate(clock):
-    def make(takes_s=0.0, network=SLOW, late_s=0.0):
+    def make(takes_s=0.0, network=SLOW, late_s=0.0, servers=1):
         real = Real(clock, takes_s)
 
         def meet(place):
@@ -88,12 +68,21 @@ def emulate(clock):
             clock.now_s += late_s
 
         timer = Timer(clock, clock.sleep)
-        return real, EmulatedExchange(real, network, N, meet=meet, timer=timer)
+        return real, EmulatedExchange(
+            real,
+            network,
+            N,
+            message_bytes=SLOT_BYTES // servers,
+            num_servers=servers,
+            meet=meet,
+            timer=timer,
+        )
 
     return make
 
 
-COLLECTIVES = {"broadcast": BROADCAST_S, "gather": GATHER_S}
+PLACES = {"announce": "broadcast", "gather": "gather"}
+COLLECTIVES = {"announce": BROADCAST_S, "gather": GATHER_S}
 
 
 @pytest.mark.parametrize("takes_s", [0.0, 0.3])
@@ -106,7 +95,7 @@ def test_a_collective_ends_when_the_emulated_network_has_finished(
     getattr(exchange, name)()
     # The time of the real collective is part of it.
     assert 0 <= clock.now_s - before_s - emulated_s < 10 * TICK_S
-    assert real.done == [f"meet for the {name} of an iteration", name]
+    assert real.done == [f"meet for the {PLACES[name]} of an iteration", name]
 
 
 @pytest.mark.parametrize("name", COLLECTIVES)
@@ -133,6 +122,24 @@ def test_a_wait_sleeps_first_and_ends_on_time(emulate, clock):
     assert len(clock.slept_s) == 1
 
 
+def test_several_servers_share_the_gather_and_not_the_broadcast(emulate, clock):
+    _, exchange = emulate(servers=4)
+    before_s = clock.now_s
+    exchange.gather()
+    latency_s = SLOW.latency_s
+    assert clock.now_s - before_s == pytest.approx(
+        latency_s + (GATHER_S - latency_s) / 4, abs=10 * TICK_S
+    )
+    before_s = clock.now_s
+    exchange.announce()
+    announced_s = clock.now_s
+    exchange.spread()
+    assert clock.now_s - announced_s == pytest.approx(
+        SLOW.broadcast_s(DOWNLINK_BYTES - 8, N), abs=10 * TICK_S
+    )
+    assert announced_s - before_s == pytest.approx(SLOW.broadcast_s(8, N), abs=10 * TICK_S)
+
+
 def test_buffers_are_those_of_the_real_exchange(emulate):
     real, exchange = emulate()
     assert exchange.downlink is real.downlink
@@ -140,53 +147,6 @@ def test_buffers_are_those_of_the_real_exchange(emulate):
     assert exchange.inbox is real.inbox
     exchange.close()
     assert real.done == ["close"]
-
-
-EDGES = [0, 100, 250, SLOT_BYTES]
-
-
-@pytest.mark.parametrize("takes_s", [0.0, 0.01])
-def test_a_slice_arrives_with_its_bytes_of_all_devices(emulate, clock, takes_s):
-    real, exchange = emulate(takes_s)
-    gather = exchange.start_gather(EDGES)
-    start_s = clock.now_s
-    assert real.done[-1] == EDGES
-    for number, stop in enumerate(EDGES[1:]):
-        assert gather.poll()
-        gather.wait(number)
-        assert 0 <= clock.now_s - start_s - (0.5 + N * stop / 1000) < 1e-3
-    gather.wait(0)
-    assert not gather.poll()
-    gather.finish()
-    assert real.done[-1] == "finish"
-    assert clock.now_s - start_s < GATHER_S + 0.02
-
-
-def test_work_between_slices_is_hidden_in_the_wait_for_the_next(emulate, clock):
-    _, exchange = emulate()
-    gather = exchange.start_gather(EDGES)
-    start_s = clock.now_s
-    for number in range(3):
-        gather.wait(number)
-        assert gather.poll() == (number < 2)
-        clock.now_s += 0.2
-    gather.finish()
-    assert clock.now_s - start_s == pytest.approx(GATHER_S + 0.2, abs=2e-3)
-
-
-def test_a_gather_in_slices_ends_when_a_gather_in_one_piece_ends(emulate, clock):
-    _, exchange = emulate()
-    gather = exchange.start_gather(EDGES)
-    start_s = clock.now_s
-    gather.finish()
-    assert 0 <= clock.now_s - start_s - GATHER_S < 10 * TICK_S
-
-
-def test_a_wait_for_the_emulated_gather_polls_the_real_one(emulate):
-    _, exchange = emulate()
-    gather = exchange.start_gather(EDGES)
-    gather.wait(0)
-    assert gather._gather.polls_left < 0
 
 
 def test_the_timer_of_a_run_is_never_early():
