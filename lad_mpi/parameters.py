@@ -126,6 +126,27 @@ def choices_of(hint: Any) -> tuple[Any, ...]:
     return tuple(value for literal in literals for value in typing.get_args(literal))
 
 
+def is_exactly(value: object, hint: Any) -> bool:
+    """Return whether a value has a type without any conversion.
+
+    This knows classes, ``Literal``, unions and ``tuple[T, ...]``. It saves ranks the import of
+    pydantic, which takes longer than the check of a spec.
+
+    Examples
+    --------
+    >>> is_exactly((1, 2), tuple[int, ...]), is_exactly(1, float | None), is_exactly(True, int)
+    (True, False, False)
+    """
+    kind, parts = typing.get_origin(hint), typing.get_args(hint)
+    if kind is Literal:
+        return any(type(value) is type(part) and value == part for part in parts)
+    if _is_union(hint):
+        return any(is_exactly(value, part) for part in parts)
+    if kind is tuple and parts[1:] == (...,):
+        return type(value) is tuple and all(is_exactly(item, parts[0]) for item in value)
+    return type(value) is hint
+
+
 def unit_of(hint: Any) -> str:
     """Return the unit of a parameter of a type; empty if it has none."""
     return next((item.unit for item in _metadata(hint) if isinstance(item, Unit)), "")

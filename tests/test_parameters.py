@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import pytest
 from annotated_types import Ge, Gt, Le, Lt, MultipleOf, Unit
+from pydantic import TypeAdapter, ValidationError
 
 from lad_mpi.coding import DracoCyclicReal, DracoRepetition
 from lad_mpi.errors import ParameterError
@@ -20,6 +21,7 @@ from lad_mpi.parameters import (
     check_parameters,
     choices_of,
     examples_of,
+    is_exactly,
     unit_of,
 )
 
@@ -97,3 +99,38 @@ def test_a_type_tells_its_range_unit_and_examples():
 def test_a_code_without_a_load_is_refused(code):
     with pytest.raises(ParameterError, match="load: must be at least 1, not 0"):
         code(0)
+
+
+TYPES = (
+    bool,
+    int,
+    float,
+    str,
+    float | None,
+    str | int | None,
+    bool | str | None,
+    tuple[int, ...],
+    tuple[str, ...] | None,
+    Literal["up", "down"],
+    Literal["up", "down"] | None,
+)
+VALUES = (True, 0, 1, 2, 1.0, 0.5, "up", "", None, (), (1, 2), (1, "up"), (True,), [1], {"up": 1})
+
+
+@pytest.mark.parametrize("hint", TYPES, ids=str)
+def test_a_value_of_exactly_a_type_is_what_pydantic_returns_unchanged(hint):
+    adapter, accepted = TypeAdapter(hint), 0
+    for value in VALUES:
+        if is_exactly(value, hint):
+            found = adapter.validate_python(value, strict=True)
+            assert (type(found), found) == (type(value), value)
+            accepted += 1
+            continue
+        # Otherwise pydantic refuses the value, or converts an integer.
+        try:
+            found = adapter.validate_python(value, strict=True)
+        except ValidationError:
+            continue
+        assert type(value) is int
+        assert type(found) is float
+    assert accepted

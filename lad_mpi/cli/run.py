@@ -11,7 +11,7 @@ from lad_mpi.cli.world import inspect_place, whole_world
 from lad_mpi.errors import ExitCode, UsageError
 from lad_mpi.spec import identify, load_spec, parse_toml_spec, to_toml
 from lad_mpi.training import Existing, run_spec
-from lad_mpi.transport import from_server
+from lad_mpi.transport import from_server, together
 
 if TYPE_CHECKING:
     import argparse
@@ -27,7 +27,8 @@ def run(options: argparse.Namespace) -> ExitCode:
             if link.is_server:
                 sys.stdout.write(text)
             return ExitCode.OK
-        spec = parse_toml_spec(text)
+        # A package that provides a component may be missing on some hosts.
+        spec = together(link, lambda: parse_toml_spec(text))
         output = Path(from_server(link, lambda: str(log_path(options.output, spec))))
         remarks = inspect_place(link, output.parent, spec, force=options.force)
         with open_progress(options, link) as progress:

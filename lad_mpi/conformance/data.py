@@ -9,7 +9,7 @@ import numpy as np
 
 from lad_mpi.conformance.component import ComponentLaws, moves_no_global_generator
 from lad_mpi.conformance.suite import make_suite
-from lad_mpi.data import DataPlan, Dataset, DrawnData, Samples, StoredData
+from lad_mpi.data import DataPlan, Dataset, DrawnData, PartlyDrawnData, Samples, StoredData
 from lad_mpi.rng import Streams
 
 if TYPE_CHECKING:
@@ -96,6 +96,17 @@ class DataLaws(ComponentLaws):
         np.testing.assert_array_equal(few.features, many.features[:count])
         np.testing.assert_array_equal(few.targets, many.targets[:count])
 
+    def test_some_subsets(self) -> None:
+        """Subsets that are drawn without the others have the same bits."""
+        whole, subsets = self.load(), np.array([0, 3, 4])
+        some = self.example().draw_subsets(_SUBSETS, Streams(5), subsets)
+        for k in subsets:
+            rows = slice(whole.offsets[k], whole.offsets[k + 1])
+            np.testing.assert_array_equal(some.features[rows], whole.features[rows])
+            np.testing.assert_array_equal(some.targets[rows], whole.targets[rows])
+        for name in ("offsets", "test_features", "test_targets"):
+            np.testing.assert_array_equal(getattr(some, name), getattr(whole, name))
+
     def test_digest(self) -> None:
         """The digest identifies what is read, for every seed and split.
 
@@ -138,6 +149,7 @@ def data(
     optional = {
         "read": StoredData,
         **dict.fromkeys(("form", "seed", "streams"), DrawnData),
+        "some_subsets": PartlyDrawnData,
     }
     return make_suite(DataLaws, cls, without, optional, maker=staticmethod(make or cls))
 

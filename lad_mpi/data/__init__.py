@@ -1,6 +1,6 @@
 """Data: what a model learns from, and how its samples are split into subsets."""
 
-from lad_mpi.data.base import Dataset, DrawnData, Samples, StoredData
+from lad_mpi.data.base import Dataset, DrawnData, PartlyDrawnData, Samples, StoredData
 from lad_mpi.data.bundled import BreastCancer, Diabetes, Digits, Mnist5k, Wine
 from lad_mpi.data.file import File
 from lad_mpi.data.plan import DataPlan
@@ -29,6 +29,7 @@ __all__ = [
     "DrawnData",
     "File",
     "Mnist5k",
+    "PartlyDrawnData",
     "Samples",
     "StoredData",
     "Synthetic",

@@ -142,3 +142,30 @@ class DrawnData(Protocol):
     @property
     def samples_per_subset(self) -> int:
         """m, the number of samples of each subset."""
+
+
+@runtime_checkable
+class PartlyDrawnData(DrawnData, Protocol):
+    """Data that are drawn, whose subsets can be drawn without the others.
+
+    A host whose devices always hold the same subsets then draws only these.
+    """
+
+    def draw_subsets(self, num_subsets: int, streams: Streams, subsets: HostInts) -> Dataset:
+        """Draw the samples of some subsets, with the same bits as :meth:`DrawnData.draw`.
+
+        Parameters
+        ----------
+        num_subsets : int
+            N.
+        streams : Streams
+            The run's random streams.
+        subsets : ndarray of int64
+            The subsets to draw, from 0 to N−1.
+
+        Returns
+        -------
+        Dataset
+            With the rows of all subsets. Those of other subsets hold any numbers. If they are
+            not written, they take no memory.
+        """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import numpy as np
 from annotated_types import Ge, Le, Lt
 
-from lad_mpi.data.base import Dataset, DrawnData, StoredData
+from lad_mpi.data.base import Dataset, DrawnData, PartlyDrawnData, StoredData
 from lad_mpi.data.partition import PartitionKind, partition
 from lad_mpi.data.prepare import class_numbers, numbers, standardize
 from lad_mpi.data.samples import joint_digest
@@ -97,7 +97,15 @@ class DataPlan:
         if self.partition == "dirichlet" and self.concentration is None:
             object.__setattr__(self, "concentration", _CONCENTRATION)
 
-    def load(self, num_subsets: int, streams: Streams, *, task: Task, has_bias: bool) -> Dataset:
+    def load(
+        self,
+        num_subsets: int,
+        streams: Streams,
+        *,
+        task: Task,
+        has_bias: bool,
+        subsets: HostInts | None = None,
+    ) -> Dataset:
         """Draw or read the samples, prepare them, and split them into subsets.
 
         Parameters
@@ -110,6 +118,9 @@ class DataPlan:
             What the model learns.
         has_bias : bool
             Whether the model has constant terms.
+        subsets : ndarray of int64, optional
+            The subsets that are used; all if left out. Others are not drawn if the data allow
+            that.
 
         Raises
         ------
@@ -118,6 +129,8 @@ class DataPlan:
         """
         if isinstance(self.source, DrawnData):
             _check_task(self.source, task)
+            if subsets is not None and isinstance(self.source, PartlyDrawnData):
+                return self.source.draw_subsets(num_subsets, streams, subsets)
             return self.source.draw(num_subsets, streams)
         return self._read(self.source, num_subsets, streams, task, has_bias=has_bias)
 

@@ -91,10 +91,24 @@ class Synthetic:
         streams : Streams
             The run's random streams.
         """
+        return self.draw_subsets(num_subsets, streams, np.arange(num_subsets))
+
+    def draw_subsets(self, num_subsets: int, streams: Streams, subsets: HostInts) -> Dataset:
+        """Draw the samples of some subsets; see :class:`~lad_mpi.data.PartlyDrawnData`.
+
+        Parameters
+        ----------
+        num_subsets : int
+            N.
+        streams : Streams
+            The run's random streams.
+        subsets : ndarray of int64
+            The subsets to draw.
+        """
         p, m = self.dimension, self.samples_per_subset
         common = streams.generator(Purpose.PROBLEM, device=0).standard_normal(p)
-        features, targets = np.empty((num_subsets * m, p)), np.empty(num_subsets * m)
-        for k in range(num_subsets):
+        features, targets = np.empty((num_subsets * m, p)), np.zeros(num_subsets * m)
+        for k in subsets.tolist():
             rows = slice(k * m, (k + 1) * m)
             generator = streams.generator(Purpose.PROBLEM, device=k + 1)
             # σ_H only scales ε, so everything else is the same for every σ_H.
@@ -171,11 +185,25 @@ class SyntheticClassification:
         streams : Streams
             The run's random streams.
         """
+        return self.draw_subsets(num_subsets, streams, np.arange(num_subsets))
+
+    def draw_subsets(self, num_subsets: int, streams: Streams, subsets: HostInts) -> Dataset:
+        """Draw the samples of some subsets; see :class:`~lad_mpi.data.PartlyDrawnData`.
+
+        Parameters
+        ----------
+        num_subsets : int
+            N.
+        streams : Streams
+            The run's random streams.
+        subsets : ndarray of int64
+            The subsets to draw.
+        """
         p, m, sizes = self.dimension, self.samples_per_subset, (self.classes, self.dimension)
         common = streams.generator(Purpose.PROBLEM, device=0).standard_normal(sizes)
         features = np.empty((num_subsets * m, p))
-        targets = np.empty(num_subsets * m, dtype=np.int64)
-        for k in range(num_subsets):
+        targets = np.zeros(num_subsets * m, dtype=np.int64)
+        for k in subsets.tolist():
             rows = slice(k * m, (k + 1) * m)
             generator = streams.generator(Purpose.PROBLEM, device=k + 1)
             # σ_H only scales E, so everything else is the same for every σ_H.

@@ -13,8 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter
-
 from lad_mpi import __version__
 from lad_mpi.arrays import visible_gpus
 from lad_mpi.columns import num_threads
@@ -33,6 +31,8 @@ from lad_mpi.transport import describe_mpi
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from pydantic import TypeAdapter
 
     from lad_mpi.transport import Link
 
@@ -152,6 +152,9 @@ def from_text(text: str) -> RankFacts:
 
 @cache
 def _adapter() -> TypeAdapter[RankFacts]:
+    # Imported here, so that only the server imports pydantic.
+    from pydantic import TypeAdapter  # noqa: PLC0415
+
     return TypeAdapter(RankFacts)
 
 

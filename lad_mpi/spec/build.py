@@ -8,12 +8,13 @@ import typing
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from lad_mpi.errors import ParameterError, SpecError, UsageError, shown
+from lad_mpi.parameters import is_exactly
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from pydantic import TypeAdapter
 
     from lad_mpi.spec.families import Family
 
@@ -53,11 +54,15 @@ def build_component(
         An unknown kind or parameter, a wrong type, or a value out of range; or the kind is
         from another package, and cannot be imported or breaks the contract of its family.
     """
-    kinds = family.kinds()
     if "kind" not in table:
-        raise SpecError(f"{place}.kind", f"is missing; expected a {family.noun}: {listing(kinds)}")
+        raise SpecError(
+            f"{place}.kind", f"is missing; expected a {family.noun}: {listing(family.kinds())}"
+        )
     kind = table["kind"]
-    if not isinstance(kind, str) or kind not in kinds:
+    # The kinds of other packages are listed only if they are needed: that reads the metadata of
+    # every installed package.
+    if not isinstance(kind, str) or (kind not in family.table and kind not in family.kinds()):
+        kinds = family.kinds()
         raise SpecError(
             f"{place}.kind",
             f"unknown {family.noun} {shown(kind)}{suggestion(kind, kinds)}",
@@ -137,6 +142,10 @@ def check_type(hint: Any, value: Any, place: str) -> Any:
         raise SpecError(place, f"expected a number below 2**63, found {shown(value)}")
     if isinstance(value, str) and len(value) > _LONGEST_TEXT:
         raise SpecError(place, f"expected at most {_LONGEST_TEXT} characters, found {len(value)}")
+    if is_exactly(value, hint):
+        return value
+    from pydantic import ValidationError  # noqa: PLC0415  (see is_exactly)
+
     try:
         return _adapter(hint).validate_python(value, strict=True)
     except ValidationError as error:
@@ -191,6 +200,8 @@ def _hints(cls: Any) -> dict[str, Any]:
 
 @cache
 def _adapter(hint: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter  # noqa: PLC0415  (see is_exactly)
+
     return TypeAdapter(hint)
 
 

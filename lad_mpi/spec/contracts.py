@@ -10,7 +10,7 @@ import typing
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pydantic import TypeAdapter, ValidationError
+from lad_mpi.parameters import is_exactly
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -207,6 +207,10 @@ def _is_protocol(cls: type[Any]) -> bool:
 def _is_of_type(value: object, class_variable: Any) -> bool:
     """Return whether a value has the type T of a ``ClassVar[T]``."""
     (expected,) = typing.get_args(class_variable)
+    if is_exactly(value, expected):
+        return True
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415  (see is_exactly)
+
     try:
         TypeAdapter(expected).validate_python(value, strict=True)
     except ValidationError:

@@ -125,9 +125,7 @@ class Family:
             It cannot be imported, two packages offer it, or it breaks its contract.
         """
         if kind in self.table:
-            cls = self.table[kind]
-            self._check(cls, kind, "the suite")
-            return cls
+            return self.table[kind]
         first, *others = found = self.offered(kind)
         if others:
             raise UsageError(
@@ -166,7 +164,13 @@ class Family:
         return ""
 
     def complaints(self, cls: Any) -> str:
-        """Return in one line why a class cannot be a member; empty if it can."""
+        """Return in one line why a class cannot be a member; empty if it can.
+
+        The suite's own members are not examined: that would slow down the start of every rank,
+        and its tests do it.
+        """
+        if cls in self.table.values():
+            return ""
         found: tuple[str, ...] = complaints(cls, self.contracts)
         return f"class {cls.__module__}.{cls.__qualname__} {'; it '.join(found)}" if found else ""
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lad_mpi.errors import DataError
 from lad_mpi.metrics.moments import Moments
 from lad_mpi.models import SolvableFunctions
 from lad_mpi.rng import Purpose
@@ -36,7 +35,7 @@ class Objective:
     Parameters
     ----------
     dataset : Dataset
-        The samples, grouped by subset.
+        The samples, grouped by subset, in the dtype of the backend.
     functions : ModelFunctions
         The model.
     backend : Backend
@@ -49,11 +48,8 @@ class Objective:
         Strength of the penalty.
     corrupted : ndarray, shape (n,), optional
         The targets on which Byzantine devices train.
-
-    Raises
-    ------
-    DataError
-        A number is too large for the dtype of the backend.
+    held : ndarray of int64, optional
+        The subsets whose samples are in memory; all if left out.
 
     Notes
     -----
@@ -76,6 +72,7 @@ class Objective:
         batch_size: int | None = None,
         l2: float = 0.0,
         corrupted: Array | None = None,
+        held: HostInts | None = None,
     ) -> None:
         self.functions = functions
         self.dimension = functions.dimension
@@ -86,10 +83,14 @@ class Objective:
         self._offsets = dataset.offsets
         self._batches = Batches(dataset.offsets, batch_size, streams)
         self._l2 = l2
-        self._features = self._narrowed(dataset.features)
-        self._targets = self._narrowed(dataset.targets)
-        self._corrupted = None if corrupted is None else self._narrowed(corrupted)
-        self._test = self._narrowed(dataset.test_features), self._narrowed(dataset.test_targets)
+        # The last entry stands for padding.
+        self._is_held = np.zeros(self.num_subsets + 1, dtype=bool)
+        self._is_held[... if held is None else held] = True
+        self._is_held[-1] = True
+        self._features = self._taken(dataset.features)
+        self._targets = self._taken(dataset.targets)
+        self._corrupted = None if corrupted is None else self._taken(corrupted)
+        self._test = self._taken(dataset.test_features), self._taken(dataset.test_targets)
 
     @property
     def uses_batches(self) -> bool:
@@ -140,7 +141,14 @@ class Objective:
             Iteration whose batches are used; None for all samples.
         corrupted : ndarray of bool, shape (n,), optional
             Devices that train on the corrupted targets.
+
+        Raises
+        ------
+        RuntimeError
+            The samples of a subset are not in memory.
         """
+        if not self._is_held[subsets].all():
+            raise RuntimeError("the samples of a subset are not in the memory of this host")
         weights = np.broadcast_to(weights, subsets.shape)
         # A run that diverges shows it in its values, not in warnings on every rank.
         with np.errstate(over="ignore", invalid="ignore"):
@@ -271,14 +279,6 @@ class Objective:
             targets[rows] = self._take(self._corrupted, samples[corrupted])
         return targets
 
-    def _narrowed(self, values: Array) -> Array:
-        if values.dtype.kind == "i":
-            return self._backend.asarray(values, dtype=np.int64)
-        with np.errstate(over="ignore"):
-            narrow = np.ascontiguousarray(values, dtype=self._backend.dtype)
-        if not np.isfinite(narrow).all():
-            raise DataError(
-                f"the data hold numbers too large for {self._backend.dtype}",
-                hint='rescale the data, or set backend.dtype = "float64"',
-            )
-        return self._backend.asarray(narrow)
+    def _taken(self, values: Array) -> Array:
+        kind = np.int64 if values.dtype.kind == "i" else self._backend.dtype
+        return self._backend.asarray(values, dtype=kind)

@@ -87,7 +87,8 @@ def run_spec(
             setup = together(link, lambda: _prepare(spec, link))
 
             # Agree: on the data, that all could allocate memory, and on the first iteration.
-            together(link, lambda: _check_data(setup, output))
+            copies = together(link, lambda: _check_data(setup, output))
+            _show(copies, progress)
             loop = together(link, lambda: stack.enter_context(closing(Loop(setup))))
             output = together(link, lambda: _pick_checkpoint(loop, output))
             if output is not None:
@@ -106,7 +107,12 @@ def run_spec(
                 from lad_mpi.training.lead import lead  # noqa: PLC0415
 
                 outcome = lead(
-                    loop, output, progress, interrupt=interrupt, ranks=ranks, remarks=remarks
+                    loop,
+                    output,
+                    progress,
+                    interrupt=interrupt,
+                    ranks=ranks,
+                    remarks=[*remarks, *copies],
                 )
     except AgreedError as error:
         return Outcome("failed", str(error), error.exit_code)
@@ -133,19 +139,25 @@ def _prepare(spec: Spec, link: Link) -> Setup:
     return prepare(spec, link, open_backend(spec.backend.kind, spec.backend.dtype))
 
 
-def _check_data(setup: Setup, output: Output | None) -> None:
-    """Check that all ranks have read the same data; each host may have its own copy.
+def _check_data(setup: Setup, output: Output | None) -> list[str]:
+    """Check that all ranks have the same data; each host may have its own file.
+
+    Returns
+    -------
+    list of str
+        Remarks on hosts whose ranks do not share memory, on the server.
 
     Raises
     ------
     DataError
         The data differ between ranks, or have changed since the output was opened.
     """
-    places = setup.link.gather_texts(f"{setup.data_digest} {socket.gethostname()}")
+    place = [setup.data_digest, socket.gethostname(), setup.data_remark]
+    places = setup.link.gather_texts(json.dumps(place))
     if not setup.link.is_server:
-        return
-    read = [place.split(" ") for place in places]
-    other = next((rank for rank, (digest, _) in enumerate(read) if digest != read[0][0]), None)
+        return []
+    read = [json.loads(place) for place in places]
+    other = next((rank for rank, (digest, *_) in enumerate(read) if digest != read[0][0]), None)
     if other is not None:
         raise DataError(
             f"the ranks read different data: rank 0 on {read[0][1]} has the digest "
@@ -159,6 +171,10 @@ def _check_data(setup: Setup, output: Output | None) -> None:
             f"{output.identity.data_digest} and is now {read[0][0]}",
             hint="start the run again",
         )
+    return [
+        f"ranks on {host} hold a copy of the data each, because they cannot share memory: {remark}"
+        for host, remark in dict.fromkeys((host, remark) for _, host, remark in read if remark)
+    ]
 
 
 def _pick_checkpoint(loop: Loop, output: Output | None) -> Output | None:

@@ -15,6 +15,7 @@ from lad_mpi.errors import SpecError
 from lad_mpi.models import PenalizedModel
 from lad_mpi.rng import Purpose, Streams
 from lad_mpi.spec import build_model, check_dimension
+from lad_mpi.training.holding import hold
 from lad_mpi.training.objective import Objective
 from lad_mpi.transport import Layout
 from lad_mpi.wire import MessageFormat, packing_for, warm_up
@@ -60,6 +61,8 @@ class Setup:
         What is minimised, the same on every rank.
     data_digest, data_reading : str
         What identifies the data, and how they were read; empty if they were drawn.
+    data_remark : str
+        Why this rank holds a copy of the data of its own; empty if it needs none.
     messages : MessageFormat
         Size and layout of what a device sends.
     received : MessageFormat or None
@@ -80,6 +83,7 @@ class Setup:
     objective: Objective
     data_digest: str
     data_reading: str
+    data_remark: str
     messages: MessageFormat
     received: MessageFormat | None
     packing: Packing
@@ -199,9 +203,8 @@ def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
     """
     layout = Layout(spec.devices.count, link.size, spec.server.ranks)
     streams = Streams(spec.seed)
-    dataset = spec.data.load(
-        spec.devices.count, streams, task=spec.model.task, has_bias=spec.model.has_bias
-    )
+    holding = hold(spec, link, layout, streams, backend.dtype)
+    dataset = holding.dataset
     functions = build_model(spec, dataset.form, backend)
     corrupted = None
     if isinstance(spec.attack, DataAttack):
@@ -215,6 +218,7 @@ def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
         batch_size=spec.devices.batch_size,
         l2=spec.model.l2 if isinstance(spec.model, PenalizedModel) else 0.0,
         corrupted=corrupted,
+        held=holding.subsets,
     )
     message_dimension = spec.coding.message_parts * objective.dimension
     check_dimension(spec, message_dimension)
@@ -237,6 +241,7 @@ def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
         objective=objective,
         data_digest=dataset.digest,
         data_reading=dataset.reading,
+        data_remark=holding.remark,
         messages=messages,
         received=messages.only(own) if own else None,
         packing=packing_for(messages, backend),
@@ -259,8 +264,10 @@ def _server_ranges(spec: Spec, dimension: int) -> dict[int, slice]:
 def _check_targets(corrupted: Any, dataset: Dataset) -> None:
     targets, classes = dataset.targets, dataset.form.num_classes
     fits = (np.shape(corrupted), np.asarray(corrupted).dtype) == (targets.shape, targets.dtype)
-    if not fits or (classes and not ((corrupted >= 0) & (corrupted < classes)).all()):
+    allowed = (corrupted >= 0) & (corrupted < classes) if classes else np.isfinite(corrupted)
+    if not fits or not allowed.all():
         raise SpecError(
             "attack.kind",
-            "corrupt_targets must return targets of the same shape, dtype and range of classes",
+            "corrupt_targets must return targets of the same shape, dtype and range of classes, "
+            "all of them finite",
         )

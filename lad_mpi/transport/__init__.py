@@ -14,6 +14,7 @@ from lad_mpi.transport.base import (
 from lad_mpi.transport.emulated import EmulatedExchange
 from lad_mpi.transport.launch import describe_mpi, open_link
 from lad_mpi.transport.loopback import Loopback
+from lad_mpi.transport.shared_block import SharedBlock, arrays_in, map_block, size_of
 
 __all__ = [
     "SERVER",
@@ -25,9 +26,13 @@ __all__ = [
     "Link",
     "Loopback",
     "ServerGroup",
+    "SharedBlock",
     "Slots",
+    "arrays_in",
     "describe_mpi",
     "from_server",
+    "map_block",
     "open_link",
+    "size_of",
     "together",
 ]

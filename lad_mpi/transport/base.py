@@ -257,6 +257,9 @@ class Link(Protocol):
             library takes arrays of a GPU, in its memory.
         """
 
+    def on_host(self) -> Link:
+        """Return the link of the ranks on this rank's host. Its server is the first of them."""
+
     def servers(self, count: int) -> ServerGroup | None:
         """Join the first ``count`` ranks; None on other ranks. All ranks call it."""
 

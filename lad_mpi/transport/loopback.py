@@ -64,6 +64,10 @@ class Loopback:
             allocate((downlink.num_bytes,)), allocate((layout.num_devices, sent.slot_bytes))
         )
 
+    def on_host(self) -> Loopback:
+        """Return this link: the host has no other rank."""
+        return self
+
     def servers(self, count: int) -> None:
         """There are no others."""
 

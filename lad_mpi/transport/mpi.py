@@ -6,7 +6,7 @@ Importing it loads the MPI library; :func:`initialise` initialises it.
 from __future__ import annotations
 
 import json
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 import mpi4py
@@ -173,10 +173,10 @@ def _share(comm: MPI.Intracomm, text: str) -> str:
     """Return the text of rank 0 on all ranks of a communicator."""
     data = _encoded(text)
     length = np.array([data.size], dtype=np.int64)
-    comm.Bcast(length, root=SERVER)
+    _wait(comm.Ibcast(length, root=SERVER))
     if comm.rank != SERVER:
         data = np.empty(int(length[0]), dtype=np.uint8)
-    comm.Bcast(data, root=SERVER)
+    _wait(comm.Ibcast(data, root=SERVER))
     return _decoded(data)
 
 
@@ -186,13 +186,16 @@ class MpiLink:
     Parameters
     ----------
     comm : mpi4py.MPI.Intracomm
-        A communicator of at least two ranks. The link works on a duplicate, so that its
-        collectives cannot be mixed up with those of other code.
+        A communicator. The link works on a duplicate, so that its collectives cannot be mixed
+        up with those of other code.
+    watchdog : Watchdog, optional
+        The watchdog of this rank, if it has one already.
     """
 
-    def __init__(self, comm: MPI.Intracomm) -> None:
+    def __init__(self, comm: MPI.Intracomm, watchdog: Watchdog | None = None) -> None:
         self.rank = comm.rank
-        self._watchdog = Watchdog(comm.rank, lambda: comm.Abort(int(ExitCode.FAILED)))
+        self._watchdog = watchdog or Watchdog(comm.rank, lambda: comm.Abort(int(ExitCode.FAILED)))
+        self._on_host: MpiLink | None = None
         with self._watchdog("the start"):
             self._comm = comm.Dup()
         self.size = self._comm.size
@@ -219,6 +222,15 @@ class MpiLink:
             watchdog=self._watchdog,
         )
 
+    def on_host(self) -> MpiLink:
+        """Return the link of the ranks on this rank's host; all ranks make it together."""
+        if self._on_host is None:
+            with self._watchdog("the split of ranks by host"):
+                comm = MPI.Intracomm(self._comm.Split_type(MPI.COMM_TYPE_SHARED, key=self.rank))
+            self._on_host = MpiLink(comm, self._watchdog)
+            comm.Free()
+        return self._on_host
+
     def servers(self, count: int) -> MpiServers | None:
         """Join the first ``count`` ranks; None on other ranks. All ranks call it."""
         with self._watchdog("the start"):
@@ -235,9 +247,9 @@ class MpiLink:
         data = _encoded(text)
         sizes = np.empty(self.size, dtype=np.int64)
         with self._watchdog("a gather of texts"):
-            self._comm.Allgather(np.array([data.size], dtype=np.int64), sizes)
+            _wait(self._comm.Iallgather(np.array([data.size], dtype=np.int64), sizes))
             everything = np.empty(int(sizes.sum()), dtype=np.uint8)
-            self._comm.Allgatherv(data, [everything, sizes.tolist()])
+            _wait(self._comm.Iallgatherv(data, [everything, sizes.tolist()]))
         pieces = np.split(everything, np.cumsum(sizes)[:-1])
         return [_decoded(piece) for piece in pieces]
 
@@ -302,6 +314,17 @@ class MpiLink:
     def abort(self, exit_code: int) -> None:
         """End all ranks at once."""
         self._comm.Abort(exit_code)
+
+
+def _wait(request: MPI.Request) -> None:
+    """Wait for a collective outside of the iterations, and leave the core to other ranks.
+
+    A blocking call of MPI keeps its core busy. If ranks share cores, they would hold up the rank
+    that they wait for. Sleeping makes a wait longer by a tenth of its time or 10 ms at most.
+    """
+    start = monotonic()
+    while not request.Test():
+        sleep(min((monotonic() - start) / 10, 0.01))
 
 
 def _blocks(layout: Layout) -> tuple[list[int], list[int]]:

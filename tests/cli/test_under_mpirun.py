@@ -1,5 +1,6 @@
 """Commands under a real launcher: one message, one exit code, and all ranks end."""
 
+import json
 import re
 import subprocess
 
@@ -27,7 +28,17 @@ def test_ranks_that_read_different_data_do_not_start(command, environment, tmp_p
         values = factor * np.arange(60.0).reshape(20, 3)
         np.savetxt(folder / "d.csv", values, delimiter=",", header="a,b,y", comments="")
     data = "data={kind='file',path='d.csv'}"
-    mpirun, _, _, *rest = command("run", "../spec.toml", "--set", data, "-o", "../out.h5")
+    mpirun, _, _, python, *_ = command()
+    # Ranks of one host read the data once, so each rank is put on a host of its own.
+    apart = (
+        "from lad_mpi.cli.main import main\n"
+        "from lad_mpi.transport import Loopback\n"
+        "from lad_mpi.transport.mpi import MpiLink\n"
+        "MpiLink.on_host = lambda self: Loopback()\n"
+        "raise SystemExit(main())"
+    )
+    words = ("run", "../spec.toml", "--set", data, "-o", "../out.h5")
+    rest = [python, "-c", apart, *words]
     one, two = folders
     done = subprocess.run(
         [mpirun, "-n", "1", "-wdir", str(one), *rest, ":", "-n", "2", "-wdir", str(two), *rest],
@@ -41,6 +52,74 @@ def test_ranks_that_read_different_data_do_not_start(command, environment, tmp_p
     assert done.stderr.count("the ranks read different data: rank 0 on ") == 1
     assert done.stderr.count("sha256:") == 2
     assert not (tmp_path / "out.h5").exists()
+
+
+def test_a_component_that_one_rank_lacks_is_one_error(command, environment, add_attack, tmp_path):
+    mpirun, _, _, *words = command("run", "../spec.toml", "--set", "attack.kind=near")
+    own = add_attack("near", NEAR)["PYTHONPATH"]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    search = ["env", f"PYTHONPATH={own}"]
+    without = ["env", f"PYTHONPATH={environment.get('PYTHONPATH', '')}"]
+    done = subprocess.run(
+        [mpirun, "-n", "2", *search, *words, ":", "-n", "1", *without, *words],
+        # Python looks for modules in the working directory as well.
+        cwd=empty,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("error: ") == 1
+    assert "error: rank 2: attack.kind: unknown attack 'near'" in done.stderr
+
+
+NEAR = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Near:
+    kind: ClassVar[str] = "near"
+
+    def corrupt(self, coded, context):
+        return coded
+"""
+#: Packages that take longer to import than a device rank needs for a short run.
+HEAVY = {"pydantic", "rich", "h5py", "numba", "pandas", "scipy", "sklearn", "matplotlib"}
+LISTING = """
+import json, sys
+from pathlib import Path
+from lad_mpi.cli.main import main
+code = main()
+from mpi4py import MPI
+Path(f"modules-{MPI.COMM_WORLD.rank}.json").write_text(json.dumps(sorted(sys.modules)))
+raise SystemExit(code)
+"""
+
+
+def test_ranks_with_devices_import_no_package_that_only_the_server_needs(
+    command, environment, tmp_path
+):
+    mpirun, n, ranks, python, *_ = command()
+    done = subprocess.run(
+        [mpirun, n, ranks, python, "-c", LISTING, "run", "spec.toml", "--progress", "lines"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    imported = [
+        HEAVY & {*json.loads((tmp_path / f"modules-{rank}.json").read_text())} for rank in range(3)
+    ]
+    assert {"pydantic", "h5py"} <= imported[0]
+    assert imported[1:] == [set(), set()]
 
 
 BAD = {

@@ -5,7 +5,8 @@ import pytest
 
 from lad_mpi.spec import parse_spec
 from lad_mpi.training import run_spec, setup
-from lad_mpi.transport import open_link
+from lad_mpi.transport import Loopback, open_link
+from lad_mpi.transport.mpi import MpiLink
 
 pytestmark = [pytest.mark.mpi(min_size=2), pytest.mark.timeout(100)]
 
@@ -164,7 +165,11 @@ def test_a_failure_on_the_server_ends_all_ranks_with_the_same_outcome(
     assert again.status == "complete"
 
 
-def test_data_missing_on_one_rank_only_are_reported_with_the_rank(world, tmp_path_factory):
+def test_data_missing_on_one_host_only_are_reported_with_the_rank(
+    world, tmp_path_factory, monkeypatch
+):
+    # As if each rank were on a host of its own.
+    monkeypatch.setattr(MpiLink, "on_host", lambda self: Loopback())
     link = open_link()
     folder = tmp_path_factory.mktemp("data")
     data = folder / "data.csv"
