@@ -75,8 +75,8 @@ class Conditions:
         Whether there were more threads than processors.
     shared_compute : bool
         Whether each rank computed redundant gradients only once.
-    overlap : bool
-        Whether messages were gathered while the server worked.
+    servers : int
+        Number of server ranks.
     emulated_network : str
         The emulated network; empty if there was none.
     """
@@ -89,7 +89,7 @@ class Conditions:
     gpu_transfers: str
     oversubscribed: bool
     shared_compute: bool
-    overlap: bool
+    servers: int
     emulated_network: str
 
     def facts(self) -> dict[str, str | None]:
@@ -103,7 +103,7 @@ class Conditions:
             "gpu_transfers": self.gpu_transfers,
             "oversubscribed": "yes" if self.oversubscribed else "no",
             "compute": "shared" if self.shared_compute else "faithful",
-            "overlap": "yes" if self.overlap else "no",
+            "servers": str(self.servers),
             "network": self.emulated_network or "real",
         }
 
@@ -128,7 +128,7 @@ def conditions_of(run: RunLog, launch: Launch) -> Conditions:
         gpu_transfers=str(made.get("gpu_transfers", "none")),
         oversubscribed=bool(made.get("oversubscribed", False)),
         shared_compute=run.spec.get("compute") == "shared",
-        overlap=bool(run.spec.get("overlap", False)),
+        servers=int(made.get("server_ranks", 1)),
         emulated_network=run.emulated_network,
     )
 

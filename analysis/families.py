@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: Parts of a spec that are named elsewhere, or change neither data nor errors.
 _APART = {
     "name", "seed", "data", "model", "devices", "coding", "compression", "attack", "aggregation",
-    "logging", "safety", "network", "overlap", "backend.gpu_transfers",
+    "logging", "safety", "network", "overlap", "server", "backend.gpu_transfers",
 }  # fmt: skip
 _FEW = 4
 _LONG = 40

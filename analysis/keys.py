@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: Keys of launches. They change times only, and so do :data:`_TIMES`.
 _LAUNCH = ("ranks", "hosts", "machine", "threads", "mpi")
-_TIMES = ("network", "compute", "overlap", "backend.gpu_transfers")
+_TIMES = ("network", "compute", "overlap", "server", "backend.gpu_transfers")
 #: Keys and tables that change neither numbers nor times.
 _LABELS = ("name", "logging", "safety")
 

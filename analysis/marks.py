@@ -10,7 +10,6 @@ if TYPE_CHECKING:
 OVERSUBSCRIBED = "†"
 EMULATED = "‡"
 SHARED = "§"
-OVERLAP = "¶"
 OVERSUBSCRIBED_NOTE = "oversubscribed: more threads than cores; times show no scaling"
 
 
@@ -29,10 +28,6 @@ class Timed(Protocol):
     def shared_compute(self) -> bool:
         """Whether each rank computed redundant gradients only once."""
 
-    @property
-    def overlap(self) -> bool:
-        """Whether messages were gathered while the server worked."""
-
 
 def mark(row: Timed) -> str:
     """Return the marks that follow a name or a time; empty if there are none."""
@@ -40,7 +35,6 @@ def mark(row: Timed) -> str:
         OVERSUBSCRIBED: row.oversubscribed,
         EMULATED: bool(row.emulated_network),
         SHARED: row.shared_compute,
-        OVERLAP: row.overlap,
     }
     return "".join(sign for sign, applies in marks.items() if applies)
 
@@ -68,10 +62,5 @@ def time_notes(rows: Sequence[Timed]) -> dict[str, str]:
         said[SHARED] = (
             'compute = "shared": a rank computes a gradient once for all of its devices, '
             "so compute takes less time than on separate devices"
-        )
-    if any(row.overlap for row in rows):
-        said[OVERLAP] = (
-            "overlap: messages arrive while the server works, so communication is only the "
-            "time that work does not hide"
         )
     return {sign: note for sign, note in said.items() if note}

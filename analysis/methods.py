@@ -91,11 +91,6 @@ class Method:
         return any(timing.conditions.shared_compute for timing in self.timings)
 
     @property
-    def overlap(self) -> bool:
-        """Whether any run gathered messages while the server worked."""
-        return any(timing.conditions.overlap for timing in self.timings)
-
-    @property
     def emulated_network(self) -> str:
         """The emulated networks; empty if there was none."""
         found = dict.fromkeys(timing.conditions.emulated_network for timing in self.timings)

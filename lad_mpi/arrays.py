@@ -7,6 +7,7 @@ asks for it.
 from __future__ import annotations
 
 import importlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,8 +21,19 @@ if TYPE_CHECKING:
 
     from lad_mpi.types import Array
 
+#: Bytes of a cache line, and of the widest register.
+ALIGNMENT = 64
+
 BackendKind = Literal["numpy", "cupy"]
 DtypeName = Literal["float64", "float32"]
+
+
+def aligned_zeros(shape: tuple[int, ...], dtype: Any) -> Any:
+    """Return zeros in host memory that begin at a multiple of :data:`ALIGNMENT` bytes."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.zeros(size + ALIGNMENT, dtype=np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def namespace(array: Array) -> Any:
@@ -89,7 +101,7 @@ class Backend:
     def host_buffer(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """Allocate a host array that MPI and the device can both reach fast (pinned for a GPU)."""
         if self.on_host:
-            return np.zeros(shape, dtype=dtype)
+            return aligned_zeros(shape, dtype)
         pinned = importlib.import_module("cupyx").empty_pinned(shape, dtype=dtype)
         pinned[...] = 0
         return pinned

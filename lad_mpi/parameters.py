@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from annotated_types import Ge, Gt, Le, Lt, Unit
+from annotated_types import Ge, Gt, Le, Lt, MultipleOf, Unit
 
 from lad_mpi.errors import ParameterError, shown
 from lad_mpi.types import LARGEST_COUNT
@@ -167,4 +167,6 @@ def _bound(item: object) -> Bound | None:
             return Bound("at most", limit, operator.le)
         case Lt(limit):
             return Bound("below", limit, operator.lt)
+        case MultipleOf(limit):
+            return Bound("a multiple of", limit, lambda value, of: value % of == 0)
     return None

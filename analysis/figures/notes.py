@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from analysis.marks import (
     EMULATED,
-    OVERLAP,
     OVERSUBSCRIBED,
     SHARED,
     emulated_networks,
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 _MOST = 20
 _OVERSUBSCRIBED = "oversubscribed: more threads than cores, times show no scaling"
 _SHARED = "shared compute: a rank computes a gradient once for all of its devices"
-_OVERLAP = "overlap: messages arrive while the server works"
 
 
 def times_heading(rows: Sequence[Timed], *, marked: bool = False) -> list[str]:
@@ -34,7 +32,6 @@ def times_heading(rows: Sequence[Timed], *, marked: bool = False) -> list[str]:
     said = [(OVERSUBSCRIBED, _OVERSUBSCRIBED)] if any(row.oversubscribed for row in rows) else []
     said += [(EMULATED, f"emulated network: {name}") for name in emulated_networks(rows)]
     said += [(SHARED, _SHARED)] if any(row.shared_compute for row in rows) else []
-    said += [(OVERLAP, _OVERLAP)] if any(row.overlap for row in rows) else []
     return [f"{sign} {text}" if marked else text for sign, text in said]
 
 

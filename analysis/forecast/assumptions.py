@@ -61,11 +61,9 @@ def _network(forecast: Forecast) -> Iterator[str]:
             "a rank does the work of several devices. For devices that are machines of their own, "
             f"use --ranks {max(row.devices for row in crowded) + 1}."
         )
-    if not given.keys() <= measured_networks(forecast.model).keys():
-        if any(row.iteration.measured_ranks == row.ranks for row in rows):
-            yield "on another network, MPI and waiting take at most as long as measured."
-        if any(case.overlap for own in forecast.model.cases.values() for case in own):
-            yield "with overlap, the server does between none and all of its work meanwhile."
+    elsewhere = not given.keys() <= measured_networks(forecast.model).keys()
+    if elsewhere and any(row.iteration.measured_ranks == row.ranks for row in rows):
+        yield "on another network, MPI and waiting take at most as long as measured."
 
 
 def _ranks(forecast: Forecast) -> Iterator[str]:

@@ -149,8 +149,7 @@ class CostModel:
             low[DEVICES] += min(ends)
             high[DEVICES] += max(ends)
         high[SERVER] = sum(launch[phase] for phase in SERVER_PHASES)
-        # With overlap, the server may do all of its work while messages arrive.
-        low[SERVER] = 0.0 if case.overlap and network is not None else high[SERVER]
+        low[SERVER] = high[SERVER]
         overhead = launch[OVERHEAD]
         if network is not None:
             overhead = max(0.0, overhead)

@@ -52,7 +52,7 @@ class MeasuredCase:
         Bytes of all messages of an iteration, and of a broadcast.
     kinds : dict of str
         The components that do the work of each phase of a device, as text.
-    shared_compute, overlap, oversubscribed : bool
+    shared_compute, oversubscribed : bool
         As in :class:`~analysis.facts.Conditions`.
     launches : tuple of dict of float
         Seconds of an iteration by phase and ``OVERHEAD`` for each launch. They add up to the
@@ -67,7 +67,6 @@ class MeasuredCase:
     downlink_bytes: float
     kinds: Mapping[str, str]
     shared_compute: bool
-    overlap: bool
     oversubscribed: bool
     launches: tuple[Mapping[str, float], ...]
 
@@ -234,7 +233,6 @@ def _case(method: Method, launches: Sequence[tuple[RunLog, Launch]]) -> Measured
         downlink_bytes=float(np.median(run.traffic[DOWNLINK_BYTES])),
         kinds=_kinds(method),
         shared_compute=run.spec.get("compute") == "shared",
-        overlap=bool(run.spec.get("overlap", False)),
         oversubscribed=any(one.provenance.get("oversubscribed", False) for _, one in launches),
         launches=(),
     )

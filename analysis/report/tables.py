@@ -328,7 +328,6 @@ def _conditions(time: TimeSummary) -> str:
     facts = {
         f"{OVERSUBSCRIBED} oversubscribed": made.oversubscribed,
         "shared compute": made.shared_compute,
-        "overlap": made.overlap,
         f"emulated network {made.emulated_network}": bool(made.emulated_network),
         "only warm-up": not time.warm,
     }

@@ -50,9 +50,9 @@ class CaseRuns:
         return any(run.spec.get("compute") == "shared" for run in self.runs)
 
     @property
-    def overlap(self) -> bool:
-        """Whether messages were gathered while the server worked."""
-        return any(run.spec.get("overlap", False) for run in self.runs)
+    def servers(self) -> int:
+        """Number of server ranks."""
+        return int(self.runs[0].provenance.get("server_ranks", 1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

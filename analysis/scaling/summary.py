@@ -71,9 +71,10 @@ class CaseSummary:
         Whether there were more threads than processors. Such a case makes no claim.
     emulated_network : str
         The emulated network; empty if there was none.
-    shared_compute, overlap : bool
-        Whether each rank computed redundant gradients only once, and whether messages were
-        gathered while the server worked.
+    shared_compute : bool
+        Whether each rank computed redundant gradients only once.
+    servers : int
+        Number of server ranks.
     seconds : Estimate
         Training time of an iteration in seconds, over launches.
     phases : tuple of PhaseSummary
@@ -105,7 +106,7 @@ class CaseSummary:
     oversubscribed: bool
     emulated_network: str
     shared_compute: bool
-    overlap: bool
+    servers: int
     seconds: Estimate
     phases: tuple[PhaseSummary, ...]
     device_s: float
@@ -206,7 +207,7 @@ def _summarise(timed: _Timed, base: _Timed, study: ScalingStudy) -> CaseSummary:
         oversubscribed=case.oversubscribed,
         emulated_network=case.emulated_network,
         shared_compute=case.shared_compute,
-        overlap=case.overlap,
+        servers=case.servers,
         seconds=estimate(timed.totals),
         phases=tuple(
             PhaseSummary(name, found, verdict.bounds.get(name), verdict.lost.get(name, ""))

@@ -1,7 +1,6 @@
 """Aggregation rules: N messages in, one estimate of ∇F out, with up to f arbitrary ones."""
 
 from lad_mpi.aggregation.arc import AdaptiveClipping
-from lad_mpi.aggregation.arriving import Arriving
 from lad_mpi.aggregation.base import (
     Aggregated,
     CoordinateWiseRule,
@@ -70,7 +69,6 @@ __all__ = [
     "RULES",
     "AdaptiveClipping",
     "Aggregated",
-    "Arriving",
     "Bucketing",
     "CenteredClipping",
     "Clip",

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
-from lad_mpi.aggregation.columns import column_blocks, over_columns
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.rows import finite_rows
 from lad_mpi.arrays import namespace
+from lad_mpi.columns import column_blocks, over_columns
 from lad_mpi.errors import ParameterError
 from lad_mpi.parameters import Count, CountOrZero, check_parameters
 from lad_mpi.rng import Purpose, Streams
@@ -60,6 +60,7 @@ class Bucketing:
     size: Count = 2
 
     kind: ClassVar[str] = "bucketing"
+    works_on_columns: ClassVar[Literal[True]] = True
     cost: ClassVar[Cost] = Cost(Term(n=1, Q=1))
 
     def __post_init__(self) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.gram import measure
+from lad_mpi.columns import serial_linear_algebra
 from lad_mpi.parameters import CountOrZero, check_parameters
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class CovarianceFilter:
     num_byzantine: CountOrZero = 0
 
     kind: ClassVar[str] = "caf"
+    works_on_columns: ClassVar[Literal[True]] = True
     cost: ClassVar[Cost] = Cost(Term(n=2, Q=1), Term(n=3, f=1))
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -70,6 +70,7 @@ class CenteredClipping:
     iterations: Annotated[int, Ge(1), Le(_MOST_STEPS)] = 1
 
     kind: ClassVar[str] = "centered_clipping"
+    works_on_columns: ClassVar[Literal[True]] = True
     cost: ClassVar[Cost] = Cost(Term(n=1, Q=1, steps="L"))
     reported: ClassVar[tuple[Metric, ...]] = (
         Metric("rule_clipped", "1", "messages that the rule clipped"),

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lad_mpi.aggregation import kernels_cuda
-from lad_mpi.aggregation.columns import column_blocks
 from lad_mpi.aggregation.rows import finite_rows
 from lad_mpi.arrays import namespace
+from lad_mpi.columns import column_blocks, own_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,11 +37,16 @@ def runs_compiled(messages: Array) -> bool:
     """
     return (
         isinstance(messages, np.ndarray)
-        and messages.size >= _COMPILED_FROM
+        and num_numbers(messages) >= _COMPILED_FROM
         and len(messages) <= _COMPILED_ROWS
         and messages.dtype.char in "fd"
         and messages.dtype.isnative
     )
+
+
+def num_numbers(messages: Array) -> int:
+    """Return how many numbers the messages hold, on all servers."""
+    return len(messages) * own_columns(messages)[1]
 
 
 def band_kernel(first: int, last: int) -> Kernel:
@@ -73,10 +78,11 @@ def band_mean(messages: Array, first: int, last: int) -> Array:
         if means is not None:
             return means
     xp = namespace(messages)
+    transposed = num_numbers(messages) <= _TRANSPOSED_UP_TO
     parts = []
     with np.errstate(over="ignore", invalid="ignore"):
         for columns in column_blocks(messages):
-            ordered = _sort_columns(messages[:, columns])
+            ordered = _sort_columns(messages[:, columns], transposed=transposed)
             mean = xp.add.reduce(ordered[first:last], axis=0, dtype=np.float64)
             mean /= last - first
             # NaN and infinities sort to the ends.
@@ -89,9 +95,9 @@ def band_mean(messages: Array, first: int, last: int) -> Array:
     return parts[0] if len(parts) == 1 else xp.concatenate(parts)
 
 
-def _sort_columns(block: Array) -> Array:
+def _sort_columns(block: Array, *, transposed: bool) -> Array:
     """Sort each column. A full vectorised sort is several times as fast as a selection."""
-    if block.size > _TRANSPOSED_UP_TO:
+    if not transposed:
         return namespace(block).sort(block, axis=0)
     adjacent = block.T.copy()
     adjacent.sort(axis=1)

@@ -10,11 +10,12 @@ import numpy as np
 from annotated_types import Ge, Lt
 
 from lad_mpi.aggregation.base import Aggregated, check_messages
-from lad_mpi.aggregation.columns import serial_linear_algebra
+from lad_mpi.aggregation.coordinates import num_numbers
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.gram import measure, nearest
 from lad_mpi.aggregation.mixture import Mixture
 from lad_mpi.aggregation.rows import lengths, measure_lengths
+from lad_mpi.columns import serial_linear_algebra
 from lad_mpi.parameters import Count, CountOrZero, Example, Positive, check_parameters
 from lad_mpi.types import Metric
 
@@ -122,6 +123,7 @@ class GeometricMedian:
     start: Literal["majority", "zero"] = "majority"
 
     kind: ClassVar[str] = "geometric_median"
+    works_on_columns: ClassVar[Literal[True]] = True
     cost: ClassVar[Cost] = Cost(Term(n=2, Q=1), Term(n=2, steps="T"))
     reported: ClassVar[tuple[Metric, ...]] = (
         Metric("rule_iterations", "1", "steps of the rule", "lower"),
@@ -165,7 +167,7 @@ class GeometricMedian:
         return self._solve(messages, None)
 
     def _solve(self, messages: Array, geometry: Geometry | None) -> GeometricMedianSolution:
-        small = isinstance(messages, np.ndarray) and messages.size <= _DIRECT_UP_TO
+        small = isinstance(messages, np.ndarray) and num_numbers(messages) <= _DIRECT_UP_TO
         if small and self.start == "zero" and self.smoothing is not None:
             return self._solve_directly(messages, self.smoothing)
         if geometry is None:

@@ -28,19 +28,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lad_mpi.aggregation.columns import (
-    block_width,
-    column_tasks,
-    over_columns,
-    serial_linear_algebra,
-    total,
-)
 from lad_mpi.aggregation.mixture import Mixture
 from lad_mpi.aggregation.rows import PLAIN_SQUARES, Rows, blocks_of, plain, survey
 from lad_mpi.arrays import namespace, to_host
+from lad_mpi.columns import (
+    SHARED_FROM_COLUMNS,
+    agreed,
+    block_width,
+    from_first,
+    over_columns,
+    own_columns,
+    serial_linear_algebra,
+    total,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator
 
     from lad_mpi.types import Array, HostBools, HostFloats
 
@@ -98,54 +101,10 @@ class Geometry:
         return self.combine(chosen / np.count_nonzero(chosen))
 
 
-class ArrivingProducts:
-    """The Gram matrix of messages whose columns arrive one after another.
-
-    It has the bits of the first Gram matrix in :func:`measure` for messages that are
-    :func:`in_blocks`, because the blocks and their order are the same.
-
-    Parameters
-    ----------
-    messages : array, shape (n, Q)
-        Fewer than half of the rows are hostile. Columns that have arrived are finite and do
-        not change. The others are not read.
-    """
-
-    def __init__(self, messages: Array) -> None:
-        self._rows = plain(messages)
-        self._tasks = column_tasks(messages)
-        self._done = 0
-        self._gram: Array | None = None
-        self._centre: int | None = None
-
-    def extend(self, stop: int, between: Callable[[], None]) -> None:
-        """Add all complete blocks before column ``stop``, and call ``between`` in between."""
-        messages = self._rows.messages
-        tasks = [columns for columns in self._tasks[self._done :] if columns.stop <= stop]
-        if not tasks:
-            return
-        with serial_linear_algebra(messages):
-            if self._gram is None:
-                self._centre = _recommended(self._rows)
-                between()
-            for products in _products(self._rows, self._centre, tasks):
-                self._gram = products if self._gram is None else total(iter((self._gram, products)))
-                between()
-        self._done += len(tasks)
-
-    def geometry(self) -> Geometry:
-        """Return the result of :func:`measure`, once all columns have arrived."""
-        rows = self._rows
-        self.extend(rows.messages.shape[1], lambda: None)
-        limit = _MAX_OFFSET_SQUARED[rows.dtype.itemsize]
-        with serial_linear_algebra(rows.messages):
-            geometry = _settle(_locate(rows, self._centre, to_host(self._gram)), limit)
-            return _measure_carefully(rows.messages) if geometry is None else geometry
-
-
 def in_blocks(messages: Array) -> bool:
     """Whether messages are so long that their Gram matrix is summed up from blocks."""
-    return bool(messages.shape[1] >= 2 * block_width(messages))
+    _, count = own_columns(messages)
+    return bool(count >= min(2 * block_width(messages), SHARED_FROM_COLUMNS))
 
 
 def measure(messages: Array) -> Geometry:
@@ -160,10 +119,8 @@ def measure(messages: Array) -> Geometry:
     -------
     Geometry
     """
-    if in_blocks(messages):
-        return ArrivingProducts(messages).geometry()
     with serial_linear_algebra(messages):
-        geometry = _direct(messages)
+        geometry = _in_blocks(messages) if in_blocks(messages) else _direct(messages)
         return _measure_carefully(messages) if geometry is None else geometry
 
 
@@ -192,6 +149,13 @@ def nearest(squared_distances: HostFloats, count: int) -> HostBools:
     return within
 
 
+def _in_blocks(messages: Array) -> Geometry | None:
+    """Measure a large matrix from a row that a few columns recommend."""
+    rows = plain(messages)
+    limit = _MAX_OFFSET_SQUARED[rows.dtype.itemsize]
+    return _settle(_measure_from(rows, _recommended(rows)), limit)
+
+
 def _direct(messages: Array) -> Geometry | None:
     """Measure a small matrix in float64, from a row that is near enough in most cases."""
     rows = dataclasses.replace(plain(messages), dtype=np.dtype(np.float64))
@@ -201,13 +165,19 @@ def _direct(messages: Array) -> Geometry | None:
 def _recommended(rows: Rows) -> int | None:
     """Return the row to subtract, chosen from a few columns; None for none."""
     limit = _MAX_OFFSET_SQUARED[rows.dtype.itemsize]
+    found = float(from_first(lambda: np.array(_from_pilot(rows, limit), dtype=np.float64)))
+    return None if found < 0 else int(found)
+
+
+def _from_pilot(rows: Rows, limit: float) -> int:
+    """Return the row to subtract, or -1."""
     # A few columns show which rows are close, and whether the origin is as near as they.
     pilot = _measure_carefully(rows.messages[:, : block_width(rows.messages)])
     centre = pilot.tightest
     near = pilot.rows.messages[centre].astype(np.float64) / pilot.rows.unit
     with np.errstate(over="ignore"):
         is_near = float(near @ near) <= 0.5 * limit * pilot.squared_radii[centre]
-    return None if is_near else centre
+    return -1 if is_near else centre
 
 
 def _settle(geometry: Geometry, limit: float) -> Geometry | None:
@@ -247,10 +217,8 @@ def _measure_from(rows: Rows, centre: int | None) -> Geometry:
     return _locate(rows, centre, to_host(total(_products(rows, centre))))
 
 
-def _products(
-    rows: Rows, centre: int | None, tasks: Sequence[slice] | None = None
-) -> Iterator[Array]:
-    """Yield the inner products of each range of columns, all ranges by default."""
+def _products(rows: Rows, centre: int | None) -> Iterator[Array]:
+    """Yield the inner products of each range of columns."""
     messages, num_rows = rows.messages, len(rows.messages)
     xp = namespace(messages)
     point = None if centre is None else messages[centre]
@@ -261,7 +229,7 @@ def _products(
             products += block @ block.T
         return products
 
-    yield from over_columns(messages, products_of, num_products=num_rows, tasks=tasks)
+    yield from over_columns(messages, products_of, num_products=num_rows)
 
 
 def _locate(rows: Rows, centre: int | None, gram: HostFloats) -> Geometry:
@@ -282,4 +250,5 @@ def _majority_is_equal(geometry: Geometry) -> bool:
     """Check that no squares vanished by underflow."""
     messages, tightest = geometry.rows.messages, geometry.tightest
     close = np.flatnonzero(geometry.squared_distances[tightest] == 0.0)
-    return all(bool((messages[i] == messages[tightest]).all()) for i in close)
+    equal = all(bool((messages[i] == messages[tightest]).all()) for i in close)
+    return not agreed(np.array([not equal], dtype=np.float64))[0]

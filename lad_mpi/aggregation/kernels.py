@@ -20,9 +20,9 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from lad_mpi.aggregation.columns import shared
 from lad_mpi.aggregation.kernels_network import BLOCK_ROWS, SortingNetwork, band_network
 from lad_mpi.aggregation.rows import finite_rows
+from lad_mpi.columns import shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable

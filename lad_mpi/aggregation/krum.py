@@ -60,6 +60,7 @@ class Krum:
     neighbours: Neighbours = "n-f-2"
 
     kind: ClassVar[str] = "krum"
+    works_on_columns: ClassVar[Literal[True]] = True
     cost: ClassVar[Cost] = Cost(Term(n=2, Q=1))
 
     def __post_init__(self) -> None:

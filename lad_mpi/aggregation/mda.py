@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Ge
@@ -58,6 +58,7 @@ class MinimumDiameterAveraging:
     max_subsets: Annotated[int, Ge(1)] = 1_000_000
 
     kind: ClassVar[str] = "mda"
+    works_on_columns: ClassVar[Literal[True]] = True
     cost: ClassVar[Cost] = Cost(Term(n=2, Q=1), Term(n=2, choices=1))
 
     def __post_init__(self) -> None:

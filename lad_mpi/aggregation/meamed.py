@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
 from lad_mpi.aggregation import kernels_cuda
 from lad_mpi.aggregation.base import check_messages
-from lad_mpi.aggregation.columns import column_blocks
 from lad_mpi.aggregation.coordinates import column_mean, runs_compiled
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.rows import finite_rows
 from lad_mpi.arrays import namespace
+from lad_mpi.columns import column_blocks
 from lad_mpi.parameters import CountOrZero, check_parameters
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Meamed:
     num_byzantine: CountOrZero = 0
 
     kind: ClassVar[str] = "meamed"
+    works_on_columns: ClassVar[Literal[True]] = True
     cost: ClassVar[Cost] = Cost(Term(n=1, log_n=2, Q=1))
 
     def __post_init__(self) -> None:

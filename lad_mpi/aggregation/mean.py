@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from lad_mpi.aggregation import kernels_cuda
 from lad_mpi.aggregation.base import check_messages
@@ -42,6 +42,7 @@ class Mean:
     num_byzantine: CountOrZero = 0
 
     kind: ClassVar[str] = "mean"
+    works_on_columns: ClassVar[Literal[True]] = True
     cost: ClassVar[Cost] = Cost(Term(n=1, Q=1))
 
     def __post_init__(self) -> None:

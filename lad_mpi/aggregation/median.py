@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.coordinates import band_kernel, band_mean
@@ -48,6 +48,7 @@ class Median:
     num_byzantine: CountOrZero = 0
 
     kind: ClassVar[str] = "median"
+    works_on_columns: ClassVar[Literal[True]] = True
     cost: ClassVar[Cost] = Cost(Term(n=1, log_n=2, Q=1))
 
     def __post_init__(self) -> None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lad_mpi.aggregation.columns import block_width, column_blocks, over_columns
 from lad_mpi.aggregation.rows import Rows, blocks_of
 from lad_mpi.arrays import namespace
+from lad_mpi.columns import block_width, column_blocks, new_block, over_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,7 @@ class Mixture:
         width = min(block_width(messages), messages.shape[1])
 
         def mix_and_reduce(columns: slice) -> None:
-            scratch = xp.empty((len(self.weights), width), dtype=messages.dtype)
+            scratch = new_block(len(self.weights), width, messages, messages.dtype)
             for part in column_blocks(messages, columns):
                 mixed = scratch[:, : part.stop - part.start]
                 mix(part, mixed)

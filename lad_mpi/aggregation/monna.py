@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
@@ -55,6 +55,7 @@ class MoNNA:
     reference: CountOrZero = 0
 
     kind: ClassVar[str] = "monna"
+    works_on_columns: ClassVar[Literal[True]] = True
     cost: ClassVar[Cost] = Cost(Term(n=1, Q=1))
 
     def __post_init__(self) -> None:

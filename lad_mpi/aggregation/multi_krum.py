@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.cost import Cost, Term
@@ -57,6 +57,7 @@ class MultiKrum:
     neighbours: Neighbours = "n-f-2"
 
     kind: ClassVar[str] = "multi_krum"
+    works_on_columns: ClassVar[Literal[True]] = True
     cost: ClassVar[Cost] = Cost(Term(n=2, Q=1))
 
     def __post_init__(self) -> None:

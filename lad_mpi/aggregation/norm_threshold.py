@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
@@ -50,6 +50,7 @@ class NormThreshold:
     num_byzantine: CountOrZero = 0
 
     kind: ClassVar[str] = "norm_threshold"
+    works_on_columns: ClassVar[Literal[True]] = True
     cost: ClassVar[Cost] = Cost(Term(n=1, Q=1))
 
     def __post_init__(self) -> None:

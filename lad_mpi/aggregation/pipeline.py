@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
-from lad_mpi.aggregation.arriving import Arriving, ArrivingColumns
 from lad_mpi.aggregation.base import (
     Aggregated,
     CoordinateWiseRule,
-    GramSpaceMixing,
-    GramSpaceReportingRule,
-    GramSpaceRule,
     MixingPreAggregation,
     PreAggregation,
     RandomisedPreAggregation,
@@ -23,10 +17,8 @@ from lad_mpi.aggregation.base import (
     check_minority,
 )
 from lad_mpi.aggregation.coordinates import runs_compiled
-from lad_mpi.aggregation.gram import ArrivingProducts, in_blocks
 
 if TYPE_CHECKING:
-    from lad_mpi.aggregation.gram import Geometry
     from lad_mpi.aggregation.mixture import Mixture
     from lad_mpi.rng import Streams
     from lad_mpi.types import Array, Metric
@@ -39,7 +31,7 @@ class Pipeline:
     A call depends only on the messages. A run uses :meth:`step`, which draws from the run's
     streams and starts where the last step ended. Large messages before a coordinate-wise
     rule are mixed a few columns at a time. This gives the same bits and needs no memory for
-    the mixture. With :meth:`begin`, a step starts before all columns have arrived.
+    the mixture.
 
     Parameters
     ----------
@@ -67,9 +59,6 @@ class Pipeline:
     _columns: CoordinateWiseRule | None = field(init=False, repr=False, compare=False)
     _stateful: StatefulRule | None = field(init=False, repr=False, compare=False)
     _reporting: ReportingRule | None = field(init=False, repr=False, compare=False)
-    _first: CoordinateWiseRule | GramSpaceRule | GramSpaceMixing | None = field(
-        init=False, repr=False, compare=False
-    )
 
     kind: ClassVar[str] = "pipeline"
 
@@ -96,7 +85,6 @@ class Pipeline:
         self._derive("_columns", columns if together else None)
         self._derive("_stateful", stateful)
         self._derive("_reporting", reporting)
-        self._derive("_first", self._find_first())
 
     @property
     def num_byzantine(self) -> int:
@@ -123,34 +111,6 @@ class Pipeline:
             messages = stage(messages)
         return self._finish(messages)
 
-    def begin(self, messages: Array) -> Arriving | None:
-        """Begin a step before the columns of the messages have arrived.
-
-        Parameters
-        ----------
-        messages : array, shape (n, Q)
-            The array in which they arrive.
-
-        Returns
-        -------
-        Arriving or None
-            Takes columns as they arrive. Pass it to :meth:`step` once the messages are
-            complete and finite. It is None if a step has to wait for all columns: because
-            the first stage is neither coordinate-wise nor in Gram space, draws random
-            numbers or has a state, because the messages are on a GPU, or because they are
-            small.
-        """
-        first = self._first
-        if first is None or not isinstance(messages, np.ndarray):
-            return None
-        if not 0 <= 2 * first.num_byzantine < len(messages):
-            return None
-        if self._reporting is None and isinstance(first, CoordinateWiseRule):
-            if not runs_compiled(messages):
-                return None
-            return ArrivingColumns(messages, first.column_kernel(len(messages)))
-        return ArrivingProducts(messages) if in_blocks(messages) else None
-
     def step(
         self,
         messages: Array,
@@ -158,7 +118,6 @@ class Pipeline:
         streams: Streams,
         iteration: int,
         state: Array | None,
-        begun: Arriving | None = None,
     ) -> Aggregated:
         """Aggregate the messages of one iteration of a run.
 
@@ -172,8 +131,6 @@ class Pipeline:
             The iteration t.
         state : array, shape (Q,), optional
             The state that the last step returned; None before the first.
-        begun : Arriving, optional
-            The result of :meth:`begin` for these messages. The bits are the same without it.
 
         Returns
         -------
@@ -186,19 +143,8 @@ class Pipeline:
         ParameterError, ValueError
             As for a call.
         """
-        done = 0
-        if isinstance(begun, ArrivingColumns):
-            return Aggregated(begun.estimate())
-        if isinstance(begun, ArrivingProducts):
-            geometry, first = begun.geometry(), self._first
-            if isinstance(first, GramSpaceRule):
-                return self._finish_geometry(first, geometry)
-            mixture = cast("GramSpaceMixing", first).mixture_from_geometry(geometry)
-            if self._mixing is not None and len(self.pre) == 1:
-                return Aggregated(self._finish_mixture(mixture))
-            messages, done = mixture.whole(), 1
         ahead = self.pre if self._mixing is None else self.pre[:-1]
-        for number, stage in enumerate(ahead[done:], done):
+        for number, stage in enumerate(ahead):
             random = self._random[number]
             if random is None:
                 messages = stage(messages)
@@ -209,11 +155,6 @@ class Pipeline:
         if self._stateful is not None:
             return Aggregated(*self._stateful.advance(messages, state))
         return Aggregated(self._finish(messages))
-
-    def _finish_geometry(self, rule: GramSpaceRule, geometry: Geometry) -> Aggregated:
-        if self._reporting is not None and isinstance(rule, GramSpaceReportingRule):
-            return rule.aggregate_geometry(geometry)
-        return Aggregated(rule.from_geometry(geometry))
 
     def _finish(self, messages: Array) -> Array:
         """Apply the rule, together with the last pre-aggregation if both work by columns."""
@@ -227,24 +168,6 @@ class Pipeline:
             return self.rule(mixture.whole())
         check_minority(self.num_byzantine, len(messages))
         return mixture.reduce(columns.column_kernel(len(messages)))
-
-    def _find_first(self) -> CoordinateWiseRule | GramSpaceRule | GramSpaceMixing | None:
-        """Return the first stage as :class:`Arriving` if it can begin with some columns."""
-        if self.pre:
-            stage = self.pre[0]
-            if self._random[0] is None and isinstance(stage, GramSpaceMixing):
-                return stage if _from_one_class(stage, "mixture_from_geometry") else None
-            return None
-        rule = self.rule
-        if self._stateful is not None:
-            return None
-        by_columns = self._reporting is None and _from_one_class(rule, "column_kernel")
-        if by_columns and isinstance(rule, CoordinateWiseRule):
-            return rule
-        measured = "from_geometry" if self._reporting is None else "aggregate_geometry"
-        if isinstance(rule, GramSpaceRule) and _from_one_class(rule, measured):
-            return rule
-        return None
 
     def _derive(self, name: str, value: Any) -> None:
         # The only way into a frozen dataclass.

@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lad_mpi.aggregation.columns import block_width, column_blocks, over_columns, total
 from lad_mpi.arrays import namespace, to_host
+from lad_mpi.columns import (
+    agreed,
+    block_width,
+    column_blocks,
+    new_block,
+    over_columns,
+    own_columns,
+    total,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +84,7 @@ def survey(messages: Array) -> tuple[Rows, int]:
     xp = namespace(messages)
     largest = xp.maximum(messages.max(axis=1), -messages.min(axis=1))
     # abs() turns the −0.0 of a row of zeros into a magnitude that may be divided by.
-    magnitudes: HostFloats = np.abs(to_host(largest).astype(np.float64))
+    magnitudes: HostFloats = agreed(np.abs(to_host(largest).astype(np.float64)))
     finite = np.isfinite(magnitudes)
     if not finite.all():
         messages = without_rows(messages, ~finite)
@@ -172,7 +180,7 @@ def blocks_of(
     xp = namespace(messages)
     width = min(block_width(messages), columns.stop - columns.start)
     untouched = origin is None and factors is None and messages.dtype == dtype
-    scratch = None if untouched else xp.empty((len(messages), width), dtype=dtype)
+    scratch = None if untouched else new_block(len(messages), width, messages, dtype)
     scale = None if factors is None else xp.asarray(factors[:, None])
     for part in column_blocks(messages, columns):
         block = messages[:, part]
@@ -195,7 +203,8 @@ def _squared_lengths(rows: Rows, origin: Array | None) -> HostFloats:
     xp = namespace(messages)
     # NumPy's vecdot takes half as long as einsum on what is in the cache, as copies in blocks
     # are, and half as long again on what is not. CuPy before 14 has none.
-    cached = xp is np and (origin is not None or messages.shape[1] <= block_width(messages))
+    short = own_columns(messages)[1] <= block_width(messages)
+    cached = xp is np and (origin is not None or short)
 
     def squares_of(columns: slice) -> Array:
         squares = xp.zeros(len(messages))

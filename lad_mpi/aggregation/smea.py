@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations, islice
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Ge
@@ -64,6 +64,7 @@ class SmallestMaximumEigenvalueAveraging:
     max_subsets: Annotated[int, Ge(1)] = 100_000
 
     kind: ClassVar[str] = "smea"
+    works_on_columns: ClassVar[Literal[True]] = True
     cost: ClassVar[Cost] = Cost(Term(n=2, Q=1), Term(n=3, choices=1))
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 
@@ -47,6 +47,7 @@ class Alie:
     z: Annotated[Finite | None, Example(1.5)] = None
 
     kind: ClassVar[str] = "alie"
+    works_on_columns: ClassVar[Literal[True]] = True
     cost: ClassVar[str] = "O(HQ)"
 
     def __post_init__(self) -> None:

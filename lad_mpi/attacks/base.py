@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 
 from lad_mpi.arrays import namespace
+from lad_mpi.columns import own_columns
 from lad_mpi.rng import Purpose
 
 if TYPE_CHECKING:
@@ -201,7 +202,8 @@ def moments(honest: Array) -> tuple[Array, Array]:
 
     The divisor of σ is H.
     """
-    compiled = isinstance(honest, np.ndarray) and honest.size >= _COMPILED_FROM
+    size = len(honest) * own_columns(honest)[1]
+    compiled = isinstance(honest, np.ndarray) and size >= _COMPILED_FROM
     if not (compiled and honest.dtype.isnative and honest.dtype.char in "fd"):
         return mean(honest), honest.std(axis=0, dtype=np.float64)
     from lad_mpi.attacks.kernels import column_moments  # noqa: PLC0415  (imports Numba)

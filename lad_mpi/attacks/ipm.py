@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
@@ -37,6 +37,7 @@ class Ipm:
     tau: Finite = 2.0
 
     kind: ClassVar[str] = "ipm"
+    works_on_columns: ClassVar[Literal[True]] = True
     cost: ClassVar[str] = "O(HQ)"
 
     def __post_init__(self) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
 from lad_mpi.arrays import namespace
 from lad_mpi.attacks.base import mean, sent_by_all
+from lad_mpi.columns import dot, largest, length, own_columns
 from lad_mpi.errors import ParameterError
 from lad_mpi.parameters import Count, CountOrZero, check_parameters
 
@@ -53,6 +54,7 @@ class Mimic:
     warmup: Count = 100
 
     kind: ClassVar[str] = "mimic"
+    works_on_columns: ClassVar[Literal[True]] = True
     cost: ClassVar[str] = "O(HQ) during the warm-up, then O(fQ)"
 
     def __post_init__(self) -> None:
@@ -104,6 +106,7 @@ class MimicFixed:
     device: CountOrZero = 0
 
     kind: ClassVar[str] = "mimic_fixed"
+    works_on_columns: ClassVar[Literal[True]] = True
     cost: ClassVar[str] = "O(fQ)"
 
     def __post_init__(self) -> None:
@@ -130,23 +133,20 @@ def _learn(honest: Array, context: AttackContext, state: dict[str, Array]) -> No
     xp, share = namespace(honest), 1.0 / (context.iteration + 1)
     average, direction = state["mean"], state["direction"]
     if context.iteration == 0:
-        start = context.generator(int(context.devices[0])).standard_normal(len(direction))
-        direction[...] = xp.asarray(start)
+        columns, count = own_columns(honest)
+        start = context.generator(int(context.devices[0])).standard_normal(count)
+        direction[...] = xp.asarray(start[columns])
     average *= 1.0 - share
     average += share * mean(honest)
     # In a unit of length in which no square overflows.
-    scale = float(abs(honest).max()) or 1.0
+    scale = largest(honest) or 1.0
     centred = (honest - average) / scale
-    step = (centred @ direction) @ centred
-    length = _length(step)
+    step = (centred.T @ dot(centred, direction)).astype(np.float64, copy=False)
+    size = length(step)
     # Nothing varies, or the vectors overflow.
-    if 0.0 < length < math.inf:
-        step *= share / length
+    if 0.0 < size < math.inf:
+        step *= share / size
         direction *= 1.0 - share
         direction += step
-        direction /= _length(direction) or 1.0
-    state["device"][...] = xp.argmax(abs((honest / scale) @ direction))
-
-
-def _length(vector: Array) -> float:
-    return math.sqrt(float((vector * vector).sum()))
+        direction /= length(direction) or 1.0
+    state["device"][...] = xp.argmax(abs(dot(honest / scale, direction)))

@@ -10,6 +10,7 @@ import numpy as np
 
 from lad_mpi.arrays import namespace, to_host
 from lad_mpi.attacks.base import mean, moments, sent_by_all
+from lad_mpi.columns import dot, largest, length, squared_lengths
 from lad_mpi.parameters import check_parameters
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class MinMax:
     perturbation: Perturbation = "std"
 
     kind: ClassVar[str] = "min_max"
+    works_on_columns: ClassVar[Literal[True]] = True
     cost: ClassVar[str] = "O(H²Q)"
 
     def __post_init__(self) -> None:
@@ -60,10 +62,10 @@ class MinMax:
         """Return μ + γ p for each device; see :meth:`OmniscientAttack.craft`."""
         with np.errstate(all="ignore"):
             scale, centre, centred, towards = _prepare(honest, self.perturbation)
-            products = to_host(centred @ centred.T)
+            products = to_host(dot(centred, centred))
             squares = np.diagonal(products)
             limit = (squares[:, None] + squares - 2.0 * products).max()
-            along = to_host(centred @ towards)
+            along = to_host(dot(centred, towards))
             roots = along + np.sqrt(along**2 + np.maximum(limit - squares, 0.0))
             moved = scale * (centre + float(roots.min()) * towards)
             return sent_by_all(moved, len(context.devices), honest)
@@ -101,6 +103,7 @@ class MinSum:
     perturbation: Perturbation = "std"
 
     kind: ClassVar[str] = "min_sum"
+    works_on_columns: ClassVar[Literal[True]] = True
     cost: ClassVar[str] = "O(HQ)"
 
     def __post_init__(self) -> None:
@@ -110,7 +113,7 @@ class MinSum:
         """Return μ + γ p for each device; see :meth:`OmniscientAttack.craft`."""
         with np.errstate(all="ignore"):
             scale, centre, centred, towards = _prepare(honest, self.perturbation)
-            farthest = math.sqrt(float((centred * centred).sum(axis=1).max()))
+            farthest = math.sqrt(float(squared_lengths(centred).max()))
             moved = scale * (centre + farthest * towards)
             return sent_by_all(moved, len(context.devices), honest)
 
@@ -121,12 +124,11 @@ def _prepare(honest: Array, perturbation: Perturbation) -> tuple[float, Array, A
     No square overflows in this unit. All arrays are float64, and the direction has length 1,
     or 0 if p is zero.
     """
-    scale = float(abs(honest).max()) or 1.0
+    scale = largest(honest) or 1.0
     scaled = honest.astype(np.float64) / scale
     centre = mean(scaled)
     if perturbation == "std":
         towards = -moments(scaled)[1]
     else:
         towards = -centre if perturbation == "unit" else -namespace(honest).sign(centre)
-    length = math.sqrt(float((towards * towards).sum())) or 1.0
-    return scale, centre, scaled - centre, towards / length
+    return scale, centre, scaled - centre, towards / (length(towards) or 1.0)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from annotated_types import Ge, Le
 
 from lad_mpi.attacks.base import mean, moments, sent_by_all
+from lad_mpi.columns import length
 from lad_mpi.errors import ParameterError
 from lad_mpi.parameters import check_parameters
 
@@ -53,6 +53,7 @@ class OptimalAlie:
     evaluations: _Evaluations = 20
 
     kind: ClassVar[str] = "optimal_alie"
+    works_on_columns: ClassVar[Literal[True]] = True
     cost: ClassVar[str] = "2 · evaluations times the rule"
 
     def __post_init__(self) -> None:
@@ -94,6 +95,7 @@ class OptimalIpm:
     evaluations: _Evaluations = 20
 
     kind: ClassVar[str] = "optimal_ipm"
+    works_on_columns: ClassVar[Literal[True]] = True
     cost: ClassVar[str] = "2 · evaluations times the rule"
 
     def __post_init__(self) -> None:
@@ -132,8 +134,7 @@ def _worst(
         return sent_by_all(origin + factor * direction, count, honest)
 
     def distance(factor: float) -> float:
-        error = aggregate(vectors(factor)) - target
-        return math.sqrt(float((error * error).sum()))
+        return length(aggregate(vectors(factor)) - target)
 
     return vectors(worst_factor(distance, evaluations))
 

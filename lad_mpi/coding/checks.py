@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from lad_mpi.arrays import namespace
 from lad_mpi.coding.base import Decoded, DecodeStatus
+from lad_mpi.columns import agreed, over_columns
 
 if TYPE_CHECKING:
     from lad_mpi.types import Array, HostInts
@@ -253,10 +254,16 @@ def conclude(
             imaginary = xp.asarray(weights.imag, dtype=messages.dtype)
             gradient = real @ messages[:, :dimension] - imaginary @ messages[:, dimension:]
         else:
-            gradient = real @ messages
-        finite = bool(xp.isfinite(gradient).all())
+            gradient = xp.empty(messages.shape[1], dtype=messages.dtype)
+
+            def combine(columns: slice) -> None:
+                gradient[columns] = real @ messages[:, columns]
+
+            for _ in over_columns(messages, combine):
+                pass
+        broken = not bool(xp.isfinite(gradient).all())
     detail = _doubt(evidence, located, weights, float(np.linalg.norm(row_weights)), most)
-    if not finite:
+    if agreed(np.array([broken], dtype=np.float64))[0]:
         gradient = xp.zeros_like(gradient)
         detail = "the messages are too large to be combined"
     status = DecodeStatus.FAILED if detail else DecodeStatus.EXACT

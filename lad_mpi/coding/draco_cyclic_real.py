@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 
@@ -61,6 +61,7 @@ class DracoCyclicReal:
     load: Annotated[Count | None, Example(41)] = None
 
     kind: ClassVar[str] = "draco_cyclic_real"
+    works_on_columns: ClassVar[Literal[True]] = True
     cost: ClassVar[str] = "d gradients; decoding O(NQ) for large Q"
     needs_exact_messages: ClassVar[bool] = True
     message_parts: ClassVar[int] = 1

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 
 from lad_mpi.arrays import namespace, to_host
 from lad_mpi.coding.base import Assignment, Decoded, DecodeStatus
+from lad_mpi.columns import agreed
 from lad_mpi.errors import ParameterError
 from lad_mpi.parameters import Count, Example, check_parameters
 
 if TYPE_CHECKING:
     from lad_mpi.rng import Streams
-    from lad_mpi.types import Array, HostInts
+    from lad_mpi.types import Array, HostBools, HostInts
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class DracoRepetition:
     load: Annotated[Count | None, Example(41)] = None
 
     kind: ClassVar[str] = "draco_repetition"
+    works_on_columns: ClassVar[Literal[True]] = True
     cost: ClassVar[str] = "N/⌊N/d⌋ gradients; decoding O(NQ)"
     needs_exact_messages: ClassVar[bool] = True
     message_parts: ClassVar[int] = 1
@@ -117,7 +119,7 @@ class DracoRepetition:
         for group, (first, last) in enumerate(pairwise(bounds)):
             members = messages[first:last]
             candidate = majority_candidate(members)
-            agrees = to_host((members == members[candidate]).all(axis=1))
+            agrees = _equal(members, members[candidate])
             votes = int(np.count_nonzero(agrees))
             located += (int(first) + np.flatnonzero(~agrees)).tolist()
             gradient += messages.dtype.type((last - first) / num_devices) * members[candidate]
@@ -128,6 +130,13 @@ class DracoRepetition:
 
     def _group_size(self, num_byzantine: int) -> int:
         return 2 * num_byzantine + 1 if self.load is None else self.load
+
+
+def _equal(rows: Array, one: Array) -> HostBools:
+    """Return which rows equal another one on all servers, bit for bit."""
+    differs = to_host((rows != one).any(axis=1))
+    equal: HostBools = agreed(differs.astype(np.float64)) == 0
+    return equal
 
 
 def majority_candidate(members: Array) -> int:
@@ -150,7 +159,7 @@ def majority_candidate(members: Array) -> int:
     for row in range(len(members)):
         if lead == 0:
             candidate, lead = row, 1
-        elif bool((members[row] == members[candidate]).all()):
+        elif _equal(members[row : row + 1], members[candidate])[0]:
             lead += 1
         else:
             lead -= 1

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lad_mpi.arrays import namespace, to_host
+from lad_mpi.columns import over_columns, own_columns, total
 from lad_mpi.rng import Purpose, unit_interval
 
 if TYPE_CHECKING:
@@ -54,22 +56,35 @@ def project(
     projection of zero with probability zero.
     """
     xp = namespace(messages)
-    dimension = messages.shape[1] // message_parts
+    held = messages.shape[1] // message_parts
+    dimension = own_columns(messages)[1] // message_parts
     block = min(dimension, _HOST_BLOCK if xp is np else _DEVICE_BLOCK)
     gaussian = streams.generator(Purpose.DECODER, iteration).normal(size=(block, NUM_PROJECTIONS))
     gaussian /= math.sqrt(dimension)
     mixing = xp.asarray(gaussian, dtype=messages.dtype)
     words = streams.words(Purpose.DECODER, iteration, dimension)[0]
     weights = xp.asarray(2.0 * unit_interval(words) - 1.0, dtype=messages.dtype)
-    sums = xp.zeros((message_parts, len(messages), NUM_PROJECTIONS))
+    own, _ = own_columns(messages[:, :held])
+
+    def products(columns: slice, offset: int) -> Array:
+        found = xp.zeros((len(messages), NUM_PROJECTIONS))
+        first, stop = own.start + columns.start, own.start + columns.stop
+        while first < stop:
+            last = min((first // block + 1) * block, stop)
+            row = first % block
+            directions = mixing[row : row + last - first] * weights[first:last, None]
+            begin = offset + first - own.start
+            found += messages[:, begin : begin + last - first] @ directions
+            first = last
+        return found
+
     with np.errstate(over="ignore", invalid="ignore"):
-        for first in range(0, dimension, block):
-            last = min(first + block, dimension)
-            directions = mixing[: last - first] * weights[first:last, None]
-            for part in range(message_parts):
-                offset = part * dimension
-                sums[part] += messages[:, offset + first : offset + last] @ directions
-        parts: list[HostFloats] = list(to_host(sums))
+        sums = []
+        for part in range(message_parts):
+            offset = part * held
+            own_part = messages[:, offset : offset + held]
+            sums.append(total(over_columns(own_part, partial(products, offset=offset))))
+        parts: list[HostFloats] = [to_host(part) for part in sums]
         if message_parts == 1:
             return parts[0]
         joined: npt.NDArray[np.complex128] = parts[0] + 1j * parts[1]

@@ -1,6 +1,15 @@
 """Compressors: vectors to packed bytes and back."""
 
-from lad_mpi.compression.base import Channel, Codec, ColumnCodec, FeedbackCodec, GpuCodec, Rejection
+from lad_mpi.compression.base import (
+    Channel,
+    Codec,
+    ColumnCodec,
+    FeedbackCodec,
+    GpuCodec,
+    PlainCodec,
+    Rejection,
+    column_codec,
+)
 from lad_mpi.compression.cast import Cast
 from lad_mpi.compression.natural import Natural
 from lad_mpi.compression.none import NoCompression
@@ -30,9 +39,11 @@ __all__ = [
     "GpuCodec",
     "Natural",
     "NoCompression",
+    "PlainCodec",
     "Qsgd",
     "RandK",
     "Rejection",
     "Sign",
     "TopK",
+    "column_codec",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -40,6 +40,7 @@ class Rejection(IntEnum):
     LEVEL = 10
     SCALE = 11
     PADDING = 12
+    PART = 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +160,17 @@ class Codec(Protocol):
 
 
 @runtime_checkable
+class PlainCodec(Codec, Protocol):
+    """A codec whose payload is the vector itself, finite and little-endian.
+
+    Vectors are then computed, checked and aggregated where messages lie.
+    """
+
+    #: Says so; always True.
+    is_plain: ClassVar[Literal[True]]
+
+
+@runtime_checkable
 class FeedbackCodec(Codec, Protocol):
     """A codec with error feedback."""
 
@@ -171,13 +183,27 @@ class FeedbackCodec(Codec, Protocol):
 class ColumnCodec(Codec, Protocol):
     """A codec whose payloads hold the coordinates in order, each range of them in bytes of its own.
 
-    The first part of a message can then be decoded while the rest is being received.
+    A message can then be cut into parts that are sent and decoded apart from each other. Use
+    :func:`column_codec` to find out whether this is true of a codec.
     """
+
+    @property
+    def column_unit(self) -> int | None:
+        """Messages may be cut at multiples of this column only; None if they cannot be cut.
+
+        The last range ends with the last column, whatever its number.
+        """
 
     def column_bytes(self, columns: slice, dtype: np.dtype[Any]) -> slice:
         """Return the bytes of a payload that hold a range of columns.
 
         Adjacent ranges of columns have adjacent bytes.
+
+        Parameters
+        ----------
+        columns : slice
+            From a multiple of :attr:`column_unit` to another one or the last column. If the
+            unit is None, all columns.
         """
 
     def decode_columns(
@@ -190,9 +216,9 @@ class ColumnCodec(Codec, Protocol):
         payloads : ndarray of uint8, shape (n, m)
             Those of the bytes of each payload that :meth:`column_bytes` names.
         columns : slice
-            The columns in question.
+            As for :meth:`column_bytes`.
         channel : Channel
-            As for :meth:`Codec.decode`.
+            As for :meth:`Codec.decode`, with the dimension of whole vectors.
         out : ndarray, shape (n, q), of the channel's dtype
             Receives the columns; rows of refused payloads are zero.
 
@@ -202,6 +228,13 @@ class ColumnCodec(Codec, Protocol):
             A :class:`Rejection` for each row. A message is refused for some of its
             columns if and only if ``decode`` refuses it. The first such range gives the reason.
         """
+
+
+def column_codec(codec: Codec) -> ColumnCodec | None:
+    """Return a codec if its messages can be cut by columns, and None if they cannot."""
+    if isinstance(codec, ColumnCodec) and codec.column_unit is not None:
+        return codec
+    return None
 
 
 @runtime_checkable

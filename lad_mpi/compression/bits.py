@@ -40,18 +40,18 @@ def clean_ends(packed: HostBytes, count: int) -> npt.NDArray[np.bool_]:
 
     Parameters
     ----------
-    packed : ndarray of uint8, shape (n, packed_bytes(count, 1))
+    packed : ndarray of uint8, shape (..., packed_bytes(count, 1))
         Any bytes.
     count : int
         Bits of a row that are in use, at least 1.
 
     Returns
     -------
-    ndarray of bool, shape (n,)
+    ndarray of bool, shape (...)
         Whether the unused bits of the last byte are zero.
     """
     used = count % _GROUP or _GROUP
-    clean: npt.NDArray[np.bool_] = packed[:, -1].astype(np.int64) >> used == 0
+    clean: npt.NDArray[np.bool_] = packed[..., -1].astype(np.int64) >> used == 0
     return clean
 
 

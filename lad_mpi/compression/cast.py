@@ -56,6 +56,7 @@ class Cast:
     cost: ClassVar[str] = "2 Q bytes"
     wire_code: ClassVar[int] = 5
     unbiased: ClassVar[bool] = False
+    column_unit: ClassVar[int] = 1
     delta_is_exact: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

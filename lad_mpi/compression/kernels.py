@@ -5,8 +5,8 @@ Importing this module imports Numba, so codecs do it in their methods, on the ra
 compress. Compiled code is cached on disk. Numba only compiles a function again if its own file
 changes, so all kernels are in this file: a kernel that calls one in another file could be stale.
 
-A row is worked on in blocks of :data:`BLOCK_COORDINATES` coordinates, whose random words and
-codes stay in the first-level cache. The words are those of
+A row, or a bucket of it, is worked on in blocks of :data:`BLOCK_COORDINATES` coordinates,
+whose random words and codes stay in the first-level cache. The words are those of
 :meth:`lad_mpi.rng.Streams.words`, made here because a call into NumPy for them
 takes longer than all the rest; in float32 every coordinate has half a word, low
 half first, in float64 a whole one. Rows do not interact. Arrays of bytes that are
@@ -24,6 +24,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from lad_mpi.compression.base import Rejection
 from lad_mpi.rng import Purpose
 
 if TYPE_CHECKING:
@@ -53,6 +54,13 @@ _FRACTION_64 = np.uint64(52)
 _MAGNITUDE_64 = np.uint64(2**63 - 1)
 _EXPONENT_SHIFT = np.uint64(1023 - 127)
 
+# Numba compiles plain integers faster than members of an enumeration.
+_NONE = int(Rejection.NONE)
+_NOT_FINITE = int(Rejection.NOT_FINITE)
+_LEVEL = int(Rejection.LEVEL)
+_SCALE = int(Rejection.SCALE)
+_PADDING = int(Rejection.PADDING)
+
 # Numba does not type these decorators.
 _compile: Any = njit(nogil=True, cache=True)
 _intrinsic: Any = intrinsic
@@ -79,56 +87,53 @@ def natural_exponents(
 
 
 def quantize(
-    vectors: HostFloats, levels: int, channel: Channel, payloads: HostBytes, *, first: int
-) -> HostFloats:
-    """Round coordinates at random to steps of the norm, and pack the codes.
+    vectors: HostFloats, levels: int, bucket: int, channel: Channel, payloads: HostBytes
+) -> None:
+    """Round coordinates at random to steps of their bucket's norm, and pack norms and codes.
 
     Parameters
     ----------
     vectors : ndarray, shape (n, Q), float32 or float64
     levels : int
         s, below 2³¹.
+    bucket : int
+        Coordinates of a bucket, a multiple of eight or at least Q.
     channel : Channel
         Whose random words are used.
-    payloads : ndarray of uint8, shape (n, first + bytes of Q codes), C-contiguous
-        Receives from byte ``first`` on the signed levels plus s, in ⌈log₂(2s+1)⌉ bits each.
-
-    Returns
-    -------
-    ndarray, shape (n,), of the dtype of the vectors
-        The norms, NaN where they are not finite.
+    payloads : ndarray of uint8, shape (n, bytes), C-contiguous
+        Receives for each bucket its norm, NaN if it is not finite, and then the signed levels
+        plus s, in ⌈log₂(2s+1)⌉ bits each.
     """
-    norms = np.empty(len(vectors), dtype=vectors.dtype)
     vectors = np.ascontiguousarray(vectors)
     bits = vectors.view(np.uint32 if vectors.itemsize == 4 else np.uint64)
-    _quantize((vectors, bits), levels, _keys(channel), norms, (payloads, first))
-    return norms
+    _quantize((vectors, bits), (levels, bucket), _keys(channel), payloads)
 
 
-def dequantize(
-    norms: HostFloats, payloads: HostBytes, levels: int, dimension: int, *, first: int
-) -> tuple[HostFloats, HostBools, HostBools, HostBools]:
+def dequantize(payloads: HostBytes, levels: int, bucket: int, vectors: HostFloats) -> HostInts:
     """Undo :func:`quantize`.
 
     Parameters
     ----------
-    norms : ndarray, shape (n,), float32 or float64
-        Any numbers.
-    payloads : ndarray of uint8, shape (n, first + bytes of Q codes)
-        Any bytes; the codes begin at byte ``first``.
-    levels, dimension : int
-        s and Q.
+    payloads : ndarray of uint8, shape (n, bytes)
+        Any bytes.
+    levels, bucket : int
+        As for :func:`quantize`.
+    vectors : ndarray, shape (n, Q), float32 or float64
+        Receives the vectors; zeros in refused rows.
 
     Returns
     -------
-    vectors : ndarray, shape (n, Q), of the dtype of the norms
-    beyond, moved, clean : ndarray of bool, shape (n,)
-        Whether some level is beyond s, some is not 0, and the bits after the last code are 0.
+    ndarray of int64, shape (n,)
+        The first reason to refuse the first bucket that must be refused, or 0.
     """
-    vectors = np.empty((len(norms), dimension), dtype=norms.dtype)
-    flags = np.zeros((3, len(norms)), dtype=np.bool_)
-    _dequantize(norms, (np.ascontiguousarray(payloads), first), levels, vectors, flags)
-    return vectors, flags[0], flags[1], flags[2]
+    reasons = np.zeros(len(vectors), dtype=np.int64)
+    payloads = np.ascontiguousarray(payloads)
+    # Numba compiles faster code for contiguous arrays, and every single row is one.
+    step = len(vectors) if vectors.flags.c_contiguous else 1
+    for start in range(0, len(vectors), max(1, step)):
+        rows = slice(start, start + step)
+        _dequantize(payloads[rows], (levels, bucket), vectors[rows], reasons[rows])
+    return reasons
 
 
 def gather_chosen(vectors: HostFloats, k: int, channel: Channel) -> HostFloats:
@@ -399,87 +404,135 @@ def _norm(row: Any, bits: Any, layout: Any) -> Any:
 
 
 @_compile
-def _quantize(values: Any, levels: int, keys: Any, norms: Any, target: Any) -> None:
+def _quantize(values: Any, sizes: tuple[int, int], keys: Any, payloads: Any) -> None:
     vectors, bits = values
+    levels, bucket = sizes
     stream, devices = keys
-    payloads, first = target
     num_rows, dimension = vectors.shape
-    narrow = vectors.itemsize == 4
-    coordinates_a_call = 8 if narrow else 4
-    words = np.empty(BLOCK_COORDINATES, np.uint64)
-    halves = words.view(np.uint32)
-    uniforms = np.empty(BLOCK_COORDINATES)
-    codes, packed = (
-        np.empty(BLOCK_COORDINATES, np.uint32),
-        np.empty(BLOCK_COORDINATES // 2, np.uint64),
+    narrow, size = vectors.itemsize == 4, vectors.itemsize
+    norm = np.empty(1, vectors.dtype)
+    block = _block(bucket)
+    scratch = (
+        np.empty(block, np.uint64),
+        np.empty(block),
+        np.empty(block, np.uint32),
+        np.empty(block // 2, np.uint64),
     )
-    width, most = _width(levels), np.float64(levels)
     for i in range(num_rows):
-        if narrow:
-            norms[i] = _norm(vectors[i], bits[i], _LAYOUT_32)
-        else:
-            norms[i] = _norm(vectors[i], bits[i], _LAYOUT_64)
-        norm = np.float64(norms[i])
-        if not math.isfinite(norm):
-            norms[i] = np.nan
-        # What has no norm is sent with all levels 0.
-        sendable = math.isfinite(norm) and norm > 0.0
-        # Levels over a norm this small might overflow.
-        scale = 2.0**600 if norm < 2.0**-900 else 1.0
-        factor = levels / (norm * scale) if sendable else 0.0
-        origin = stream, np.uint64(devices[i])
-        for start in range(0, dimension, BLOCK_COORDINATES):
-            count = min(BLOCK_COORDINATES, dimension - start)
-            calls = (count + coordinates_a_call - 1) // coordinates_a_call
-            place = np.uint64(start // coordinates_a_call)
-            row = vectors[i, start : start + count]
-            _prefetch_block(vectors[i], start + BLOCK_COORDINATES)
-            if sendable:
-                _draw(words, calls, place, origin)
-                if narrow:
-                    for j in range(count):
-                        uniforms[j] = halves[j] * _HALF_UNIT
-                else:
-                    for j in range(count):
-                        uniforms[j] = _unit(words[j])
-                for j in range(count):
-                    value = np.float64(row[j])
-                    position = min(abs(value) * scale * factor, most)
-                    below = np.int32(position)
-                    step = below + np.int32(uniforms[j] < position - below)
-                    # A level and s fit 31 bits each, and their sum 32.
-                    codes[j] = levels + step if value >= 0.0 else levels - step
+        origin, place = (stream, np.uint64(devices[i])), 0
+        for first in range(0, dimension, bucket):
+            stop = min(first + bucket, dimension)
+            row, row_bits = vectors[i, first:stop], bits[i, first:stop]
+            if narrow:
+                norm[0] = _norm(row, row_bits, _LAYOUT_32)
             else:
-                codes[:count] = np.uint32(levels)
-            codes[count:] = np.uint32(0)
-            _pack(codes, width, packed)
-            _copy_bytes(packed, payloads[i, first:], start // 8 * width, width)
+                norm[0] = _norm(row, row_bits, _LAYOUT_64)
+            if not math.isfinite(norm[0]):
+                norm[0] = np.nan
+            end = place + size + (len(row) * _width(levels) + 7) // 8
+            payloads[i, place : place + size] = norm.view(np.uint8)
+            target = payloads[i, place + size : end]
+            source = vectors[i], first, stop
+            _quantize_bucket(source, (levels, norm), origin, target, scratch)
+            place = end
 
 
 @_compile
-def _dequantize(norms: Any, source: Any, levels: int, vectors: Any, flags: Any) -> None:
-    payloads, first = source
-    num_rows, dimension = vectors.shape
-    codes = np.empty(BLOCK_COORDINATES, np.uint64)
-    width = _width(levels)
-    for i in range(num_rows):
-        norm = np.float64(norms[i])
-        highest, lowest, rest = np.uint64(0), np.uint64(2**63), np.uint64(0)
-        for start in range(0, dimension, BLOCK_COORDINATES):
-            count = min(BLOCK_COORDINATES, dimension - start)
-            _fetch_bytes(payloads[i, first:], start // 8 * width, width, codes)
-            _unpack(codes, width)
-            row = vectors[i, start : start + count]
+def _quantize_bucket(source: Any, step: Any, origin: Any, target: Any, scratch: Any) -> None:
+    """Round some columns of a vector at random to steps of their norm, and pack the codes."""
+    vector, first, stop = source
+    levels, rounded = step
+    words, uniforms, codes, packed = scratch
+    block = len(words)
+    halves = words.view(np.uint32)
+    narrow = vector.itemsize == 4
+    coordinates_a_call = 8 if narrow else 4
+    width, most, norm = _width(levels), np.float64(levels), np.float64(rounded[0])
+    # What has no norm is sent with all levels 0.
+    sendable = math.isfinite(norm) and norm > 0.0
+    # Levels over a norm this small might overflow.
+    scale = 2.0**600 if norm < 2.0**-900 else 1.0
+    factor = levels / (norm * scale) if sendable else 0.0
+    for start in range(first, stop, block):
+        count = min(block, stop - start)
+        calls = (count + coordinates_a_call - 1) // coordinates_a_call
+        row = vector[start : start + count]
+        _prefetch_block(vector, start + BLOCK_COORDINATES)
+        if sendable:
+            _draw(words, calls, np.uint64(start // coordinates_a_call), origin)
+            if narrow:
+                for j in range(count):
+                    uniforms[j] = halves[j] * _HALF_UNIT
+            else:
+                for j in range(count):
+                    uniforms[j] = _unit(words[j])
             for j in range(count):
-                highest = max(highest, codes[j])
-                lowest = min(lowest, codes[j])
-                step = np.int64(codes[j]) - levels
-                row[j] = step / levels * norm
-            for j in range(count, BLOCK_COORDINATES):
-                rest |= codes[j]
-        flags[0, i] = highest > np.uint64(2 * levels)
-        flags[1, i] = highest != np.uint64(levels) or lowest != np.uint64(levels)
-        flags[2, i] = rest == np.uint64(0)
+                value = np.float64(row[j])
+                position = min(abs(value) * scale * factor, most)
+                below = np.int32(position)
+                level = below + np.int32(uniforms[j] < position - below)
+                # A level and s fit 31 bits each, and their sum 32.
+                codes[j] = levels + level if value >= 0.0 else levels - level
+        else:
+            codes[:count] = np.uint32(levels)
+        codes[count:] = np.uint32(0)
+        _pack(codes, width, packed)
+        _copy_bytes(packed, target, (start - first) // 8 * width, block // 8 * width)
+
+
+@_compile
+def _dequantize(payloads: Any, sizes: tuple[int, int], vectors: Any, reasons: Any) -> None:
+    levels, bucket = sizes
+    num_rows, dimension = vectors.shape
+    size = vectors.itemsize
+    norm = np.empty(1, vectors.dtype)
+    norm_bytes = norm.view(np.uint8)
+    codes = np.empty(_block(bucket), np.uint64)
+    for i in range(num_rows):
+        place = 0
+        for first in range(0, dimension, bucket):
+            row = vectors[i, first : min(first + bucket, dimension)]
+            end = place + size + (len(row) * _width(levels) + 7) // 8
+            norm_bytes[:] = payloads[i, place : place + size]
+            reason = _dequantize_bucket(payloads[i, place + size : end], levels, norm, row, codes)
+            place = end
+            if reason:
+                reasons[i] = reason
+                vectors[i, :] = 0
+                break
+
+
+@_compile
+def _dequantize_bucket(source: Any, levels: int, sent: Any, row: Any, codes: Any) -> int:
+    """Unpack codes and multiply by their norm; return the reason to refuse them, or 0."""
+    width, block, norm = _width(levels), len(codes), np.float64(sent[0])
+    highest, lowest, rest = np.uint64(0), np.uint64(2**63), np.uint64(0)
+    for start in range(0, len(row), block):
+        count = min(block, len(row) - start)
+        _fetch_bytes(source, start // 8 * width, block // 8 * width, codes)
+        _unpack(codes, width)
+        part = row[start : start + count]
+        for j in range(count):
+            highest = max(highest, codes[j])
+            lowest = min(lowest, codes[j])
+            step = np.int64(codes[j]) - levels
+            part[j] = step / levels * norm
+        for j in range(count, block):
+            rest |= codes[j]
+    moved = highest != np.uint64(levels) or lowest != np.uint64(levels)
+    if not math.isfinite(norm):
+        return _NOT_FINITE
+    if math.copysign(1.0, norm) < 0.0 or (norm == 0.0 and moved):
+        return _SCALE
+    if highest > np.uint64(2 * levels):
+        return _LEVEL
+    return _NONE if rest == np.uint64(0) else _PADDING
+
+
+@_compile
+def _block(bucket: int) -> int:
+    """Return how many coordinates of a bucket to work on at once, a multiple of 64."""
+    return min(BLOCK_COORDINATES, (bucket + 63) // 64 * 64)
 
 
 @_compile
@@ -541,16 +594,16 @@ def _unpack(codes: Any, width: int) -> None:
 
 
 @_compile
-def _copy_bytes(words: Any, row: Any, start: int, width: int) -> None:
+def _copy_bytes(words: Any, row: Any, start: int, length: int) -> None:
     """Copy the bytes of a block of codes to their place in a row, up to the end of the row."""
-    count = min(BLOCK_COORDINATES // 8 * width, len(row) - start)
+    count = min(length, len(row) - start)
     row[start : start + count] = words.view(np.uint8)[:count]
 
 
 @_compile
-def _fetch_bytes(row: Any, start: int, width: int, words: Any) -> None:
+def _fetch_bytes(row: Any, start: int, length: int, words: Any) -> None:
     """Copy the bytes of a block of codes from a row; zero beyond the end of the row."""
-    count = min(BLOCK_COORDINATES // 8 * width, len(row) - start)
+    count = min(length, len(row) - start)
     whole = words.view(np.uint8)
     whole[:count] = row[start : start + count]
     whole[count:] = np.uint8(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from lad_mpi.compression.rows import from_bytes, refuse_not_finite, to_bytes
 
@@ -21,7 +21,9 @@ class NoCompression:
     kind: ClassVar[str] = "none"
     cost: ClassVar[str] = "b Q bytes"
     wire_code: ClassVar[int] = 0
+    is_plain: ClassVar[Literal[True]] = True
     unbiased: ClassVar[bool] = True
+    column_unit: ClassVar[int] = 1
     delta_is_exact: ClassVar[bool] = True
 
     def check(self, dimension: int) -> None:

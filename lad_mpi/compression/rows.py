@@ -58,21 +58,41 @@ def groups(channel: Channel) -> Iterator[tuple[slice, Channel]]:
         )
 
 
-def pieces(num_rows: int, dimension: int) -> Iterator[tuple[slice, slice]]:
+def pieces(
+    num_rows: int, dimension: int, largest: int = PIECE_COORDINATES
+) -> Iterator[tuple[slice, slice]]:
     """Cut an array of vectors into pieces that stay in the cache.
 
     The pieces of a row only depend on the dimension.
 
+    Parameters
+    ----------
+    num_rows, dimension : int
+        Shape of the array.
+    largest : int
+        Elements of a piece, at least 1.
+
     Yields
     ------
     rows, columns : slice
-        Of the piece; columns begin at multiples of eight.
+        Of the piece; by default, columns begin at multiples of eight.
     """
-    step = max(1, PIECE_COORDINATES // dimension)
+    step = max(1, largest // dimension)
     for first in range(0, num_rows, step):
         rows = slice(first, min(first + step, num_rows))
-        for start in range(0, dimension, PIECE_COORDINATES):
-            yield rows, slice(start, min(start + PIECE_COORDINATES, dimension))
+        for start in range(0, dimension, largest):
+            yield rows, slice(start, min(start + largest, dimension))
+
+
+def bucket_groups(num_rows: int, count: int, size: int) -> Iterator[tuple[slice, slice]]:
+    """Cut an array of buckets, shape (num_rows, count, size), into groups of bounded size.
+
+    Yields
+    ------
+    rows, buckets : slice
+        Of the group.
+    """
+    return pieces(num_rows, count, largest=max(1, GROUP_COORDINATES // size))
 
 
 def to_bytes(values: HostFloats) -> HostBytes:
@@ -92,9 +112,11 @@ def rows_are_finite(values: HostFloats) -> npt.NDArray[np.bool_]:
     return finite
 
 
-def first_reasons(num_rows: int, *complaints: tuple[npt.NDArray[np.bool_], Rejection]) -> HostInts:
-    """Return the first reason to refuse each row, 0 if there is none, int64, shape (n,)."""
-    rejections = np.zeros(num_rows, dtype=np.int64)
+def first_reasons(
+    shape: int | tuple[int, ...], *complaints: tuple[npt.NDArray[np.bool_], Rejection]
+) -> HostInts:
+    """Return the first reason to refuse each row or bucket, 0 if there is none, int64."""
+    rejections = np.zeros(shape, dtype=np.int64)
     for rows, reason in reversed(complaints):
         rejections[rows] = reason
     return rejections

@@ -9,13 +9,28 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from lad_mpi.compression.base import Rejection
-from lad_mpi.compression.bits import BYTE_BITS, clean_ends, packed_bytes
-from lad_mpi.compression.rows import from_bytes, pieces, refuse, to_bytes
+from lad_mpi.compression.bits import BYTE_BITS, clean_ends
+from lad_mpi.compression.buckets import (
+    Bucket,
+    bucket_size,
+    bucketed_bytes,
+    first_of_buckets,
+    in_buckets,
+)
+from lad_mpi.compression.rows import (
+    bucket_groups,
+    first_reasons,
+    from_bytes,
+    pieces,
+    to_bytes,
+)
+from lad_mpi.parameters import check_parameters
 
 if TYPE_CHECKING:
     from lad_mpi.compression.base import Channel
     from lad_mpi.types import Array, HostBytes, HostFloats, HostInts
 
+_WIDTH = 1
 #: The eight signs that a byte stands for, shape (256, 8): a set bit is −1.
 _SIGNS = 1.0 - 2.0 * BYTE_BITS
 
@@ -24,21 +39,31 @@ _SIGNS = 1.0 - 2.0 * BYTE_BITS
 class Sign:
     r"""Send the sign of every coordinate and the mean magnitude.
 
-    A payload is the scale, in the dtype of the run, and one bit for each
-    coordinate, set where it is negative.
+    The mean is that of the whole vector, or of the coordinate's bucket. A payload holds the
+    buckets in order: the mean, in the dtype of the run, and one bit for each coordinate, set
+    where it is negative.
 
     Parameters
     ----------
     error_feedback : bool
         Whether devices keep the error of a message and add it to the next vector.
+    bucket : int, optional
+        B, the number of adjacent coordinates that share a scale. The last bucket may be
+        smaller. 4096 is usual for large models. If left out, all coordinates share one scale.
 
     Notes
     -----
-    .. math:: C(v)_j = \frac{\|v\|_1}{Q} \, \mathrm{sign}(v_j), \qquad
-              \|C(v) - v\|^2 = \Bigl(1 - \frac{\|v\|_1^2}{Q \|v\|^2}\Bigr) \|v\|^2,
+    For each bucket v of B coordinates,
 
-    with sign(0) = 1. The codec is biased, so it has no δ of an unbiased compressor. It
-    contracts most if all magnitudes are similar, and needs error feedback to converge.
+    .. math:: C(v)_j = \frac{\|v\|_1}{B} \, \mathrm{sign}(v_j), \qquad
+              \|C(v) - v\|^2 = \Bigl(1 - \frac{\|v\|_1^2}{B \|v\|^2}\Bigr) \|v\|^2,
+
+    with sign(0) = 1, and B = Q without buckets. The codec is biased, so it has no δ of an
+    unbiased compressor. It contracts most if all magnitudes are similar, and needs error
+    feedback to converge. The squared error of a whole vector is at most :math:`(1 - 1/B) \|v\|^2`, and cutting
+    buckets into smaller ones never increases it. The server can cut messages between
+    buckets.
+
     The mean is taken of ratios to the largest magnitude, in float64. It does not
     overflow, and is exact if all magnitudes are equal. If the scale is zero, as for the
     zero vector, no bit is set.
@@ -50,19 +75,23 @@ class Sign:
     """
 
     error_feedback: bool = False
+    bucket: Bucket = None
 
     kind: ClassVar[str] = "sign"
-    cost: ClassVar[str] = "b + Q/8 bytes"
+    cost: ClassVar[str] = "b ⌈Q/B⌉ + Q/8 bytes"
     wire_code: ClassVar[int] = 4
     unbiased: ClassVar[bool] = False
     delta_is_exact: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_parameters(self)
 
     def check(self, dimension: int) -> None:
         """Accept any dimension."""
 
     def payload_bytes(self, dimension: int, dtype: np.dtype[Any]) -> int:
-        """Return the size of a payload, a scale and Q bits."""
-        return dtype.itemsize + packed_bytes(dimension, 1)
+        """Return the size of a payload, a scale for each bucket and Q bits."""
+        return bucketed_bytes(dimension, self.bucket, _WIDTH, dtype)
 
     def delta(self, dimension: int) -> float:  # noqa: ARG002
         """Return NaN: the codec is biased."""
@@ -70,72 +99,119 @@ class Sign:
 
     def encode(self, vectors: HostFloats, channel: Channel) -> HostBytes:
         """Average the magnitudes and pack the signs; see :meth:`Codec.encode`."""
-        size = channel.dtype.itemsize
-        payloads = np.empty(
-            (len(vectors), self.payload_bytes(channel.dimension, channel.dtype)), dtype=np.uint8
-        )
-        scales = _mean_magnitudes(vectors).astype(channel.dtype)
-        payloads[:, :size] = to_bytes(scales[:, None])
-        for rows, columns in pieces(*vectors.shape):
-            first = size + columns.start // 8
-            bits = np.packbits(vectors[rows, columns] < 0, axis=1, bitorder="little")
-            payloads[rows, first : first + bits.shape[1]] = bits
-        payloads[scales == 0, size:] = 0
+        dimension, dtype = channel.dimension, channel.dtype
+        payloads = np.empty((len(vectors), self.payload_bytes(dimension, dtype)), dtype=np.uint8)
+        for values, target in in_buckets(vectors, payloads, self.bucket, _WIDTH):
+            for rows, buckets in bucket_groups(*values.shape):
+                _encode(values[rows, buckets], target[rows, buckets])
         return payloads
 
     def decode(self, payloads: HostBytes, channel: Channel) -> tuple[HostFloats, HostInts]:
-        """Multiply the scale by the signs; see :meth:`Codec.decode`."""
-        size = channel.dtype.itemsize
-        scales, bits = from_bytes(payloads[:, :size], channel.dtype), payloads[:, size:]
+        """Multiply the scales by the signs; see :meth:`Codec.decode`."""
         vectors = np.empty((len(payloads), channel.dimension), dtype=channel.dtype)
-        signs = _SIGNS.astype(channel.dtype)
-        with np.errstate(all="ignore"):
-            for rows, columns in pieces(*vectors.shape):
-                part = bits[rows, columns.start // 8 : -(-columns.stop // 8)]
-                whole = signs[part].reshape(len(part), -1)
-                np.multiply(
-                    whole[:, : columns.stop - columns.start],
-                    scales[rows],
-                    out=vectors[rows, columns],
-                )
-        scale = scales[:, 0]
-        idle = (scale == 0) & bits.any(axis=1)
-        return vectors, refuse(
-            vectors,
-            (~np.isfinite(scale), Rejection.NOT_FINITE),
-            (~clean_ends(bits, channel.dimension), Rejection.PADDING),
-            (np.signbit(scale) | idle, Rejection.SCALE),
+        columns = slice(0, channel.dimension)
+        return vectors, self.decode_columns(payloads, columns, channel, vectors)
+
+    @property
+    def column_unit(self) -> int | None:
+        """The bucket; see :class:`ColumnCodec`."""
+        return self.bucket
+
+    def column_bytes(self, columns: slice, dtype: np.dtype[Any]) -> slice:
+        """Return the bytes of a payload that hold a range of columns."""
+        return slice(
+            self.payload_bytes(columns.start, dtype), self.payload_bytes(columns.stop, dtype)
         )
 
-    def encode_on_gpu(self, vectors: Array, channel: Channel, payloads: Array) -> None:  # noqa: ARG002
+    def decode_columns(
+        self,
+        payloads: HostBytes,
+        columns: slice,  # noqa: ARG002
+        channel: Channel,  # noqa: ARG002
+        out: HostFloats,
+    ) -> HostInts:
+        """Multiply the scales of some columns by their signs; see :class:`ColumnCodec`."""
+        found = []
+        for values, source in in_buckets(out, payloads, self.bucket, _WIDTH):
+            reasons = np.empty(values.shape[:2], dtype=np.int64)
+            for rows, buckets in bucket_groups(*values.shape):
+                reasons[rows, buckets] = _decode(source[rows, buckets], values[rows, buckets])
+            found.append(reasons)
+        reasons = first_of_buckets(np.concatenate(found, axis=1))
+        if reasons.any():
+            out[reasons != 0] = 0
+        return reasons
+
+    def encode_on_gpu(self, vectors: Array, channel: Channel, payloads: Array) -> None:
         """Average the magnitudes and pack the signs; see :meth:`GpuCodec.encode_on_gpu`."""
         from lad_mpi.compression.cuda import sign  # noqa: PLC0415  (for runs on a GPU)
 
-        sign.encode(vectors, payloads)
+        sign.encode(vectors, bucket_size(channel.dimension, self.bucket), payloads)
 
     def decode_on_gpu(self, payloads: Array, channel: Channel) -> tuple[Array, HostInts]:
         """Multiply the scale by the signs; see :meth:`GpuCodec.decode_on_gpu`."""
         from lad_mpi.compression.cuda import sign  # noqa: PLC0415  (for runs on a GPU)
 
-        return sign.decode(payloads, channel)
+        return sign.decode(payloads, bucket_size(channel.dimension, self.bucket), channel)
 
 
-def _mean_magnitudes(vectors: HostFloats) -> HostFloats:
-    """Return the mean magnitude of each row, float64, shape (n,); NaN where it is not finite."""
-    num_rows, dimension = vectors.shape
-    largest, totals = np.zeros((num_rows, 1)), np.zeros(num_rows)
+def _encode(values: HostFloats, payloads: HostBytes) -> None:
+    """Encode buckets, shape (n, k, B), into bytes, shape (n, k, m)."""
+    size = values.itemsize
+    scales = _mean_magnitudes(values).astype(values.dtype)
+    payloads[..., :size] = to_bytes(scales[..., None])
+    for _, columns in pieces(1, values.shape[-1]):
+        first = size + columns.start // 8
+        bits = np.packbits(values[..., columns] < 0, axis=-1, bitorder="little")
+        payloads[..., first : first + bits.shape[-1]] = bits
+    payloads[scales == 0, size:] = 0
+
+
+def _decode(payloads: HostBytes, out: HostFloats) -> HostInts:
+    """Decode buckets, shape (n, k, B); return why each must be refused, shape (n, k), or 0."""
+    size, dimension = out.itemsize, out.shape[-1]
+    scales, bits = from_bytes(payloads[..., :size], out.dtype), payloads[..., size:]
+    signs = _SIGNS.astype(out.dtype)
     with np.errstate(all="ignore"):
-        for rows, columns in pieces(num_rows, dimension):
-            part = vectors[rows, columns]
-            ends = np.maximum(np.abs(part.max(axis=1)), np.abs(part.min(axis=1)))
-            largest[rows, 0] = np.maximum(largest[rows, 0], ends)
+        for _, columns in pieces(1, dimension):
+            part = bits[..., columns.start // 8 : -(-columns.stop // 8)]
+            whole = signs[part].reshape(*part.shape[:-1], -1)
+            np.multiply(whole[..., : columns.stop - columns.start], scales, out=out[..., columns])
+    scale = scales[..., 0]
+    idle = (scale == 0) & bits.any(axis=-1)
+    return first_reasons(
+        scale.shape,
+        (~np.isfinite(scale), Rejection.NOT_FINITE),
+        (~clean_ends(bits, dimension), Rejection.PADDING),
+        (np.signbit(scale) | idle, Rejection.SCALE),
+    )
+
+
+def _mean_magnitudes(buckets: HostFloats) -> HostFloats:
+    """Return the mean magnitude of each bucket, float64; NaN where it is not finite.
+
+    Parameters
+    ----------
+    buckets : ndarray, shape (n, k, B)
+
+    Returns
+    -------
+    ndarray of float64, shape (n, k)
+    """
+    size = buckets.shape[-1]
+    largest, totals = np.zeros(buckets.shape[:2]), np.zeros(buckets.shape[:2])
+    with np.errstate(all="ignore"):
+        for _, columns in pieces(1, size):
+            part = buckets[..., columns]
+            ends = np.maximum(np.abs(part.max(axis=-1)), np.abs(part.min(axis=-1)))
+            largest = np.maximum(largest, ends)
         # Avoid a division by zero. Infinity over infinity makes the mean NaN.
-        divisors = np.where(largest == 0, 1.0, largest)
-        for rows, columns in pieces(num_rows, dimension):
-            ratios = np.abs(vectors[rows, columns].astype(np.float64, order="C"))
-            ratios /= divisors[rows]
+        divisors = np.where(largest == 0, 1.0, largest)[..., None]
+        for _, columns in pieces(1, size):
+            ratios = np.abs(buckets[..., columns].astype(np.float64, order="C"))
+            ratios /= divisors
             # np.sum along contiguous rows adds each in an order that depends on its length alone.
-            totals[rows] += ratios.sum(axis=1)
+            totals += ratios.sum(axis=-1)
         # At most 1, so that no product is larger than the largest magnitude.
-        means: HostFloats = totals / dimension * largest[:, 0]
+        means: HostFloats = totals / size * largest
     return means

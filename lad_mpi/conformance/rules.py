@@ -83,11 +83,7 @@ class RuleLaws(AggregationLaws):
     @pytest.mark.parametrize("dtype", ["float64", "float32"])
     @pytest.mark.parametrize("dimension", [7, 50_000])
     def test_from_geometry(self, dtype: str, dimension: int) -> None:
-        """From measured messages it gives the bits of a call.
-
-        A run with ``overlap`` measures large messages while they arrive. This must not change
-        bits.
-        """
+        """From measured messages it gives the bits of a call."""
         messages = np.random.default_rng(6).normal(1.0, 1.0, size=(20, dimension)).astype(dtype)
         messages[1] *= -1e6
         rule = self.make(self.faults(20, 4))

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from lad_mpi import __version__
-from lad_mpi.aggregation.columns import num_threads
 from lad_mpi.arrays import visible_gpus
+from lad_mpi.columns import num_threads
 from lad_mpi.doctor.gpu_probe import GpuTransfers, probe_gpu_transfers
 from lad_mpi.launchers import local_rank
 from lad_mpi.machine import (

@@ -18,7 +18,7 @@ from lad_mpi.arrays import copy_array, open_backend
 from lad_mpi.doctor.gpu_probe import GpuTransfers
 from lad_mpi.errors import ExitCode, LadError
 from lad_mpi.launchers import announced_rank
-from lad_mpi.transport import Layout, open_link, together
+from lad_mpi.transport import Downlink, Layout, Slots, open_link, together
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +103,14 @@ def _planned(
 ) -> contextlib.closing[Exchange]:
     """Plan a broadcast, and a gather of one message from each of two devices."""
     layout = Layout(_NUM_DEVICES, link.size)
-    plan = link.plan(layout, size_bytes, size_bytes, lambda shape: allocate(shape, np.uint8))
+    slots = Slots.of_one_message(size_bytes)
+    plan = link.plan(
+        layout,
+        slots,
+        slots if link.is_server else None,
+        Downlink(size_bytes),
+        lambda shape: allocate(shape, np.uint8),
+    )
     return contextlib.closing(plan)
 
 
@@ -117,7 +124,7 @@ def _delivers(link: Link, exchange: Exchange, backend: Backend) -> bool:
     for row in range(len(exchange.uplink)):
         exchange.uplink[row] = pattern + np.uint8(row)
     backend.synchronize()
-    exchange.broadcast()
+    exchange.announce()
     exchange.gather()
     right = bool((exchange.downlink == pattern).all())
     if exchange.inbox is not None:
@@ -127,7 +134,7 @@ def _delivers(link: Link, exchange: Exchange, backend: Backend) -> bool:
 
 
 def _send(exchange: Exchange) -> None:
-    exchange.broadcast()
+    exchange.announce()
     exchange.gather()
 
 
@@ -139,7 +146,7 @@ def _staged(exchange: Exchange, backend: Backend) -> Callable[[], None]:
     def send() -> None:
         if exchange.inbox is not None:
             copy_array(down, exchange.downlink)
-        exchange.broadcast()
+        exchange.announce()
         if exchange.inbox is None:
             copy_array(exchange.downlink, down)
         copy_array(up, exchange.uplink)

@@ -71,7 +71,6 @@ class _Spec(_Record):
     seed: int
     iterations: _Number
     compute: str = ""
-    overlap: bool = False
     devices: _Devices = _Devices()
     coding: _Coding = _Coding()
     backend: _Component = _Component()
@@ -83,6 +82,7 @@ class _Provenance(_Record):
 
     first_iteration: _Number
     mpi_ranks: _Count
+    server_ranks: _Count = 1
     affinity: list[Annotated[str, Field(pattern=r"^(\d{1,9}(-\d{1,9})?(,|$))*$")]] = []
     blas_threads: list[str] = []
     cpu_model: str = ""

@@ -192,9 +192,10 @@ def _examples(dimension: int) -> list[Codec]:
     return [
         NoCompression(),
         *(RandK(k) for k in sorted({tenth, half})),
-        *(Qsgd(levels) for levels in (1, 7, 127)),
+        *(Qsgd(levels, bucket) for levels in (1, 7, 127) for bucket in (None, 4096)),
         TopK(tenth),
         Sign(),
+        Sign(bucket=4096),
         Cast("bfloat16"),
         Cast("float16"),
         Natural(),
@@ -208,6 +209,6 @@ def _named(codec: Codec) -> str:
     values = [
         f"{field.name}={getattr(codec, field.name)}"
         for field in dataclasses.fields(codec)
-        if field.name != "error_feedback"
+        if field.name != "error_feedback" and getattr(codec, field.name) is not None
     ]
     return " ".join([codec.kind, *values])

@@ -11,7 +11,7 @@ import numpy as np
 from lad_mpi.errors import UsageError
 from lad_mpi.measure.bare import Bare
 from lad_mpi.measure.timing import Timing
-from lad_mpi.transport import Layout
+from lad_mpi.transport import Downlink, Layout, Slots
 from lad_mpi.types import broadcast_bytes
 from lad_mpi.wire import HEADER_BYTES
 
@@ -87,12 +87,17 @@ def bench_collectives(
     for dimension in dimensions:
         slot_bytes = HEADER_BYTES + _ITEM_BYTES * dimension
         downlink_bytes = broadcast_bytes(dimension, _ITEM_BYTES)
+        slots = Slots.of_one_message(slot_bytes)
         exchange = link.plan(
-            layout, slot_bytes, downlink_bytes, lambda shape: np.zeros(shape, dtype=np.uint8)
+            layout,
+            slots,
+            slots if link.is_server else None,
+            Downlink(downlink_bytes),
+            lambda shape: np.zeros(shape, dtype=np.uint8),
         )
         with contextlib.closing(exchange):
             calls = [
-                exchange.broadcast,
+                exchange.announce,
                 bare.broadcast_call(np.zeros(downlink_bytes, dtype=np.uint8)),
                 exchange.gather,
                 bare.gatherv_call((layout.counts * slot_bytes).tolist()),

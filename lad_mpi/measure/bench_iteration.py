@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     from lad_mpi.transport import Link
     from lad_mpi.types import HostFloats
 
-#: A phase whose time is part of other phases.
-_COUNTED_TWICE = "overlapped"
 #: Phases that are not overhead. Evaluation belongs to the experiment, not to training.
-PAYLOAD = ("broadcast", "compute", "gather", "aggregate", "evaluate", _COUNTED_TWICE)
+PAYLOAD = ("broadcast", "compute", "gather", "aggregate", "evaluate")
 UNTIMED = "untimed"
 
 
@@ -127,8 +125,7 @@ def split(run: RunLog, stamps: list[tuple[int, float]]) -> IterationBench:
     done = np.array([iteration for iteration, _ in stamps])
     lengths = np.diff(done)
     walls = np.diff([time_s for _, time_s in stamps]) / lengths
-    once = [run.phases.index(name) for name in PHASE_NAMES if name != _COUNTED_TWICE]
-    server = np.nansum(run.seconds[:, 0][:, once], axis=1)
+    server = np.nansum(run.seconds[:, 0], axis=1)
     timed = np.add.reduceat(server, done[:-1])[: len(lengths)] / lengths
     warm = run.seconds[run.is_warm()]
     phases = {name: _slowest(warm[:, :, run.phases.index(name)]) for name in PHASE_NAMES}

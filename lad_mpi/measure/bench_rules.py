@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lad_mpi.aggregation import PRE_AGGREGATIONS, RULES, Pipeline
-from lad_mpi.aggregation.columns import column_blocks, over_columns
+from lad_mpi.columns import column_blocks, over_columns
 from lad_mpi.errors import ParameterError
 from lad_mpi.measure.timing import Timing, measure_times
 

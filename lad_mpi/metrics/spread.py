@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lad_mpi.arrays import namespace
+from lad_mpi.columns import column_blocks, over_columns, total
 
 if TYPE_CHECKING:
-    from lad_mpi.types import Array
-
-#: Numbers that are centred at once, which bounds the float64 scratch.
-_BLOCK = 2**18
+    from lad_mpi.types import Array, HostInts
 
 
-def dispersion(messages: Array) -> float:
+def dispersion(messages: Array, rows: HostInts | None = None) -> float:
     """Return the mean squared distance of messages from their mean.
 
     Parameters
     ----------
-    messages : array, shape (H, Q), float32 or float64
-        One row a device; H ≥ 1.
+    messages : array, shape (n, Q), float32 or float64
+        One row a device. Several servers may share the columns.
+    rows : ndarray of int64, shape (H,), optional
+        The rows that count; all of them if left out. H ≥ 1.
 
     Returns
     -------
@@ -29,16 +29,17 @@ def dispersion(messages: Array) -> float:
         (1/H) Σ_i ‖g_i − ḡ‖².
     """
     xp = namespace(messages)
-    count, dimension = messages.shape
-    total: Any = 0.0
-    step = max(1, _BLOCK // count)
-    # A run that diverges is seen in its values, not in warnings.
-    with np.errstate(over="ignore", invalid="ignore"):
-        for start in range(0, dimension, step):
-            block = messages[:, start : start + step].astype(np.float64)
+    count = len(messages) if rows is None else len(rows)
+    chosen = slice(None) if rows is None else xp.asarray(rows)
+
+    def squares(columns: slice) -> Array:
+        found = xp.zeros(1)
+        for part in column_blocks(messages, columns):
+            block = messages[chosen, part].astype(np.float64)
             # Rows are centred before they are squared, so nothing cancels.
             block -= block.sum(axis=0) / count
             centred = block.ravel()
-            total = total + xp.dot(centred, centred)
-    mean: float = float(total) / count
-    return mean
+            found += xp.dot(centred, centred)
+        return found
+
+    return float(total(over_columns(messages, squares))[0]) / count

@@ -28,13 +28,13 @@ _MOST_SHOWN = 200
 _NO_PART = (
     "name",
     "safety",
+    "server",
     "logging.flush_every",
     "logging.swmr",
     "logging.host_details",
 )
 #: Keys that change what times mean, but no other numbers.
 _OF_TIMES = (
-    "overlap",
     "network",
     "backend.gpu_transfers",
     "logging.warmup_iterations",

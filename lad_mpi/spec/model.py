@@ -131,6 +131,27 @@ class Safety:
         check_parameters(self)
 
 
+#: Each needs some columns of its own, and a header in every message.
+_MOST_SERVERS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ServerChoice:
+    """The server; it changes times only. A run can go on with another number of ranks.
+
+    Parameters
+    ----------
+    ranks : int
+        S, the number of ranks that are servers. Each receives a slice of every message, and
+        validates and aggregates it. One process plays all servers if it is alone.
+    """
+
+    ranks: Annotated[int, Ge(1), Le(_MOST_SERVERS)] = 1
+
+    def __post_init__(self) -> None:
+        check_parameters(self)
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkChoice:
     """The network between the ranks; it changes times only, not the identity of a run.
@@ -197,9 +218,6 @@ class Spec:
         ``"faithful"`` computes one gradient for every device over all its subsets, so that
         times are real. ``"shared"`` computes the gradient of each subset once a rank. The
         results agree up to rounding.
-    overlap : bool
-        Whether messages are gathered in slices of columns. The server works on one slice
-        while the next arrives. The results are the same bits.
     data : DataPlan
         What is learned from.
     model : Model
@@ -218,6 +236,8 @@ class Spec:
         The rule for iterations in which a decoder fails. If None, the run stops there.
     optimizer : Updates
         How the server moves the model.
+    server : ServerChoice
+        How many ranks are servers.
     logging : Logging
         What is recorded, and how often.
     safety : Safety
@@ -232,7 +252,6 @@ class Spec:
     seed: Annotated[int, Ge(0), Le(2**63 - 1)] = 1
     iterations: Count = 1500
     compute: ComputeMode = "faithful"
-    overlap: bool = False
     data: DataPlan = field(default_factory=lambda: DataPlan(Synthetic()))
     model: Model = field(default_factory=LinearRegression)
     devices: Devices = field(default_factory=Devices)
@@ -247,6 +266,7 @@ class Spec:
     fallback: Pipeline | None = None
     optimizer: Updates = field(default_factory=Updates)
     logging: Logging = field(default_factory=Logging)
+    server: ServerChoice = field(default_factory=ServerChoice)
     safety: Safety = field(default_factory=Safety)
     network: NetworkChoice = field(default_factory=NetworkChoice)
     backend: BackendChoice = field(default_factory=BackendChoice)

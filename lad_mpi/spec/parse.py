@@ -12,7 +12,8 @@ import tomli_w
 from lad_mpi.aggregation import Pipeline
 from lad_mpi.attacks import AttackContext, LocalAttack, OmniscientAttack, StatefulAttack
 from lad_mpi.coding import Code, DecodingCode
-from lad_mpi.compression import ColumnCodec, GpuCodec
+from lad_mpi.columns import WorksOnColumns
+from lad_mpi.compression import GpuCodec, column_codec
 from lad_mpi.data import DataPlan
 from lad_mpi.errors import DataError, ParameterError, SpecError, shown
 from lad_mpi.metrics.names import LOSS
@@ -37,11 +38,12 @@ from lad_mpi.spec.model import (
     Logging,
     NetworkChoice,
     Safety,
+    ServerChoice,
     Spec,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from lad_mpi.arrays import Backend
     from lad_mpi.types import Array, SampleForm
@@ -50,6 +52,7 @@ _SECTIONS = {
     "devices": Devices,
     "logging": Logging,
     "safety": Safety,
+    "server": ServerChoice,
     "backend": BackendChoice,
 }
 _COMPONENTS = ("model", "coding", "compression", "attack")
@@ -57,7 +60,7 @@ _COMPONENTS = ("model", "coding", "compression", "attack")
 _TRIED_OUT = 1000
 #: Most pre-aggregations of one rule.
 _MOST_PRE = 16
-_SCALARS = {"name": str, "seed": int, "iterations": int, "compute": ComputeMode, "overlap": bool}
+_SCALARS = {"name": str, "seed": int, "iterations": int, "compute": ComputeMode}
 
 
 def parse_spec(mapping: Mapping[str, Any]) -> Spec:
@@ -357,8 +360,8 @@ def _check_together(spec: Spec) -> None:
         spec.coding.check(spec.devices.count, spec.devices.num_byzantine)
     except ParameterError as error:
         raise located(error, "coding") from error
-    _check_overlap(spec)
     _check_transfers(spec)
+    _check_servers(spec)
     _check_momentum(spec)
     _check_warmup(spec)
     _check_form(spec)
@@ -404,23 +407,44 @@ def _check_form(spec: Spec) -> None:
     check_dimension(spec, spec.coding.message_parts * dimension)
 
 
-def _check_overlap(spec: Spec) -> None:
-    if not spec.overlap:
+def _check_servers(spec: Spec) -> None:
+    """Refuse components that several servers cannot share."""
+    if spec.server.ranks == 1:
         return
-    if not isinstance(spec.compression, ColumnCodec):
-        raise SpecError(
-            "overlap",
-            f"messages of compression.kind = {spec.compression.kind!r} cannot be decoded by "
-            "columns before they have arrived completely",
-            hint='set overlap = false, or compression.kind = "none" or "cast"',
-        )
     if spec.backend.kind != "numpy":
-        raise SpecError(
-            "overlap",
-            f"slices of messages are processed in host memory, and backend.kind is "
-            f"{spec.backend.kind!r}",
-            hint='set overlap = false, or backend.kind = "numpy"',
+        _refuse_servers("backend.kind", spec.backend.kind, "messages on a GPU are not cut")
+    if column_codec(spec.compression) is None:
+        _refuse_servers(
+            "compression.kind",
+            spec.compression.kind,
+            "its messages cannot be cut by columns",
+            'use "none" or "cast", or give "qsgd" or "sign" a bucket',
         )
+    if spec.coding.message_parts > 1:
+        _refuse_servers("coding.kind", spec.coding.kind, "its messages are complex vectors")
+    for key, component in _on_servers(spec):
+        if not isinstance(component, WorksOnColumns):
+            _refuse_servers(key, component.kind, "it does not declare works_on_columns")
+
+
+def _on_servers(spec: Spec) -> Iterator[tuple[str, Any]]:
+    """Yield the components that work on messages, by their keys."""
+    for name, pipeline in (("aggregation", spec.aggregation), ("fallback", spec.fallback)):
+        if pipeline is not None:
+            yield f"{name}.kind", pipeline.rule
+            yield from ((f"{name}.pre", stage) for stage in pipeline.pre)
+    if isinstance(spec.coding, DecodingCode):
+        yield "coding.kind", spec.coding
+    if isinstance(spec.attack, OmniscientAttack):
+        yield "attack.kind", spec.attack
+
+
+def _refuse_servers(key: str, kind: str, why: str, hint: str = "") -> None:
+    raise SpecError(
+        "server.ranks",
+        f"must be 1 with {key} = {kind!r}: {why}",
+        hint=hint or "leave server.ranks out",
+    )
 
 
 def _check_transfers(spec: Spec) -> None:

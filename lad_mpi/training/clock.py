@@ -29,18 +29,16 @@ class Phase(IntEnum):
     AGGREGATE = 8
     UPDATE = 9
     EVALUATE = 10
-    OVERLAPPED = 11
 
 
 #: Names of the phases, in the order of the log.
 PHASE_NAMES = [phase.name.lower() for phase in Phase]
 
-#: Phases that count as training time. Attacks and evaluation exist only in an experiment, and
-#: overlapped time is counted in other phases already.
+#: Phases that count as training time. Attacks and evaluation exist only in an experiment.
 TRAINING_PHASES = [
     phase.name.lower()
     for phase in Phase
-    if phase not in {Phase.ATTACK, Phase.SIMULATE, Phase.EVALUATE, Phase.OVERLAPPED}
+    if phase not in {Phase.ATTACK, Phase.SIMULATE, Phase.EVALUATE}
 ]
 
 _DEVICE_PHASES = (Phase.COMPUTE, Phase.ENCODE, Phase.ATTACK, Phase.PACK)
@@ -50,7 +48,6 @@ _SERVER_PHASES = (
     Phase.AGGREGATE,
     Phase.UPDATE,
     Phase.EVALUATE,
-    Phase.OVERLAPPED,
 )
 
 
@@ -64,7 +61,7 @@ class Clock:
     ----------
     capacity : int
         Maximum number of iterations between two flushes.
-    is_server, hosts_devices : bool
+    serves, hosts_devices : bool
         Role of the rank. Phases that it never enters are NaN.
     synchronize : callable
         Waits for the GPU; called at the start and end of every phase.
@@ -79,12 +76,12 @@ class Clock:
         self,
         capacity: int,
         *,
-        is_server: bool,
+        serves: bool,
         hosts_devices: bool,
         synchronize: Callable[[], None],
     ) -> None:
         self._empty = np.zeros(len(Phase))
-        if not is_server:
+        if not serves:
             self._empty[list(_SERVER_PHASES)] = np.nan
         if not hosts_devices:
             self._empty[list(_DEVICE_PHASES)] = np.nan
@@ -95,10 +92,6 @@ class Clock:
     def __call__(self, phase: Phase) -> _Span:
         """Return a context manager that times a phase."""
         return self._spans[phase]
-
-    def add(self, phase: Phase, seconds: float) -> None:
-        """Add seconds to a phase of the current iteration."""
-        self._row[phase] += seconds
 
     def commit(self, slot: int) -> None:
         """Store the current iteration in row ``slot`` of ``table`` and start the next one."""

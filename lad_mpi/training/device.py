@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Numbers that are worked on at once: subsets that are looked up, and values of vectors.
 _AT_ONCE = 2**16
+#: Numbers that are copied for an attack at once.
+_MOST_COPIED = 2**20
 
 
 class DeviceBlock:
@@ -30,6 +32,8 @@ class DeviceBlock:
     ----------
     setup : Setup
         The run on this rank, which hosts at least one device.
+    slots : array of uint8, shape (devices of the block, slot_bytes)
+        Receives the messages. Vectors are computed there if the codec does not change them.
 
     Attributes
     ----------
@@ -39,14 +43,18 @@ class DeviceBlock:
         Byzantine devices. ``"momentum"`` is the device momentum. Zeros at the start.
     """
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, slots: Array) -> None:
         self._setup = setup
+        self._slots = slots
         self._first, self._count = setup.layout.block(setup.link.rank)
         self._own = slice(self._first, self._first + self._count)
         dimension = setup.dimension
         shape = (self._count, setup.message_dimension)
         xp, dtype = setup.backend.xp, setup.backend.dtype
-        self._coded: Array = xp.empty(shape, dtype=dtype)
+        self._in_place = setup.messages.in_place
+        self._coded: Array = (
+            setup.messages.vectors(slots) if self._in_place else xp.empty(shape, dtype=dtype)
+        )
         # A message has one vector, or a real and an imaginary vector.
         self._parts = [
             self._coded[:, start : start + dimension] for start in range(0, shape[1], dimension)
@@ -168,15 +176,19 @@ class DeviceBlock:
         attack = self._attack
         if attack is None:
             return
-        rows = self._byzantine - self._first
-        coded[rows] = attack.corrupt(coded[rows], self._context(iteration))
+        # A few devices at a time, because an attack makes a copy.
+        step = max(1, _MOST_COPIED // coded.shape[1])
+        for start in range(0, len(self._byzantine), step):
+            devices = self._byzantine[start : start + step]
+            rows = devices - self._first
+            coded[rows] = attack.corrupt(coded[rows], self._context(iteration, devices))
 
-    def pack(self, coded: Array, iteration: int, slots: Array) -> None:
-        """Compress the vectors and write one message per device."""
-        setup = self._setup
+    def pack(self, coded: Array, iteration: int) -> None:
+        """Compress the vectors and write the messages of each device."""
+        setup, slots = self._setup, self._slots
         channel = setup.channel(iteration, self._first, self._count)
         if RESIDUALS not in self.state:
-            setup.packing.pack(coded, channel, slots)
+            setup.packing.pack(None if self._in_place else coded, channel, slots)
             return
         corrected = correct(coded, self.state[RESIDUALS])
         setup.packing.pack(corrected, channel, slots)
@@ -185,25 +197,28 @@ class DeviceBlock:
         # Byzantine devices do not use error feedback.
         self.state[RESIDUALS][self._byzantine - self._first] = 0
 
-    def tamper(self, slots: Array, iteration: int) -> None:
+    def tamper(self, iteration: int) -> None:
         """Replace the bytes of messages of Byzantine devices, in place."""
         if self._tampering is None:
             return
+        slots, messages = self._slots, self._setup.messages
         rows = self._byzantine - self._first
-        valid = to_host(slots[rows])
-        tampered = self._tampering.tamper(
-            valid, self._setup.messages, self._context(iteration, self._previous)
-        )
-        slots[rows] = namespace(slots).asarray(tampered)
+        channel = self._setup.channel(iteration, self._first, self._count, rows)
+        valid = messages.joined(to_host(slots[rows]), channel)
+        context = self._context(iteration, self._byzantine, self._previous)
+        tampered = self._tampering.tamper(valid, messages, context)
+        slots[rows] = namespace(slots).asarray(messages.cut(tampered, channel))
         self._previous = valid
 
-    def _context(self, iteration: int, previous: HostBytes | None = None) -> AttackContext:
-        devices = self._setup.spec.devices
+    def _context(
+        self, iteration: int, devices: HostInts, previous: HostBytes | None = None
+    ) -> AttackContext:
+        chosen = self._setup.spec.devices
         return AttackContext(
             self._setup.streams,
             iteration,
-            self._byzantine,
-            devices.count,
-            devices.byzantine,
+            devices,
+            chosen.count,
+            chosen.byzantine,
             previous,
         )

@@ -10,7 +10,7 @@ import numpy as np
 
 from lad_mpi.arrays import to_host
 from lad_mpi.coding import DispersionCode
-from lad_mpi.metrics import dispersion, distance, names, norm
+from lad_mpi.metrics import distance, names, norm
 from lad_mpi.metrics.moments import Moments, node_moments, own_nodes, root_moments
 from lad_mpi.theory import sampled_dispersion
 from lad_mpi.training.server import diverged
@@ -19,6 +19,7 @@ from lad_mpi.training.setup import RESIDUALS
 if TYPE_CHECKING:
     from lad_mpi.spec import Spec
     from lad_mpi.training.objective import Objective
+    from lad_mpi.training.server import Measured
     from lad_mpi.training.setup import Setup
     from lad_mpi.types import Array, HostFloats, Metric
 
@@ -247,9 +248,7 @@ class Evaluator:
         self._prediction = dispersion_prediction(setup)
         self._delta = setup.spec.compression.delta(setup.dimension)
 
-    def at_step(
-        self, messages: Array, estimate: Array, model: Array, evaluated: Evaluated
-    ) -> dict[str, float]:
+    def at_step(self, measured: Measured, model: Array, evaluated: Evaluated) -> dict[str, float]:
         """Return the metrics of an iteration, at the model before its update.
 
         Raises
@@ -257,12 +256,11 @@ class Evaluator:
         RunFailedError
             A metric is infinite, or the loss is NaN.
         """
-        honest = messages[self._setup.honest]
         metrics = {
             **self._at_point(model, evaluated),
-            names.AGGREGATION_ERROR: distance(estimate, evaluated.gradient),
+            names.AGGREGATION_ERROR: distance(measured.estimate, evaluated.gradient),
             names.BETA_SQUARED: evaluated.beta_squared,
-            names.HONEST_DISPERSION: dispersion(honest),
+            names.HONEST_DISPERSION: measured.dispersion,
             names.HONEST_DISPERSION_PREDICTED: self._predicted(evaluated),
         }
         return _checked(metrics)

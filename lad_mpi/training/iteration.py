@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -9,17 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lad_mpi.arrays import copy_array, to_host
+from lad_mpi.errors import RunFailedError
 from lad_mpi.training.checkpoint import ArrayLayout
 from lad_mpi.training.clock import Clock, Phase
 from lad_mpi.training.device import DeviceBlock
 from lad_mpi.training.evaluate import Evaluated, EvaluationShare
-from lad_mpi.training.overlap import gather_in_slices
 from lad_mpi.training.server import RULE_STATE, Server, count_refusals
-from lad_mpi.transport import EmulatedExchange
+from lad_mpi.transport import Downlink, EmulatedExchange, Slots
 from lad_mpi.types import COMMAND_BYTES, broadcast_bytes
 
 if TYPE_CHECKING:
     from lad_mpi.training.checkpoint import Checkpoint
+    from lad_mpi.training.server import Measured
     from lad_mpi.training.setup import Setup
     from lad_mpi.transport import Exchange
     from lad_mpi.types import Array, HostFloats, HostInts
@@ -37,28 +39,27 @@ class Command(IntEnum):
     FLUSH = 2
     CHECKPOINT = 3
     EVALUATE = 4
+    EVALUATE_UPDATED = 5
+
+
+#: Commands with which the model is sent, since it has changed.
+_WITH_MODEL = (Command.CONTINUE, Command.EVALUATE_UPDATED)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """The server's data of one iteration, before the update.
+    """The first server's data of one iteration, before the update.
 
     Parameters
     ----------
-    model : array, shape (Q,)
-        The model x, as broadcast.
-    messages : array, shape (N, Q)
-        The messages; rows of refused messages are zero.
-    estimate : array, shape (Q,)
-        The aggregate ĝ.
     refusals : ndarray of int64, shape (reasons,)
         Number of messages per :class:`~lad_mpi.compression.Rejection`.
+    measured : Measured or None
+        What was measured, if the iteration is evaluated.
     """
 
-    model: Array
-    messages: Array
-    estimate: Array
     refusals: HostInts
+    measured: Measured | None
 
 
 class Loop:
@@ -78,7 +79,7 @@ class Loop:
     setup, exchange, clock
         The run, its planned collectives and this rank's clock.
     server : Server or None
-        The server on rank 0; None on other ranks.
+        The server on ranks that receive messages; None on others.
     capacity : int
         Maximum number of iterations between two flushes.
     done : int
@@ -95,20 +96,22 @@ class Loop:
         self.pending = 0
         self.clock = Clock(
             self.capacity,
-            is_server=link.is_server,
-            hosts_devices=link.hosts_devices,
+            serves=setup.received is not None,
+            hosts_devices=setup.hosts_devices,
             synchronize=setup.backend.synchronize,
         )
         # Allocate all memory here, where the ranks can still agree to fail if one runs out of it.
-        self._devices = DeviceBlock(setup) if link.hosts_devices else None
-        self.server = Server(setup) if link.is_server else None
+        self.exchange = _plan(setup)
+        self._devices = DeviceBlock(setup, self.exchange.uplink) if setup.hosts_devices else None
+        self.server = Server(setup) if setup.received is not None else None
         self._evaluation = EvaluationShare(setup)
         self._last = 0
         shape = (link.size, *self.clock.table.shape)
         self._seconds = np.empty(shape) if self._devices is None else None
-        messages = setup.layout.num_devices if link.is_server else setup.layout.block(link.rank)[1]
-        setup.packing.reserve(messages, slots_on_host=not setup.sends_from_gpu)
-        self.exchange = _plan(setup)
+        on_host = not setup.sends_from_gpu
+        setup.packing.reserve(setup.layout.block(link.rank)[1], slots_on_host=on_host)
+        if setup.unpacking is not None:
+            setup.unpacking.reserve(setup.layout.num_devices, slots_on_host=on_host)
 
     def close(self) -> None:
         """Free what the planned collectives hold in the MPI library."""
@@ -122,7 +125,7 @@ class Loop:
         command : Command
             The server's command. Unless it is CONTINUE, there was no iteration.
         step : Step or None
-            The data of the iteration on the server; None on other ranks.
+            The data of the iteration on a server; None on other ranks.
 
         Raises
         ------
@@ -135,7 +138,7 @@ class Loop:
             command = self.announce(Command.CONTINUE)
             if command != Command.CONTINUE:
                 return command, None
-            model = setup.backend.asarray(self._downlink_model()) if devices is not None else None
+            model = self.model if devices is not None else None
         self._last = iteration
 
         if devices is not None and model is not None:
@@ -143,74 +146,93 @@ class Loop:
             with clock(Phase.ATTACK):
                 devices.attack(coded, iteration)
             with clock(Phase.PACK):
-                devices.pack(coded, iteration, exchange.uplink)
+                devices.pack(coded, iteration)
             with clock(Phase.ATTACK):
-                devices.tamper(exchange.uplink, iteration)
+                devices.tamper(iteration)
 
-        begun = None
-        if setup.slices:
-            received = gather_in_slices(iteration, setup, exchange, clock, server)
-            if server is None or received is None:
-                return command, None
-            messages, rejections, begun = received
-        else:
-            # MPI does not wait for the GPU. The clock has done so at the end of PACK.
-            with clock(Phase.GATHER):
-                exchange.gather()
-            if server is None or exchange.inbox is None:
-                return command, None
-            with clock(Phase.UNPACK):
-                messages, rejections = server.receive(exchange.inbox, iteration)
+        # MPI does not wait for the GPU. The clock has done so at the end of PACK.
+        with clock(Phase.GATHER):
+            exchange.gather()
+        if server is None or exchange.inbox is None:
+            return command, None
+        with clock(Phase.UNPACK):
+            messages, rejections = server.receive(exchange.inbox, iteration)
         with clock(Phase.SIMULATE):
             server.simulate(messages, rejections, iteration)
         with clock(Phase.AGGREGATE):
-            estimate = server.aggregate(messages, iteration, begun)
-        before = server.model.copy()
+            estimate = server.aggregate(messages, iteration)
+        measured = None
+        if setup.is_evaluated(iteration):
+            with clock(Phase.EVALUATE):
+                measured = server.measure(messages, estimate)
         with clock(Phase.UPDATE):
             server.update(estimate, iteration)
         server.check_finite(iteration)
-        return command, Step(before, messages, estimate, count_refusals(rejections))
+        return command, Step(count_refusals(rejections), measured)
 
-    def announce(self, command: Command, model: Array | None = None) -> Command:
-        """Broadcast a command and a model, by default the server's; return the command."""
+    def announce(self, command: Command) -> Command:
+        """Broadcast the first server's command, with the model if it has changed."""
         word = self.exchange.downlink[:COMMAND_BYTES].view(np.int64)
-        if self.server is not None:
+        several = len(self.setup.messages.parts) > 1
+        if self.setup.link.is_server:
             word[0] = int(command)
-            copy_array(self.server.model if model is None else model, self._downlink_model())
+            if not several and command in _WITH_MODEL:
+                self._put_model()
         self.setup.backend.synchronize()
-        self.exchange.broadcast()
-        return Command(int(word[0]))
+        self.exchange.announce()
+        command = Command(int(word[0]))
+        if several and command in _WITH_MODEL:
+            self._put_model()
+            self.exchange.spread()
+        return command
 
     def follow(self) -> None:
-        """Follow the server's commands until it stops the run; on all other ranks."""
+        """Follow the first server's commands until it stops the run; on all other ranks."""
         command = Command.CONTINUE
-        # The server refuses messages with values that overflow, and ends the run.
+        # The servers refuse messages with values that overflow, and end the run.
         with np.errstate(over="ignore", invalid="ignore"):
             while command != Command.STOP:
-                command, _ = self.iterate()
+                # The first server fails for the same reason, and says so.
+                with contextlib.suppress(RunFailedError):
+                    command, _ = self.iterate()
                 if command == Command.CONTINUE:
                     self.commit()
-                elif command == Command.EVALUATE:
+                elif command in {Command.EVALUATE, Command.EVALUATE_UPDATED}:
                     self._evaluate()
                 else:
                     self._hand_over()
                     if command == Command.CHECKPOINT:
+                        if self.server is not None:
+                            self.server.collect_state()
                         self._gather_states({})
 
-    def evaluate(self, model: Array) -> Evaluated:
-        """Evaluate a model on all ranks, with the batches of the last iteration; on the server.
+    @property
+    def model(self) -> Array:
+        """The model that was sent last, on all ranks."""
+        return self.setup.backend.asarray(self._downlink_model())
 
-        The server evaluates a small model alone.
+    def evaluate(self, *, updated: bool) -> Evaluated:
+        """Evaluate the model on all ranks, with the batches of the last iteration.
+
+        The first server calls this. It evaluates a small model alone.
+
+        Parameters
+        ----------
+        updated : bool
+            Whether to send the model first, because it has changed.
         """
+        command = Command.EVALUATE_UPDATED if updated else Command.EVALUATE
         if self.setup.is_small:
-            evaluated = self._evaluation.evaluate(model, self._last)
+            if updated:
+                self._put_model()
+            evaluated = self._evaluate()
         else:
             # Allocate before the broadcast: if memory runs out, no rank waits in a collective.
             room = self._evaluation.room()
-            self.announce(Command.EVALUATE, model)
+            self.announce(command)
             evaluated = self._evaluate(room)
         if evaluated is None:
-            raise RuntimeError("only the server evaluates")
+            raise RuntimeError("only the first server evaluates")
         return evaluated
 
     def commit(self) -> None:
@@ -251,18 +273,22 @@ class Loop:
             shape = (setup.layout.num_devices, setup.message_dimension)
             room = {name: np.empty(shape, setup.backend.dtype) for name in setup.device_states}
         seconds = self.collect(Command.CHECKPOINT)
-        arrays = {name: to_host(array) for name, array in self.server.state.items()}
-        return seconds, {**arrays, **self._gather_states(room)}
+        return seconds, {**self.server.collect_state(), **self._gather_states(room)}
 
     @property
     def layouts(self) -> dict[str, ArrayLayout]:
         """Layout of each array in the checkpoints of the run, by name; on the server."""
         setup = self.setup
         dtype, rows = setup.backend.dtype, (setup.layout.num_devices, setup.message_dimension)
-        state = {} if self.server is None else self.server.state
+        if self.server is None:
+            raise RuntimeError("only a server has a state")
+        state = self.server.state
         return {
             RULE_STATE: ArrayLayout((setup.dimension,), dtype, required=False),
-            **{name: ArrayLayout(array.shape, array.dtype) for name, array in state.items()},
+            **{
+                name: ArrayLayout(self.server.shape_of(array), array.dtype)
+                for name, array in state.items()
+            },
             **{_DEVICES + name: ArrayLayout(rows, dtype) for name in setup.device_states},
         }
 
@@ -272,8 +298,18 @@ class Loop:
         self.done = iterations
         if iterations == 0:
             return
-        if self.server is not None and checkpoint is not None:
-            self.server.restore(checkpoint.arrays)
+        if self.server is not None:
+            arrays = None
+            if checkpoint is not None:
+                arrays = {
+                    name: array
+                    for name, array in checkpoint.arrays.items()
+                    if not name.startswith(_DEVICES)
+                }
+            if setup.servers is not None:
+                arrays = setup.servers.share_arrays(arrays)
+            if arrays is not None:
+                self.server.restore(arrays)
         for name in setup.device_states:
             own = setup.link.scatter_rows(
                 setup.layout,
@@ -287,13 +323,19 @@ class Loop:
     def _downlink_model(self) -> Array:
         return self.exchange.downlink[COMMAND_BYTES:].view(self.setup.backend.dtype)
 
+    def _put_model(self) -> None:
+        """Write this server's columns of the model into the broadcast."""
+        if self.server is not None:
+            own = self.setup.own_columns
+            columns = slice(None) if own is None else own.columns
+            copy_array(self.server.model, self._downlink_model()[columns])
+
     def _hand_over(self) -> HostFloats | None:
         self.pending = 0
         return self.setup.link.collect(self.clock.table, self._seconds)
 
     def _evaluate(self, room: HostFloats | None = None) -> Evaluated | None:
-        model = self.setup.backend.asarray(self._downlink_model())
-        return self._evaluation.evaluate(model, self._last, room)
+        return self._evaluation.evaluate(self.model, self._last, room)
 
     def _gather_states(self, room: dict[str, HostFloats]) -> dict[str, HostFloats]:
         setup = self.setup
@@ -314,13 +356,33 @@ def _plan(setup: Setup) -> Exchange:
     """Allocate the buffers of the two collectives and plan them."""
     spec, link, backend = setup.spec, setup.link, setup.backend
     allocate = backend.xp.zeros if setup.sends_from_gpu else backend.host_buffer
+    messages, received = setup.messages, setup.received
+    itemsize = backend.dtype.itemsize
+    downlink = Downlink(
+        broadcast_bytes(setup.dimension, itemsize),
+        tuple(
+            slice(
+                broadcast_bytes(part.columns.start, itemsize),
+                broadcast_bytes(part.columns.stop, itemsize),
+            )
+            for part in messages.parts
+        ),
+    )
     exchange = link.plan(
         setup.layout,
-        setup.messages.slot_bytes,
-        broadcast_bytes(setup.dimension, backend.dtype.itemsize),
+        Slots(messages.slot_bytes, tuple(part.blocks for part in messages.parts)),
+        None if received is None else Slots(received.slot_bytes, (received.parts[0].blocks,)),
+        downlink,
         lambda shape: allocate(shape, "uint8"),
     )
     network = spec.network.emulate
     if network is None:
         return exchange
-    return EmulatedExchange(exchange, network, spec.devices.count, meet=link.meet)
+    return EmulatedExchange(
+        exchange,
+        network,
+        spec.devices.count,
+        message_bytes=max(part.num_bytes for part in messages.parts),
+        num_servers=len(messages.parts),
+        meet=link.meet,
+    )

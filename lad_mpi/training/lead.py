@@ -140,7 +140,7 @@ class _Launch:
             loop.capacity,
             loop.done,
             metrics,
-            uplink_bytes=self._spec.devices.count * loop.setup.messages.slot_bytes,
+            uplink_bytes=self._spec.devices.count * loop.setup.messages.message_bytes,
             downlink_bytes=loop.exchange.downlink.nbytes,
         )
         self._checkpoints = Checkpoints(log.path)
@@ -191,10 +191,9 @@ class _Launch:
         """Evaluate the final model; return None if iterations are left to do."""
         if self._loop.done < self._spec.iterations:
             return None
-        model = self._server.model
-        return FinalState(
-            to_host(model), self._evaluator.at_model(model, self._loop.evaluate(model))
-        )
+        evaluated = self._loop.evaluate(updated=True)
+        model = self._loop.model
+        return FinalState(to_host(model).copy(), self._evaluator.at_model(model, evaluated))
 
     def finish(self, interrupt: InterruptRequest, state: FinalState | None) -> Outcome:
         """Close the log with the outcome."""
@@ -219,12 +218,11 @@ class _Launch:
         )
 
     def _evaluate(self, step: Step) -> dict[str, float]:
-        done, spec = self._loop.done, self._spec
-        if done % self._loop.setup.evaluate_every and done + 1 < spec.iterations:
+        if step.measured is None:
             return {}
         with self._loop.clock(Phase.EVALUATE):
-            evaluated = self._loop.evaluate(step.model)
-            return self._evaluator.at_step(step.messages, step.estimate, step.model, evaluated)
+            evaluated = self._loop.evaluate(updated=False)
+            return self._evaluator.at_step(step.measured, self._loop.model, evaluated)
 
 
 def _open_log(

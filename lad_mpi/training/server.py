@@ -4,42 +4,66 @@ from __future__ import annotations
 
 import contextlib
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lad_mpi.arrays import to_host
 from lad_mpi.attacks import AttackContext, OmniscientAttack, StatefulAttack
 from lad_mpi.coding import Decoded, DecodeStatus, DecodingCode
+from lad_mpi.columns import agreed, shared_columns
 from lad_mpi.compression import Rejection
 from lad_mpi.errors import ParameterError, RunFailedError
-from lad_mpi.wire import ArrivingMessages
+from lad_mpi.metrics import dispersion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from lad_mpi.aggregation import Arriving, Pipeline
+    from lad_mpi.aggregation import Pipeline
     from lad_mpi.training.setup import Setup
-    from lad_mpi.types import Array, HostBytes, HostFloats, HostInts, Metric
+    from lad_mpi.types import Array, HostFloats, HostInts, Metric
 
 
 #: Names in the server's state: that of a stateful rule, and prefixes of others.
 RULE_STATE = "rule/state"
 _OPTIMIZER, _ATTACK = "optimizer/", "attack/"
 _DISPERSION = "evaluation/dispersion"
+#: Numbers of crafted vectors that are packed at once.
+_MOST_PACKED = 2**20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """What the servers measure for an evaluation.
+
+    Parameters
+    ----------
+    estimate : array, shape (Q,)
+        The aggregate ĝ.
+    dispersion : float
+        Of the honest messages.
+    """
+
+    estimate: Array
+    dispersion: float
 
 
 class Server:
     """Holds the model, validates and aggregates messages, and updates the model.
 
+    With several servers, each holds a range of columns of everything. All of them make the
+    same calls. Their decisions are the same, because they come from numbers that they agree on.
+
     Parameters
     ----------
     setup : Setup
-        The run on rank 0.
+        The run on a rank that receives messages.
 
     Attributes
     ----------
-    model : array, shape (Q,)
-        The model x, in the backend's memory.
+    model : array, shape (q,)
+        This server's columns of the model x, in the backend's memory.
     expected_dispersion : ndarray of float64, shape (1,)
         Expected dispersion of the honest messages of the last evaluated iteration.
     decoder_status : DecodeStatus
@@ -53,17 +77,22 @@ class Server:
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
-        self.model: Array = setup.objective.initial_model(setup.streams)
+        if setup.unpacking is None:
+            raise RuntimeError("a server receives messages")
+        self._unpacking = setup.unpacking
+        self._own = setup.own_columns
+        whole = setup.objective.initial_model(setup.streams)
+        self.model: Array = whole if self._own is None else whole[self._own.columns].copy()
         self.decoder_status = DecodeStatus.NOT_USED
         self._rule_state: Array | None = None
         self.expected_dispersion: Array = np.zeros(1)
-        self._arrived: HostFloats | None = None
         # isinstance on a protocol costs more than a small rule, so check once.
         attack, code = setup.spec.attack, setup.spec.coding
         anyone = len(setup.byzantine) > 0
         self._attack = attack if isinstance(attack, OmniscientAttack) and anyone else None
         self._learning = attack if isinstance(attack, StatefulAttack) and anyone else None
-        message = setup.backend.xp.zeros(setup.message_dimension, dtype=setup.backend.dtype)
+        count = len(self.model) * setup.spec.coding.message_parts
+        message = setup.backend.xp.zeros(count, dtype=setup.backend.dtype)
         self._attack_state = {} if self._learning is None else self._learning.initial_state(message)
         self._updates = setup.spec.optimizer
         self._optimizer_state = self._updates.method.initial_state(self.model)
@@ -85,11 +114,13 @@ class Server:
         }
 
     def restore(self, arrays: Mapping[str, HostFloats]) -> None:
-        """Set the state from a checkpoint, as :attr:`state` names it."""
+        """Set the state from a checkpoint, as :meth:`collect_state` names it."""
         backend = self._setup.backend
 
         def copied(name: str) -> Array:
             array = arrays[name]
+            if self._own is not None and array.shape == (self._setup.dimension,):
+                array = array[self._own.columns]
             return backend.asarray(array, dtype=array.dtype).copy()
 
         self.model = copied("model")
@@ -97,6 +128,29 @@ class Server:
         self._attack_state = {name: copied(_ATTACK + name) for name in self._attack_state}
         self._rule_state = copied(RULE_STATE) if RULE_STATE in arrays else None
         self.expected_dispersion = np.array(arrays[_DISPERSION])
+
+    def shape_of(self, array: Array) -> tuple[int, ...]:
+        """Return the shape of an array of the state, with the columns of all servers."""
+        return (self._setup.dimension,) if self._is_by_columns(array) else array.shape
+
+    def collect_state(self) -> dict[str, HostFloats]:
+        """Return the state with the columns of all servers, on the first of them, by name."""
+        found = {name: self.joined(array) for name, array in self.state.items()}
+        return {name: to_host(array) for name, array in found.items() if array is not None}
+
+    def joined(self, array: Array) -> Array | None:
+        """Return an array with the columns of all servers, on the first; None on the others.
+
+        An array that is not by columns is returned as it is.
+        """
+        servers = self._setup.servers
+        if servers is None or not self._is_by_columns(array):
+            return array
+        counts = [part.columns.stop - part.columns.start for part in self._setup.messages.parts]
+        return servers.collect(array, counts)
+
+    def _is_by_columns(self, array: Array) -> bool:
+        return self._own is not None and array.shape == self.model.shape
 
     def receive(self, inbox: Array, iteration: int) -> tuple[Array, HostInts]:
         """Validate and unpack all messages; see :meth:`MessageFormat.unpack`.
@@ -108,38 +162,21 @@ class Server:
             not finite or exceeds the range of the codec, so the run has diverged.
         """
         channel = self._setup.channel(iteration, 0, len(inbox))
-        vectors, rejections = self._setup.packing.unpack(inbox, channel)
+        vectors, rejections = self._unpacking.unpack(inbox, channel)
+        rejections = self._agree(vectors, rejections)
         self.check_honest(rejections, iteration)
         return vectors, rejections
 
-    def arriving(
-        self, inbox: HostBytes, iteration: int
-    ) -> tuple[ArrivingMessages, Arriving | None]:
-        """Prepare to receive messages in slices, before they have arrived.
-
-        Returns
-        -------
-        messages : ArrivingMessages
-            Unpacks the messages as they arrive.
-        begun : Arriving or None
-            Aggregates the unpacked columns; None if aggregation needs whole messages.
-
-        Raises
-        ------
-        RunFailedError
-            A parameter of the rule does not fit the messages.
-        """
-        setup = self._setup
-        # A stateful rule may keep rows of the messages as its state, so do not reuse them.
-        if self._arrived is None or self._rule_state is not None:
-            self._arrived = np.empty((len(inbox), setup.message_dimension), setup.backend.dtype)
-        channel = setup.channel(iteration, 0, len(inbox))
-        messages = ArrivingMessages(setup.messages, inbox, channel, self._arrived)
-        rule = setup.spec.aggregation
-        if rule is None or self._attack is not None or self._decoder is not None:
-            return messages, None
-        with rule_errors_named():
-            return messages, rule.begin(messages.vectors)
+    def _agree(self, vectors: Array, rejections: HostInts) -> HostInts:
+        """Refuse a message as a whole if any server refuses its part, for the first reason."""
+        if self._own is None:
+            return rejections
+        found = np.concatenate(self._own.servers.exchange(rejections[None].astype(np.float64)))
+        reasons = found.astype(np.int64)
+        first: HostInts = reasons[(reasons != 0).argmax(axis=0), np.arange(len(rejections))]
+        if (first != rejections).any():
+            vectors[first != int(Rejection.NONE)] = 0
+        return first
 
     def check_honest(self, rejections: HostInts, iteration: int) -> None:
         """Raise if a message of an honest device is refused; see :meth:`receive`."""
@@ -177,19 +214,39 @@ class Server:
             aggregate=aggregate if setup.spec.coding.message_parts == 1 else None,
         )
         try:
-            if self._learning is not None:
-                crafted = self._learning.advance(honest, context, self._attack_state)
-            else:
-                crafted = attack.craft(honest, context)
+            with shared_columns(self._own):
+                if self._learning is not None:
+                    crafted = self._learning.advance(honest, context, self._attack_state)
+                else:
+                    crafted = attack.craft(honest, context)
         except ParameterError as error:
             raise RunFailedError(f"attack.{error}", hint=error.hint) from error
-        channel = setup.channel(iteration, 0, devices.count, setup.byzantine)
-        packing = setup.packing
-        slots = packing.new_slots(len(setup.byzantine))
-        packing.pack(crafted, channel, slots)
-        vectors[setup.byzantine], rejections[setup.byzantine] = packing.unpack(slots, channel)
+        self._transmit(crafted, vectors, rejections, iteration)
 
-    def aggregate(self, messages: Array, iteration: int, begun: Arriving | None = None) -> Array:
+    def _transmit(
+        self, crafted: Array, vectors: Array, rejections: HostInts, iteration: int
+    ) -> None:
+        """Pass crafted vectors through the codec and validation, a few at a time."""
+        setup = self._setup
+        step = max(1, _MOST_PACKED // crafted.shape[1])
+        refused = np.zeros_like(rejections)
+        for start in range(0, len(crafted), step):
+            devices = setup.byzantine[start : start + step]
+            channel = setup.channel(iteration, 0, setup.spec.devices.count, devices)
+            slots = self._unpacking.new_slots(len(devices))
+            self._unpacking.pack(crafted[start : start + step], channel, slots)
+            vectors[devices], refused[devices] = self._unpacking.unpack(slots, channel)
+        refused = self._agree(vectors, refused)
+        rejections[setup.byzantine] = refused[setup.byzantine]
+
+    def measure(self, messages: Array, estimate: Array) -> Measured | None:
+        """Return what evaluation needs, on the first server; None on the others."""
+        with shared_columns(self._own):
+            spread = dispersion(messages, self._setup.honest)
+        whole = self.joined(estimate)
+        return None if whole is None else Measured(whole, spread)
+
+    def aggregate(self, messages: Array, iteration: int) -> Array:
         """Estimate ∇F with the rule, or with the decoder and, if it fails, the fallback rule.
 
         Parameters
@@ -198,8 +255,6 @@ class Server:
             The validated messages.
         iteration : int
             Iteration t.
-        begun : Arriving, optional
-            The aggregation that :meth:`arriving` started for these messages.
 
         Returns
         -------
@@ -212,10 +267,13 @@ class Server:
             The decoder failed and there is no fallback, or a parameter of the rule does
             not fit the messages.
         """
-        spec = self._setup.spec
-        code = self._decoder
+        with shared_columns(self._own):
+            return self._aggregate(messages, iteration)
+
+    def _aggregate(self, messages: Array, iteration: int) -> Array:
+        spec, code = self._setup.spec, self._decoder
         if code is None:
-            return self._apply(spec.aggregation, messages, iteration, begun)
+            return self._apply(spec.aggregation, messages, iteration)
         decoded = self._decode(code, messages, iteration)
         self.decoder_status = decoded.status
         self.reported = self._nothing_reported()
@@ -250,7 +308,10 @@ class Server:
         RunFailedError
             A value of the model is not finite.
         """
-        if not bool(self._setup.backend.xp.isfinite(self.model).all()):
+        broken = not bool(self._setup.backend.xp.isfinite(self.model).all())
+        with shared_columns(self._own):
+            broken = bool(agreed(np.array([broken], dtype=np.float64))[0])
+        if broken:
             raise diverged(f"the model is not finite after iteration {iteration}")
 
     def _decode(self, code: DecodingCode, messages: Array, iteration: int) -> Decoded:
@@ -285,13 +346,7 @@ class Server:
                 state=self._rule_state,
             ).estimate
 
-    def _apply(
-        self,
-        rule: Pipeline | None,
-        messages: Array,
-        iteration: int,
-        begun: Arriving | None = None,
-    ) -> Array:
+    def _apply(self, rule: Pipeline | None, messages: Array, iteration: int) -> Array:
         if rule is None:
             raise RunFailedError("this run has neither a rule nor a decoder")
         with rule_errors_named():
@@ -300,8 +355,10 @@ class Server:
                 streams=self._setup.streams,
                 iteration=iteration,
                 state=self._rule_state,
-                begun=begun,
             )
+        if self._rule_state is not None and np.may_share_memory(self._rule_state, messages):
+            # The next messages arrive in the same memory.
+            self._rule_state = self._rule_state.copy()
         names = (metric.name for metric in rule.metrics)
         self.reported = dict(zip(names, reported, strict=True))
         return estimate

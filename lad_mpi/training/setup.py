@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lad_mpi.aggregation.columns import column_slices
 from lad_mpi.attacks import DataAttack
-from lad_mpi.compression import Channel, FeedbackCodec, GpuCodec
+from lad_mpi.columns import SharedColumns, server_ranges
+from lad_mpi.compression import Channel, FeedbackCodec, GpuCodec, column_codec
 from lad_mpi.errors import SpecError
 from lad_mpi.models import PenalizedModel
 from lad_mpi.rng import Purpose, Streams
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lad_mpi.coding import Assignment
     from lad_mpi.data import Dataset
     from lad_mpi.spec import Spec
-    from lad_mpi.transport import Link
+    from lad_mpi.transport import Link, ServerGroup
     from lad_mpi.types import HostInts
     from lad_mpi.wire import Packing
 
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 #: Names of what a device keeps between iterations.
 RESIDUALS, MOMENTUM = "residuals", "momentum"
 
-#: Nothing overlaps with the arrival of the first slice or the work on the last. With eight
-#: slices that is an eighth of each.
-_MOST_SLICES = 8
 #: Samples times parameters of a small model, and choices of the default of
 #: ``logging.evaluate_every`` for larger ones.
 _SMALL = 10**5
@@ -64,9 +61,13 @@ class Setup:
     data_digest, data_reading : str
         What identifies the data, and how they were read; empty if they were drawn.
     messages : MessageFormat
-        Size and layout of a message.
+        Size and layout of what a device sends.
+    received : MessageFormat or None
+        Size and layout of what this rank receives from a device as a server; None on others.
     packing : Packing
-        Packs and unpacks messages, on the host or on the GPU.
+        Packs and unpacks messages of this rank's devices, on the host or on the GPU.
+    servers : ServerGroup or None
+        The servers that share columns; None if there is one, and on other ranks.
     byzantine, honest : ndarray of int64, shapes (f,) and (H,)
         Device numbers, ascending.
     """
@@ -80,7 +81,9 @@ class Setup:
     data_digest: str
     data_reading: str
     messages: MessageFormat
+    received: MessageFormat | None
     packing: Packing
+    servers: ServerGroup | None
     byzantine: HostInts
     honest: HostInts
     _assignments: dict[int, Assignment] = field(default_factory=dict, repr=False)
@@ -94,6 +97,23 @@ class Setup:
                 self.spec.devices.count, self.spec.devices.num_byzantine, self.streams, key
             )
         return self._assignments[key]
+
+    @cached_property
+    def unpacking(self) -> Packing | None:
+        """What validates and unpacks received messages; None on ranks that receive none."""
+        return None if self.received is None else packing_for(self.received, self.backend)
+
+    @property
+    def hosts_devices(self) -> bool:
+        """Whether this rank hosts devices."""
+        return self.layout.block(self.link.rank)[1] > 0
+
+    @cached_property
+    def own_columns(self) -> SharedColumns | None:
+        """The columns of this server; None if it holds all."""
+        if self.servers is None or self.received is None:
+            return None
+        return SharedColumns(self.received.columns, self.dimension, self.servers)
 
     @property
     def dimension(self) -> int:
@@ -112,7 +132,12 @@ class Setup:
     def is_small(self) -> bool:
         """Whether evaluation takes less time than a collective."""
         samples = self.objective.num_samples + self.objective.num_test_samples
-        return samples * self.objective.dimension <= _SMALL
+        small = samples * self.objective.dimension <= _SMALL
+        return small and len(self.messages.parts) == 1
+
+    def is_evaluated(self, iteration: int) -> bool:
+        """Whether an iteration is evaluated: every few ones, and the last."""
+        return iteration % self.evaluate_every == 0 or iteration + 1 == self.spec.iterations
 
     @cached_property
     def evaluate_every(self) -> int:
@@ -157,19 +182,6 @@ class Setup:
             return False
         return self.link.size == 1 or self.spec.backend.gpu_transfers == "direct"
 
-    @cached_property
-    def slices(self) -> list[slice]:
-        """Column ranges in which messages are gathered; empty for a gather in one piece.
-
-        Short messages are gathered in one piece, because a slice has at least the number
-        of columns that rules process at a time.
-        """
-        if not (self.spec.overlap and self.messages.in_columns and self.backend.on_host):
-            return []
-        count, itemsize = self.spec.devices.count, self.backend.dtype.itemsize
-        slices = column_slices(count, self.message_dimension, itemsize, _MOST_SLICES)
-        return slices if len(slices) > 1 else []
-
     @property
     def message_dimension(self) -> int:
         """Number of values in a message before compression, Q or a multiple of it."""
@@ -185,7 +197,7 @@ def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
         The data cannot be read, the codec does not fit the dimension, or there are more
         ranks than work.
     """
-    layout = Layout(spec.devices.count, link.size)
+    layout = Layout(spec.devices.count, link.size, spec.server.ranks)
     streams = Streams(spec.seed)
     dataset = spec.data.load(
         spec.devices.count, streams, task=spec.model.task, has_bias=spec.model.has_bias
@@ -207,7 +219,15 @@ def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
     message_dimension = spec.coding.message_parts * objective.dimension
     check_dimension(spec, message_dimension)
     draw = streams.permutation(Purpose.BYZANTINE, 0, spec.devices.count)
-    messages = MessageFormat(spec.compression, message_dimension, backend.dtype)
+    ranges = _server_ranges(spec, message_dimension)
+    messages = MessageFormat(
+        spec.compression,
+        message_dimension,
+        backend.dtype,
+        ranges=ranges,
+        in_place=backend.on_host,
+    )
+    own = [number for number in layout.servers_of(link.rank) if number in ranges]
     setup = Setup(
         spec=spec,
         link=link,
@@ -218,12 +238,22 @@ def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
         data_digest=dataset.digest,
         data_reading=dataset.reading,
         messages=messages,
+        received=messages.only(own) if own else None,
         packing=packing_for(messages, backend),
+        servers=link.servers(len(ranges)) if len(ranges) > 1 else None,
         byzantine=np.sort(draw[: spec.devices.byzantine]),
         honest=np.sort(draw[spec.devices.byzantine :]),
     )
     warm_up(setup.packing, backend, setup.channel(0, 0, 1))
     return setup
+
+
+def _server_ranges(spec: Spec, dimension: int) -> dict[int, slice]:
+    """Return the columns of each server that holds any."""
+    codec = column_codec(spec.compression)
+    unit = 1 if codec is None or codec.column_unit is None else codec.column_unit
+    ranges = server_ranges(dimension, spec.server.ranks, unit)
+    return {number: part for number, part in enumerate(ranges) if part.start < part.stop}
 
 
 def _check_targets(corrupted: Any, dataset: Dataset) -> None:

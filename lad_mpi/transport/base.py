@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from lad_mpi.columns import Servers
 from lad_mpi.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,10 +20,10 @@ SERVER = 0
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Which rank hosts which devices.
+    """Which ranks are servers, and which rank hosts which devices.
 
-    Rank 0 is the server and hosts none. Ranks 1…P−1 host contiguous blocks, as even as
-    possible. A single rank is the server and hosts all devices.
+    Ranks 0 … S−1 are servers and host none. The others host contiguous blocks, as even as
+    possible. A single rank is all servers and hosts all devices.
 
     Parameters
     ----------
@@ -30,24 +31,44 @@ class Layout:
         N.
     num_ranks : int
         P.
+    num_servers : int
+        S.
 
     Raises
     ------
     UsageError
-        A rank would host no device.
+        A rank would host no device, or no rank would.
     """
 
     num_devices: int
     num_ranks: int
+    num_servers: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse ranks without devices."""
-        if self.num_ranks > self.num_devices + 1:
+        """Refuse ranks without devices, and devices without ranks."""
+        if self.num_ranks == 1:
+            return
+        hosts = self.num_ranks - self.num_servers
+        if hosts < 1:
             raise UsageError(
-                f"{self.num_ranks} ranks for a server and {self.num_devices} devices: "
-                f"{self.num_ranks - self.num_devices - 1} would have nothing to do",
-                hint=f"start at most {self.num_devices + 1} ranks, or increase devices.count",
+                f"{self.num_ranks} ranks for {self.num_servers} servers and devices: none would "
+                "host devices",
+                hint=f"start at least {self.num_servers + 1} ranks, or lower server.ranks",
             )
+        if hosts > self.num_devices:
+            servers = "a server" if self.num_servers == 1 else f"{self.num_servers} servers"
+            raise UsageError(
+                f"{self.num_ranks} ranks for {servers} and {self.num_devices} devices: "
+                f"{hosts - self.num_devices} would have nothing to do",
+                hint=f"start at most {self.num_devices + self.num_servers} ranks, or increase "
+                "devices.count",
+            )
+
+    def servers_of(self, rank: int) -> range:
+        """Return the servers that a rank is."""
+        if self.num_ranks == 1:
+            return range(self.num_servers)
+        return range(rank, min(rank + 1, self.num_servers))
 
     @property
     def counts(self) -> HostInts:
@@ -62,22 +83,46 @@ class Layout:
     def _bounds(self) -> HostInts:
         if self.num_ranks == 1:
             return np.array([0, self.num_devices], dtype=np.int64)
-        hosts = self.num_ranks - 1
+        hosts = self.num_ranks - self.num_servers
         bounds = np.arange(hosts + 1, dtype=np.int64) * self.num_devices // hosts
-        return np.concatenate([np.zeros(1, dtype=np.int64), bounds])
+        return np.concatenate([np.zeros(self.num_servers, dtype=np.int64), bounds])
 
 
-class SlicedGather(Protocol):
-    """A gather in progress; slices of the slots arrive in order."""
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """Where messages lie in the memory of a rank.
 
-    def wait(self, number: int) -> None:
-        """Wait until this slice and those before it are in the inbox."""
+    Parameters
+    ----------
+    slot_bytes : int
+        Bytes between two devices.
+    messages : tuple of tuple of slice
+        For each message in a slot, the bytes that it consists of.
+    """
 
-    def poll(self) -> bool:
-        """Let MPI move data; return whether the gather is still in progress."""
+    slot_bytes: int
+    messages: tuple[tuple[slice, ...], ...]
 
-    def finish(self) -> None:
-        """Wait until all slices are in the inbox, or, on other ranks, are sent."""
+    @classmethod
+    def of_one_message(cls, num_bytes: int) -> Slots:
+        """Return slots that consist of one message."""
+        return cls(num_bytes, ((slice(0, num_bytes),),))
+
+
+@dataclass(frozen=True, slots=True)
+class Downlink:
+    """The layout of the broadcast.
+
+    Parameters
+    ----------
+    num_bytes : int
+        Size of the command and the model.
+    parts : tuple of slice
+        The bytes of the model that each server sends, if there are several.
+    """
+
+    num_bytes: int
+    parts: tuple[slice, ...] = (slice(0),)
 
 
 class Exchange(Protocol):
@@ -88,38 +133,47 @@ class Exchange(Protocol):
 
     Attributes
     ----------
-    downlink : array of uint8, shape (downlink_bytes,)
-        The broadcast: sent by the server, received by the other ranks.
+    downlink : array of uint8, shape (downlink bytes,)
+        The broadcast: the command, then the model.
     uplink : array of uint8, shape (devices of this rank, slot_bytes)
         Messages of this rank's devices.
     inbox : array of uint8, shape (N, slot_bytes), or None
-        All messages in the order of devices, on the server; None elsewhere.
+        Messages to this server in the order of devices; None on other ranks.
     """
 
     downlink: Array
     uplink: Array
     inbox: Array | None
 
-    def broadcast(self) -> None:
-        """Send ``downlink`` from the server to all ranks."""
+    def announce(self) -> None:
+        """Send the command to all ranks; with a single server, the model as well."""
+
+    def spread(self) -> None:
+        """Send each server's part of the model to all ranks, if there are several servers."""
 
     def gather(self) -> None:
-        """Collect all ``uplink`` in the server's ``inbox``."""
-
-    def start_gather(self, edges: Sequence[int]) -> SlicedGather:
-        """Start to collect all ``uplink`` in the server's ``inbox``, slice by slice.
-
-        This replaces :meth:`gather`. It is one collective: all ranks start it with the same
-        edges, and finish it before the next collective.
-
-        Parameters
-        ----------
-        edges : sequence of int
-            Offsets of the slices in a slot, in bytes: ascending from 0 to ``slot_bytes``.
-        """
+        """Collect all ``uplink`` in the servers' ``inbox``."""
 
     def close(self) -> None:
         """Free the MPI datatypes."""
+
+
+class ServerGroup(Servers, Protocol):
+    """The servers that hold columns, as one of them sees them."""
+
+    def collect(self, own: HostFloats, counts: Sequence[int]) -> HostFloats | None:
+        """Join the servers' arrays on the first of them; None on the others.
+
+        Parameters
+        ----------
+        own : ndarray, shape (q,)
+            This server's columns.
+        counts : sequence of int
+            Number of columns of each server.
+        """
+
+    def share_arrays(self, arrays: dict[str, HostFloats] | None) -> dict[str, HostFloats]:
+        """Return the first server's arrays, by name, on all of them."""
 
 
 class Communicator(Protocol):
@@ -175,18 +229,15 @@ class Link(Protocol):
         """Whether this is rank 0."""
 
     @property
-    def hosts_devices(self) -> bool:
-        """Whether this rank hosts devices."""
-
-    @property
     def communicator(self) -> Communicator | None:
         """The communicator of all ranks, for benchmarks of MPI; None for one rank."""
 
     def plan(
         self,
         layout: Layout,
-        slot_bytes: int,
-        downlink_bytes: int,
+        sent: Slots,
+        received: Slots | None,
+        downlink: Downlink,
         allocate: Callable[[tuple[int, ...]], Array],
     ) -> Exchange:
         """Allocate the buffers of a run and plan its collectives.
@@ -194,13 +245,20 @@ class Link(Protocol):
         Parameters
         ----------
         layout : Layout
-            Which rank hosts which devices.
-        slot_bytes, downlink_bytes : int
-            Size of a message and of the broadcast.
+            Which ranks are servers, and which rank hosts which devices.
+        sent : Slots
+            The messages of a device, one to each server.
+        received : Slots or None
+            The message of a device to this server; None on other ranks.
+        downlink : Downlink
+            The broadcast.
         allocate : callable
             Takes a shape and returns an array of uint8, in host memory or, if the MPI
             library takes arrays of a GPU, in its memory.
         """
+
+    def servers(self, count: int) -> ServerGroup | None:
+        """Join the first ``count`` ranks; None on other ranks. All ranks call it."""
 
     def share(self, text: str) -> str:
         """Broadcast the server's text. For start-up, not for data."""

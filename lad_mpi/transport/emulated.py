@@ -7,21 +7,20 @@ slower, they do not wait.
 
 from __future__ import annotations
 
-import itertools
 import time
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from lad_mpi.types import COMMAND_BYTES
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from lad_mpi.network import Network
-    from lad_mpi.transport.base import Exchange, SlicedGather
+    from lad_mpi.transport.base import Exchange
 
 #: The system may wake a process this late, so it spins for the rest of a wait.
 _LATENESS_S = 200e-6
-#: How often a wait for the emulated gather polls the real one.
-_LOOK_EVERY_S = 1e-3
 
 
 class Timer:
@@ -63,6 +62,11 @@ class EmulatedExchange:
         The emulated network.
     num_devices : int
         N.
+    message_bytes : int
+        Size of the largest message to a server. Every server has a link of its own.
+    num_servers : int
+        S. The model takes as long to broadcast from several servers as from one, because
+        every device receives all of it.
     meet : callable
         Waits for all ranks, :meth:`~lad_mpi.transport.base.Link.meet`.
     timer : Timer, optional
@@ -80,83 +84,45 @@ class EmulatedExchange:
         network: Network,
         num_devices: int,
         *,
+        message_bytes: int,
+        num_servers: int,
         meet: Callable[[str], None],
         timer: Timer | None = None,
     ) -> None:
         self._exchange = exchange
-        self._network = network
-        self._num_devices = num_devices
         self._meet = meet
         self._timer = Timer() if timer is None else timer
         self.downlink = exchange.downlink
         self.uplink = exchange.uplink
         self.inbox = exchange.inbox
-        self._broadcast_s = network.broadcast_s(self.downlink.nbytes, num_devices)
-        self._gather_s = self._arrival_s(self.uplink.shape[1])
+        downlink_bytes = self.downlink.nbytes
+        self._announce_s = network.broadcast_s(
+            COMMAND_BYTES if num_servers > 1 else downlink_bytes, num_devices
+        )
+        self._spread_s = network.broadcast_s(downlink_bytes - COMMAND_BYTES, num_devices)
+        self._gather_s = network.gather_s(num_devices * message_bytes)
 
-    def broadcast(self) -> None:
-        """Send ``downlink`` from the server to all ranks."""
+    def announce(self) -> None:
+        """Send the command to all ranks, with the model of a single server."""
         self._meet("the broadcast of an iteration")
-        end_s = self._timer.clock() + self._broadcast_s
-        self._exchange.broadcast()
+        end_s = self._timer.clock() + self._announce_s
+        self._exchange.announce()
+        self._timer.until(end_s)
+
+    def spread(self) -> None:
+        """Send each server's part of the model to all ranks."""
+        end_s = self._timer.clock() + self._spread_s
+        self._exchange.spread()
         self._timer.until(end_s)
 
     def gather(self) -> None:
-        """Collect all ``uplink`` in the server's ``inbox``."""
-        # The server arrives long before the devices, which send their messages now.
+        """Collect all ``uplink`` in the servers' ``inbox``."""
+        # The servers arrive long before the devices, which send their messages now.
         self._meet("the gather of an iteration")
         end_s = self._timer.clock() + self._gather_s
         self._exchange.gather()
         self._timer.until(end_s)
 
-    def start_gather(self, edges: Sequence[int]) -> EmulatedSlices:
-        """Start to collect all ``uplink`` in the server's ``inbox``, slice by slice."""
-        self._meet("the gather of an iteration")
-        start_s = self._timer.clock()
-        arrivals_s = [start_s + self._arrival_s(stop) for _, stop in itertools.pairwise(edges)]
-        return EmulatedSlices(self._exchange.start_gather(edges), arrivals_s, self._timer)
-
     def close(self) -> None:
         """Free what the wrapped exchange holds."""
         self._exchange.close()
-
-    def _arrival_s(self, slot_bytes: int) -> float:
-        """Return the time in which the first ``slot_bytes`` of every slot reach the server."""
-        return self._network.gather_s(self._num_devices * slot_bytes)
-
-
-class EmulatedSlices:
-    """A gather in progress, whose slices arrive when the emulated network delivers them.
-
-    Parameters
-    ----------
-    gather : SlicedGather
-        Moves the bytes.
-    arrivals_s : sequence of float
-        Earliest arrival of each slice, ascending, by the timer's clock.
-    timer : Timer
-        Tells the time and waits.
-    """
-
-    def __init__(self, gather: SlicedGather, arrivals_s: Sequence[float], timer: Timer) -> None:
-        self._gather = gather
-        self._arrivals_s = arrivals_s
-        self._timer = timer
-
-    def wait(self, number: int) -> None:
-        """Wait until this slice and those before it are in the inbox."""
-        self._gather.wait(number)
-        # Polling keeps the real gather going meanwhile.
-        arrival_s, timer = self._arrivals_s[number], self._timer
-        while timer.clock() + _LOOK_EVERY_S < arrival_s and self._gather.poll():
-            timer.sleep(_LOOK_EVERY_S)
-        timer.until(arrival_s)
-
-    def poll(self) -> bool:
-        """Let MPI move data; return whether the gather is still in progress."""
-        return self._gather.poll() or self._timer.clock() < self._arrivals_s[-1]
-
-    def finish(self) -> None:
-        """Wait until all slices are in the inbox, or, on other ranks, are sent."""
-        self._gather.finish()
-        self._timer.until(self._arrivals_s[-1])

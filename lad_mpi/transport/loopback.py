@@ -8,24 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from lad_mpi.transport.base import Communicator, Layout
+    from lad_mpi.transport.base import Communicator, Downlink, Layout, Slots
     from lad_mpi.types import Array, HostFloats
-
-
-class Arrived:
-    """A gather that is complete from the start."""
-
-    def wait(self, number: int) -> None:
-        """Nothing to wait for."""
-
-    def poll(self) -> bool:
-        """Return False: the gather is complete."""
-        return False
-
-    def finish(self) -> None:
-        """Nothing to wait for."""
 
 
 class LoopbackExchange:
@@ -36,15 +22,14 @@ class LoopbackExchange:
         self.uplink = uplink
         self.inbox: Array | None = uplink
 
-    def broadcast(self) -> None:
+    def announce(self) -> None:
+        """Nothing to send: sender and receiver share the buffer."""
+
+    def spread(self) -> None:
         """Nothing to send: sender and receiver share the buffer."""
 
     def gather(self) -> None:
         """Nothing to send: sender and receiver share the buffer."""
-
-    def start_gather(self, edges: Sequence[int]) -> Arrived:  # noqa: ARG002
-        """Nothing to send: sender and receiver share the buffer."""
-        return Arrived()
 
     def close(self) -> None:
         """Nothing to free."""
@@ -64,20 +49,23 @@ class Loopback:
     rank: int = 0
     size: int = 1
     is_server: bool = True
-    hosts_devices: bool = True
     communicator: Communicator | None = None
 
     def plan(
         self,
         layout: Layout,
-        slot_bytes: int,
-        downlink_bytes: int,
+        sent: Slots,
+        received: Slots | None,  # noqa: ARG002
+        downlink: Downlink,
         allocate: Callable[[tuple[int, ...]], Array],
     ) -> LoopbackExchange:
         """Allocate the buffers of a run."""
         return LoopbackExchange(
-            allocate((downlink_bytes,)), allocate((layout.num_devices, slot_bytes))
+            allocate((downlink.num_bytes,)), allocate((layout.num_devices, sent.slot_bytes))
         )
+
+    def servers(self, count: int) -> None:
+        """There are no others."""
 
     def share(self, text: str) -> str:
         """Return the text."""

@@ -5,9 +5,7 @@ Importing it loads the MPI library; :func:`initialise` initialises it.
 
 from __future__ import annotations
 
-import itertools
-from collections import deque
-from functools import partial
+import json
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +16,7 @@ from lad_mpi.errors import ExitCode
 from lad_mpi.transport.base import SERVER, Layout
 from lad_mpi.transport.shared_memory import check_shared_memory
 from lad_mpi.transport.watchdog import Watchdog
+from lad_mpi.types import COMMAND_BYTES
 
 # MPI_Init may crash, so `initialise` checks shared memory first.
 mpi4py.rc(initialize=False, finalize=True)
@@ -26,34 +25,35 @@ from mpi4py import MPI  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lad_mpi.transport.base import Communicator
+    from lad_mpi.transport.base import Communicator, Downlink, Slots
     from lad_mpi.types import Array, HostBytes, HostFloats
 
 
+_BROADCAST = "the broadcast of an iteration"
+_SERVERS = "an exchange among servers"
 _THREAD_LEVELS = {
     "single": MPI.THREAD_SINGLE,
     "funneled": MPI.THREAD_FUNNELED,
     "serialized": MPI.THREAD_SERIALIZED,
     "multiple": MPI.THREAD_MULTIPLE,
 }
-#: Slices of a gather that the server requests at once, so that one arrives while another is used.
-_SLICES_AHEAD = 2
 
 
 class MpiExchange:
-    """One Bcast and one Gatherv over buffers that live as long as the run.
+    """The collectives of an iteration over buffers that live as long as the run.
 
-    A slot is one element of its own datatype, so counts stay small however large messages
-    are. A slice of a slot has a datatype of the slice's length and the slot's stride, so
-    slices need no copies.
+    A message is one element of its own datatype, so counts stay small however large messages
+    are, and nothing is copied to send a part of a slot. With several servers, each of them is
+    the root of a gather of its own, and all gathers are under way at once.
     """
 
     def __init__(
         self,
         comm: MPI.Intracomm,
         layout: Layout,
-        slot_bytes: int,
-        downlink: Array,
+        sent: Slots,
+        received: Slots | None,
+        downlink: Downlink,
         *,
         allocate: Callable[[tuple[int, ...]], Array],
         watchdog: Watchdog,
@@ -61,130 +61,123 @@ class MpiExchange:
         self._comm = comm
         self._watchdog = watchdog
         _, own = layout.block(comm.rank)
-        self.downlink = downlink
-        self.uplink = allocate((own, slot_bytes))
+        self.downlink = allocate((downlink.num_bytes,))
+        self.uplink = allocate((own, sent.slot_bytes))
         self.inbox: Array | None = None
-        if comm.rank == SERVER:
-            self.inbox = allocate((layout.num_devices, slot_bytes))
-        self._blocks = _blocks(layout)
-        self._slot = MPI.BYTE.Create_contiguous(slot_bytes).Commit()
-        self._slices: dict[tuple[int, ...], list[MPI.Datatype]] = {}
-        self._receive = None
-        if comm.rank == SERVER:
-            self._receive = [self.inbox, self._blocks, self._slot]
-        self._send = [self.uplink, own, self._slot]
+        receive = None
+        self._types = [_message_type(sent.slot_bytes, blocks) for blocks in sent.messages]
+        if received is not None:
+            self.inbox = allocate((layout.num_devices, received.slot_bytes))
+            self._types.append(_message_type(received.slot_bytes, received.messages[0]))
+            receive = [self.inbox, _blocks(layout), self._types[-1]]
         # With size and type given, mpi4py does not inspect the buffer at every call.
-        self._model = [downlink, downlink.size, MPI.BYTE]
+        self._gathers = [
+            ([self.uplink, own, kind], receive if server == comm.rank else None, server)
+            for server, kind in enumerate(self._types[: len(sent.messages)])
+        ]
+        first = downlink.num_bytes if len(downlink.parts) == 1 else COMMAND_BYTES
+        self._command = [self.downlink[:first], first, MPI.BYTE]
+        self._models = [
+            ([self.downlink[part], part.stop - part.start, MPI.BYTE], server)
+            for server, part in enumerate(downlink.parts)
+        ]
         self._bcast, self._gatherv = comm.Bcast, comm.Gatherv
 
-    def broadcast(self) -> None:
-        """Send ``downlink`` from the server to all ranks."""
+    def announce(self) -> None:
+        """Send the command to all ranks; with a single server, the model as well."""
         # Not `with self._watchdog(…)`: its calls take a fifth of a small broadcast.
         watchdog = self._watchdog
-        watchdog.place = "the broadcast of an iteration"
+        watchdog.place = _BROADCAST
         watchdog.since = monotonic()
         try:
-            self._bcast(self._model, SERVER)
+            self._bcast(self._command, SERVER)
         finally:
             watchdog.since = None
 
+    def spread(self) -> None:
+        """Send each server's part of the model to all ranks, if there are several servers."""
+        if len(self._models) > 1:
+            with self._watchdog(_BROADCAST):
+                MPI.Request.Waitall([self._comm.Ibcast(part, root) for part, root in self._models])
+
     def gather(self) -> None:
-        """Collect all ``uplink`` in the server's ``inbox``."""
+        """Collect all ``uplink`` in the servers' ``inbox``."""
         watchdog = self._watchdog
         watchdog.place = "the gather of an iteration"
         watchdog.since = monotonic()
         try:
-            self._gatherv(self._send, self._receive, SERVER)
+            if len(self._gathers) == 1:
+                self._gatherv(*self._gathers[0])
+            else:
+                MPI.Request.Waitall([self._comm.Igatherv(*one) for one in self._gathers])
         finally:
             watchdog.since = None
 
-    def start_gather(self, edges: Sequence[int]) -> PostedSlices:
-        """Begin to collect all ``uplink`` in the server's ``inbox``, slice by slice."""
-        key = tuple(edges)
-        types = self._slices.get(key)
-        if types is None:
-            types = [self._slice_type(a, b) for a, b in itertools.pairwise(key)]
-            self._slices[key] = types
-        return PostedSlices(
-            [partial(self._post, start, kind) for start, kind in zip(key, types, strict=False)],
-            ahead=_SLICES_AHEAD if self._comm.rank == SERVER else len(types),
-            watchdog=self._watchdog,
-        )
-
     def close(self) -> None:
-        """Free the types of slots and slices."""
-        self._slot.Free()
-        for kind in itertools.chain.from_iterable(self._slices.values()):
+        """Free the types of messages."""
+        for kind in self._types:
             kind.Free()
 
-    def _slice_type(self, start: int, stop: int) -> MPI.Datatype:
-        contiguous = MPI.BYTE.Create_contiguous(stop - start)
-        kind = contiguous.Create_resized(0, self.uplink.shape[1]).Commit()
-        contiguous.Free()
-        return kind
 
-    def _post(self, start: int, kind: MPI.Datatype) -> MPI.Request:
-        receive = None
-        if self.inbox is not None:
-            receive = [self.inbox.reshape(-1)[start:], self._blocks, kind]
-        count = len(self.uplink)
-        # A rank without devices has an empty buffer, which no slice can start in.
-        send = [self.uplink.reshape(-1)[start if count else 0 :], count, kind]
-        return self._comm.Igatherv(send, receive, root=SERVER)
+class MpiServers:
+    """The servers that hold columns, as one of them sees them."""
 
-
-class PostedSlices:
-    """A gather in slices, as a queue of non-blocking collectives.
-
-    Parameters
-    ----------
-    post : sequence of callable
-        Each starts the gather of one slice. They are called in order, on every rank.
-    ahead : int
-        Largest number of gathers in progress at once.
-    watchdog : Watchdog
-        Guards the waiting.
-    """
-
-    def __init__(
-        self, post: Sequence[Callable[[], MPI.Request]], *, ahead: int, watchdog: Watchdog
-    ) -> None:
-        self._waiting = deque(post)
-        self._under_way: deque[MPI.Request] = deque()
-        self._ahead = ahead
+    def __init__(self, comm: MPI.Intracomm, watchdog: Watchdog) -> None:
+        self._comm = comm
         self._watchdog = watchdog
-        self._count = len(post)
-        self._arrived = 0
-        self._begin()
 
-    def wait(self, number: int) -> None:
-        """Wait until this slice and those before it are in the inbox."""
-        if self._arrived > number:
-            return
-        with self._watchdog("the gather of an iteration"):
-            while self._arrived <= number:
-                self._under_way[0].Wait()
-                self._take()
+    def exchange(self, own: HostFloats) -> list[HostFloats]:
+        """Return every server's array; see :class:`lad_mpi.columns.Servers`."""
+        own = np.ascontiguousarray(own, dtype=np.float64)
+        counts = np.empty(self._comm.size, dtype=np.int64)
+        with self._watchdog(_SERVERS):
+            self._comm.Allgather(np.array([len(own)], dtype=np.int64), counts)
+            found = np.empty((int(counts.sum()), *own.shape[1:]))
+            sizes = (counts * (own.size // max(1, len(own)) or found[:1].size)).tolist()
+            self._comm.Allgatherv(own, [found, sizes])
+        return np.split(found, np.cumsum(counts)[:-1])
 
-    def poll(self) -> bool:
-        """Let MPI move data; return whether the gather is still in progress."""
-        # At most one slice: some libraries copy the data here, and would copy all of it.
-        if self._under_way and self._under_way[0].Test():
-            self._take()
-        return bool(self._under_way)
+    def collect(self, own: HostFloats, counts: Sequence[int]) -> HostFloats | None:
+        """Join the servers' arrays on the first of them; see :class:`ServerGroup`."""
+        own = np.ascontiguousarray(own)
+        item = MPI.BYTE.Create_contiguous(own.itemsize).Commit()
+        whole = np.empty(sum(counts), dtype=own.dtype) if self._comm.rank == SERVER else None
+        receive = None if whole is None else [whole, list(counts), item]
+        with self._watchdog(_SERVERS):
+            self._comm.Gatherv([own, len(own), item], receive, root=SERVER)
+        item.Free()
+        return whole
 
-    def finish(self) -> None:
-        """Wait until all slices are in the inbox, or, on other ranks, are sent."""
-        self.wait(self._count - 1)
+    def share_arrays(self, arrays: dict[str, HostFloats] | None) -> dict[str, HostFloats]:
+        """Return the first server's arrays on all of them; see :class:`ServerGroup`."""
+        shapes = {name: (a.shape, a.dtype.str) for name, a in (arrays or {}).items()}
+        found = {}
+        with self._watchdog(_SERVERS):
+            for name, (shape, dtype) in json.loads(_share(self._comm, json.dumps(shapes))).items():
+                array = np.empty(shape, dtype) if arrays is None else arrays[name]
+                found[name] = np.ascontiguousarray(array)
+                self._comm.Bcast([found[name], MPI.BYTE], root=SERVER)
+        return found
 
-    def _take(self) -> None:
-        self._under_way.popleft()
-        self._arrived += 1
-        self._begin()
 
-    def _begin(self) -> None:
-        while self._waiting and len(self._under_way) < self._ahead:
-            self._under_way.append(self._waiting.popleft()())
+def _message_type(slot_bytes: int, blocks: Sequence[slice]) -> MPI.Datatype:
+    """Return the type of a message in a slot; adjacent elements are a slot apart."""
+    sizes = [block.stop - block.start for block in blocks]
+    picked = MPI.BYTE.Create_hindexed(sizes, [block.start for block in blocks])
+    kind = picked.Create_resized(0, slot_bytes).Commit()
+    picked.Free()
+    return kind
+
+
+def _share(comm: MPI.Intracomm, text: str) -> str:
+    """Return the text of rank 0 on all ranks of a communicator."""
+    data = _encoded(text)
+    length = np.array([data.size], dtype=np.int64)
+    comm.Bcast(length, root=SERVER)
+    if comm.rank != SERVER:
+        data = np.empty(int(length[0]), dtype=np.uint8)
+    comm.Bcast(data, root=SERVER)
+    return _decoded(data)
 
 
 class MpiLink:
@@ -205,35 +198,37 @@ class MpiLink:
         self.size = self._comm.size
         self.library = library_version()
         self.is_server = self.rank == SERVER
-        self.hosts_devices = not self.is_server
         self.communicator: Communicator | None = self._comm
 
     def plan(
         self,
         layout: Layout,
-        slot_bytes: int,
-        downlink_bytes: int,
+        sent: Slots,
+        received: Slots | None,
+        downlink: Downlink,
         allocate: Callable[[tuple[int, ...]], Array],
     ) -> MpiExchange:
         """Allocate the buffers of a run and plan its collectives."""
         return MpiExchange(
             self._comm,
             layout,
-            slot_bytes,
-            allocate((downlink_bytes,)),
+            sent,
+            received,
+            downlink,
             allocate=allocate,
             watchdog=self._watchdog,
         )
 
+    def servers(self, count: int) -> MpiServers | None:
+        """Join the first ``count`` ranks; None on other ranks. All ranks call it."""
+        with self._watchdog("the start"):
+            comm: Any = self._comm.Split(0 if self.rank < count else MPI.UNDEFINED, self.rank)
+        return None if comm == MPI.COMM_NULL else MpiServers(comm, self._watchdog)
+
     def share(self, text: str) -> str:
         """Return the server's text on every rank."""
-        encoded = _encoded(text)
-        length = np.array([encoded.size], dtype=np.int64)
         with self._watchdog("a broadcast of text"):
-            self._comm.Bcast(length, root=SERVER)
-            data = encoded if self.is_server else np.empty(int(length[0]), dtype=np.uint8)
-            self._comm.Bcast(data, root=SERVER)
-        return _decoded(data)
+            return _share(self._comm, text)
 
     def gather_texts(self, text: str) -> list[str]:
         """Return every rank's text on every rank."""

@@ -33,8 +33,8 @@ class Packing(Protocol):
     def reserve(self, count: int, *, slots_on_host: bool) -> None:
         """Allocate what packing ``count`` messages needs, so that memory fails early or never."""
 
-    def pack(self, vectors: Array, channel: Channel, slots: Array) -> None:
-        """Compress vectors and write one message per row; see :meth:`MessageFormat.pack`."""
+    def pack(self, vectors: Array | None, channel: Channel, slots: Array) -> None:
+        """Compress vectors and write the messages of each row; see :meth:`MessageFormat.pack`."""
 
     def unpack(self, slots: Array, channel: Channel) -> tuple[Array, HostInts]:
         """Validate and decode messages; see :meth:`MessageFormat.unpack`."""

@@ -29,7 +29,6 @@ def test_the_table_marks_them(write_run, capsys, monkeypatch):
     ("change", "sign", "words"),
     [
         ({"compute": "shared"}, "§", "computes a gradient once for all of its devices"),
-        ({"overlap": True}, "¶", "communication is only the time that work does not hide"),
     ],
 )
 def test_times_that_mean_something_else_are_marked(write_run, capsys, change, sign, words):

@@ -114,7 +114,7 @@ def test_what_changes_no_number_splits_no_method(write_run, tmp_path, change):
     ("change", "facts"),
     [
         ({"ranks": 2}, ["ranks=2", "ranks=3"]),
-        ({"overlap": True}, ["overlap=no", "overlap=yes"]),
+        ({"provenance": {"server_ranks": 2}}, ["servers=1", "servers=2"]),
         ({"network": {"emulate": {"latency": "1ms"}}}, ["network=latency=1ms", "network=real"]),
         (
             {"provenance": {"gpu_transfers": "staged"}, "backend": {"gpu_transfers": "staged"}},
@@ -180,12 +180,12 @@ def test_names_of_networks_share_errors_and_keep_their_times(write_run, tmp_path
 
 def test_times_under_a_joint_name_are_told_apart(write_run, tmp_path):
     write_run("a.h5", seed=1, name="one")
-    write_run("b.h5", seed=2, name="two", overlap=True)
+    write_run("b.h5", seed=2, name="two", provenance={"server_ranks": 2})
     (method,) = load_collection([tmp_path]).methods
     assert method.label == "one / two"
     assert [timing.label for timing in method.timings] == [
-        "one / two (overlap=no)",
-        "one / two (overlap=yes)",
+        "one / two (servers=1)",
+        "one / two (servers=2)",
     ]
 
 

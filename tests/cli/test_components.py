@@ -110,15 +110,18 @@ def test_costs_of_rules_are_in_terms_that_the_legend_explains(family):
 @pytest.mark.parametrize("dimension", [1, 7, 64, 101])
 def test_costs_of_codecs_are_their_bytes(dimension, dtype):
     codecs = [NoCompression(), RandK(1), Qsgd(5), TopK(1), Sign(), Cast(), Natural()]
+    codecs += [Qsgd(5, bucket=16), Sign(bucket=16)]
     assert {type(codec) for codec in codecs} == set(CODECS.values())
     for codec in codecs:
         formula = codec.cost.removesuffix(" bytes")
         formula = re.sub(r"⌈log₂ ?\(?([^⌉]+?)\)?⌉", r" * ceil(log2(\1))", formula)
+        formula = formula.replace("b ⌈Q/B⌉", "b * ceil(Q / B)")
         formula = formula.replace("2s", "2 * s").replace("b Q", "b * Q").replace("b k", "b * k")
         formula = formula.replace("2 Q", "2 * Q").replace("9 Q", "9 * Q")
         names = {
             "b": np.dtype(dtype).itemsize,
             "Q": dimension,
+            "B": (codec.bucket or dimension) if isinstance(codec, Qsgd | Sign) else None,
             "k": 1,
             "s": 5,
             "ceil": math.ceil,

@@ -43,37 +43,12 @@ def test_ranks_that_read_different_data_do_not_start(command, environment, tmp_p
     assert not (tmp_path / "out.h5").exists()
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 3, 5])
-def test_overlap_changes_no_bit_and_records_the_hidden_time(lad, tmp_path, ranks):
-    wide = ["--set", "data.dimension=110_003", "--set", "iterations=3"]
-    logs = []
-    for overlap in ("false", "true"):
-        name = f"{overlap}.h5"
-        done = lad(
-            "run", "spec.toml", *wide, "--set", f"overlap={overlap}", "-o", name, ranks=ranks
-        )
-        assert done.returncode == 0, done.stderr
-        logs.append(read_log(tmp_path / name))
-    plain, sliced = logs
-    np.testing.assert_array_equal(plain.final.model, sliced.final.model)
-    for name, values in plain.metrics.items():
-        np.testing.assert_array_equal(values, sliced.metrics[name], err_msg=name)
-    hidden = [log.seconds[:, 0, log.phases.index("overlapped")] for log in logs]
-    assert not hidden[0].any()
-    # A single process has no communication to hide.
-    assert ranks > 1 or not hidden[1].any()
-
-
 BAD = {
     "unknown key": (["--set", "coding.laod=3"], "coding.laod"),
     "unknown kind": (["--set", "attack.kind=sing_flip"], "attack.kind"),
     "too many faults": (["--set", "devices.byzantine=5"], "devices.byzantine"),
     "load": (["--set", "coding.load=11"], "coding.load"),
     "codec": (["--set", 'compression={kind="rand_k",k=7}'], "compression.k"),
-    "overlap": (
-        ["--set", "overlap=true", "--set", "compression={kind='qsgd',levels=3}"],
-        "overlap: ",
-    ),
     "no data": (["--set", "data={kind='file',path='absent.csv'}"], "absent.csv"),
     "no such option": (["--fast"], "--fast"),
     "taken output": (["-o", "spec.toml/x.h5"], "spec.toml is not a folder"),

@@ -45,6 +45,14 @@ TestCast = conformance.codec(Cast)
 TestNatural = conformance.codec(Natural)
 
 
+class TestQsgdInBuckets(conformance.codec(Qsgd, make=lambda dimension: Qsgd(5, bucket=8))):
+    pass
+
+
+class TestSignInBuckets(conformance.codec(Sign, make=lambda dimension: Sign(bucket=8))):
+    pass
+
+
 class TestCastToFloat16(conformance.codec(Cast, make=lambda dimension: Cast("float16"))):
     pass
 

@@ -12,6 +12,7 @@ WITH_FEEDBACK = {
     "sign": Sign(error_feedback=True),
     "cast": Cast(error_feedback=True),
 }
+SIGN_IN_BUCKETS = Sign(error_feedback=True, bucket=8)
 
 
 def channel(iteration, dtype="float64"):
@@ -30,7 +31,7 @@ def test_codecs_that_are_biased_have_it_and_others_do_not():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("codec", WITH_FEEDBACK.values(), ids=WITH_FEEDBACK)
+@pytest.mark.parametrize("codec", [*WITH_FEEDBACK.values(), SIGN_IN_BUCKETS], ids=str)
 def test_what_was_received_and_what_is_left_is_all_that_there_was(codec, dtype):
     generator = np.random.default_rng(0)
     total, arrived, residuals = np.zeros((4, 10)), np.zeros((4, 10)), None
@@ -48,10 +49,12 @@ def test_what_was_received_and_what_is_left_is_all_that_there_was(codec, dtype):
         np.testing.assert_allclose(arrived + residuals, total, rtol=0, atol=rounding)
 
 
-@pytest.mark.parametrize("kind", ["top_k", "sign"])
-def test_a_constant_vector_arrives_on_average_only_with_it(kind):
+@pytest.mark.parametrize(
+    "codec", [WITH_FEEDBACK["top_k"], WITH_FEEDBACK["sign"], SIGN_IN_BUCKETS], ids=str
+)
+def test_a_constant_vector_arrives_on_average_only_with_it(codec):
     vectors = np.tile(np.linspace(-1.0, 2.0, 10), (4, 1))
-    codec, sums, residuals = WITH_FEEDBACK[kind], {"with": 0.0, "without": 0.0}, None
+    sums, residuals = {"with": 0.0, "without": 0.0}, None
     for iteration in range(400):
         received, residuals = send(codec, vectors, residuals, channel(iteration))
         sums["with"] += received / 400

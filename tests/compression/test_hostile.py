@@ -27,6 +27,7 @@ DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 PARAMETERS = {
     "k": lambda dimension: st.integers(1, dimension),
     "format": lambda dimension: st.sampled_from(["float16", "bfloat16"]),
+    "bucket": lambda dimension: st.sampled_from([None, 8, 16, 64]),
     "levels": lambda dimension: st.sampled_from([1, 2, 3, 7, 8, 100, 2**15, 2**31 - 1]),
 }
 
@@ -305,6 +306,32 @@ def read_qsgd(codec, payload, wire, row):
     return faults, expected, again
 
 
+def by_buckets(read, width_of):
+    """Read one bucket after the other. The first one with a fault decides."""
+
+    def read_all(codec, payload, wire, row):
+        size = codec.bucket or wire.dimension
+        expected, writers, place = [], [], 0
+        for first in range(0, wire.dimension, size):
+            part = dataclasses.replace(wire, dimension=min(size, wire.dimension - first))
+            start = place
+            place += wire.dtype.itemsize + packed_bytes(part.dimension, width_of(codec))
+            faults, values, again = read(codec, payload[start:place], part, row)
+            if faults:
+                return faults, [], None
+            expected += values
+            writers.append((slice(first, first + part.dimension), again))
+        assert place == len(payload)
+
+        def write(decoded):
+            written = [again(decoded[columns]) for columns, again in writers]
+            return None if None in written else b"".join(written)
+
+        return set(), expected, write
+
+    return read_all
+
+
 def read_top_k(codec, payload, wire, row):
     width = (wire.dimension - 1).bit_length()
     size = codec.k * wire.dtype.itemsize
@@ -388,9 +415,9 @@ def read_natural(codec, payload, wire, row):
 REFERENCES = {
     "none": read_none,
     "rand_k": read_rand_k,
-    "qsgd": read_qsgd,
+    "qsgd": by_buckets(read_qsgd, lambda codec: (2 * codec.levels).bit_length()),
     "top_k": read_top_k,
-    "sign": read_sign,
+    "sign": by_buckets(read_sign, lambda codec: 1),
     "cast": read_cast,
     "natural": read_natural,
 }

@@ -47,6 +47,46 @@ def test_against_an_obvious_reference(dimension, dtype):
 
 
 @DTYPES
+@pytest.mark.parametrize(
+    ("dimension", "bucket"),
+    [(7, 8), (9, 8), (101, 16), (200, 72), (PIECE_COORDINATES + 3, 4096), (40_000, 16_392)],
+)
+def test_buckets_are_vectors_of_their_own(dimension, bucket, dtype):
+    vectors = np.random.default_rng(2).standard_normal((3, dimension)).astype(dtype)
+    vectors[0, :8], vectors[1, 0], vectors[2, -1] = 0, -np.inf, np.nan
+    wire, codec = channel(dimension, 3, dtype), Sign(bucket=bucket)
+    parts = [
+        Sign().encode(part, channel(part.shape[1], 3, dtype))
+        for part in np.split(vectors, range(bucket, dimension, bucket), axis=1)
+    ]
+    message = codec.encode(vectors, wire)
+    np.testing.assert_array_equal(message, np.concatenate(parts, axis=1))
+    decoded, rejections = codec.decode(message, wire)
+    refused = Rejection.NOT_FINITE
+    assert rejections.tolist() == [Rejection.NONE, refused, refused]
+    expected = [
+        Sign().decode(part, channel(count, 3, dtype))[0][0]
+        for part, count in zip(
+            parts, np.diff([*range(0, dimension, bucket), dimension]), strict=True
+        )
+    ]
+    np.testing.assert_array_equal(decoded[0], np.concatenate(expected))
+    assert not decoded[1:].any()
+
+
+def test_smaller_buckets_lose_no_more():
+    vectors = np.random.default_rng(3).standard_normal((5, 200)) ** 3
+    lost = []
+    for bucket in (None, 64, 32, 16, 8):
+        codec, wire = Sign(bucket=bucket), channel(200, 5)
+        decoded, _ = codec.decode(codec.encode(vectors, wire), wire)
+        lost.append(((decoded - vectors) ** 2).sum(axis=1))
+        largest = bucket or 200
+        assert (lost[-1] <= (1 - 1 / largest) * (vectors**2).sum(axis=1)).all()
+    assert (np.diff(lost, axis=0) < 0).all()
+
+
+@DTYPES
 def test_it_loses_what_its_law_says(dtype):
     vectors = np.random.default_rng(3).standard_normal((5, 200)).astype(dtype)
     wire = channel(200, 5, dtype)

@@ -12,6 +12,7 @@ import numpy as np
 
 from lad_mpi.arrays import namespace, to_host
 from lad_mpi.compression import Cast, Channel, Natural, NoCompression, Qsgd, RandK, Sign, TopK
+from lad_mpi.compression.buckets import bucket_size
 from lad_mpi.compression.cuda import qsgd
 from lad_mpi.rng import Streams
 
@@ -32,12 +33,14 @@ CODECS_THAT_FIT: dict[str, Callable[[int], GpuCodec]] = {
     "qsgd of 2 bits": lambda dimension: Qsgd(1),
     "qsgd of 5 bits": lambda dimension: Qsgd(15),
     "qsgd of 32 bits": lambda dimension: Qsgd(2**31 - 1),
+    "qsgd in buckets": lambda dimension: Qsgd(15, bucket=1032),
     "sign": lambda dimension: Sign(),
+    "sign in buckets": lambda dimension: Sign(bucket=264),
     "natural": lambda dimension: Natural(),
     "top_k few": lambda dimension: TopK(-(-dimension // 3)),
     "top_k all": TopK,
 }
-#: Of these a payload begins with a number that is summed.
+#: Of these the number that each bucket begins with is summed.
 SUMMED = (Qsgd, Sign)
 #: Lengths of what stands before each payload, the second of which aligns nothing.
 SHIFTS = (0, 3)
@@ -121,16 +124,18 @@ def assert_packs_as_host(gpu: Backend, codec: GpuCodec, vectors: HostFloats, wir
         for shift in SHIFTS:
             found = pack(gpu, codec, on_gpu, wire, shift=shift)
             if isinstance(codec, SUMMED):
-                _assert_sums_agree(found, expected, wire)
+                _assert_sums_agree(codec, found, expected, wire)
             if isinstance(codec, Qsgd):
                 # Beside the norms that the host has found.
-                norms = as_bits(first_numbers(expected, wire.dtype))
+                norms = as_bits(sums_in(codec, expected, wire))
                 _, payloads = slots(gpu, found, shift)
                 given = gpu.asarray(norms, dtype=norms.dtype)
-                qsgd.quantize(on_gpu, given, codec.levels, wire, payloads)
+                sizes = codec.levels, bucket_size(wire.dimension, codec.bucket)
+                qsgd.quantize(on_gpu, given, sizes, wire, payloads)
                 found = to_host(payloads.copy())
             elif isinstance(codec, Sign):
-                found[:, : wire.dtype.itemsize] = expected[:, : wire.dtype.itemsize]
+                places = sum_bytes(codec, wire)
+                found[:, places] = expected[:, places]
             np.testing.assert_array_equal(found, expected, err_msg=name)
 
 
@@ -159,13 +164,22 @@ def as_bits(values: HostFloats) -> Any:
     return values.view(f"u{values.itemsize}")
 
 
-def first_numbers(payloads: HostBytes, dtype: np.dtype[Any]) -> HostFloats:
-    """Return the number that each payload begins with."""
-    return payloads[:, : dtype.itemsize].copy().view(dtype)[:, 0]
+def sum_bytes(codec: Qsgd | Sign, wire: Channel) -> HostInts:
+    """Return the places of a payload's bytes that hold the sums of its buckets."""
+    starts = range(0, wire.dimension, bucket_size(wire.dimension, codec.bucket))
+    first = np.array([codec.payload_bytes(start, wire.dtype) for start in starts])
+    return (first[:, None] + np.arange(wire.dtype.itemsize)).ravel()
 
 
-def _assert_sums_agree(found: HostBytes, expected: HostBytes, wire: Channel) -> None:
-    numbers, wanted = (first_numbers(payloads, wire.dtype) for payloads in (found, expected))
+def sums_in(codec: Qsgd | Sign, payloads: HostBytes, wire: Channel) -> HostFloats:
+    """Return the sums of the buckets of all payloads, one after the other."""
+    return np.ascontiguousarray(payloads[:, sum_bytes(codec, wire)]).view(wire.dtype).ravel()
+
+
+def _assert_sums_agree(
+    codec: Qsgd | Sign, found: HostBytes, expected: HostBytes, wire: Channel
+) -> None:
+    numbers, wanted = (sums_in(codec, payloads, wire) for payloads in (found, expected))
     # The host adds so many numbers one after the other that its own error shows.
     of_sums = 2 * np.sqrt(wire.dimension) * np.finfo(np.float64).eps
     limits = np.finfo(wire.dtype)

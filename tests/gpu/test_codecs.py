@@ -117,7 +117,7 @@ def test_exact_sums_have_the_bits_of_the_host(gpu, dtype):
     vectors *= np.array([[1.0], [2.0**-60], [2.0**60], [1.5]])
     vectors = vectors.astype(dtype)
     on_gpu = gpu.asarray(vectors, dtype=dtype)
-    for codec in (Qsgd(7), Sign()):
+    for codec in (Qsgd(7), Sign(), Qsgd(7, bucket=1024), Sign(bucket=1024)):
         np.testing.assert_array_equal(pack(gpu, codec, on_gpu, wire), codec.encode(vectors, wire))
 
 

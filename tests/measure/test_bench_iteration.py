@@ -46,8 +46,6 @@ def test_known_phases_and_stamps_give_the_known_overhead(tmp_path):
     seconds[:, 0, PHASE_NAMES.index("aggregate")] = 1.0
     seconds[:, 0, PHASE_NAMES.index("gather")] = 3.0
     seconds[:, 1, PHASE_NAMES.index("gather")] = 0.5
-    # Stands in the aggregation already.
-    seconds[:, 0, PHASE_NAMES.index("overlapped")] = 0.75
     seconds[:, 1, PHASE_NAMES.index("pack")] = 0.25
     log = dataclasses.replace(log, seconds=seconds)
     # 4 s of phases and 0.125 s of nothing an iteration; the last block was disturbed.

@@ -147,46 +147,6 @@ def test_a_server_that_evaluates_alone_finds_the_same(same_bits, monkeypatch):
             assert log.final.metrics == pytest.approx(together[0].final.metrics, rel=0, abs=0)
 
 
-OVERLAPPED = {
-    "by columns": {"aggregation": {"kind": "trimmed_mean"}},
-    "in Gram space": {"aggregation": {"kind": "krum"}},
-    "mixed": {"aggregation": {"kind": "median", "pre": ["nnm"]}},
-    "by lengths": {"aggregation": {"kind": "centered_clipping"}},
-    "float32": {"backend": {"dtype": "float32"}},
-    "nan": {"attack": {"kind": "nan"}},
-    "alie": {"attack": {"kind": "alie"}},
-    "draco": {"coding": {"kind": "draco_repetition"}},
-    "short": {"data": {"dimension": 9}},
-}
-
-
-@pytest.mark.parametrize("variant", OVERLAPPED.values(), ids=OVERLAPPED)
-def test_messages_that_are_gathered_in_slices_give_the_same_bits(same_bits, variant):
-    wide = {**SMALL, "data": {"dimension": 80_021}, "iterations": 3, **variant}
-    logs = same_bits(parse_spec({**wide, "overlap": True}), alone=parse_spec(wide))
-    if logs is None:
-        return
-    ranks, _ = logs
-    hidden = ranks.seconds[:, :, ranks.phases.index("overlapped")]
-    server = ranks.seconds[:, 0]
-    work = sum(server[:, ranks.phases.index(phase)] for phase in ("unpack", "aggregate"))
-    # The tolerance allows for rounding when times are summed.
-    assert (hidden[:, 0] <= work + 1e-9).all()
-    assert np.isnan(hidden[:, 1:]).all()
-
-
-def test_a_failure_amid_slices_ends_all_ranks_in_step(world, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("failure")
-    wide = {**SMALL, "data": {"dimension": 80_021}, "overlap": True}
-    diverging = {"optimizer": {"step_size": 1e200}, "aggregation": {"kind": "mean"}}
-    link = open_link()
-    outcome = run_spec(parse_spec({**wide, **diverging}), link, folder / "log.h5")
-    assert outcome.status == "failed"
-    assert "diverged" in outcome.failure
-    again = run_spec(parse_spec({**wide, "iterations": 2}), link, folder / "next.h5")
-    assert again.status == "complete"
-
-
 @pytest.mark.parametrize("flush_every", [1, 2, 3, 50])
 def test_a_failure_on_the_server_ends_all_ranks_with_the_same_outcome(
     world, tmp_path_factory, flush_every

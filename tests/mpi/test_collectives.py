@@ -11,7 +11,7 @@ from lad_mpi.transport.mpi import MpiExchange, MpiLink
 pytestmark = [pytest.mark.mpi(min_size=2), pytest.mark.timeout(60)]
 
 LINK = ("share", "gather_texts", "collect", "gather_rows", "scatter_rows")
-EXCHANGE = ("broadcast", "gather", "start_gather")
+EXCHANGE = ("broadcast", "gather")
 COMMON = {
     "iterations": 9,
     "devices": {"count": 13, "byzantine": 3},
@@ -36,10 +36,6 @@ SPECS = {
             "logging": {"flush_every": 2, "evaluate_every": 4},
         },
         {*LINK, "broadcast", "gather"},
-    ),
-    "slices": (
-        {"data": {"dimension": 20011}, "overlap": True},
-        {"share", "gather_texts", "collect", "broadcast", "start_gather"},
     ),
 }
 SPEC = parse_spec(COMMON)
@@ -86,7 +82,7 @@ def test_an_interrupted_and_resumed_run_keeps_all_ranks_in_step(
     resumed = run_spec(spec, link, tmp_path / "log.h5", existing=Existing.RESUME)
     assert resumed.status == "complete"
     assert world.allgather(called) == [called] * world.size
-    assert called.count("gather") + called.count("start_gather") == spec.iterations
+    assert called.count("gather") == spec.iterations
     assert set(called) == expected
 
 

@@ -87,41 +87,6 @@ def test_collectives_of_the_link_do_not_match_those_on_the_world(link, world):
     assert MPI.COMM_WORLD.size == link.size
 
 
-EDGES = {
-    "one slice": [0, 4096],
-    "two": [0, 1001, 4096],
-    "the header alone": [0, 32, 4096],
-    "single bytes": [0, 1, 2, 3, 4095, 4096],
-    "many": list(range(0, 4097, 64)),
-}
-
-
-@pytest.mark.parametrize("edges", EDGES.values(), ids=EDGES)
-@pytest.mark.parametrize("num_devices", [4, 7, 20])
-def test_slices_put_every_byte_in_its_place_in_order(link, num_devices, edges):
-    layout = Layout(num_devices, link.size)
-    exchange = link.plan(layout, 4096, 8, zeros)
-    first, count = layout.block(link.rank)
-    slots = np.random.default_rng(5).integers(0, 256, (num_devices, 4096), dtype=np.uint8)
-    for repeat in range(3):
-        exchange.uplink[:] = slots[first : first + count] ^ repeat
-        gather = exchange.start_gather(edges)
-        if link.is_server:
-            for number, stop in enumerate(edges[1:]):
-                gather.poll()
-                gather.wait(number)
-                np.testing.assert_array_equal(exchange.inbox[:, :stop], slots[:, :stop] ^ repeat)
-            assert not gather.poll()
-        gather.finish()
-        # Messages of the two kinds of gather must not match each other.
-        exchange.uplink[:] = 255
-        exchange.gather()
-        if link.is_server:
-            assert (exchange.inbox == 255).all()
-            exchange.inbox[:] = 0
-    exchange.close()
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("num_devices", [4, 7, 20])
 def test_rows_of_devices_are_collected_and_handed_back(link, num_devices, dtype):

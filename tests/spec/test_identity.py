@@ -19,7 +19,6 @@ LABELS = {
     "safety": {"safety": {"timeout_s": 1.0, "checkpoint_every": 3}},
 }
 TIMES = {
-    "overlap": {"overlap": True},
     "network": {"network": {"emulate": {"latency": "1us"}}},
     "warm-up": {"logging": {"warmup_iterations": 3}},
 }

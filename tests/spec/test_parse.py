@@ -58,7 +58,7 @@ SPECS = {
         },
         "model": {"kind": "softmax_regression"},
     },
-    "overlap": {"overlap": True, "attack": {"kind": "alie"}},
+    "servers": {"server": {"ranks": 3}, "attack": {"kind": "alie"}},
     "a GPU": {"backend": {"kind": "cupy", "gpu_transfers": "staged"}},
 }
 NETWORKS = {
@@ -176,19 +176,9 @@ REFUSED = {
         "expected 'faithful' or 'shared', found 'fast'",
     ),
     "word for a truth": (
-        {"overlap": "yes please"},
-        "overlap",
+        {"logging": {"swmr": "yes please"}},
+        "logging.swmr",
         "expected a valid boolean",
-    ),
-    "overlap of packed bits": (
-        {"overlap": True, "compression": {"kind": "qsgd", "levels": 3}},
-        "overlap",
-        "'qsgd' cannot be decoded by columns",
-    ),
-    "overlap on a GPU": (
-        {"overlap": True, "backend": {"kind": "cupy"}},
-        "overlap",
-        "in host memory, and backend.kind is 'cupy'",
     ),
     "majority of faults": (
         {"devices": {"count": 10, "byzantine": 5}},

@@ -32,7 +32,6 @@ def run(tmp_path):
 
 VARIANTS = {
     "plain": {},
-    "overlap": {"overlap": True},
     "rand_k": {"compression": {"kind": "rand_k", "k": 300}},
     "alie": {"attack": {"kind": "alie"}},
 }
@@ -49,11 +48,7 @@ def test_a_network_changes_times_and_nothing_else(run, variant):
         np.testing.assert_array_equal(slow.traffic[name], values, err_msg=name)
 
 
-# With overlap the server works while it waits, and clocks miss the time between two readings.
-WAITING = {name: variant for name, variant in VARIANTS.items() if name != "overlap"}
-
-
-@pytest.mark.parametrize("variant", WAITING.values(), ids=WAITING)
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 def test_no_phase_is_shorter_than_on_the_emulated_network(run, variant):
     spec = parse_spec({**SMALL, **variant, **SLOW})
     network = spec.network.emulate
@@ -64,16 +59,6 @@ def test_no_phase_is_shorter_than_on_the_emulated_network(run, variant):
     )
     assert (server["broadcast"] >= network.broadcast_s(downlink_bytes, 21)).all()
     assert (server["gather"] >= network.gather_s(uplink_bytes)).all()
-
-
-def test_work_is_overlapped_with_an_emulated_network_in_one_process(run):
-    overlap = {**SMALL, "overlap": True, "iterations": 2}
-    # Slow enough that work starts before the last slice arrives, even on a busy machine.
-    slower = {"network": {"emulate": {"bandwidth": "20MB/s"}}}
-    real, slow = run(overlap), run({**overlap, **slower})
-    column = real.phases.index("overlapped")
-    assert (real.seconds[:, 0, column] == 0).all()
-    assert (slow.seconds[:, 0, column] > 0).all()
 
 
 def test_a_log_says_that_its_network_was_emulated_and_how(run):

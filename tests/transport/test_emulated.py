@@ -7,7 +7,7 @@ import pytest
 
 from lad_mpi.network import Network
 from lad_mpi.transport.emulated import EmulatedExchange, Timer
-from lad_mpi.transport.loopback import Arrived, LoopbackExchange
+from lad_mpi.transport.loopback import LoopbackExchange
 
 SLOW = Network(latency_s=0.5, bandwidth_bytes_per_s=1000)
 N, SLOT_BYTES, DOWNLINK_BYTES = 7, 400, 80
@@ -49,28 +49,8 @@ class Real(LoopbackExchange):
         self.clock.now_s += self.takes_s
         self.done.append("gather")
 
-    def start_gather(self, edges):
-        self.done.append(list(edges))
-        return Slices(self)
-
     def close(self):
         self.done.append("close")
-
-
-class Slices(Arrived):
-    def __init__(self, real):
-        self.real = real
-        self.polls_left = 4
-
-    def wait(self, number):
-        self.real.clock.now_s += self.real.takes_s
-
-    def poll(self):
-        self.polls_left -= 1
-        return self.polls_left >= 0
-
-    def finish(self):
-        self.real.done.append("finish")
 
 
 @pytest.fixture
@@ -140,53 +120,6 @@ def test_buffers_are_those_of_the_real_exchange(emulate):
     assert exchange.inbox is real.inbox
     exchange.close()
     assert real.done == ["close"]
-
-
-EDGES = [0, 100, 250, SLOT_BYTES]
-
-
-@pytest.mark.parametrize("takes_s", [0.0, 0.01])
-def test_a_slice_arrives_with_its_bytes_of_all_devices(emulate, clock, takes_s):
-    real, exchange = emulate(takes_s)
-    gather = exchange.start_gather(EDGES)
-    start_s = clock.now_s
-    assert real.done[-1] == EDGES
-    for number, stop in enumerate(EDGES[1:]):
-        assert gather.poll()
-        gather.wait(number)
-        assert 0 <= clock.now_s - start_s - (0.5 + N * stop / 1000) < 1e-3
-    gather.wait(0)
-    assert not gather.poll()
-    gather.finish()
-    assert real.done[-1] == "finish"
-    assert clock.now_s - start_s < GATHER_S + 0.02
-
-
-def test_work_between_slices_is_hidden_in_the_wait_for_the_next(emulate, clock):
-    _, exchange = emulate()
-    gather = exchange.start_gather(EDGES)
-    start_s = clock.now_s
-    for number in range(3):
-        gather.wait(number)
-        assert gather.poll() == (number < 2)
-        clock.now_s += 0.2
-    gather.finish()
-    assert clock.now_s - start_s == pytest.approx(GATHER_S + 0.2, abs=2e-3)
-
-
-def test_a_gather_in_slices_ends_when_a_gather_in_one_piece_ends(emulate, clock):
-    _, exchange = emulate()
-    gather = exchange.start_gather(EDGES)
-    start_s = clock.now_s
-    gather.finish()
-    assert 0 <= clock.now_s - start_s - GATHER_S < 10 * TICK_S
-
-
-def test_a_wait_for_the_emulated_gather_polls_the_real_one(emulate):
-    _, exchange = emulate()
-    gather = exchange.start_gather(EDGES)
-    gather.wait(0)
-    assert gather._gather.polls_left < 0
 
 
 def test_the_timer_of_a_run_is_never_early():

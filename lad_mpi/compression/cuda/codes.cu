@@ -42,6 +42,12 @@ __device__ inline bool is_end_clean(const Byte* bytes, long long count, int widt
     return used % 8 == 0 || bytes[used / 8] >> used % 8 == 0;
 }
 
+// Where a bucket begins in a payload: with a number, before the integers.
+__device__ inline long long place_of_bucket(long long first, long long size, int width)
+{
+    return first / size * ((long long)sizeof(Bits) + packed_bytes(size, width));
+}
+
 // Bytes that a block has made, each thread some, go to memory in their order.
 __device__ inline void copy_bytes(const Byte* made, Byte* target, long long count)
 {

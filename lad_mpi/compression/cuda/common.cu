@@ -62,16 +62,27 @@ __device__ inline Bits narrow(double number)
 #endif
 }
 
-// The part of a row that a block works on, when each works on a span of coordinates.
+// The part of a bucket that a block works on, when each works on a span of coordinates. Buckets
+// are counted through all rows. The last bucket of a row may be smaller, and a part of it empty;
+// then end is not after first.
 struct Part {
-    long long row, first, end;
+    long long row, first, end, bucket, bucket_first, bucket_end;
 };
 
+__device__ inline Part part_of_block(long long dimension, long long size, int span)
+{
+    const long long parts = (size + span - 1) / span, buckets = (dimension + size - 1) / size;
+    const long long bucket = blockIdx.x / parts, row = bucket / buckets;
+    const long long bucket_first = (bucket - row * buckets) * size;
+    const long long bucket_end = min(bucket_first + size, dimension);
+    const long long first = bucket_first + (blockIdx.x - bucket * parts) * span;
+    return {row, first, min(first + span, bucket_end), bucket, bucket_first, bucket_end};
+}
+
+// When there are no buckets.
 __device__ inline Part part_of_block(long long dimension, int span)
 {
-    const long long parts = (dimension + span - 1) / span, row = blockIdx.x / parts;
-    const long long first = (blockIdx.x - row * parts) * span;
-    return {row, first, min(first + span, dimension)};
+    return part_of_block(dimension, dimension, span);
 }
 
 // Vectors, with strides in numbers.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lad_mpi.arrays import namespace, to_host
+from lad_mpi.compression.buckets import first_of_buckets
 from lad_mpi.compression.rows import first_reasons
 from lad_mpi.rng import Purpose
 
@@ -105,11 +106,6 @@ def bits(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(f"u{dtype.itemsize}")
 
 
-def first_numbers(payloads: Array, dtype: np.dtype[Any]) -> Array:
-    """Return the bits of the first number in each payload, shape (n,)."""
-    return payloads[:, : dtype.itemsize].copy().view(bits(dtype))[:, 0]
-
-
 def stream(channel: Channel) -> tuple[np.uint64, np.uint64, np.uint64]:
     """Return the key of the random words of a channel, apart from the device's number."""
     return (
@@ -124,12 +120,15 @@ def refuse(
 ) -> tuple[Array, HostInts]:
     """Set refused rows to zero, in place, and find the first reason for each.
 
+    The first bucket that has a reason to be refused decides.
+
     Parameters
     ----------
     vectors : CuPy array, shape (n, Q)
         Decoded vectors.
-    *complaints : tuple of (ndarray of bool, shape (n,), Rejection)
-        Rows that are refused, and the reason, in host memory. Earlier complaints come first.
+    *complaints : tuple of (ndarray of bool, shape (n * k,), Rejection)
+        Buckets that are refused, k of them a row, and the reason, in host memory. Earlier
+        complaints come first.
 
     Returns
     -------
@@ -138,7 +137,11 @@ def refuse(
     rejections : ndarray of int64, shape (n,)
         A :class:`~lad_mpi.compression.Rejection` for each row, 0 if there is no complaint.
     """
-    rejections = first_reasons(len(vectors), *complaints)
+    num_rows, num_buckets = len(vectors), len(complaints[0][0])
+    reasons = first_reasons(num_buckets, *complaints)
+    rejections = first_of_buckets(
+        reasons.reshape(num_rows, max(1, num_buckets // max(1, num_rows)))
+    )
     refused = np.flatnonzero(rejections)
     if len(refused):
         vectors[namespace(vectors).asarray(refused)] = 0

@@ -1,5 +1,6 @@
-// Sums and largest magnitudes of rows. Which numbers a thread adds, and in which order, depends on
-// the dimension alone. Every SPAN coordinates have a sum of their own; then these are added.
+// Sums and largest magnitudes of buckets. Which numbers a thread adds, and in which order, depends
+// on the size of a bucket alone. Every SPAN coordinates have a sum of their own; then these are
+// added.
 
 constexpr Bits NOT_A_NUMBER = BEYOND_FINITE | (Bits)1 << (FRACTION_BITS - 1);
 
@@ -15,12 +16,12 @@ __device__ inline double total_of_block(double value)
     return held[threadIdx.x];
 }
 
-// The sum of a row from its parts; in the first thread.
-__device__ inline double total_of_row(const double* sums, long long row, long long dimension)
+// The sum of a bucket from its parts; in the first thread.
+__device__ inline double total_of_bucket(const double* sums, long long bucket, long long size)
 {
-    const long long parts = (dimension + SPAN - 1) / SPAN;
+    const long long parts = (size + SPAN - 1) / SPAN;
     double sum = 0.0;
-    for (long long i = threadIdx.x; i < parts; i += THREADS) sum += sums[row * parts + i];
+    for (long long i = threadIdx.x; i < parts; i += THREADS) sum += sums[bucket * parts + i];
     return total_of_block(sum);
 }
 

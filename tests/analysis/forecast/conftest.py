@@ -28,7 +28,7 @@ def make_case():
         facts = {
             "method": method, "ranks": ranks, "devices": DEVICES, "network": network,
             "uplink_bytes": 20 * 8032.0, "downlink_bytes": 8008.0,
-            "kinds": dict.fromkeys(LAW, "one"), "shared_compute": False, "overlap": False,
+            "kinds": dict.fromkeys(LAW, "one"), "shared_compute": False,
             "oversubscribed": False,
             "launches": tuple(
                 {phase: scale * spent * np.exp(noise * factor) for phase, spent in times.items()}

@@ -35,7 +35,6 @@ def test_a_given_network_and_other_ranks_are_named(ask):
     assert "MPI and waiting take at most as long as measured" in text
     assert "P = 6 was not measured; the closest is P = 3." in text
     assert "A rank hosts 2 instead of 5 devices." in text
-    assert "overlap" not in text
 
 
 def test_a_measured_network_is_no_other_one(ask):
@@ -43,11 +42,6 @@ def test_a_measured_network_is_no_other_one(ask):
     text = " ".join(ask(emulated))
     assert "latency=1us,bandwidth=1GB/s: every device" in text
     assert "on another network" not in text
-
-
-def test_overlap_is_said(ask):
-    text = " ".join(ask({"overlap": True}, networks=GIVEN))
-    assert "with overlap, the server does between none and all of its work meanwhile" in text
 
 
 def test_few_seeds_have_a_range(write_run, tmp_path):

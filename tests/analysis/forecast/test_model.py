@@ -100,7 +100,7 @@ def test_a_constant_is_at_most_the_least_time_of_its_kind(make_case, slow):
     assert together.low == alone.low
 
 
-def test_shared_gradients_and_overlap_widen_the_bounds(make_case, slow):
+def test_shared_gradients_widen_the_bounds(make_case, slow):
     def width(ranks, **changes):
         model = fit_model(
             [make_case(network=slow, **changes), make_case("fast", network=slow, scale=0.1)]
@@ -109,7 +109,6 @@ def test_shared_gradients_and_overlap_widen_the_bounds(make_case, slow):
         return found.high - found.low
 
     assert width(21, shared_compute=True) > width(21)
-    assert width(2, overlap=True) > width(2)
 
 
 def test_the_closest_ranks_are_the_start(make_case, slow):

@@ -14,8 +14,8 @@ from codecs_on_gpu import (
     assert_unpacks_as_host,
     channel,
     difficult,
-    first_numbers,
     pack,
+    sums_in,
 )
 from cuda_on_host import HostKernel, backwards
 
@@ -168,8 +168,8 @@ class TestSums:
         sizes = [limits.max, limits.max / 2**7, limits.tiny, limits.smallest_subnormal]
         vectors = np.repeat(np.array(sizes, dtype=dtype)[:, None], dimension, axis=1)
         payloads = pack(standin_gpu, codec, standin_gpu.asarray(vectors, dtype=dtype), wire)
-        numbers = first_numbers(payloads, wire.dtype)
-        expected = first_numbers(codec.encode(vectors, wire), wire.dtype)
+        numbers = sums_in(codec, payloads, wire)
+        expected = sums_in(codec, codec.encode(vectors, wire), wire)
         np.testing.assert_allclose(numbers, expected, rtol=4 * limits.eps)
         finite = np.isfinite(numbers)
         assert finite[1:].all()
@@ -185,7 +185,7 @@ class TestSums:
         vectors[:, 1:] *= np.array(1e-9, dtype=dtype)
         vectors[100:] = vectors[100:, :1]
         payloads = pack(standin_gpu, codec, standin_gpu.asarray(vectors, dtype=dtype), wire)
-        numbers, largest = first_numbers(payloads, wire.dtype), np.abs(vectors).max(axis=1)
+        numbers, largest = sums_in(codec, payloads, wire), np.abs(vectors).max(axis=1)
         compare = np.greater_equal if isinstance(codec, Qsgd) else np.less_equal
         assert compare(numbers, largest).all()
 

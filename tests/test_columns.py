@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from lad_mpi import columns as columns_module
 from lad_mpi.aggregation import (
     PRE_AGGREGATIONS,
     RULES,
@@ -17,14 +18,20 @@ from lad_mpi.aggregation import (
     Pipeline,
     TrimmedMean,
 )
-from lad_mpi.aggregation import columns as columns_module
-from lad_mpi.aggregation.columns import (
+from lad_mpi.columns import (
+    SHARED_FROM_COLUMNS,
+    agreed,
     column_blocks,
+    from_first,
     num_threads,
     over_columns,
+    sections,
     serial_linear_algebra,
+    server_ranges,
     shared,
+    total,
 )
+from lad_mpi.conformance.servers import on_servers
 
 
 def threads_of_linear_algebra() -> set[int]:
@@ -39,9 +46,10 @@ def test_blocks_and_tasks_cover_every_column_once(shape: tuple[int, int], dtype:
     assert tasks[0].start == 0
     assert tasks[-1].stop == shape[1]
     assert all(a.stop == b.start for a, b in itertools.pairwise(tasks))
-    # A task begins where a block does, so that products are cut alike whoever cuts them.
-    cut = [block for task in tasks for block in column_blocks(messages, task)]
-    assert cut == list(column_blocks(messages))
+    assert tasks == list(sections(shape[1]))
+    blocks = [block for task in tasks for block in column_blocks(messages, task)]
+    assert all(a.stop == b.start for a, b in itertools.pairwise(blocks))
+    assert blocks[-1].stop == shape[1]
 
 
 def test_a_worker_uses_no_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,3 +164,61 @@ def test_threads_of_linear_algebra_do_not_change_a_bit(shape: tuple[int, int], k
         with threadpool_limits(threads, user_api="blas"):
             results.append(component(messages))
     assert np.array_equal(results[0], results[1])
+
+
+@pytest.mark.parametrize("unit", [1, 4096, 3 * 2048])
+@pytest.mark.parametrize("servers", [1, 2, 3, 32])
+@pytest.mark.parametrize("count", [5, SHARED_FROM_COLUMNS, 61_706, 10**6, 3 * 10**9])
+def test_servers_get_adjacent_ranges_of_whole_sections(count: int, servers: int, unit: int) -> None:
+    ranges = server_ranges(count, servers, unit)
+    assert len(ranges) == servers
+    assert ranges[0].start == 0
+    assert ranges[-1].stop == count
+    assert all(a.stop == b.start for a, b in itertools.pairwise(ranges))
+    starts = {part.start for part in sections(count)} | {count}
+    assert all(part.start in starts and part.start % unit in {0, count % unit} for part in ranges)
+    sizes = [part.stop - part.start for part in ranges]
+    assert sizes == sorted(sizes, key=lambda size: size == 0)
+    if count >= 10**6 and unit == 1:
+        assert max(sizes) <= 1.5 * count / min(servers, 20)
+
+
+@pytest.mark.parametrize("servers", [2, 3, 7])
+def test_sums_have_the_same_bits_on_any_number_of_servers(servers: int) -> None:
+    messages = np.random.default_rng(3).normal(size=(5, 123_457))
+
+    def sums(columns: slice) -> Any:
+        own = messages[:, columns]
+        return total(over_columns(own, lambda part: own[:, part].sum(axis=1)))
+
+    alone = sums(slice(None))
+    np.testing.assert_allclose(alone, messages.sum(axis=1), rtol=1e-9)
+    for found in on_servers(messages.shape[1], servers, sums):
+        assert np.array_equal(found, alone)
+
+
+def test_servers_agree_on_what_each_found() -> None:
+    def find(columns: slice) -> tuple[float, float]:
+        largest = agreed(np.array([float(columns.start)]))[0]
+        first = from_first(lambda: np.array(columns.stop, dtype=float))
+        return float(largest), float(first)
+
+    ranges = server_ranges(10**5, 3)
+    expected = (float(ranges[2].start), float(ranges[0].stop))
+    assert on_servers(10**5, 3, find) == [expected] * 3
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("kind", sorted({**RULES, **PRE_AGGREGATIONS}))
+def test_servers_do_not_change_a_bit(kind: str, dtype: Any) -> None:
+    """Also if a row is absurdly long, or nearly all rows are equal."""
+    component = {**RULES, **PRE_AGGREGATIONS}[kind](2)
+    plain = np.random.default_rng(1).normal(1.0, 1.0, size=(9, 40_001)).astype(dtype)
+    far = plain.copy()
+    far[3] *= np.finfo(dtype).max / 8
+    equal = np.repeat(plain[:1], 9, axis=0)
+    equal[7:] = 5
+    for messages in (plain, far, equal):
+        alone = component(messages)
+        parts = on_servers(messages.shape[1], 3, lambda columns: component(messages[:, columns]))  # noqa: B023
+        assert np.array_equal(np.concatenate(parts, axis=-1), alone)
