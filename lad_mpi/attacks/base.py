@@ -157,7 +157,7 @@ class Envelope(Protocol):
     def fields(self) -> Mapping[str, slice]:
         """The places of the fields of a message in its slot, including ``payload``.
 
-        The others are ``magic``, ``checksum``, ``version``, ``codec``, ``reserved``,
+        The others are ``magic``, ``checksum``, ``version``, ``codec``, ``part``,
         ``device``, ``iteration`` and ``length``, little-endian integers.
         """
 

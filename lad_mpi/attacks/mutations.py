@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Fault: TypeAlias = Callable[[HostBytes, np.random.Generator], None]
 
 #: Fields of the header whose every value but one is wrong.
-HEADER_FIELDS = ("magic", "version", "codec", "device", "iteration", "length", "reserved")
+HEADER_FIELDS = ("magic", "version", "codec", "device", "iteration", "length", "part")
 _MOST_FLIPS = 8
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -192,9 +191,11 @@ class Loop:
         # The servers refuse messages with values that overflow, and end the run.
         with np.errstate(over="ignore", invalid="ignore"):
             while command != Command.STOP:
-                # The first server fails for the same reason, and says so.
-                with contextlib.suppress(RunFailedError):
+                try:
                     command, _ = self.iterate()
+                except RunFailedError:
+                    # The first server fails for the same reason. It says so, and stops the run.
+                    continue
                 if command == Command.CONTINUE:
                     self.commit()
                 elif command in {Command.EVALUATE, Command.EVALUATE_UPDATED}:

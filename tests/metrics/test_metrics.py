@@ -52,9 +52,9 @@ def test_float32_is_accumulated_in_float64():
 
 
 def test_column_blocks_do_not_show(monkeypatch):
-    rows = np.random.default_rng(0).normal(size=(11, 103))
+    rows = np.random.default_rng(0).normal(size=(11, 5003))
     whole = dispersion(rows)
-    monkeypatch.setattr("lad_mpi.metrics.spread._BLOCK", 50)
+    monkeypatch.setattr("lad_mpi.columns._HOST_BLOCK_BYTES", 16 * 11 * 8)
     assert dispersion(rows) == pytest.approx(whole, rel=1e-13)
 
 

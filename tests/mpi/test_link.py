@@ -5,7 +5,7 @@ import pytest
 from mpi4py import MPI
 
 from lad_mpi.errors import AgreedError, UsageError
-from lad_mpi.transport import Layout, open_link, together
+from lad_mpi.transport import Downlink, Layout, Slots, open_link, together
 
 pytestmark = [pytest.mark.mpi(min_size=2), pytest.mark.timeout(60)]
 
@@ -19,10 +19,15 @@ def zeros(shape):
     return np.zeros(shape, dtype=np.uint8)
 
 
+def plan(link, layout, slot_bytes, downlink_bytes):
+    slots = Slots.of_one_message(slot_bytes)
+    received = slots if link.is_server else None
+    return link.plan(layout, slots, received, Downlink(downlink_bytes), zeros)
+
+
 def test_the_link_is_this_rank_of_the_world(link, world):
     assert (link.rank, link.size) == (world.rank, world.size)
     assert link.is_server == (world.rank == 0)
-    assert link.hosts_devices == (world.rank > 0)
     assert "MPI" in link.library.upper()
 
 
@@ -30,7 +35,7 @@ def test_the_link_is_this_rank_of_the_world(link, world):
 @pytest.mark.parametrize("num_devices", [4, 7, 20])
 def test_gather_puts_every_devices_slot_in_its_place(link, slot_bytes, num_devices):
     layout = Layout(num_devices, link.size)
-    exchange = link.plan(layout, slot_bytes, 8, zeros)
+    exchange = plan(link, layout, slot_bytes, 8)
     first, count = layout.block(link.rank)
     for repeat in range(3):
         exchange.uplink[:] = (np.arange(first, first + count) + repeat)[:, None]
@@ -42,10 +47,10 @@ def test_gather_puts_every_devices_slot_in_its_place(link, slot_bytes, num_devic
 
 
 def test_broadcast_reaches_all(link):
-    exchange = link.plan(Layout(10, link.size), 1, 5, zeros)
+    exchange = plan(link, Layout(10, link.size), 1, 5)
     if link.is_server:
         exchange.downlink[:] = [1, 2, 3, 4, 5]
-    exchange.broadcast()
+    exchange.announce()
     assert exchange.downlink.tolist() == [1, 2, 3, 4, 5]
     exchange.close()
 

@@ -25,8 +25,9 @@ class Rank:
     def __init__(self, changes):
         backend = open_backend("numpy", "float64")
         self.setup = prepare(parse_spec({**SPEC, **changes}), Loopback(), backend)
-        self.devices = DeviceBlock(self.setup)
-        self.clock = Clock(1, is_server=True, hosts_devices=True, synchronize=lambda: None)
+        self.slots = self.setup.packing.new_slots(12)
+        self.devices = DeviceBlock(self.setup, self.slots)
+        self.clock = Clock(1, serves=True, hosts_devices=True, synchronize=lambda: None)
         self.model = np.random.default_rng(0).normal(size=self.setup.dimension)
 
     def encode(self, iteration):
@@ -44,9 +45,8 @@ class Rank:
     def send(self, coded, iteration):
         """Pack messages, and return them as the server receives them."""
         setup = self.setup
-        slots = setup.packing.new_slots(12)
-        self.devices.pack(coded, iteration, slots)
-        return setup.packing.unpack(slots, setup.channel(iteration, 0, 12))[0].copy()
+        self.devices.pack(coded, iteration)
+        return setup.packing.unpack(self.slots, setup.channel(iteration, 0, 12))[0].copy()
 
 
 @pytest.mark.parametrize("compute", ["faithful", "shared"])

@@ -276,8 +276,8 @@ def test_residuals_are_kept_for_honest_devices_alone(monkeypatch, run):
     blocks = []
     pack = DeviceBlock.pack
 
-    def watched(self, coded, iteration, slots):
-        pack(self, coded, iteration, slots)
+    def watched(self, coded, iteration):
+        pack(self, coded, iteration)
         blocks.append((self.state["residuals"].copy(), self._byzantine))
 
     monkeypatch.setattr(DeviceBlock, "pack", watched)

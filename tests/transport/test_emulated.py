@@ -41,9 +41,9 @@ class Real(LoopbackExchange):
         self.takes_s = takes_s
         self.done = []
 
-    def broadcast(self):
+    def announce(self):
         self.clock.now_s += self.takes_s
-        self.done.append("broadcast")
+        self.done.append("announce")
 
     def gather(self):
         self.clock.now_s += self.takes_s
@@ -60,7 +60,7 @@ def clock():
 
 @pytest.fixture
 def emulate(clock):
-    def make(takes_s=0.0, network=SLOW, late_s=0.0):
+    def make(takes_s=0.0, network=SLOW, late_s=0.0, servers=1):
         real = Real(clock, takes_s)
 
         def meet(place):
@@ -68,12 +68,21 @@ def emulate(clock):
             clock.now_s += late_s
 
         timer = Timer(clock, clock.sleep)
-        return real, EmulatedExchange(real, network, N, meet=meet, timer=timer)
+        return real, EmulatedExchange(
+            real,
+            network,
+            N,
+            message_bytes=SLOT_BYTES // servers,
+            num_servers=servers,
+            meet=meet,
+            timer=timer,
+        )
 
     return make
 
 
-COLLECTIVES = {"broadcast": BROADCAST_S, "gather": GATHER_S}
+PLACES = {"announce": "broadcast", "gather": "gather"}
+COLLECTIVES = {"announce": BROADCAST_S, "gather": GATHER_S}
 
 
 @pytest.mark.parametrize("takes_s", [0.0, 0.3])
@@ -86,7 +95,7 @@ def test_a_collective_ends_when_the_emulated_network_has_finished(
     getattr(exchange, name)()
     # The time of the real collective is part of it.
     assert 0 <= clock.now_s - before_s - emulated_s < 10 * TICK_S
-    assert real.done == [f"meet for the {name} of an iteration", name]
+    assert real.done == [f"meet for the {PLACES[name]} of an iteration", name]
 
 
 @pytest.mark.parametrize("name", COLLECTIVES)
@@ -111,6 +120,24 @@ def test_a_wait_sleeps_first_and_ends_on_time(emulate, clock):
     exchange.gather()
     assert sum(clock.slept_s) == pytest.approx(GATHER_S, rel=1e-3)
     assert len(clock.slept_s) == 1
+
+
+def test_several_servers_share_the_gather_and_not_the_broadcast(emulate, clock):
+    _, exchange = emulate(servers=4)
+    before_s = clock.now_s
+    exchange.gather()
+    latency_s = SLOW.latency_s
+    assert clock.now_s - before_s == pytest.approx(
+        latency_s + (GATHER_S - latency_s) / 4, abs=10 * TICK_S
+    )
+    before_s = clock.now_s
+    exchange.announce()
+    announced_s = clock.now_s
+    exchange.spread()
+    assert clock.now_s - announced_s == pytest.approx(
+        SLOW.broadcast_s(DOWNLINK_BYTES - 8, N), abs=10 * TICK_S
+    )
+    assert announced_s - before_s == pytest.approx(SLOW.broadcast_s(8, N), abs=10 * TICK_S)
 
 
 def test_buffers_are_those_of_the_real_exchange(emulate):

@@ -39,10 +39,10 @@ def packed(messages):
 def test_the_header_is_32_bytes_and_laid_out_as_documented(messages, packed):
     assert HEADER_BYTES == 32
     assert messages.slot_bytes == 32 + messages.payload_bytes
-    magic, checksum, version, _, reserved, device, iteration, length = struct.unpack(
+    magic, checksum, version, _, part, device, iteration, length = struct.unpack(
         "<4sIBBHIQQ", packed[2, :32].tobytes()
     )
-    assert (magic, version, reserved) == (b"LADM", 1, 0)
+    assert (magic, version, part) == (b"LADM", 1, 0)
     assert (device, iteration, length) == (12, 6, messages.payload_bytes)
     assert checksum == zlib.crc32(packed[2, 8:].tobytes())
 
@@ -58,7 +58,7 @@ def test_what_was_packed_is_accepted_and_left_alone(messages, packed):
 REASONS = (
     [Rejection.MAGIC] * 4
     + [Rejection.CHECKSUM] * 4
-    + [Rejection.VERSION, Rejection.CODEC, Rejection.PADDING, Rejection.PADDING]
+    + [Rejection.VERSION, Rejection.CODEC, Rejection.PART, Rejection.PART]
     + [Rejection.DEVICE] * 4
     + [Rejection.ITERATION] * 8
     + [Rejection.LENGTH] * 8
@@ -155,18 +155,18 @@ def test_the_reasons_are_part_of_the_logs_format():
         ("LEVEL", 10),
         ("SCALE", 11),
         ("PADDING", 12),
+        ("PART", 13),
     ]
 
 
 def test_of_several_faults_the_first_in_the_order_of_the_checks_is_named(messages, packed):
-    order = ["magic", "version", "codec", "device", "iteration", "length", "reserved"]
+    order = ["magic", "version", "codec", "device", "iteration", "length", "part"]
     packed[:, :32] ^= 0xFF
     correct = np.zeros_like(packed)
     messages.pack(np.zeros((N, Q)), channel(), correct)
     for name in order:
         _, rejections = messages.unpack(packed, channel())
-        expected = "padding" if name == "reserved" else name
-        assert (rejections == Rejection[expected.upper()]).all(), name
+        assert (rejections == Rejection[name.upper()]).all(), name
         packed[:, messages.fields[name]] = correct[:, messages.fields[name]]
     _, rejections = messages.unpack(packed, channel())
     assert (rejections == Rejection.CHECKSUM).all()
