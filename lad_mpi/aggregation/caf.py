@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.gram import measure
-from lad_mpi.columns import serial_linear_algebra
 from lad_mpi.parameters import CountOrZero, check_parameters
 
 if TYPE_CHECKING:

@@ -218,7 +218,7 @@ def _largest(diagonal: Any, beside: Any) -> float:
             square = beside[i - 1] * beside[i - 1]
             for p in range(_POINTS):
                 pivots[p] = diagonal[i] - points[p] - square / pivots[p]
-                below[p] = below[p] if below[p] > pivots[p] else pivots[p]
+                below[p] = max(pivots[p], below[p])
         # All pivots are negative at points above the largest eigenvalue.
         for p in range(_POINTS):
             if below[p] < 0.0:

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.lib.stride_tricks import as_strided
 
-from lad_mpi.aggregation.columns import over_columns, total
+from lad_mpi.columns import over_columns, total
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,10 +102,11 @@ def _for_columns(messages: HostFloats, work: Callable[[slice], None]) -> None:
 
 
 def _lines(messages: HostFloats) -> HostFloats:
-    """Return a view with the rows' padding, because a compiler takes other rows for strided."""
-    if messages.flags.c_contiguous:
-        return messages
-    length = messages.strides[0] // messages.itemsize
+    """Return rows with their padding, because a compiler takes other rows for strided."""
+    length, rest = divmod(messages.strides[0], messages.itemsize)
+    adjacent = messages.strides[1] == messages.itemsize and rest == 0
+    if messages.flags.c_contiguous or not adjacent or length < messages.shape[1]:
+        return np.ascontiguousarray(messages)
     return as_strided(messages, (len(messages), length), writeable=False)
 
 
