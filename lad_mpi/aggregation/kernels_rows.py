@@ -67,7 +67,7 @@ def mix(messages: HostFloats, origin: HostFloats | None, weights: HostFloats) ->
     weights = np.ascontiguousarray(weights[chosen], dtype=np.float64)
 
     def work(columns: slice) -> None:
-        _mix(lines, centre, chosen, weights, result, columns.start, columns.stop)
+        _mix(lines, centre, (chosen, weights), result, (columns.start, columns.stop))
 
     _for_columns(messages, work)
     return result
@@ -137,23 +137,18 @@ def _mean(lines: Any, result: Any, first: int, last: int) -> None:
 
 @_compile
 def _mix(
-    lines: Any, centre: Any, chosen: Any, weights: Any, result: Any, first: int, last: int
+    lines: Any, centre: Any, weighted: tuple[Any, Any], result: Any, ends: tuple[int, int]
 ) -> None:
+    (chosen, weights), (first, last) = weighted, ends
     n = len(chosen)
     room = np.empty(min(_COLUMNS, last - first))
     for a in range(first, last, _COLUMNS):
         b = min(last, a + _COLUMNS)
         sums, c = room[: b - a], centre[a:b]
         sums[:] = 0.0
-        for k in range(0, n - 3, 4):
-            p, q, r, s = (
-                lines[chosen[k], a:b],
-                lines[chosen[k + 1], a:b],
-                lines[chosen[k + 2], a:b],
-                lines[chosen[k + 3], a:b],
-            )
-            _mix_four(sums, c, weights[k : k + 4], p, q, r, s)
-        for k in range(n // 4 * 4, n):
+        for k in range(0, n - 1, 2):
+            _mix_two(sums, c, weights[k : k + 2], lines[chosen[k], a:b], lines[chosen[k + 1], a:b])
+        for k in range(n // 2 * 2, n):
             row = lines[chosen[k], a:b]
             for j in range(len(sums)):
                 sums[j] += weights[k] * (row[j] - c[j])
@@ -177,13 +172,10 @@ def _add_four(sums: Any, p: Any, q: Any, r: Any, s: Any) -> None:
 
 
 @_compile
-def _mix_four(sums: Any, c: Any, w: Any, p: Any, q: Any, r: Any, s: Any) -> None:
-    v0, v1, v2, v3 = w[0], w[1], w[2], w[3]
+def _mix_two(sums: Any, c: Any, weights: Any, p: Any, q: Any) -> None:
+    v, w = weights[0], weights[1]
     for j in range(len(sums)):
-        found = sums[j] + v0 * (p[j] - c[j])
-        found += v1 * (q[j] - c[j])
-        found += v2 * (r[j] - c[j])
-        sums[j] = found + v3 * (s[j] - c[j])
+        sums[j] = (sums[j] + v * (p[j] - c[j])) + w * (q[j] - c[j])
 
 
 @_compile_sum
