@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import pytest
-from annotated_types import Ge, Gt, Le, Lt, Unit
+from annotated_types import Ge, Gt, Le, Lt, MultipleOf, Unit
 from pydantic import TypeAdapter, ValidationError
 
 from lad_mpi.coding import DracoCyclicReal, DracoRepetition
@@ -36,6 +36,7 @@ class Anything:
     step: Positive = 1.0
     shift: Finite = 0.0
     size: NotNegative = 0.0
+    bucket: Annotated[int, Ge(8), MultipleOf(8)] | None = None
     column: Annotated[bool | str | int | None, Ge(1)] = None
     way: Literal["up", "down"] = "up"
     other_way: Literal["up", "down"] | None = None
@@ -55,6 +56,7 @@ REFUSED = {
     "infinite": ("step", math.inf, "must be finite, not inf"),
     "NaN": ("step", math.nan, "must be finite, not nan"),
     "minus infinity": ("shift", -math.inf, "must be finite, not -inf"),
+    "not a multiple": ("bucket", 12, "must be a multiple of 8, not 12"),
     "a number among texts": ("column", 0, "must be at least 1, not 0"),
     "another word": ("way", "left", "must be 'up' or 'down', not 'left'"),
     "another word, in a union": ("other_way", "left", "must be 'up' or 'down', not 'left'"),
@@ -73,6 +75,7 @@ def test_a_value_out_of_range_is_refused_by_its_field(field, value, message):
     [
         {"count": 2**31 - 1, "maybe": 1, "share": 0.0, "angle": 180.0, "wait": 0.0},
         {"column": "name"},
+        {"bucket": 24},
         {"column": False},
         {"other_way": "down", "size": 0.0, "shift": -1e300},
     ],

@@ -15,7 +15,6 @@ from lad_mpi.types import Metric  # noqa: TC001  (class variables are checked by
 
 if TYPE_CHECKING:
     from lad_mpi.aggregation.coordinates import Kernel
-    from lad_mpi.aggregation.gram import Geometry
     from lad_mpi.aggregation.mixture import Mixture
     from lad_mpi.rng import Streams
     from lad_mpi.types import Array
@@ -78,34 +77,6 @@ class CoordinateWiseRule(Rule, Protocol):
 
 
 @runtime_checkable
-class GramSpaceRule(Rule, Protocol):
-    """A rule that only uses inner products of the messages.
-
-    The inner products can be summed up as columns of the messages arrive.
-    """
-
-    def from_geometry(self, geometry: Geometry) -> Array:
-        """Aggregate messages that have been measured.
-
-        A call gives the bits of ``from_geometry(measure(messages))``.
-
-        Parameters
-        ----------
-        geometry : Geometry
-            The geometry of n messages, more than twice ``num_byzantine``.
-
-        Returns
-        -------
-        array, shape (Q,)
-
-        Raises
-        ------
-        ParameterError
-            Another parameter does not fit n.
-        """
-
-
-@runtime_checkable
 class CostedRule(Rule, Protocol):
     """A rule that declares how its arithmetic grows.
 
@@ -162,18 +133,6 @@ class MixingPreAggregation(PreAggregation, Protocol):
         """Find the weights for messages of shape (n, Q), without mixing.
 
         A call gives the bits of ``mixture(messages).whole()``.
-        """
-
-
-@runtime_checkable
-class GramSpaceMixing(MixingPreAggregation, Protocol):
-    """A pre-aggregation whose weights follow from the inner products of the messages."""
-
-    def mixture_from_geometry(self, geometry: Geometry) -> Mixture:
-        """Find the weights for messages that have been measured.
-
-        For more than ``2 * num_byzantine`` messages, ``mixture(messages)`` has the bits of
-        ``mixture_from_geometry(measure(messages))``.
         """
 
 
@@ -243,14 +202,6 @@ class ReportingRule(Rule, Protocol):
         state : array, shape (Q,), optional
             As for :meth:`StatefulRule.advance`. A rule without a state ignores it.
         """
-
-
-@runtime_checkable
-class GramSpaceReportingRule(ReportingRule, GramSpaceRule, Protocol):
-    """A rule that reports, and that only uses inner products of the messages."""
-
-    def aggregate_geometry(self, geometry: Geometry) -> Aggregated:
-        """Aggregate as :meth:`GramSpaceRule.from_geometry` does, and report."""
 
 
 @runtime_checkable

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
-
-import numpy as np
 
 from lad_mpi.aggregation.base import check_messages
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.gram import measure
-from lad_mpi.columns import serial_linear_algebra
 from lad_mpi.parameters import CountOrZero, check_parameters
 
 if TYPE_CHECKING:
     from lad_mpi.aggregation.gram import Geometry
-    from lad_mpi.types import Array, HostFloats
-
-# Deviations within this relative difference count as equal, so that copies are removed together.
-_EQUAL = 1.0 - 1e-12
+    from lad_mpi.types import Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,37 +66,7 @@ class CovarianceFilter:
 
     def from_geometry(self, geometry: Geometry) -> Array:
         """Aggregate messages that have been measured."""
-        with serial_linear_algebra(geometry.rows.messages):
-            weights = _filter(geometry.gram, self.num_byzantine)
+        from lad_mpi.aggregation import kernels_gram  # noqa: PLC0415  (imports Numba)
+
+        weights = kernels_gram.filter_weights(geometry.gram, self.num_byzantine)
         return geometry.combine(weights * geometry.rows.shrinkage)
-
-
-def _filter(gram: HostFloats, num_byzantine: int) -> HostFloats:
-    """Return the weights, which sum to one, of the mean with the least top eigenvalue."""
-    num_rows = len(gram)
-    shares = np.full(num_rows, 1.0 / num_rows)
-    if num_byzantine == 0:
-        return shares
-    weights = np.ones(num_rows)
-    least, best = math.inf, shares
-    while weights.sum() > num_rows - 2 * num_byzantine:
-        shares = weights / weights.sum()
-        kept = np.flatnonzero(shares)
-        part = shares[kept]
-        inner = gram[np.ix_(kept, kept)]
-        offsets = inner @ part
-        inner = inner - offsets - offsets[:, None] + part @ offsets
-        roots = np.sqrt(part)
-        values, vectors = np.linalg.eigh(roots[:, None] * inner * roots)
-        if values[-1] < least:
-            least, best = float(values[-1]), shares
-        if values[-1] <= 0.0:
-            break
-        # Up to a factor that ratios do not see; squared as ratios, which cannot overflow.
-        projections = np.abs(inner @ (roots * vectors[:, -1]))
-        largest = projections.max()
-        if largest == 0.0:
-            break
-        ratios = (projections / largest) ** 2
-        weights[kept] *= np.where(ratios >= _EQUAL, 0.0, 1.0 - ratios)
-    return best

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lad_mpi.aggregation import kernels_cuda
-from lad_mpi.aggregation.rows import finite_rows
+from lad_mpi.aggregation.rows import finite_rows, sums_compiled
 from lad_mpi.arrays import namespace
 from lad_mpi.columns import column_blocks, own_columns
 
@@ -127,18 +128,40 @@ def column_mean(rows: Array) -> Array:
     array, shape (Q,)
         Finite, even if the sum of a column is not representable.
     """
-    xp = namespace(rows)
+    if sums_compiled(rows):
+        return compiled_mean(rows)
     with np.errstate(over="ignore", invalid="ignore"):
-        mean = rows.sum(axis=0, dtype=np.float64)
-    mean /= len(rows)
+        mean = np.add.reduce(rows, axis=0, dtype=np.float64)
+        mean /= len(rows)
+        mean = mean.astype(rows.dtype, copy=False)
+        # The squares may overflow. Then the mean is looked at more closely.
+        if math.isfinite(mean @ mean):
+            return mean
+    return _repaired(rows, mean, column_mean)
+
+
+def compiled_mean(rows: HostFloats) -> HostFloats:
+    """Do as :func:`column_mean` by a compiled kernel, on any number of columns."""
+    from lad_mpi.aggregation import kernels_rows  # noqa: PLC0415  (imports Numba)
+
+    mean = kernels_rows.mean(rows)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if math.isfinite(mean @ mean):
+            return mean
+    return _repaired(rows, mean, compiled_mean)
+
+
+def _repaired(rows: Array, mean: Array, average: Callable[[Array], Array]) -> Array:
+    """Return the mean of rows, which may not have been finite, or whose sums may not."""
+    xp = namespace(rows)
     finite = xp.isfinite(mean)
-    if not finite.all():
-        cleaned = finite_rows(rows)
-        if cleaned is not rows:
-            return column_mean(cleaned)
-        # Dividing first is less accurate, so it is done only if the sum overflows. Rounding may
-        # then still exceed the largest number, so the halves are added up.
-        limit = float(np.finfo(mean.dtype).max) / 2
-        halves = (rows / (2 * len(rows))).sum(axis=0, dtype=mean.dtype)
-        mean = xp.where(finite, mean, 2 * xp.clip(halves, -limit, limit))
-    return mean.astype(rows.dtype, copy=False)
+    if finite.all():
+        return mean
+    cleaned = finite_rows(rows)
+    if cleaned is not rows:
+        return average(cleaned)
+    # Dividing first is less accurate, so it is done only if the sum overflows. Rounding may
+    # then still exceed the largest number, so the halves are added up.
+    limit = float(np.finfo(mean.dtype).max) / 2
+    halves = (rows / (2 * len(rows))).sum(axis=0, dtype=mean.dtype)
+    return xp.where(finite, mean, 2 * xp.clip(halves, -limit, limit))

@@ -214,10 +214,9 @@ class GeometricMedian:
 
     def _weights(self, geometry: Geometry, shortest: float) -> tuple[HostFloats, int, float]:
         """Iterate on the weights w; return them, the number of steps and the residual."""
-        gram = geometry.gram
-        squares = np.diagonal(gram)
-        num_iterations = 0
-        residual = math.inf
+        from lad_mpi.aggregation import kernels_gram  # noqa: PLC0415  (imports Numba)
+
+        gram, num_iterations = geometry.gram, 0
         if self.start == "zero":
             # The origin is no combination of rows, but the first step from it is.
             weights = 1.0 / np.maximum(lengths(geometry.rows), shortest)
@@ -227,18 +226,10 @@ class GeometricMedian:
             majority = len(gram) // 2 + 1
             around = geometry.squared_distances[geometry.tightest][None]
             weights = nearest(around, majority)[0] / majority
-        image = gram @ weights
-        while num_iterations < self.max_iterations and residual > self.tolerance:
-            squared = squares - 2.0 * image + weights @ image
-            pulls = 1.0 / np.sqrt(np.maximum(squared, shortest**2))
-            total = pulls.sum()
-            moved = pulls / total
-            new_image = gram @ moved
-            advance = (moved - weights) @ (new_image - image)
-            residual = float(total / len(gram) * math.sqrt(max(advance, 0.0)))
-            weights, image = moved, new_image
-            num_iterations += 1
-        return weights, num_iterations, residual
+        more, residual = kernels_gram.weiszfeld(
+            gram, weights, shortest, self.tolerance, self.max_iterations - num_iterations
+        )
+        return weights, num_iterations + more, residual
 
 
 def _best_row(geometry: Geometry, shortest: float) -> tuple[int, float]:

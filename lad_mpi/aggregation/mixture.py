@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lad_mpi.aggregation.rows import Rows, blocks_of
+from lad_mpi.aggregation.rows import Rows, blocks_of, is_small, sums_compiled
 from lad_mpi.arrays import namespace
-from lad_mpi.columns import block_width, column_blocks, new_block, over_columns
+from lad_mpi.columns import (
+    block_width,
+    column_blocks,
+    new_block,
+    over_columns,
+    serial_linear_algebra,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,11 +48,28 @@ class Mixture:
     def whole(self) -> Array:
         """Return the mixture, array, shape (Q,) or (m, Q), of the messages' library and dtype."""
         messages = self.rows.messages
+        if self.weights.ndim == 1 and self.rows.headroom == 1.0:
+            if sums_compiled(messages):
+                from lad_mpi.aggregation import kernels_rows  # noqa: PLC0415  (imports Numba)
+
+                return kernels_rows.mix(messages, self.origin, self.weights)
+            if is_small(messages):
+                return self._at_once()
         shape = (*self.weights.shape[:-1], messages.shape[1])
         mixed = namespace(messages).empty(shape, dtype=messages.dtype)
         mix = self._filler()
         self._over_columns(lambda columns: mix(columns, mixed[..., columns]))
         return mixed
+
+    def _at_once(self) -> Array:
+        """Mix all columns of a small host array."""
+        rows, origin = self.rows, self.origin
+        weights = self.weights.astype(rows.dtype, copy=False)
+        with serial_linear_algebra(rows.messages), np.errstate(all="ignore"):
+            mixed = weights @ rows.minus(origin)
+            if origin is not None:
+                mixed += origin
+        return mixed.astype(rows.messages.dtype, copy=False)
 
     def reduce(self, rule: Callable[[Array], Array]) -> Array:
         """Apply a function of separate columns to the mixture, block by block.

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 #: Squares between these neither overflow nor underflow, by the size of a float.
 PLAIN_SQUARES = {4: (1e-25, 1e30), 8: (1e-290, 1e290)}
 
+# Fewer than linear algebra shares between threads, and no more than a section.
+_FEW_COLUMNS = 2048
+# NumPy takes tens of microseconds for this many numbers. Loading Numba takes a third of a second,
+# once.
+_COMPILED_FROM = 100_000
 _FAR = 1e120
 _PLAIN_LENGTHS = (1e-100, 1e100)
 _NEAR_OVERFLOW = 2.0**1020
@@ -51,6 +56,8 @@ class Rows:
         ``1 / unit``, or less for rows that are shortened; None if all are 1.
     headroom : float
         Factor that makes differences of rows representable.
+    differences : (array of shape (Q,), array of shape (n, Q)), optional
+        A point, and the rows minus this point, if they were formed anyway.
     """
 
     messages: Array
@@ -58,11 +65,20 @@ class Rows:
     unit: float
     factors: HostFloats | None
     headroom: float
+    differences: tuple[Array, Array] | None = None
 
     @property
     def shrinkage(self) -> HostFloats | float:
         """Factor by which each row is shortened; 1 except for absurdly long rows."""
         return 1.0 if self.factors is None else self.factors * self.unit
+
+    def minus(self, origin: Array | None) -> HostFloats:
+        """Return the rows of a small host array minus a point, without scaling."""
+        if origin is None:
+            return self.messages.astype(self.dtype, copy=False)
+        if self.differences is not None and self.differences[0] is origin:
+            return self.differences[1]
+        return np.subtract(self.messages, origin, dtype=self.dtype)
 
 
 def plain(messages: Array) -> Rows:
@@ -127,6 +143,10 @@ def measure_lengths(
     rows = plain(messages)
     if compared:
         rows = dataclasses.replace(rows, dtype=np.dtype(np.float64))
+    if origin is not None and is_small(messages) and not sums_compiled(messages):
+        with np.errstate(all="ignore"):
+            differences = (origin, rows.minus(origin))
+        rows = Rows(messages, rows.dtype, 1.0, None, 1.0, differences)
     low, high = PLAIN_SQUARES[rows.dtype.itemsize]
     squares = _squared_lengths(rows, origin)
     # A NaN fails this comparison too.
@@ -198,8 +218,34 @@ def blocks_of(
         yield part, block
 
 
+def sums_compiled(messages: Array) -> bool:
+    """Return whether sums over rows and columns of an array run compiled kernels.
+
+    This only depends on the kind and shape of the array, so that equal calls give equal bits.
+    """
+    return (
+        isinstance(messages, np.ndarray)
+        and len(messages) * own_columns(messages)[1] >= _COMPILED_FROM
+        and messages.dtype.char in "fd"
+        and messages.dtype.isnative
+    )
+
+
+def is_small(messages: Array) -> bool:
+    """Return whether a host array has few columns, so that sums need not divide them."""
+    return isinstance(messages, np.ndarray) and own_columns(messages)[1] <= _FEW_COLUMNS
+
+
 def _squared_lengths(rows: Rows, origin: Array | None) -> HostFloats:
     messages = rows.messages
+    if rows.factors is None and sums_compiled(messages):
+        from lad_mpi.aggregation import kernels_rows  # noqa: PLC0415  (imports Numba)
+
+        return kernels_rows.squared_distances(messages, origin)
+    if rows.factors is None and is_small(messages):
+        with np.errstate(all="ignore"):
+            block = rows.minus(origin)
+            return total([np.vecdot(block, block).astype(np.float64, copy=False)])
     xp = namespace(messages)
     # NumPy's vecdot takes half as long as einsum on what is in the cache, as copies in blocks
     # are, and half as long again on what is not. CuPy before 14 has none.

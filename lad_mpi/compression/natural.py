@@ -95,7 +95,7 @@ class Natural:
                 bits = part.astype(np.uint32, order="C")
                 bits <<= np.uint32(23)
                 packed = signs[rows, columns.start // 8 : -(-columns.stop // 8)]
-                bits |= _SIGN_BITS[packed].reshape(len(part), -1)[:, : part.shape[1]]
+                bits |= _SIGN_BITS.take(packed, axis=0).reshape(len(part), -1)[:, : part.shape[1]]
                 vectors[rows, columns] = bits.view(np.float32)
         return vectors, refuse(
             vectors,

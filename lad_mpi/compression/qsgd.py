@@ -45,7 +45,7 @@ class Qsgd:
               \mathbb{E}\|C(v) - v\|^2 \le \min(B/s^2, \sqrt{B}/s) \|v\|^2,
 
     and B = Q without buckets. The bound holds for a vector because it holds for each bucket,
-    and the largest bucket determines it. The server can cut messages between buckets.
+    and the largest bucket determines it. Messages can be cut between buckets.
 
     A norm is summed in float64, for float64 vectors after scaling by a power of two. It
     therefore neither overflows nor depends on other rows. u_j has 53 random bits, or 32 in

@@ -60,9 +60,9 @@ class Sign:
 
     with sign(0) = 1, and B = Q without buckets. The codec is biased, so it has no δ of an
     unbiased compressor. It contracts most if all magnitudes are similar, and needs error
-    feedback to converge. The squared error of a whole vector is at most :math:`(1 - 1/B) \|v\|^2`, and cutting
-    buckets into smaller ones never increases it. The server can cut messages between
-    buckets.
+    feedback to converge. The squared error of a whole vector is at most
+    :math:`(1 - 1/B) \|v\|^2`, and cutting buckets into smaller ones never increases it.
+    Messages can be cut between buckets.
 
     The mean is taken of ratios to the largest magnitude, in float64. It does not
     overflow, and is exact if all magnitudes are equal. If the scale is zero, as for the
@@ -131,12 +131,10 @@ class Sign:
         out: HostFloats,
     ) -> HostInts:
         """Multiply the scales of some columns by their signs; see :class:`ColumnCodec`."""
-        found = []
-        for values, source in in_buckets(out, payloads, self.bucket, _WIDTH):
-            reasons = np.empty(values.shape[:2], dtype=np.int64)
-            for rows, buckets in bucket_groups(*values.shape):
-                reasons[rows, buckets] = _decode(source[rows, buckets], values[rows, buckets])
-            found.append(reasons)
+        found = [
+            _decode(source, values)
+            for values, source in in_buckets(out, payloads, self.bucket, _WIDTH)
+        ]
         reasons = first_of_buckets(np.concatenate(found, axis=1))
         if reasons.any():
             out[reasons != 0] = 0
@@ -170,15 +168,22 @@ def _encode(values: HostFloats, payloads: HostBytes) -> None:
 def _decode(payloads: HostBytes, out: HostFloats) -> HostInts:
     """Decode buckets, shape (n, k, B); return why each must be refused, shape (n, k), or 0."""
     size, dimension = out.itemsize, out.shape[-1]
-    scales, bits = from_bytes(payloads[..., :size], out.dtype), payloads[..., size:]
+    scales, bits = from_bytes(payloads[..., :size], out.dtype), payloads[..., size:].copy()
     signs = _SIGNS.astype(out.dtype)
     with np.errstate(all="ignore"):
-        for _, columns in pieces(1, dimension):
-            part = bits[..., columns.start // 8 : -(-columns.stop // 8)]
-            whole = signs[part].reshape(*part.shape[:-1], -1)
-            np.multiply(whole[..., : columns.stop - columns.start], scales, out=out[..., columns])
+        for rows, buckets in bucket_groups(*out.shape):
+            for _, columns in pieces(1, dimension):
+                part = bits[rows, buckets, columns.start // 8 : -(-columns.stop // 8)]
+                # Twice as fast as signs[part].
+                whole = signs.take(part, axis=0).reshape(*part.shape[:-1], -1)
+                np.multiply(
+                    whole[..., : columns.stop - columns.start],
+                    scales[rows, buckets],
+                    out=out[rows, buckets, columns],
+                )
     scale = scales[..., 0]
-    idle = (scale == 0) & bits.any(axis=-1)
+    idle = scale == 0
+    idle[idle] = bits[idle].any(axis=-1)
     return first_reasons(
         scale.shape,
         (~np.isfinite(scale), Rejection.NOT_FINITE),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lad_mpi.conformance.component import ComponentLaws, moves_no_global_generator
+from lad_mpi.conformance.servers import on_servers
 from lad_mpi.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -65,6 +67,22 @@ class AggregationLaws(ComponentLaws):
     def result_shape(self, shape: tuple[int, int]) -> tuple[int, ...]:
         """Return the shape of the result for messages of a shape."""
         raise NotImplementedError
+
+    @_DTYPES
+    def test_servers(self, dtype: str) -> None:
+        """Servers that share the columns get the bits of one that has all.
+
+        It also holds if a message is absurdly long, and if nearly all are equal.
+        """
+        component = self.make(self.faults(9, 2))
+        plain = np.random.default_rng(1).normal(1.0, 1.0, size=(9, 40_001)).astype(dtype)
+        far, equal = plain.copy(), np.repeat(plain[:1], 9, axis=0)
+        far[3] *= np.finfo(dtype).max / 8
+        equal[7:] = 5
+        for messages in (plain, far, equal):
+            alone = component(messages)
+            parts = on_servers(40_001, 3, partial(_on_columns, component, messages))
+            assert np.array_equal(np.concatenate(parts, axis=-1), alone)
 
     # Parameters and refusals.
 
@@ -334,3 +352,7 @@ class AggregationLaws(ComponentLaws):
 
 def _normal(shape: tuple[int, int], dtype: str) -> HostFloats:
     return np.random.default_rng(sum(shape)).normal(size=shape).astype(dtype)
+
+
+def _on_columns(component: Any, messages: HostFloats, columns: slice) -> Any:
+    return component(messages[:, columns])

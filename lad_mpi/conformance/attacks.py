@@ -17,8 +17,10 @@ from lad_mpi.attacks import (
     StatefulAttack,
     WireAttack,
 )
+from lad_mpi.columns import WorksOnColumns
 from lad_mpi.compression import Channel, NoCompression
 from lad_mpi.conformance.component import ComponentLaws, moves_no_global_generator
+from lad_mpi.conformance.servers import on_servers
 from lad_mpi.conformance.suite import laws, make_suite
 from lad_mpi.rng import Streams
 from lad_mpi.spec.contracts import offers_all_of
@@ -201,6 +203,27 @@ class AttackLaws(ComponentLaws):
             resumed = self.vectors_sent(dtype, saved, interrupted)
             np.testing.assert_array_equal(resumed, whole[interrupted:])
 
+    @_DTYPES
+    def test_servers(self, dtype: str) -> None:
+        """Servers that share the columns get the bits of one that has all."""
+        shape = (2, _N - _F, 40_001)
+        honest = np.random.default_rng(2).normal(3.0, 1.0, shape).astype(dtype)
+
+        def sent(columns: slice) -> Array:
+            attack, own = self.example(), honest[..., columns]
+            state = attack.initial_state(own[0, 0]) if isinstance(attack, StatefulAttack) else {}
+            return np.concatenate(
+                [
+                    attack.advance(part, _knowing(part, iteration=iteration), state)
+                    if state
+                    else attack.craft(part, _knowing(part, iteration=iteration))
+                    for iteration, part in enumerate(own)
+                ]
+            )
+
+        parts = on_servers(40_001, 3, sent)
+        np.testing.assert_array_equal(np.concatenate(parts, axis=-1), sent(slice(40_001)))
+
     def flipped(self, num_classes: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Return the targets under attack, and those without it, which are read-only."""
         targets = _targets(num_classes)
@@ -280,6 +303,7 @@ def attack(
         "resumed": WireAttack,
         "state": StatefulAttack,
         "resume": StatefulAttack,
+        "servers": WorksOnColumns,
         **dict.fromkeys(_LAWS_OF_TARGETS, DataAttack),
     }
     inapplicable: Collection[str] = ()

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from lad_mpi.coding import Code, DecodeStatus, DecodingCode, DispersionCode, ExactCode
+from lad_mpi.columns import WorksOnColumns
 from lad_mpi.conformance.component import ComponentLaws, moves_no_global_generator
+from lad_mpi.conformance.servers import on_servers
 from lad_mpi.conformance.suite import make_suite
 from lad_mpi.rng import Streams
 from lad_mpi.theory import sampled_dispersion
@@ -172,6 +174,23 @@ class CodeLaws(ComponentLaws):
         np.testing.assert_allclose(decoded.gradient, gradients.mean(axis=0), atol=tolerance)
         np.testing.assert_array_equal(messages, before)
 
+    @pytest.mark.parametrize("size", [1.0, 1e200])
+    def test_servers(self, size: float) -> None:
+        """Servers that share the columns decode to the bits of one that has all."""
+        generator = np.random.default_rng(1)
+        assignment = self._assign(7)
+        messages = assignment.encode(generator.normal(size=(_N, 40_001)))
+        messages[[2, 9], 5:] = size
+
+        def decode(columns: slice) -> Any:
+            return self._decode(messages[:, columns], assignment, _F, iteration=7)
+
+        alone, parts = decode(slice(40_001)), on_servers(40_001, 3, decode)
+        for part in parts:
+            assert (part.status, part.located) == (alone.status, alone.located)
+        together = np.concatenate([part.gradient for part in parts])
+        np.testing.assert_array_equal(together, alone.gradient)
+
     @pytest.mark.parametrize(
         "corruption", ["flipped", "identical", "codeword", "tiny", "large", "overflowing"]
     )
@@ -267,6 +286,7 @@ def code(
     optional = {
         **dict.fromkeys(_DECODING, DecodingCode),
         "recovers_exactly": ExactCode,
+        "servers": WorksOnColumns,
         "variance_factor": DispersionCode,
     }
     return make_suite(CodeLaws, cls, without, optional, maker=staticmethod(make or cls))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from lad_mpi.aggregation import MixingPreAggregation, PreAggregation, RandomisedPreAggregation
+from lad_mpi.columns import WorksOnColumns
 from lad_mpi.conformance.aggregation import AggregationLaws
 from lad_mpi.conformance.suite import make_suite
 from lad_mpi.rng import Streams
@@ -96,7 +97,11 @@ def pre_aggregation(
     count : callable
         Returns the number n' of messages that come out for n; n if left out.
     """
-    optional = {"draws": RandomisedPreAggregation, "mixture": MixingPreAggregation}
+    optional = {
+        "draws": RandomisedPreAggregation,
+        "mixture": MixingPreAggregation,
+        "servers": WorksOnColumns,
+    }
     return make_suite(
         PreAggregationLaws,
         cls,

@@ -9,14 +9,12 @@ import pytest
 
 from lad_mpi.aggregation import (
     CoordinateWiseRule,
-    GramSpaceReportingRule,
-    GramSpaceRule,
     ReportingRule,
     RobustRule,
     Rule,
     StatefulRule,
 )
-from lad_mpi.aggregation.gram import measure
+from lad_mpi.columns import WorksOnColumns
 from lad_mpi.conformance.aggregation import AggregationLaws
 from lad_mpi.conformance.robustness import worst_ratio
 from lad_mpi.conformance.suite import make_suite
@@ -80,17 +78,6 @@ class RuleLaws(AggregationLaws):
             assert np.array_equal(result, expected[columns])
             assert np.array_equal(block, messages[:, columns]), "the messages were changed"
 
-    @pytest.mark.parametrize("dtype", ["float64", "float32"])
-    @pytest.mark.parametrize("dimension", [7, 50_000])
-    def test_from_geometry(self, dtype: str, dimension: int) -> None:
-        """From measured messages it gives the bits of a call."""
-        messages = np.random.default_rng(6).normal(1.0, 1.0, size=(20, dimension)).astype(dtype)
-        messages[1] *= -1e6
-        rule = self.make(self.faults(20, 4))
-        before = messages.copy()
-        assert np.array_equal(rule.from_geometry(measure(messages)), rule(messages))
-        assert np.array_equal(messages, before), "the messages were changed"
-
     def test_report(self) -> None:
         """It reports one number for each metric, with the estimate of a call.
 
@@ -111,14 +98,6 @@ class RuleLaws(AggregationLaws):
         assert np.array_equal(state, rule.advance(messages, None)[1])
         later = rule.aggregate(messages, state)
         assert np.array_equal(later.estimate, rule.advance(messages, state)[0])
-
-    def test_report_from_geometry(self) -> None:
-        """The report is the same from measured messages."""
-        messages = np.random.default_rng(8).normal(size=(20, 50_000))
-        rule = self.make(self.faults(20, 4))
-        estimate, _, reported = rule.aggregate_geometry(measure(messages))
-        assert np.array_equal(estimate, rule.from_geometry(measure(messages)))
-        assert reported == rule.aggregate(messages, None).reported
 
     @pytest.mark.parametrize(("num_messages", "most"), [(7, 1), (15, 7), (20, 4), (11, 3)])
     def test_kappa(self, num_messages: int, most: int) -> None:
@@ -163,9 +142,8 @@ def rule(
         "state": StatefulRule,
         "kappa": RobustRule,
         "report": ReportingRule,
-        "report_from_geometry": GramSpaceReportingRule,
         "column_kernel": CoordinateWiseRule,
-        "from_geometry": GramSpaceRule,
+        "servers": WorksOnColumns,
     }
     maker = make or (lambda num_byzantine: cls(num_byzantine=num_byzantine))
     return make_suite(

@@ -40,7 +40,7 @@ def test_products_of_all_pairs_are_terms_of_n_squared_and_q():
 
 def test_rules_of_the_suite_that_decide_by_products_of_pairs_say_so():
     pairs = {kind for kind, cls in {**RULES, **PRE_AGGREGATIONS}.items() if cls.cost.takes_pairs}
-    measured = {"from_geometry", "mixture_from_geometry"}
+    measured = {"from_geometry"}
     by_products = {
         kind
         for kind, cls in {**RULES, **PRE_AGGREGATIONS}.items()

@@ -11,7 +11,7 @@ from lad_mpi import conformance
 from lad_mpi.aggregation import Clip, NearestNeighbourMixing
 from lad_mpi.attacks import SignFlip
 from lad_mpi.coding import Cyclic, DracoRepetition
-from lad_mpi.compression import NoCompression, RandK, Rejection
+from lad_mpi.compression import NoCompression, Qsgd, RandK, Rejection
 
 
 class MixesOtherwise(NearestNeighbourMixing):
@@ -102,6 +102,16 @@ class ForgetsColumns(NoCompression):
     def decode(self, payloads, channel):
         vectors, rejections = super().decode(payloads, channel)
         return np.round(vectors, 3), rejections
+
+
+class CutsBuckets(Qsgd):
+    """Says that messages can be cut anywhere, and not only between buckets."""
+
+    wire_code: ClassVar[int] = 207
+
+    @property
+    def column_unit(self):
+        return 1
 
 
 class DoesNothing(SignFlip):
@@ -211,6 +221,7 @@ CODECS = {
     TakenNumber: "protocol",
     KeepsWhatItRefuses: "hostile_payloads",
     ForgetsColumns: "columns",
+    CutsBuckets: "columns",
 }
 
 ATTACKS = {
@@ -252,7 +263,8 @@ def test_laws_of_what_a_code_declares_are_tried_where_it_does():
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_a_broken_codec_is_caught(complaint, codec):
-    make = (lambda Q: codec(max(1, Q // 3))) if issubclass(codec, RandK) else None
+    makers = {RandK: lambda Q: codec(max(1, Q // 3)), Qsgd: lambda Q: codec(5, bucket=8)}
+    make = makers.get(codec.__base__)
     assert complaint(conformance.codec(codec, make=make), CODECS[codec])
 
 

@@ -283,9 +283,11 @@ class SortsColumnsInPlace(ByColumns):
         return kernel
 
 
-class AnotherRuleInGramSpace(Sound):
-    def from_geometry(self, geometry):
-        return geometry.rows.messages[geometry.tightest].copy()
+class ComparesItsOwnColumns(Sound):
+    works_on_columns: ClassVar = True
+
+    def __call__(self, messages):
+        return messages[np.argmin(np.linalg.norm(messages, axis=1))].copy()
 
 
 @dataclass(frozen=True)
@@ -310,14 +312,6 @@ class ReportsUnderAnyName(Reports):
 class ReportsOfAnotherRule(Reports):
     def aggregate(self, messages, state):
         return Aggregated(messages.mean(axis=0), None, (0.0,))
-
-
-class ReportsOtherwiseInGramSpace(Reports):
-    def from_geometry(self, geometry):
-        return self(geometry.rows.messages)
-
-    def aggregate_geometry(self, geometry):
-        return Aggregated(self.from_geometry(geometry), None, (-1.0,))
 
 
 #: Each law, and the rules that break it.
@@ -360,9 +354,8 @@ BROKEN = {
     "only_row_not_finite": [LetsNanThrough],
     "kappa": [Boasts, BoastsALittle, BoastsBelowWhatIsPossible],
     "state": [ChangesItsState],
-    "from_geometry": [AnotherRuleInGramSpace],
+    "servers": [ComparesItsOwnColumns],
     "report": [ReportsTooMuch, ReportsUnderAnyName, ReportsOfAnotherRule],
-    "report_from_geometry": [ReportsOtherwiseInGramSpace],
     "column_kernel": [
         AddsSingleColumnsPairwise,
         LooksAcrossColumns,

@@ -2,7 +2,7 @@
 
 Encoding reads the vectors twice, for their norms and for their codes, and in float64 a third
 time, for their largest magnitudes. Decoding writes them once. Temporaries take Q/512 bytes a
-row, and at most 44 bytes a bucket.
+row, and at most 24 bytes a bucket.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Encoding reads the vectors twice: for their signs and largest magnitudes, then for the mean ratio
 to these. Decoding writes them once. Temporaries take Q/512 bytes a row, and
-at most 28 bytes a bucket.
+at most 16 bytes a bucket.
 """
 
 from __future__ import annotations
