@@ -99,7 +99,7 @@ class DataLaws(ComponentLaws):
     def test_some_subsets(self) -> None:
         """Subsets that are drawn without the others have the same bits."""
         whole, subsets = self.load(), np.array([0, 3, 4])
-        some = self.example().draw_subsets(_SUBSETS, Streams(5), subsets)
+        some = self.example().draw_subsets(_SUBSETS, Streams(5), subsets, np.float64)
         for k in subsets:
             rows = slice(whole.offsets[k], whole.offsets[k + 1])
             np.testing.assert_array_equal(some.features[rows], whole.features[rows])

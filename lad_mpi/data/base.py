@@ -151,7 +151,9 @@ class PartlyDrawnData(DrawnData, Protocol):
     A host whose devices always hold the same subsets then draws only these.
     """
 
-    def draw_subsets(self, num_subsets: int, streams: Streams, subsets: HostInts) -> Dataset:
+    def draw_subsets(
+        self, num_subsets: int, streams: Streams, subsets: HostInts, dtype: npt.DTypeLike
+    ) -> Dataset:
         """Draw the samples of some subsets, with the same bits as :meth:`DrawnData.draw`.
 
         Parameters
@@ -162,6 +164,8 @@ class PartlyDrawnData(DrawnData, Protocol):
             The run's random streams.
         subsets : ndarray of int64
             The subsets to draw, from 0 to N−1.
+        dtype : dtype
+            Type of the features in the run. They may have another type.
 
         Returns
         -------

@@ -105,6 +105,7 @@ class DataPlan:
         task: Task,
         has_bias: bool,
         subsets: HostInts | None = None,
+        dtype: npt.DTypeLike = np.float64,
     ) -> Dataset:
         """Draw or read the samples, prepare them, and split them into subsets.
 
@@ -121,6 +122,8 @@ class DataPlan:
         subsets : ndarray of int64, optional
             The subsets that are used; all if left out. Others are not drawn if the data allow
             that.
+        dtype : dtype
+            Type of the features in the run. Data may already have it.
 
         Raises
         ------
@@ -129,8 +132,10 @@ class DataPlan:
         """
         if isinstance(self.source, DrawnData):
             _check_task(self.source, task)
-            if subsets is not None and isinstance(self.source, PartlyDrawnData):
-                return self.source.draw_subsets(num_subsets, streams, subsets)
+            whole = subsets is None and np.dtype(dtype) == np.float64
+            if isinstance(self.source, PartlyDrawnData) and not whole:
+                wanted = np.arange(num_subsets) if subsets is None else subsets
+                return self.source.draw_subsets(num_subsets, streams, wanted, dtype)
             return self.source.draw(num_subsets, streams)
         return self._read(self.source, num_subsets, streams, task, has_bias=has_bias)
 

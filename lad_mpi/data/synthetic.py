@@ -14,6 +14,8 @@ from lad_mpi.rng import Purpose
 from lad_mpi.types import LARGEST_COUNT, SampleForm, Task
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from lad_mpi.rng import Streams
     from lad_mpi.types import HostFloats, HostInts
 
@@ -93,7 +95,13 @@ class Synthetic:
         """
         return self.draw_subsets(num_subsets, streams, np.arange(num_subsets))
 
-    def draw_subsets(self, num_subsets: int, streams: Streams, subsets: HostInts) -> Dataset:
+    def draw_subsets(
+        self,
+        num_subsets: int,
+        streams: Streams,
+        subsets: HostInts,
+        dtype: npt.DTypeLike = np.float64,
+    ) -> Dataset:
         """Draw the samples of some subsets; see :class:`~lad_mpi.data.PartlyDrawnData`.
 
         Parameters
@@ -104,16 +112,20 @@ class Synthetic:
             The run's random streams.
         subsets : ndarray of int64
             The subsets to draw.
+        dtype : dtype
+            Type of the features, which are drawn in float64.
         """
         p, m = self.dimension, self.samples_per_subset
         common = streams.generator(Purpose.PROBLEM, device=0).standard_normal(p)
-        features, targets = np.empty((num_subsets * m, p)), np.zeros(num_subsets * m)
+        features, targets = np.empty((num_subsets * m, p), dtype), np.zeros(num_subsets * m)
         for k in subsets.tolist():
             rows = slice(k * m, (k + 1) * m)
             generator = streams.generator(Purpose.PROBLEM, device=k + 1)
             # σ_H only scales ε, so everything else is the same for every σ_H.
             model = common + self.heterogeneity * generator.standard_normal(p)
-            targets[rows] = _responses(generator, model, features[rows])
+            drawn = np.empty((m, p))
+            targets[rows] = _responses(generator, model, drawn)
+            features[rows] = drawn
         test = np.empty((self.test_samples, p))
         generator = streams.generator(Purpose.TEST_SPLIT)
         test_targets = _responses(generator, common, test)
@@ -187,7 +199,13 @@ class SyntheticClassification:
         """
         return self.draw_subsets(num_subsets, streams, np.arange(num_subsets))
 
-    def draw_subsets(self, num_subsets: int, streams: Streams, subsets: HostInts) -> Dataset:
+    def draw_subsets(
+        self,
+        num_subsets: int,
+        streams: Streams,
+        subsets: HostInts,
+        dtype: npt.DTypeLike = np.float64,
+    ) -> Dataset:
         """Draw the samples of some subsets; see :class:`~lad_mpi.data.PartlyDrawnData`.
 
         Parameters
@@ -198,17 +216,21 @@ class SyntheticClassification:
             The run's random streams.
         subsets : ndarray of int64
             The subsets to draw.
+        dtype : dtype
+            Type of the features, which are drawn in float64.
         """
         p, m, sizes = self.dimension, self.samples_per_subset, (self.classes, self.dimension)
         common = streams.generator(Purpose.PROBLEM, device=0).standard_normal(sizes)
-        features = np.empty((num_subsets * m, p))
+        features = np.empty((num_subsets * m, p), dtype)
         targets = np.zeros(num_subsets * m, dtype=np.int64)
         for k in subsets.tolist():
             rows = slice(k * m, (k + 1) * m)
             generator = streams.generator(Purpose.PROBLEM, device=k + 1)
             # σ_H only scales E, so everything else is the same for every σ_H.
             model = common + self.heterogeneity * generator.standard_normal(sizes)
-            targets[rows] = _labels(generator, model, features[rows])
+            drawn = np.empty((m, p))
+            targets[rows] = _labels(generator, model, drawn)
+            features[rows] = drawn
         test = np.empty((self.test_samples, p))
         test_targets = _labels(streams.generator(Purpose.TEST_SPLIT), common, test)
         return Dataset(

@@ -85,6 +85,7 @@ def hold(spec: Spec, link: Link, layout: Layout, streams: Streams, dtype: Any) -
             task=spec.model.task,
             has_bias=spec.model.has_bias,
             subsets=subsets,
+            dtype=dtype,
         )
 
     if host.size == 1:
