@@ -158,7 +158,7 @@ class _Timed:
 
     @property
     def hosts(self) -> int:
-        return device_ranks(self.runs.case.ranks)
+        return device_ranks(self.runs.case.ranks, self.runs.servers)
 
     @property
     def totals(self) -> list[float]:

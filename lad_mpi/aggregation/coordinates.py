@@ -144,11 +144,12 @@ def compiled_mean(rows: HostFloats) -> HostFloats:
     """Do as :func:`column_mean` by a compiled kernel, on any number of columns."""
     from lad_mpi.aggregation import kernels_rows  # noqa: PLC0415  (imports Numba)
 
-    mean = kernels_rows.mean(rows)
+    mean: HostFloats = kernels_rows.mean(rows)
     with np.errstate(over="ignore", invalid="ignore"):
         if math.isfinite(mean @ mean):
             return mean
-    return _repaired(rows, mean, compiled_mean)
+    repaired: HostFloats = _repaired(rows, mean, compiled_mean)
+    return repaired
 
 
 def _repaired(rows: Array, mean: Array, average: Callable[[Array], Array]) -> Array:
