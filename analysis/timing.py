@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 
 #: The time of an iteration outside the work of all phases.
+#: The phase in which messages reach the servers.
+GATHER = "gather"
 COMMUNICATION = "communication"
 
 
@@ -88,6 +90,15 @@ def phase_seconds(
         Seconds by phase.
     """
     return {phase: float(statistic(part)) for phase, part in split_iterations(run, launch).items()}
+
+
+def gather_seconds(run: RunLog) -> float:
+    """Return the median time of a gather on several ranks, which communication includes.
+
+    It is the least time on any rank: the rank that arrives last waits for no other.
+    """
+    seconds = after_warmup(run, run.seconds[:, :, run.phases.index(GATHER)])
+    return float(np.median(np.nanmin(seconds, axis=1)))
 
 
 def counted_iterations(run: RunLog, launch: Launch | None = None) -> HostBools:
@@ -169,8 +180,8 @@ def critical_path(run: RunLog) -> CriticalPath:
     Notes
     -----
     The path of an iteration is the broadcast, the work of the slowest device rank, the
-    gather, and the work of the slowest server. The first server's clock gives the total; the total minus
-    the work is communication. Load balance and communication efficiency are defined as by
+    gather, and the work of the slowest server. The first server's clock gives the total; the
+    total minus the work is communication. Load balance and communication efficiency are defined as by
     the POP centre of excellence, applied to a server with workers.
     """
     seconds = np.nan_to_num(after_warmup(run, run.seconds))

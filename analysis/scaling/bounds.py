@@ -196,7 +196,9 @@ def _communication(sizes: Sizes, baseline: Baseline, ranks: int) -> dict[str, fl
         received = network.gather_s(sizes.uplink_bytes / sizes.servers)
         # With one rank there is no waiting, and the collectives are phases of their own.
         apart = {"broadcast": sent, "gather": received}
-        return {COMMUNICATION: sent + received} if ranks > 1 else apart
+        if ranks > 1:
+            return {COMMUNICATION: sent + received, "gather": received}
+        return apart
     # The links of the servers are not known, so bytes are not divided by their number.
     bare = [baseline.at("bcast", sizes.downlink_bytes), baseline.at("gather", sizes.uplink_bytes)]
     if sizes.servers > 1:
