@@ -133,12 +133,15 @@ def collectives(options: argparse.Namespace) -> ExitCode:
     from lad_mpi.measure.bench_collectives import bench_collectives  # noqa: PLC0415
 
     dimensions = whole_numbers("--dimensions", options.dimensions, "100,1e6")
-    if min(options.n, options.repeats) < 1:
+    if min(options.n, options.repeats, options.servers) < 1:
         raise UsageError(
-            f"--n {options.n} and --repeats {options.repeats}: each must be at least 1"
+            f"--n {options.n}, --repeats {options.repeats} and --servers {options.servers}: each "
+            "must be at least 1"
         )
     with whole_world(verbose=options.verbose) as (link, _):
-        found = bench_collectives(link, options.n, dimensions, options.repeats)
+        found = bench_collectives(
+            link, options.n, dimensions, options.repeats, servers=options.servers
+        )
         if link.is_server:
             _show_collectives(found, link.size, options)
     return ExitCode.OK
@@ -195,7 +198,15 @@ def _show_collectives(
             }
             for times in found
         ]
-        print_json({"ranks": ranks, "num_devices": options.n, "rows": rows, "samples_s": samples})
+        print_json(
+            {
+                "ranks": ranks,
+                "servers": options.servers,
+                "num_devices": options.n,
+                "rows": rows,
+                "samples_s": samples,
+            }
+        )
         return
     shown = [
         {
@@ -216,7 +227,8 @@ def _show_collectives(
     }
     print_table(shown, columns=columns, right=("dimension", "bytes", "suite", "bare", "ratio"))
     sys.stdout.write(
-        f"{ranks} ranks, N = {options.n}, largest over ranks, medians of {options.repeats} rounds\n"
+        f"{ranks} ranks, {options.servers} of them servers, N = {options.n}; largest over ranks, "
+        f"medians of {options.repeats} rounds\n"
     )
 
 

@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lad_mpi.columns import server_ranges
+from lad_mpi.compression import NoCompression
 from lad_mpi.errors import UsageError
 from lad_mpi.measure.bare import Bare
 from lad_mpi.measure.timing import Timing
-from lad_mpi.transport import Downlink, Layout, Slots
+from lad_mpi.training.iteration import plan_exchange
+from lad_mpi.transport import Layout
 from lad_mpi.types import broadcast_bytes
-from lad_mpi.wire import HEADER_BYTES
+from lad_mpi.wire import MessageFormat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lad_mpi.transport import Link
+    from lad_mpi.transport import Exchange, Link
 
 _ITEM_BYTES = 8
 _NAMES = ("suite_bcast", "bare_bcast", "suite_gather", "bare_gatherv", "bare_gather")
@@ -51,7 +54,12 @@ class CollectiveBench:
 
 
 def bench_collectives(
-    link: Link, num_devices: int, dimensions: Sequence[int], repeats: int
+    link: Link,
+    num_devices: int,
+    dimensions: Sequence[int],
+    repeats: int,
+    *,
+    servers: int = 1,
 ) -> list[CollectiveBench]:
     """Time the broadcast and the gather of a run, and plain MPI calls. This is collective.
 
@@ -65,6 +73,8 @@ def bench_collectives(
         Values of Q.
     repeats : int
         Number of timed rounds, after one for warm-up. A round calls each collective once.
+    servers : int
+        S, the number of ranks that share the messages. Plain MPI has one root.
 
     Returns
     -------
@@ -82,22 +92,34 @@ def bench_collectives(
             "there is only one rank, and collectives need two or more",
             hint="mpirun -n 3 lad-mpi bench collectives",
         )
-    bare, layout = Bare(link.communicator), Layout(num_devices, link.size)
+    bare, layout = Bare(link.communicator), Layout(num_devices, link.size, servers)
     found = []
     for dimension in dimensions:
-        slot_bytes = HEADER_BYTES + _ITEM_BYTES * dimension
+        ranges = {
+            number: part
+            for number, part in enumerate(server_ranges(dimension, servers))
+            if part.start < part.stop
+        }
+        messages = MessageFormat(NoCompression(), dimension, np.dtype(np.float64), ranges=ranges)
+        own = [number for number in layout.servers_of(link.rank) if number in ranges]
         downlink_bytes = broadcast_bytes(dimension, _ITEM_BYTES)
-        slots = Slots.of_one_message(slot_bytes)
-        exchange = link.plan(
+        exchange = plan_exchange(
+            link,
             layout,
-            slots,
-            slots if link.is_server else None,
-            Downlink(downlink_bytes),
+            messages,
+            messages.only(own) if own else None,
+            dimension,
             lambda shape: np.zeros(shape, dtype=np.uint8),
         )
+
+        def broadcast(exchange: Exchange = exchange) -> None:
+            exchange.announce()
+            exchange.spread()
+
+        slot_bytes = messages.message_bytes
         with contextlib.closing(exchange):
             calls = [
-                exchange.announce,
+                broadcast,
                 bare.broadcast_call(np.zeros(downlink_bytes, dtype=np.uint8)),
                 exchange.gather,
                 bare.gatherv_call((layout.counts * slot_bytes).tolist()),
