@@ -12,7 +12,7 @@ from lad_mpi.cli.arguments import whole_numbers
 from lad_mpi.cli.tables import print_json, print_table
 from lad_mpi.cli.world import whole_world
 from lad_mpi.errors import ExitCode, ParameterError, UsageError
-from lad_mpi.transport import from_server
+from lad_mpi.transport import Layout, from_server, together
 
 if TYPE_CHECKING:
     import argparse
@@ -139,9 +139,8 @@ def collectives(options: argparse.Namespace) -> ExitCode:
             "must be at least 1"
         )
     with whole_world(verbose=options.verbose) as (link, _):
-        found = bench_collectives(
-            link, options.n, dimensions, options.repeats, servers=options.servers
-        )
+        layout = together(link, lambda: Layout(options.n, link.size, options.servers))
+        found = bench_collectives(link, layout, dimensions, options.repeats)
         if link.is_server:
             _show_collectives(found, link.size, options)
     return ExitCode.OK

@@ -54,12 +54,7 @@ class CollectiveBench:
 
 
 def bench_collectives(
-    link: Link,
-    num_devices: int,
-    dimensions: Sequence[int],
-    repeats: int,
-    *,
-    servers: int = 1,
+    link: Link, layout: Layout, dimensions: Sequence[int], repeats: int
 ) -> list[CollectiveBench]:
     """Time the broadcast and the gather of a run, and plain MPI calls. This is collective.
 
@@ -67,14 +62,12 @@ def bench_collectives(
     ----------
     link : Link
         Link of this rank; there are at least two ranks.
-    num_devices : int
-        N.
+    layout : Layout
+        N, and the numbers of ranks and of servers. Plain MPI has one root.
     dimensions : sequence of int
         Values of Q.
     repeats : int
         Number of timed rounds, after one for warm-up. A round calls each collective once.
-    servers : int
-        S, the number of ranks that share the messages. Plain MPI has one root.
 
     Returns
     -------
@@ -85,19 +78,19 @@ def bench_collectives(
     Raises
     ------
     UsageError
-        There is only one rank, or there are more ranks than devices allow.
+        There is only one rank.
     """
     if link.communicator is None:
         raise UsageError(
             "there is only one rank, and collectives need two or more",
             hint="mpirun -n 3 lad-mpi bench collectives",
         )
-    bare, layout = Bare(link.communicator), Layout(num_devices, link.size, servers)
+    bare = Bare(link.communicator)
     found = []
     for dimension in dimensions:
         ranges = {
             number: part
-            for number, part in enumerate(server_ranges(dimension, servers))
+            for number, part in enumerate(server_ranges(dimension, layout.num_servers))
             if part.start < part.stop
         }
         messages = MessageFormat(NoCompression(), dimension, np.dtype(np.float64), ranges=ranges)
@@ -123,7 +116,7 @@ def bench_collectives(
                 bare.broadcast_call(np.zeros(downlink_bytes, dtype=np.uint8)),
                 exchange.gather,
                 bare.gatherv_call((layout.counts * slot_bytes).tolist()),
-                bare.gather_call(num_devices * slot_bytes),
+                bare.gather_call(layout.num_devices * slot_bytes),
             ]
             table = link.collect(bare.time_together(calls, repeats))
         if table is not None:
@@ -132,7 +125,7 @@ def bench_collectives(
                 CollectiveBench(
                     dimension,
                     downlink_bytes,
-                    num_devices * slot_bytes,
+                    layout.num_devices * slot_bytes,
                     {name: Timing(tuple(samples.tolist())) for name, samples in times.items()},
                 )
             )

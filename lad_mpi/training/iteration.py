@@ -382,7 +382,7 @@ def _plan(setup: Setup) -> Exchange:
     )
 
 
-def plan_exchange(
+def plan_exchange(  # noqa: PLR0917
     link: Link,
     layout: Layout,
     messages: MessageFormat,
