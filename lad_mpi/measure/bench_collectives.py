@@ -14,14 +14,14 @@ from lad_mpi.errors import UsageError
 from lad_mpi.measure.bare import Bare
 from lad_mpi.measure.timing import Timing
 from lad_mpi.training.iteration import plan_exchange
-from lad_mpi.transport import Layout
+
 from lad_mpi.types import broadcast_bytes
 from lad_mpi.wire import MessageFormat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lad_mpi.transport import Exchange, Link
+    from lad_mpi.transport import Exchange, Layout, Link
 
 _ITEM_BYTES = 8
 _NAMES = ("suite_bcast", "bare_bcast", "suite_gather", "bare_gatherv", "bare_gather")
