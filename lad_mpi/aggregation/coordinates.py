@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # NumPy sorts this many numbers in milliseconds. Loading Numba takes half a second, once.
 _COMPILED_FROM = 1_000_000
 # Up to this many numbers, a sort is faster if the columns are contiguous.
-_TRANSPOSED_UP_TO = 50_000
+_TRANSPOSED_UP_TO = 200_000
 # With more rows, sorting networks are slower than sorts.
 _COMPILED_ROWS = 2048
 
