@@ -110,6 +110,31 @@ class ModelFunctions(Protocol):
 
 
 @runtime_checkable
+class LinearFunctions(ModelFunctions, Protocol):
+    """A model whose loss depends on a sample only by its inner product with the model.
+
+    The gradient is then a weighted sum of samples, Σ_i s_i z_i. The suite computes it from the
+    samples where they lie if a batch is too large to be copied.
+    """
+
+    def slopes(self, products: Array, targets: Array, weights: Array) -> Array:
+        """Return the derivatives s_i of the weighted losses by the inner products.
+
+        Parameters
+        ----------
+        products : array, shape (G, n)
+            ⟨z_i, x⟩, in the dtype of the model. May be overwritten.
+        targets, weights : array, shape (G, n)
+            As for :meth:`~ModelFunctions.gradients`.
+
+        Returns
+        -------
+        array, shape (G, n)
+            In the dtype of the products.
+        """
+
+
+@runtime_checkable
 class SolvableFunctions(ModelFunctions, Protocol):
     """A model whose best parameters can be computed."""
 
