@@ -27,12 +27,16 @@ class GradientWork:
     product : {"gemm", "gemv"}
         Kernel whose measured rate bounds the rate of the operations: products of two
         matrices, or of a matrix and a vector, which are slower.
+    products : tuple of (int, int, int)
+        The products of matrices of shapes (l, m) and (m, n) that most of the operations
+        belong to, as (l, m, n); empty if they are not known.
     """
 
     samples: int
     operations: float
     numbers: float
     product: Literal["gemm", "gemv"] = "gemm"
+    products: tuple[tuple[int, int, int], ...] = ()
 
 
 @runtime_checkable

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lad_mpi.types import Array, HostBools, HostFloats, HostInts
 
 #: Numbers of features that are gathered at once, so that a stack of batches stays in the cache.
-_AT_ONCE = 2**17
+_AT_ONCE = 2**18
 #: Numbers of features that are gathered at most, so that memory does not grow with the load.
 #: Gradients over larger batches are computed from the features where they lie, if possible.
 _MOST = 2**22
