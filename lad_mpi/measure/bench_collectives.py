@@ -14,7 +14,6 @@ from lad_mpi.errors import UsageError
 from lad_mpi.measure.bare import Bare
 from lad_mpi.measure.timing import Timing
 from lad_mpi.training.iteration import plan_exchange
-
 from lad_mpi.types import broadcast_bytes
 from lad_mpi.wire import MessageFormat
 

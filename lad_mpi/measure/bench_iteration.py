@@ -1,9 +1,9 @@
-"""The overhead of an iteration, measured in a real run."""
+"""The phases of an iteration in a real run, beside their bounds, and its overhead."""
 
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lad_mpi.errors import RunFailedError
-from lad_mpi.training import PHASE_NAMES, NoProgress, run_spec
+from lad_mpi.measure.bounds import Bound, measure_bounds
+from lad_mpi.training import PHASE_NAMES, TRAINING_PHASES, NoProgress, run_spec
 
 if TYPE_CHECKING:
     from lad_mpi.logs import RunLog
@@ -38,12 +39,25 @@ class IterationBench:
     phases_s : dict of float
         Seconds by phase, on the slowest rank; medians over iterations. ``untimed`` is the
         wall time outside the server's phases: commands, records and writing the log.
+    bounds : dict of Bound
+        Least times by phase, measured after the run. Phases without a bound are omitted.
     """
 
     ranks: int
     iterations: int
     wall_s: float
     phases_s: dict[str, float]
+    bounds: dict[str, Bound] = field(default_factory=dict)
+
+    @property
+    def training_s(self) -> float:
+        """Seconds of all training phases."""
+        return sum(self.phases_s[name] for name in TRAINING_PHASES)
+
+    @property
+    def bound_s(self) -> float:
+        """Least seconds of the training phases that have a bound."""
+        return sum(self.bounds[name].seconds for name in TRAINING_PHASES if name in self.bounds)
 
     @property
     def overhead_s(self) -> float:
@@ -66,7 +80,7 @@ class _Stamps(NoProgress):
 def bench_iteration(
     spec: Spec, link: Link, interrupt: InterruptRequest | None = None
 ) -> IterationBench | None:
-    """Run a spec with a temporary log and split up its iterations. This is collective.
+    """Run a spec with a temporary log, and time its phases and bounds. This is collective.
 
     Parameters
     ----------
@@ -94,12 +108,13 @@ def bench_iteration(
         outcome = run_spec(spec, link, output, progress=stamps, interrupt=interrupt)
         if outcome.failure:
             raise RunFailedError(outcome.failure)
+        bounds = measure_bounds(spec, link)
         if not link.is_server:
             return None
         # Only the server needs HDF5.
         from lad_mpi.logs import read_log  # noqa: PLC0415
 
-        return split(read_log(output), stamps.stamps)
+        return replace(split(read_log(output), stamps.stamps), bounds=bounds)
 
 
 def split(run: RunLog, stamps: list[tuple[int, float]]) -> IterationBench:

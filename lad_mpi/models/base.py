@@ -27,12 +27,16 @@ class GradientWork:
     product : {"gemm", "gemv"}
         Kernel whose measured rate bounds the rate of the operations: products of two
         matrices, or of a matrix and a vector, which are slower.
+    products : tuple of (int, int, int)
+        The products of matrices of shapes (l, m) and (m, n) that most of the operations
+        belong to, as (l, m, n); empty if they are not known.
     """
 
     samples: int
     operations: float
     numbers: float
     product: Literal["gemm", "gemv"] = "gemm"
+    products: tuple[tuple[int, int, int], ...] = ()
 
 
 @runtime_checkable
@@ -106,6 +110,31 @@ class ModelFunctions(Protocol):
         -------
         array of float64, shape (len(metrics), G, n)
             Row 0 holds the losses ℓ(x; z_i, y_i).
+        """
+
+
+@runtime_checkable
+class LinearFunctions(ModelFunctions, Protocol):
+    """A model whose loss depends on a sample only by its inner product with the model.
+
+    The gradient is then a weighted sum of samples, Σ_i s_i z_i. The suite computes it from the
+    samples where they lie if a batch is too large to be copied.
+    """
+
+    def slopes(self, products: Array, targets: Array, weights: Array) -> Array:
+        """Return the derivatives s_i of the weighted losses by the inner products.
+
+        Parameters
+        ----------
+        products : array, shape (G, n)
+            ⟨z_i, x⟩, in the dtype of the model. May be overwritten.
+        targets, weights : array, shape (G, n)
+            As for :meth:`~ModelFunctions.gradients`.
+
+        Returns
+        -------
+        array, shape (G, n)
+            In the dtype of the products.
         """
 
 

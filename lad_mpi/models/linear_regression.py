@@ -103,10 +103,15 @@ class LeastSquares:
         self, model: Array, features: Array, targets: Array, weights: Array, out: Array
     ) -> None:
         """Write the weighted sums of (⟨z_i, x⟩ − y_i) z_i."""
-        factors = features @ model
-        factors -= targets
-        factors *= weights
+        factors = self.slopes(features @ model, targets, weights)
         self.backend.xp.matmul(factors[:, None, :], features, out=out[:, None, :])
+
+    @quiet
+    def slopes(self, products: Array, targets: Array, weights: Array) -> Array:
+        """Return w_i (⟨z_i, x⟩ − y_i)."""
+        products -= targets
+        products *= weights
+        return products
 
     @quiet
     def measure(self, model: Array, features: Array, targets: Array) -> Array:

@@ -110,15 +110,19 @@ class LogisticFunctions:
         self, model: Array, features: Array, targets: Array, weights: Array, out: Array
     ) -> None:
         """Write the weighted sums of −σ_i z_i / (1 + exp(σ_i ⟨z_i, x⟩))."""
+        factors = self.slopes(features @ model, targets, weights)
+        self.backend.xp.matmul(factors[:, None, :], features, out=out[:, None, :])
+
+    @quiet
+    def slopes(self, products: Array, targets: Array, weights: Array) -> Array:
+        """Return −w_i σ_i / (1 + exp(σ_i ⟨z_i, x⟩))."""
         xp = self.backend.xp
-        factors = features @ model
-        signs = _signs(targets).astype(factors.dtype)
-        factors *= signs
-        xp.exp(factors, out=factors)
-        factors += 1
-        xp.divide(weights * signs, factors, out=factors)
-        xp.negative(factors, out=factors)
-        xp.matmul(factors[:, None, :], features, out=out[:, None, :])
+        signs = _signs(targets).astype(products.dtype)
+        products *= signs
+        xp.exp(products, out=products)
+        products += 1
+        xp.divide(weights * signs, products, out=products)
+        return xp.negative(products, out=products)
 
     @quiet
     def measure(self, model: Array, features: Array, targets: Array) -> Array:

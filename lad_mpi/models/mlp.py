@@ -143,9 +143,15 @@ class Mlp:
     def gradient_work(self, form: SampleForm, num_samples: int) -> GradientWork:
         """Return the work of three products a layer, and of two in the first layer."""
         n, sizes = num_samples, self._sizes(form)
-        products = sum(m * outputs for m, outputs in pairwise(sizes))
-        operations = 2 * n * (3 * products - sizes[0] * sizes[1])
-        return GradientWork(n, operations, n * sizes[0] + _dimension(sizes))
+        products = []
+        for layer, (m, outputs) in enumerate(pairwise(sizes)):
+            products += [(n, m, outputs), (outputs, n, m)]
+            if layer:
+                products.append((n, outputs, m))
+        operations = 2 * sum(rows * inner * columns for rows, inner, columns in products)
+        return GradientWork(
+            n, operations, n * sizes[0] + _dimension(sizes), products=tuple(products)
+        )
 
     def build(self, form: SampleForm, backend: Backend) -> Network:
         """Return the functions of the model; see :meth:`Model.build`."""

@@ -63,8 +63,9 @@ class SoftmaxRegression:
 
     def gradient_work(self, form: SampleForm, num_samples: int) -> GradientWork:
         """Return the work of two products: (n, p) with (p, C), and (C, n) with (n, p)."""
-        Q = self.dimension_of(form)
-        return GradientWork(num_samples, 4 * num_samples * Q, num_samples * form.num_features + Q)
+        Q, n, p = self.dimension_of(form), num_samples, form.num_features
+        products = ((n, p, form.num_classes), (form.num_classes, n, p))
+        return GradientWork(n, 4 * n * Q, n * p + Q, products=products)
 
     def build(self, form: SampleForm, backend: Backend) -> SoftmaxFunctions:
         """Return the functions of the model; see :meth:`Model.build`."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lad_mpi.metrics.moments import Moments
-from lad_mpi.models import SolvableFunctions
+from lad_mpi.models import LinearFunctions, SolvableFunctions
 from lad_mpi.rng import Purpose
 from lad_mpi.training.batches import Batches
 
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 #: Numbers of features that are gathered at once, so that a stack of batches stays in the cache.
 _AT_ONCE = 2**18
 #: Numbers of features that are gathered at most, so that memory does not grow with the load.
+#: Gradients over larger batches are computed from the features where they lie, if possible.
 _MOST = 2**22
+#: Samples that are listed at once.
+_LISTED = 2**20
 #: Samples of a block in which the test set is evaluated.
 _TEST_BLOCK = 256
 
@@ -83,6 +87,10 @@ class Objective:
         self._offsets = dataset.offsets
         self._batches = Batches(dataset.offsets, batch_size, streams)
         self._l2 = l2
+        # isinstance on a protocol costs more than a small gradient, so check once.
+        self._linear = functions if isinstance(functions, LinearFunctions) else None
+        # Memory that is touched for the first time is slow, so batches are gathered in this one.
+        self._scratch = np.empty(0, dtype=backend.dtype)
         # The last entry stands for padding.
         self._is_held = np.zeros(self.num_subsets + 1, dtype=bool)
         self._is_held[... if held is None else held] = True
@@ -157,7 +165,10 @@ class Objective:
                 self._add_up(model, samples, scales, wrong, out[rows])
             if self._l2:
                 total = np.where(subsets >= 0, weights, 0).sum(axis=1, keepdims=True)
-                out += self._backend.asarray(self._l2 * total) * model
+                scales = self._backend.asarray(self._l2 * total)
+                step = max(1, _AT_ONCE // self.dimension)
+                for first in range(0, len(out), step):
+                    out[first : first + step] += scales[first : first + step] * model
 
     def _add_up(
         self,
@@ -171,6 +182,17 @@ class Objective:
         if not samples.shape[1]:
             out[...] = 0
             return
+        if self._linear is not None and self._is_in_place(samples.shape[1]):
+            # Only for such batches, because it imports Numba.
+            from lad_mpi.models.kernels import combine, products  # noqa: PLC0415
+
+            factors = self._linear.slopes(
+                products(self._features, samples, model),
+                self._targets_of(samples, corrupted),
+                self._backend.asarray(scales),
+            )
+            combine(self._features, samples, factors, out)
+            return
         part = out
         for number, columns in enumerate(self._parts(samples.shape[1])):
             chosen = samples[:, columns]
@@ -178,7 +200,7 @@ class Objective:
                 part = self._backend.xp.empty(out.shape, dtype=out.dtype)
             self.functions.gradients(
                 model,
-                self._take(self._features, chosen),
+                self._gathered(chosen),
                 self._targets_of(chosen, corrupted),
                 self._backend.asarray(scales[:, columns]),
                 part,
@@ -190,7 +212,7 @@ class Objective:
         self, model: Array, samples: HostInts, scales: HostFloats, sums: Array
     ) -> None:
         """Add the loss of each row of samples, and the sums of its other metrics."""
-        stack, targets = self._take(self._features, samples), self._targets_of(samples)
+        stack, targets = self._gathered(samples), self._targets_of(samples)
         found = self.functions.measure(model, stack, targets)
         shares = self._backend.asarray(scales, dtype=np.float64)
         sums[:, 0] += (found[0] * shares).sum(axis=1)
@@ -253,7 +275,7 @@ class Objective:
         """Yield stacks of batches: the rows, their samples and the weights of the samples.
 
         All batches of a stack have the same number of samples. The stack is small enough for
-        the cache.
+        the cache, or its batches are not copied.
         """
         batches = self._batches.of(iteration, subsets)
         sizes = batches.sizes(subsets)
@@ -261,10 +283,29 @@ class Objective:
         for size, group in groupby(sizes.tolist()):
             stop = start + len(list(group))
             step = max(1, _AT_ONCE // max(1, size * int(self._features.shape[1])))
+            if self._is_in_place(size):
+                step = max(1, _LISTED // size)
             for first in range(start, stop, step):
                 rows = slice(first, min(first + step, stop))
                 yield rows, *batches.samples(subsets[rows], weights[rows], size)
             start = stop
+
+    def _is_in_place(self, size: int) -> bool:
+        """Return whether gradients over so many samples are computed where these lie."""
+        large = size * int(self._features.shape[1]) > _MOST
+        return large and self._linear is not None and self._backend.on_host
+
+    def _gathered(self, samples: HostInts) -> Array:
+        """Return the features of samples, valid until the next call."""
+        if not self._backend.on_host:
+            return self._take(self._features, samples)
+        shape = (*samples.shape, self._features.shape[1])
+        size = math.prod(shape)
+        if size > len(self._scratch):
+            self._scratch = np.empty(size, dtype=self._features.dtype)
+        out = self._scratch[:size].reshape(shape)
+        # With mode "raise", NumPy would gather in a copy of the output.
+        return np.take(self._features, samples, axis=0, out=out, mode="clip")
 
     def _take(self, array: Array, samples: HostInts) -> Array:
         if self._backend.on_host:
