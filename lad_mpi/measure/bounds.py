@@ -217,9 +217,7 @@ def _slowest(own: dict[str, Bound], link: Link) -> dict[str, Bound]:
     }
 
 
-def _device_ways(
-    spec: Spec, sizes: _Sizes, work: GradientWork | None
-) -> dict[str, list[_Way]]:
+def _device_ways(spec: Spec, sizes: _Sizes, work: GradientWork | None) -> dict[str, list[_Way]]:
     """Return what ranks with devices do."""
     own = sizes.hosted * sizes.vector_bytes
     messages = sizes.hosted * sizes.message_bytes
@@ -401,9 +399,7 @@ def _sizes_of(spec: Spec, hosted: int) -> tuple[_Sizes, GradientWork | None]:
     else:
         samples = float(whole)
     batch = min(samples, spec.devices.batch_size or samples)
-    load = float(
-        spec.coding.assign(count, spec.devices.num_byzantine, streams, 0).loads.mean()
-    )
+    load = float(spec.coding.assign(count, spec.devices.num_byzantine, streams, 0).loads.mean())
     counted = model if isinstance(model, CountedModel) else None
     dimension = form.num_features if counted is None else counted.dimension_of(form)
     values = dimension * spec.coding.message_parts

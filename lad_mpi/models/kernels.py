@@ -48,9 +48,7 @@ def products(features: HostFloats, samples: HostInts, model: HostFloats) -> Host
     return sums.astype(features.dtype, copy=False)
 
 
-def combine(
-    features: HostFloats, samples: HostInts, factors: HostFloats, out: HostFloats
-) -> None:
+def combine(features: HostFloats, samples: HostInts, factors: HostFloats, out: HostFloats) -> None:
     """Write the weighted sum of the samples of each batch.
 
     Parameters
@@ -103,9 +101,7 @@ def _add_one(total: HostFloats, factor: Any, z: HostFloats) -> None:
 
 
 @_compile
-def _combine(
-    features: HostFloats, samples: HostInts, factors: HostFloats, out: HostFloats
-) -> None:
+def _combine(features: HostFloats, samples: HostInts, factors: HostFloats, out: HostFloats) -> None:
     # Rows of ``out`` have no fixed stride, so a block is added up in adjacent memory.
     scratch = np.empty(_COLUMNS, dtype=features.dtype)
     size = samples.shape[1]
