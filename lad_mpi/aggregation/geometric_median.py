@@ -29,6 +29,8 @@ _RELATIVE_SMOOTHING = 1e-6
 _SMOOTHING_RANGE = (1e-150, 1e150)
 # So many numbers are read in each step faster than their Gram matrix is formed once.
 _DIRECT_UP_TO = 200_000
+# More numbers if the steps are few: so many in all steps.
+_READ_UP_TO = 6_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,7 +169,8 @@ class GeometricMedian:
         return self._solve(messages, None)
 
     def _solve(self, messages: Array, geometry: Geometry | None) -> GeometricMedianSolution:
-        small = isinstance(messages, np.ndarray) and num_numbers(messages) <= _DIRECT_UP_TO
+        most = max(_DIRECT_UP_TO, _READ_UP_TO // self.max_iterations)
+        small = isinstance(messages, np.ndarray) and num_numbers(messages) <= most
         if small and self.start == "zero" and self.smoothing is not None:
             return self._solve_directly(messages, self.smoothing)
         if geometry is None:

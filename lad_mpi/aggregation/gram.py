@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 # distances twelve digits of sixteen, or six of seven.
 _MAX_OFFSET_SQUARED = {4: 4.0, 8: 1e4}
 _MAX_RECENTRINGS = 2
+# Rows that show whether the origin is as near as they are to each other.
+_FEW_ROWS = 8
 # Columns that recommend an origin: of the smallest section, so that all belong to one server.
 _PILOT = slice(0, 2048, 4)
 
@@ -158,9 +160,21 @@ def _in_blocks(messages: Array) -> Geometry | None:
 
 
 def _direct(messages: Array) -> Geometry | None:
-    """Measure a small matrix in float64, from a row that is near enough in most cases."""
+    """Measure a small matrix in float64, from a point that is near enough in most cases."""
     rows = Rows(messages, np.dtype(np.float64), 1.0, None, 1.0)
-    return _settle(_measure_from(rows, len(messages) // 2), _MAX_OFFSET_SQUARED[4])
+    middle = len(messages) // 2
+    with np.errstate(all="ignore"):
+        centre = None if _is_near_origin(messages, middle) else middle
+    return _settle(_measure_from(rows, centre), _MAX_OFFSET_SQUARED[4])
+
+
+def _is_near_origin(messages: Array, row: int) -> bool:
+    """Compare the length of a row to its median distance from a few rows."""
+    few = messages[:: max(1, len(messages) // _FEW_ROWS)].astype(np.float64)
+    point = messages[row].astype(np.float64)
+    few -= point
+    squares = np.sort(to_host((few * few).sum(axis=1)))
+    return bool(float(point @ point) <= squares[len(squares) // 2])
 
 
 def _recommended(rows: Rows) -> int | None:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 # Columns of sums that fit in a cache. Fewer columns would be too short for memory to stream.
 _COLUMNS = 8192
-# A smaller matrix is read in less time than threads take to start.
-_SHARED_FROM_BYTES = 24_000_000
+# Several threads read a smaller matrix hardly faster than one.
+_SHARED_FROM_BYTES = 200_000_000
 
 # Numba does not type these decorators.
 _compile: Any = njit(nogil=True, cache=True)

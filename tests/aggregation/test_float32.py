@@ -10,8 +10,8 @@ import pytest
 from lad_mpi.aggregation import PRE_AGGREGATIONS, RULES
 
 N, F = 14, 3
-#: One block of columns, and several, where measuring takes another way.
-COLUMNS = [50, 150_000]
+#: Few numbers, enough for compiled sums, and enough for a Gram matrix in blocks.
+COLUMNS = [50, 9_000, 150_000]
 #: That of a mean of numbers of a thousand, give or take a few spreads.
 ROUNDING = 1e-3
 COMPONENTS: dict[str, Any] = {**RULES, **PRE_AGGREGATIONS}
