@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 #: Numbers of features that are gathered at once, so that a stack of batches stays in the cache.
 _AT_ONCE = 2**18
 #: Numbers of features that are gathered at most, so that memory does not grow with the load.
-#: Gradients over larger batches are computed from the features where they lie, if possible.
 _MOST = 2**22
+#: Larger batches of linear models are not gathered. Less would not pay for importing Numba.
+_COPIED = 2**19
 #: Samples that are listed at once.
 _LISTED = 2**20
 #: Samples of a block in which the test set is evaluated.
@@ -292,7 +293,7 @@ class Objective:
 
     def _is_in_place(self, size: int) -> bool:
         """Return whether gradients over so many samples are computed where these lie."""
-        large = size * int(self._features.shape[1]) > _MOST
+        large = size * int(self._features.shape[1]) > _COPIED
         return large and self._linear is not None and self._backend.on_host
 
     def _gathered(self, samples: HostInts) -> Array:
