@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 
 #: The time of an iteration outside the work of all phases.
+#: The phase in which messages reach the servers.
+GATHER = "gather"
 COMMUNICATION = "communication"
 
 
@@ -88,6 +90,15 @@ def phase_seconds(
         Seconds by phase.
     """
     return {phase: float(statistic(part)) for phase, part in split_iterations(run, launch).items()}
+
+
+def gather_seconds(run: RunLog) -> float:
+    """Return the median time of a gather on several ranks, which communication includes.
+
+    It is the least time on any rank: the rank that arrives last waits for no other.
+    """
+    seconds = after_warmup(run, run.seconds[:, :, run.phases.index(GATHER)])
+    return float(np.median(np.nanmin(seconds, axis=1)))
 
 
 def counted_iterations(run: RunLog, launch: Launch | None = None) -> HostBools:
@@ -169,27 +180,31 @@ def critical_path(run: RunLog) -> CriticalPath:
     Notes
     -----
     The path of an iteration is the broadcast, the work of the slowest device rank, the
-    gather, and the work of the server. The server's clock gives the total; the total minus
-    the work is communication. Load balance and communication efficiency are defined as by
+    gather, and the work of the slowest server. The first server's clock gives the total; the
+    total minus the work is communication. Load balance and communication efficiency are defined as by
     the POP centre of excellence, applied to a server with workers.
     """
     seconds = np.nan_to_num(after_warmup(run, run.seconds))
     total = after_warmup(run, iteration_seconds(run))
-    first = 1 if run.ranks > 1 else 0
+    servers = run.servers
+    first = servers if run.ranks > 1 else 0
     device_columns = _columns(run, DEVICE_PHASES)
     work = seconds[:, first:, device_columns].sum(axis=2)
     slowest = work.argmax(axis=1)
     longest = work.max(axis=1)
-    served = seconds[:, 0, _columns(run, SERVER_PHASES)].sum(axis=1)
+    # Servers work at the same time.
+    serving = seconds[:, :servers, _columns(run, SERVER_PHASES)].sum(axis=2)
+    served, last = serving.max(axis=1), serving.argmax(axis=1)
     counts = np.bincount(slowest, minlength=work.shape[1])
     on_path = {
         **_sums(run, DEVICE_PHASES, seconds[np.arange(len(seconds)), first + slowest]),
-        **_sums(run, SERVER_PHASES, seconds[:, 0]),
+        **_sums(run, SERVER_PHASES, seconds[np.arange(len(seconds)), last]),
     }
     on_path[COMMUNICATION] = max(0.0, float(total.sum()) - sum(on_path.values()))
     phase = max(on_path, key=lambda name: on_path[name])
     rank = first + int(counts.argmax())
-    where = {COMMUNICATION: "all"} | dict.fromkeys(SERVER_PHASES, "0")
+    server = str(np.bincount(last).argmax())
+    where = {COMMUNICATION: "all"} | dict.fromkeys(SERVER_PHASES, server)
     return CriticalPath(
         total_s=float(np.median(total)),
         device_s=float(np.median(longest)),

@@ -39,9 +39,9 @@ def broadcast_bytes(dimension: int, item_bytes: int) -> int:
     return COMMAND_BYTES + dimension * item_bytes
 
 
-def device_ranks(ranks: int) -> int:
-    """Return how many ranks host devices: all but the server, or the only rank."""
-    return max(1, ranks - 1)
+def device_ranks(ranks: int, servers: int = 1) -> int:
+    """Return how many ranks host devices: all but the servers, or the only rank."""
+    return max(1, ranks - servers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,7 @@ class CostModel:
         the time of the network.
         """
         own = self.cases[method]
-        wanted = hosted_devices(own[0].devices, ranks)
+        wanted = hosted_devices(own[0].devices, ranks, own[0].servers)
         if network is None:
             own = [case for case in own if case.network is None and case.ranks == ranks]
         if not own:
@@ -137,7 +137,7 @@ class CostModel:
         network: Network | None,
     ) -> tuple[dict[str, float], dict[str, float]]:
         """Return the least and the most seconds of each part, without noise and network."""
-        ratio = hosted_devices(case.devices, ranks) / case.hosted
+        ratio = hosted_devices(case.devices, ranks, case.servers) / case.hosted
         low, high = dict.fromkeys(PARTS[:-1], 0.0), dict.fromkeys(PARTS[:-1], 0.0)
         for phase in DEVICE_PHASES:
             spent = launch[phase]

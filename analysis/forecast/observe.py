@@ -54,6 +54,8 @@ class MeasuredCase:
         The components that do the work of each phase of a device, as text.
     shared_compute, oversubscribed : bool
         As in :class:`~analysis.facts.Conditions`.
+    servers : int
+        Number of server ranks. It stays the same in a forecast.
     launches : tuple of dict of float
         Seconds of an iteration by phase and ``OVERHEAD`` for each launch. They add up to the
         median time of an iteration without the time of the emulated network.
@@ -69,11 +71,12 @@ class MeasuredCase:
     shared_compute: bool
     oversubscribed: bool
     launches: tuple[Mapping[str, float], ...]
+    servers: int = 1
 
     @property
     def hosted(self) -> int:
         """Number of devices on the rank that hosts most."""
-        return hosted_devices(self.devices, self.ranks)
+        return hosted_devices(self.devices, self.ranks, self.servers)
 
     @property
     def totals_s(self) -> list[float]:
@@ -84,7 +87,7 @@ class MeasuredCase:
     def network_s(self, network: Network) -> float:
         """Return the seconds of a broadcast and a gather on a network."""
         sent = network.broadcast_s(self.downlink_bytes, self.devices)
-        return sent + network.gather_s(self.uplink_bytes)
+        return sent + network.gather_s(self.uplink_bytes / self.servers)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,7 +119,7 @@ class Measured:
         return sorted({timing.conditions.machine for timing in timings})
 
 
-def hosted_devices(devices: int, ranks: int) -> int:
+def hosted_devices(devices: int, ranks: int, servers: int = 1) -> int:
     """Return the number of devices on the rank that hosts most.
 
     Examples
@@ -124,7 +127,7 @@ def hosted_devices(devices: int, ranks: int) -> int:
     >>> hosted_devices(100, 4), hosted_devices(100, 1)
     (34, 100)
     """
-    return -(-devices // device_ranks(ranks))
+    return -(-devices // device_ranks(ranks, servers))
 
 
 def observe(paths: Sequence[Path], where: Where | None = None) -> Measured:
@@ -207,9 +210,10 @@ def _read(paths: Iterable[Path]) -> tuple[list[RunLog], list[str], list[str]]:
 
 
 def _cases_of(method: Method, excluded: list[str]) -> list[MeasuredCase]:
-    groups: dict[tuple[int, str], list[tuple[RunLog, Launch]]] = {}
+    groups: dict[tuple[int, int, str], list[tuple[RunLog, Launch]]] = {}
     for timing in method.timings:
-        key = (timing.conditions.ranks, timing.conditions.emulated_network)
+        made = timing.conditions
+        key = (made.ranks, made.servers, made.emulated_network)
         groups.setdefault(key, []).extend(timing.launches)
     found = [_case(method, launches) for launches in groups.values()]
     excluded += [case for case in found if isinstance(case, str)]
@@ -234,6 +238,7 @@ def _case(method: Method, launches: Sequence[tuple[RunLog, Launch]]) -> Measured
         kinds=_kinds(method),
         shared_compute=run.spec.get("compute") == "shared",
         oversubscribed=any(one.provenance.get("oversubscribed", False) for _, one in launches),
+        servers=run.servers,
         launches=(),
     )
     sent = 0.0 if network is None else sizes.network_s(network)

@@ -62,6 +62,8 @@ class Sizes:
         Whether the rule needs the inner products of all pairs of messages.
     several : bool
         Whether several device ranks work at the same time.
+    servers : int
+        S, the servers that share messages by columns.
     network : Network or None
         The emulated network, if there was one.
     """
@@ -79,6 +81,7 @@ class Sizes:
     downlink_bytes: float
     gram: bool
     several: bool
+    servers: int = 1
     network: Network | None = None
 
 
@@ -98,7 +101,7 @@ def sizes_of(run: RunLog) -> Sizes | None:
         return None
     if form is None or batch is None:
         return None
-    hosts, count = device_ranks(run.ranks), spec.devices.count
+    hosts, count = device_ranks(run.ranks, run.servers), spec.devices.count
     hosted = -(-count // hosts)
     load = float(assignment_of(spec).loads.mean())
     dimension = spec.model.dimension_of(form)
@@ -119,6 +122,7 @@ def sizes_of(run: RunLog) -> Sizes | None:
         downlink_bytes=float(np.median(run.traffic[DOWNLINK_BYTES])),
         gram=_takes_pairs(spec),
         several=hosts > 1,
+        servers=run.servers,
         network=spec.network.emulate,
     )
 
@@ -156,6 +160,8 @@ def phase_bounds(sizes: Sizes, baseline: Baseline, ranks: int) -> dict[str, floa
                    network, its time for both
     =============  =====================================================================
 
+    S servers share the work on messages, and each receives a part of them.
+
     Bytes are divided by the bandwidth of copy with a working set of as many bytes. If several
     device ranks work, it is the bandwidth while all ranks copy, otherwise that of one rank.
     """
@@ -171,9 +177,11 @@ def phase_bounds(sizes: Sizes, baseline: Baseline, ranks: int) -> dict[str, floa
             machine.computing(sizes.gradient.product, sizes.gradient.operations),
         ),
         "pack": machine.moving(own + messages),
-        "unpack": alone.moving(sizes.uplink_bytes + vectors),
-        "aggregate": max(alone.moving(vectors), alone.computing("gemm", pairs)),
-        "update": alone.moving(3 * sizes.dimension * item),
+        "unpack": alone.moving((sizes.uplink_bytes + vectors) / sizes.servers),
+        "aggregate": max(
+            alone.moving(vectors / sizes.servers), alone.computing("gemm", pairs / sizes.servers)
+        ),
+        "update": alone.moving(3 * sizes.dimension * item / sizes.servers),
     }
     if sizes.encoded:
         bounds["encode"] = machine.cached(sizes.encoded * own) + machine.moving(own)
@@ -185,11 +193,16 @@ def _communication(sizes: Sizes, baseline: Baseline, ranks: int) -> dict[str, fl
     network = sizes.network
     if network is not None:
         sent = network.broadcast_s(sizes.downlink_bytes, sizes.devices)
-        received = network.gather_s(sizes.uplink_bytes)
+        received = network.gather_s(sizes.uplink_bytes / sizes.servers)
         # With one rank there is no waiting, and the collectives are phases of their own.
         apart = {"broadcast": sent, "gather": received}
-        return {COMMUNICATION: sent + received} if ranks > 1 else apart
+        if ranks > 1:
+            return {COMMUNICATION: sent + received, "gather": received}
+        return apart
+    # The links of the servers are not known, so bytes are not divided by their number.
     bare = [baseline.at("bcast", sizes.downlink_bytes), baseline.at("gather", sizes.uplink_bytes)]
+    if sizes.servers > 1:
+        return {}
     measured = [seconds for seconds in bare if seconds is not None]
     return {COMMUNICATION: sum(measured)} if ranks > 1 and len(measured) == len(bare) else {}
 

@@ -52,7 +52,7 @@ class CaseRuns:
     @property
     def servers(self) -> int:
         """Number of server ranks."""
-        return int(self.runs[0].provenance.get("server_ranks", 1))
+        return self.runs[0].servers
 
 
 @dataclass(frozen=True, slots=True, eq=False)

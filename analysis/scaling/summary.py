@@ -12,7 +12,7 @@ import numpy as np
 from analysis.methods import final_loss
 from analysis.scaling.bounds import Verdict, judge_drift
 from analysis.statistics import EACH_OF_TWO, Estimate, estimate
-from analysis.timing import CriticalPath, critical_path, phase_seconds
+from analysis.timing import GATHER, CriticalPath, critical_path, gather_seconds, phase_seconds
 from lad_mpi.types import device_ranks
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class _Timed:
 
     @property
     def hosts(self) -> int:
-        return device_ranks(self.runs.case.ranks)
+        return device_ranks(self.runs.case.ranks, self.runs.servers)
 
     @property
     def totals(self) -> list[float]:
@@ -168,6 +168,8 @@ class _Timed:
 def _time(case: CaseRuns, study: ScalingStudy) -> _Timed:
     parts = [phase_seconds(run) for run in case.runs]
     phases = {name: estimate([part[name] for part in parts]) for name in parts[0]}
+    if case.case.ranks > 1:
+        phases[GATHER] = estimate([gather_seconds(run) for run in case.runs])
     medians = {name: found.median for name, found in phases.items()}
     paths = tuple(critical_path(run) for run in case.runs)
     return _Timed(case, paths, phases, judge_drift(case, study, medians))

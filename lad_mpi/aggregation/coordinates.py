@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # NumPy sorts this many numbers in milliseconds. Loading Numba takes half a second, once.
 _COMPILED_FROM = 1_000_000
 # Up to this many numbers, a sort is faster if the columns are contiguous.
-_TRANSPOSED_UP_TO = 50_000
+_TRANSPOSED_UP_TO = 200_000
 # With more rows, sorting networks are slower than sorts.
 _COMPILED_ROWS = 2048
 
@@ -144,11 +144,12 @@ def compiled_mean(rows: HostFloats) -> HostFloats:
     """Do as :func:`column_mean` by a compiled kernel, on any number of columns."""
     from lad_mpi.aggregation import kernels_rows  # noqa: PLC0415  (imports Numba)
 
-    mean = kernels_rows.mean(rows)
+    mean: HostFloats = kernels_rows.mean(rows)
     with np.errstate(over="ignore", invalid="ignore"):
         if math.isfinite(mean @ mean):
             return mean
-    return _repaired(rows, mean, compiled_mean)
+    repaired: HostFloats = _repaired(rows, mean, compiled_mean)
+    return repaired
 
 
 def _repaired(rows: Array, mean: Array, average: Callable[[Array], Array]) -> Array:

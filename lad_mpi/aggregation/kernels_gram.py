@@ -203,7 +203,8 @@ def _tridiagonalise(matrix: Any, diagonal: Any, beside: Any) -> None:
 def _largest(diagonal: Any, beside: Any) -> float:
     """Return the largest eigenvalue of a tridiagonal matrix."""
     n = len(diagonal)
-    low, high = diagonal.max(), -math.inf
+    low: float = diagonal.max()
+    high = -math.inf
     for i in range(n):
         radius = abs(beside[i]) + (abs(beside[i - 1]) if i > 0 else 0.0)
         high = max(high, diagonal[i] + radius)

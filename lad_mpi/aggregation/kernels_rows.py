@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.lib.stride_tricks import as_strided
 
-from lad_mpi.columns import over_columns, total
+from lad_mpi.columns import num_threads, over_columns, shared, total
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,15 +89,20 @@ def squared_distances(messages: HostFloats, origin: HostFloats | None) -> HostFl
         _add_squares(lines, centre, squares, columns.start, columns.stop)
         return squares
 
-    return total(over_columns(messages, squares_of))
+    found: HostFloats = total(over_columns(messages, squares_of))
+    return found
 
 
 def _for_columns(messages: HostFloats, work: Callable[[slice], None]) -> None:
-    """Apply a function to all columns at once, or to ranges of them on several threads."""
-    if messages.nbytes < _SHARED_FROM_BYTES:
-        work(slice(0, messages.shape[1]))
+    """Apply a function of separate columns to all of them, on several threads if that is faster."""
+    num_columns = messages.shape[1]
+    if messages.nbytes < _SHARED_FROM_BYTES or num_threads() == 1:
+        work(slice(0, num_columns))
         return
-    for _ in over_columns(messages, work):
+    # Ranges so long that memory can stream, and so many that all threads have some.
+    width = max(_COLUMNS, -(-num_columns // (4 * num_threads())))
+    ranges = [slice(a, min(a + width, num_columns)) for a in range(0, num_columns, width)]
+    for _ in shared(work, ranges):
         pass
 
 
@@ -146,9 +151,11 @@ def _mix(
         b = min(last, a + _COLUMNS)
         sums, c = room[: b - a], centre[a:b]
         sums[:] = 0.0
-        for k in range(0, n - 1, 2):
-            _mix_two(sums, c, weights[k : k + 2], lines[chosen[k], a:b], lines[chosen[k + 1], a:b])
-        for k in range(n // 2 * 2, n):
+        for k in range(0, n - 3, 4):
+            p, q = lines[chosen[k], a:b], lines[chosen[k + 1], a:b]
+            r, s = lines[chosen[k + 2], a:b], lines[chosen[k + 3], a:b]
+            _mix_four(sums, c, weights[k : k + 4], (p, q, r, s))
+        for k in range(n // 4 * 4, n):
             row = lines[chosen[k], a:b]
             for j in range(len(sums)):
                 sums[j] += weights[k] * (row[j] - c[j])
@@ -159,10 +166,17 @@ def _mix(
 
 @_compile
 def _add_squares(lines: Any, centre: Any, squares: Any, first: int, last: int) -> None:
+    n = len(lines)
     for a in range(first, last, _COLUMNS):
         b = min(last, a + _COLUMNS)
-        for i in range(len(lines)):
-            squares[i] += _squared_distance(lines[i, a:b], centre[a:b])
+        c = centre[a:b]
+        for i in range(0, n - 3, 4):
+            p, q, r, s = lines[i, a:b], lines[i + 1, a:b], lines[i + 2, a:b], lines[i + 3, a:b]
+            found = _distances_of_four(p, q, r, s, c)
+            for k in range(4):
+                squares[i + k] += found[k]
+        for i in range(n // 4 * 4, n):
+            squares[i] += _distance(lines[i, a:b], c)
 
 
 @_compile
@@ -172,16 +186,30 @@ def _add_four(sums: Any, p: Any, q: Any, r: Any, s: Any) -> None:
 
 
 @_compile
-def _mix_two(sums: Any, c: Any, weights: Any, p: Any, q: Any) -> None:
-    v, w = weights[0], weights[1]
+def _mix_four(sums: Any, c: Any, weights: Any, rows: tuple[Any, Any, Any, Any]) -> None:
+    p, q, r, s = rows
+    v0, v1, v2, v3 = weights[0], weights[1], weights[2], weights[3]
     for j in range(len(sums)):
-        sums[j] = (sums[j] + v * (p[j] - c[j])) + w * (q[j] - c[j])
+        found = sums[j] + v0 * (p[j] - c[j])
+        found += v1 * (q[j] - c[j])
+        found += v2 * (r[j] - c[j])
+        sums[j] = found + v3 * (s[j] - c[j])
 
 
 @_compile_sum
-def _squared_distance(row: Any, point: Any) -> float:
+def _distances_of_four(p: Any, q: Any, r: Any, s: Any, point: Any) -> Any:
+    p_sum, q_sum, r_sum, s_sum = 0.0, 0.0, 0.0, 0.0
+    for j in range(len(point)):
+        p_sum += (p[j] - point[j]) * (p[j] - point[j])
+        q_sum += (q[j] - point[j]) * (q[j] - point[j])
+        r_sum += (r[j] - point[j]) * (r[j] - point[j])
+        s_sum += (s[j] - point[j]) * (s[j] - point[j])
+    return p_sum, q_sum, r_sum, s_sum
+
+
+@_compile_sum
+def _distance(row: Any, point: Any) -> float:
     found = 0.0
-    for j in range(len(row)):
-        difference = row[j] - point[j]
-        found += difference * difference
+    for j in range(len(point)):
+        found += (row[j] - point[j]) * (row[j] - point[j])
     return found

@@ -83,9 +83,11 @@ class MoNNA:
         if not namespace(messages).isfinite(trusted).all():
             trusted = namespace(messages).zeros_like(trusted)
         rows, lengths = measure_lengths(messages, trusted)
-        # A row that was shortened may be too long to represent: its distance is infinite.
-        with np.errstate(over="ignore", divide="ignore"):
-            distances = lengths / rows.shrinkage
+        distances = lengths
+        if rows.factors is not None:
+            # A row that was shortened may be too long to represent: its distance is infinite.
+            with np.errstate(over="ignore", divide="ignore"):
+                distances = lengths / rows.shrinkage
         # The trusted row itself comes first, however the other distances round.
         distances[self.reference] = -np.inf
         count = num_messages - self.num_byzantine

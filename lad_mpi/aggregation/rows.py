@@ -72,7 +72,7 @@ class Rows:
         """Factor by which each row is shortened; 1 except for absurdly long rows."""
         return 1.0 if self.factors is None else self.factors * self.unit
 
-    def minus(self, origin: Array | None) -> HostFloats:
+    def minus(self, origin: Array | None) -> Array:
         """Return the rows of a small host array minus a point, without scaling."""
         if origin is None:
             return self.messages.astype(self.dtype, copy=False)
@@ -245,7 +245,8 @@ def _squared_lengths(rows: Rows, origin: Array | None) -> HostFloats:
     if rows.factors is None and is_small(messages):
         with np.errstate(all="ignore"):
             block = rows.minus(origin)
-            return total([np.vecdot(block, block).astype(np.float64, copy=False)])
+            found: HostFloats = total([np.vecdot(block, block).astype(np.float64, copy=False)])
+        return found
     xp = namespace(messages)
     # NumPy's vecdot takes half as long as einsum on what is in the cache, as copies in blocks
     # are, and half as long again on what is not. CuPy before 14 has none.

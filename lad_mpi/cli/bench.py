@@ -12,7 +12,7 @@ from lad_mpi.cli.arguments import whole_number, whole_numbers
 from lad_mpi.cli.tables import print_json, print_table
 from lad_mpi.cli.world import whole_world
 from lad_mpi.errors import ExitCode, ParameterError, UsageError
-from lad_mpi.transport import from_server
+from lad_mpi.transport import Layout, from_server, together
 
 if TYPE_CHECKING:
     import argparse
@@ -135,12 +135,14 @@ def collectives(options: argparse.Namespace) -> ExitCode:
     from lad_mpi.measure.bench_collectives import bench_collectives  # noqa: PLC0415
 
     dimensions = whole_numbers("--dimensions", options.dimensions, "100,1e6")
-    if min(options.n, options.repeats) < 1:
+    if min(options.n, options.repeats, options.servers) < 1:
         raise UsageError(
-            f"--n {options.n} and --repeats {options.repeats}: each must be at least 1"
+            f"--n {options.n}, --repeats {options.repeats} and --servers {options.servers}: each "
+            "must be at least 1"
         )
     with whole_world(verbose=options.verbose) as (link, _):
-        found = bench_collectives(link, options.n, dimensions, options.repeats)
+        layout = together(link, lambda: Layout(options.n, link.size, options.servers))
+        found = bench_collectives(link, layout, dimensions, options.repeats)
         if link.is_server:
             _show_collectives(found, link.size, options)
     return ExitCode.OK
@@ -218,7 +220,15 @@ def _show_collectives(
             }
             for times in found
         ]
-        print_json({"ranks": ranks, "num_devices": options.n, "rows": rows, "samples_s": samples})
+        print_json(
+            {
+                "ranks": ranks,
+                "servers": options.servers,
+                "num_devices": options.n,
+                "rows": rows,
+                "samples_s": samples,
+            }
+        )
         return
     shown = [
         {
@@ -239,7 +249,8 @@ def _show_collectives(
     }
     print_table(shown, columns=columns, right=("dimension", "bytes", "suite", "bare", "ratio"))
     sys.stdout.write(
-        f"{ranks} ranks, N = {options.n}, largest over ranks, medians of {options.repeats} rounds\n"
+        f"{ranks} ranks, {options.servers} of them servers, N = {options.n}; largest over ranks, "
+        f"medians of {options.repeats} rounds\n"
     )
 
 

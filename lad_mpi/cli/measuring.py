@@ -110,6 +110,13 @@ def _add_collectives(subjects: Commands) -> None:
     collectives.add_argument(
         "--repeats", type=int, default=51, metavar="R", help="rounds (default: 51)"
     )
+    collectives.add_argument(
+        "--servers",
+        type=int,
+        default=1,
+        metavar="S",
+        help="ranks that share long messages (default: 1)",
+    )
     add_json(collectives)
     collectives.set_defaults(module="bench", function="collectives")
 

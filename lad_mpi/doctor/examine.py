@@ -140,7 +140,7 @@ def cheap_checks(link: Link, output: Path, spec: Spec | None = None) -> list[Fin
         facts = [from_text(text) for text in texts]
         findings = [
             *judge_versions(facts),
-            *judge_placement(facts),
+            *judge_placement(facts, 1 if spec is None else spec.server.ranks),
             *_judge_log(facts, spec, link.size),
         ]
         # Only the server judges: reading the facts of thousands of ranks takes time.

@@ -19,14 +19,40 @@ _IDLE_LOAD = 0.5
 Mask = frozenset[int]
 
 
-def judge_placement(facts: Sequence[RankFacts]) -> list[Finding]:
-    """Check threads, affinity, binding variables, quotas and load, host by host."""
+def judge_placement(facts: Sequence[RankFacts], servers: int = 1) -> list[Finding]:
+    """Check threads, affinity, binding variables, quotas and load, host by host.
+
+    Parameters
+    ----------
+    facts : sequence of RankFacts
+        One per rank, in rank order.
+    servers : int
+        S; the first ranks are servers.
+    """
     hosts = by_host(facts).values()
     found = [f for ranks in hosts for f in (_crowded(ranks) or _shared(ranks)) + _idle(ranks)]
-    found += _uneven(facts)
+    found += _uneven(facts) + _shared_links(facts, servers)
     busy = [f for ranks in hosts for f in _quota(ranks) + _load(ranks)]
     well = [Finding(Severity.OK, "placement", _summary(facts))]
     return (found or well) + _binding_variables(facts) + busy
+
+
+def _shared_links(facts: Sequence[RankFacts], servers: int) -> list[Finding]:
+    """Find servers on one of several hosts, which share its network link."""
+    if len(by_host(facts)) == 1:
+        return []
+    return [
+        Finding.on(
+            ranks,
+            Severity.WARNING,
+            "servers",
+            f"{len(ranks)} servers share the network link of a host",
+            "put servers on different hosts (mpirun --map-by node, srun --distribution=cyclic), "
+            "or lower server.ranks",
+        )
+        for ranks in by_host(facts[:servers]).values()
+        if len(ranks) > 1
+    ]
 
 
 def _crowded(ranks: Sequence[RankFacts]) -> list[Finding]:

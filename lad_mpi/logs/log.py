@@ -298,6 +298,11 @@ class RunLog(LogHead):
         """First iterations of the launches after the first one."""
         return tuple(launch.first for launch in self.launches[1:] if launch.first < launch.stop)
 
+    @property
+    def servers(self) -> int:
+        """Number of server ranks of the last launch, the first ranks."""
+        return min(int(self.provenance.get("server_ranks", 1)), self.ranks)
+
     def training_seconds(self) -> HostFloats:
         """Return the training time of every iteration, warm-up included.
 
@@ -320,7 +325,7 @@ class RunLog(LogHead):
 
     def _attack_delay(self) -> HostFloats:
         """Return how much longer the server waited because of attacks on other ranks."""
-        devices = np.nan_to_num(self.seconds[:, 1:])
+        devices = np.nan_to_num(self.seconds[:, self.servers :])
         columns = [self.phases.index(phase) for phase in _DEVICE_WORK if phase in self.phases]
         work = devices[:, :, columns].sum(axis=2)
         attacked = work + devices[:, :, self.phases.index(schema.ATTACK_PHASE)]

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lad_mpi.columns import server_ranges
+from lad_mpi.compression import NoCompression
 from lad_mpi.errors import UsageError
 from lad_mpi.measure.bare import Bare
 from lad_mpi.measure.timing import Timing
-from lad_mpi.transport import Downlink, Layout, Slots
+from lad_mpi.training.iteration import plan_exchange
 from lad_mpi.types import broadcast_bytes
-from lad_mpi.wire import HEADER_BYTES
+from lad_mpi.wire import MessageFormat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lad_mpi.transport import Link
+    from lad_mpi.transport import Exchange, Layout, Link
 
 _ITEM_BYTES = 8
 _NAMES = ("suite_bcast", "bare_bcast", "suite_gather", "bare_gatherv", "bare_gather")
@@ -51,7 +53,7 @@ class CollectiveBench:
 
 
 def bench_collectives(
-    link: Link, num_devices: int, dimensions: Sequence[int], repeats: int
+    link: Link, layout: Layout, dimensions: Sequence[int], repeats: int
 ) -> list[CollectiveBench]:
     """Time the broadcast and the gather of a run, and plain MPI calls. This is collective.
 
@@ -59,8 +61,8 @@ def bench_collectives(
     ----------
     link : Link
         Link of this rank; there are at least two ranks.
-    num_devices : int
-        N.
+    layout : Layout
+        N, and the numbers of ranks and of servers. Plain MPI has one root.
     dimensions : sequence of int
         Values of Q.
     repeats : int
@@ -75,33 +77,45 @@ def bench_collectives(
     Raises
     ------
     UsageError
-        There is only one rank, or there are more ranks than devices allow.
+        There is only one rank.
     """
     if link.communicator is None:
         raise UsageError(
             "there is only one rank, and collectives need two or more",
             hint="mpirun -n 3 lad-mpi bench collectives",
         )
-    bare, layout = Bare(link.communicator), Layout(num_devices, link.size)
+    bare = Bare(link.communicator)
     found = []
     for dimension in dimensions:
-        slot_bytes = HEADER_BYTES + _ITEM_BYTES * dimension
+        ranges = {
+            number: part
+            for number, part in enumerate(server_ranges(dimension, layout.num_servers))
+            if part.start < part.stop
+        }
+        messages = MessageFormat(NoCompression(), dimension, np.dtype(np.float64), ranges=ranges)
+        own = [number for number in layout.servers_of(link.rank) if number in ranges]
         downlink_bytes = broadcast_bytes(dimension, _ITEM_BYTES)
-        slots = Slots.of_one_message(slot_bytes)
-        exchange = link.plan(
+        exchange = plan_exchange(
+            link,
             layout,
-            slots,
-            slots if link.is_server else None,
-            Downlink(downlink_bytes),
+            messages,
+            messages.only(own) if own else None,
+            dimension,
             lambda shape: np.zeros(shape, dtype=np.uint8),
         )
+
+        def broadcast(exchange: Exchange = exchange) -> None:
+            exchange.announce()
+            exchange.spread()
+
+        slot_bytes = messages.message_bytes
         with contextlib.closing(exchange):
             calls = [
-                exchange.announce,
+                broadcast,
                 bare.broadcast_call(np.zeros(downlink_bytes, dtype=np.uint8)),
                 exchange.gather,
                 bare.gatherv_call((layout.counts * slot_bytes).tolist()),
-                bare.gather_call(num_devices * slot_bytes),
+                bare.gather_call(layout.num_devices * slot_bytes),
             ]
             table = link.collect(bare.time_together(calls, repeats))
         if table is not None:
@@ -110,7 +124,7 @@ def bench_collectives(
                 CollectiveBench(
                     dimension,
                     downlink_bytes,
-                    num_devices * slot_bytes,
+                    layout.num_devices * slot_bytes,
                     {name: Timing(tuple(samples.tolist())) for name, samples in times.items()},
                 )
             )

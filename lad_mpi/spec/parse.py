@@ -77,6 +77,12 @@ def parse_spec(mapping: Mapping[str, Any]) -> Spec:
         The first mistake, with its place and how to correct it.
     """
     _refuse_problem(mapping)
+    if "overlap" in mapping:
+        raise SpecError(
+            "overlap",
+            "is gone: the server now works on messages where they arrive",
+            hint="leave it out; server.ranks shares a long gather among several servers",
+        )
     refuse_unknown(mapping, field_names(Spec), "")
     for key, value in mapping.items():
         if key not in _SCALARS and not isinstance(value, dict):

@@ -19,11 +19,14 @@ from lad_mpi.transport import Downlink, EmulatedExchange, Slots
 from lad_mpi.types import COMMAND_BYTES, broadcast_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lad_mpi.training.checkpoint import Checkpoint
     from lad_mpi.training.server import Measured
     from lad_mpi.training.setup import Setup
-    from lad_mpi.transport import Exchange
+    from lad_mpi.transport import Exchange, Layout, Link
     from lad_mpi.types import Array, HostFloats, HostInts
+    from lad_mpi.wire import MessageFormat
 
 
 #: Prefix of the devices' states in a checkpoint.
@@ -357,33 +360,70 @@ def _plan(setup: Setup) -> Exchange:
     """Allocate the buffers of the two collectives and plan them."""
     spec, link, backend = setup.spec, setup.link, setup.backend
     allocate = backend.xp.zeros if setup.sends_from_gpu else backend.host_buffer
-    messages, received = setup.messages, setup.received
-    itemsize = backend.dtype.itemsize
-    downlink = Downlink(
-        broadcast_bytes(setup.dimension, itemsize),
-        tuple(
-            slice(
-                broadcast_bytes(part.columns.start, itemsize),
-                broadcast_bytes(part.columns.stop, itemsize),
-            )
-            for part in messages.parts
-        ),
-    )
-    exchange = link.plan(
+    exchange = plan_exchange(
+        link,
         setup.layout,
-        Slots(messages.slot_bytes, tuple(part.blocks for part in messages.parts)),
-        None if received is None else Slots(received.slot_bytes, (received.parts[0].blocks,)),
-        downlink,
+        setup.messages,
+        setup.received,
+        setup.dimension,
         lambda shape: allocate(shape, "uint8"),
     )
     network = spec.network.emulate
     if network is None:
         return exchange
+    parts = setup.messages.parts
     return EmulatedExchange(
         exchange,
         network,
         spec.devices.count,
-        message_bytes=max(part.num_bytes for part in messages.parts),
-        num_servers=len(messages.parts),
+        message_bytes=max(part.num_bytes for part in parts),
+        num_servers=len(parts),
         meet=link.meet,
+    )
+
+
+def plan_exchange(  # noqa: PLR0917
+    link: Link,
+    layout: Layout,
+    messages: MessageFormat,
+    received: MessageFormat | None,
+    dimension: int,
+    allocate: Callable[[tuple[int, ...]], Array],
+) -> Exchange:
+    """Allocate buffers for messages and for a model, and plan their collectives.
+
+    Parameters
+    ----------
+    link : Link
+        This rank and its connections.
+    layout : Layout
+        Which ranks are servers, and which rank hosts which devices.
+    messages : MessageFormat
+        What a device sends.
+    received : MessageFormat or None
+        What this rank receives from a device; None if it receives nothing.
+    dimension : int
+        Q, the numbers of the model.
+    allocate : callable
+        Takes a shape and returns an array of uint8.
+    """
+    itemsize = messages.dtype.itemsize
+    # The columns of messages with a real and an imaginary part are not those of the model.
+    shared = messages.parts if len(messages.parts) > 1 else ()
+    downlink = Downlink(
+        broadcast_bytes(dimension, itemsize),
+        tuple(
+            slice(
+                broadcast_bytes(part.columns.start, itemsize),
+                broadcast_bytes(part.columns.stop, itemsize),
+            )
+            for part in shared
+        ),
+    )
+    return link.plan(
+        layout,
+        Slots(messages.slot_bytes, tuple(part.blocks for part in messages.parts)),
+        None if received is None else Slots(received.slot_bytes, (received.parts[0].blocks,)),
+        downlink,
+        allocate,
     )

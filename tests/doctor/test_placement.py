@@ -214,3 +214,15 @@ def test_a_variable_of_some_ranks_names_them(ranks, rank):
     (finding,) = variables([*ranks(3), odd])
     assert (finding.hosts, finding.ranks) == (("n2",), (3,))
     assert finding.found.startswith("rank 3 on n2: ")
+
+
+def test_servers_on_one_of_several_hosts_share_its_link(rank):
+    hosts = ("n1", "n1", "n2", "n2")
+    facts = [rank(i, host=host, cpus=(i,), cores=(i,)) for i, host in enumerate(hosts)]
+    (finding,) = judge_placement(facts, servers=3)
+    assert (finding.severity, finding.check) == (Severity.WARNING, "servers")
+    assert (finding.hosts, finding.ranks) == (("n1",), (0, 1))
+    assert found(facts) == OK
+    assert found([rank(i, cpus=(i,), cores=(i,)) for i in range(4)]) == OK
+    apart = [rank(i, host=f"n{i % 2}", cpus=(i,), cores=(i,)) for i in range(4)]
+    assert [one.check for one in judge_placement(apart, servers=2)] == ["placement"]

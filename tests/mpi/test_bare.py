@@ -9,7 +9,7 @@ from lad_mpi.measure.bare import Bare
 from lad_mpi.measure.baseline import measure_baseline
 from lad_mpi.measure.bench_collectives import bench_collectives
 from lad_mpi.measure.kernels import QUICK
-from lad_mpi.transport import open_link
+from lad_mpi.transport import Layout, open_link
 
 pytestmark = [pytest.mark.mpi(min_size=2), pytest.mark.timeout(60)]
 
@@ -56,7 +56,7 @@ def test_a_baseline_of_several_ranks_has_messages(link, tmp_path):
 
 
 def test_collectives_are_timed_beside_those_of_mpi(link):
-    found = bench_collectives(link, 10, [3, 50], 2)
+    found = bench_collectives(link, Layout(10, link.size), [3, 50], 2)
     assert len(found) == (2 if link.is_server else 0)
     for times, dimension in zip(found, (3, 50), strict=False):
         assert times.uplink_bytes == 10 * (32 + 8 * dimension)

@@ -170,6 +170,7 @@ REFUSED = {
     ),
     "fraction for a count": ({"iterations": 10.5}, "iterations", "expected a valid integer"),
     "truth for a count": ({"seed": True}, "seed", "expected a valid integer"),
+    "overlap": ({"overlap": True}, "overlap", "is gone"),
     "servers of packed bits": (
         {"server": {"ranks": 2}, "compression": {"kind": "qsgd", "levels": 3}},
         "server.ranks",

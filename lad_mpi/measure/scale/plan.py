@@ -132,7 +132,8 @@ def plan_scaling(
     for values in itertools.product(*axes.values()):
         point = dict(zip(axes, values, strict=True))
         for size in rising:
-            factor = Fraction(device_ranks(size), device_ranks(rising[0]))
+            servers = int(point.get("server.ranks", spec.server.ranks))
+            factor = Fraction(device_ranks(size, servers), device_ranks(rising[0], servers))
             cases.append(_case(base, size, point, rule, factor))
     names = [case.name for case, _ in cases]
     if len(set(names)) < len(names):
@@ -162,13 +163,15 @@ def _case(
         mapping["name"] = f"{mapping['name']} ({rule} × {factor})"
     spec = parse_spec(mapping)
     identity = identify(spec)
-    Layout(spec.devices.count, ranks)
+    Layout(spec.devices.count, ranks, spec.server.ranks)
+    # The number of servers is no part of the identity of a run.
+    servers = "" if spec.server.ranks == 1 else f"-servers={spec.server.ranks}"
     case = ScalingCase(
         name=f"p{ranks}{axes}",
         ranks=ranks,
         over=dict(point),
         growth=float(factor) if rule is not None else 1.0,
-        spec=f"specs/{identity.run_id}.toml",
+        spec=f"specs/{identity.run_id}{servers}.toml",
         identity=identity.digest,
         reference=f"reference/{identity.run_id}.h5",
     )
