@@ -86,7 +86,7 @@ def _add_products(
 
 
 @_compile
-def _add_four(
+def _add_four(  # noqa: PLR0917
     total: HostFloats, factors: HostFloats, z0: HostFloats, z1: HostFloats, z2: HostFloats, z3: Any
 ) -> None:
     a, b, c, d = factors[0], factors[1], factors[2], factors[3]
