@@ -12,6 +12,7 @@ import numpy as np
 from zlib_ng import zlib_ng
 
 from lad_mpi.aggregation import CostedPreAggregation, CostedRule
+from lad_mpi.arrays import open_backend
 from lad_mpi.compression import PlainCodec
 from lad_mpi.measure.bare import Bare
 from lad_mpi.measure.timing import measure_times
@@ -157,7 +158,7 @@ def measure_bounds(spec: Spec, link: Link) -> dict[str, Bound]:
     layout = Layout(spec.devices.count, link.size, spec.server.ranks)
     hosted, is_server = layout.block(link.rank)[1], bool(layout.servers_of(link.rank))
     sizes, work = _sizes_of(spec, max(1, hosted))
-    # Server ranks measure the calls of one device too, so that all have the same phases.
+    # A rank that hosts no device lists the work of one, so that all ranks list the same phases.
     stages = (
         (partial(_device_parts, spec, sizes, work), hosted > 0),
         (partial(_server_parts, spec, sizes), is_server),
@@ -165,9 +166,10 @@ def measure_bounds(spec: Spec, link: Link) -> dict[str, Bound]:
     bounds: dict[str, Bound] = {}
     for parts_of, takes_part in stages:
         parts = parts_of()
-        if link.communicator is not None:
-            Bare(link.communicator).wait_quietly()
         found = _measure(parts) if takes_part else dict.fromkeys(parts, Bound(0.0, ""))
+        if link.communicator is not None:
+            # Ranks that measure nothing must not slow the others down.
+            Bare(link.communicator).wait_quietly()
         bounds |= _slowest(found, link)
     bounds |= _collective_bounds(spec, sizes, link)
     return bounds if link.is_server else {}
@@ -392,7 +394,7 @@ def _sizes_of(spec: Spec, hosted: int) -> tuple[_Sizes, GradientWork | None]:
     batch = min(samples, spec.devices.batch_size or samples)
     load = float(spec.coding.assign(count, spec.devices.num_byzantine, streams, 0).loads.mean())
     counted = model if isinstance(model, CountedModel) else None
-    dimension = form.num_features if counted is None else counted.dimension_of(form)
+    dimension = model.build(form, open_backend("numpy", spec.backend.dtype)).dimension
     values = dimension * spec.coding.message_parts
     messages = MessageFormat(spec.compression, values, dtype)
     return _Sizes(
