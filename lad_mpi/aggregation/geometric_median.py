@@ -14,8 +14,8 @@ from lad_mpi.aggregation.coordinates import num_numbers
 from lad_mpi.aggregation.cost import Cost, Term
 from lad_mpi.aggregation.gram import measure, nearest
 from lad_mpi.aggregation.mixture import Mixture
-from lad_mpi.aggregation.rows import lengths, measure_lengths
-from lad_mpi.columns import serial_linear_algebra
+from lad_mpi.aggregation.rows import is_small, lengths, measure_lengths
+from lad_mpi.columns import length, serial_linear_algebra
 from lad_mpi.parameters import Count, CountOrZero, Example, Positive, check_parameters
 from lad_mpi.types import Metric
 
@@ -209,7 +209,8 @@ class GeometricMedian:
             moved = Mixture(rows, None, pulls / total * rows.shrinkage).whole()
             if estimate is not None:
                 advance = (moved - estimate) / rows.unit
-                residual = float(total / len(wide) * math.sqrt(advance @ advance))
+                moved_by = math.sqrt(advance @ advance) if is_small(wide) else length(advance)
+                residual = float(total / len(wide) * moved_by)
             estimate = moved
             num_iterations += 1
         found = estimate.astype(messages.dtype, copy=False)

@@ -38,6 +38,7 @@ from lad_mpi.aggregation import (
     TrimmedMean,
     finite_rows,
 )
+from lad_mpi.conformance.servers import on_servers
 from lad_mpi.errors import ParameterError
 from lad_mpi.rng import Streams
 
@@ -409,3 +410,14 @@ def test_parameters_out_of_range_are_named(build: Any, parameter: str) -> None:
     with pytest.raises(ParameterError) as caught:
         build()
     assert caught.value.parameter == parameter
+
+
+@pytest.mark.parametrize("servers", [2, 3])
+def test_a_few_steps_on_several_servers(servers: int) -> None:
+    """The geometric median steps on the messages themselves, and each server on its columns."""
+    rule = GeometricMedian(2, tolerance=0.0, max_iterations=3, smoothing=0.1, start="zero")
+    messages = 3.0 + np.random.default_rng(0).normal(size=(9, 40_001))
+    expected = rule.aggregate(messages, None)
+    found = on_servers(40_001, servers, lambda own: rule.aggregate(messages[:, own].copy(), None))
+    assert np.array_equal(np.concatenate([part.estimate for part in found]), expected.estimate)
+    assert {part.reported for part in found} == {expected.reported}
