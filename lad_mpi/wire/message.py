@@ -443,28 +443,29 @@ def _check_in_place(
 ) -> tuple[list[int], HostInts]:
     """Return the CRC-32 of messages, and the reason to refuse each payload, in one pass."""
     columns = _AT_ONCE // vectors.itemsize
+
     # A sum of squares with a NaN or an infinity is not finite. It may overflow, too.
-    with np.errstate(over="ignore", invalid="ignore"):
-        if vectors.nbytes <= _AT_ONCE:
-            sums = _checksums(slots, part)
+    @np.errstate(over="ignore", invalid="ignore")
+    def check(row: int) -> tuple[int, bool]:
+        covered, payload = slots[row, part.header][_COVERED], slots[row, part.payload].data
+        checksum, finite = zlib_ng.crc32(covered), True
+        for first in range(0, vectors.shape[1], columns):
+            some = vectors[row, first : first + columns]
+            begin = first * some.itemsize
+            checksum = zlib_ng.crc32(payload[begin : begin + some.nbytes], checksum)
+            finite = finite and math.isfinite(some @ some)
+        return checksum, finite
+
+    if vectors.nbytes <= _AT_ONCE:
+        sums = _checksums(slots, part)
+        with np.errstate(over="ignore", invalid="ignore"):
             measured = np.isfinite(np.vecdot(vectors, vectors))
-        else:
-
-            def check(row: int) -> tuple[int, bool]:
-                covered, payload = slots[row, part.header][_COVERED], slots[row, part.payload].data
-                checksum, finite = zlib_ng.crc32(covered), True
-                for first in range(0, vectors.shape[1], columns):
-                    some = vectors[row, first : first + columns]
-                    begin = first * some.itemsize
-                    checksum = zlib_ng.crc32(payload[begin : begin + some.nbytes], checksum)
-                    finite = finite and math.isfinite(some @ some)
-                return checksum, finite
-
-            rows = range(len(slots))
-            large = vectors.nbytes >= _SHARED_FROM_BYTES
-            found = list(shared(check, rows) if large else map(check, rows))
-            sums = [checksum for checksum, _ in found]
-            measured = np.array([finite for _, finite in found], dtype=bool)
+    else:
+        rows = range(len(slots))
+        large = vectors.nbytes >= _SHARED_FROM_BYTES
+        found = list(shared(check, rows) if large else map(check, rows))
+        sums = [checksum for checksum, _ in found]
+        measured = np.array([finite for _, finite in found], dtype=bool)
     for row in np.flatnonzero(~measured):
         measured[row] = np.isfinite(vectors[row]).all()
     reasons = np.where(measured, int(Rejection.NONE), int(Rejection.NOT_FINITE))
