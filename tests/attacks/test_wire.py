@@ -11,7 +11,7 @@ from lad_mpi.rng import Streams
 from lad_mpi.wire import MessageFormat
 
 N, Q = 24, 13
-PARAMETERS = {"rand_k": {"k": 4}, "top_k": {"k": 4}, "qsgd": {"levels": 3}}
+PARAMETERS = {"rand_k": {"k": 4}, "top_k": {"k": 3}, "qsgd": {"levels": 3}}
 HEADER_REASONS = {
     Rejection.MAGIC,
     Rejection.VERSION,
