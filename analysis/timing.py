@@ -180,9 +180,9 @@ def critical_path(run: RunLog) -> CriticalPath:
     Notes
     -----
     The path of an iteration is the broadcast, the work of the slowest device rank, the
-    gather, and the work of the slowest server. The first server's clock gives the total; the
-    total minus the work is communication. Load balance and communication efficiency are defined as by
-    the POP centre of excellence, applied to a server with workers.
+    gather, and the work of the slowest server. The first server's clock gives the total. The
+    total minus the work is communication. Load balance and communication efficiency are
+    defined as by the POP centre of excellence, applied to a server with workers.
     """
     seconds = np.nan_to_num(after_warmup(run, run.seconds))
     total = after_warmup(run, iteration_seconds(run))

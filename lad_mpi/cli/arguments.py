@@ -93,6 +93,14 @@ def whole_numbers(option: str, text: str, example: str) -> list[int]:
     return [int(number) for number in found]
 
 
+def whole_number(option: str, text: str, example: str) -> int:
+    """Read one whole number, as :func:`whole_numbers` does."""
+    found = whole_numbers(option, text, example)
+    if len(found) > 1:
+        raise UsageError(f"{option} {text}: expected one number", hint=f"{option} {example}")
+    return found[0]
+
+
 def seconds_argument(text: str) -> float:
     """Return the number of seconds that an argument gives, at least 0.1."""
     try:

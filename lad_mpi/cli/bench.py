@@ -8,7 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from lad_mpi.cli.arguments import whole_numbers
+from lad_mpi.cli.arguments import whole_number, whole_numbers
 from lad_mpi.cli.tables import print_json, print_table
 from lad_mpi.cli.world import whole_world
 from lad_mpi.errors import ExitCode, ParameterError, UsageError
@@ -16,12 +16,13 @@ from lad_mpi.transport import Layout, from_server, together
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from lad_mpi.measure.bench_codecs import CodecBench
     from lad_mpi.measure.bench_collectives import CollectiveBench
     from lad_mpi.measure.bench_iteration import IterationBench
     from lad_mpi.measure.bench_rules import RuleBench
+    from lad_mpi.measure.bounds import Bound
     from lad_mpi.measure.timing import Timing
     from lad_mpi.spec import Spec
 
@@ -32,6 +33,7 @@ _PAIRS = (
     ("gather, by Gather", "suite_gather", "bare_gather"),
 )
 _MS, _US = 1e3, 1e6
+_MILLISECONDS_FROM_S = 10e-3
 
 # A bench is imported when it runs: the ranks of one need not import the others.
 
@@ -147,7 +149,7 @@ def collectives(options: argparse.Namespace) -> ExitCode:
 
 
 def iteration(options: argparse.Namespace) -> ExitCode:
-    """Show what an iteration costs beside its payload, on all ranks."""
+    """Show the phases of an iteration beside their bounds, on all ranks."""
     from lad_mpi.measure.bench_iteration import bench_iteration  # noqa: PLC0415
     from lad_mpi.spec import parse_toml_spec, to_toml  # noqa: PLC0415
 
@@ -166,12 +168,33 @@ def _spec(options: argparse.Namespace) -> Spec:
         parse_spec,
     )
 
+    overrides = [*_shorthands(options), *options.overrides]
     if options.spec is not None:
-        return load_spec(options.spec, options.overrides)
+        return load_spec(options.spec, overrides)
     mapping: dict[str, Any] = {}
-    for override in options.overrides:
+    for override in overrides:
         apply_override(mapping, override)
     return parse_spec(mapping)
+
+
+def _shorthands(options: argparse.Namespace) -> Iterator[str]:
+    """Yield the options of ``bench iteration`` as changes of its spec."""
+    if options.dimension is not None:
+        dimension = whole_number("--dimension", options.dimension, "1e6")
+        yield f"data.dimension={dimension}"
+        if options.spec is None:
+            # The largest eigenvalue grows with Q, and longer steps than its inverse diverge.
+            yield f"optimizer.step_size={1e-3 / dimension}"
+    if options.load is not None:
+        yield f"coding.load={whole_number('--load', options.load, '10')}"
+    if options.dimension is None and options.iterations is None:
+        return
+    iterations = whole_number("--iterations", options.iterations or "40", "100")
+    yield f"iterations={iterations}"
+    yield f"logging.evaluate_every={iterations}"
+    # The wall clock is read at each flush.
+    yield f"logging.flush_every={max(1, iterations // 8)}"
+    yield f"logging.warmup_iterations={iterations // 8}"
 
 
 def _show_collectives(
@@ -232,25 +255,51 @@ def _show_collectives(
 
 
 def _show_iteration(found: IterationBench, options: argparse.Namespace) -> None:
-    from lad_mpi.measure.bench_iteration import PAYLOAD  # noqa: PLC0415
+    from lad_mpi.measure.bounds import Bound  # noqa: PLC0415
+    from lad_mpi.training import TRAINING_PHASES  # noqa: PLC0415
 
     if options.json:
-        print_json({**dataclasses.asdict(found), "overhead_s": found.overhead_s})
+        print_json(
+            {
+                **dataclasses.asdict(found),
+                "bounds": {name: bound._asdict() for name, bound in found.bounds.items()},
+                "training_s": found.training_s,
+                "bound_s": found.bound_s,
+                "overhead_s": found.overhead_s,
+            }
+        )
         return
-    rows = [
-        {
+    scale, unit = (_MS, "ms") if found.wall_s > _MILLISECONDS_FROM_S else (_US, "µs")
+
+    def row(name: str, time_s: float, bound: Bound | None) -> dict[str, str]:
+        known = bound is not None and bound.seconds > 0
+        return {
             "phase": name,
-            "time": f"{_US * time_s:.1f}",
-            "counts": "" if name in PAYLOAD else "overhead",
+            "time": f"{scale * time_s:.4g}",
+            "bound": f"{scale * bound.seconds:.4g}" if bound and known else "",
+            "ratio": f"{time_s / bound.seconds:.2f}" if bound and known else "",
+            "basis": bound.basis if bound else "",
         }
-        for name, time_s in found.phases_s.items()
-    ]
-    print_table(rows, columns={"phase": "phase", "time": "µs", "counts": ""}, right=("time",))
+
+    bounds = found.bounds
+    rest = [name for name in found.phases_s if name not in TRAINING_PHASES]
+    rows = [row(name, found.phases_s[name], bounds.get(name)) for name in TRAINING_PHASES]
+    rows.append(row("training", found.training_s, Bound(found.bound_s, "the sum of the above")))
+    rows += [row(name, found.phases_s[name], None) for name in rest]
+    columns = {
+        "phase": "phase",
+        "time": unit,
+        "bound": "bound",
+        "ratio": "× bound",
+        "basis": "the bound is",
+    }
+    print_table(rows, columns=columns, right=("time", "bound", "ratio"))
+    ranks = "1 rank" if found.ranks == 1 else f"{found.ranks} ranks"
     sys.stdout.write(
-        f"{found.ranks} ranks, medians of {found.iterations} iterations; wall clock "
-        f"{_US * found.wall_s:.1f} µs an iteration\n"
+        f"{ranks}, medians of {found.iterations} iterations; wall clock "
+        f"{scale * found.wall_s:.4g} {unit} an iteration\n"
         f"overhead (all but compute, collectives, aggregation, evaluation) "
-        f"{_US * found.overhead_s:.1f} µs\n"
+        f"{scale * found.overhead_s:.4g} {unit}\n"
     )
 
 

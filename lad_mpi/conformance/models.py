@@ -15,6 +15,7 @@ from lad_mpi.conformance.suite import make_suite
 from lad_mpi.models import (
     CountedModel,
     ImportingModel,
+    LinearFunctions,
     Model,
     ModelFunctions,
     PenalizedModel,
@@ -352,6 +353,18 @@ class ModelLaws(ComponentLaws):
             np.linalg.norm(one.gradients(x=x)[0] + l2 * x) for x in (optimum, one.x + 1)
         )
         assert found < 1e-10 * start
+
+    @_DTYPES
+    def test_slopes(self, dtype: str) -> None:
+        """The samples, weighted by the slopes, add up to the gradient, if slopes are given."""
+        trial = self.trial(dtype)
+        if not isinstance(trial.functions, LinearFunctions):
+            pytest.skip("its gradient is not a sum of samples")
+        products = trial.features @ trial.x
+        slopes = trial.functions.slopes(products, trial.targets, trial.weights)
+        assert slopes.dtype == np.dtype(dtype)
+        sums = np.einsum("gn,gnp->gp", slopes, trial.features)
+        _assert_close(sums, trial.gradients(), dtype)
 
     @_DTYPES
     def test_diverged(self, dtype: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from zlib_ng import zlib_ng
 
 from lad_mpi.aggregation import CostedPreAggregation, CostedRule
+from lad_mpi.arrays import open_backend
 from lad_mpi.compression import PlainCodec
 from lad_mpi.measure.bare import Bare
 from lad_mpi.measure.timing import measure_times
@@ -33,8 +34,8 @@ _REPEATS = 5
 _LEAST_S = 1e-3
 #: Largest array that is measured; the times of larger ones grow in proportion.
 _MOST_BYTES = 2**28
-#: Numbers that the NumPy form of a gradient gathers in one measurement.
-_GATHERED = 2**27
+#: Size of a matrix that stays in a cache.
+_CACHED_BYTES = 2**18
 _NUMBER_BYTES = 8
 #: Columns of a block of a Gram product.
 _GRAM_COLUMNS = 2048
@@ -78,8 +79,16 @@ class _Work(NamedTuple):
     times: float
 
 
-class _Way(NamedTuple):
-    """A way to do the work of a phase: all of its calls, one after another."""
+class _Part(NamedTuple):
+    """A part of the work of a phase that other parts may overlap.
+
+    Parameters
+    ----------
+    basis : str
+        What the work is.
+    works : list of _Work
+        What takes time, one after another.
+    """
 
     basis: str
     works: list[_Work]
@@ -149,29 +158,30 @@ def measure_bounds(spec: Spec, link: Link) -> dict[str, Bound]:
     layout = Layout(spec.devices.count, link.size, spec.server.ranks)
     hosted, is_server = layout.block(link.rank)[1], bool(layout.servers_of(link.rank))
     sizes, work = _sizes_of(spec, max(1, hosted))
-    # Server ranks measure the calls of one device too, so that all have the same phases.
+    # A rank that hosts no device lists the work of one, so that all ranks list the same phases.
     stages = (
-        (partial(_device_ways, spec, sizes, work), hosted > 0),
-        (partial(_server_ways, spec, sizes), is_server),
+        (partial(_device_parts, spec, sizes, work), hosted > 0),
+        (partial(_server_parts, spec, sizes), is_server),
     )
     bounds: dict[str, Bound] = {}
-    for ways_of, takes_part in stages:
-        ways = ways_of()
+    for parts_of, takes_part in stages:
+        parts = parts_of()
+        found = _measure(parts) if takes_part else dict.fromkeys(parts, Bound(0.0, ""))
         if link.communicator is not None:
+            # Ranks that measure nothing must not slow the others down.
             Bare(link.communicator).wait_quietly()
-        found = _measure(ways) if takes_part else dict.fromkeys(ways, Bound(0.0, ""))
         bounds |= _slowest(found, link)
     bounds |= _collective_bounds(spec, sizes, link)
     return bounds if link.is_server else {}
 
 
-def _measure(ways: dict[str, list[_Way]]) -> dict[str, Bound]:
-    """Return the fastest way of each phase."""
+def _measure(parts: dict[str, list[_Part]]) -> dict[str, Bound]:
+    """Return the longest part of each phase."""
     works = {
         (phase, number, place): work
-        for phase, options in ways.items()
-        for number, way in enumerate(options)
-        for place, work in enumerate(way.works)
+        for phase, together in parts.items()
+        for number, part in enumerate(together)
+        for place, work in enumerate(part.works)
     }
     # Call what is fast several times, so that the clock can tell.
     repeats = {key: _calls_in(work.call, _LEAST_S) for key, work in works.items()}
@@ -181,15 +191,15 @@ def _measure(ways: dict[str, list[_Way]]) -> dict[str, Bound]:
         _REPEATS,
     )
     bounds = {}
-    for phase, options in ways.items():
+    for phase, together in parts.items():
         found = []
-        for number, way in enumerate(options):
-            keys = [(phase, number, place) for place in range(len(way.works))]
+        for number, part in enumerate(together):
+            keys = [(phase, number, place) for place in range(len(part.works))]
             seconds = sum(
                 works[key].times * times[names[key]].median_s / repeats[key] for key in keys
             )
-            found.append(Bound(seconds, way.basis))
-        bounds[phase] = min(found)
+            found.append(Bound(seconds, part.basis))
+        bounds[phase] = max(found)
     return bounds
 
 
@@ -217,29 +227,27 @@ def _slowest(own: dict[str, Bound], link: Link) -> dict[str, Bound]:
     }
 
 
-def _device_ways(
-    spec: Spec, sizes: _Sizes, work: GradientWork | None
-) -> dict[str, list[_Way]]:
+def _device_parts(spec: Spec, sizes: _Sizes, work: GradientWork | None) -> dict[str, list[_Part]]:
     """Return what ranks with devices do."""
     own = sizes.hosted * sizes.vector_bytes
     messages = sizes.hosted * sizes.message_bytes
-    ways = {}
+    parts = {}
     shared = spec.compute == "shared"
     if work is not None:
-        ways["compute"] = _gradients(sizes, work, np.dtype(spec.backend.dtype), shared=shared)
+        parts["compute"] = _gradients(sizes, work, np.dtype(spec.backend.dtype), shared=shared)
     encoded = (sizes.load if shared else 0.0) + (spec.devices.momentum > 0)
     if encoded:
-        ways["encode"] = [_moving(encoded * own, own)]
+        parts["encode"] = [_moving(encoded * own, own)]
     # Vectors that are not compressed are computed where they are sent from.
     packed = _moving(0 if isinstance(spec.compression, PlainCodec) else own, 0)
-    ways["pack"] = [_joined(f"CRC-32 of {shown_bytes(messages)}", _checksum(messages), packed)]
-    return ways
+    parts["pack"] = [_joined(f"CRC-32 of {shown_bytes(messages)}", _checksum(messages), packed)]
+    return parts
 
 
 def _gradients(
     sizes: _Sizes, work: GradientWork, dtype: np.dtype[Any], *, shared: bool
-) -> list[_Way]:
-    """Return ways to compute the gradients of a rank."""
+) -> list[_Part]:
+    """Return the work of the gradients of a rank."""
     used = min(sizes.devices, sizes.hosted * sizes.load)
     # With shared gradients, the rank computes one for each distinct subset.
     share = used / sizes.load if shared else float(sizes.hosted)
@@ -247,33 +255,36 @@ def _gradients(
         products = work.products or _SQUARE
         done = sum(2.0 * math.prod(product) for product in products)
         works = [_product(*product, dtype, share * work.operations / done) for product in products]
-        return [_Way("matrix products of the same sizes", works)]
+        return [_Part("matrix products of the same sizes", works)]
     subset_bytes = sizes.batch * sizes.features * sizes.item_bytes
     read = share * (sizes.load * subset_bytes + sizes.dimension * sizes.item_bytes)
     written = (used if shared else sizes.hosted) * sizes.dimension * sizes.item_bytes
-    samples = max(1, round(sizes.load * sizes.batch))
+    length = max(1, _CACHED_BYTES // (dtype.itemsize * work.samples))
+    # Half of the operations are products with the model, and half are sums of the samples.
+    times = share * work.operations / (4 * work.samples * length)
     return [
         _moving(read, written, used * subset_bytes),
-        _Way(
-            "gathering the samples, and two products",
-            [_gathering(samples, used * sizes.batch, sizes.features, dtype, share)],
+        _Part(
+            "matrix times vector in a cache",
+            [
+                _product(work.samples, length, 1, dtype, times),
+                _product(1, work.samples, length, dtype, times),
+            ],
         ),
     ]
 
 
-def _server_ways(spec: Spec, sizes: _Sizes) -> dict[str, list[_Way]]:
+def _server_parts(spec: Spec, sizes: _Sizes) -> dict[str, list[_Part]]:
     """Return what each server does with its columns."""
     share = 1 / sizes.servers
     messages, vectors = (
         share * sizes.devices * size for size in (sizes.message_bytes, sizes.vector_bytes)
     )
     plain = isinstance(spec.compression, PlainCodec)
-    aggregate = _moving(vectors, 0)
+    aggregate = [_moving(vectors, 0)]
     if any(cost.takes_pairs for cost in _costs(spec)):
-        aggregate = _Way(
-            f"the Gram matrix of {shown_bytes(vectors)}",
-            [_gram(sizes.devices, share * sizes.values, np.dtype(spec.backend.dtype))],
-        )
+        work = _gram(sizes.devices, share * sizes.values, np.dtype(spec.backend.dtype))
+        aggregate.append(_Part(f"the Gram matrix of {shown_bytes(vectors)}", [work]))
     return {
         "unpack": [
             _joined(
@@ -282,7 +293,7 @@ def _server_ways(spec: Spec, sizes: _Sizes) -> dict[str, list[_Way]]:
                 _moving(0, 0 if plain else vectors),
             )
         ],
-        "aggregate": [aggregate],
+        "aggregate": aggregate,
         # The optimizer reads the gradient and the model, and writes the model.
         "update": [_moving(2 * share * sizes.vector_bytes, share * sizes.vector_bytes)],
     }
@@ -319,7 +330,7 @@ def _collective_bounds(spec: Spec, sizes: _Sizes, link: Link) -> dict[str, Bound
     }
 
 
-def _moving(read: float, written: float, working_set: float = math.inf) -> _Way:
+def _moving(read: float, written: float, working_set: float = math.inf) -> _Part:
     """Return reading from a working set, and writing, at the bandwidth of this rank."""
     words, works = [], []
     if read:
@@ -332,7 +343,7 @@ def _moving(read: float, written: float, working_set: float = math.inf) -> _Way:
         size = _capped(written)
         works.append(_Work(partial(np.ones(size // _NUMBER_BYTES).fill, 1.0), written / size))
         words.append(f"writing {shown_bytes(written)}")
-    return _Way(", ".join(words), works)
+    return _Part(", ".join(words), works)
 
 
 def _checksum(size: float) -> _Work:
@@ -340,33 +351,13 @@ def _checksum(size: float) -> _Work:
     return _Work(partial(zlib_ng.crc32, block), size / len(block))
 
 
-def _joined(basis: str, work: _Work, more: _Way) -> _Way:
-    return _Way(", ".join(filter(None, (basis, more.basis))), [work, *more.works])
+def _joined(basis: str, work: _Work, more: _Part) -> _Part:
+    return _Part(", ".join(filter(None, (basis, more.basis))), [work, *more.works])
 
 
 def _product(rows: int, inner: int, columns: int, dtype: np.dtype[Any], times: float) -> _Work:
     one, other = np.ones((rows, inner), dtype), np.ones((inner, columns), dtype)
     return _Work(partial(np.matmul, one, other, out=np.empty((rows, columns), dtype)), times)
-
-
-def _gathering(
-    samples: int, held: float, features: int, dtype: np.dtype[Any], gradients: float
-) -> _Work:
-    """Return the NumPy form of the gradients of a linear model."""
-    most = max(samples, _MOST_BYTES // (features * dtype.itemsize))
-    rows = np.ones((max(samples, min(round(held), most)), features), dtype)
-    gathered = np.empty((samples, features), dtype)
-    model, out = np.ones(features, dtype), np.empty(features, dtype)
-    count = max(1, min(round(gradients), _GATHERED // gathered.size))
-    generator = np.random.default_rng(0)
-    chosen = [generator.choice(len(rows), samples, replace=False) for _ in range(count)]
-
-    def call() -> None:
-        for indices in chosen:
-            np.take(rows, indices, axis=0, out=gathered, mode="clip")
-            np.matmul(gathered @ model, gathered, out=out)
-
-    return _Work(call, gradients / count)
 
 
 def _gram(devices: int, columns: float, dtype: np.dtype[Any]) -> _Work:
@@ -401,11 +392,9 @@ def _sizes_of(spec: Spec, hosted: int) -> tuple[_Sizes, GradientWork | None]:
     else:
         samples = float(whole)
     batch = min(samples, spec.devices.batch_size or samples)
-    load = float(
-        spec.coding.assign(count, spec.devices.num_byzantine, streams, 0).loads.mean()
-    )
+    load = float(spec.coding.assign(count, spec.devices.num_byzantine, streams, 0).loads.mean())
     counted = model if isinstance(model, CountedModel) else None
-    dimension = form.num_features if counted is None else counted.dimension_of(form)
+    dimension = model.build(form, open_backend("numpy", spec.backend.dtype)).dimension
     values = dimension * spec.coding.message_parts
     messages = MessageFormat(spec.compression, values, dtype)
     return _Sizes(

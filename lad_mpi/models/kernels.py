@@ -48,9 +48,7 @@ def products(features: HostFloats, samples: HostInts, model: HostFloats) -> Host
     return sums.astype(features.dtype, copy=False)
 
 
-def combine(
-    features: HostFloats, samples: HostInts, factors: HostFloats, out: HostFloats
-) -> None:
+def combine(features: HostFloats, samples: HostInts, factors: HostFloats, out: HostFloats) -> None:
     """Write the weighted sum of the samples of each batch.
 
     Parameters
@@ -88,7 +86,7 @@ def _add_products(
 
 
 @_compile
-def _add_four(
+def _add_four(  # noqa: PLR0917
     total: HostFloats, factors: HostFloats, z0: HostFloats, z1: HostFloats, z2: HostFloats, z3: Any
 ) -> None:
     a, b, c, d = factors[0], factors[1], factors[2], factors[3]
@@ -103,9 +101,7 @@ def _add_one(total: HostFloats, factor: Any, z: HostFloats) -> None:
 
 
 @_compile
-def _combine(
-    features: HostFloats, samples: HostInts, factors: HostFloats, out: HostFloats
-) -> None:
+def _combine(features: HostFloats, samples: HostInts, factors: HostFloats, out: HostFloats) -> None:
     # Rows of ``out`` have no fixed stride, so a block is added up in adjacent memory.
     scratch = np.empty(_COLUMNS, dtype=features.dtype)
     size = samples.shape[1]

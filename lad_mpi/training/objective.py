@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 #: Numbers of features that are gathered at once, so that a stack of batches stays in the cache.
 _AT_ONCE = 2**18
 #: Numbers of features that are gathered at most, so that memory does not grow with the load.
-#: Gradients over larger batches are computed from the features where they lie, if possible.
 _MOST = 2**22
+#: Larger batches of linear models are not gathered. Less would not pay for importing Numba.
+_COPIED = 2**19
 #: Samples that are listed at once.
-_LISTED = 2**20
+_LISTED = 2**16
 #: Samples of a block in which the test set is evaluated.
 _TEST_BLOCK = 256
 
@@ -282,17 +283,22 @@ class Objective:
         start = 0
         for size, group in groupby(sizes.tolist()):
             stop = start + len(list(group))
+            listed = max(1, _LISTED // max(1, size))
             step = max(1, _AT_ONCE // max(1, size * int(self._features.shape[1])))
             if self._is_in_place(size):
-                step = max(1, _LISTED // size)
-            for first in range(start, stop, step):
-                rows = slice(first, min(first + step, stop))
-                yield rows, *batches.samples(subsets[rows], weights[rows], size)
+                step = listed
+            for first in range(start, stop, listed):
+                last = min(first + listed, stop)
+                listing = slice(first, last)
+                samples, scales = batches.samples(subsets[listing], weights[listing], size)
+                for begin in range(0, last - first, step):
+                    part = slice(begin, min(begin + step, last - first))
+                    yield slice(first + part.start, first + part.stop), samples[part], scales[part]
             start = stop
 
     def _is_in_place(self, size: int) -> bool:
         """Return whether gradients over so many samples are computed where these lie."""
-        large = size * int(self._features.shape[1]) > _MOST
+        large = size * int(self._features.shape[1]) > _COPIED
         return large and self._linear is not None and self._backend.on_host
 
     def _gathered(self, samples: HostInts) -> Array:

@@ -73,8 +73,6 @@ _COVERED = slice(_CHECKSUM.stop, HEADER_BYTES)
 _AT_ONCE = 2**18
 # So many bytes are checked on several threads.
 _SHARED_FROM_BYTES = 24_000_000
-# Sums of this many-thousandth of finite numbers never overflow.
-_SMALL = 2.0**-40
 _CHECKSUM_TYPE = HEADER["checksum"]
 
 
@@ -444,30 +442,32 @@ def _check_in_place(
     slots: HostBytes, part: Part, vectors: HostFloats
 ) -> tuple[list[int], HostInts]:
     """Return the CRC-32 of messages, and the reason to refuse each payload, in one pass."""
-    columns = max(1, _AT_ONCE // vectors.itemsize)
-    ruler = np.full(min(columns, vectors.shape[1]), _SMALL, dtype=vectors.dtype)
+    columns = _AT_ONCE // vectors.itemsize
+
+    # A sum of squares with a NaN or an infinity is not finite. It may overflow, too.
+    @np.errstate(over="ignore", invalid="ignore")
+    def check(row: int) -> tuple[int, bool]:
+        covered, payload = slots[row, part.header][_COVERED], slots[row, part.payload].data
+        checksum, finite = zlib_ng.crc32(covered), True
+        for first in range(0, vectors.shape[1], columns):
+            some = vectors[row, first : first + columns]
+            begin = first * some.itemsize
+            checksum = zlib_ng.crc32(payload[begin : begin + some.nbytes], checksum)
+            finite = finite and math.isfinite(some @ some)
+        return checksum, finite
+
     if vectors.nbytes <= _AT_ONCE:
         sums = _checksums(slots, part)
-        measured = np.isfinite(vectors @ ruler).tolist()
+        with np.errstate(over="ignore", invalid="ignore"):
+            measured = np.isfinite(np.vecdot(vectors, vectors))
     else:
-
-        def check(row: int) -> tuple[int, bool]:
-            covered, payload = slots[row, part.header][_COVERED], slots[row, part.payload].data
-            checksum, finite = zlib_ng.crc32(covered), True
-            for first in range(0, vectors.shape[1], columns):
-                some = vectors[row, first : first + columns]
-                begin = first * some.itemsize
-                checksum = zlib_ng.crc32(payload[begin : begin + some.nbytes], checksum)
-                # A sum with a NaN or an infinity is not finite.
-                finite = finite and math.isfinite(some @ ruler[: len(some)])
-            return checksum, finite
-
         rows = range(len(slots))
         large = vectors.nbytes >= _SHARED_FROM_BYTES
-        with np.errstate(invalid="ignore"):
-            found = list(shared(check, rows) if large else map(check, rows))
+        found = list(shared(check, rows) if large else map(check, rows))
         sums = [checksum for checksum, _ in found]
-        measured = [finite for _, finite in found]
+        measured = np.array([finite for _, finite in found], dtype=bool)
+    for row in np.flatnonzero(~measured):
+        measured[row] = np.isfinite(vectors[row]).all()
     reasons = np.where(measured, int(Rejection.NONE), int(Rejection.NOT_FINITE))
     return sums, reasons
 

@@ -155,3 +155,26 @@ def test_an_iteration_is_split_up(lad):
     )
     assert found["ranks"] == 2
     assert found["overhead_s"] > 0
+
+
+def test_bench_iteration_shows_phases_beside_their_bounds(capsys):
+    words = "bench iteration --dimension 2e1 --load 3 --iterations 16 --set devices.count=50"
+    assert main(words.split()) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = {line.split()[0]: line.split()[1:] for line in lines}
+    time, bound, ratio, *_ = rows["compute"]
+    assert float(ratio) == pytest.approx(float(time) / float(bound), rel=0.02)
+    assert rows["pack"][3:] == ["CRC-32", "of", "9.6", "kB"]
+    assert rows["training"][3:] == ["the", "sum", "of", "the", "above"]
+    assert len(rows["encode"]) == 1
+    assert "medians of 14 iterations" in lines[-2]
+
+
+def test_bench_iteration_refuses_sizes_that_are_not_whole(capsys):
+    for words in ("--dimension 1.5", "--load 1,2", "--iterations many"):
+        assert main(["bench", "iteration", *words.split()]) == 2
+        assert words in capsys.readouterr().err
+    # The sizes of data that are read are not free.
+    assert main(["bench", "iteration", "--dimension", "9", "--set", "data.kind=digits"]) == 2
+    assert "data.dimension" in capsys.readouterr().err

@@ -198,6 +198,17 @@ class ForgetsThePenalty(LinearRegression):
         return LinearRegression().build(form, backend)
 
 
+class GivesSlopesOfOtherTargets(LinearRegression):
+    def build(self, form, backend):
+        inner = super().build(form, backend)
+
+        class Shifted(Inner):
+            def slopes(self, products, targets, weights):
+                return inner.slopes(products, targets + 1, weights)
+
+        return Shifted(inner)
+
+
 BROKEN = {
     NoLoss: "protocol",
     TwiceTheLoss: "slope",
@@ -220,6 +231,7 @@ BROKEN = {
     NamesAFunction: "modules",
     CountsTooMany: "gradient_work",
     HasAnotherDimension: "dimension",
+    GivesSlopesOfOtherTargets: "slopes",
 }
 
 

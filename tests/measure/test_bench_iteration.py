@@ -9,7 +9,7 @@ from lad_mpi.errors import RunFailedError
 from lad_mpi.logs import read_log
 from lad_mpi.measure.bench_iteration import PAYLOAD, UNTIMED, bench_iteration, split
 from lad_mpi.spec import parse_spec
-from lad_mpi.training import PHASE_NAMES, run_spec
+from lad_mpi.training import PHASE_NAMES, TRAINING_PHASES, run_spec
 from lad_mpi.transport import Loopback
 
 SPEC = parse_spec(
@@ -37,6 +37,8 @@ def test_a_run_is_split_into_phases_and_a_rest():
     assert found.iterations == 40
     paid = sum(found.phases_s[name] for name in PAYLOAD)
     assert found.overhead_s == pytest.approx(sum(found.phases_s.values()) - paid)
+    assert found.training_s == sum(found.phases_s[name] for name in TRAINING_PHASES)
+    assert found.bound_s == pytest.approx(sum(bound.seconds for bound in found.bounds.values()))
 
 
 def test_known_phases_and_stamps_give_the_known_overhead(tmp_path):

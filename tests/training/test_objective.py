@@ -124,6 +124,27 @@ def test_long_rows_are_computed_in_pieces(sizes, monkeypatch):
     np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-13)
 
 
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize("batch", [None, 3])
+def test_large_batches_of_linear_models_are_used_where_they_lie(sizes, batch, monkeypatch):
+    data = dataset(sizes, LINEAR)
+    wrong = data.targets[::-1].copy()
+    tested = objective(data, LINEAR, batch_size=batch, l2=0.3, corrupted=wrong)
+    x, weights = random_model(tested), WEIGHTS["one a subset"]
+    flipped = np.array([False, True, False, True, True, False])
+    monkeypatch.setattr(module, "_COPIED", 0)
+    monkeypatch.setattr(tested, "_gathered", lambda samples: pytest.fail("a copy"))
+    found = coded(tested, x, SUBSETS, weights, iteration=2, corrupted=flipped)
+    expected = expected_gradients(
+        LINEAR, data, x, weights, batch=batch, l2=0.3, wrong=np.flatnonzero(flipped), targets=wrong
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-13)
+    # One device at a time.
+    monkeypatch.setattr(module, "_LISTED", 1)
+    single = coded(tested, x, SUBSETS, weights, iteration=2, corrupted=flipped)
+    assert single.tobytes() == found.tobytes()
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("kind", [SOFTMAX, LINEAR, Mlp(hidden=(7,))], ids=lambda model: model.kind)
