@@ -131,7 +131,7 @@ def column_mean(rows: Array) -> Array:
     if sums_compiled(rows):
         return compiled_mean(rows)
     with np.errstate(over="ignore", invalid="ignore"):
-        mean = np.add.reduce(rows, axis=0, dtype=np.float64)
+        mean = namespace(rows).add.reduce(rows, axis=0, dtype=np.float64)
         mean /= len(rows)
         mean = mean.astype(rows.dtype, copy=False)
         # The squares may overflow. Then the mean is looked at more closely.
