@@ -34,7 +34,7 @@ _MS = 1e3
 _SIZE = 4.5
 _NO_CLAIM = "oversubscribed: no claim"
 _TIME = "time of an iteration (ms)"
-_RANKS = "ranks $P$ (one is the server)"
+_RANKS = "ranks $P$ (with the servers)"
 #: The axis of ranks is logarithmic if they differ by a larger factor.
 _WIDE = 8
 _IDEAL: dict[str, Any] = {"color": style.GREY, "linestyle": "--", "linewidth": 0.9, "zorder": 1}

@@ -90,6 +90,8 @@ class Row:
         Time of an iteration.
     progress : Progress or None
         Iterations to the target; None if there is no target.
+    servers : int
+        S.
     """
 
     method: str
@@ -98,6 +100,7 @@ class Row:
     network: str
     iteration: Prediction
     progress: Progress | None
+    servers: int = 1
 
     @property
     def cost_s(self) -> Interval | None:
@@ -177,7 +180,7 @@ def answer(
     Raises
     ------
     UsageError
-        A number of ranks is larger than N + 1, or the real network was not measured on it.
+        A number of ranks is larger than N + S, or the real network was not measured on it.
     """
     scenarios: dict[tuple[int, str], list[Row]] = {}
     for label in model.cases:
@@ -185,16 +188,16 @@ def answer(
         own = model.cases[label]
         devices = own[0].devices
         for ranks in question.ranks or sorted({case.ranks for case in own}):
-            if ranks > devices + 1:
+            if ranks > devices + own[0].servers:
                 raise UsageError(
                     f"--ranks {ranks}: {label} has {devices} devices, which occupy at most "
-                    f"{devices + 1} ranks",
+                    f"{devices + own[0].servers} ranks",
                     hint="measure a study with more devices; a rank can host many of them",
                 )
             for name, network in (question.networks or measured_networks(model)).items():
                 found = model.predict(label, ranks, network)
                 if found is not None:
-                    row = Row(label, ranks, devices, name, found, progress)
+                    row = Row(label, ranks, devices, name, found, progress, own[0].servers)
                     scenarios.setdefault((ranks, name), []).append(row)
     if not scenarios:
         known = sorted({case.ranks for own in model.cases.values() for case in own})

@@ -50,16 +50,16 @@ def _network(forecast: Forecast) -> Iterator[str]:
     if not given:
         return
     yield (
-        f"{'; '.join(given)}: every device and the server are machines with one link each. A "
-        "broadcast is a binomial tree over them, and all messages share the link of the server. "
+        f"{'; '.join(given)}: every device and server is a machine with one link. A "
+        "broadcast is a binomial tree over them, and all messages to a server share its link. "
         "There is no other traffic."
     )
     rows = [row for scenario in forecast.scenarios for row in scenario.rows]
-    crowded = [row for row in rows if hosted_devices(row.devices, row.ranks) > 1]
+    crowded = [row for row in rows if hosted_devices(row.devices, row.ranks, row.servers) > 1]
     if crowded:
         yield (
             "a rank does the work of several devices. For devices that are machines of their own, "
-            f"use --ranks {max(row.devices for row in crowded) + 1}."
+            f"use --ranks {max(row.devices + row.servers for row in crowded)}."
         )
     elsewhere = not given.keys() <= measured_networks(forecast.model).keys()
     if elsewhere and any(row.iteration.measured_ranks == row.ranks for row in rows):
@@ -73,8 +73,8 @@ def _ranks(forecast: Forecast) -> Iterator[str]:
             before = row.iteration.measured_ranks
             if before != scenario.ranks:
                 moved[before, scenario.ranks] = (
-                    hosted_devices(row.devices, before),
-                    hosted_devices(row.devices, scenario.ranks),
+                    hosted_devices(row.devices, before, row.servers),
+                    hosted_devices(row.devices, scenario.ranks, row.servers),
                 )
     for (before, after), (old, new) in moved.items():
         yield (

@@ -179,7 +179,7 @@ def fit_model(cases: Iterable[MeasuredCase]) -> CostModel:
     for case in cases:
         by_method[case.method].append(case)
         for launch in case.launches:
-            # Overlap may hide more than the overhead.
+            # The overhead may be negative, because phases and iterations are timed apart.
             work = sum(max(0.0, spent) for spent in launch.values())
             groups[case.method, case.ranks].append(math.log(max(_LEAST_S, work)))
         for phase, kind in case.kinds.items():

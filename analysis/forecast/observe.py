@@ -18,10 +18,11 @@ from analysis.timing import (
     iteration_seconds,
     phase_seconds,
 )
-from lad_mpi.errors import ParameterError, UsageError
+from lad_mpi.errors import LadError, ParameterError, UsageError
 from lad_mpi.metrics.names import DOWNLINK_BYTES, UPLINK_BYTES
 from lad_mpi.network import Network, build_network
 from lad_mpi.records.scaling import SCALING_FILE
+from lad_mpi.spec import parse_spec
 from lad_mpi.types import device_ranks
 
 if TYPE_CHECKING:
@@ -54,8 +55,9 @@ class MeasuredCase:
         The components that do the work of each phase of a device, as text.
     shared_compute, oversubscribed : bool
         As in :class:`~analysis.facts.Conditions`.
-    servers : int
-        Number of server ranks. It stays the same in a forecast.
+    servers, share : int, float
+        Number of server ranks, which stays the same in a forecast, and the share of the
+        columns of the server that holds most.
     launches : tuple of dict of float
         Seconds of an iteration by phase and ``OVERHEAD`` for each launch. They add up to the
         median time of an iteration without the time of the emulated network.
@@ -72,6 +74,7 @@ class MeasuredCase:
     oversubscribed: bool
     launches: tuple[Mapping[str, float], ...]
     servers: int = 1
+    share: float = 1.0
 
     @property
     def hosted(self) -> int:
@@ -87,7 +90,7 @@ class MeasuredCase:
     def network_s(self, network: Network) -> float:
         """Return the seconds of a broadcast and a gather on a network."""
         sent = network.broadcast_s(self.downlink_bytes, self.devices)
-        return sent + network.gather_s(self.uplink_bytes / self.servers)
+        return sent + network.gather_s(self.uplink_bytes * self.share)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,10 +185,11 @@ def observe_others(paths: Sequence[Path], known: Measured) -> Measured:
 
 def _measured(runs: Sequence[RunLog], void: Sequence[str], excluded: list[str]) -> Measured:
     methods, notes = group_runs({run.uuid: run for run in runs}.values())
-    cases = [case for method in methods for case in _cases_of(method, excluded)]
+    by_method = [(method, case) for method in methods for case in _cases_of(method, excluded)]
+    cases = [case for _, case in by_method]
     if not cases:
         raise UsageError("no run has times that can be used\n  " + "\n  ".join(excluded))
-    labels = {method.label: method for method in methods}
+    labels = {case.method: method for method, case in by_method}
     return Measured(
         tuple(cases), labels, tuple(void), tuple(excluded), (*notes, *find_doubts(methods))
     )
@@ -223,13 +227,14 @@ def _cases_of(method: Method, excluded: list[str]) -> list[MeasuredCase]:
 def _case(method: Method, launches: Sequence[tuple[RunLog, Launch]]) -> MeasuredCase | str:
     """Return the case of some launches, or why there is none."""
     run, launch = launches[0]
+    servers = int(launch.provenance.get("server_ranks", 1))
     emulated = run.spec.get("network", {}).get("emulate")
     try:
         network = build_network(emulated) if emulated else None
     except ParameterError as error:
         return f"{run.path}: network.emulate: {error.message}"
     sizes = MeasuredCase(
-        method=method.label,
+        method=method.label if servers == 1 else f"{method.label}, {servers} servers",
         ranks=launch.ranks,
         devices=int(method.table("devices").get("count", 1)),
         network=network,
@@ -238,11 +243,22 @@ def _case(method: Method, launches: Sequence[tuple[RunLog, Launch]]) -> Measured
         kinds=_kinds(method),
         shared_compute=run.spec.get("compute") == "shared",
         oversubscribed=any(one.provenance.get("oversubscribed", False) for _, one in launches),
-        servers=run.servers,
+        servers=servers,
+        share=_largest_share(run, servers),
         launches=(),
     )
     sent = 0.0 if network is None else sizes.network_s(network)
     return replace(sizes, launches=tuple(_seconds(*one, sent) for one in launches))
+
+
+def _largest_share(run: RunLog, servers: int) -> float:
+    if servers == 1 or run.final is None:
+        return 1.0
+    try:
+        spec = parse_spec(run.spec)
+    except LadError:
+        return 1.0 / servers
+    return spec.largest_share(len(run.final.model) * spec.coding.message_parts, servers)
 
 
 def _kinds(method: Method) -> dict[str, str]:

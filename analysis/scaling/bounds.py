@@ -62,8 +62,8 @@ class Sizes:
         Whether the rule needs the inner products of all pairs of messages.
     several : bool
         Whether several device ranks work at the same time.
-    servers : int
-        S, the servers that share messages by columns.
+    share : float
+        Share of the columns of the server that holds most; 1 with one server.
     network : Network or None
         The emulated network, if there was one.
     """
@@ -81,7 +81,7 @@ class Sizes:
     downlink_bytes: float
     gram: bool
     several: bool
-    servers: int = 1
+    share: float = 1.0
     network: Network | None = None
 
 
@@ -122,7 +122,9 @@ def sizes_of(run: RunLog) -> Sizes | None:
         downlink_bytes=float(np.median(run.traffic[DOWNLINK_BYTES])),
         gram=_takes_pairs(spec),
         several=hosts > 1,
-        servers=run.servers,
+        share=spec.largest_share(
+            dimension * spec.coding.message_parts, int(run.provenance.get("server_ranks", 1))
+        ),
         network=spec.network.emulate,
     )
 
@@ -177,11 +179,11 @@ def phase_bounds(sizes: Sizes, baseline: Baseline, ranks: int) -> dict[str, floa
             machine.computing(sizes.gradient.product, sizes.gradient.operations),
         ),
         "pack": machine.moving(own + messages),
-        "unpack": alone.moving((sizes.uplink_bytes + vectors) / sizes.servers),
+        "unpack": alone.moving((sizes.uplink_bytes + vectors) * sizes.share),
         "aggregate": max(
-            alone.moving(vectors / sizes.servers), alone.computing("gemm", pairs / sizes.servers)
+            alone.moving(vectors * sizes.share), alone.computing("gemm", pairs * sizes.share)
         ),
-        "update": alone.moving(3 * sizes.dimension * item / sizes.servers),
+        "update": alone.moving(3 * sizes.dimension * item * sizes.share),
     }
     if sizes.encoded:
         bounds["encode"] = machine.cached(sizes.encoded * own) + machine.moving(own)
@@ -193,7 +195,7 @@ def _communication(sizes: Sizes, baseline: Baseline, ranks: int) -> dict[str, fl
     network = sizes.network
     if network is not None:
         sent = network.broadcast_s(sizes.downlink_bytes, sizes.devices)
-        received = network.gather_s(sizes.uplink_bytes / sizes.servers)
+        received = network.gather_s(sizes.uplink_bytes * sizes.share)
         # With one rank there is no waiting, and the collectives are phases of their own.
         apart = {"broadcast": sent, "gather": received}
         if ranks > 1:
@@ -201,7 +203,7 @@ def _communication(sizes: Sizes, baseline: Baseline, ranks: int) -> dict[str, fl
         return apart
     # The links of the servers are not known, so bytes are not divided by their number.
     bare = [baseline.at("bcast", sizes.downlink_bytes), baseline.at("gather", sizes.uplink_bytes)]
-    if sizes.servers > 1:
+    if sizes.share < 1:
         return {}
     measured = [seconds for seconds in bare if seconds is not None]
     return {COMMUNICATION: sum(measured)} if ranks > 1 and len(measured) == len(bare) else {}

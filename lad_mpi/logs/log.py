@@ -325,7 +325,7 @@ class RunLog(LogHead):
 
     def _attack_delay(self) -> HostFloats:
         """Return how much longer the server waited because of attacks on other ranks."""
-        devices = np.nan_to_num(self.seconds[:, self.servers :])
+        devices = np.nan_to_num(self.seconds[:, 1:])
         columns = [self.phases.index(phase) for phase in _DEVICE_WORK if phase in self.phases]
         work = devices[:, :, columns].sum(axis=2)
         attacked = work + devices[:, :, self.phases.index(schema.ATTACK_PHASE)]

@@ -100,8 +100,10 @@ class _Sizes:
 
     Parameters
     ----------
-    hosted, devices, servers : int
-        Devices of the rank, N and S.
+    hosted, devices : int
+        Devices of the rank, and N.
+    share : float
+        Share of the columns of the server that holds most.
     load : float
         d.
     features, dimension, values : int
@@ -116,7 +118,7 @@ class _Sizes:
 
     hosted: int
     devices: int
-    servers: int
+    share: float
     load: float
     features: int
     dimension: int
@@ -157,7 +159,7 @@ def measure_bounds(spec: Spec, link: Link) -> dict[str, Bound]:
         return {}
     layout = Layout(spec.devices.count, link.size, spec.server.ranks)
     hosted, is_server = layout.block(link.rank)[1], bool(layout.servers_of(link.rank))
-    sizes, work = _sizes_of(spec, max(1, hosted))
+    sizes, work = _sizes_of(spec, max(1, hosted), alone=link.size == 1)
     # A rank that hosts no device lists the work of one, so that all ranks list the same phases.
     stages = (
         (partial(_device_parts, spec, sizes, work), hosted > 0),
@@ -276,7 +278,7 @@ def _gradients(
 
 def _server_parts(spec: Spec, sizes: _Sizes) -> dict[str, list[_Part]]:
     """Return what each server does with its columns."""
-    share = 1 / sizes.servers
+    share = sizes.share
     messages, vectors = (
         share * sizes.devices * size for size in (sizes.message_bytes, sizes.vector_bytes)
     )
@@ -309,7 +311,7 @@ def _costs(spec: Spec) -> Iterator[Cost]:
 def _collective_bounds(spec: Spec, sizes: _Sizes, link: Link) -> dict[str, Bound]:
     """Time plain collectives, or ask the emulated network."""
     down = sizes.dimension * sizes.item_bytes
-    up = sizes.devices * sizes.message_bytes // sizes.servers
+    up = round(sizes.devices * sizes.message_bytes * sizes.share)
     network = spec.network.emulate
     if network is not None:
         return {
@@ -379,7 +381,7 @@ def _capped(size: float) -> int:
     return max(pair, min(round(size), _MOST_BYTES) // pair * pair)
 
 
-def _sizes_of(spec: Spec, hosted: int) -> tuple[_Sizes, GradientWork | None]:
+def _sizes_of(spec: Spec, hosted: int, *, alone: bool) -> tuple[_Sizes, GradientWork | None]:
     """Return the sizes of a run, and the least work of the gradient of one device."""
     streams, model, count = Streams(spec.seed), spec.model, spec.devices.count
     form, whole = spec.data.form(model.task), spec.data.samples_per_subset
@@ -400,7 +402,7 @@ def _sizes_of(spec: Spec, hosted: int) -> tuple[_Sizes, GradientWork | None]:
     return _Sizes(
         hosted=hosted,
         devices=count,
-        servers=spec.server.ranks,
+        share=1.0 if alone else spec.largest_share(values),
         load=load,
         features=form.num_features,
         dimension=dimension,

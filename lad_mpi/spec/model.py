@@ -11,7 +11,8 @@ from lad_mpi.aggregation import Pipeline, TrimmedMean
 from lad_mpi.arrays import BackendKind, DtypeName  # noqa: TC001  (types are read at run time)
 from lad_mpi.attacks import DataAttack, LocalAttack, OmniscientAttack, SignFlip, WireAttack
 from lad_mpi.coding import Code, Cyclic
-from lad_mpi.compression import Codec, NoCompression
+from lad_mpi.columns import server_ranges
+from lad_mpi.compression import Codec, NoCompression, column_codec
 from lad_mpi.data import DataPlan, Synthetic
 from lad_mpi.errors import ParameterError
 from lad_mpi.models import LinearRegression, Model
@@ -301,3 +302,25 @@ class Spec:
             if pipeline is not None:
                 yield place, "aggregation", pipeline.rule
                 yield from ((f"{place}.pre", "pre", step) for step in pipeline.pre)
+
+    def server_columns(self, values: int, servers: int | None = None) -> dict[int, slice]:
+        """Return the columns of each server that holds any, by its number.
+
+        Parameters
+        ----------
+        values : int
+            Numbers in a message before compression.
+        servers : int, optional
+            S; that of the spec if left out.
+        """
+        codec = column_codec(self.compression)
+        unit = 1 if codec is None or codec.column_unit is None else codec.column_unit
+        count = self.server.ranks if servers is None else servers
+        ranges = server_ranges(values, count, unit)
+        return {number: part for number, part in enumerate(ranges) if part.start < part.stop}
+
+    def largest_share(self, values: int, servers: int | None = None) -> float:
+        """Return the share of the columns of the server that holds most."""
+        ranges = self.server_columns(values, servers).values()
+        most: int = max(part.stop - part.start for part in ranges)
+        return most / values

@@ -61,7 +61,7 @@ def provenance(
         **_revision(),
         "python_version": platform.python_version(),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]) if details else "",
-        "server_ranks": setup.spec.server.ranks if link.size > 1 else 1,
+        "server_ranks": setup.spec.server.ranks,
         "mpi_library": link.library or "none: a single process",
         "hosts": [names[host] for host in hosts],
         "processes": [str(place["pid"]) for place in places] if details else [],

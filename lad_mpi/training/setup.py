@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lad_mpi.attacks import DataAttack
-from lad_mpi.columns import SharedColumns, server_ranges
-from lad_mpi.compression import Channel, FeedbackCodec, GpuCodec, column_codec
+from lad_mpi.columns import SharedColumns
+from lad_mpi.compression import Channel, FeedbackCodec, GpuCodec
 from lad_mpi.errors import SpecError
 from lad_mpi.models import PenalizedModel
 from lad_mpi.rng import Purpose, Streams
@@ -223,7 +223,7 @@ def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
     message_dimension = spec.coding.message_parts * objective.dimension
     check_dimension(spec, message_dimension)
     draw = streams.permutation(Purpose.BYZANTINE, 0, spec.devices.count)
-    ranges = _server_ranges(spec, message_dimension)
+    ranges = spec.server_columns(message_dimension)
     messages = MessageFormat(
         spec.compression,
         message_dimension,
@@ -251,14 +251,6 @@ def prepare(spec: Spec, link: Link, backend: Backend) -> Setup:
     )
     warm_up(setup.packing, backend, setup.channel(0, 0, 1))
     return setup
-
-
-def _server_ranges(spec: Spec, dimension: int) -> dict[int, slice]:
-    """Return the columns of each server that holds any."""
-    codec = column_codec(spec.compression)
-    unit = 1 if codec is None or codec.column_unit is None else codec.column_unit
-    ranges = server_ranges(dimension, spec.server.ranks, unit)
-    return {number: part for number, part in enumerate(ranges) if part.start < part.stop}
 
 
 def _check_targets(corrupted: Any, dataset: Dataset) -> None:

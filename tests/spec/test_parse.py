@@ -514,3 +514,15 @@ def test_an_attack_that_learns_is_tried_as_a_run_calls_it(install):
     with pytest.raises(SpecError, match=r"returns an array of shape \(1, 1\)") as caught:
         parse_spec({"attack": {"kind": "short"}})
     assert caught.value.key == "attack.kind"
+
+
+def test_servers_hold_whole_buckets_and_short_models_stay_whole():
+    spec = parse_spec(
+        {"server": {"ranks": 2}, "compression": {"kind": "qsgd", "levels": 3, "bucket": 8192}}
+    )
+    columns = spec.server_columns(100_000)
+    assert [part.start % 8192 for part in columns.values()] == [0, 0]
+    assert columns[1].stop == 100_000
+    assert 0.5 <= spec.largest_share(100_000) < 0.6
+    assert spec.largest_share(100_000, 1) == 1
+    assert spec.server_columns(1000) == {0: slice(0, 1000)}

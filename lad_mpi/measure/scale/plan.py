@@ -261,7 +261,7 @@ def grow(spec: Mapping[str, Any], rule: Growth, factor: Fraction) -> dict[str, A
             raise SpecError(
                 key,
                 f"{value} times {factor} is not a whole number",
-                hint="choose --ranks so that every number of device ranks (P − 1) is a multiple "
+                hint="choose --ranks so that every number of device ranks (P − S) is a multiple "
                 "of the smallest one, or change the value",
             )
         set_dotted(grown, key, int(product))

@@ -30,7 +30,7 @@ def test_at_what_was_measured_only_the_machine_is_assumed(ask):
 
 def test_a_given_network_and_other_ranks_are_named(ask):
     text = " ".join(ask(ranks=(3, 6), networks=GIVEN))
-    assert "fast: every device and the server are machines with one link each" in text
+    assert "fast: every device and server is a machine with one link" in text
     assert "use --ranks 11" in text
     assert "MPI and waiting take at most as long as measured" in text
     assert "P = 6 was not measured; the closest is P = 3." in text

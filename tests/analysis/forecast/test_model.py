@@ -120,3 +120,15 @@ def test_the_closest_ranks_are_the_start(make_case, slow):
 def test_one_launch_of_each_method_says_nothing_about_noise(make_case):
     with pytest.raises(UsageError, match="every method was launched once"):
         fit_model([make_case(launches=1), make_case("other", launches=1)])
+
+
+def test_servers_share_the_gather_and_leave_fewer_ranks_for_devices(make_case, slow):
+    one, two = (
+        make_case(network=slow, ranks=5),
+        make_case(network=slow, ranks=5, servers=2, share=0.5),
+    )
+    assert (one.hosted, two.hosted) == (5, 7)
+    gather_s = one.network_s(slow) - two.network_s(slow)
+    assert gather_s == pytest.approx(
+        slow.gather_s(one.uplink_bytes) - slow.gather_s(one.uplink_bytes / 2)
+    )
