@@ -64,10 +64,12 @@ class MpiExchange:
         self.downlink = allocate((downlink.num_bytes,))
         self.uplink = allocate((own, sent.slot_bytes))
         self.inbox: Array | None = None
+        if received is not None:
+            self.inbox = allocate((layout.num_devices, received.slot_bytes))
+        # After the buffers: if memory runs out, it does so where Python says it, not in MPI.
         receive = None
         self._types = [_message_type(sent.slot_bytes, blocks) for blocks in sent.messages]
         if received is not None:
-            self.inbox = allocate((layout.num_devices, received.slot_bytes))
             self._types.append(_message_type(received.slot_bytes, received.messages[0]))
             receive = [self.inbox, _blocks(layout), self._types[-1]]
         # With size and type given, mpi4py does not inspect the buffer at every call.

@@ -265,4 +265,4 @@ def _in_one_line(text):
 
 
 def test_the_optional_protocols_of_a_component_are_named(capsys):
-    assert "optional protocols\n  WorksOnColumns" in shown(capsys, "krum")
+    assert "optional protocols\n  CostedRule" in shown(capsys, "krum")

@@ -39,7 +39,7 @@ POINTS = {
     "compute": ("lad_mpi.training.device", "DeviceBlock.encode", "before", "devices"),
     "encoded": ("lad_mpi.training.device", "DeviceBlock.encode", "after", "devices"),
     "packed": ("lad_mpi.training.device", "DeviceBlock.pack", "after", "devices"),
-    "broadcast": ("lad_mpi.transport.mpi", "MpiExchange.broadcast", "before", "all"),
+    "broadcast": ("lad_mpi.transport.mpi", "MpiExchange.announce", "before", "all"),
     "gather": ("lad_mpi.transport.mpi", "MpiExchange.gather", "before", "all"),
     "gathered": ("lad_mpi.transport.mpi", "MpiExchange.gather", "after", "all"),
     "collect": ("lad_mpi.transport.mpi", "MpiLink.collect", "before", "all"),
