@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from lad_mpi.attacks.base import AttackContext
     from lad_mpi.types import Array
 
+# For a rule such as the mean, both directions are equally bad, up to rounding.
+_TIE = 1e-9
 # Those of ByzFL.
 _FIRST_STEP, _CONTRACTION = 10.0, 0.8
 #: Every evaluation applies the rule once more.
@@ -152,13 +154,13 @@ def worst_factor(distance: Callable[[float], float], evaluations: int) -> float:
     Returns
     -------
     float
-        If a positive and a negative factor are equally bad, the positive one.
+        If a positive and a negative factor are equally bad, up to rounding, the positive one.
     """
     start = distance(0.0)
-    searches = [
+    forward, backward = (
         _line_search(distance, start, step, evaluations) for step in (_FIRST_STEP, -_FIRST_STEP)
-    ]
-    return max(searches, key=lambda found: found[1])[0]
+    )
+    return backward[0] if backward[1] > forward[1] * (1.0 + _TIE) else forward[0]
 
 
 def _line_search(
