@@ -230,18 +230,30 @@ class MessageFormat:
 
         Parameters
         ----------
-        vectors : ndarray, shape (n, Q), or None
-            One row per device of the channel's block. None if they are in the slots.
+        vectors : ndarray, shape (n, q), or None
+            One row per device of the channel's block, with the columns of all parts. None if
+            they are in the slots.
         channel : Channel
             The block of devices and the iteration.
         slots : ndarray of uint8, shape (n, slot_bytes), C-contiguous
             Receives the messages.
         """
-        if vectors is not None:
-            slots[:, self._payload] = self.codec.encode(vectors, channel)
+        if vectors is not None and self.in_place:
+            self.vectors(slots)[...] = vectors
+        elif vectors is not None:
+            slots[:, self._payload] = self._encoded(vectors, channel)
         for part in self.parts:
             slots[:, part.header] = self.headers(channel, part)
             _stored_checksums(slots[:, part.header])[:] = _checksums(slots, part)
+
+    def _encoded(self, vectors: HostFloats, channel: Channel) -> HostBytes:
+        """Compress the columns of all parts as the whole vector would be compressed."""
+        if vectors.shape[1] == self.dimension:
+            return self.codec.encode(vectors, channel)
+        # A codec draws the random numbers of all columns. Only simulated attacks come here.
+        whole = np.zeros((len(vectors), self.dimension), dtype=self.dtype)
+        whole[:, self.columns] = vectors
+        return self.codec.encode(whole, channel)[:, self._bytes_of(self.columns)]
 
     @staticmethod
     def seal(messages: HostBytes) -> None:

@@ -42,6 +42,14 @@ VARIANTS = {
     "cast": {"compression": {"kind": "cast"}},
     "qsgd": {"compression": {"kind": "qsgd", "levels": 5, "bucket": 4096}},
     "sign": {"compression": {"kind": "sign", "bucket": 4096, "error_feedback": True}},
+    **{
+        f"alie {codec['kind']}": {"attack": {"kind": "alie"}, "compression": codec}
+        for codec in (
+            {"kind": "qsgd", "levels": 5, "bucket": 4096},
+            {"kind": "sign", "bucket": 8192},
+            {"kind": "cast"},
+        )
+    },
     "mutate qsgd": {
         "attack": {"kind": "mutate"},
         "compression": {"kind": "qsgd", "levels": 5, "bucket": 4096},

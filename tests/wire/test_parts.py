@@ -64,6 +64,20 @@ def test_servers_decode_the_columns_of_the_whole_message(kind, dtype, in_place):
     assert messages.message_bytes == whole.payload_bytes + 3 * HEADER_BYTES
 
 
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("kind", CUT)
+def test_a_server_packs_its_columns_to_the_bytes_that_devices_send(kind, in_place):
+    """Vectors of simulated attacks are made on the servers."""
+    messages = make(kind, in_place=in_place)
+    slots = messages.new_slots(N)
+    messages.pack(normal(), channel(), slots)
+    for number, columns in RANGES.items():
+        server, received = sent(messages, slots, number)
+        packed = server.new_slots(N)
+        server.pack(normal()[:, columns], channel(), packed)
+        np.testing.assert_array_equal(packed, received)
+
+
 @pytest.mark.parametrize("kind", WHOLE)
 def test_other_codecs_are_refused(kind):
     with pytest.raises(TypeError, match="cannot be cut by columns"):
