@@ -197,7 +197,9 @@ class MpiLink:
     def __init__(self, comm: MPI.Intracomm, watchdog: Watchdog | None = None) -> None:
         self.rank = comm.rank
         self._watchdog = watchdog or Watchdog(comm.rank, lambda: comm.Abort(int(ExitCode.FAILED)))
+        # Kept for further runs, because an MPI library has few communicators.
         self._on_host: MpiLink | None = None
+        self._servers: dict[int, MpiServers | None] = {}
         with self._watchdog("the start"):
             self._comm = comm.Dup()
         self.size = self._comm.size
@@ -235,9 +237,12 @@ class MpiLink:
 
     def servers(self, count: int) -> MpiServers | None:
         """Join the first ``count`` ranks; None on other ranks. All ranks call it."""
-        with self._watchdog("the start"):
-            comm: Any = self._comm.Split(0 if self.rank < count else MPI.UNDEFINED, self.rank)
-        return None if comm == MPI.COMM_NULL else MpiServers(comm, self._watchdog)
+        if count not in self._servers:
+            with self._watchdog("the start"):
+                comm: Any = self._comm.Split(0 if self.rank < count else MPI.UNDEFINED, self.rank)
+            joined = None if comm == MPI.COMM_NULL else MpiServers(comm, self._watchdog)
+            self._servers[count] = joined
+        return self._servers[count]
 
     def share(self, text: str) -> str:
         """Return the server's text on every rank."""
