@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from lad_mpi.transport import Downlink, EmulatedExchange, Slots
 from lad_mpi.types import COMMAND_BYTES, broadcast_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from lad_mpi.training.checkpoint import Checkpoint
     from lad_mpi.training.server import Measured
@@ -88,6 +89,8 @@ class Loop:
         Number of completed iterations.
     pending : int
         Number of completed iterations whose times have not been collected yet.
+    can_stop : bool
+        Whether all ranks are at the same point, so that a command can stop them.
     """
 
     def __init__(self, setup: Setup) -> None:
@@ -96,6 +99,7 @@ class Loop:
         self.capacity = min(setup.spec.logging.flush_every, setup.spec.iterations)
         self.done = 0
         self.pending = 0
+        self.can_stop = True
         self.clock = Clock(
             self.capacity,
             serves=setup.received is not None,
@@ -134,7 +138,7 @@ class Loop:
         RunFailedError
             On the server: the iteration cannot be completed, or the model diverged.
         """
-        iteration, setup, exchange, clock = self.done, self.setup, self.exchange, self.clock
+        iteration, exchange, clock = self.done, self.exchange, self.clock
         server, devices = self.server, self._devices
         with clock(Phase.BROADCAST):
             command = self.announce(Command.CONTINUE)
@@ -157,20 +161,38 @@ class Loop:
             exchange.gather()
         if server is None or exchange.inbox is None:
             return command, None
+        with self._in_step():
+            return command, self._serve(server, exchange.inbox, iteration)
+
+    def _serve(self, server: Server, inbox: Array, iteration: int) -> Step:
+        """Do the work of a server in an iteration."""
+        clock = self.clock
         with clock(Phase.UNPACK):
-            messages, rejections = server.receive(exchange.inbox, iteration)
+            messages, rejections = server.receive(inbox, iteration)
         with clock(Phase.SIMULATE):
             server.simulate(messages, rejections, iteration)
         with clock(Phase.AGGREGATE):
             estimate = server.aggregate(messages, iteration)
         measured = None
-        if setup.is_evaluated(iteration):
+        if self.setup.is_evaluated(iteration):
             with clock(Phase.EVALUATE):
                 measured = server.measure(messages, estimate)
         with clock(Phase.UPDATE):
             server.update(estimate, iteration)
         server.check_finite(iteration)
-        return command, Step(count_refusals(rejections), measured)
+        return Step(count_refusals(rejections), measured)
+
+    @contextlib.contextmanager
+    def _in_step(self) -> Iterator[None]:
+        """Note a failure that the other servers do not share; they wait for this one."""
+        try:
+            yield
+        except RunFailedError:
+            # It follows from what all servers know.
+            raise
+        except BaseException:
+            self.can_stop = self.setup.servers is None
+            raise
 
     def announce(self, command: Command) -> Command:
         """Broadcast the first server's command, with the model if it has changed."""
@@ -277,7 +299,8 @@ class Loop:
             shape = (setup.layout.num_devices, setup.message_dimension)
             room = {name: np.empty(shape, setup.backend.dtype) for name in setup.device_states}
         seconds = self.collect(Command.CHECKPOINT)
-        return seconds, {**self.server.collect_state(), **self._gather_states(room)}
+        with self._in_step():
+            return seconds, {**self.server.collect_state(), **self._gather_states(room)}
 
     @property
     def layouts(self) -> dict[str, ArrayLayout]:

@@ -101,6 +101,8 @@ def lead(
                     if state is None:
                         launch.checkpoint()
             except LadError:
+                if not loop.can_stop:
+                    raise
                 stopped = True
                 # Keep the records so far, but show the first error.
                 with contextlib.suppress(LadError, ValueError):
@@ -110,6 +112,9 @@ def lead(
             launch.flush(Command.STOP)
             return launch.finish(interrupt, state)
     except LadError as error:
+        if not loop.can_stop:
+            # The other servers wait in a collective. Whoever catches this ends all ranks.
+            raise
         if not stopped:
             loop.collect(Command.STOP)
         return Outcome("failed", str(error), error.exit_code)

@@ -39,9 +39,9 @@ RETURNED = {"MALLOC_MMAP_THRESHOLD_": "65536"}
 @pytest.fixture
 def starve(tmp_path):
     """Run the study; one rank runs out of memory at the first call of a point."""
-    (tmp_path / "study.toml").write_text(STUDY)
 
-    def run(ranks, rank, point):
+    def run(ranks, rank, point, study=STUDY):
+        (tmp_path / "study.toml").write_text(study)
         fault = ordeal.Fault(point, rank, 0, "starve").as_json()
         launcher = [] if ranks == 1 else [str(ordeal.MPIRUN), "-n", str(ranks)]
         command = [*launcher, sys.executable, str(ordeal.VICTIM), fault]
@@ -93,3 +93,12 @@ def test_a_device_rank_out_of_memory_ends_all_ranks_and_is_named(starve):
     done = starve(3, 1, "compute")
     assert done.returncode == 1
     assert done.stderr.count("lad-mpi: error on rank 1: not enough memory") == 1, done.stderr
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_server_that_the_others_wait_for_ends_all_ranks_and_is_named(starve, rank):
+    shared = STUDY.replace("5_000", "100_000") + "[base.server]\nranks = 2\n"
+    done = starve(4, rank, "messages", shared)
+    assert done.returncode == 1
+    assert done.stderr.count(f"lad-mpi: error on rank {rank}: not enough memory") == 1, done.stderr
+    assert "waited" not in done.stderr
