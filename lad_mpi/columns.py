@@ -309,20 +309,18 @@ def total(parts: Iterable[Array]) -> Array:
     return result
 
 
-def agreed(values: HostFloats, combine: np.ufunc = np.maximum) -> HostFloats:
-    """Combine an array of each server, element by element.
+def agreed(values: HostFloats) -> HostFloats:
+    """Return the largest of each element over the arrays of all servers.
 
     Parameters
     ----------
     values : ndarray of float64
         The numbers of this server's columns.
-    combine : numpy.ufunc
-        An operation whose result does not depend on the order.
     """
     own = _shared_columns.get()
     if own is None:
         return values
-    found: HostFloats = combine.reduce(np.concatenate(own.servers.exchange(values[None])), axis=0)
+    found: HostFloats = np.concatenate(own.servers.exchange(values[None])).max(axis=0)
     return found
 
 
@@ -340,10 +338,12 @@ def from_first(compute: Callable[[], HostFloats]) -> HostFloats:
 def _exchanged(nodes: list[tuple[int, int, Array]], servers: Servers) -> list[Any]:
     """Return the nodes of all servers, added up as far as they are siblings."""
     shape = nodes[0][2].shape
-    table = np.array([[level, number, *part.ravel()] for level, number, part in nodes])
+    table = np.empty((len(nodes), 2 + nodes[0][2].size))
+    for row, (level, number, part) in zip(table, nodes, strict=True):
+        row[0], row[1], row[2:] = level, number, part.ravel()
     together: list[tuple[int, int, Array]] = []
-    for level, number, *values in np.concatenate(servers.exchange(table)):
-        _add_node(together, int(level), int(number), np.array(values).reshape(shape))
+    for row in np.concatenate(servers.exchange(table)):
+        _add_node(together, int(row[0]), int(row[1]), row[2:].reshape(shape))
     return together
 
 

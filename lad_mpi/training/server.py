@@ -356,9 +356,10 @@ class Server:
                 iteration=iteration,
                 state=self._rule_state,
             )
-        if self._rule_state is not None and np.may_share_memory(self._rule_state, messages):
-            # The next messages arrive in the same memory.
-            self._rule_state = self._rule_state.copy()
+        state = self._rule_state
+        if self._setup.messages.in_place and state is not None:
+            # A state may be a view of the messages. The next ones arrive in the same memory.
+            self._rule_state = state.copy() if np.may_share_memory(state, messages) else state
         names = (metric.name for metric in rule.metrics)
         self.reported = dict(zip(names, reported, strict=True))
         return estimate

@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lad_mpi.arrays import ALIGNMENT
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
-
-#: Arrays start at multiples of this, the length of a cache line.
-_ALIGNMENT = 64
 
 
 class SharedBlock:
@@ -121,4 +120,4 @@ def _mapped(descriptor: int, size: int, access: int) -> mmap.mmap:
 def _padded(array: tuple[tuple[int, ...], Any]) -> int:
     shape, dtype = array
     size: int = math.prod(shape) * np.dtype(dtype).itemsize
-    return -(-size // _ALIGNMENT) * _ALIGNMENT
+    return -(-size // ALIGNMENT) * ALIGNMENT
