@@ -11,7 +11,6 @@ from lad_mpi.aggregation.gram import measure
 from lad_mpi.parameters import CountOrZero, check_parameters
 
 if TYPE_CHECKING:
-    from lad_mpi.aggregation.gram import Geometry
     from lad_mpi.types import Array
 
 
@@ -62,10 +61,7 @@ class CovarianceFilter:
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""
         check_messages(messages, self.num_byzantine)
-        return self.from_geometry(measure(messages))
-
-    def from_geometry(self, geometry: Geometry) -> Array:
-        """Aggregate messages that have been measured."""
+        geometry = measure(messages)
         from lad_mpi.aggregation import kernels_gram  # noqa: PLC0415  (imports Numba)
 
         weights = kernels_gram.filter_weights(geometry.gram, self.num_byzantine)

@@ -139,17 +139,11 @@ class GeometricMedian:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""
         return self.solve(messages).estimate
 
-    def from_geometry(self, geometry: Geometry) -> Array:
-        """Aggregate messages that have been measured."""
-        return self.aggregate_geometry(geometry).estimate
-
     def aggregate(self, messages: Array, state: Array | None) -> Aggregated:  # noqa: ARG002
         """Aggregate messages of shape (n, Q), and report the steps and the residual."""
-        return _reported(self.solve(messages))
-
-    def aggregate_geometry(self, geometry: Geometry) -> Aggregated:
-        """Aggregate messages that have been measured, and report the steps and the residual."""
-        return _reported(self._solve(geometry.rows.messages, geometry))
+        solution = self.solve(messages)
+        numbers = (float(solution.num_iterations), solution.residual)
+        return Aggregated(solution.estimate, None, numbers)
 
     def solve(self, messages: Array) -> GeometricMedianSolution:
         """Aggregate messages of shape (n, Q), and say how many steps it took.
@@ -166,15 +160,11 @@ class GeometricMedian:
             The array is not two-dimensional and floating, or is empty.
         """
         check_messages(messages, self.num_byzantine)
-        return self._solve(messages, None)
-
-    def _solve(self, messages: Array, geometry: Geometry | None) -> GeometricMedianSolution:
         most = max(_DIRECT_UP_TO, _READ_UP_TO // self.max_iterations)
         small = isinstance(messages, np.ndarray) and num_numbers(messages) <= most
         if small and self.start == "zero" and self.smoothing is not None:
             return self._solve_directly(messages, self.smoothing)
-        if geometry is None:
-            geometry = measure(messages)
+        geometry = measure(messages)
         radius = math.sqrt(geometry.squared_radii[geometry.tightest])
         if self.smoothing is not None:
             shortest = self.smoothing / geometry.rows.unit
@@ -249,11 +239,6 @@ def _best_row(geometry: Geometry, shortest: float) -> tuple[int, float]:
     excess = np.sqrt(np.maximum(lengths_squared, 0.0)) - equal
     row = int(np.argmin(np.maximum(excess, 0.0)))
     return row, max(0.0, float(excess[row])) / num_rows
-
-
-def _reported(solution: GeometricMedianSolution) -> Aggregated:
-    numbers = (float(solution.num_iterations), solution.residual)
-    return Aggregated(solution.estimate, None, numbers)
 
 
 def _within_range(smoothing: float) -> float:

@@ -13,7 +13,6 @@ from lad_mpi.aggregation.gram import TIE, measure
 from lad_mpi.parameters import CountOrZero, check_parameters
 
 if TYPE_CHECKING:
-    from lad_mpi.aggregation.gram import Geometry
     from lad_mpi.types import Array, HostFloats
 
 Neighbours = Literal["n-f-2", "n-f-1"]
@@ -69,10 +68,7 @@ class Krum:
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""
         check_messages(messages, self.num_byzantine)
-        return self.from_geometry(measure(messages))
-
-    def from_geometry(self, geometry: Geometry) -> Array:
-        """Aggregate messages that have been measured."""
+        geometry = measure(messages)
         scores = krum_scores(geometry.squared_distances, self.num_byzantine, self.neighbours)
         best = scores <= scores.min() * (1.0 + TIE)
         return geometry.rows.messages[int(np.argmax(best))].copy()

@@ -13,7 +13,6 @@ from lad_mpi.errors import ParameterError
 from lad_mpi.parameters import Count, CountOrZero, Example, check_parameters
 
 if TYPE_CHECKING:
-    from lad_mpi.aggregation.gram import Geometry
     from lad_mpi.types import Array
 
 
@@ -66,10 +65,7 @@ class MultiKrum:
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""
         check_messages(messages, self.num_byzantine)
-        return self.from_geometry(measure(messages))
-
-    def from_geometry(self, geometry: Geometry) -> Array:
-        """Aggregate messages that have been measured."""
+        geometry = measure(messages)
         num_messages = len(geometry.gram)
         most = num_messages - self.num_byzantine
         count = most if self.num_selected is None else self.num_selected

@@ -11,7 +11,6 @@ from lad_mpi.aggregation.gram import measure, nearest
 from lad_mpi.parameters import CountOrZero, check_parameters
 
 if TYPE_CHECKING:
-    from lad_mpi.aggregation.gram import Geometry
     from lad_mpi.aggregation.mixture import Mixture
     from lad_mpi.types import Array
 
@@ -65,10 +64,7 @@ class NearestNeighbourMixing:
     def mixture(self, messages: Array) -> Mixture:
         """Find the weights of the means for messages of shape (n, Q), without mixing."""
         check_messages(messages, self.num_byzantine)
-        return self.mixture_from_geometry(measure(messages))
-
-    def mixture_from_geometry(self, geometry: Geometry) -> Mixture:
-        """Find the weights of the means for messages that have been measured."""
+        geometry = measure(messages)
         count = len(geometry.gram) - self.num_byzantine
         mixing = nearest(geometry.squared_distances, count) / count
         return geometry.mixture(mixing)

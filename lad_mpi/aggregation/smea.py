@@ -15,7 +15,6 @@ from lad_mpi.aggregation.gram import TIE, measure
 from lad_mpi.parameters import CountOrZero, check_parameters
 
 if TYPE_CHECKING:
-    from lad_mpi.aggregation.gram import Geometry
     from lad_mpi.types import Array, HostBools, HostFloats
 
 _SUBSETS_AT_A_TIME = 1024
@@ -81,10 +80,7 @@ class SmallestMaximumEigenvalueAveraging:
             The array is not two-dimensional and floating, or is empty.
         """
         check_messages(messages, self.num_byzantine)
-        return self.from_geometry(measure(messages))
-
-    def from_geometry(self, geometry: Geometry) -> Array:
-        """Aggregate messages that have been measured."""
+        geometry = measure(messages)
         check_num_subsets(len(geometry.gram), self.num_byzantine, self.max_subsets)
         return geometry.mean_of(_least_varying(geometry.gram, self.num_byzantine))
 

@@ -102,19 +102,7 @@ class Synthetic:
         subsets: HostInts,
         dtype: npt.DTypeLike = np.float64,
     ) -> Dataset:
-        """Draw the samples of some subsets; see :class:`~lad_mpi.data.PartlyDrawnData`.
-
-        Parameters
-        ----------
-        num_subsets : int
-            N.
-        streams : Streams
-            The run's random streams.
-        subsets : ndarray of int64
-            The subsets to draw.
-        dtype : dtype
-            Type of the features, which are drawn in float64.
-        """
+        """Draw the samples of some subsets; see :class:`~lad_mpi.data.PartlyDrawnData`."""
         p, m = self.dimension, self.samples_per_subset
         common = streams.generator(Purpose.PROBLEM, device=0).standard_normal(p)
         features, targets = np.empty((num_subsets * m, p), dtype), np.zeros(num_subsets * m)
@@ -206,19 +194,7 @@ class SyntheticClassification:
         subsets: HostInts,
         dtype: npt.DTypeLike = np.float64,
     ) -> Dataset:
-        """Draw the samples of some subsets; see :class:`~lad_mpi.data.PartlyDrawnData`.
-
-        Parameters
-        ----------
-        num_subsets : int
-            N.
-        streams : Streams
-            The run's random streams.
-        subsets : ndarray of int64
-            The subsets to draw.
-        dtype : dtype
-            Type of the features, which are drawn in float64.
-        """
+        """Draw the samples of some subsets; see :class:`~lad_mpi.data.PartlyDrawnData`."""
         p, m, sizes = self.dimension, self.samples_per_subset, (self.classes, self.dimension)
         common = streams.generator(Purpose.PROBLEM, device=0).standard_normal(sizes)
         features = np.empty((num_subsets * m, p), dtype)
