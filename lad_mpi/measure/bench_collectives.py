@@ -20,7 +20,7 @@ from lad_mpi.wire import MessageFormat
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lad_mpi.transport import Exchange, Layout, Link
+    from lad_mpi.transport import Layout, Link
 
 _ITEM_BYTES = 8
 _NAMES = ("suite_bcast", "bare_bcast", "suite_gather", "bare_gatherv", "bare_gather")
@@ -85,47 +85,49 @@ def bench_collectives(
             hint="mpirun -n 3 lad-mpi bench collectives",
         )
     bare = Bare(link.communicator)
-    found = []
-    for dimension in dimensions:
-        ranges = {
-            number: part
-            for number, part in enumerate(server_ranges(dimension, layout.num_servers))
-            if part.start < part.stop
-        }
-        messages = MessageFormat(NoCompression(), dimension, np.dtype(np.float64), ranges=ranges)
-        own = [number for number in layout.servers_of(link.rank) if number in ranges]
-        downlink_bytes = broadcast_bytes(dimension, _ITEM_BYTES)
-        exchange = plan_exchange(
-            link,
-            layout,
-            messages,
-            messages.only(own) if own else None,
-            dimension,
-            lambda shape: np.zeros(shape, dtype=np.uint8),
-        )
+    benches = [_bench(link, layout, bare, dimension, repeats) for dimension in dimensions]
+    return [bench for bench in benches if bench is not None]
 
-        def broadcast(exchange: Exchange = exchange) -> None:
-            exchange.announce()
-            exchange.spread()
 
-        slot_bytes = messages.message_bytes
-        with contextlib.closing(exchange):
-            calls = [
-                broadcast,
-                bare.broadcast_call(np.zeros(downlink_bytes, dtype=np.uint8)),
-                exchange.gather,
-                bare.gatherv_call((layout.counts * slot_bytes).tolist()),
-                bare.gather_call(layout.num_devices * slot_bytes),
-            ]
-            table = link.collect(bare.time_together(calls, repeats))
-        if table is not None:
-            times = dict(zip(_NAMES, table.max(axis=0), strict=True))
-            found.append(
-                CollectiveBench(
-                    dimension,
-                    downlink_bytes,
-                    layout.num_devices * slot_bytes,
-                    {name: Timing(tuple(samples.tolist())) for name, samples in times.items()},
-                )
-            )
-    return found
+def _bench(
+    link: Link, layout: Layout, bare: Bare, dimension: int, repeats: int
+) -> CollectiveBench | None:
+    """Time the collectives at one dimension; return None on ranks without the server."""
+    ranges = {
+        number: part
+        for number, part in enumerate(server_ranges(dimension, layout.num_servers))
+        if part.start < part.stop
+    }
+    messages = MessageFormat(NoCompression(), dimension, np.dtype(np.float64), ranges=ranges)
+    own = [number for number in layout.servers_of(link.rank) if number in ranges]
+    exchange = plan_exchange(
+        link,
+        layout,
+        messages,
+        messages.only(own) if own else None,
+        dimension,
+        lambda shape: np.zeros(shape, dtype=np.uint8),
+    )
+    downlink_bytes = broadcast_bytes(dimension, _ITEM_BYTES)
+    slot_bytes = messages.message_bytes
+
+    def broadcast() -> None:
+        exchange.announce()
+        exchange.spread()
+
+    with contextlib.closing(exchange):
+        calls = [
+            broadcast,
+            bare.broadcast_call(np.zeros(downlink_bytes, dtype=np.uint8)),
+            exchange.gather,
+            bare.gatherv_call((layout.counts * slot_bytes).tolist()),
+            bare.gather_call(layout.num_devices * slot_bytes),
+        ]
+        table = link.collect(bare.time_together(calls, repeats))
+    if table is None:
+        return None
+    times = {
+        name: Timing(tuple(samples.tolist()))
+        for name, samples in zip(_NAMES, table.max(axis=0), strict=True)
+    }
+    return CollectiveBench(dimension, downlink_bytes, layout.num_devices * slot_bytes, times)
