@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     #: Maps an array of shape (n, q) to shape (q,), for any number q of columns.
     Kernel: TypeAlias = Callable[[HostFloats], HostFloats]
 
-# NumPy sorts this many numbers in milliseconds. Loading Numba takes half a second, once.
-_COMPILED_FROM = 1_000_000
 # Up to this many numbers, a sort is faster if the columns are contiguous.
 _TRANSPOSED_UP_TO = 200_000
 # With more rows, sorting networks are slower than sorts.
@@ -36,13 +34,7 @@ def runs_compiled(messages: Array) -> bool:
     This only depends on the kind and shape of the array, so that equal calls give equal
     bits.
     """
-    return (
-        isinstance(messages, np.ndarray)
-        and num_numbers(messages) >= _COMPILED_FROM
-        and len(messages) <= _COMPILED_ROWS
-        and messages.dtype.char in "fd"
-        and messages.dtype.isnative
-    )
+    return sums_compiled(messages) and len(messages) <= _COMPILED_ROWS
 
 
 def num_numbers(messages: Array) -> int:

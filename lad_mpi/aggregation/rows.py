@@ -30,8 +30,8 @@ PLAIN_SQUARES = {4: (1e-25, 1e30), 8: (1e-290, 1e290)}
 
 # Fewer than linear algebra shares between threads, and no more than a section.
 _FEW_COLUMNS = 2048
-# NumPy takes tens of microseconds for this many numbers. Loading Numba takes a third of a second,
-# once.
+# NumPy takes tens of microseconds to add up this many numbers, and hundreds to sort them. Loading
+# Numba takes a third of a second, once.
 _COMPILED_FROM = 100_000
 _FAR = 1e120
 _PLAIN_LENGTHS = (1e-100, 1e100)

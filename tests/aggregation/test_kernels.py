@@ -117,7 +117,7 @@ class TestLargeArrays:
         before = messages.copy()
         assert runs_compiled(messages)
         assert not runs_compiled(messages[:, :1000])
-        pieces = [rule(messages[:, first : first + 10_000]) for first in range(0, 70_001, 10_000)]
+        pieces = [rule(messages[:, first : first + 5_000]) for first in range(0, 70_001, 5_000)]
         np.testing.assert_allclose(rule(messages), np.concatenate(pieces), rtol=1e-6, atol=1e-7)
         if dtype is np.float64:
             np.testing.assert_allclose(rule(messages), np.concatenate(pieces), atol=1e-14)
