@@ -66,23 +66,52 @@ def combine(features: HostFloats, samples: HostInts, factors: HostFloats, out: H
 
 
 @_compile
-def _dot(a: HostFloats, b: HostFloats) -> Any:
-    total = a.dtype.type(0)
-    for i in range(a.size):
-        total += a[i] * b[i]
+def _dot(z: HostFloats, block: HostFloats) -> Any:
+    total = block.dtype.type(0)
+    for i in range(block.size):
+        total += z[i] * block[i]
     return total
+
+
+@_compile
+def _four_dots(
+    z0: HostFloats, z1: HostFloats, z2: HostFloats, z3: HostFloats, block: HostFloats
+) -> Any:
+    # Four products with each number of the model that is loaded.
+    a = b = c = d = block.dtype.type(0)
+    for i in range(block.size):
+        a += z0[i] * block[i]
+        b += z1[i] * block[i]
+        c += z2[i] * block[i]
+        d += z3[i] * block[i]
+    return a, b, c, d
 
 
 @_compile
 def _add_products(
     features: HostFloats, samples: HostInts, model: HostFloats, sums: HostFloats
 ) -> None:
+    size = samples.shape[1]
+    whole = size - size % 4
     for first in range(0, model.size, _COLUMNS):
-        stop = min(first + _COLUMNS, model.size)
-        block = model[first:stop]
+        columns = slice(first, min(first + _COLUMNS, model.size))
+        block = model[columns]
         for row in range(samples.shape[0]):
-            for j in range(samples.shape[1]):
-                sums[row, j] += _dot(features[samples[row, j], first:stop], block)
+            held, found = samples[row], sums[row]
+            for j in range(0, whole, 4):
+                a, b, c, d = _four_dots(
+                    features[held[j], columns],
+                    features[held[j + 1], columns],
+                    features[held[j + 2], columns],
+                    features[held[j + 3], columns],
+                    block,
+                )
+                found[j] += a
+                found[j + 1] += b
+                found[j + 2] += c
+                found[j + 3] += d
+            for j in range(whole, size):
+                found[j] += _dot(features[held[j], columns], block)
 
 
 @_compile
