@@ -44,8 +44,8 @@ _SMALLEST_SECTION = 2048
 _MAX_SECTIONS = 64
 #: Shorter messages belong to one server.
 SHARED_FROM_COLUMNS = 2**15
-# What is read in a millisecond by one thread: to start and end another takes a third of that.
-_SHARED_FROM_BYTES = 24_000_000
+#: What is read in a millisecond by one thread: to start and end another takes a third of that.
+SHARED_FROM_BYTES = 24_000_000
 # Products, as fast as linear algebra forms them, in the time to read a number.
 _PRODUCTS_PER_READ = 16.0
 # Columns between two rows of a scratch block: rows a power of two apart alias in a cache.
@@ -216,7 +216,7 @@ def over_columns(
 
     with serial_linear_algebra(messages):
         cost = messages.nbytes * (1.0 + num_products / _PRODUCTS_PER_READ)
-        if cost < _SHARED_FROM_BYTES or not isinstance(messages, np.ndarray):
+        if cost < SHARED_FROM_BYTES or not isinstance(messages, np.ndarray):
             yield from map(alone, tasks)
         else:
             yield from shared(alone, tasks)

@@ -141,7 +141,7 @@ def test_linear_algebra_gets_its_threads_back_in_any_order() -> None:
 def test_threads_do_not_change_a_bit(
     shape: tuple[int, int], dtype: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(columns_module, "_SHARED_FROM_BYTES", 0)
+    monkeypatch.setattr(columns_module, "SHARED_FROM_BYTES", 0)
     messages = np.random.default_rng(0).normal(1.0, 1.0, size=shape).astype(dtype)
     mixing = NearestNeighbourMixing(shape[0] // 5)
     pipeline = Pipeline((mixing,), TrimmedMean(shape[0] // 5))

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.lib.stride_tricks import as_strided
 
-from lad_mpi.columns import num_threads, over_columns, shared, total
+from lad_mpi.columns import SHARED_FROM_BYTES, num_threads, over_columns, shared, total
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 # Columns of sums that fit in a cache. Fewer columns would be too short for memory to stream.
 _COLUMNS = 8192
-# Several threads read a smaller matrix hardly faster than one.
-_SHARED_FROM_BYTES = 200_000_000
 
 # Numba does not type these decorators.
 _compile: Any = njit(nogil=True, cache=True)
@@ -96,7 +94,7 @@ def squared_distances(messages: HostFloats, origin: HostFloats | None) -> HostFl
 def _for_columns(messages: HostFloats, work: Callable[[slice], None]) -> None:
     """Apply a function of separate columns to all of them, on several threads if that is faster."""
     num_columns = messages.shape[1]
-    if messages.nbytes < _SHARED_FROM_BYTES or num_threads() == 1:
+    if messages.nbytes < SHARED_FROM_BYTES or num_threads() == 1:
         work(slice(0, num_columns))
         return
     # Ranges so long that memory can stream, and so many that all threads have some.

@@ -18,7 +18,7 @@ import numpy as np
 from zlib_ng import zlib_ng
 
 from lad_mpi.arrays import ALIGNMENT, aligned_zeros
-from lad_mpi.columns import shared
+from lad_mpi.columns import SHARED_FROM_BYTES, shared
 from lad_mpi.compression import Channel, Codec, PlainCodec, Rejection, column_codec
 
 if TYPE_CHECKING:
@@ -71,8 +71,6 @@ _CHECKSUM = FIELDS["checksum"]
 _COVERED = slice(_CHECKSUM.stop, HEADER_BYTES)
 # Bytes that are checked at a time, so that they stay in a cache between the two checks.
 _AT_ONCE = 2**18
-# So many bytes are checked on several threads.
-_SHARED_FROM_BYTES = 24_000_000
 _CHECKSUM_TYPE = HEADER["checksum"]
 
 
@@ -474,7 +472,7 @@ def _check_in_place(
             measured = np.isfinite(np.vecdot(vectors, vectors))
     else:
         rows = range(len(slots))
-        large = vectors.nbytes >= _SHARED_FROM_BYTES
+        large = vectors.nbytes >= SHARED_FROM_BYTES
         found = list(shared(check, rows) if large else map(check, rows))
         sums = [checksum for checksum, _ in found]
         measured = np.array([finite for _, finite in found], dtype=bool)
