@@ -40,6 +40,8 @@ _FETCH_AHEAD = 4
 _COLUMNS_PER_TASK = 4096
 # From this many numbers, starting threads pays off.
 _SHARED_FROM = 2_000_000
+# A sum is limited to twice this.
+_HALF_OF_LARGEST = float(np.finfo(np.float64).max) / 2
 
 # Exchanges of rows within a block, and within two blocks that are sorted.
 _SORT = ((0, 1), (2, 3), (0, 2), (1, 3), (1, 2))
@@ -337,10 +339,12 @@ def _mean_rows(scratch: Any, first: int, last: int, means: Any) -> None:
             means[0, c] += scratch[i, c]
         means[0, c] /= count
         if not np.isfinite(means[0, c]):
-            # Dividing first is less accurate, so it is only done for sums that overflow.
-            means[0, c] = 0.0
+            # Dividing first is less accurate, so it is only done for sums that overflow. Rounding
+            # may then still exceed the largest number, so the halves are added up.
+            half = 0.0
             for i in range(first, last):
-                means[0, c] += scratch[i, c] / count
+                half += scratch[i, c] / (2 * count)
+            means[0, c] = 2.0 * min(max(half, -_HALF_OF_LARGEST), _HALF_OF_LARGEST)
 
 
 @_compile

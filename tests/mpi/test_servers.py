@@ -22,7 +22,7 @@ WIDE = {
     "coding": {"kind": "cyclic", "load": 2},
     "logging": {"flush_every": 2},
 }
-OMNISCIENT = [kind for kind, cls in ATTACKS.items() if hasattr(cls, "craft")]
+QSGD = {"kind": "qsgd", "levels": 5, "bucket": 4096}
 VARIANTS = {
     **{kind: {"aggregation": {"kind": kind}} for kind in RULES},
     **{
@@ -32,28 +32,16 @@ VARIANTS = {
         }
         for kind in PRE_AGGREGATIONS
     },
-    **{kind: {"attack": {"kind": kind}} for kind in OMNISCIENT},
-    "nan": {"attack": {"kind": "nan"}},
-    "mutate": {"attack": {"kind": "mutate"}},
+    **{kind: {"attack": {"kind": kind}} for kind in ATTACKS},
+    **{f"{kind} qsgd": {"attack": {"kind": kind}, "compression": QSGD} for kind in ATTACKS},
     "random payload": {"attack": {"kind": "random_bytes", "keep_envelope": True}},
     "draco_repetition": {"coding": {"kind": "draco_repetition"}},
     "draco_cyclic_real": {"coding": {"kind": "draco_cyclic_real"}},
     "float32": {"backend": {"dtype": "float32"}},
     "cast": {"compression": {"kind": "cast"}},
-    "qsgd": {"compression": {"kind": "qsgd", "levels": 5, "bucket": 4096}},
     "sign": {"compression": {"kind": "sign", "bucket": 4096, "error_feedback": True}},
-    **{
-        f"alie {codec['kind']}": {"attack": {"kind": "alie"}, "compression": codec}
-        for codec in (
-            {"kind": "qsgd", "levels": 5, "bucket": 4096},
-            {"kind": "sign", "bucket": 8192},
-            {"kind": "cast"},
-        )
-    },
-    "mutate qsgd": {
-        "attack": {"kind": "mutate"},
-        "compression": {"kind": "qsgd", "levels": 5, "bucket": 4096},
-    },
+    "alie sign": {"attack": {"kind": "alie"}, "compression": {"kind": "sign", "bucket": 8192}},
+    "alie cast": {"attack": {"kind": "alie"}, "compression": {"kind": "cast"}},
     "adam": {
         "optimizer": {"kind": "adam", "step_size": 0.01, "weight_decay": 0.1},
         "devices": {"count": 7, "byzantine": 2, "momentum": 0.9},
