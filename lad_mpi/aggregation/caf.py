@@ -60,9 +60,9 @@ class CovarianceFilter:
 
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""
-        check_messages(messages, self.num_byzantine)
-        geometry = measure(messages)
         from lad_mpi.aggregation import kernels_gram  # noqa: PLC0415  (imports Numba)
 
+        check_messages(messages, self.num_byzantine)
+        geometry = measure(messages)
         weights = kernels_gram.filter_weights(geometry.gram, self.num_byzantine)
         return geometry.combine(weights * geometry.rows.shrinkage)

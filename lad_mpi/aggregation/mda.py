@@ -74,8 +74,8 @@ class MinimumDiameterAveraging:
             The array is not two-dimensional and floating, or is empty.
         """
         check_messages(messages, self.num_byzantine)
+        check_num_subsets(len(messages), self.num_byzantine, self.max_subsets)
         geometry = measure(messages)
-        check_num_subsets(len(geometry.gram), self.num_byzantine, self.max_subsets)
         return geometry.mean_of(_tightest(geometry.squared_distances, self.num_byzantine))
 
 

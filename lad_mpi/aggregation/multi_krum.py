@@ -65,8 +65,7 @@ class MultiKrum:
     def __call__(self, messages: Array) -> Array:
         """Aggregate messages of shape (n, Q) into shape (Q,)."""
         check_messages(messages, self.num_byzantine)
-        geometry = measure(messages)
-        num_messages = len(geometry.gram)
+        num_messages = len(messages)
         most = num_messages - self.num_byzantine
         count = most if self.num_selected is None else self.num_selected
         if count > most:
@@ -75,5 +74,6 @@ class MultiKrum:
                 f"must be at most n - f = {num_messages} - {self.num_byzantine} = {most}, "
                 f"not {count}: with more, a faulty message is always in the mean",
             )
+        geometry = measure(messages)
         scores = krum_scores(geometry.squared_distances, self.num_byzantine, self.neighbours)
         return geometry.mean_of(nearest(scores[None], count)[0])

@@ -80,8 +80,8 @@ class SmallestMaximumEigenvalueAveraging:
             The array is not two-dimensional and floating, or is empty.
         """
         check_messages(messages, self.num_byzantine)
+        check_num_subsets(len(messages), self.num_byzantine, self.max_subsets)
         geometry = measure(messages)
-        check_num_subsets(len(geometry.gram), self.num_byzantine, self.max_subsets)
         return geometry.mean_of(_least_varying(geometry.gram, self.num_byzantine))
 
 
